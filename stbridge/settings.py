@@ -1,0 +1,224 @@
+"""The settings: the only reader of the environment and of settings files.
+
+Precedence: command-line flag > environment > secret file > TOML file > default.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from stbridge.errors import SettingsError
+
+PREFIX = "STBRIDGE_"
+INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
+RESERVED_INSTANCE_NAME = "bridge"  # syncthing/bridge/... is the bridge's own part of the tree
+
+
+def _topic_prefix(value: str) -> str:
+    """Accept what can stand at the start of a topic (MQTT 5, section 4.7)."""
+    if not value or value.startswith(("$", "/")) or value.endswith("/") or set(value) & set("+#\0"):
+        raise ValueError("must be a topic without + or #, without / at either end, not starting with $")
+    return value
+
+
+TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A table of the settings; a key that it does not know is a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TlsSettings(Section):
+    """TLS to the broker."""
+
+    enabled: bool | None = Field(None, description="Use TLS; by default it is used on port 8883.")
+    ca_file: Path | None = Field(None, description="Certificate authority that signed the broker's certificate.")
+    cert_file: Path | None = Field(None, description="The bridge's own certificate.")
+    key_file: Path | None = Field(None, description="The private key of `cert_file`.")
+    insecure: bool = Field(default=False, description="Accept any certificate: anybody can pose as the broker.")
+
+
+class MqttSettings(Section):
+    """The broker."""
+
+    host: str = Field("localhost", description="Host name or address of the broker; a path with `unix`.")
+    port: int = Field(1883, ge=1, le=65535, description="Port of the broker.")
+    username: str = Field("", description="User name at the broker; empty for none.")
+    password: SecretStr = Field(SecretStr(""), description="Password at the broker.")
+    password_file: Path | None = Field(None, description="File that holds the password.")
+    client_id: str = Field("stbridge", min_length=1, description="Client ID; every bridge needs its own.")
+    protocol: Literal["auto", "5", "3.1.1"] = Field("auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`.")
+    transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
+    path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
+    keepalive_s: int = Field(30, ge=5, le=3600, description="Seconds between signs of life to the broker.")
+    base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
+    tls: TlsSettings = Field(TlsSettings(), description="TLS to the broker.")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.port == 8883 if self.tls.enabled is None else self.tls.enabled  # noqa: PLR2004 - IANA's secure-mqtt
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _number_is_fine(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_password(cls, values: Any) -> Any:
+        return _with_secret_file(values, "password")
+
+
+class SyncthingSettings(Section):
+    """One Syncthing; the table's name is the instance name."""
+
+    url: str = Field(description="Address of its GUI: `http://...`, `https://...` or `unix:///path`.")
+    api_key: SecretStr = Field(SecretStr(""), description="API key, from Syncthing's settings, General.")
+    api_key_file: Path | None = Field(None, description="File that holds the API key.")
+    verify: str = Field(
+        "system",
+        description="How its certificate is checked: `system`, the path of a certificate or authority, "
+        "`sha256:<fingerprint>`, or `off`.",
+    )
+    timeout_s: Seconds = Field(10.0, description="Seconds to wait for an answer.")
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme == "unix" and parts.path.startswith("/"):
+            return value
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must look like https://nas:8384, http://127.0.0.1:8384 or unix:///run/syncthing.sock")
+        if parts.username or parts.password:
+            raise ValueError("must not hold a user name or password: Syncthing's API takes only api_key")
+        return value.rstrip("/")
+
+    @field_validator("verify")
+    @classmethod
+    def _a_check(cls, value: str) -> str:
+        if value.startswith("sha256:") and not re.fullmatch(r"sha256:(?:[0-9a-fA-F]{2}:?){32}", value):
+            raise ValueError("must be sha256: and the 64 hexadecimal digits of the certificate's fingerprint")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_api_key(cls, values: Any) -> Any:
+        return _with_secret_file(values, "api_key")
+
+
+class HomeAssistantSettings(Section):
+    """Discovery by Home Assistant."""
+
+    enabled: bool = Field(default=True, description="Publish discovery messages for Home Assistant.")
+    discovery_prefix: TopicPrefix = Field("homeassistant", description="Home Assistant's discovery prefix.")
+
+
+class CommandSettings(Section):
+    """What may be commanded."""
+
+    allow: tuple[str, ...] = Field(
+        ("read", "operate", "restart"),
+        description="Groups (`read`, `operate`, `admin`) and single commands; `[]` makes a read-only bridge.",
+    )
+
+
+class PollSettings(Section):
+    """How often that is read for which Syncthing sends no event, in seconds."""
+
+    connections: Seconds = Field(60.0, description="Byte counters and addresses, when nothing is transferred.")
+    transfer: Seconds = Field(5.0, description="The same, while something is transferred.")
+    status: Seconds = Field(150.0, description="Memory, uptime, listeners and discovery.")
+    errors: Seconds = Field(120.0, description="Syncthing's own error list.")
+    statistics: Seconds = Field(900.0, description="Last seen, last scan and last file.")
+    reconcile: Seconds = Field(600.0, description="One folder after the other is read again, one each time.")
+
+
+class EventSettings(Section):
+    """Raw events of Syncthing."""
+
+    raw: tuple[str, ...] = Field((), description="Types of raw Syncthing events to pass through.")
+
+
+class AlertSettings(Section):
+    """Thresholds of problems."""
+
+
+class LogSettings(Section):
+    """The log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is shown.")
+    format: Literal["text", "json"] = Field("text", description="`text`, or `json` (one object a line).")
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    mqtt: MqttSettings = Field(MqttSettings(), description=MqttSettings.__doc__)
+    syncthing: dict[str, SyncthingSettings] = Field({}, description="One table per Syncthing.")
+    homeassistant: HomeAssistantSettings = Field(HomeAssistantSettings(), description=HomeAssistantSettings.__doc__)
+    commands: CommandSettings = Field(CommandSettings(), description=CommandSettings.__doc__)
+    poll: PollSettings = Field(PollSettings(), description=PollSettings.__doc__)
+    events: EventSettings = Field(EventSettings(), description=EventSettings.__doc__)
+    alerts: AlertSettings = Field(AlertSettings(), description=AlertSettings.__doc__)
+    log: LogSettings = Field(LogSettings(), description=LogSettings.__doc__)
+
+    @field_validator("syncthing")
+    @classmethod
+    def _instance_names(cls, value: dict[str, SyncthingSettings]) -> dict[str, SyncthingSettings]:
+        for name in value:
+            if not INSTANCE_NAME.fullmatch(name) or name == RESERVED_INSTANCE_NAME:
+                raise ValueError(
+                    f"{name!r} cannot be the name of an instance: 1 to 32 of a-z, 0-9, _ and -, and not 'bridge'"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _prefixes_differ(self) -> Self:
+        if self.mqtt.base_topic == self.homeassistant.discovery_prefix:
+            raise ValueError("mqtt.base_topic and homeassistant.discovery_prefix must differ")
+        return self
+
+
+def _with_secret_file(values: Any, secret: str) -> Any:
+    """Fill a secret from the file beside it, unless the secret itself is given."""
+    if not isinstance(values, Mapping) or not values.get(f"{secret}_file") or values.get(secret):
+        return values
+    path = Path(values[f"{secret}_file"])
+    try:
+        return {**values, secret: path.read_text(encoding="utf-8").strip()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{secret}_file: cannot read {path} ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
