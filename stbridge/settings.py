@@ -3,12 +3,10 @@
 Precedence: command-line flag > environment > secret file > TOML file > default.
 """
 
-import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -17,22 +15,33 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from stbridge.errors import SettingsError
 
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 RESERVED_INSTANCE_NAME = "bridge"  # syncthing/bridge/... is the bridge's own part of the tree
+
+
+def _with_secret_file(values: Any, secret: str) -> Any:
+    """Fill a secret from the file beside it, unless the secret itself is given."""
+    if not isinstance(values, Mapping) or not values.get(f"{secret}_file") or values.get(secret):
+        return values
+    path = Path(values[f"{secret}_file"])
+    try:
+        return {**values, secret: path.read_text(encoding="utf-8").strip()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{secret}_file: cannot read {path} ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _topic_prefix(value: str) -> str:
@@ -56,10 +65,14 @@ class TlsSettings(Section):
     """TLS to the broker."""
 
     enabled: bool | None = Field(None, description="Use TLS; by default it is used on port 8883.")
-    ca_file: Path | None = Field(None, description="Certificate authority that signed the broker's certificate.")
+    ca_file: Path | None = Field(
+        None, description="Certificate authority that signed the broker's certificate."
+    )
     cert_file: Path | None = Field(None, description="The bridge's own certificate.")
     key_file: Path | None = Field(None, description="The private key of `cert_file`.")
-    insecure: bool = Field(default=False, description="Accept any certificate: anybody can pose as the broker.")
+    insecure: bool = Field(
+        default=False, description="Accept any certificate: anybody can pose as the broker."
+    )
 
 
 class MqttSettings(Section):
@@ -71,8 +84,12 @@ class MqttSettings(Section):
     password: SecretStr = Field(SecretStr(""), description="Password at the broker.")
     password_file: Path | None = Field(None, description="File that holds the password.")
     client_id: str = Field("stbridge", min_length=1, description="Client ID; every bridge needs its own.")
-    protocol: Literal["auto", "5", "3.1.1"] = Field("auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`.")
-    transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        "auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`."
+    )
+    transport: Literal["tcp", "websockets", "unix"] = Field(
+        "tcp", description="`tcp`, `websockets` or `unix`."
+    )
     path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
     keepalive_s: int = Field(30, ge=5, le=3600, description="Seconds between signs of life to the broker.")
     base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
@@ -114,7 +131,9 @@ class SyncthingSettings(Section):
         if parts.scheme == "unix" and parts.path.startswith("/"):
             return value
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must look like https://nas:8384, http://127.0.0.1:8384 or unix:///run/syncthing.sock")
+            raise ValueError(
+                "must look like https://nas:8384, http://127.0.0.1:8384 or unix:///run/syncthing.sock"
+            )
         if parts.username or parts.password:
             raise ValueError("must not hold a user name or password: Syncthing's API takes only api_key")
         return value.rstrip("/")
@@ -151,7 +170,9 @@ class CommandSettings(Section):
 class PollSettings(Section):
     """How often that is read for which Syncthing sends no event, in seconds."""
 
-    connections: Seconds = Field(60.0, description="Byte counters and addresses, when nothing is transferred.")
+    connections: Seconds = Field(
+        60.0, description="Byte counters and addresses, when nothing is transferred."
+    )
     transfer: Seconds = Field(5.0, description="The same, while something is transferred.")
     status: Seconds = Field(150.0, description="Memory, uptime, listeners and discovery.")
     errors: Seconds = Field(120.0, description="Syncthing's own error list.")
@@ -172,7 +193,9 @@ class AlertSettings(Section):
 class LogSettings(Section):
     """The log, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is shown.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is shown."
+    )
     format: Literal["text", "json"] = Field("text", description="`text`, or `json` (one object a line).")
 
 
@@ -180,12 +203,14 @@ class Settings(BaseSettings):
     """All settings."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
     mqtt: MqttSettings = Field(MqttSettings(), description=MqttSettings.__doc__)
     syncthing: dict[str, SyncthingSettings] = Field({}, description="One table per Syncthing.")
-    homeassistant: HomeAssistantSettings = Field(HomeAssistantSettings(), description=HomeAssistantSettings.__doc__)
+    homeassistant: HomeAssistantSettings = Field(
+        HomeAssistantSettings(), description=HomeAssistantSettings.__doc__
+    )
     commands: CommandSettings = Field(CommandSettings(), description=CommandSettings.__doc__)
     poll: PollSettings = Field(PollSettings(), description=PollSettings.__doc__)
     events: EventSettings = Field(EventSettings(), description=EventSettings.__doc__)
@@ -207,18 +232,3 @@ class Settings(BaseSettings):
         if self.mqtt.base_topic == self.homeassistant.discovery_prefix:
             raise ValueError("mqtt.base_topic and homeassistant.discovery_prefix must differ")
         return self
-
-
-def _with_secret_file(values: Any, secret: str) -> Any:
-    """Fill a secret from the file beside it, unless the secret itself is given."""
-    if not isinstance(values, Mapping) or not values.get(f"{secret}_file") or values.get(secret):
-        return values
-    path = Path(values[f"{secret}_file"])
-    try:
-        return {**values, secret: path.read_text(encoding="utf-8").strip()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{secret}_file: cannot read {path} ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__

@@ -1,0 +1,253 @@
+"""Syncthing's documents become observations; every quirk of every version enters here and nowhere else.
+
+Events, which wrap the same documents, are read in `events`.
+
+A function raises KeyError, TypeError, ValueError or AttributeError when the JSON is not what Syncthing would send;
+whoever fetched it tells that as a bad reply.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from stbridge.core import observations as seen
+from stbridge.core.model import (
+    Completion,
+    Config,
+    Connection,
+    DeviceConfig,
+    FailedItem,
+    FolderConfig,
+    FolderCounts,
+    FolderStatistics,
+    LoggedError,
+    PendingDevice,
+    PendingFolder,
+    floored,
+)
+
+Json = Mapping[str, Any]
+
+_NEVER_BEFORE = 1971  # "never" is year 1 (Go's zero time) for folders, and 1970 for devices never seen
+
+
+def time(text: str | None) -> datetime | None:
+    """Read a time stamp of Syncthing; "never" becomes None.
+
+    Time stamps carry the offset of Syncthing's machine and up to nine digits of a second. Year 1 must be found before
+    the conversion to UTC, which overflows there.
+    """
+    if not text:
+        return None
+    stamp = datetime.fromisoformat(text)
+    return None if stamp.year < _NEVER_BEFORE else stamp.astimezone(UTC)
+
+
+def version(raw: Json) -> seen.VersionRead:
+    """Read GET /rest/system/version."""
+    return seen.VersionRead(version=raw["version"], os=raw["os"], arch=raw["arch"])
+
+
+def status(raw: Json) -> seen.StatusRead:
+    """Read GET /rest/system/status.
+
+    One listener, and one way of discovery, is enough to be well: the IPv6 half commonly fails on IPv4 networks.
+    `discoveryStatus` is absent while all discovery is off; it came with 1.18.
+    """
+    listeners = raw.get("connectionServiceStatus")
+    discovery = raw.get("discoveryStatus")
+    return seen.StatusRead(
+        device_id=raw["myID"],
+        started_at=time(raw["startTime"]),
+        uptime_s=int(raw["uptime"]),
+        memory_bytes=int(raw["alloc"]),
+        goroutines=int(raw["goroutines"]),
+        listeners_ok=_any_without_error(listeners) if listeners is not None else None,
+        discovery_ok=_any_without_error(discovery) if discovery else None,
+    )
+
+
+def _any_without_error(services: Json) -> bool:
+    return any(not service.get("error") for service in services.values())
+
+
+def config(raw: Json, own_id: str) -> seen.ConfigRead:
+    """Read GET /rest/config (or the older /rest/system/config): the same document as in ConfigSaved."""
+    devices = {device["deviceID"]: device for device in raw["devices"] or ()}
+    return seen.ConfigRead(
+        config=Config(
+            name=devices.get(own_id, {}).get("name") or "",
+            folders={folder["id"]: _folder_config(folder, own_id) for folder in raw["folders"] or ()},
+            devices={
+                device_id: DeviceConfig(
+                    id=device_id, name=device.get("name") or "", paused=bool(device["paused"])
+                )
+                for device_id, device in devices.items()
+                if device_id != own_id
+            },
+        )
+    )
+
+
+def _folder_config(raw: Json, own_id: str) -> FolderConfig:
+    return FolderConfig(
+        id=raw["id"],
+        label=raw.get("label") or "",
+        path=raw["path"],
+        type=raw["type"],
+        paused=bool(raw["paused"]),
+        devices=tuple(
+            device["deviceID"] for device in raw.get("devices") or () if device["deviceID"] != own_id
+        ),
+    )
+
+
+def restart_required(raw: Json) -> seen.RestartRequiredRead:
+    """Read GET /rest/config/restart-required."""
+    return seen.RestartRequiredRead(restart_required=bool(raw["requiresRestart"]))
+
+
+def folder_status(folder: str, raw: Json) -> seen.FolderRead:
+    """Read GET /rest/db/status, and the summary in FolderSummary.
+
+    A folder that is paused, or not running yet, reports all zeros and "" as its state: nothing is known of it then.
+    `error` and `watchError` are absent without an error up to 1.19, "" later; so are `receiveOnly...` for other types.
+    `*TotalItems` counts deleted items too, so the parts are added up here.
+    """
+    running = raw["state"] != ""
+    return seen.FolderRead(
+        folder=folder,
+        state=raw["state"] or None,
+        state_changed_at=time(raw.get("stateChanged")),
+        error=raw.get("error") or None,
+        watch_error=raw.get("watchError") or None,
+        counts=_folder_counts(raw) if running else None,
+    )
+
+
+def _folder_counts(raw: Json) -> FolderCounts:
+    return FolderCounts(
+        global_bytes=raw["globalBytes"],
+        global_files=raw["globalFiles"],
+        local_bytes=raw["localBytes"],
+        local_files=raw["localFiles"],
+        need_bytes=raw["needBytes"],
+        need_items=_sum(raw, "need", ("Files", "Directories", "Symlinks")),
+        need_deletes=raw["needDeletes"],
+        failed=raw["errors"],
+        local_changes=_sum(raw, "receiveOnlyChanged", ("Files", "Directories", "Symlinks", "Deletes")),
+    )
+
+
+def _sum(raw: Json, prefix: str, parts: Sequence[str]) -> int:
+    return sum(int(raw.get(prefix + part, 0)) for part in parts)
+
+
+def folder_errors(raw: Json) -> seen.FolderErrorsRead:
+    """Read GET /rest/folder/errors, and FolderErrors; the list may be null."""
+    items = tuple(FailedItem(path=item["path"], error=item["error"]) for item in raw["errors"] or ())
+    return seen.FolderErrorsRead(folder=raw["folder"], items=items)
+
+
+def completion(device: str, folder: str, raw: Json) -> seen.CompletionRead:
+    """Read GET /rest/db/completion, and FolderCompletion; `remoteState` came with 1.20."""
+    return seen.CompletionRead(
+        device=device,
+        folder=folder,
+        completion=Completion(
+            completion=floored(float(raw["completion"])),
+            need_bytes=raw["needBytes"],
+            need_items=raw["needItems"],
+            need_deletes=raw["needDeletes"],
+            global_bytes=raw["globalBytes"],
+            remote_state=raw.get("remoteState"),
+        ),
+    )
+
+
+def connections(raw: Json, own_id: str) -> seen.ConnectionsRead:
+    """Read GET /rest/system/connections; up to 1.24 this machine itself is in the list."""
+    total = raw["total"]
+    at = time(total["at"])
+    if at is None:
+        raise ValueError("connections without a time")
+    return seen.ConnectionsRead(
+        at=at,
+        in_bytes=total["inBytesTotal"],
+        out_bytes=total["outBytesTotal"],
+        connections={
+            device: _connection(connection)
+            for device, connection in raw["connections"].items()
+            if device != own_id
+        },
+    )
+
+
+def _connection(raw: Json) -> Connection:
+    if not raw["connected"]:
+        return Connection(connected=False)
+    return Connection(
+        connected=True,
+        address=raw["address"] or None,
+        connection_type=raw["type"] or None,
+        is_local=raw.get("isLocal"),  # since 1.23
+        crypto=raw.get("crypto") or None,
+        client_version=raw["clientVersion"] or None,
+        in_bytes=raw["inBytesTotal"],
+        out_bytes=raw["outBytesTotal"],
+    )
+
+
+def device_statistics(raw: Json) -> seen.DeviceStatisticsRead:
+    """Read GET /rest/stats/device."""
+    return seen.DeviceStatisticsRead(
+        last_seen_at={device: time(statistics["lastSeen"]) for device, statistics in raw.items()}
+    )
+
+
+def folder_statistics(raw: Json) -> seen.FolderStatisticsRead:
+    """Read GET /rest/stats/folder; paused folders are missing."""
+    return seen.FolderStatisticsRead(
+        statistics={folder: _folder_statistics(statistics) for folder, statistics in raw.items()}
+    )
+
+
+def _folder_statistics(raw: Json) -> FolderStatistics:
+    last = raw["lastFile"]
+    at = time(last["at"])
+    return FolderStatistics(
+        last_scan_at=time(raw["lastScan"]),
+        last_file=last["filename"] if at else None,
+        last_file_at=at,
+        last_file_deleted=bool(last["deleted"]) if at else None,
+    )
+
+
+def errors(raw: Json) -> seen.ErrorsRead:
+    """Read GET /rest/system/error; without errors it is null."""
+    return seen.ErrorsRead(
+        items=tuple(
+            LoggedError(when=time(entry["when"]), message=entry["message"]) for entry in raw["errors"] or ()
+        )
+    )
+
+
+def pending_devices(raw: Json) -> seen.PendingDevicesRead:
+    """Read GET /rest/cluster/pending/devices."""
+    return seen.PendingDevicesRead(
+        devices=tuple(
+            PendingDevice(id=device, name=entry["name"], address=entry["address"], time=time(entry["time"]))
+            for device, entry in sorted(raw.items())
+        )
+    )
+
+
+def pending_folders(raw: Json) -> seen.PendingFoldersRead:
+    """Read GET /rest/cluster/pending/folders."""
+    return seen.PendingFoldersRead(
+        folders=tuple(
+            PendingFolder(id=folder, label=offer["label"], device=device, time=time(offer["time"]))
+            for folder, entry in sorted(raw.items())
+            for device, offer in sorted((entry["offeredBy"] or {}).items())
+        )
+    )

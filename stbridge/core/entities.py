@@ -1,0 +1,155 @@
+"""What State keeps of one folder, one device and one share, and what follows from it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from stbridge.core.model import (
+    Completion,
+    Connection,
+    DeviceConfig,
+    FailedItem,
+    FolderConfig,
+    FolderCounts,
+    FolderStatistics,
+    percentage,
+)
+from stbridge.core.tally import DevicePart, FolderPart, SharePart, Tally
+from stbridge.core.traffic import Rate
+
+SYNCING = frozenset({"syncing", "sync-preparing", "sync-waiting"})
+SCANNING = frozenset({"scanning", "scan-waiting"})
+ERROR = "error"
+PAUSED = "paused"
+UNKNOWN = "unknown"
+
+NOT_CONNECTED = Connection(connected=False)
+_NOT_TAKING_PART = frozenset({"paused", "notSharing"})  # the other side's own choice: it is not behind
+
+
+@dataclass(slots=True)
+class FolderState:
+    """A folder of this Syncthing."""
+
+    config: FolderConfig
+    state: str | None = None
+    state_changed_at: datetime | None = None
+    error: str | None = None
+    watch_error: str | None = None
+    counts: FolderCounts | None = None
+    failed: tuple[FailedItem, ...] = ()
+    statistics: FolderStatistics = field(default_factory=FolderStatistics)
+    scan_progress: float | None = None
+    out_of_sync_since: datetime | None = None
+
+    @property
+    def shown_state(self) -> str:
+        """The state in Syncthing's words, and `paused`, which Syncthing tells elsewhere."""
+        return PAUSED if self.config.paused else self.state or UNKNOWN
+
+    @property
+    def known(self) -> FolderCounts | None:
+        """What it holds and lacks; nothing is known of it while it is paused."""
+        return None if self.config.paused else self.counts
+
+    @property
+    def in_sync(self) -> bool | None:
+        """Whether this machine has everything; a folder in error cannot be trusted to."""
+        if self.known is None:
+            return None
+        return self.known.complete and self.state != ERROR
+
+    @property
+    def completion(self) -> float | None:
+        """How much of it this machine has."""
+        if (known := self.known) is None:
+            return None
+        return percentage(
+            need_bytes=known.need_bytes, global_bytes=known.global_bytes, complete=known.complete
+        )
+
+    def forget(self) -> None:
+        """Forget what is only known while it runs."""
+        self.state = self.state_changed_at = self.error = self.watch_error = self.counts = None
+        self.scan_progress = self.out_of_sync_since = None
+        self.failed = ()
+
+    def part(self) -> FolderPart:
+        """Return what it adds to the instance."""
+        if self.config.paused:
+            return FolderPart(total=1, paused=1)
+        kind = FolderPart(
+            total=1,
+            error=int(self.state == ERROR),
+            syncing=int(self.state in SYNCING),
+            scanning=int(self.state in SCANNING),
+            unknown=int(self.counts is None),
+        )
+        if self.counts is None:
+            return kind
+        return kind._replace(
+            out_of_sync=int(not self.in_sync),
+            need_bytes=self.counts.need_bytes,
+            need_items=self.counts.need_items,
+            need_deletes=self.counts.need_deletes,
+            global_bytes=self.counts.global_bytes,
+        )
+
+
+@dataclass(slots=True)
+class DeviceState:
+    """A remote device, and the sum of what it shares."""
+
+    config: DeviceConfig
+    connection: Connection = NOT_CONNECTED
+    last_seen_at: datetime | None = None
+    in_rate: Rate = field(default_factory=Rate)
+    out_rate: Rate = field(default_factory=Rate)
+    folders: set[str] = field(default_factory=set)
+    shares: Tally[SharePart] = field(default_factory=lambda: Tally(SharePart()))
+
+    @property
+    def in_sync(self) -> bool | None:
+        """Whether it has everything that it shares; None if that is not known, or it shares nothing."""
+        total = self.shares.total
+        if total.out_of_sync:
+            return False
+        return True if total.counted and not total.unknown else None
+
+    @property
+    def completion(self) -> float | None:
+        """How much it has of everything that it shares."""
+        total = self.shares.total
+        if total.unknown or not total.counted:
+            return None
+        return percentage(
+            need_bytes=total.need_bytes, global_bytes=total.global_bytes, complete=not total.out_of_sync
+        )
+
+    def part(self) -> DevicePart:
+        """Return what it adds to the instance; whether it is behind does not count while it is paused."""
+        if self.config.paused:
+            return DevicePart(total=1, paused=1)
+        return DevicePart(
+            total=1,
+            connected=int(self.connection.connected),
+            unknown=int(self.shares.total.unknown > 0),
+            out_of_sync=int(self.shares.total.out_of_sync > 0),
+        )
+
+
+def share_part(folder: FolderState, device: DeviceState, completion: Completion | None) -> SharePart:
+    """Return what a folder adds to a device that shares it; paused on either side, it is left out."""
+    if folder.config.paused or device.config.paused:
+        return SharePart()
+    if completion is None:
+        return SharePart(counted=1, unknown=1)
+    if completion.remote_state in _NOT_TAKING_PART:
+        return SharePart()
+    return SharePart(
+        counted=1,
+        out_of_sync=int(not completion.complete),
+        need_bytes=completion.need_bytes,
+        need_items=completion.need_items,
+        need_deletes=completion.need_deletes,
+        global_bytes=completion.global_bytes,
+    )

@@ -1,0 +1,133 @@
+"""Syncthing's events become observations, one row per type; the rows are also the event mask."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from stbridge.core import decode
+from stbridge.core import observations as seen
+from stbridge.core.decode import Json
+from stbridge.core.model import Connection
+from stbridge.core.observations import Observation, Read
+
+
+def _time_of(event: Json) -> datetime:
+    stamp = decode.time(event["time"])
+    if stamp is None:
+        raise ValueError("an event without a time")
+    return stamp
+
+
+def _state_changed(event: Json, _own_id: str) -> Observation:
+    data = event["data"]
+    return seen.FolderStateChanged(
+        folder=data["folder"], state=data["to"], at=_time_of(event), error=data.get("error") or None
+    )
+
+
+def _folder_summary(event: Json, _own_id: str) -> Observation:
+    return decode.folder_status(event["data"]["folder"], event["data"]["summary"])
+
+
+def _folder_completion(event: Json, _own_id: str) -> Observation:
+    return decode.completion(event["data"]["device"], event["data"]["folder"], event["data"])
+
+
+def _folder_errors(event: Json, _own_id: str) -> Observation:
+    return decode.folder_errors(event["data"])
+
+
+def _scan_progress(event: Json, _own_id: str) -> Observation:
+    data = event["data"]
+    return seen.ScanProgressed(folder=data["folder"], current=int(data["current"]), total=int(data["total"]))
+
+
+def _watch_state(event: Json, _own_id: str) -> Observation:
+    return seen.WatchErrorChanged(folder=event["data"]["folder"], error=event["data"].get("to") or None)
+
+
+def _folder_paused(event: Json, _own_id: str) -> Observation:
+    return seen.FolderPaused(folder=event["data"]["id"], paused=event["type"] == "FolderPaused")
+
+
+def _device_paused(event: Json, _own_id: str) -> Observation:
+    return seen.DevicePaused(device=event["data"]["device"], paused=event["type"] == "DevicePaused")
+
+
+def _device_connected(event: Json, _own_id: str) -> Observation:
+    data = event["data"]
+    return seen.DeviceConnected(
+        device=data["id"],
+        at=_time_of(event),
+        connection=Connection(
+            connected=True,
+            address=data.get("addr") or None,
+            connection_type=data.get("type") or None,
+            client_version=data.get("clientVersion") or None,
+        ),
+    )
+
+
+def _device_disconnected(event: Json, _own_id: str) -> Observation:
+    data = event["data"]
+    return seen.DeviceDisconnected(device=data["id"], at=_time_of(event), error=data.get("error") or None)
+
+
+def _config_saved(event: Json, own_id: str) -> Observation:
+    return decode.config(event["data"], own_id)
+
+
+def _cluster_config(_event: Json, _own_id: str) -> Observation:
+    """Since 1.20: the device told which folders it has, so its paused or not shared ones may be other ones now.
+
+    The completions follow by FolderCompletion; address, type and encryption of the connection do not.
+    """
+    return seen.Stale(reads=(Read("connections"),))
+
+
+def _pending(_event: Json, _own_id: str) -> Observation:
+    """Additions and removals come in several shapes, with keys missing or null: the whole list is cheaper to trust."""
+    return seen.Stale(reads=(Read("pending"),))
+
+
+def _login(event: Json, _own_id: str) -> Observation | None:
+    data = event["data"]
+    if data["success"]:
+        return None
+    return seen.LoginFailed(
+        at=_time_of(event), username=data.get("username") or "", address=data.get("remoteAddress") or ""
+    )
+
+
+_ROWS: Mapping[str, Callable[[Json, str], Observation | None]] = {
+    "StateChanged": _state_changed,
+    "FolderSummary": _folder_summary,
+    "FolderCompletion": _folder_completion,
+    "FolderErrors": _folder_errors,
+    "FolderScanProgress": _scan_progress,
+    "FolderWatchStateChanged": _watch_state,
+    "FolderPaused": _folder_paused,
+    "FolderResumed": _folder_paused,
+    "DeviceConnected": _device_connected,
+    "DeviceDisconnected": _device_disconnected,
+    "DevicePaused": _device_paused,
+    "DeviceResumed": _device_paused,
+    "ClusterConfigReceived": _cluster_config,
+    "ConfigSaved": _config_saved,
+    "PendingDevicesChanged": _pending,
+    "PendingFoldersChanged": _pending,
+    "LoginAttempt": _login,
+}
+
+EVENT_TYPES = tuple(_ROWS)
+"""The event mask: fixed, because Syncthing keeps a ring of events and a counter of ids for each mask it ever saw."""
+
+
+def observe(raw: Json, own_id: str) -> Observation | None:
+    """Read one event; None if there is nothing to learn from it.
+
+    Args:
+        raw: the event as it came from GET /rest/events.
+        own_id: the ID of the device that sent it.
+    """
+    read = _ROWS.get(raw["type"])
+    return read(raw, own_id) if read else None

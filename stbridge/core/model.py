@@ -1,0 +1,165 @@
+"""What there is to know about one Syncthing, as frozen values.
+
+Units: bytes, seconds, percent from 0 to 100; times are aware and in UTC. None is "not known".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+SHORT_ID_LENGTH = 7
+
+
+def short_id(device: str) -> str:
+    """Return a device's short ID, the first group of its ID, as Syncthing shows it."""
+    return device[:SHORT_ID_LENGTH]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderConfig:
+    """A folder as it is configured; `devices` are the IDs of the remote devices that it is shared with."""
+
+    id: str
+    label: str
+    path: str
+    type: str
+    paused: bool
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """A remote device as it is configured."""
+
+    id: str
+    name: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What is configured; this machine itself is not among the devices."""
+
+    name: str
+    folders: Mapping[str, FolderConfig]
+    devices: Mapping[str, DeviceConfig]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderCounts:
+    """What a folder holds and lacks on this machine; items are files, directories and symlinks."""
+
+    global_bytes: int
+    global_files: int
+    local_bytes: int
+    local_files: int
+    need_bytes: int
+    need_items: int
+    need_deletes: int
+    failed: int
+    local_changes: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is lacking."""
+        return not (self.need_bytes or self.need_items or self.need_deletes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """How far a remote device has a folder, as far as this machine knows."""
+
+    completion: float
+    need_bytes: int
+    need_items: int
+    need_deletes: int
+    global_bytes: int
+    remote_state: str | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is lacking; Syncthing may say 100 percent while it still needs empty files."""
+        return not (self.need_bytes or self.need_items or self.need_deletes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """The connection to a remote device; the byte counters begin anew with each connection."""
+
+    connected: bool
+    address: str | None = None
+    connection_type: str | None = None
+    is_local: bool | None = None
+    crypto: str | None = None
+    client_version: str | None = None
+    in_bytes: int = 0
+    out_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderStatistics:
+    """When a folder was scanned last, and what changed in it last."""
+
+    last_scan_at: datetime | None = None
+    last_file: str | None = None
+    last_file_at: datetime | None = None
+    last_file_deleted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedItem:
+    """An item that could not be synced or scanned."""
+
+    path: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedError:
+    """An entry of Syncthing's own error list."""
+
+    when: datetime | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingDevice:
+    """A device that asks to connect."""
+
+    id: str
+    name: str
+    address: str
+    time: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingFolder:
+    """A folder that a device offers."""
+
+    id: str
+    label: str
+    device: str
+    time: datetime | None
+
+
+ONLY_DELETES_LEFT = 95.0  # what Syncthing shows when all bytes are there and something is yet to be deleted
+
+
+def percentage(*, need_bytes: int, global_bytes: int, complete: bool) -> float:
+    """Return how much is there, from 0 to 100, as Syncthing reckons it; only what is complete has 100.
+
+    Args:
+        need_bytes: what is lacking.
+        global_bytes: the whole.
+        complete: whether nothing is lacking, empty files and deletions included.
+    """
+    if complete:
+        return 100.0
+    if need_bytes <= 0 or global_bytes <= 0:
+        return ONLY_DELETES_LEFT
+    return floored(100 * max(global_bytes - need_bytes, 0) / global_bytes)
+
+
+def floored(value: float) -> float:
+    """Cut a percentage after two decimals, so that 99.9998 is not shown as complete."""
+    return int(value * 100) / 100

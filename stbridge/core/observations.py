@@ -1,0 +1,270 @@
+"""What can be seen of a Syncthing: every kind of fact that reaches its State, from an event or a read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from stbridge.core.model import (
+    Completion,
+    Config,
+    Connection,
+    FailedItem,
+    FolderCounts,
+    FolderStatistics,
+    LoggedError,
+    PendingDevice,
+    PendingFolder,
+)
+from stbridge.core.topics import Address
+
+
+EVENTS = "events"
+POLLS = "polls"
+
+
+class Read(NamedTuple):
+    """Something to be read over REST soon, because an event told that it has changed.
+
+    `what` is a row of the table of reads; `folder` and `device` are IDs where the row needs them.
+    """
+
+    what: str
+    folder: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A fact about one Syncthing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable(Observation):
+    """One of the ways to Syncthing is blocked; `status` is the word for it in the `connection` topic.
+
+    `way` is EVENTS or POLLS, whoever found out: each way is mended on its own.
+    """
+
+    way: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Available(Observation):
+    """A way to Syncthing that was blocked is open again, and nothing was missed meanwhile."""
+
+    way: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotStarted(Observation):
+    """Everything is being read from here on, so nothing need be asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotComplete(Observation):
+    """Everything has been read since the last time that something may have been missed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered(Observation):
+    """What the bridge itself had published in an earlier life: payloads by address, None for what is no JSON object."""
+
+    payloads: Mapping[Address, Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRead(Observation):
+    """Which Syncthing this is."""
+
+    version: str
+    os: str
+    arch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRead(Observation):
+    """How the process is doing."""
+
+    device_id: str
+    started_at: datetime | None
+    uptime_s: int
+    memory_bytes: int
+    goroutines: int
+    listeners_ok: bool | None
+    discovery_ok: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigRead(Observation):
+    """What is configured."""
+
+    config: Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartRequiredRead(Observation):
+    """Whether a change of the configuration waits for a restart."""
+
+    restart_required: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderRead(Observation):
+    """A folder's state and counts; `counts` is None while the folder is not running."""
+
+    folder: str
+    state: str | None
+    state_changed_at: datetime | None
+    error: str | None
+    watch_error: str | None
+    counts: FolderCounts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderStateChanged(Observation):
+    """A folder went from one state to another."""
+
+    folder: str
+    state: str
+    at: datetime
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchErrorChanged(Observation):
+    """Watching a folder for changes began or ceased to fail."""
+
+    folder: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderErrorsRead(Observation):
+    """The items of a folder that failed."""
+
+    folder: str
+    items: tuple[FailedItem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanProgressed(Observation):
+    """A scan has hashed `current` of `total` bytes."""
+
+    folder: str
+    current: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRead(Observation):
+    """How far a device has a folder."""
+
+    device: str
+    folder: str
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionsRead(Observation):
+    """All connections, and the bytes that went through since Syncthing started."""
+
+    at: datetime
+    in_bytes: int
+    out_bytes: int
+    connections: Mapping[str, Connection]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConnected(Observation):
+    """A device connected."""
+
+    device: str
+    at: datetime
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDisconnected(Observation):
+    """A device's last connection ended."""
+
+    device: str
+    at: datetime
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderPaused(Observation):
+    """A folder was paused or resumed."""
+
+    folder: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePaused(Observation):
+    """A device was paused or resumed."""
+
+    device: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStatisticsRead(Observation):
+    """When each device was seen last; None is never."""
+
+    last_seen_at: Mapping[str, datetime | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderStatisticsRead(Observation):
+    """When each folder was scanned last, and what changed in it last."""
+
+    statistics: Mapping[str, FolderStatistics]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorsRead(Observation):
+    """Syncthing's own error list."""
+
+    items: tuple[LoggedError, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingDevicesRead(Observation):
+    """The devices that wait to be accepted."""
+
+    devices: tuple[PendingDevice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingFoldersRead(Observation):
+    """The folders that wait to be accepted."""
+
+    folders: tuple[PendingFolder, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale(Observation):
+    """An event told that something changed, without telling what it is now: it has to be read."""
+
+    reads: tuple[Read, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginFailed(Observation):
+    """Somebody tried to log in to Syncthing's GUI and failed."""
+
+    at: datetime
+    username: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawEvent(Observation):
+    """An event of Syncthing as it came, for those who asked for its type."""
+
+    type: str
+    event: Mapping[str, Any]

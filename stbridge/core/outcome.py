@@ -1,0 +1,67 @@
+"""What follows from an observation: addresses to be rendered, things to be read, edges to be told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from stbridge.core.model import short_id
+from stbridge.core.observations import Read
+from stbridge.core.topics import Address
+
+STATE = Address("state")
+CONNECTION = Address("connection")
+SYSTEM = Address("system")
+METRICS = Address("metrics")
+ERRORS = Address("errors")
+PENDING = Address("pending")
+
+
+def folder_address(folder: str) -> Address:
+    """Return the address of a folder."""
+    return Address("folder", folder=folder)
+
+
+def failed_address(folder: str) -> Address:
+    """Return the address of a folder's failed items."""
+    return Address("failed", folder=folder)
+
+
+def device_address(device: str) -> Address:
+    """Return the address of a device, given by its full ID."""
+    return Address("device", device=short_id(device))
+
+
+def share_address(device: str, folder: str) -> Address:
+    """Return the address of the completion of a folder on a device, given by its full ID."""
+    return Address("completion", folder=folder, device=short_id(device))
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something happened: an edge, for `event/NAME`."""
+
+    event_type: str
+    at: datetime
+    data: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What followed from one or more observations, each thing once and in order."""
+
+    changed: dict[Address, None] = field(default_factory=dict)
+    reads: dict[Read, None] = field(default_factory=dict)
+    happenings: list[Happening] = field(default_factory=list)
+
+    def change(self, *addresses: Address) -> None:
+        """Note that the payloads of these addresses may have changed."""
+        self.changed.update(dict.fromkeys(addresses))
+
+    def read(self, *reads: Read) -> None:
+        """Note that these have to be read."""
+        self.reads.update(dict.fromkeys(reads))
+
+    def happened(self, event_type: str, at: datetime, **data: Any) -> None:
+        """Note that something happened."""
+        self.happenings.append(Happening(event_type, at, data))

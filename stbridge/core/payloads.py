@@ -1,0 +1,273 @@
+"""What is published: the payload of every retained address of an instance, from one table."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stbridge.core.entities import ERROR, PAUSED, DeviceState
+from stbridge.core.model import Completion, percentage, short_id
+from stbridge.core.outcome import Happening
+from stbridge.core.state import State
+from stbridge.core.times import in_utc
+from stbridge.core.topics import Address
+
+LISTED_ITEMS = 50
+"""How many items a list in a payload holds at most; the count beside it is the true one."""
+
+OFFLINE = "offline"
+ONLINE = "online"
+
+Payload = Mapping[str, Any]
+
+
+def as_json(payload: Payload) -> bytes:
+    """Write a payload down as UTF-8; what a file name may hold and UTF-8 may not is replaced."""
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def render(state: State, address: Address) -> bytes | None:
+    """Return the payload of an address of a state, or None if there is nothing (any more) to be published."""
+    if address.kind == "state":
+        return (ONLINE if state.online else OFFLINE).encode()
+    payload = _ROWS[address.kind](state, address)
+    return None if payload is None else as_json(payload)
+
+
+def render_happening(happening: Happening) -> bytes:
+    """Return the payload of `event/NAME`."""
+    return as_json({"event_type": happening.event_type, "time": in_utc(happening.at), **happening.data})
+
+
+def _connection(state: State, _: Address) -> Payload:
+    return {"status": state.status, "message": state.message, "since": in_utc(state.since)}
+
+
+def _system(state: State, _: Address) -> Payload | None:
+    if state.process is None or state.config is None:
+        return None
+    folders, devices = state.folder_tally.total, state.device_tally.total
+    in_sync = _all_well(folders.unknown, folders.out_of_sync)
+    return {
+        "name": state.config.name,
+        "device_id": state.process.device_id,
+        "version": state.version and state.version.version,
+        "os": state.version and state.version.os,
+        "arch": state.version and state.version.arch,
+        "started_at": in_utc(state.process.started_at),
+        "state": _rolled_up_state(state),
+        "in_sync": in_sync,
+        "all_in_sync": in_sync and _all_well(devices.unknown, devices.out_of_sync),
+        "completion": None
+        if folders.unknown or folders.paused == folders.total
+        else percentage(
+            need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=bool(in_sync)
+        ),
+        "need_bytes": folders.need_bytes,
+        "need_items": folders.need_items,
+        "folders": {
+            "total": folders.total,
+            "paused": folders.paused,
+            "syncing": folders.syncing,
+            "out_of_sync": folders.out_of_sync,
+            "error": folders.error,
+        },
+        "devices": {
+            "total": devices.total,
+            "connected": devices.connected,
+            "paused": devices.paused,
+            "out_of_sync": devices.out_of_sync,
+        },
+        "errors": None if state.errors is None else len(state.errors),
+        "last_error": state.errors[-1].message if state.errors else None,
+        "restart_required": state.restart_required,
+        "conflicts": None,
+        "pending_devices": _count(state.pending_devices),
+        "pending_folders": _count(state.pending_folders),
+        "listeners_ok": state.process.listeners_ok,
+        "discovery_ok": state.process.discovery_ok,
+        "problem": None,
+        "problems": None,
+    }
+
+
+def _all_well(unknown: int, out_of_sync: int) -> bool | None:
+    """One that is behind settles it; otherwise all must be known."""
+    if out_of_sync:
+        return False
+    return None if unknown else True
+
+
+def _count(items: tuple[Any, ...] | None) -> int | None:
+    return None if items is None else len(items)
+
+
+def _rolled_up_state(state: State) -> str:
+    folders = state.folder_tally.total
+    for name, count in ((ERROR, folders.error), ("syncing", folders.syncing), ("scanning", folders.scanning)):
+        if count:
+            return name
+    return PAUSED if folders.total and folders.paused == folders.total else "idle"
+
+
+def _metrics(state: State, _: Address) -> Payload | None:
+    if state.process is None:
+        return None
+    return {
+        "in_bytes": state.in_bytes,
+        "out_bytes": state.out_bytes,
+        "in_rate": state.in_rate.value,
+        "out_rate": state.out_rate.value,
+        "in_bytes_lifetime": state.in_lifetime.value,
+        "out_bytes_lifetime": state.out_lifetime.value,
+        "memory_bytes": state.process.memory_bytes,
+        "goroutines": state.process.goroutines,
+        "uptime_s": state.process.uptime_s,
+        "started_at": in_utc(state.process.started_at),
+    }
+
+
+def _errors(state: State, _: Address) -> Payload | None:
+    if state.errors is None:
+        return None
+    latest = state.errors[-LISTED_ITEMS:]
+    items = [{"when": in_utc(error.when), "message": error.message} for error in latest]
+    return {"count": len(state.errors), "items": items}
+
+
+def _pending(state: State, _: Address) -> Payload | None:
+    if state.pending_devices is None or state.pending_folders is None:
+        return None
+    return {
+        "devices": [
+            {
+                "device": device.id,
+                "name": device.name,
+                "address": device.address,
+                "time": in_utc(device.time),
+            }
+            for device in state.pending_devices[:LISTED_ITEMS]
+        ],
+        "folders": [
+            {
+                "folder": folder.id,
+                "label": folder.label,
+                "device": short_id(folder.device),
+                "time": in_utc(folder.time),
+            }
+            for folder in state.pending_folders[:LISTED_ITEMS]
+        ],
+    }
+
+
+def _folder(state: State, address: Address) -> Payload | None:
+    folder = state.folders.get(address.folder)
+    if folder is None:
+        return None
+    config, counts, statistics = folder.config, folder.known, folder.statistics
+    return {
+        "id": config.id,
+        "label": config.label,
+        "path": config.path,
+        "type": config.type,
+        "paused": config.paused,
+        "state": folder.shown_state,
+        "state_changed_at": in_utc(folder.state_changed_at),
+        "completion": folder.completion,
+        "in_sync": folder.in_sync,
+        "global_bytes": counts and counts.global_bytes,
+        "global_files": counts and counts.global_files,
+        "local_bytes": counts and counts.local_bytes,
+        "local_files": counts and counts.local_files,
+        "need_bytes": counts and counts.need_bytes,
+        "need_items": counts and counts.need_items,
+        "need_deletes": counts and counts.need_deletes,
+        "failed": counts and counts.failed,
+        "error": folder.error,
+        "watch_error": folder.watch_error,
+        "local_changes": counts and counts.local_changes,
+        "conflicts": None,
+        "last_scan_at": in_utc(statistics.last_scan_at),
+        "last_file": statistics.last_file,
+        "last_file_at": in_utc(statistics.last_file_at),
+        "last_file_deleted": statistics.last_file_deleted,
+        "scan_progress": folder.scan_progress,
+        "out_of_sync_since": in_utc(folder.out_of_sync_since),
+        "devices": [short_id(device) for device in config.devices],
+        "problem": None,
+        "problems": None,
+    }
+
+
+def _failed(state: State, address: Address) -> Payload | None:
+    folder = state.folders.get(address.folder)
+    if folder is None:
+        return None
+    items = [{"path": item.path, "error": item.error} for item in folder.failed[:LISTED_ITEMS]]
+    return {"count": len(folder.failed), "items": items}
+
+
+def _device(state: State, address: Address) -> Payload | None:
+    device = _by_short_id(state, address.device)
+    if device is None:
+        return None
+    config, connection, shares = device.config, device.connection, device.shares.total
+    known = bool(shares.counted) and not shares.unknown
+    return {
+        "id": config.id,
+        "name": config.name,
+        "paused": config.paused,
+        "connected": connection.connected,
+        "address": connection.address,
+        "connection_type": connection.connection_type,
+        "is_local": connection.is_local,
+        "crypto": connection.crypto,
+        "client_version": connection.client_version,
+        "last_seen_at": in_utc(device.last_seen_at),
+        "completion": device.completion,
+        "in_sync": device.in_sync,
+        "need_bytes": shares.need_bytes if known else None,
+        "need_items": shares.need_items if known else None,
+        "in_bytes": connection.in_bytes,
+        "out_bytes": connection.out_bytes,
+        "in_rate": device.in_rate.value,
+        "out_rate": device.out_rate.value,
+        "unseen_since": None if connection.connected else in_utc(device.last_seen_at),
+        "problem": None,
+        "problems": None,
+    }
+
+
+def _by_short_id(state: State, device: str) -> DeviceState | None:
+    return state.devices.get(state.device_ids.get(device, ""))
+
+
+def _completion(state: State, address: Address) -> Payload | None:
+    device = _by_short_id(state, address.device)
+    folder = state.folders.get(address.folder)
+    if device is None or folder is None or address.folder not in device.folders:
+        return None
+    known: Completion | None = state.completions.get((device.config.id, address.folder))
+    if folder.config.paused:
+        known = None
+    return {
+        "completion": known and known.completion,
+        "need_bytes": known and known.need_bytes,
+        "need_items": known and known.need_items,
+        "need_deletes": known and known.need_deletes,
+        "global_bytes": known and known.global_bytes,
+        "remote_state": known and known.remote_state,
+    }
+
+
+_ROWS: Mapping[str, Callable[[State, Address], Payload | None]] = {
+    "connection": _connection,
+    "system": _system,
+    "metrics": _metrics,
+    "errors": _errors,
+    "pending": _pending,
+    "folder": _folder,
+    "failed": _failed,
+    "device": _device,
+    "completion": _completion,
+}

@@ -1,0 +1,27 @@
+"""How observations change the state: one rule per kind of observation, gathered in one table."""
+
+from datetime import datetime
+
+from stbridge.core.observations import Observation
+from stbridge.core.rules import configuration, devices, folders, instance
+from stbridge.core.state import Rules, State
+
+RULES: Rules = {
+    **instance.RULES,
+    **configuration.RULES,
+    **folders.RULES,
+    **devices.RULES,
+}
+
+
+def apply(state: State, observation: Observation, now: datetime) -> None:
+    """Take one observation into the state; what follows from it is gathered in `state.outcome`.
+
+    Args:
+        state: the state to be changed.
+        observation: what was seen.
+        now: the time of the bridge's own clock, in UTC.
+    """
+    RULES[type(observation)](state, observation, now)
+    if state.reading:
+        state.outcome.reads.clear()  # everything is being read anyway

@@ -1,0 +1,125 @@
+"""Rules on what is configured: folders, devices, who shares what, and what is paused."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from stbridge.core import observations as seen
+from stbridge.core.entities import FolderState
+from stbridge.core.model import DeviceConfig, FolderConfig
+from stbridge.core.observations import Read
+from stbridge.core.outcome import SYSTEM, failed_address, folder_address
+from stbridge.core.state import Rules, State
+
+
+def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
+    before, config = state.config, observation.config
+    if before == config:
+        return
+    state.config = config
+    state.outcome.change(SYSTEM)
+    for device in [device for device in state.devices if device not in config.devices]:
+        state.remove_device(device)
+    for folder in [folder for folder in state.folders if folder not in config.folders]:
+        state.remove_folder(folder)
+    for device_config in config.devices.values():
+        _configure_device(state, device_config, now)
+    for folder_config in config.folders.values():
+        _configure_folder(state, folder_config, now)
+    if before is not None:
+        state.outcome.read(Read("restart_required"))
+        state.outcome.happened("config_changed", now)
+
+
+def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None:
+    device = state.devices.get(config.id)
+    if device is None:
+        state.add_device(config)
+    elif device.config != config:
+        paused, device.config = device.config.paused, config
+        if paused != config.paused:
+            _pause_device(state, config.id, now)
+        state.device_changed(config.id)
+
+
+def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None:
+    folder = state.folders.get(config.id)
+    if folder is None:
+        state.folders[config.id] = FolderState(config, out_of_sync_since=recall_out_of_sync(state, config.id))
+        state.outcome.change(failed_address(config.id))
+        if not config.paused:
+            state.outcome.read(Read("folder", config.id))
+    elif folder.config != config:
+        paused, folder.config = folder.config.paused, config
+        if paused != config.paused:
+            _pause_folder(state, config.id, now)
+    _share(state, config)
+    state.folder_changed(config.id, now)
+
+
+def recall_out_of_sync(state: State, folder: str) -> datetime | None:
+    """Return since when a folder had been out of sync in an earlier life of the bridge."""
+    payload = (state.remembered or {}).get(folder_address(folder)) or {}
+    since = payload.get("out_of_sync_since")
+    return datetime.fromisoformat(since) if since else None
+
+
+def _share(state: State, folder: FolderConfig) -> None:
+    """Make a folder's shares those of its configuration."""
+    for device, device_state in state.devices.items():
+        shares = device in folder.devices
+        if shares and folder.id not in device_state.folders:
+            device_state.folders.add(folder.id)
+            state.share_changed(device, folder.id)
+            if not folder.paused:
+                state.outcome.read(Read("completion", folder.id, device))
+        elif not shares and folder.id in device_state.folders:
+            state.unshare(device, folder.id)
+
+
+def _folder_paused(state: State, observation: seen.FolderPaused, now: datetime) -> None:
+    folder = state.folders.get(observation.folder)
+    if folder is None or folder.config.paused == observation.paused:
+        return
+    state.reconfigure(replace(folder.config, paused=observation.paused))
+    _pause_folder(state, observation.folder, now)
+    state.folder_changed(observation.folder, now)
+
+
+def _pause_folder(state: State, folder: str, now: datetime) -> None:
+    """Follow a change of `paused`; nothing that was known holds, in either direction."""
+    folder_state = state.folders[folder]
+    folder_state.forget()
+    state.outcome.change(failed_address(folder))
+    resumed = not folder_state.config.paused
+    if resumed:
+        state.outcome.read(Read("folder", folder))
+    for device in folder_state.config.devices:
+        if device in state.devices:
+            state.share_changed(device, folder)
+            if resumed:
+                state.outcome.read(Read("completion", folder, device))
+    name = "folder_resumed" if resumed else "folder_paused"
+    state.outcome.happened(name, now, folder=folder, label=folder_state.config.label)
+
+
+def _device_paused(state: State, observation: seen.DevicePaused, now: datetime) -> None:
+    device = state.devices.get(observation.device)
+    if device is None or device.config.paused == observation.paused:
+        return
+    state.reconfigure(replace(device.config, paused=observation.paused))
+    _pause_device(state, observation.device, now)
+    state.device_changed(observation.device)
+
+
+def _pause_device(state: State, device: str, now: datetime) -> None:
+    for folder in state.devices[device].folders:
+        state.share_changed(device, folder)
+    name = "device_paused" if state.devices[device].config.paused else "device_resumed"
+    state.outcome.happened(name, now, **state.naming(device))
+
+
+RULES: Rules = {
+    seen.ConfigRead: _configured,
+    seen.FolderPaused: _folder_paused,
+    seen.DevicePaused: _device_paused,
+}

@@ -1,0 +1,139 @@
+"""Rules on the instance as a whole: whether it can be reached, its process, its errors, what asks to be accepted."""
+
+from datetime import datetime
+
+from stbridge.core import observations as seen
+from stbridge.core.model import short_id
+from stbridge.core.outcome import CONNECTION, ERRORS, METRICS, PENDING, STATE, SYSTEM
+from stbridge.core.rules.configuration import recall_out_of_sync
+from stbridge.core.state import ONLINE, Rules, State
+from stbridge.core.times import in_utc
+
+
+def _unavailable(state: State, observation: seen.Unavailable, now: datetime) -> None:
+    state.faults[observation.way] = (observation.status, observation.message)
+    _reach(state, now)
+
+
+def _available(state: State, observation: seen.Available, now: datetime) -> None:
+    if state.faults.pop(observation.way, None):
+        _reach(state, now)
+
+
+def _snapshot_started(state: State, _: seen.SnapshotStarted, _now: datetime) -> None:
+    state.reading = True
+
+
+def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) -> None:
+    if state.remembered:
+        state.outcome.change(*state.remembered)  # whatever of it has no payload any more is cleared by that
+        state.remembered = {}
+    state.outcome.change(*state.everything())
+    state.outcome.reads.clear()  # the snapshot has read everything
+    state.reading, state.complete = False, True
+    state.faults.pop(seen.EVENTS, None)
+    _reach(state, now)
+
+
+def _reach(state: State, now: datetime) -> None:
+    """Tell whether Syncthing can be reached: no way to it is blocked, and everything has been read once."""
+    if state.faults:
+        status, message = next(iter(state.faults.values()))
+    elif state.complete:
+        status, message = ONLINE, ""
+    else:
+        return
+    if status != state.status or state.since is None:
+        state.since = now
+    state.status, state.message = status, message
+    state.outcome.change(CONNECTION, STATE)
+
+
+def _remembered(state: State, observation: seen.Remembered, _: datetime) -> None:
+    state.remembered = observation.payloads
+    for folder in state.folders.values():
+        folder.out_of_sync_since = recall_out_of_sync(state, folder.config.id) or folder.out_of_sync_since
+    _recall_lifetime(state)
+
+
+def _recall_lifetime(state: State) -> None:
+    """Continue the lifetime totals, as soon as it is known what they were and whether Syncthing restarted since."""
+    if state.remembered is None or state.process is None or state.in_lifetime.recalled:
+        return
+    metrics = state.remembered.get(METRICS) or {}
+    same_process = metrics.get("started_at") == in_utc(state.process.started_at)
+    for lifetime, key in ((state.in_lifetime, "in_bytes"), (state.out_lifetime, "out_bytes")):
+        lifetime.recall(metrics.get(f"{key}_lifetime"), metrics.get(key), same_process=same_process)
+    state.outcome.change(METRICS)
+
+
+def _version(state: State, observation: seen.VersionRead, _: datetime) -> None:
+    state.version = observation
+    state.outcome.change(SYSTEM)
+
+
+def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
+    before, state.process = state.process, observation
+    state.outcome.change(SYSTEM, METRICS)
+    _recall_lifetime(state)
+    if before is not None and before.started_at != observation.started_at:
+        state.outcome.happened("syncthing_started", now, version=state.version and state.version.version)
+
+
+def _restart_required(state: State, observation: seen.RestartRequiredRead, _: datetime) -> None:
+    state.restart_required = observation.restart_required
+    state.outcome.change(SYSTEM)
+
+
+def _errors(state: State, observation: seen.ErrorsRead, _: datetime) -> None:
+    state.errors = observation.items
+    state.outcome.change(ERRORS, SYSTEM)
+
+
+def _pending_devices(state: State, observation: seen.PendingDevicesRead, now: datetime) -> None:
+    known, state.pending_devices = state.pending_devices, observation.devices
+    state.outcome.change(PENDING, SYSTEM)
+    before = {device.id for device in (observation.devices if known is None else known)}
+    for device in observation.devices:
+        if device.id not in before:
+            state.outcome.happened(
+                "device_pending", now, device=device.id, name=device.name, address=device.address
+            )
+
+
+def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: datetime) -> None:
+    known, state.pending_folders = state.pending_folders, observation.folders
+    state.outcome.change(PENDING, SYSTEM)
+    before = {(folder.id, folder.device) for folder in (observation.folders if known is None else known)}
+    for folder in observation.folders:
+        if (folder.id, folder.device) not in before:
+            state.outcome.happened(
+                "folder_pending", now, folder=folder.id, label=folder.label, device=short_id(folder.device)
+            )
+
+
+def _login_failed(state: State, observation: seen.LoginFailed, _: datetime) -> None:
+    state.outcome.happened(
+        "login_failed", observation.at, username=observation.username, address=observation.address
+    )
+
+
+def _stale(state: State, observation: seen.Stale, _: datetime) -> None:
+    state.outcome.read(*observation.reads)
+
+
+RULES: Rules = {
+    seen.Unavailable: _unavailable,
+    seen.Available: _available,
+    seen.SnapshotStarted: _snapshot_started,
+    seen.SnapshotComplete: _snapshot_complete,
+    seen.Remembered: _remembered,
+    seen.VersionRead: _version,
+    seen.StatusRead: _process,
+    seen.RestartRequiredRead: _restart_required,
+    seen.ErrorsRead: _errors,
+    seen.PendingDevicesRead: _pending_devices,
+    seen.PendingFoldersRead: _pending_folders,
+    seen.LoginFailed: _login_failed,
+    seen.Stale: _stale,
+}

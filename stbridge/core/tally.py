@@ -1,0 +1,75 @@
+"""Sums that follow their parts: to replace one part costs that part alone, however many there are."""
+
+from collections.abc import Hashable
+from typing import Generic, NamedTuple, TypeVar
+
+
+class FolderPart(NamedTuple):
+    """What one folder adds to the instance as a whole."""
+
+    total: int = 0
+    paused: int = 0
+    unknown: int = 0
+    error: int = 0
+    syncing: int = 0
+    scanning: int = 0
+    out_of_sync: int = 0
+    need_bytes: int = 0
+    need_items: int = 0
+    need_deletes: int = 0
+    global_bytes: int = 0
+
+
+class DevicePart(NamedTuple):
+    """What one remote device adds to the instance as a whole."""
+
+    total: int = 0
+    connected: int = 0
+    paused: int = 0
+    unknown: int = 0
+    out_of_sync: int = 0
+
+
+class SharePart(NamedTuple):
+    """What one folder adds to a device that shares it."""
+
+    counted: int = 0
+    unknown: int = 0
+    out_of_sync: int = 0
+    need_bytes: int = 0
+    need_items: int = 0
+    need_deletes: int = 0
+    global_bytes: int = 0
+
+
+Part = TypeVar("Part", FolderPart, DevicePart, SharePart)
+
+
+class Tally(Generic[Part]):
+    """A sum of parts, each under a key.
+
+    Args:
+        nothing: the part that adds nothing.
+    """
+
+    def __init__(self, nothing: Part) -> None:
+        self.total: Part = nothing
+        self._nothing: Part = nothing
+        self._parts: dict[Hashable, Part] = {}
+
+    def put(self, key: Hashable, part: Part) -> bool:
+        """Replace the part of a key, and tell whether the sum changed."""
+        before = self._parts.get(key, self._nothing)
+        if part == before:
+            return False
+        self._parts[key] = part
+        self.total = type(part)._make(
+            total - old + new for total, old, new in zip(self.total, before, part, strict=True)
+        )
+        return True
+
+    def drop(self, key: Hashable) -> bool:
+        """Take the part of a key away, and tell whether the sum changed."""
+        changed = self.put(key, self._nothing)
+        self._parts.pop(key, None)
+        return changed

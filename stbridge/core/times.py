@@ -1,0 +1,11 @@
+"""Times as they are published: ISO 8601 in UTC with Z."""
+
+from datetime import UTC, datetime
+
+
+def in_utc(stamp: datetime | None) -> str | None:
+    """Write an aware time down; fractions of a second are cut to milliseconds, and left out where there are none."""
+    if stamp is None:
+        return None
+    utc = stamp.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="milliseconds" if utc.microsecond >= 1000 else "seconds") + "Z"  # noqa: PLR2004 - 1 ms

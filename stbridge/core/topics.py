@@ -1,0 +1,197 @@
+"""Every topic, built and parsed in one place, from one table."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+BRIDGE = "bridge"
+
+
+class Address(NamedTuple):
+    """What a topic is about, apart from the instance: the kind (a row of TOPICS) and the IDs in it.
+
+    `folder` is a folder ID, `device` a device's short ID, `name` the last level of events, commands and replies.
+    """
+
+    kind: str
+    folder: str = ""
+    device: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicRow:
+    """One row of the table of topics.
+
+    Attributes:
+        kind: the name of the row.
+        pattern: the levels below the base topic; `{...}` are filled with encoded IDs.
+        retained: whether the broker keeps it.
+        meaning: for the documentation.
+    """
+
+    kind: str
+    pattern: str
+    retained: bool
+    meaning: str
+
+
+TOPICS = (
+    TopicRow(
+        kind="bridge_state",
+        pattern="bridge/state",
+        retained=True,
+        meaning="`online` or `offline`: the bridge itself (also its will)",
+    ),
+    TopicRow(
+        kind="bridge_info",
+        pattern="bridge/info",
+        retained=True,
+        meaning="version, start, MQTT protocol, instances, allowed commands",
+    ),
+    TopicRow(
+        kind="bridge_health",
+        pattern="bridge/health",
+        retained=True,
+        meaning="counters of the bridge itself; expires on MQTT 5",
+    ),
+    TopicRow(
+        kind="state",
+        pattern="{instance}/state",
+        retained=True,
+        meaning="`online` or `offline`: whether the bridge can reach this Syncthing",
+    ),
+    TopicRow(
+        kind="connection",
+        pattern="{instance}/connection",
+        retained=True,
+        meaning="why it is (not) reachable: status, message, since",
+    ),
+    TopicRow(
+        kind="system",
+        pattern="{instance}/system",
+        retained=True,
+        meaning="the instance as a whole, rolled up",
+    ),
+    TopicRow(
+        kind="metrics",
+        pattern="{instance}/metrics",
+        retained=True,
+        meaning="numbers that move by themselves: bytes, rates, memory",
+    ),
+    TopicRow(kind="errors", pattern="{instance}/errors", retained=True, meaning="Syncthing's own error list"),
+    TopicRow(
+        kind="pending",
+        pattern="{instance}/pending",
+        retained=True,
+        meaning="devices and folders that wait to be accepted",
+    ),
+    TopicRow(kind="folder", pattern="{instance}/folder/{folder}", retained=True, meaning="one folder"),
+    TopicRow(
+        kind="failed",
+        pattern="{instance}/folder/{folder}/failed",
+        retained=True,
+        meaning="items of the folder that failed (the count is the true one, the list is cut)",
+    ),
+    TopicRow(kind="device", pattern="{instance}/device/{device}", retained=True, meaning="one remote device"),
+    TopicRow(
+        kind="completion",
+        pattern="{instance}/completion/{device}/{folder}",
+        retained=True,
+        meaning="how far a device has a folder",
+    ),
+    TopicRow(kind="event", pattern="{instance}/event/{name}", retained=False, meaning="something happened"),
+    TopicRow(
+        kind="raw",
+        pattern="{instance}/raw/{name}",
+        retained=False,
+        meaning="a raw event of Syncthing, for the types in `events.raw`",
+    ),
+    TopicRow(
+        kind="command",
+        pattern="{instance}/command/{name}",
+        retained=False,
+        meaning="commands; the bridge's own commands go to the instance `bridge`",
+    ),
+    TopicRow(
+        kind="response",
+        pattern="{instance}/response/{name}",
+        retained=False,
+        meaning="exactly one reply per command",
+    ),
+)
+
+_ROWS: Mapping[str, TopicRow] = {row.kind: row for row in TOPICS}
+
+# What no level can hold: separators and wildcards, our own escape, and what MQTT forbids or lets a broker close
+# the connection for (MQTT 5, 1.5.4): control characters, surrogates and non-characters.
+_UNFIT = re.compile(
+    "[/+#%\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(chr(plane | low) for plane in range(0, 0x110000, 0x10000) for low in (0xFFFE, 0xFFFF))
+    + "]"
+)
+
+
+def encode(level: str) -> str:
+    """Percent-encode what a topic level cannot hold; everything else stays readable."""
+    return _UNFIT.sub(
+        lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass")), level
+    )
+
+
+def decode(level: str) -> str:
+    """Undo `encode`."""
+    return unquote_to_bytes(level).decode("utf-8", "surrogatepass")
+
+
+def is_retained(kind: str) -> bool:
+    """Tell whether the broker keeps what is published to this kind of topic."""
+    return _ROWS[kind].retained
+
+
+class Topics:
+    """The topics below one base topic.
+
+    Args:
+        base: the setting `mqtt.base_topic`.
+    """
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._parsers = tuple((row.kind, re.compile(_as_expression(row.pattern))) for row in TOPICS)
+
+    def build(self, instance: str, address: Address) -> str:
+        """Return the topic of an address; IDs are encoded here and nowhere else."""
+        levels = _ROWS[address.kind].pattern.format(
+            instance=instance,
+            folder=encode(address.folder),
+            device=encode(address.device),
+            name=encode(address.name),
+        )
+        return f"{self._base}/{levels}"
+
+    def parse(self, topic: str) -> tuple[str, Address] | None:
+        """Return the instance and the address of a topic, or None if it is none of ours."""
+        if not topic.startswith(f"{self._base}/"):
+            return None
+        levels = topic[len(self._base) + 1 :]
+        for kind, expression in self._parsers:
+            if found := expression.fullmatch(levels):
+                ids = {key: decode(value) for key, value in found.groupdict().items()}
+                return ids.pop("instance", BRIDGE), Address(kind, **ids)
+        return None
+
+    def command_filter(self, instance: str) -> str:
+        """Return the filter of all commands to an instance."""
+        return f"{self._base}/{instance}/command/+"
+
+    def retained_filters(self, instance: str) -> list[str]:
+        """Return filters that find everything retained of an instance, and no command to it."""
+        below = f"{self._base}/{instance}"
+        return [f"{below}/+", *(f"{below}/{branch}/#" for branch in ("folder", "device", "completion"))]
+
+
+def _as_expression(pattern: str) -> str:
+    return re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)

@@ -1,0 +1,113 @@
+"""paho's client, set up as the settings say: what is said to it before and at CONNECT and SUBSCRIBE."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from stbridge.core.messages import Message
+from stbridge.mqtt.outbox import WINDOW
+from stbridge.mqtt.packets import new_properties
+from stbridge.mqtt.protocol import Protocol
+from stbridge.mqtt.tls import tls_context
+from stbridge.settings import MqttSettings
+
+_VERSIONS = {Protocol.MQTT_5: MQTTProtocolVersion.MQTTv5, Protocol.MQTT_3_1_1: MQTTProtocolVersion.MQTTv311}
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What to subscribe to.
+
+    Attributes:
+        topic_filter: the topic filter.
+        qos: 0 or 1.
+        no_local: MQTT 5: leave out what this client ID published, wills included.
+    """
+
+    topic_filter: str
+    qos: int = 1
+    no_local: bool = True
+
+
+def new_client(
+    settings: MqttSettings, protocol: Protocol, client_id: str, will: Message | None, timeout_s: float
+) -> Client:
+    """Return a client that is not connected yet.
+
+    Args:
+        settings: the broker's.
+        protocol: the version of MQTT to speak.
+        client_id: the client ID.
+        will: what the broker publishes when the connection ends without DISCONNECT.
+        timeout_s: for TCP, for TLS and for WebSocket each.
+
+    Raises:
+        SettingsError: the files for TLS cannot be used.
+    """
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id,
+        protocol=_VERSIONS[protocol],
+        transport=settings.transport,
+        reconnect_on_failure=False,  # else CONNACK "unacceptable protocol version" makes paho try MQTT 3.1
+        manual_ack=True,
+    )
+    client.connect_timeout = timeout_s
+    client.max_inflight_messages = WINDOW
+    if settings.username:
+        client.username_pw_set(settings.username, settings.password.get_secret_value() or None)
+    if settings.transport == "websockets":
+        client.ws_set_options(settings.path)
+    if context := tls_context(settings):
+        client.tls_set_context(context)
+    if will:
+        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+    return client
+
+
+def connect(client: Client, settings: MqttSettings, protocol: Protocol, session_expiry_s: int) -> None:
+    """Connect to the broker and send CONNECT.
+
+    Args:
+        client: from `new_client`.
+        settings: the broker's.
+        protocol: the version of MQTT of the client.
+        session_expiry_s: MQTT 5: how long the broker keeps the session; 0 starts a clean one.
+
+    Raises:
+        OSError: also of sockets and TLS; ValueError or LookupError: a host name or an answer is rubbish.
+    """
+    # With the transport "unix" paho takes the path from the host, and still wants a port.
+    where = (settings.host, settings.port, settings.keepalive_s)
+    if protocol is Protocol.MQTT_3_1_1:
+        client.connect(*where)
+        return
+    properties = new_properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = session_expiry_s
+    client.connect(*where, clean_start=session_expiry_s == 0, properties=properties)
+
+
+def subscribe(client: Client, protocol: Protocol, subscriptions: Sequence[Subscription]) -> int | None:
+    """Send SUBSCRIBE.
+
+    Args:
+        client: a connected client.
+        protocol: its version of MQTT.
+        subscriptions: to what.
+
+    Returns:
+        the packet identifier; None if the connection has ended.
+    """
+    if protocol is Protocol.MQTT_3_1_1:
+        return client.subscribe([(one.topic_filter, one.qos) for one in subscriptions])[1]
+    # retainAsPublished: a retained command is recognized also when it is published while we are here.
+    return client.subscribe(
+        [
+            (one.topic_filter, SubscribeOptions(one.qos, noLocal=one.no_local, retainAsPublished=True))
+            for one in subscriptions
+        ]
+    )[1]

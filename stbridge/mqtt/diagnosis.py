@@ -1,0 +1,151 @@
+"""What went wrong with the broker, in words: the fault, the setting, and the cure.
+
+Secrets never get in here.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+
+from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable
+from stbridge.settings import MqttSettings
+
+SESSION_TAKEN_OVER = 0x8E
+UNSUPPORTED_PROTOCOL_VERSION = 0x84
+
+
+def address(settings: MqttSettings) -> str:
+    """Return the broker's address as one writes it."""
+    if settings.transport == "unix":
+        return settings.host
+    if settings.transport == "websockets":
+        return f"{'wss' if settings.uses_tls else 'ws'}://{settings.host}:{settings.port}{settings.path}"
+    return f"{settings.host}:{settings.port}"
+
+
+# Reason codes of CONNACK and DISCONNECT (MQTT 5, section 2.4) that have a cure; paho maps 3.1.1's onto them.
+_CURES: dict[int, str] = {
+    0x80: "see the broker's log",
+    0x85: "set another mqtt.client_id; this one is {settings.client_id!r}",
+    0x86: "check mqtt.username and mqtt.password",
+    0x87: "check mqtt.username and mqtt.password, and the access list of the broker",
+    0x88: "the broker is not ready; it is tried again",
+    0x89: "the broker is busy; it is tried again",
+    0x8A: "the broker has banned this client; see the broker's log",
+    0x8B: "it is tried again",
+    SESSION_TAKEN_OVER: "another client uses the client ID {settings.client_id!r}: "
+    "give each its own mqtt.client_id",
+    0x95: "raise the broker's max_packet_size",
+    0x9A: "allow retained messages at the broker: the bridge cannot do without them",
+    0x9B: "allow QoS 1 at the broker: the bridge cannot do without it",
+    0x9C: "the broker has moved: set mqtt.host",
+    0x9D: "the broker has moved: set mqtt.host",
+}
+
+
+_PASSING = frozenset({0x88, 0x89, 0x8B})  # unavailable, busy, shutting down: nobody has to do anything
+
+
+def refusal(code: int, name: str, settings: MqttSettings) -> BrokerUnavailable:
+    """Translate the reason code with which the broker refuses or ends a connection.
+
+    Args:
+        code: the reason code.
+        name: its name.
+        settings: the broker's.
+    """
+    cure = _CURES.get(code, "see the broker's log").format(settings=settings)
+    kind = BrokerUnreachable if code in _PASSING else BrokerRefused
+    return kind(f"the broker at {address(settings)} says: {name.lower()}; {cure}")
+
+
+def subscriptions_refused(refused: Mapping[str, str]) -> str:
+    """Say which subscriptions the broker refuses; nothing if none.
+
+    Args:
+        refused: reasons by topic filter.
+    """
+    if not refused:
+        return ""
+    filters = ", ".join(f"{topic_filter} ({reason.lower()})" for topic_filter, reason in refused.items())
+    return f"the broker does not let the bridge subscribe to {filters}: allow it in the broker's access list"
+
+
+def _not_trusted(error: Exception, settings: MqttSettings) -> str:
+    reason = getattr(error, "verify_message", "") or str(error)
+    return (
+        f"the certificate of {address(settings)} is not trusted ({reason}): set mqtt.tls.ca_file to the "
+        "authority that signed it, and mqtt.host to a name that it holds"
+    )
+
+
+def _no_tls(error: Exception, settings: MqttSettings) -> str:
+    reason = getattr(error, "reason", None) or str(error)
+    return (
+        f"TLS with {address(settings)} fails ({reason}): check that mqtt.port is the TLS port, "
+        "mqtt.tls.enabled, and whether the broker asks for mqtt.tls.cert_file"
+    )
+
+
+def _unknown_host(_error: Exception, settings: MqttSettings) -> str:
+    return f"the host {settings.host!r} cannot be found: check mqtt.host"
+
+
+def _no_host_name(_error: Exception, settings: MqttSettings) -> str:
+    return f"{settings.host!r} is no host name: check mqtt.host"
+
+
+def _refused(_error: Exception, settings: MqttSettings) -> str:
+    return f"nothing listens at {address(settings)}: check that the broker runs, mqtt.host and mqtt.port"
+
+
+def _timed_out(_error: Exception, settings: MqttSettings) -> str:
+    return f"no answer from {address(settings)}: check mqtt.host, mqtt.port and the firewall"
+
+
+def _no_socket(_error: Exception, settings: MqttSettings) -> str:
+    return f"there is no socket {settings.host}: check that the broker runs, and mqtt.host"
+
+
+def _no_permission(_error: Exception, settings: MqttSettings) -> str:
+    return f"no permission to use {address(settings)}: check the rights of the user that runs stbridge"
+
+
+def _no_websocket(_error: Exception, settings: MqttSettings) -> str:
+    where = address(settings)
+    return f"{where} does not speak MQTT over WebSocket: check mqtt.port, mqtt.path and mqtt.transport"
+
+
+def _other(error: Exception, settings: MqttSettings) -> str:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"cannot connect to {address(settings)} ({reason}): check mqtt.host and mqtt.port"
+
+
+# The first row that fits. UnicodeError: a label of the host name is empty or longer than 63 characters, which
+# socket.getaddrinfo reports so. LookupError and other ValueErrors: paho's WebSocket handshake reads rubbish.
+_UNREACHABLE: tuple[tuple[type[Exception], Callable[[Exception, MqttSettings], str]], ...] = (
+    (ssl.SSLCertVerificationError, _not_trusted),
+    (ssl.SSLError, _no_tls),
+    (socket.gaierror, _unknown_host),
+    (ConnectionRefusedError, _refused),
+    (TimeoutError, _timed_out),
+    (FileNotFoundError, _no_socket),
+    (PermissionError, _no_permission),
+    (UnicodeError, _no_host_name),
+    (OSError, _other),
+    (Exception, _no_websocket),
+)
+
+
+def unreachable(error: Exception, settings: MqttSettings) -> BrokerUnavailable:
+    """Translate what connecting raised.
+
+    Args:
+        error: from paho, the sockets or TLS.
+        settings: the broker's.
+    """
+    if type(error).__name__ == "WebsocketConnectionError":
+        return BrokerUnreachable(_no_websocket(error, settings))
+    return BrokerUnreachable(
+        next(say(error, settings) for kind, say in _UNREACHABLE if isinstance(error, kind))
+    )

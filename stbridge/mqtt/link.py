@@ -1,0 +1,338 @@
+"""One connection to the broker, from CONNECT to its end.
+
+The thread that calls `open` and `turn` does all the network's work, so nothing here needs a lock. Other
+threads may only call `wake` and acknowledge what arrived.
+
+paho's own threaded loop is not used: its thread dies of any exception while `is_connected()` stays true, and
+without it `publish` writes to the socket at once instead of waking another thread first.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from stbridge.core.messages import Message, Received
+from stbridge.errors import BrokerUnavailable, BrokerUnreachable
+from stbridge.mqtt import diagnosis
+from stbridge.mqtt.client import Subscription, connect, new_client, subscribe
+from stbridge.mqtt.outbox import WINDOW
+from stbridge.mqtt.packets import publish_properties
+from stbridge.mqtt.protocol import Protocol, VersionRefused
+from stbridge.mqtt.waiter import Waiter
+from stbridge.settings import MqttSettings
+
+ANSWER_TIMEOUT_S = 5.0  # for the TCP connection, TLS, WebSocket and CONNACK each, and for SUBACK
+# TCP alone takes minutes to notice that the other end is gone, and paho two keepalives.
+ACKNOWLEDGEMENT_TIMEOUT_S = 10.0
+TURN_S = 1.0  # paho wants to look at its keepalive about this often
+# When a WebSocket takes only part of a frame, paho loses the packet (_packet_write does not put it back when
+# 0 bytes were written), so no more may be in flight than surely fits into the socket's buffer.
+WEBSOCKET_WINDOW = 4
+
+
+class _Acknowledgement:
+    """Acknowledges one message, once: the broker uses its packet identifier again."""
+
+    def __init__(self, link: "Link", packet_id: int) -> None:
+        self._link = link
+        self._packet_ids = deque([packet_id])
+
+    def __call__(self) -> None:
+        with contextlib.suppress(IndexError):  # the second call, maybe from another thread
+            self._link.acknowledge(self._packet_ids.pop())
+
+
+def _no_acknowledgement() -> None:
+    """Stand in for the acknowledgement of a message at QoS 0."""
+
+
+class Link:
+    """One connection to the broker.
+
+    Args:
+        settings: the broker's.
+        protocol: the version of MQTT to speak.
+        client_id: the client ID.
+        received: is handed each message that arrives; must not block.
+        answered: is told the packet identifier of each message that the broker answered, and why if it
+            refused it.
+        will: what the broker publishes when this connection ends without DISCONNECT.
+        session_expiry_s: MQTT 5: how long the broker keeps subscriptions and undelivered commands.
+
+    Raises:
+        SettingsError: the files for TLS cannot be used.
+    """
+
+    def __init__(  # noqa: PLR0913 - keywords: what makes a connection
+        self,
+        settings: MqttSettings,
+        protocol: Protocol,
+        *,
+        client_id: str,
+        received: Callable[[Received], None],
+        answered: Callable[[int, str | None], None] | None = None,
+        will: Message | None = None,
+        session_expiry_s: int = 0,
+    ) -> None:
+        self.protocol = protocol
+        self.window = WEBSOCKET_WINDOW if settings.transport == "websockets" else WINDOW
+        self.largest_packet: int | None = None
+        self._settings = settings
+        self._received = received
+        self._answered = answered
+        self._session_expiry_s = session_expiry_s
+        self._accepted = False
+        self._ended: BrokerUnavailable | None = None
+        self._subscribed: dict[int, list[ReasonCode]] = {}
+        self._to_acknowledge: deque[int] = deque()
+        self._unanswered: OrderedDict[int, float] = OrderedDict()
+        self._waiter = Waiter()
+        self._client = self._build_client(client_id, will)
+
+    def _build_client(self, client_id: str, will: Message | None) -> Client:
+        client = new_client(self._settings, self.protocol, client_id, will, ANSWER_TIMEOUT_S)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        return client
+
+    # --- what the owning thread does
+
+    def open(self, stop: threading.Event) -> None:
+        """Connect, and wait until the broker accepts.
+
+        Args:
+            stop: ends the wait, together with `wake`.
+
+        Raises:
+            BrokerUnreachable: nothing answers, or `stop` was set.
+            VersionRefused: the broker does not agree to this version of MQTT.
+            BrokerRefused: the broker refuses the login.
+        """
+        try:
+            self._open(stop)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, stop: threading.Event) -> None:
+        try:
+            connect(self._client, self._settings, self.protocol, self._session_expiry_s)
+        except (OSError, ValueError, LookupError) as error:
+            raise diagnosis.unreachable(error, self._settings) from error
+        connection = self._client.socket()
+        if connection is None:
+            raise self._end()
+        self._send_without_delay(connection.fileno())
+        self._waiter.watch(connection)
+        if self._wait_until(lambda: self._accepted or stop.is_set()) and self._accepted:
+            return
+        if stop.is_set():
+            raise BrokerUnreachable("stopped while connecting to the broker")
+        raise VersionRefused(
+            f"{diagnosis.address(self._settings)} accepts the connection but does not answer "
+            f"MQTT {self.protocol.value}: check mqtt.port and mqtt.tls.enabled",
+            silent=True,
+        )
+
+    def _send_without_delay(self, file_descriptor: int) -> None:
+        """Turn off Nagle's algorithm: it holds back a change while the one before is on its way."""
+        if self._settings.transport == "unix":
+            return
+        with socket.fromfd(file_descriptor, socket.AF_INET, socket.SOCK_STREAM) as same_connection:
+            same_connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _wait_until(self, condition: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while not condition() and (remaining := deadline - time.monotonic()) > 0:
+            self.turn(min(TURN_S, remaining))
+        return condition()
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> dict[str, str]:
+        """Subscribe, and wait for the broker's answer.
+
+        Args:
+            subscriptions: to what.
+
+        Returns:
+            the filters that the broker refused, each with its reason.
+
+        Raises:
+            BrokerUnavailable: the connection ended, or no answer came.
+        """
+        packet_id = subscribe(self._client, self.protocol, subscriptions)
+        if packet_id is None:
+            raise self._end()
+        if not self._wait_until(lambda: packet_id in self._subscribed):
+            raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer a subscription")
+        codes = self._subscribed.pop(packet_id)
+        return {
+            one.topic_filter: str(code)
+            for one, code in zip(subscriptions, codes, strict=True)
+            if code.is_failure
+        }
+
+    def publish(self, message: Message) -> int:
+        """Send a message at QoS 1.
+
+        Args:
+            message: one that `packets.unsendable` has nothing against.
+
+        Returns:
+            the packet identifier that `answered` will be called with.
+        """
+        properties = publish_properties(message) if self.protocol is Protocol.MQTT_5 else None
+        information = self._client.publish(message.topic, message.payload, 1, message.retain, properties)
+        self._unanswered[information.mid] = time.monotonic()
+        return information.mid
+
+    def turn(self, timeout_s: float = TURN_S) -> None:
+        """Wait for the network, or `wake`, and do what is to be done.
+
+        Args:
+            timeout_s: the longest wait.
+
+        Raises:
+            BrokerUnavailable: the connection has ended, and why.
+        """
+        connection = self._client.socket()
+        if connection is None:
+            raise self._end()
+        readable, writable = self._waiter.wait(
+            connection, to_write=self._client.want_write(), timeout_s=timeout_s
+        )
+        if readable:
+            self._client.loop_read()
+        while self._to_acknowledge:
+            self._client.ack(self._to_acknowledge.popleft(), 1)
+        if writable:
+            self._client.loop_write()
+        self._client.loop_misc()
+        if self._client.socket() is None:
+            raise self._end()
+        self._check_that_it_answers()
+
+    def _check_that_it_answers(self) -> None:
+        if not self._unanswered:
+            return
+        since = next(iter(self._unanswered.values()))
+        if time.monotonic() - since > ACKNOWLEDGEMENT_TIMEOUT_S:
+            raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
+
+    def _end(self) -> BrokerUnavailable:
+        if self._ended:
+            return self._ended
+        where = diagnosis.address(self._settings)
+        if self._accepted:
+            return BrokerUnreachable(f"{where} has closed the connection")
+        return VersionRefused(
+            f"{where} closes the connection without an answer to MQTT {self.protocol.value}: check that "
+            "mqtt.port is the broker's, and mqtt.tls.enabled"
+        )
+
+    def close(self, *, say_goodbye: bool = False) -> None:
+        """End the connection.
+
+        Args:
+            say_goodbye: send DISCONNECT, so that the broker does not publish the will.
+        """
+        if say_goodbye and self._client.socket() is not None:
+            self._client.disconnect()
+            with contextlib.suppress(BrokerUnavailable):  # that is what is wanted
+                self._wait_until(lambda: self._client.socket() is None)
+        if (connection := self._client.socket()) is not None:
+            connection.close()
+        self._waiter.close()
+
+    # --- what any thread may do
+
+    def wake(self) -> None:
+        """End the wait in `turn`."""
+        self._waiter.wake()
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Tell the broker that it need not deliver a message again."""
+        self._to_acknowledge.append(packet_id)
+        self.wake()
+
+    # --- what paho calls, in the thread that called `turn`
+
+    def _on_connect(
+        self,
+        _client: Client,
+        _userdata: Any,
+        _flags: ConnectFlags,
+        code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if code.value == diagnosis.UNSUPPORTED_PROTOCOL_VERSION:
+            self._ended = VersionRefused(
+                f"{diagnosis.address(self._settings)} does not speak MQTT {self.protocol.value}: "
+                "set mqtt.protocol"
+            )
+        elif code.is_failure:
+            self._ended = diagnosis.refusal(code.value, str(code), self._settings)
+        else:
+            self._accepted = True
+            self.window = min(self.window, getattr(properties, "ReceiveMaximum", WINDOW))
+            self.largest_packet = getattr(properties, "MaximumPacketSize", None)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: Any,
+        flags: DisconnectFlags,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if flags.is_disconnect_packet_from_server and self._ended is None:
+            self._ended = diagnosis.refusal(code.value, str(code), self._settings)
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _userdata: Any,
+        packet_id: int,
+        codes: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        self._subscribed[packet_id] = codes
+
+    def _on_publish(
+        self,
+        _client: Client,
+        _userdata: Any,
+        packet_id: int,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._unanswered.pop(packet_id, None)
+        if self._answered:
+            self._answered(packet_id, str(code) if code.is_failure else None)
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        acknowledge = _Acknowledgement(self, message.mid) if message.qos else _no_acknowledgement
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # MQTT 5, section 1.5.4: a broker should not have let it pass
+            acknowledge()
+            return
+        received = Received(
+            topic=topic,
+            payload=bytes(message.payload),
+            retained=message.retain,
+            response_topic=getattr(message.properties, "ResponseTopic", None),
+            correlation=getattr(message.properties, "CorrelationData", None),
+            acknowledge=acknowledge,
+        )
+        self._received(received)

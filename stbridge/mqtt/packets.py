@@ -1,0 +1,74 @@
+"""What MQTT can carry, and the MQTT 5 properties of what we publish."""
+
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from stbridge.core.messages import Message
+
+LONGEST_STRING = 65_535  # bytes (MQTT 5, section 1.5.4)
+LARGEST_PACKET = 268_435_455  # bytes (MQTT 5, section 2.1.4)
+_OVERHEAD = 64  # bytes of a PUBLISH beside topic, payload and correlation data, at most
+
+
+def unsendable(message: Message, largest_packet: int | None = None) -> str | None:
+    """Return why a message cannot be sent at all; None if it can.
+
+    A broker ends the connection over such a message, again and again.
+
+    Args:
+        message: the message.
+        largest_packet: bytes that the broker accepts; None if it did not say.
+    """
+    topic = message.topic
+    if not topic or set(topic) & set("+#\0"):
+        return "its topic is empty or holds +, # or NUL"
+    try:
+        length = len(topic.encode())
+    except UnicodeEncodeError:  # a lone surrogate, from a file name that is not UTF-8
+        return "its topic cannot be written as UTF-8"
+    if length > LONGEST_STRING:
+        return f"its topic is longer than {LONGEST_STRING} bytes"
+    if len(message.correlation or b"") > LONGEST_STRING:
+        return f"its correlation data is longer than {LONGEST_STRING} bytes"
+    size = length + len(message.payload) + len(message.correlation or b"") + _OVERHEAD
+    limit = min(largest_packet or LARGEST_PACKET, LARGEST_PACKET)
+    if size > limit:
+        return f"it is {size} bytes, more than the {limit} that the broker accepts"
+    return None
+
+
+def new_properties(packet_type: int) -> Properties:
+    """Return an empty set of MQTT 5 properties.
+
+    Args:
+        packet_type: one of paho's PacketTypes.
+    """
+    return Properties(packet_type)  # type: ignore[no-untyped-call]  # paho forgot its annotation
+
+
+def publish_properties(message: Message) -> Properties | None:
+    """Return the MQTT 5 properties of a message.
+
+    Args:
+        message: the message.
+    """
+    json = message.json and bool(message.payload)
+    if message.expiry_s is None and message.correlation is None:
+        return _JSON if json else None
+    properties = new_properties(PacketTypes.PUBLISH)
+    if json:
+        _describe_json(properties)
+    if message.expiry_s is not None:
+        properties.MessageExpiryInterval = message.expiry_s
+    if message.correlation is not None:
+        properties.CorrelationData = message.correlation
+    return properties
+
+
+def _describe_json(properties: Properties) -> Properties:
+    properties.PayloadFormatIndicator = 1  # UTF-8
+    properties.ContentType = "application/json"
+    return properties
+
+
+_JSON = _describe_json(new_properties(PacketTypes.PUBLISH))  # paho only reads it, and it is slow to build

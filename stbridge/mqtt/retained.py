@@ -1,0 +1,81 @@
+"""Reads what the broker keeps, through a connection of its own that leaves no trace."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from stbridge.core.messages import Received
+from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.link import Link
+from stbridge.mqtt.protocol import Protocol, ProtocolChoice
+from stbridge.settings import MqttSettings
+
+_log = logging.getLogger(__name__)
+
+
+def read_retained(  # noqa: PLR0913 - keywords, with defaults
+    settings: MqttSettings,
+    topic_filters: Sequence[str],
+    *,
+    quiet_s: float = 0.15,
+    deadline_s: float = 5.0,
+    stop: threading.Event | None = None,
+    choice: ProtocolChoice | None = None,
+) -> dict[str, bytes]:
+    """Return the retained messages under some filters.
+
+    MQTT does not tell where they end: they have when the subscription is acknowledged and nothing came for
+    a while.
+
+    Args:
+        settings: the broker's.
+        topic_filters: which topics to read.
+        quiet_s: how long nothing must come.
+        deadline_s: when to stop although more keeps coming.
+        stop: ends it early.
+        choice: the version of MQTT, if it is known already.
+
+    Returns:
+        payloads by topic.
+
+    Raises:
+        BrokerUnavailable: the broker cannot be used.
+        SettingsError: the files for TLS cannot be used.
+    """
+    found: dict[str, bytes] = {}
+    stop = stop or threading.Event()
+    last = 0.0
+
+    def received(message: Received) -> None:
+        nonlocal last
+        last = time.monotonic()
+        if message.payload and message.retained:
+            found[message.topic] = message.payload
+        elif not message.payload:
+            found.pop(message.topic, None)  # cleared while we read
+
+    def opened(protocol: Protocol) -> Link:
+        link = Link(settings, protocol, client_id=f"{settings.client_id}-reader", received=received)
+        link.open(stop)
+        return link
+
+    link = (choice or ProtocolChoice(settings.protocol)).open(opened)
+    try:
+        for topic_filter, reason in link.subscribe(
+            [Subscription(one, qos=0) for one in topic_filters]
+        ).items():
+            _log.error(
+                "the broker does not let the bridge read %s (%s): allow it in the broker's access list",
+                topic_filter,
+                reason,
+            )
+        last = time.monotonic()
+        deadline = last + deadline_s
+        while not stop.is_set() and (remaining := min(last + quiet_s, deadline) - time.monotonic()) > 0:
+            link.turn(remaining)
+        if last + quiet_s > deadline:
+            _log.warning("more than %s s of retained messages: what came later is not known", deadline_s)
+    finally:
+        link.close(say_goodbye=True)
+    return found

@@ -1,0 +1,73 @@
+"""The TLS context for the connection to the broker."""
+
+import ssl
+from pathlib import Path
+
+from stbridge.errors import SettingsError
+from stbridge.settings import MqttSettings, TlsSettings
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails, because paho then loses it unclosed."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+    """Return the context that the settings ask for; None without TLS.
+
+    Args:
+        settings: the broker's.
+
+    Raises:
+        SettingsError: a file is missing or is not what it should be.
+    """
+    if not settings.uses_tls:
+        return None
+    tls = settings.tls
+    faults = [*_unreadable(tls)]
+    if tls.key_file and not tls.cert_file:
+        faults.append("mqtt.tls.key_file: needs mqtt.tls.cert_file, the certificate that belongs to the key")
+    if faults:
+        raise SettingsError(faults)
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+    except ssl.SSLError as error:
+        raise SettingsError([f"mqtt.tls.ca_file: {tls.ca_file} holds no certificate in PEM form"]) from error
+    if tls.cert_file:
+        try:
+            # OpenSSL would ask for the passphrase of an encrypted key on the terminal; an empty one fails.
+            context.load_cert_chain(tls.cert_file, tls.key_file, password="")
+        except (ssl.SSLError, OSError) as error:
+            fault = (
+                f"mqtt.tls.cert_file: {tls.cert_file} and its key (mqtt.tls.key_file) cannot be used: both must "
+                "be PEM, belong together, and the key must have no passphrase"
+            )
+            raise SettingsError([fault]) from error
+    if tls.insecure:
+        context.check_hostname = False  # before verify_mode, and both before paho looks at them
+        context.verify_mode = ssl.CERT_NONE
+    context.sslsocket_class = _ClosingSocket
+    return context
+
+
+def _unreadable(tls: TlsSettings) -> list[str]:
+    files: dict[str, Path | None] = {
+        "ca_file": tls.ca_file,
+        "cert_file": tls.cert_file,
+        "key_file": tls.key_file,
+    }
+    return [fault for name, path in files.items() if path and (fault := _fault(name, path))]
+
+
+def _fault(name: str, path: Path) -> str | None:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        return f"mqtt.tls.{name}: cannot read {path} ({error.strerror})"
+    return None

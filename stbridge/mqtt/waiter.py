@@ -1,0 +1,70 @@
+"""Waits for a socket, and for other threads that have something to be done."""
+
+import contextlib
+import selectors
+import socket
+from typing import Protocol
+
+
+class Waitable(Protocol):
+    """A socket, or what paho makes of one."""
+
+    def fileno(self) -> int:
+        """Return its file descriptor."""
+
+
+class Waiter:
+    """Waits for one socket, until another thread calls `wake`.
+
+    A selector, because paho's own select() ends at file descriptor 1023.
+    """
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._reader, self._writer = socket.socketpair()
+        self._selector.register(self._reader, selectors.EVENT_READ)
+        self._woken = False
+
+    def watch(self, connection: Waitable) -> None:
+        """Watch a socket from now on.
+
+        Args:
+            connection: the only one.
+        """
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def wait(self, connection: Waitable, *, to_write: bool, timeout_s: float) -> tuple[bool, bool]:
+        """Wait until the socket is ready, or `wake` is called.
+
+        Args:
+            connection: the socket that is watched.
+            to_write: whether to wait until it can be written to, too.
+            timeout_s: the longest wait.
+
+        Returns:
+            whether it can be read, and whether it can be written to.
+        """
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if to_write else 0)
+        if self._selector.get_key(connection).events != events:
+            self._selector.modify(connection, events)
+        # TLS may have decrypted more than was read, which no selector sees.
+        pending = bool(getattr(connection, "pending", int)())
+        ready = {key.fileobj: mask for key, mask in self._selector.select(0 if pending else timeout_s)}
+        if self._reader in ready:
+            self._reader.recv(64)
+            self._woken = False  # before the caller looks for work, so that no wake is missed
+        mask = ready.get(connection, 0)
+        return pending or bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE)
+
+    def wake(self) -> None:
+        """End the wait, or the next one; any thread."""
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(OSError):  # closed meanwhile: nobody waits any more
+                self._writer.send(b"\0")
+
+    def close(self) -> None:
+        """Let go of everything but the socket that was watched."""
+        self._selector.close()
+        self._reader.close()
+        self._writer.close()

@@ -1,0 +1,22 @@
+"""How long to wait before Syncthing is tried again."""
+
+import random
+
+SHORTEST_S = 0.25
+LONGEST_S = 3.0
+
+
+class Backoff:
+    """Growing times with jitter; short ones at most, so that the truth is told soon after Syncthing is back."""
+
+    def __init__(self) -> None:
+        self._next_s = SHORTEST_S
+
+    def reset(self) -> None:
+        """Begin anew after a success."""
+        self._next_s = SHORTEST_S
+
+    def next(self) -> float:
+        """Return how many seconds to wait this time."""
+        seconds, self._next_s = self._next_s, min(LONGEST_S, self._next_s * 2)
+        return seconds * random.uniform(0.7, 1.0)  # noqa: S311 - spreads load, keeps no secret

@@ -1,0 +1,84 @@
+"""The events of one Syncthing: one fixed mask, and a cursor that notices gaps and restarts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stbridge.errors import BadReply
+from stbridge.syncthing.client import SyncthingClient
+
+POLL_S = 55.0
+"""How long one request waits for events, in seconds.
+
+Up to 1.27.3 Syncthing sends summaries only if a request for them began at most 60 s ago (1.24 to 1.27.3 alike).
+"""
+
+
+class EventsLost(Exception):  # noqa: N818 - a turn of the protocol, no error of anybody's
+    """Events were missed, or Syncthing restarted: everything has to be read again."""
+
+
+class EventStream:
+    """Follows the events of one Syncthing.
+
+    Syncthing keeps a ring of 1000 events and a counter of ids per mask, from the first request with that mask on; the
+    ids begin anew when it restarts, and a request with an id that has not been reached yet just hangs.
+
+    Args:
+        client: the way to it.
+        mask: the types of events; always the same ones, because each mask is a ring of its own at the server.
+    """
+
+    def __init__(self, client: SyncthingClient, mask: Sequence[str]) -> None:
+        self._client = client
+        self._mask = tuple(mask)
+        self._last_id: int | None = None
+        self._started_at: str | None = None
+
+    def open(self) -> None:
+        """Take the cursor to the newest event there is; what happens from now on will be seen.
+
+        Raises:
+            SyncthingUnavailable: no use can be made of Syncthing now.
+        """
+        self._last_id = None
+        self._started_at = self._process()
+        self._last_id = self._newest_id()
+
+    def can_resume(self) -> bool:
+        """Tell whether the cursor of before an interruption still holds: the same process, and no id begun anew."""
+        if self._last_id is None or self._process() != self._started_at:
+            return False
+        return self._newest_id() >= self._last_id
+
+    def wait(self) -> list[dict[str, Any]]:
+        """Wait for events and return them; there may be none after a while.
+
+        Raises:
+            EventsLost: some were missed.
+            SyncthingUnavailable: no use can be made of Syncthing now.
+        """
+        assert self._last_id is not None, "open() comes first"
+        events = self._client.get_events(since=self._last_id, mask=self._mask, timeout_s=POLL_S)
+        for event in events:
+            if _id(event) != self._last_id + 1:
+                self._last_id = None
+                raise EventsLost
+            self._last_id += 1
+        return events
+
+    def _newest_id(self) -> int:
+        newest = self._client.get_events(since=0, mask=self._mask, limit=1, timeout_s=0)
+        return _id(newest[-1]) if newest else 0
+
+    def _process(self) -> str:
+        """Return what tells one process of Syncthing from the next: its start, in whole seconds."""
+        started_at: str | None = self._client.get_status().get("startTime")
+        if not started_at:
+            raise BadReply("url: what answers does not tell when it started, so it is no Syncthing")
+        return started_at
+
+
+def _id(event: object) -> int:
+    if isinstance(event, dict) and isinstance(number := event.get("id"), int):
+        return number
+    raise BadReply("url: what answers sends events without an id, so it is no Syncthing")

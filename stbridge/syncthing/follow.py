@@ -1,0 +1,112 @@
+"""The thread that follows the events of one Syncthing, and reads everything whenever some may have been missed."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from stbridge.core import events
+from stbridge.core import observations as seen
+from stbridge.core.observations import Observation
+from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable
+from stbridge.syncthing.backoff import Backoff
+from stbridge.syncthing.client import SyncthingClient
+from stbridge.syncthing.event_stream import EventsLost, EventStream
+from stbridge.syncthing.reads import Reader
+
+log = logging.getLogger(__name__)
+
+
+class Follower:
+    """Follows one Syncthing by its events.
+
+    Args:
+        name: the name of the instance, for the thread and the log.
+        client: the way to it; for this thread alone.
+        raw: types of events that are handed on as they are, too.
+        report: takes observations in; called by this thread only.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        client: SyncthingClient,
+        *,
+        raw: Sequence[str],
+        report: Callable[[Observation], None],
+    ) -> None:
+        self._client = client
+        self._raw = frozenset(raw)
+        self._report = report
+        self._reader = Reader(client)
+        self._stream = EventStream(client, sorted({*events.EVENT_TYPES, *raw}))
+        self._stop = threading.Event()
+        self._again = threading.Event()
+        self._whole = False
+        self._thread = threading.Thread(target=self._run, name=f"{name}-events", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End without waiting: a request that hangs ends with the process."""
+        self._stop.set()
+        self._client.close()
+
+    def read_again(self) -> None:
+        """Read everything again after the request that is under way: somebody saw that Syncthing restarted."""
+        self._again.set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread lives."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        backoff = Backoff()
+        while not self._stop.is_set():
+            try:
+                self._synchronise()
+                backoff.reset()
+                self._follow()
+            except EventsLost:
+                log.info("events were missed or Syncthing restarted: reading everything again")
+            except SyncthingUnavailable as error:
+                self._tell(error)
+                self._stop.wait(backoff.next())
+            except CallFailed as error:  # a path that every Syncthing has is refused: it is none
+                self._tell(BadReply(f"url: what answers does not serve Syncthing's API ({error})"))
+                self._stop.wait(backoff.next())
+
+    def _tell(self, error: SyncthingUnavailable) -> None:
+        if not self._stop.is_set():
+            self._report(seen.Unavailable(way=seen.EVENTS, status=error.status, message=str(error)))
+
+    def _synchronise(self) -> None:
+        """Be where nothing is missed from here on: at the old cursor if it holds, else after a full read."""
+        if self._whole and not self._again.is_set() and self._stream.can_resume():
+            self._report(seen.Available(way=seen.EVENTS))
+            return
+        self._whole = False
+        self._again.clear()
+        self._stream.open()
+        for observation in self._reader.snapshot():
+            self._report(observation)
+        self._whole = True
+
+    def _follow(self) -> None:
+        while not self._stop.is_set() and not self._again.is_set():
+            for event in self._stream.wait():
+                self._take(event)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        try:
+            observation = events.observe(event, self._reader.own_id)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("event %s %s is not understood: %r", event.get("id"), event.get("type"), error)
+            return
+        if observation is not None:
+            self._report(observation)
+        if event["type"] in self._raw:
+            self._report(seen.RawEvent(type=event["type"], event=event))

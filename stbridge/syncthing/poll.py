@@ -1,0 +1,161 @@
+"""The thread that reads what no event tells: by the clock, and when something asks for it."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+
+from stbridge.core import observations as seen
+from stbridge.core.observations import Observation, Read
+from stbridge.errors import CallFailed, SyncthingUnavailable
+from stbridge.syncthing.allowance import Allowance
+from stbridge.syncthing.client import SyncthingClient
+from stbridge.syncthing.reads import Reader
+
+log = logging.getLogger(__name__)
+
+THRIFTY = frozenset({"scan_errors", "statistics"})
+"""Reads that every scan of every folder asks for: they come out of an allowance, so that the number of requests does
+not grow with the number of folders."""
+
+RECONCILE = "reconcile"
+
+
+class Poller:
+    """Reads one Syncthing by the clock, and on request.
+
+    Args:
+        name: the name of the instance, for the thread and the log.
+        client: the way to it; for this thread alone.
+        intervals: seconds between two readings, by name of the read; RECONCILE reads one folder after the other.
+        report: takes observations in; called by this thread only.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        client: SyncthingClient,
+        *,
+        intervals: Mapping[str, float],
+        report: Callable[[Observation], None],
+    ) -> None:
+        self._client = client
+        self._reader = Reader(client)
+        self._report = report
+        self._intervals = dict(intervals)
+        self._due = {what: monotonic() + seconds for what, seconds in intervals.items()}
+        self._allowance = Allowance(burst=20, every_s=90)
+        self._requested: dict[Read, None] = {}
+        self._folders: deque[str] = deque()
+        self._condition = threading.Condition()
+        self._enabled = False
+        self._blocked = False
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name=f"{name}-polls", daemon=True)
+
+    def start(self) -> None:
+        """Begin to wait; nothing is read before `enable`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End without waiting: a request that hangs ends with the process."""
+        with self._condition:
+            self._stopped = True
+            self._condition.notify()
+        self._client.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread lives."""
+        return self._thread.is_alive()
+
+    def enable(self, *, enabled: bool) -> None:
+        """Read, or leave it while Syncthing cannot be reached anyway."""
+        with self._condition:
+            if enabled and not self._enabled:
+                self._reader.forget()
+            self._enabled = enabled
+            self._condition.notify()
+
+    def request(self, reads: Iterable[Read]) -> None:
+        """Read these soon, each once however often it was asked for."""
+        with self._condition:
+            self._requested.update(dict.fromkeys(reads))
+            self._condition.notify()
+
+    def reconcile(self, folders: Iterable[str]) -> None:
+        """Take these folders round, from now on."""
+        with self._condition:
+            self._folders = deque(folders)
+
+    def every(self, what: str, seconds: float) -> None:
+        """Change the interval of a read."""
+        with self._condition:
+            if self._intervals[what] != seconds:
+                self._intervals[what] = seconds
+                self._due[what] = min(self._due[what], monotonic() + seconds)
+                self._condition.notify()
+
+    def _run(self) -> None:
+        while (read := self._next()) is not None:
+            try:
+                for observation in self._reader.read(read):
+                    self._report(observation)
+            except SyncthingUnavailable as error:
+                self._block(error, read)
+            except CallFailed as error:
+                log.warning("%s: %s", read.what, error)
+            else:
+                self._unblock()
+
+    def _next(self) -> Read | None:
+        """Wait for the next thing to be read; None at the end."""
+        with self._condition:
+            while not self._stopped:
+                now = monotonic()
+                read = self._ready(now) if self._enabled else None
+                if read is not None:
+                    return read
+                self._condition.wait(self._time_to_wait(now) if self._enabled else None)
+            return None
+
+    def _ready(self, now: float) -> Read | None:
+        for what, due in self._due.items():
+            if due <= now:
+                self._due[what] = now + self._intervals[what]
+                if what != RECONCILE:
+                    return Read(what)
+                if self._folders:
+                    self._folders.rotate(-1)
+                    return Read("folder", self._folders[-1])
+        for read in self._requested:
+            if read.what not in THRIFTY or self._allowance.take(now):
+                del self._requested[read]
+                return read
+        return None
+
+    def _time_to_wait(self, now: float) -> float:
+        nearest = min(self._due.values()) - now
+        if self._requested:
+            nearest = min(nearest, self._allowance.available_in(now))
+        return max(0.0, nearest)
+
+    def _block(self, error: SyncthingUnavailable, read: Read) -> None:
+        with self._condition:
+            if self._stopped:
+                return
+            self._blocked = True
+            self._requested.setdefault(read, None)
+        self._report(seen.Unavailable(way=seen.POLLS, status=error.status, message=str(error)))
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopped, timeout=RETRY_S)
+
+    def _unblock(self) -> None:
+        if self._blocked:
+            self._blocked = False
+            self._report(seen.Available(way=seen.POLLS))
+
+
+RETRY_S = 3.0
+"""Seconds until the next try after one that failed."""
