@@ -88,7 +88,16 @@ class SyncthingUnavailable(Retriable, SyncthingError):
 
 
 class Unreachable(SyncthingUnavailable):
-    """Nothing answers at the address."""
+    """Nothing answers at the address.
+
+    Args:
+        message: what is wrong, the setting, and the cure.
+        arrived: whether the call may have arrived, and may have been carried out, all the same.
+    """
+
+    def __init__(self, message: str, *, arrived: bool = True) -> None:
+        super().__init__(message)
+        self.arrived = arrived
 
 
 class TimedOut(Unreachable):

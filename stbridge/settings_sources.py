@@ -110,22 +110,19 @@ def _secret_directories(environment: Mapping[str, str], docker_secrets: Path) ->
 
 
 _SECRET_NAMES = (
-    (re.compile(r"(?:stbridge_)?mqtt__?(username|password)"), lambda found: ["mqtt", found[1]]),
-    (
-        re.compile(r"(?:stbridge_)?syncthing__?([a-z0-9_-]+?)__?api_key"),
-        lambda found: ["syncthing", found[1], "api_key"],
-    ),
+    re.compile(r"(?:stbridge_)?(?P<section>mqtt)__?(?P<key>username|password)"),
+    re.compile(r"(?:stbridge_)?(?P<section>syncthing)__?(?P<instance>[a-z0-9_-]+?)__?(?P<key>api_key)"),
 )
-"""The names of secret files and the settings that they hold; other files in those directories are other programs'."""
+"""The names of secret files, made of the parts of a setting; other files there are other programs'."""
 
 
 def _from_secrets(directories: Iterable[Path]) -> Values:
     values: Values = {}
     for directory in directories:
         for file in sorted(directory.iterdir()) if directory.is_dir() else ():
-            for expression, path in _SECRET_NAMES:
+            for expression in _SECRET_NAMES:
                 if found := expression.fullmatch(file.name.lower()):
-                    _put(values, path(found), _read(file, "the secret file").strip())
+                    _put(values, list(found.groupdict().values()), _read(file, "the secret file").strip())
     return values
 
 

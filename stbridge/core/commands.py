@@ -11,12 +11,13 @@ ALL_FOLDERS = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Argument:
-    """An argument of a command."""
+    """An argument of a command; `special` is a value that stands for no folder or device of that name."""
 
     name: str
     type: Type
     meaning: str
     required: bool = False
+    special: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Command:
         either: arguments of which exactly one must be given.
         call: the operation that carries it out; a method of SyncthingClient unless `operations` has one.
         repeatable: whether it does no harm to carry it out twice.
+        changes: what has to be read afterwards, because no event tells it.
         every_s: it is carried out at most once in so many seconds; 0 is as often as one likes.
     """
 
@@ -43,6 +45,7 @@ class Command:
     either: tuple[str, ...] = ()
     call: str = ""
     repeatable: bool = True
+    changes: tuple[str, ...] = ()
     every_s: float = 0
 
     @property
@@ -51,8 +54,8 @@ class Command:
         return self.call or self.name
 
 
-def _folder(*, required: bool = True, meaning: str = "ID or label of the folder") -> Argument:
-    return Argument(name="folder", type="folder", required=required, meaning=meaning)
+def _folder(*, required: bool = True) -> Argument:
+    return Argument(name="folder", type="folder", required=required, meaning="ID or label of the folder")
 
 
 def _device(*, required: bool = True) -> Argument:
@@ -153,7 +156,13 @@ COMMANDS = (
         group="operate",
         meaning="scan a folder, or with `all` every folder; `accepted` if that takes longer than 2 s",
         arguments=(
-            _folder(meaning="ID or label of the folder; `all` for every folder"),
+            Argument(
+                name="folder",
+                type="folder",
+                required=True,
+                special=ALL_FOLDERS,
+                meaning="ID or label of the folder; `all` for every folder",
+            ),
             Argument(name="sub", type="text", meaning="only what is below this path"),
             Argument(name="wait", type="boolean", meaning="reply only when the scan has ended"),
         ),
@@ -179,8 +188,11 @@ COMMANDS = (
         arguments=(Argument(name="message", type="text", required=True, meaning="the text"),),
         main="message",
         repeatable=False,
+        changes=("errors",),
     ),
-    Command(name="clear_errors", group="operate", meaning="empty Syncthing's error list"),
+    Command(
+        name="clear_errors", group="operate", meaning="empty Syncthing's error list", changes=("errors",)
+    ),
     Command(
         name="pause",
         group="operate",

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 from stbridge.core.commands import Argument, Command, Type
+from stbridge.core.model import Config, short_id
 
 Scalar = str | int | float | bool | None
 
@@ -143,17 +144,33 @@ def _known(command: Command) -> str:
     return f"{command.name} takes {names}"
 
 
-def resolve(name: str, named: Sequence[tuple[str, tuple[str, ...]]], what: str) -> str:
-    """Return the ID of a folder or device that is given by its ID or by a name that only one of them has.
+def with_ids(request: Request, config: Config | None) -> Request:
+    """Replace the names of folders and devices by their IDs.
 
     Args:
-        name: what was given.
-        named: every ID with the other names that it goes by.
-        what: the word for it in messages.
+        request: folders are given by ID or label, devices by ID, short ID or name.
+        config: what there is; before it is known, only IDs will do.
 
     Raises:
         CommandError: not_found, or invalid_arguments if several have the name.
     """
+    if config is None:
+        return request
+    arguments = dict(request.arguments)
+    for row in request.command.arguments:
+        given = arguments.get(row.name)
+        if given is None or given == row.special:
+            continue
+        if row.type == "folder":
+            folders = [(folder.id, (folder.label,)) for folder in config.folders.values()]
+            arguments[row.name] = _resolve(given, folders, "folder")
+        elif row.type == "device":
+            devices = [(device.id, (short_id(device.id), device.name)) for device in config.devices.values()]
+            arguments[row.name] = _resolve(given, devices, "device")
+    return replace(request, arguments=arguments)
+
+
+def _resolve(name: str, named: Sequence[tuple[str, tuple[str, ...]]], what: str) -> str:
     if any(name == identifier for identifier, _ in named):
         return name
     found = [identifier for identifier, names in named if name in names]
@@ -166,10 +183,10 @@ def resolve(name: str, named: Sequence[tuple[str, tuple[str, ...]]], what: str) 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """The answer to a command."""
+    """The answer to a command; `status` is ok, accepted or error."""
 
     command: str
-    status: Literal["ok", "accepted", "error"]
+    status: str
     data: Any = None
     error: CommandError | None = None
     transaction: Scalar = None
@@ -186,6 +203,11 @@ class Reply:
             "transaction": self.transaction,
             "took_ms": self.took_ms,
         }
+
+
+def retained_command(reply: Reply) -> bool:
+    """Tell whether a command was refused because it was retained."""
+    return reply.error is not None and reply.error.code == "retained_command"
 
 
 _SECRETS = frozenset({"apiKey", "password", "encryptionPassword", "bindPassword"})

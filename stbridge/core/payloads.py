@@ -271,3 +271,6 @@ _ROWS: Mapping[str, Callable[[State, Address], Payload | None]] = {
     "device": _device,
     "completion": _completion,
 }
+
+RENDERED = frozenset({"state", *_ROWS})
+"""The kinds of addresses that have a payload."""

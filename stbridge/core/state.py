@@ -56,6 +56,7 @@ class State:
         self.faults: dict[str, tuple[str, str]] = {}
         self.complete = False
         self.reading = False
+        self.read_from: datetime | None = None
         self.version: seen.VersionRead | None = None
         self.process: seen.StatusRead | None = None
         self.config: Config | None = None
@@ -82,6 +83,16 @@ class State:
     def online(self) -> bool:
         """Whether what is known is also true now."""
         return self.status == ONLINE
+
+    @property
+    def restarted(self) -> bool:
+        """Whether another process of Syncthing answers than the one that everything was read from."""
+        return (
+            self.complete
+            and not self.reading
+            and self.process is not None
+            and self.process.started_at != self.read_from
+        )
 
     def transferring(self, now: datetime) -> bool:
         """Tell whether something is being transferred, so that counters are worth reading often."""

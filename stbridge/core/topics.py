@@ -8,6 +8,9 @@ from urllib.parse import unquote_to_bytes
 
 BRIDGE = "bridge"
 
+LONGEST_RESPONSE_TOPIC = 1024
+"""In bytes; a longer one is no honest one."""
+
 
 class Address(NamedTuple):
     """What a topic is about, apart from the instance: the kind (a row of TOPICS) and the IDs in it.
@@ -182,6 +185,20 @@ class Topics:
                 ids = {key: decode(value) for key, value in found.groupdict().items()}
                 return ids.pop("instance", BRIDGE), Address(kind, **ids)
         return None
+
+    def may_answer_on(self, topic: str) -> bool:
+        """Tell whether a reply may go to a topic that a command names: never to anything that acts on messages.
+
+        That is wildcards, the broker's own topics, and the bridge's own tree, except for replies.
+        """
+        if not 0 < len(topic.encode("utf-8", "replace")) <= LONGEST_RESPONSE_TOPIC or topic.startswith("$"):
+            return False
+        if set(topic) & set("+#\0"):
+            return False
+        if topic != self._base and not topic.startswith(f"{self._base}/"):
+            return True
+        parsed = self.parse(topic)
+        return parsed is not None and parsed[1].kind == "response"
 
     def command_filter(self, instance: str) -> str:
         """Return the filter of all commands to an instance."""

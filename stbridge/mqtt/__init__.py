@@ -3,6 +3,7 @@
 outbox      what the broker is to have: last values, replies and events
 sender      from the outbox to a link
 link        one connection, from CONNECT to its end
+waiter      waits for a socket and for other threads
 client      paho's client, set up as the settings say
 packets     what MQTT can carry
 backoff     how long to wait before the next try

@@ -26,11 +26,14 @@ class Subscription:
         topic_filter: the topic filter.
         qos: 0 or 1.
         no_local: MQTT 5: leave out what this client ID published, wills included.
+        retain_as_published: MQTT 5: tell of messages that arrive live, too, whether they were published to be
+            retained; else only of stored ones, as in MQTT 3.1.1.
     """
 
     topic_filter: str
     qos: int = 1
     no_local: bool = True
+    retain_as_published: bool = True
 
 
 def new_client(
@@ -87,7 +90,9 @@ def connect(client: Client, settings: MqttSettings, protocol: Protocol, session_
         client.connect(*where)
         return
     properties = new_properties(PacketTypes.CONNECT)
-    properties.SessionExpiryInterval = session_expiry_s
+    if session_expiry_s:
+        # Not as 0, the default: brokers that take it for 3.1.1 (amqtt) wait for more, instead of refusing.
+        properties.SessionExpiryInterval = session_expiry_s
     client.connect(*where, clean_start=session_expiry_s == 0, properties=properties)
 
 
@@ -104,10 +109,11 @@ def subscribe(client: Client, protocol: Protocol, subscriptions: Sequence[Subscr
     """
     if protocol is Protocol.MQTT_3_1_1:
         return client.subscribe([(one.topic_filter, one.qos) for one in subscriptions])[1]
-    # retainAsPublished: a retained command is recognized also when it is published while we are here.
-    return client.subscribe(
-        [
-            (one.topic_filter, SubscribeOptions(one.qos, noLocal=one.no_local, retainAsPublished=True))
-            for one in subscriptions
-        ]
-    )[1]
+    options = [
+        (
+            one.topic_filter,
+            SubscribeOptions(one.qos, noLocal=one.no_local, retainAsPublished=one.retain_as_published),
+        )
+        for one in subscriptions
+    ]
+    return client.subscribe(options)[1]

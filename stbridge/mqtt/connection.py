@@ -95,7 +95,7 @@ class BrokerConnection:
         self._subscriptions = [
             *(Subscription(one) for one in subscriptions),
             # Our own state too, see `_guard`. A will counts as our own message, so no_local would hide it.
-            Subscription(birth.topic, no_local=False),
+            Subscription(birth.topic, no_local=False, retain_as_published=False),
         ]
         self._received = received
         self._remembered = remembered
@@ -290,6 +290,7 @@ class BrokerConnection:
 
     def _guard(self, received: Received) -> None:
         """Say `online` again when the late will of a half-open connection of ours says otherwise."""
-        if self._online and received.payload == self._will.payload:
+        stored = received.retained  # what the broker kept from before we were there
+        if self._online and not stored and received.payload == self._will.payload:
             _log.info("the broker was told that the bridge is offline; telling it otherwise")
             self._outbox.resend(self._birth.topic)

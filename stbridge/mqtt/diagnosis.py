@@ -99,6 +99,10 @@ def _refused(_error: Exception, settings: MqttSettings) -> str:
     return f"nothing listens at {address(settings)}: check that the broker runs, mqtt.host and mqtt.port"
 
 
+def _hung_up(_error: Exception, settings: MqttSettings) -> str:
+    return f"{address(settings)} hangs up: check mqtt.port, mqtt.transport and mqtt.tls.enabled"
+
+
 def _timed_out(_error: Exception, settings: MqttSettings) -> str:
     return f"no answer from {address(settings)}: check mqtt.host, mqtt.port and the firewall"
 
@@ -128,6 +132,7 @@ _UNREACHABLE: tuple[tuple[type[Exception], Callable[[Exception, MqttSettings], s
     (ssl.SSLError, _no_tls),
     (socket.gaierror, _unknown_host),
     (ConnectionRefusedError, _refused),
+    (ConnectionResetError, _hung_up),
     (TimeoutError, _timed_out),
     (FileNotFoundError, _no_socket),
     (PermissionError, _no_permission),

@@ -24,7 +24,7 @@ from stbridge.errors import BrokerUnavailable, BrokerUnreachable
 from stbridge.mqtt import diagnosis
 from stbridge.mqtt.client import Subscription, connect, new_client, subscribe
 from stbridge.mqtt.outbox import WINDOW
-from stbridge.mqtt.packets import publish_properties
+from stbridge.mqtt.packets import publish_properties, received_from
 from stbridge.mqtt.protocol import Protocol, VersionRefused
 from stbridge.mqtt.waiter import Waiter
 from stbridge.settings import MqttSettings
@@ -36,22 +36,6 @@ TURN_S = 1.0  # paho wants to look at its keepalive about this often
 # When a WebSocket takes only part of a frame, paho loses the packet (_packet_write does not put it back when
 # 0 bytes were written), so no more may be in flight than surely fits into the socket's buffer.
 WEBSOCKET_WINDOW = 4
-
-
-class _Acknowledgement:
-    """Acknowledges one message, once: the broker uses its packet identifier again."""
-
-    def __init__(self, link: "Link", packet_id: int) -> None:
-        self._link = link
-        self._packet_ids = deque([packet_id])
-
-    def __call__(self) -> None:
-        with contextlib.suppress(IndexError):  # the second call, maybe from another thread
-            self._link.acknowledge(self._packet_ids.pop())
-
-
-def _no_acknowledgement() -> None:
-    """Stand in for the acknowledgement of a message at QoS 0."""
 
 
 class Link:
@@ -90,12 +74,13 @@ class Link:
         self._answered = answered
         self._session_expiry_s = session_expiry_s
         self._accepted = False
+        self._heard_at = 0.0
         self._ended: BrokerUnavailable | None = None
         self._subscribed: dict[int, list[ReasonCode]] = {}
         self._to_acknowledge: deque[int] = deque()
         self._unanswered: OrderedDict[int, float] = OrderedDict()
-        self._waiter = Waiter()
         self._client = self._build_client(client_id, will)
+        self._waiter = Waiter()
 
     def _build_client(self, client_id: str, will: Message | None) -> Client:
         client = new_client(self._settings, self.protocol, client_id, will, ANSWER_TIMEOUT_S)
@@ -139,11 +124,7 @@ class Link:
             return
         if stop.is_set():
             raise BrokerUnreachable("stopped while connecting to the broker")
-        raise VersionRefused(
-            f"{diagnosis.address(self._settings)} accepts the connection but does not answer "
-            f"MQTT {self.protocol.value}: check mqtt.port and mqtt.tls.enabled",
-            silent=True,
-        )
+        raise self._version_refused("accepts the connection but does not answer", silent=True)
 
     def _send_without_delay(self, file_descriptor: int) -> None:
         """Turn off Nagle's algorithm: it holds back a change while the one before is on its way."""
@@ -153,8 +134,9 @@ class Link:
             same_connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _wait_until(self, condition: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + ANSWER_TIMEOUT_S
-        while not condition() and (remaining := deadline - time.monotonic()) > 0:
+        """Turn until the condition is met, or nothing came for too long."""
+        self._heard_at = time.monotonic()
+        while not condition() and (remaining := self._heard_at + ANSWER_TIMEOUT_S - time.monotonic()) > 0:
             self.turn(min(TURN_S, remaining))
         return condition()
 
@@ -213,14 +195,17 @@ class Link:
         )
         if readable:
             self._client.loop_read()
-        while self._to_acknowledge:
-            self._client.ack(self._to_acknowledge.popleft(), 1)
+        self._send_acknowledgements()
         if writable:
             self._client.loop_write()
         self._client.loop_misc()
         if self._client.socket() is None:
             raise self._end()
         self._check_that_it_answers()
+
+    def _send_acknowledgements(self) -> None:
+        while self._to_acknowledge:
+            self._client.ack(self._to_acknowledge.popleft(), 1)
 
     def _check_that_it_answers(self) -> None:
         if not self._unanswered:
@@ -232,12 +217,15 @@ class Link:
     def _end(self) -> BrokerUnavailable:
         if self._ended:
             return self._ended
-        where = diagnosis.address(self._settings)
         if self._accepted:
-            return BrokerUnreachable(f"{where} has closed the connection")
+            return BrokerUnreachable(f"{diagnosis.address(self._settings)} has closed the connection")
+        return self._version_refused("closes the connection without an answer to")
+
+    def _version_refused(self, what: str, *, silent: bool = False) -> VersionRefused:
         return VersionRefused(
-            f"{where} closes the connection without an answer to MQTT {self.protocol.value}: check that "
-            "mqtt.port is the broker's, and mqtt.tls.enabled"
+            f"{diagnosis.address(self._settings)} {what} MQTT {self.protocol.value}: check mqtt.port, "
+            "mqtt.protocol and mqtt.tls.enabled",
+            silent=silent,
         )
 
     def close(self, *, say_goodbye: bool = False) -> None:
@@ -247,6 +235,7 @@ class Link:
             say_goodbye: send DISCONNECT, so that the broker does not publish the will.
         """
         if say_goodbye and self._client.socket() is not None:
+            self._send_acknowledgements()  # or a command that was carried out would be delivered again
             self._client.disconnect()
             with contextlib.suppress(BrokerUnavailable):  # that is what is wanted
                 self._wait_until(lambda: self._client.socket() is None)
@@ -276,10 +265,7 @@ class Link:
         properties: Properties | None,
     ) -> None:
         if code.value == diagnosis.UNSUPPORTED_PROTOCOL_VERSION:
-            self._ended = VersionRefused(
-                f"{diagnosis.address(self._settings)} does not speak MQTT {self.protocol.value}: "
-                "set mqtt.protocol"
-            )
+            self._ended = self._version_refused("does not speak")
         elif code.is_failure:
             self._ended = diagnosis.refusal(code.value, str(code), self._settings)
         else:
@@ -321,18 +307,6 @@ class Link:
             self._answered(packet_id, str(code) if code.is_failure else None)
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        acknowledge = _Acknowledgement(self, message.mid) if message.qos else _no_acknowledgement
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:  # MQTT 5, section 1.5.4: a broker should not have let it pass
-            acknowledge()
-            return
-        received = Received(
-            topic=topic,
-            payload=bytes(message.payload),
-            retained=message.retain,
-            response_topic=getattr(message.properties, "ResponseTopic", None),
-            correlation=getattr(message.properties, "CorrelationData", None),
-            acknowledge=acknowledge,
-        )
-        self._received(received)
+        self._heard_at = time.monotonic()  # an answer waits behind the messages that were sent before it
+        if (received := received_from(message, self.acknowledge)) is not None:
+            self._received(received)

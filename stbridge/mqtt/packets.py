@@ -1,9 +1,14 @@
-"""What MQTT can carry, and the MQTT 5 properties of what we publish."""
+"""What MQTT can carry, and how messages of ours become messages of paho's and back."""
 
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from stbridge.core.messages import Message
+from stbridge.core.messages import Message, Received
 
 LONGEST_STRING = 65_535  # bytes (MQTT 5, section 1.5.4)
 LARGEST_PACKET = 268_435_455  # bytes (MQTT 5, section 2.1.4)
@@ -72,3 +77,45 @@ def _describe_json(properties: Properties) -> Properties:
 
 
 _JSON = _describe_json(new_properties(PacketTypes.PUBLISH))  # paho only reads it, and it is slow to build
+
+
+def received_from(message: MQTTMessage, acknowledge: Callable[[int], None]) -> Received | None:
+    """Translate a message that arrived.
+
+    Args:
+        message: paho's.
+        acknowledge: acknowledges a packet identifier.
+
+    Returns:
+        ours; None if its topic is not UTF-8, which a broker must not let pass (MQTT 5, section 1.5.4).
+    """
+    once = _Once(message.mid, acknowledge) if message.qos else _nothing_to_acknowledge
+    try:
+        topic = message.topic
+    except UnicodeDecodeError:
+        once()
+        return None
+    return Received(
+        topic=topic,
+        payload=bytes(message.payload),
+        retained=message.retain,
+        response_topic=getattr(message.properties, "ResponseTopic", None),
+        correlation=getattr(message.properties, "CorrelationData", None),
+        acknowledge=once,
+    )
+
+
+class _Once:
+    """Acknowledges one message, once: the broker uses its packet identifier again."""
+
+    def __init__(self, packet_id: int, acknowledge: Callable[[int], None]) -> None:
+        self._packet_ids = deque([packet_id])
+        self._acknowledge = acknowledge
+
+    def __call__(self) -> None:
+        with contextlib.suppress(IndexError):  # the second call, maybe from another thread
+            self._acknowledge(self._packet_ids.pop())
+
+
+def _nothing_to_acknowledge() -> None:
+    """Stand in for the acknowledgement of a message at QoS 0."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from stbridge.core.messages import Received
 from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.diagnosis import subscriptions_refused
 from stbridge.mqtt.link import Link
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice
 from stbridge.settings import MqttSettings
@@ -26,7 +27,9 @@ def read_retained(  # noqa: PLR0913 - keywords, with defaults
     """Return the retained messages under some filters.
 
     MQTT does not tell where they end: they have when the subscription is acknowledged and nothing came for
-    a while.
+    a while. A broker may drop what a subscriber does not take in at once (Mosquitto: all beyond
+    `max_queued_messages`, 1000, and what the socket holds), so one filter is read after the other: name
+    many narrow ones, and first those that matter most.
 
     Args:
         settings: the broker's.
@@ -61,17 +64,15 @@ def read_retained(  # noqa: PLR0913 - keywords, with defaults
         return link
 
     link = (choice or ProtocolChoice(settings.protocol)).open(opened)
+    deadline = time.monotonic() + deadline_s
     try:
-        for topic_filter, reason in link.subscribe(
-            [Subscription(one, qos=0) for one in topic_filters]
-        ).items():
-            _log.error(
-                "the broker does not let the bridge read %s (%s): allow it in the broker's access list",
-                topic_filter,
-                reason,
-            )
+        # The answer to a subscription comes after the retained messages of the one before.
+        refused: dict[str, str] = {}
+        for topic_filter in topic_filters:
+            refused |= link.subscribe([Subscription(topic_filter, qos=0)])
+        if refused:
+            _log.error("%s", subscriptions_refused(refused))
         last = time.monotonic()
-        deadline = last + deadline_s
         while not stop.is_set() and (remaining := min(last + quiet_s, deadline) - time.monotonic()) > 0:
             link.turn(remaining)
         if last + quiet_s > deadline:

@@ -45,8 +45,8 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
             context.load_cert_chain(tls.cert_file, tls.key_file, password="")
         except (ssl.SSLError, OSError) as error:
             fault = (
-                f"mqtt.tls.cert_file: {tls.cert_file} and its key (mqtt.tls.key_file) cannot be used: both must "
-                "be PEM, belong together, and the key must have no passphrase"
+                f"mqtt.tls.cert_file: {tls.cert_file} and its key (mqtt.tls.key_file) cannot be used: "
+                "both must be PEM, belong together, and the key must have no passphrase"
             )
             raise SettingsError([fault]) from error
     if tls.insecure:

@@ -54,10 +54,11 @@ class Reader:
         """
         self.forget()
         yield seen.SnapshotStarted()
-        for what in ("status", "version", "connections", "errors", "pending", "restart_required"):
-            yield from self.read(Read(what))
+        yield from self.read(Read("status"))
         configured = _decoded(decode.config, self._client.get_config(), self.own_id)
-        yield configured
+        yield configured  # first of all, because the rest is about what is configured
+        for what in ("version", "connections", "errors", "pending", "restart_required"):
+            yield from self.read(Read(what))
         folders = [folder for folder in configured.config.folders.values() if not folder.paused]
         for folder in folders:
             yield from self.read(Read("folder", folder.id))

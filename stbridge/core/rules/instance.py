@@ -31,6 +31,7 @@ def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) ->
     state.outcome.change(*state.everything())
     state.outcome.reads.clear()  # the snapshot has read everything
     state.reading, state.complete = False, True
+    state.read_from = state.process.started_at if state.process else None
     state.faults.pop(seen.EVENTS, None)
     _reach(state, now)
 

@@ -1,0 +1,203 @@
+"""The bridge: what exists, how it is started, supervised and stopped."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+from stbridge import __version__
+from stbridge.bridge_desk import BridgeDesk
+from stbridge.core.commands import allowed
+from stbridge.core.messages import Message, Received
+from stbridge.core.payloads import OFFLINE, ONLINE, as_json
+from stbridge.core.times import in_utc
+from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.errors import Failed, SettingsError
+from stbridge.health import HealthFile
+from stbridge.instance import Instance
+from stbridge.mqtt.connection import BrokerConnection
+from stbridge.mqtt.outbox import Outbox
+from stbridge.settings import Settings
+from stbridge.systemd import notify
+
+log = logging.getLogger(__name__)
+
+SUPERVISION_S = 10.0
+"""Seconds between two looks at the parts."""
+
+HEALTH_EXPIRY_S = 180
+STOP_S = 5.0
+
+
+class Bridge:
+    """The service: every instance, and the connection to the broker.
+
+    Args:
+        settings: with at least one Syncthing.
+        health: where the outcome of each look at the parts is left; None leaves it nowhere.
+
+    Raises:
+        SettingsError: something is wrong that only shows when settings are put together.
+    """
+
+    def __init__(self, settings: Settings, health: HealthFile | None = None) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.mqtt.base_topic)
+        self._outbox = Outbox()
+        self._health = health
+        self._allowed = _allowed(settings)
+        self._started_at = datetime.now(UTC)
+        self._settled = threading.Event()
+        self._instances = {
+            name: Instance(
+                name,
+                instance,
+                poll=settings.poll,
+                raw=settings.events.raw,
+                allowed=self._allowed,
+                topics=self._topics,
+                outbox=self._outbox,
+            )
+            for name, instance in settings.syncthing.items()
+        }
+        self._desk = BridgeDesk(self._topics, self._outbox)
+        self._broker = BrokerConnection(
+            settings.mqtt,
+            self._outbox,
+            will=self._state(OFFLINE),
+            birth=self._state(ONLINE),
+            subscriptions=[self._topics.command_filter(name) for name in (*self._instances, BRIDGE)],
+            received=self._received,
+            remembered=self._remembered,
+            remember_filters=[one for name in self._instances for one in self._topics.retained_filters(name)],
+            connecting=self._connecting,
+            hold=self._settled,
+        )
+
+    def start(self) -> None:
+        """Begin to read every Syncthing, and to connect to the broker; returns at once."""
+        log.info("stbridge %s starts with %s", __version__, ", ".join(self._instances))
+        for instance in self._instances.values():
+            instance.start()
+        self._broker.start()
+        threading.Thread(target=self._settle, name="settle", daemon=True).start()
+
+    def stop(self) -> None:
+        """Tell the broker that the bridge goes offline, and end."""
+        notify("STOPPING=1")
+        self._settled.set()
+        for instance in self._instances.values():
+            instance.stop()
+        self._broker.stop(STOP_S)
+        log.info("stopped")
+
+    def run(self, signals: "SimpleQueue[int]") -> None:
+        """Start, supervise until a signal arrives, and stop.
+
+        Args:
+            signals: a signal handler puts in; unlike an Event, a SimpleQueue may be used in one.
+
+        Raises:
+            Failed: a part died that cannot be started again.
+        """
+        self.start()
+        notify("READY=1")
+        try:
+            while True:
+                self.supervise()
+                try:
+                    signals.get(timeout=SUPERVISION_S)
+                except Empty:
+                    continue
+                return
+        finally:
+            self.stop()
+
+    def supervise(self) -> None:
+        """Look at every part once, and tell how it is.
+
+        Raises:
+            Failed: a part has died.
+        """
+        dead = [part for instance in self._instances.values() for part in instance.dead]
+        if not self._broker.alive:
+            dead.append("broker connection")
+        if dead:
+            raise Failed(
+                f"{', '.join(dead)} died, see the log; the service manager should start the bridge again"
+            )
+        status = self._status()
+        notify(f"WATCHDOG=1\nSTATUS={status}")
+        if self._health:
+            self._health.write(status)
+        self._outbox.put_state(
+            self._message("bridge_health", as_json(self._counters()), expiry_s=HEALTH_EXPIRY_S)
+        )
+
+    def _settle(self) -> None:
+        """Let the broker's connection go on when every instance has been tried once."""
+        for instance in self._instances.values():
+            instance.settled.wait()
+        self._settled.set()
+
+    def _status(self) -> str:
+        broker = self._broker.status
+        parts = [f"broker {'connected' if broker.connected else broker.message or 'connecting'}"]
+        parts += [f"{name} {instance.status}" for name, instance in self._instances.items()]
+        return "; ".join(parts)
+
+    def _counters(self) -> Mapping[str, object]:
+        counters, broker = self._outbox.counters(), self._broker.status
+        return {
+            "uptime_s": round((datetime.now(UTC) - self._started_at).total_seconds()),
+            "queued": counters.queued,
+            "sent": counters.sent,
+            "dropped": counters.dropped,
+            "failed": counters.failed,
+            "reconnects": broker.reconnects,
+            "connected_s": round(monotonic() - broker.since_monotonic) if broker.connected else None,
+            "instances": {name: instance.status for name, instance in self._instances.items()},
+        }
+
+    # --- the broker's callbacks: they only hand over
+
+    def _connecting(self, protocol: str) -> None:
+        info = {
+            "version": __version__,
+            "started_at": in_utc(self._started_at),
+            "mqtt_protocol": protocol,
+            "instances": list(self._instances),
+            "commands": sorted(self._allowed),
+        }
+        self._outbox.put_state(self._message("bridge_info", as_json(info)))
+
+    def _received(self, received: Received) -> None:
+        parsed = self._topics.parse(received.topic)
+        if parsed is None or parsed[1].kind != "command":
+            received.acknowledge()
+        elif parsed[0] == BRIDGE:
+            self._desk.take(parsed[1].name, received)
+        else:
+            self._instances[parsed[0]].command(parsed[1].name, received)
+
+    def _remembered(self, payloads: Mapping[str, bytes]) -> None:
+        for instance in self._instances.values():
+            instance.remember(payloads)
+
+    def _state(self, word: str) -> Message:
+        return self._message("bridge_state", word.encode(), json=False)
+
+    def _message(
+        self, kind: str, payload: bytes, *, json: bool = True, expiry_s: int | None = None
+    ) -> Message:
+        topic = self._topics.build(BRIDGE, Address(kind))
+        return Message(topic=topic, payload=payload, retain=True, json=json, expiry_s=expiry_s)
+
+
+def _allowed(settings: Settings) -> frozenset[str]:
+    try:
+        return allowed(settings.commands.allow)
+    except ValueError as error:
+        raise SettingsError([f"commands.allow: {error}"]) from error

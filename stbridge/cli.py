@@ -1,0 +1,152 @@
+"""The command line: argv becomes a subcommand; the only place that ends the process."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+
+from stbridge import __version__
+from stbridge.errors import Fatal, SettingsError, StbridgeError, UsageError
+from stbridge.settings import Settings
+from stbridge.settings_sources import load
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one subcommand and end the process with its exit status.
+
+    0 done, 1 failed, 2 wrong usage, 78 settings wrong.
+    """
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    given = _parser().parse_args(arguments)
+    try:
+        return _SUBCOMMANDS[given.subcommand](given)
+    except SettingsError as error:
+        for fault in error.faults:
+            print(f"stbridge: {fault}", file=sys.stderr)
+        return error.exit_status
+    except StbridgeError as error:
+        print(f"stbridge: {error}", file=sys.stderr)
+        return error.exit_status if isinstance(error, Fatal) else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stbridge", description="Syncthing on MQTT: what it does, as it happens, and commands back."
+    )
+    parser.add_argument("--version", action="version", version=f"stbridge {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="the settings, in TOML")
+    common.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, such as mqtt.host=nas; goes before the environment and the file",
+    )
+    common.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), help="same as log.level"
+    )
+    subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    subcommands.add_parser("run", parents=[common], help="the service")
+    subcommands.add_parser("check", parents=[common], help="try the settings, the broker and every Syncthing")
+    call = subcommands.add_parser("call", parents=[common], help="carry out one command straight over REST")
+    call.add_argument("instance", help="the name of a Syncthing in the settings, `local` without any")
+    call.add_argument("command", help="a command, such as scan or get_folder_status")
+    call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments, or the main one bare")
+    demo = subcommands.add_parser("demo", help="the whole job on this machine, with nothing configured")
+    demo.add_argument("--seconds", type=float, help="end after so many seconds; otherwise by Ctrl-C")
+    subcommands.add_parser("schema", help="print the JSON Schema of the settings")
+    subcommands.add_parser("health", help="tell whether the running service is healthy")
+    return parser
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    flags = list(given.set)
+    if given.log_level:
+        flags.append(f"log.level={given.log_level}")
+    settings = load(config=given.config, flags=flags)
+    if settings.syncthing:
+        return settings
+    from stbridge.local import with_local_syncthing  # noqa: PLC0415 - as below
+
+    return with_local_syncthing(settings)
+
+
+# Subcommands import what they need themselves, so that `stbridge health` need not load all of the service.
+
+
+def _service(given: argparse.Namespace) -> int:
+    from stbridge.bridge import Bridge  # noqa: PLC0415
+    from stbridge.health import HealthFile, health_file  # noqa: PLC0415
+    from stbridge.log import secrets_of, start_logging  # noqa: PLC0415
+
+    settings = _settings(given)
+    start_logging(settings.log, secrets_of(settings))
+    signals: SimpleQueue[int] = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda arrived, _frame: signals.put(arrived))
+    Bridge(settings, HealthFile(health_file(os.environ))).run(signals)
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    from stbridge.check import check  # noqa: PLC0415
+
+    findings = check(_settings(given))
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.text}")
+    return 0 if all(finding.ok for finding in findings) else FAILED
+
+
+def _call(given: argparse.Namespace) -> int:
+    from stbridge.call import call  # noqa: PLC0415
+
+    settings = _settings(given)
+    if given.instance not in settings.syncthing:
+        known = ", ".join(settings.syncthing)
+        raise UsageError(f"there is no Syncthing {given.instance!r} in the settings, only {known}")
+    result = call(settings.syncthing[given.instance], given.command, given.arguments)
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _demo(given: argparse.Namespace) -> int:
+    try:
+        from stbridge.demo.show import show  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the demo needs {error.name}: pip install 'stbridge[demo]'") from error
+    return show(given.seconds)
+
+
+def _schema(_: argparse.Namespace) -> int:
+    print(json.dumps(Settings.model_json_schema(), indent=2))
+    return 0
+
+
+def _health(_: argparse.Namespace) -> int:
+    from stbridge.health import HealthFile, health_file  # noqa: PLC0415
+
+    print(HealthFile(health_file(os.environ)).check())
+    return 0
+
+
+_SUBCOMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "run": _service,
+    "check": _check,
+    "call": _call,
+    "demo": _demo,
+    "schema": _schema,
+    "health": _health,
+}

@@ -1,0 +1,270 @@
+"""A private, real Syncthing that nothing leaves this machine from."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.parse import quote, urlencode
+from xml.etree import ElementTree
+
+from stbridge.errors import Failed
+
+START_S = 60.0
+STOP_S = 15.0
+LOOK_S = 0.1
+
+# Nothing leaves the machine: no discovery, no relays, no NAT, no STUN, no reports, no upgrades.
+OPTIONS: Mapping[str, str] = {
+    "globalAnnounceEnabled": "false",
+    "localAnnounceEnabled": "false",
+    "relaysEnabled": "false",
+    "natEnabled": "false",
+    "stunKeepaliveStartS": "0",
+    "crashReportingEnabled": "false",
+    "urAccepted": "-1",
+    "autoUpgradeIntervalH": "0",
+    "startBrowser": "false",
+    "reconnectionIntervalS": "2",
+    "progressUpdateIntervalS": "1",
+}
+ENVIRONMENT: Mapping[str, str] = {"STNODEFAULTFOLDER": "1", "STNOUPGRADE": "1", "STNORESTART": ""}
+
+
+def find_syncthing() -> str:
+    """Return the Syncthing on the PATH.
+
+    Raises:
+        Failed: there is none.
+    """
+    binary = shutil.which("syncthing")
+    if binary is None:
+        raise Failed("no syncthing is on the PATH: install it, on Debian by `apt-get install syncthing`")
+    return binary
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class SyncthingNode:
+    """One Syncthing with its own home directory and ports.
+
+    Args:
+        name: the name of its device.
+        home: its configuration and database; made if it is not there.
+        binary: the program.
+        monitor: whether Syncthing's own monitor starts it again after a restart is commanded.
+    """
+
+    def __init__(self, name: str, home: Path, binary: str, *, monitor: bool = False) -> None:
+        self.name = name
+        self.home = home
+        self.api_key = ""
+        self.device_id = ""
+        self.gui_port = free_port()
+        self.sync_port = free_port()
+        self._binary = binary
+        self._monitor = monitor
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of its API."""
+        return f"http://127.0.0.1:{self.gui_port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it and wait until its API answers.
+
+        Raises:
+            Failed: it does not start.
+        """
+        if not (self.home / "config.xml").exists():
+            self._generate()
+        arguments = [self._binary, "serve", "--home", str(self.home), "--no-browser"]
+        with (self.home / "syncthing.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                arguments if self._monitor else [*arguments, "--no-restart"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **ENVIRONMENT},
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _generate(self) -> None:
+        subprocess.run(
+            [self._binary, "generate", "--home", str(self.home)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **ENVIRONMENT},
+        )
+        file = self.home / "config.xml"
+        tree = ElementTree.parse(file)
+        root = tree.getroot()
+        options, gui = root.find("options"), root.find("gui")
+        assert options is not None, "Syncthing writes complete configurations"
+        assert gui is not None, "Syncthing writes complete configurations"
+        for address in options.findall("listenAddress"):
+            options.remove(address)
+        for option, value in {**OPTIONS, "listenAddress": f"tcp://127.0.0.1:{self.sync_port}"}.items():
+            element = options.find(option)
+            element = ElementTree.SubElement(options, option) if element is None else element
+            element.text = value
+        address = gui.find("address")
+        assert address is not None, "Syncthing writes complete configurations"
+        address.text = f"127.0.0.1:{self.gui_port}"
+        for device in root.findall("device"):
+            device.set("name", self.name)
+        for folder in root.findall("folder"):
+            root.remove(folder)
+        tree.write(file)
+
+    def _wait_until_ready(self) -> None:
+        gui = ElementTree.parse(self.home / "config.xml").getroot().find("gui")
+        self.api_key = "" if gui is None else gui.findtext("apikey") or ""
+
+        def ready() -> bool:
+            if not self.running:
+                raise Failed(f"Syncthing ended at its start, see {self.home / 'syncthing.log'}")
+            try:
+                self.device_id = self.request("GET", "/rest/system/status")["myID"]
+            except (OSError, ValueError, KeyError):
+                return False
+            return True
+
+        self.wait_for(ready, START_S)
+
+    def stop(self) -> None:
+        """End it, with its monitor; may be called in any state."""
+        if self._process is None:
+            return
+        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(STOP_S)
+
+    def hang(self) -> None:
+        """Stop it in its tracks."""
+        self._signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self.running:
+            os.killpg(self._process.pid, number)
+
+    def request(
+        self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None
+    ) -> Any:
+        """Make a call of the REST API and return its JSON, None if there is none.
+
+        Raises:
+            OSError: it cannot be reached, or refuses.
+        """
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        request = urllib.request.Request(  # noqa: S310 - the scheme is ours
+            f"{self.url}{quote(path)}{query}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-API-Key": self.api_key},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            content = answer.read()
+        return json.loads(content) if content.strip() else None
+
+    def wait_for(self, condition: Any, timeout_s: float = START_S) -> None:
+        """Wait until a condition holds.
+
+        Raises:
+            Failed: it does not come to hold in time.
+        """
+        pause = threading.Event()
+        deadline = monotonic() + timeout_s
+        while not condition():
+            if monotonic() > deadline:
+                raise Failed(f"{self.name} did not get ready within {timeout_s:.0f} s")
+            pause.wait(LOOK_S)
+
+    def link(self, other: "SyncthingNode") -> None:
+        """Make two nodes know each other; they connect soon after."""
+        for here, there in ((self, other), (other, self)):
+            here.request(
+                "POST",
+                "/rest/config/devices",
+                body={
+                    "deviceID": there.device_id,
+                    "name": there.name,
+                    "addresses": [f"tcp://127.0.0.1:{there.sync_port}"],
+                },
+            )
+
+    def share(
+        self,
+        folder: str,
+        path: Path,
+        *,
+        label: str = "",
+        devices: Sequence["SyncthingNode"] = (),
+        **settings: Any,
+    ) -> None:
+        """Add a folder, shared with other nodes, that sees changes within a second."""
+        path.mkdir(parents=True, exist_ok=True)
+        self.request(
+            "POST",
+            "/rest/config/folders",
+            body={
+                "id": folder,
+                "label": label,
+                "path": str(path),
+                "devices": [{"deviceID": device.device_id} for device in (self, *devices)],
+                "fsWatcherEnabled": True,
+                "fsWatcherDelayS": 1,
+                "rescanIntervalS": 3600,
+                **settings,
+            },
+        )
+
+    def is_connected(self, other: "SyncthingNode") -> bool:
+        """Tell whether it is connected to another node."""
+        connections = self.request("GET", "/rest/system/connections")["connections"]
+        return bool(connections.get(other.device_id, {}).get("connected"))
+
+    def is_idle(self, folder: str) -> bool:
+        """Tell whether a folder is idle and in sync."""
+        status = self.request("GET", "/rest/db/status", {"folder": folder})
+        return status["state"] == "idle" and status["needTotalItems"] == 0

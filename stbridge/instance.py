@@ -1,0 +1,251 @@
+"""One Syncthing: its inbox, its threads, its State, and what of it is published."""
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any
+
+from stbridge.command_desk import Arrival, CommandDesk
+from stbridge.core import observations as seen
+from stbridge.core.envelope import Reply
+from stbridge.core.messages import Message, Received
+from stbridge.core.observations import Observation, Read
+from stbridge.core.outcome import CONNECTION, STATE, Happening
+from stbridge.core.payloads import RENDERED, as_json, render, render_happening
+from stbridge.core.rules import apply
+from stbridge.core.state import State
+from stbridge.core.topics import Address, Topics
+from stbridge.mqtt.outbox import Outbox
+from stbridge.remembering import recall
+from stbridge.replies import send_reply
+from stbridge.settings import PollSettings, SyncthingSettings
+from stbridge.syncthing import SyncthingClient
+from stbridge.syncthing.follow import Follower
+from stbridge.syncthing.poll import RECONCILE, Poller
+
+log = logging.getLogger(__name__)
+
+LARGEST_BATCH = 1000
+"""How many observations are taken in before what they changed is rendered, each thing once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """The last item of an inbox."""
+
+
+Item = Observation | Arrival | _Stop
+
+
+class Instance:
+    """One Syncthing on the broker.
+
+    Args:
+        name: the name of the instance, a level of its topics.
+        settings: how to reach it.
+        poll: how often to read what has no event.
+        raw: types of raw events to pass through.
+        allowed: the names of the commands that may be carried out.
+        topics: builds the topics.
+        outbox: where messages go.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: SyncthingSettings,
+        *,
+        poll: PollSettings,
+        raw: tuple[str, ...],
+        allowed: frozenset[str],
+        topics: Topics,
+        outbox: Outbox,
+    ) -> None:
+        self.name = name
+        self.settled = threading.Event()
+        """Set when the first attempt to read this Syncthing has succeeded or failed."""
+        self._topics = topics
+        self._outbox = outbox
+        self._poll = poll
+        self._state = State()
+        self._inbox: SimpleQueue[Item] = SimpleQueue()
+        self._changed: dict[Address, None] = {}
+        self._waiting: list[Arrival] = []
+        self._logged: tuple[str, str] | None = None
+        # one client for each thread: a session of requests is not made to be shared
+        self._clients = [_client(settings) for _ in range(3)]
+        self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put)
+        self._poller = Poller(name, self._clients[1], intervals=_intervals(poll), report=self._inbox.put)
+        self._desk = CommandDesk(
+            name,
+            self._clients[2],
+            allowed=allowed,
+            answer=self._answer,
+            happened=self._tell,
+            read=self._poller.request,
+        )
+        self._thread = threading.Thread(target=self._run, name=f"{name}-state", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read Syncthing; nothing is sent before the broker is there."""
+        self._changed.update(dict.fromkeys((CONNECTION, STATE)))
+        self._publish()
+        self._thread.start()
+        self._poller.start()
+        self._follower.start()
+
+    def stop(self) -> None:
+        """End: what is known stays on the broker, the bridge's own state says that it is old."""
+        self._follower.stop()
+        self._poller.stop()
+        self._inbox.put(_Stop())
+        self._thread.join()
+        for client in self._clients:
+            client.close()
+
+    @property
+    def dead(self) -> list[str]:
+        """The names of the threads that should live and do not."""
+        parts = {
+            "state": self._thread.is_alive(),
+            "events": self._follower.alive,
+            "polls": self._poller.alive,
+        }
+        return [f"{self.name}-{part}" for part, alive in parts.items() if not alive]
+
+    @property
+    def status(self) -> str:
+        """The word for it in the `connection` topic."""
+        return self._state.status
+
+    def remember(self, payloads: Mapping[str, bytes]) -> None:
+        """Take what the broker has kept of this instance from an earlier life of the bridge; any thread."""
+        self._inbox.put(seen.Remembered(payloads=recall(self._topics, self.name, payloads, RENDERED)))
+
+    def command(self, name: str, received: Received) -> None:
+        """Take a command; any thread."""
+        self._inbox.put(Arrival(name, received, monotonic()))
+
+    # --- the thread that owns the state ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            for item in self._batch():
+                running = running and self._take(item)
+            self._follow_up()
+
+    def _batch(self) -> Iterable[Item]:
+        yield self._inbox.get()
+        for _ in range(LARGEST_BATCH):
+            try:
+                yield self._inbox.get_nowait()
+            except Empty:
+                return
+
+    def _take(self, item: Item) -> bool:
+        match item:
+            case _Stop():
+                return False
+            case Arrival():
+                self._waiting.append(item)
+            case seen.RawEvent():
+                self._send(Address("raw", name=item.type), as_json(item.event))
+            case _:
+                apply(self._state, item, datetime.now(UTC))
+                self._notice(item)
+        return True
+
+    def _notice(self, observation: Observation) -> None:
+        """Set the threads right after what was seen of Syncthing."""
+        match observation:
+            case seen.SnapshotComplete() | seen.Available() | seen.Unavailable():
+                self._poller.enable(enabled=seen.EVENTS not in self._state.faults)
+                self._log_reachability()
+                self.settled.set()
+            case seen.ConfigRead():
+                self._poller.reconcile(self._state.folders)
+            case seen.StatusRead() if self._state.restarted:
+                self._follower.read_again()
+
+    def _follow_up(self) -> None:
+        """Publish what changed, ask for what has to be read, tell what happened, take the commands that wait."""
+        outcome = self._state.take_outcome()
+        self._changed.update(outcome.changed)
+        self._publish()
+        for happening in outcome.happenings:
+            self._send(Address("event", name=happening.event_type), render_happening(happening))
+        if outcome.reads:
+            self._poller.request(outcome.reads)
+        transferring = self._state.transferring(datetime.now(UTC))
+        self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
+        if self.settled.is_set():
+            waiting, self._waiting = self._waiting, []
+            for arrival in waiting:
+                self._desk.take(arrival, self._state)
+
+    def _publish(self) -> None:
+        """Hand over what changed; while it is being read, only whether Syncthing can be reached is true."""
+        whole = self._state.complete and not self._state.reading
+        ready = list(self._changed) if whole else [one for one in (CONNECTION, STATE) if one in self._changed]
+        for address in ready:
+            del self._changed[address]
+            self._outbox.put_state(
+                Message(
+                    topic=self._topics.build(self.name, address),
+                    payload=render(self._state, address) or b"",
+                    retain=True,
+                    json=address != STATE,
+                ),
+                last=address == STATE,
+            )
+
+    def _log_reachability(self) -> None:
+        reachability = (self._state.status, self._state.message)
+        if reachability == self._logged:
+            return
+        self._logged = reachability
+        if self._state.online:
+            log.info(
+                "%s: online, %d folders, %d devices",
+                self.name,
+                len(self._state.folders),
+                len(self._state.devices),
+            )
+        else:
+            log.warning("%s: %s: %s", self.name, *reachability)
+
+    # --- what any thread may do -------------------------------------------------------------------------------------
+
+    def _send(self, address: Address, payload: bytes) -> None:
+        self._outbox.put(Message(topic=self._topics.build(self.name, address), payload=payload))
+
+    def _tell(self, event_type: str, **data: Any) -> None:
+        happening = Happening(event_type, datetime.now(UTC), data)
+        self._send(Address("event", name=event_type), render_happening(happening))
+
+    def _answer(self, received: Received, reply: Reply) -> None:
+        send_reply(self._outbox, self._topics, self.name, received, reply)
+
+
+def _client(settings: SyncthingSettings) -> SyncthingClient:
+    return SyncthingClient(
+        settings.api_key.get_secret_value(),
+        settings.url,
+        verify=settings.verify,
+        timeout_s=settings.timeout_s,
+    )
+
+
+def _intervals(poll: PollSettings) -> dict[str, float]:
+    return {
+        "connections": poll.connections,
+        "status": poll.status,
+        "errors": poll.errors,
+        "statistics": poll.statistics,
+        RECONCILE: poll.reconcile,
+    }

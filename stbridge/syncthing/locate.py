@@ -1,0 +1,114 @@
+"""Finds the Syncthing of this machine, for a bridge without any configuration."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from stbridge.errors import SettingsError
+from stbridge.syncthing.tls import OFF, SYSTEM
+
+CONFIG = "config.xml"
+CERTIFICATE = "https-cert.pem"
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - what Syncthing listens on, not we
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSyncthing:
+    """Where the local Syncthing is, as settings."""
+
+    url: str
+    api_key: str = field(repr=False)
+    verify: str
+
+
+def places(environment: Mapping[str, str], home: Path) -> list[Path]:
+    """Return where a `config.xml` may be, the likeliest first.
+
+    Up to 1.26 it is in the configuration directory, from 1.27 on possibly in the state directory; Docker's image has
+    a place of its own, and so has Debian's system-wide user.
+    """
+    named = [environment[name] for name in ("STCONFDIR", "STHOMEDIR") if environment.get(name)]
+    if sys.platform == "darwin":
+        usual = [home / "Library/Application Support/Syncthing"]
+    elif sys.platform == "win32":
+        usual = [
+            Path(environment[name]) / "Syncthing"
+            for name in ("LOCALAPPDATA", "AppData")
+            if name in environment
+        ]
+    else:
+        usual = [
+            Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "syncthing",
+            home / ".config/syncthing",
+            Path(environment.get("XDG_STATE_HOME") or home / ".local/state") / "syncthing",
+            home / ".local/state/syncthing",
+            Path("/var/syncthing/config"),
+            Path("/var/lib/syncthing/.config/syncthing"),
+            Path("/var/lib/syncthing/.local/state/syncthing"),
+        ]
+    return [directory / CONFIG for directory in dict.fromkeys([*map(Path, named), *usual])]
+
+
+def find_local(environment: Mapping[str, str], home: Path) -> LocalSyncthing:
+    """Return the local Syncthing.
+
+    Args:
+        environment: STGUIADDRESS and STGUIAPIKEY count first, as they do for Syncthing itself.
+        home: the home directory.
+
+    Raises:
+        SettingsError: there is none, or its configuration cannot be read.
+    """
+    address, api_key = environment.get("STGUIADDRESS"), environment.get("STGUIAPIKEY")
+    if address and api_key:
+        url = _url(address, tls=False)
+        return LocalSyncthing(url=url, api_key=api_key, verify=OFF if url.startswith("https") else SYSTEM)
+    looked = places(environment, home)
+    file = next((file for file in looked if _is_file(file)), None)
+    if file is None:
+        raise SettingsError(
+            [
+                "syncthing: no Syncthing is configured and none was found on this machine; set syncthing.NAME.url and "
+                f"syncthing.NAME.api_key (looked for {', '.join(map(str, looked))})"
+            ]
+        )
+    return _from_config(file, address, api_key)
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a directory that may not be looked into
+        return False
+
+
+def _from_config(file: Path, address: str | None, api_key: str | None) -> LocalSyncthing:
+    try:
+        gui = ElementTree.parse(file).getroot().find("gui")  # noqa: S314 - Syncthing's own file
+    except (OSError, ElementTree.ParseError) as error:
+        raise SettingsError([f"syncthing: cannot read {file} ({error})"]) from error
+    if gui is None or gui.get("enabled") == "false":
+        raise SettingsError([f"syncthing: the GUI, and with it the API, is turned off in {file}"])
+    key = api_key or (gui.findtext("apikey") or "").strip()
+    if not key:
+        raise SettingsError([f"syncthing: there is no API key in {file}"])
+    url = _url(address or (gui.findtext("address") or "").strip(), tls=gui.get("tls") == "true")
+    certificate = file.parent / CERTIFICATE
+    verify = str(certificate) if url.startswith("https:") and _is_file(certificate) else SYSTEM
+    return LocalSyncthing(url=url, api_key=key, verify=verify)
+
+
+def _url(address: str, *, tls: bool) -> str:
+    """Make a URL of a GUI address: `host:port`, a URL, or the path of a unix socket."""
+    if address.startswith(("/", "unix:", "unixs:")):
+        return "unix://" + address.removeprefix("unixs://").removeprefix("unix://")
+    if "://" not in address:
+        address = f"{'https' if tls else 'http'}://{address}"
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    host = "127.0.0.1" if host in EVERYWHERE else host
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}:{parts.port or 8384}"

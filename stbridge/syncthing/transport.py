@@ -1,0 +1,210 @@
+"""The one request function: every failure becomes an error of ours here, and nowhere else."""
+
+import threading
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+import urllib3
+
+from stbridge.errors import BadReply, TimedOut, TlsFailure, Unreachable
+from stbridge.syncthing import tls
+from stbridge.syncthing.adapters import TlsAdapter, UnixAdapter
+from stbridge.syncthing.answers import judge
+from stbridge.syncthing.retry import retrying
+
+LARGEST_REPLY = 256 * 1024 * 1024
+CONNECT_S = 5.0
+_CHUNK = 64 * 1024
+
+Parameters = Mapping[str, Any]
+
+
+class Transport:
+    """The way to one Syncthing.
+
+    Args:
+        api_key: the key, sent as X-API-Key, which every version takes.
+        url: `http://...`, `https://...` or `unix:///path`.
+        verify: how a certificate is checked, see the setting.
+        timeout_s: seconds to wait for an answer.
+    """
+
+    def __init__(self, api_key: str, url: str, verify: str, timeout_s: float) -> None:
+        self._url = url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._stopped = threading.Event()
+        self._session = requests.Session()
+        # No proxies, .netrc or certificate authorities from the environment: Syncthing is near, and its key is secret.
+        self._session.trust_env = False
+        self._session.headers.update({"X-API-Key": api_key, "Accept": "*/*"})
+        self._base = self._mount(verify)
+
+    def _mount(self, verify: str) -> str:
+        """Set the way up, and return what goes before a path."""
+        parts = urlsplit(self._url)
+        if parts.scheme == "unix":
+            self._session.mount("http://", UnixAdapter(unquote(parts.path)))
+            return "http://localhost"
+        context = tls.tls_context(verify)
+        self._session.verify = (
+            context.check_hostname or verify not in (tls.OFF,) and not verify.startswith(tls.PIN)
+        )
+        self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify)))
+        if verify == tls.OFF:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
+        return self._url
+
+    def close(self) -> None:
+        """Close the connections, and cut short whatever waits to try again."""
+        self._stopped.set()
+        self._session.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Parameters | None = None,
+        body: Any = None,
+        text: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Make a call and return its decoded JSON; None for an empty reply.
+
+        Args:
+            method: of HTTP.
+            path: from /rest on.
+            parameters: of the query; None values are left out.
+            body: sent as JSON.
+            text: sent as it is.
+            timeout_s: seconds to wait for the answer, if other than usual.
+
+        Raises:
+            SyncthingError: of the kind that fits, see `stbridge.errors`.
+        """
+        given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        patience = self._timeout_s if timeout_s is None else timeout_s
+
+        def once() -> Any:
+            if self._stopped.is_set():
+                raise Unreachable("the client is closed", arrived=False)
+            return self._once(method, path, given, body, text, patience)
+
+        return retrying(method, self._stopped)(once)
+
+    def _once(  # noqa: PLR0913 - the parts of one request
+        self, method: str, path: str, given: Parameters, body: Any, text: str | None, patience: float
+    ) -> Any:
+        deadline = monotonic() + patience
+        try:
+            with self._session.request(
+                method,
+                self._base + path,
+                params=given,
+                json=body,
+                data=None if text is None else text.encode(),
+                timeout=(min(CONNECT_S, patience + 1), patience + 1),
+                allow_redirects=False,  # it could lead the key to another host; `judge` tells what it means
+                stream=True,
+            ) as response:
+                content = _content(response, deadline)
+        except requests.exceptions.SSLError as error:
+            raise self._tls_failure(error) from error
+        except requests.exceptions.ConnectTimeout as error:
+            raise TimedOut(f"url: {self._url} does not answer", arrived=False) from error
+        except (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
+            raise TimedOut(f"url: {self._url} did not answer within {patience:.0f} s") from error
+        except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            raise self._unreachable(error) from error
+        except (
+            requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+            ValueError,
+        ) as error:
+            raise Unreachable(f"url: {self._url} cannot be reached ({_reason(error)})") from error
+        return judge(
+            self._url,
+            f"{method} {path}",
+            status=response.status_code,
+            headers=response.headers,
+            content=content,
+        )
+
+    def _unreachable(self, error: requests.exceptions.RequestException) -> Unreachable:
+        inner = _innermost(error)
+        if isinstance(inner, urllib3.exceptions.ReadTimeoutError):
+            return TimedOut(f"url: {self._url} stopped answering")
+        refused = isinstance(
+            inner, urllib3.exceptions.NewConnectionError | ConnectionRefusedError | FileNotFoundError
+        )
+        if isinstance(inner, urllib3.exceptions.NameResolutionError):
+            why = f"the host name {urlsplit(self._url).hostname!r} is not known"
+        else:
+            why = _reason(inner)
+        return Unreachable(
+            f"url: {self._url} cannot be reached ({why}); does Syncthing run there?", arrived=not refused
+        )
+
+    def _tls_failure(self, error: Exception) -> TlsFailure:
+        text = str(error)
+        if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
+            return TlsFailure(f"url: {self._url} does not speak TLS: use http:// in url")
+        fingerprint = tls.seen_fingerprint(self._url)
+        cure = (
+            f'if that is Syncthing\'s own certificate, set verify = "{tls.PIN}{fingerprint}"'
+            if fingerprint
+            else "set verify to the certificate's file"
+        )
+        return TlsFailure(
+            f"verify: the certificate of {self._url} is not accepted ({_tls_reason(text)}); {cure}"
+        )
+
+
+def _content(response: requests.Response, deadline: float) -> bytes:
+    """Read a reply, but no endless one: neither in size nor in time, however slowly bytes drip."""
+    parts: list[bytes] = []
+    size = 0
+    for part in response.iter_content(_CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_REPLY:
+            raise BadReply(f"url: a reply of more than {LARGEST_REPLY} bytes is none of Syncthing's")
+        if monotonic() > deadline + CONNECT_S:
+            raise requests.exceptions.ReadTimeout("the reply takes too long")
+    return b"".join(parts)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return what went wrong at the bottom: requests and urllib3 wrap it several times."""
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException):
+        return _innermost(reason)
+    if error.args and isinstance(error.args[0], BaseException):
+        return _innermost(error.args[0])
+    if len(error.args) > 1 and isinstance(error.args[1], BaseException):
+        return _innermost(error.args[1])
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.rsplit(": ", 1)[-1] if "HTTPConnection" in text or "HTTPSConnection" in text else text
+
+
+def _tls_reason(text: str) -> str:
+    for known, readable in (
+        ("Fingerprints did not match", "its fingerprint is not the pinned one"),
+        ("self-signed", "self-signed"),
+        ("self signed", "self-signed"),
+        ("expired", "expired"),
+        ("Hostname mismatch", "it is for another host name"),
+        ("IP address mismatch", "it is for another address"),
+        ("unable to get local issuer", "its authority is unknown"),
+    ):
+        if known in text:
+            return readable
+    return "TLS failed"
