@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 from stbridge.errors import Failed
@@ -131,12 +131,11 @@ class SyncthingNode:
         for address in options.findall("listenAddress"):
             options.remove(address)
         for option, value in {**OPTIONS, "listenAddress": f"tcp://127.0.0.1:{self.sync_port}"}.items():
-            element = options.find(option)
-            element = ElementTree.SubElement(options, option) if element is None else element
-            element.text = value
-        address = gui.find("address")
-        assert address is not None, "Syncthing writes complete configurations"
-        address.text = f"127.0.0.1:{self.gui_port}"
+            found = options.find(option)
+            (ElementTree.SubElement(options, option) if found is None else found).text = value
+        gui_address = gui.find("address")
+        assert gui_address is not None, "Syncthing writes complete configurations"
+        gui_address.text = f"127.0.0.1:{self.gui_port}"
         for device in root.findall("device"):
             device.set("name", self.name)
         for folder in root.findall("folder"):
@@ -198,7 +197,7 @@ class SyncthingNode:
         """
         query = f"?{urlencode(parameters)}" if parameters else ""
         request = urllib.request.Request(  # noqa: S310 - the scheme is ours
-            f"{self.url}{quote(path)}{query}",
+            f"{self.url}{path}{query}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"X-API-Key": self.api_key},
@@ -267,4 +266,4 @@ class SyncthingNode:
     def is_idle(self, folder: str) -> bool:
         """Tell whether a folder is idle and in sync."""
         status = self.request("GET", "/rest/db/status", {"folder": folder})
-        return status["state"] == "idle" and status["needTotalItems"] == 0
+        return bool(status["state"] == "idle" and status["needTotalItems"] == 0)

@@ -130,7 +130,10 @@ class Link:
         """Turn off Nagle's algorithm: it holds back a change while the one before is on its way."""
         if self._settings.transport == "unix":
             return
-        with socket.fromfd(file_descriptor, socket.AF_INET, socket.SOCK_STREAM) as same_connection:
+        with (
+            contextlib.suppress(OSError),  # it ended already, which is noticed elsewhere
+            socket.fromfd(file_descriptor, socket.AF_INET, socket.SOCK_STREAM) as same_connection,
+        ):
             same_connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _wait_until(self, condition: Callable[[], bool]) -> bool:
@@ -193,9 +196,9 @@ class Link:
         readable, writable = self._waiter.wait(
             connection, to_write=self._client.want_write(), timeout_s=timeout_s
         )
+        self._send_acknowledgements()
         if readable:
             self._client.loop_read()
-        self._send_acknowledgements()
         if writable:
             self._client.loop_write()
         self._client.loop_misc()

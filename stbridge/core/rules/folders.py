@@ -16,7 +16,8 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
         return
     synced_before = folder.in_sync
     if not _is_older(observation.state_changed_at, folder.state_changed_at):
-        folder.state, folder.state_changed_at = observation.state, observation.state_changed_at
+        if not _is_same(folder, observation):
+            folder.state, folder.state_changed_at = observation.state, observation.state_changed_at
         folder.error = observation.error
     folder.watch_error = observation.watch_error
     folder.counts = observation.counts
@@ -32,6 +33,16 @@ def _is_older(stamp: datetime | None, known: datetime | None) -> bool:
     Syncthing stamps a state a little before the event that tells it; both are the same change then.
     """
     return stamp is not None and known is not None and stamp < known - timedelta(seconds=1)
+
+
+def _is_same(folder: FolderState, observation: seen.FolderRead) -> bool:
+    """Tell whether it is the change of state that an event has told already, more precisely (1.19: whole seconds)."""
+    return (
+        folder.state == observation.state
+        and folder.state_changed_at is not None
+        and observation.state_changed_at is not None
+        and abs(observation.state_changed_at - folder.state_changed_at) <= timedelta(seconds=1)
+    )
 
 
 def _compare_failed(state: State, folder: FolderState) -> None:

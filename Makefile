@@ -1,0 +1,35 @@
+# make demo   shows the whole job on this machine
+# make test   sets everything up and runs all tests
+# make check  style and types
+
+PYTHON ?= python3
+SECONDS ?=
+VENV := .venv
+READY := $(VENV)/.ready
+
+.PHONY: demo test check servers fixtures clean
+
+demo: $(READY)
+	@scripts/servers --demo
+	@PATH="$$PATH:/usr/sbin" $(VENV)/bin/stbridge demo $(if $(SECONDS),--seconds $(SECONDS))
+
+test: $(READY) servers check
+	$(VENV)/bin/pytest
+
+check: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+servers:
+	@scripts/servers
+
+fixtures: $(READY) servers
+	$(VENV)/bin/python scripts/record-fixtures
+
+$(READY): pyproject.toml scripts/environment
+	@PYTHON=$(PYTHON) scripts/environment $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,170 @@
+"""The whole job on this machine: a private broker, two private real Syncthing nodes, the bridge, and changes."""
+
+import logging
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from pydantic import SecretStr
+
+from stbridge.bridge import Bridge
+from stbridge.demo.audience import Audience, Clock
+from stbridge.demo.broker import EmbeddedBroker
+from stbridge.demo.node import SyncthingNode, find_syncthing
+from stbridge.errors import Failed, StbridgeError
+from stbridge.log import secrets_of, start_logging
+from stbridge.settings import LogSettings, MqttSettings, Settings, SyncthingSettings
+
+FOLDER = "photos"
+BETWEEN_CHANGES_S = 3.0
+A_PHOTO = 3_000_000
+A_FILM = 60_000_000
+
+
+def show(seconds: float | None) -> int:
+    """Give the show, sum it up, and clean up; return the exit status: 0 if everything worked.
+
+    Args:
+        seconds: how long to go on after the main part; None is until Ctrl-C.
+    """
+    interrupted = threading.Event()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    failure: str | None = None
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stbridge-demo-")))
+        try:
+            audience = _Stage(stack, directory).set_up()
+            clock = Clock(seconds)
+        except KeyboardInterrupt:
+            return 1
+        try:
+            _Play(audience, directory).perform(clock, interrupted)
+        except KeyboardInterrupt:
+            Clock.show("interrupted")
+        except StbridgeError as error:
+            failure = str(error)
+    _sum_up(audience, failure)
+    return 1 if failure else 0
+
+
+class _Stage:
+    """Sets up what the show needs; the stack takes it down again, whatever happens."""
+
+    def __init__(self, stack: ExitStack, directory: Path) -> None:
+        self._stack = stack
+        self._directory = directory
+
+    def set_up(self) -> Audience:
+        binary = find_syncthing()
+        Clock.show(f"starting a broker and two private Syncthing nodes ({binary}) in {self._directory}")
+        broker = EmbeddedBroker()
+        broker.start()
+        self._stack.callback(broker.stop)
+        nodes = [SyncthingNode(name, self._directory / name / "home", binary) for name in ("laptop", "nas")]
+        for node in nodes:
+            self._stack.callback(node.stop)
+        with ThreadPoolExecutor() as both:
+            list(both.map(SyncthingNode.start, nodes))
+        laptop, nas = nodes
+        laptop.link(nas)
+        laptop.share(FOLDER, self._directory / "laptop" / FOLDER, label="Photos", devices=[nas])
+        nas.share(FOLDER, self._directory / "nas" / FOLDER, label="Photos", devices=[laptop])
+        settings = _settings(broker, nodes)
+        start_logging(settings.log, secrets_of(settings))
+        audience = Audience(settings.mqtt, Clock.show)
+        audience.start()
+        self._stack.callback(audience.stop)
+        Clock.show(f"starting the bridge; watch it with: mosquitto_sub -p {broker.port} -v -t 'syncthing/#'")
+        bridge = Bridge(settings)
+        bridge.start()
+        self._stack.callback(bridge.stop)
+        audience.wait_for("bridge", "bridge_state", lambda word: word == "online")
+        return audience
+
+
+def _settings(broker: EmbeddedBroker, nodes: list[SyncthingNode]) -> Settings:
+    return Settings.model_construct(
+        **{
+            **{name: field.default for name, field in Settings.model_fields.items()},
+            "mqtt": MqttSettings(host="127.0.0.1", port=broker.port),
+            "syncthing": {
+                node.name: SyncthingSettings(url=node.url, api_key=SecretStr(node.api_key)) for node in nodes
+            },
+            "log": LogSettings(level="warning"),
+        }
+    )
+
+
+class _Play:
+    """What happens in the show; every act ends when its effect was seen on the broker."""
+
+    def __init__(self, audience: Audience, directory: Path) -> None:
+        self._audience = audience
+        self._photos = directory / "laptop" / FOLDER
+
+    def perform(self, clock: Clock, interrupted: threading.Event) -> None:
+        device = self._audience.wait_for("laptop", "device", lambda one: one["connected"])
+        Clock.show(f"         the laptop is connected to {device['name']}")
+        self._write_and_see("holiday.jpg", A_PHOTO)
+        self._write_and_see("film.mp4", A_FILM)
+        self._command("laptop", "scan", folder="Photos")
+        self._command("nas", "get_folder_status", folder=FOLDER)
+        self._command("laptop", "priority", folder=FOLDER, file="film.mp4")
+        self._command("nas", "new_error", message="this error was sent over MQTT")
+        self._audience.wait_for("nas", "errors", lambda one: "over MQTT" in str(one["items"]))
+        self._pause_and_resume()
+        self._delete_and_see("film.mp4")
+        count = 0
+        while not clock.over:
+            count += 1
+            self._write_and_see(f"photo-{count}.jpg", A_PHOTO // 10)
+            interrupted.wait(BETWEEN_CHANGES_S)
+
+    def _write_and_see(self, name: str, count: int) -> None:
+        self._change(
+            f"writing {name} on the laptop", lambda: (self._photos / name).write_bytes(os.urandom(count))
+        )
+        self._see(lambda one: one["last_file"] == name and not one["last_file_deleted"] and one["in_sync"])
+
+    def _delete_and_see(self, name: str) -> None:
+        self._change(f"deleting {name} on the laptop", (self._photos / name).unlink)
+        self._see(lambda one: one["last_file"] == name and one["last_file_deleted"])
+
+    def _change(self, what: str, change: Callable[[], object]) -> None:
+        self._since = self._audience.mark()
+        Clock.show(f"         {what}")
+        change()
+
+    def _see(self, condition: Callable[[dict[str, object]], object]) -> None:
+        self._audience.wait_for("nas", "folder", condition, since=self._since)
+
+    def _pause_and_resume(self) -> None:
+        self._since = self._audience.mark()
+        self._command("nas", "pause", folder=FOLDER)
+        self._see(lambda one: one["paused"])
+        self._command("nas", "resume", folder=FOLDER)
+        self._see(lambda one: one["in_sync"])
+
+    def _command(self, instance: str, name: str, **arguments: object) -> None:
+        reply = self._audience.command(instance, name, arguments)
+        if reply["status"] == "error":
+            raise Failed(f"{name} failed: {reply['error']['message']}")
+
+
+def _sum_up(audience: Audience, failure: str | None) -> None:
+    print("\npublished:  " + ", ".join(f"{count} {kind}" for kind, count in audience.published.most_common()))
+    print(
+        "commanded:  " + ", ".join(f"{reply} x {count}" for reply, count in sorted(audience.replies.items()))
+    )
+    print(f"failed:     {failure}" if failure else "everything worked")
+    logging.shutdown()

@@ -1,0 +1,81 @@
+"""A plain client of the broker, for what looks at the bridge from outside: sees topics, publishes commands."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from stbridge.core.messages import Message, Received
+from stbridge.errors import BrokerUnavailable
+from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.link import Link
+from stbridge.mqtt.protocol import Protocol, ProtocolChoice
+from stbridge.settings import MqttSettings
+
+log = logging.getLogger(__name__)
+
+
+class Observer:
+    """Sees everything under some topics, from one connection.
+
+    Args:
+        settings: the broker's.
+        filters: topic filters.
+        received: is handed every message, by a thread of the observer's own.
+    """
+
+    def __init__(
+        self, settings: MqttSettings, filters: Sequence[str], received: Callable[[Received], None]
+    ) -> None:
+        self._settings = settings
+        self._filters = filters
+        self._received = received
+        self._to_publish: deque[Message] = deque()
+        self._stop = threading.Event()
+        self._link: Link | None = None
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+
+    def start(self) -> None:
+        """Connect and subscribe.
+
+        Raises:
+            BrokerUnavailable: the broker cannot be reached, or refuses.
+        """
+        self._link = ProtocolChoice(self._settings.protocol).open(self._opened)
+        self._link.subscribe([Subscription(one) for one in self._filters])
+        self._thread.start()
+
+    def _opened(self, protocol: Protocol) -> Link:
+        client_id = f"{self._settings.client_id}-observer"
+        link = Link(self._settings, protocol, client_id=client_id, received=self._hand_over)
+        link.open(self._stop)
+        return link
+
+    def publish(self, message: Message) -> None:
+        """Publish a message soon; any thread."""
+        self._to_publish.append(message)
+        if self._link is not None:
+            self._link.wake()
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self._stop.set()
+        if self._link is not None and self._thread.is_alive():
+            self._link.wake()
+            self._thread.join()
+
+    def _hand_over(self, received: Received) -> None:
+        received.acknowledge()
+        self._received(received)
+
+    def _run(self) -> None:
+        assert self._link is not None, "start() has connected"
+        try:
+            while not self._stop.is_set():
+                while self._to_publish:
+                    self._link.publish(self._to_publish.popleft())
+                self._link.turn()
+        except BrokerUnavailable as error:
+            log.error("%s", error)  # noqa: TRY400 - the message says it all
+        finally:
+            self._link.close(say_goodbye=self._stop.is_set())

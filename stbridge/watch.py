@@ -1,0 +1,98 @@
+"""What a person wants to read of a message: one line in words, or nothing."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stbridge.core.topics import Address
+
+Payload = Mapping[str, Any]
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_STEP = 1000
+
+
+def size(count: float | None) -> str:
+    """Write bytes for people: 1.2 MB."""
+    if count is None:
+        return "?"
+    for unit in _UNITS[:-1]:
+        if count < _STEP:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= _STEP
+    return f"{count:.1f} {_UNITS[-1]}"
+
+
+def describe(address: Address, payload: Payload) -> str | None:
+    """Return a line about what was published on an address, None for what people need not see."""
+    row = _ROWS.get(address.kind)
+    return row(address, payload) if row else None
+
+
+def _folder(_: Address, payload: Payload) -> str:
+    name = payload["label"] or payload["id"]
+    parts = [f"folder {name}: {payload['state']}"]
+    if payload["completion"] is not None:
+        parts.append(f"{payload['completion']:g} % of {size(payload['global_bytes'])}")
+    if payload["need_items"]:
+        parts.append(f"needs {payload['need_items']} items, {size(payload['need_bytes'])}")
+    if payload["failed"]:
+        parts.append(f"{payload['failed']} failed")
+    if payload["last_file"]:
+        parts.append(
+            f"last {'deleted' if payload['last_file_deleted'] else 'changed'} {payload['last_file']}"
+        )
+    return ", ".join(parts)
+
+
+def _device(_: Address, payload: Payload) -> str:
+    words = "paused" if payload["paused"] else "connected" if payload["connected"] else "not connected"
+    if payload["completion"] is not None:
+        words += f", has {payload['completion']:g} %"
+    return f"device {payload['name'] or payload['id']}: {words}"
+
+
+def _completion(address: Address, payload: Payload) -> str | None:
+    if payload["completion"] is None:
+        return None
+    return f"device {address.device} has {payload['completion']:g} % of folder {address.folder}"
+
+
+def _system(_: Address, payload: Payload) -> str:
+    everywhere = ", and so has everyone" if payload["all_in_sync"] else ""
+    has = f"has everything{everywhere}" if payload["in_sync"] else f"needs {size(payload['need_bytes'])}"
+    return f"{payload['state']}, {has}"
+
+
+def _errors(_: Address, payload: Payload) -> str | None:
+    return (
+        f"{payload['count']} errors, the last: {payload['items'][-1]['message']}"
+        if payload["items"]
+        else None
+    )
+
+
+def _connection(_: Address, payload: Payload) -> str:
+    return f"Syncthing is {payload['status']} {payload['message']}".rstrip()
+
+
+def _event(address: Address, payload: Payload) -> str:
+    data = " ".join(f"{key}={value}" for key, value in payload.items() if key not in ("event_type", "time"))
+    return f"event {address.name} {data}".rstrip()
+
+
+def _response(address: Address, payload: Payload) -> str:
+    error = payload["error"]
+    why = f" ({error['message']})" if error else ""
+    return f"reply to {address.name}: {payload['status']}{why} in {payload['took_ms']} ms"
+
+
+_ROWS: Mapping[str, Callable[[Address, Payload], str | None]] = {
+    "folder": _folder,
+    "device": _device,
+    "completion": _completion,
+    "system": _system,
+    "errors": _errors,
+    "connection": _connection,
+    "event": _event,
+    "response": _response,
+}

@@ -1,0 +1,132 @@
+"""Fixtures: real servers, started by the tests that need them and ended with them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stbridge.demo.node import SyncthingNode
+from tests.servers import MANIFEST, Mosquitto, Subscriber, manifest
+
+ODD_FOLDER = "a/b +#%ü"
+"""A folder ID with everything in it that topics and URLs cannot hold as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two real nodes that are connected and share the folders "docs" and ODD_FOLDER."""
+
+    version: str
+    a: SyncthingNode
+    b: SyncthingNode
+    a_files: Path
+    b_files: Path
+
+    def write(self, name: str, content: bytes = b"content", folder: str = "docs") -> Path:
+        """Write a file on node a."""
+        file = self.a_files / ("docs" if folder == "docs" else "odd") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        return file
+
+
+def _versions() -> list[str]:
+    return list(manifest()["syncthing"]) if MANIFEST.is_file() else ["none: run `make servers`"]
+
+
+@pytest.fixture(scope="session", params=_versions())
+def syncthing_version(request: pytest.FixtureRequest) -> str:
+    """Every version of Syncthing that is at hand, one after the other."""
+    version: str = request.param
+    return version
+
+
+@pytest.fixture(scope="session")
+def binary(syncthing_version: str) -> str:
+    """The program of that version."""
+    path: str = manifest()["syncthing"][syncthing_version]
+    return path
+
+
+@pytest.fixture(scope="session")
+def node(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
+    """A running node."""
+    one = SyncthingNode("node", tmp_path_factory.mktemp("node") / "home", binary)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def pair(syncthing_version: str, binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two connected nodes that share two folders; node a comes back after a restart by itself."""
+    directory = tmp_path_factory.mktemp("pair")
+    a = SyncthingNode("alpha", directory / "a/home", binary, monitor=True)
+    b = SyncthingNode("beta", directory / "b/home", binary)
+    files = {a: directory / "a/files", b: directory / "b/files"}
+    try:
+        a.start()
+        b.start()
+        a.link(b)
+        for here, there in ((a, b), (b, a)):
+            here.share("docs", files[here] / "docs", label="Documents", devices=[there])
+            here.share(ODD_FOLDER, files[here] / "odd", label="Odd", devices=[there])
+        a.wait_for(
+            lambda: (
+                a.is_connected(b) and all(one.is_idle("docs") and one.is_idle(ODD_FOLDER) for one in files)
+            )
+        )
+        yield Pair(syncthing_version, a, b, files[a], files[b])
+    finally:
+        a.stop()
+        b.stop()
+
+
+@pytest.fixture
+def new_broker(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Make brokers that have not been started yet."""
+    made: list[Mosquitto] = []
+
+    def make(**options: Any) -> Mosquitto:
+        directory = tmp_path / f"broker{len(made)}"
+        directory.mkdir()
+        made.append(Mosquitto(directory, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def broker(new_broker: Callable[..., Mosquitto]) -> Mosquitto:
+    """A running broker, empty."""
+    return new_broker().start()
+
+
+@pytest.fixture
+def subscriber(broker: Mosquitto) -> Iterator[Subscriber]:
+    """A plain client that sees everything on the broker."""
+    one = Subscriber(broker.port)
+    yield one
+    one.close()
+
+
+def pytest_report_header() -> list[str]:
+    """Say first which real parts there are."""
+    if not MANIFEST.is_file():
+        return ["servers: none, run `make servers`"]
+    return [f"servers: Mosquitto, Syncthing {', '.join(manifest()['syncthing'])}"]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say last what could not be run, so that nothing is skipped silently."""
+    missing = (
+        manifest()["missing"] if MANIFEST.is_file() else [{"what": "everything real", "why": "no servers"}]
+    )
+    for one in missing:
+        terminalreporter.write_line(f"could not run with {one['what']}: {one['why']}", yellow=True)

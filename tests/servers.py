@@ -1,0 +1,225 @@
+"""Real servers and plain clients for the tests: Mosquitto, a subscriber, the bridge as a process."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from stbridge.demo.node import free_port
+
+PATIENCE_S = 30.0
+ANONYMOUS = "allow_anonymous true"
+ROOT = Path(__file__).parent.parent
+MANIFEST = ROOT / ".cache/servers/manifest.json"
+
+
+def manifest() -> dict[str, Any]:
+    """Return what `scripts/servers` has brought."""
+    if not MANIFEST.is_file():
+        raise RuntimeError("there are no servers to test against: run `make servers`")
+    found: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    return found
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
+    """Wait until a condition holds, and return what it returned."""
+    pause = threading.Event()
+    deadline = monotonic() + timeout_s
+    while not (result := condition()):
+        assert monotonic() < deadline, f"did not come to hold within {timeout_s:.0f} s"
+        pause.wait(0.05)
+    return result
+
+
+class Mosquitto:
+    """A real broker on a free port of the loopback address."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        lines: Sequence[str] = (ANONYMOUS,),
+        listener_lines: Sequence[str] = (),
+        port: int | None = None,
+    ) -> None:
+        self.port = port or free_port()
+        self._directory = directory
+        self._lines = lines
+        self._listener_lines = listener_lines
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Mosquitto":
+        """Start it and wait until it listens."""
+        configuration = self._directory / "mosquitto.conf"
+        lines = [f"listener {self.port} 127.0.0.1", *self._listener_lines, *self._lines, "user root", ""]
+        configuration.write_text("\n".join(lines), encoding="utf-8")
+        with (self._directory / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen([manifest()["mosquitto"], "-c", str(configuration)], stderr=log)
+        eventually(self._listens)
+        return self
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._directory / "mosquitto.log").read_text(encoding="utf-8")
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End it; what it keeps is lost."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+            self._process.wait(PATIENCE_S)
+            self._process = None
+
+
+class Subscriber:
+    """A plain client: sees what everybody sees, and publishes."""
+
+    def __init__(self, port: int, topic_filter: str = "#", *, client_id: str = "") -> None:
+        self.messages: list[MQTTMessage] = []
+        self._changed = threading.Condition()
+        subscribed = threading.Event()
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id or f"subscriber-{id(self)}",
+            protocol=MQTTProtocolVersion.MQTTv5,
+        )
+        self._client.on_message = self._on_message
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        self._client.subscribe(topic_filter, qos=1)
+        assert subscribed.wait(PATIENCE_S)
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        with self._changed:
+            self.messages.append(message)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    @property
+    def count(self) -> int:
+        """How many messages have come so far."""
+        with self._changed:
+            return len(self.messages)
+
+    def wait_for(self, condition: Callable[[MQTTMessage], Any], *, since: int = 0) -> MQTTMessage:
+        """Wait for a message, and return the first from `since` on that fits."""
+
+        def found() -> MQTTMessage | None:
+            return next((one for one in self.messages[since:] if condition(one)), None)
+
+        with self._changed:
+            assert self._changed.wait_for(found, PATIENCE_S), self._last_words()
+            message = found()
+        assert message is not None
+        return message
+
+    def wait_for_json(
+        self, topic: str, condition: Callable[[Any], Any] = lambda _: True, *, since: int = 0
+    ) -> Any:
+        """Wait for a JSON payload on a topic, and return the first that fits."""
+        message = self.wait_for(
+            lambda one: one.topic == topic and one.payload and condition(json.loads(one.payload)), since=since
+        )
+        return json.loads(message.payload)
+
+    def _last_words(self) -> str:
+        latest = {
+            message.topic: message.payload.decode("utf-8", "replace")[:300] for message in self.messages
+        }
+        return "\n".join(f"{topic} {payload}" for topic, payload in latest.items())
+
+    def latest(self) -> dict[str, bytes]:
+        """Return the newest payload of each topic that has one."""
+        with self._changed:
+            newest = {message.topic: bytes(message.payload) for message in self.messages}
+        return {topic: payload for topic, payload in newest.items() if payload}
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes | str,
+        *,
+        retain: bool = False,
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """Publish, and wait until the broker has it."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho types only some
+        if response_topic is not None:
+            properties.ResponseTopic = response_topic
+        if correlation is not None:
+            properties.CorrelationData = correlation
+        self._client.publish(topic, payload, 1, retain, properties).wait_for_publish(PATIENCE_S)
+
+
+class BridgeProcess:
+    """`stbridge run`, as users run it."""
+
+    def __init__(self, directory: Path, variables: Mapping[str, str]) -> None:
+        self.log = directory / "stbridge.log"
+        self._variables = {"XDG_RUNTIME_DIR": str(directory), "HOME": str(directory), **variables}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "BridgeProcess":
+        """Start it; it needs a moment to get going."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("STBRIDGE_")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "stbridge", "run"],
+                stderr=log,
+                stdout=log,
+                env={**environment, **self._variables},
+            )
+        return self
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit status."""
+        if self._process is None:
+            return 0
+        self._process.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end, and return its exit status."""
+        assert self._process is not None
+        try:
+            status = self._process.wait(PATIENCE_S)
+        finally:
+            self._process.kill()
+            self._process = None
+        return status

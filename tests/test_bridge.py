@@ -1,0 +1,505 @@
+"""The bridge as users run it: real Syncthing of every version, a real broker, `stbridge run` as a process."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from stbridge.core.model import short_id
+from stbridge.core.topics import encode
+from stbridge.demo.node import SyncthingNode
+from tests.conftest import ODD_FOLDER, Pair
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually
+
+ODD_TOPIC = encode(ODD_FOLDER)
+
+
+def instance(name: str, node: SyncthingNode) -> dict[str, str]:
+    """Return the variables that configure a node as an instance."""
+    prefix = f"STBRIDGE_SYNCTHING__{name.upper()}__"
+    return {f"{prefix}URL": node.url, f"{prefix}API_KEY": node.api_key}
+
+
+@pytest.fixture
+def bridge(pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path) -> Iterator[BridgeProcess]:
+    """A bridge with both nodes as instances, online."""
+    process = BridgeProcess(
+        tmp_path,
+        {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a), **instance("beta", pair.b)},
+    )
+    try:
+        process.start()
+        subscriber.wait_for(lambda one: one.topic == "syncthing/bridge/state" and one.payload == b"online")
+        yield process
+    finally:
+        process.stop()
+
+
+def ask(subscriber: Subscriber, command: str, payload: str, *, node: str = "alpha", **options: Any) -> Any:
+    """Send a command and return its reply."""
+    since = subscriber.count
+    subscriber.publish(f"syncthing/{node}/command/{command}", payload, **options)
+    return subscriber.wait_for_json(f"syncthing/{node}/response/{command}", since=since)
+
+
+def topics_of(subscriber: Subscriber) -> list[str]:
+    """Return the topics in the order in which they first came."""
+    return list(dict.fromkeys(message.topic for message in subscriber.messages))
+
+
+@pytest.mark.usefixtures("bridge")
+def test_the_whole_tree_is_there_before_online(pair: Pair, subscriber: Subscriber) -> None:
+    """Everything that is known is published before an instance, and the bridge, say that they are online."""
+    topics = topics_of(subscriber)
+    beta = short_id(pair.b.device_id)
+    for topic in (
+        "system",
+        "metrics",
+        "errors",
+        "pending",
+        "folder/docs",
+        f"folder/{ODD_TOPIC}",
+        f"device/{beta}",
+        f"completion/{beta}/docs",
+        f"completion/{beta}/{ODD_TOPIC}",
+        "folder/docs/failed",
+    ):
+        assert topics.index(f"syncthing/alpha/{topic}") < topics.index("syncthing/bridge/state"), topic
+    messages = [message for message in subscriber.messages if message.topic == "syncthing/alpha/state"]
+    assert [message.payload for message in messages] == [b"online"]
+    assert topics.index("syncthing/alpha/state") > topics.index("syncthing/alpha/system")
+    assert topics[-1] == "syncthing/bridge/state"
+
+
+@pytest.mark.usefixtures("bridge")
+def test_what_is_known_is_right(pair: Pair, subscriber: Subscriber) -> None:
+    """The payloads say what the real Syncthing says."""
+    system = subscriber.wait_for_json("syncthing/alpha/system")
+    assert system["name"] == "alpha"
+    assert system["device_id"] == pair.a.device_id
+    assert system["version"].startswith(f"v{pair.version}")
+    assert system["folders"] == {"total": 2, "paused": 0, "syncing": 0, "out_of_sync": 0, "error": 0}
+    assert system["devices"]["total"] == 1
+    device = subscriber.wait_for_json(f"syncthing/alpha/device/{short_id(pair.b.device_id)}")
+    assert device["name"] == "beta"
+    assert device["connected"] is True
+    assert device["address"].startswith("127.0.0.1:")
+    assert device["client_version"].startswith(f"v{pair.version}")
+    folder = subscriber.wait_for_json(f"syncthing/alpha/folder/{ODD_TOPIC}")
+    assert folder["id"] == ODD_FOLDER
+    assert folder["label"] == "Odd"
+    assert folder["devices"] == [short_id(pair.b.device_id)]
+    info = subscriber.wait_for_json("syncthing/bridge/info")
+    assert info["instances"] == ["alpha", "beta"] or set(info["instances"]) == {"alpha", "beta"}
+    assert info["mqtt_protocol"] == "5"
+    assert "restart" in info["commands"]
+
+
+@pytest.mark.usefixtures("bridge")
+@pytest.mark.parametrize("folder", ["docs", ODD_FOLDER])
+def test_a_file_written_on_one_node_is_seen_on_the_broker(
+    pair: Pair, subscriber: Subscriber, folder: str
+) -> None:
+    """A new file shows in folder, completion and system of both nodes, without any poll."""
+    since = subscriber.count
+    before = json.loads(subscriber.latest()[f"syncthing/beta/folder/{encode(folder)}"])
+    content = os.urandom(200_000)
+    pair.write(f"seen-{len(content)}-{since}.bin", content, folder)
+    grown = before["global_bytes"] + len(content)
+
+    def has_grown(payload: Any) -> bool:
+        return (
+            payload["global_bytes"] is not None
+            and payload["global_bytes"] >= grown
+            and payload["need_bytes"] == 0
+        )
+
+    received = subscriber.wait_for_json(f"syncthing/beta/folder/{encode(folder)}", has_grown, since=since)
+    assert received["in_sync"] is True
+    assert received["completion"] == 100.0
+    share = f"syncthing/alpha/completion/{short_id(pair.b.device_id)}/{encode(folder)}"
+    completion = subscriber.wait_for_json(share, has_grown, since=since)
+    assert completion["completion"] == 100.0
+    subscriber.wait_for_json("syncthing/beta/system", lambda system: system["state"] == "idle", since=since)
+    latest = subscriber.wait_for_json(
+        f"syncthing/beta/folder/{encode(folder)}",
+        lambda payload: (payload["last_file"] or "").startswith("seen-200000"),
+        since=since,
+    )
+    assert latest["last_file_deleted"] is False
+
+
+@pytest.mark.usefixtures("bridge")
+def test_an_item_that_fails_is_listed_until_it_is_mended(pair: Pair, subscriber: Subscriber) -> None:
+    """An item that cannot be synced is in `failed` with its reason, and leaves the list when it can."""
+    pair.write("blocked/shared.txt")
+    eventually((pair.b_files / "docs/blocked/shared.txt").is_file)
+    pair.b.request("POST", "/rest/db/ignores", {"folder": "docs"}, {"ignore": ["kept"]})
+    kept = pair.b_files / "docs/blocked/kept"
+    kept.write_bytes(b"ignored, so Syncthing must not delete it")
+    since = subscriber.count
+    shutil.rmtree(pair.a_files / "docs/blocked")
+    failed = subscriber.wait_for_json(
+        "syncthing/beta/folder/docs/failed", lambda one: one["count"] == 1, since=since
+    )
+    assert failed["items"][0]["path"] == "blocked"
+    assert "ignored" in failed["items"][0]["error"]
+    folder = subscriber.wait_for_json(
+        "syncthing/beta/folder/docs", lambda one: one["failed"] == 1, since=since
+    )
+    assert folder["in_sync"] is False
+    kept.unlink()
+    pair.b.request("POST", "/rest/db/ignores", {"folder": "docs"}, {"ignore": []})
+    subscriber.wait_for_json("syncthing/beta/folder/docs", lambda one: one["in_sync"], since=subscriber.count)
+    subscriber.wait_for_json("syncthing/beta/folder/docs/failed", lambda one: one["count"] == 0, since=since)
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_scan_is_carried_out_and_answered(pair: Pair, subscriber: Subscriber) -> None:
+    """`scan` takes an ID, a label, or `all`, bare or as JSON."""
+    for payload in (
+        "docs",
+        "Documents",
+        '{"folder": "docs", "sub": "x", "transaction": 7}',
+        "all",
+        ODD_FOLDER,
+    ):
+        reply = ask(subscriber, "scan", payload)
+        assert reply["status"] == "ok", reply
+        assert reply["command"] == "scan"
+        assert reply["error"] is None
+        assert reply["transaction"] == (7 if "transaction" in payload else None)
+    assert pair.a.is_idle("docs")
+
+
+@pytest.mark.usefixtures("bridge")
+def test_new_error_shows_in_errors(pair: Pair, subscriber: Subscriber) -> None:
+    """`new_error` adds an entry, and the list follows at once although no event tells it."""
+    since = subscriber.count
+    assert ask(subscriber, "new_error", f"disk is full {pair.version}")["status"] == "ok"
+    errors = subscriber.wait_for_json(
+        "syncthing/alpha/errors", lambda one: "disk is full" in str(one["items"]), since=since
+    )
+    assert errors["count"] == len(errors["items"])
+    assert ask(subscriber, "clear_errors", "PRESS")["status"] == "ok"
+    subscriber.wait_for_json("syncthing/alpha/errors", lambda one: one["count"] == 0, since=since)
+
+
+@pytest.mark.usefixtures("bridge")
+def test_priority_is_carried_out(pair: Pair, subscriber: Subscriber) -> None:
+    """`priority` answers with what is needed, as Syncthing does."""
+    pair.write("first.txt")
+    reply = ask(subscriber, "priority", '{"folder": "Documents", "file": "first.txt"}')
+    assert reply["status"] == "ok", reply
+    assert "queued" in reply["data"]
+    assert ask(subscriber, "assign_priority", '{"folder": "docs"}')["error"]["code"] == "invalid_arguments"
+
+
+@pytest.mark.usefixtures("bridge")
+def test_every_read_command_is_answered(pair: Pair, subscriber: Subscriber) -> None:
+    """The commands that read answer with Syncthing's own JSON, without secrets."""
+    pair.write("read.txt")
+    beta = short_id(pair.b.device_id)
+    asked = {
+        "get_version": "{}",
+        "get_status": "PRESS",
+        "get_ping": "{}",
+        "get_connections": "{}",
+        "get_config": "{}",
+        "get_insync": "{}",
+        "get_errors": "{}",
+        "get_discovery": "{}",
+        "get_device_statistics": "{}",
+        "get_folder_statistics": "{}",
+        "get_folder_status": ODD_FOLDER,
+        "get_completion": json.dumps({"device": beta, "folder": ODD_FOLDER}),
+        "browse_database": '{"folder": "docs", "level": 0}',
+        "get_ignores": "docs",
+        "get_need": "docs",
+        "get_remote_need": json.dumps({"device": "beta", "folder": "docs"}),
+        "get_folder_errors": "docs",
+        "get_pending": "{}",
+    }
+    for command, payload in asked.items():
+        reply = ask(subscriber, command, payload)
+        assert reply["status"] == "ok", reply
+        assert reply["data"] is not None, command
+        assert pair.a.api_key not in json.dumps(reply)
+    assert ask(subscriber, "get_ping", "{}")["data"] == {"ping": "pong"}
+    assert ask(subscriber, "get_file", '{"folder": "docs", "file": "none"}')["error"]["code"] == "not_found"
+    assert ask(subscriber, "check_upgrade", "{}")["error"]["code"] in ("unsupported", "syncthing_error")
+
+
+@pytest.mark.usefixtures("bridge")
+@pytest.mark.parametrize(
+    ("command", "payload", "code"),
+    [
+        ("scan", "", "empty_payload"),
+        ("scan", "{not json", "invalid_json"),
+        ("get_status", "what", "invalid_json"),
+        ("get_status", '{"folder": "docs"}', "invalid_arguments"),
+        ("scan", "nowhere", "not_found"),
+        ("scan", '{"folder": 5}', "invalid_arguments"),
+        ("dance", "{}", "unknown_command"),
+        ("a%2Fb ü", "{}", "unknown_command"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_answered(
+    subscriber: Subscriber, command: str, payload: str, code: str
+) -> None:
+    """A command that cannot be carried out gets exactly one reply, which says why."""
+    since = subscriber.count
+    reply = ask(subscriber, command, payload)
+    assert reply["status"] == "error"
+    assert reply["error"]["code"] == code, reply
+    assert ask(subscriber, "get_ping", "{}")["status"] == "ok"
+    replies = [m for m in subscriber.messages[since:] if m.topic == f"syncthing/alpha/response/{command}"]
+    assert len(replies) == 1
+
+
+def test_a_command_that_is_not_allowed_is_forbidden(
+    pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """A bridge that may only read refuses the rest, and says which setting would allow it."""
+    variables = {"STBRIDGE_MQTT__PORT": str(broker.port), "STBRIDGE_COMMANDS__ALLOW": '["read"]'}
+    process = BridgeProcess(tmp_path, {**variables, **instance("alpha", pair.a)})
+    try:
+        process.start()
+        subscriber.wait_for(lambda one: one.topic == "syncthing/bridge/state" and one.payload == b"online")
+        reply = ask(subscriber, "scan", "docs")
+        assert reply["error"]["code"] == "forbidden"
+        assert "commands.allow" in reply["error"]["message"]
+        assert ask(subscriber, "get_ping", "{}")["status"] == "ok"
+    finally:
+        process.stop()
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_retained_command_is_refused_answered_and_cleared(
+    broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """A retained command is not carried out, now or at any later connection."""
+    reply = ask(subscriber, "scan", "docs", retain=True)
+    assert reply["error"]["code"] == "retained_command"
+    subscriber.wait_for(lambda one: one.topic == "syncthing/alpha/command/scan" and not one.payload)
+    late = Subscriber(broker.port, "syncthing/alpha/command/#")
+    assert ask(subscriber, "get_ping", "{}")["status"] == "ok"
+    assert not [message for message in late.messages if message.retain]
+    late.close()
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_reply_goes_where_an_mqtt_5_request_wants_it(subscriber: Subscriber) -> None:
+    """The reply is on the usual topic, and on the response topic with the correlation data."""
+    subscriber.publish(
+        "syncthing/alpha/command/get_ping", "{}", response_topic="my/answers", correlation=b"42"
+    )
+    message = subscriber.wait_for(lambda one: one.topic == "my/answers")
+    assert message.properties.CorrelationData == b"42"
+    assert json.loads(message.payload)["status"] == "ok"
+    subscriber.wait_for_json("syncthing/alpha/response/get_ping")
+
+
+@pytest.mark.usefixtures("bridge")
+def test_pause_and_resume_follow_the_truth(pair: Pair, subscriber: Subscriber) -> None:
+    """A paused folder has no completion; resumed, everything is known again."""
+    since = subscriber.count
+    assert ask(subscriber, "pause", '{"folder": "docs"}', node="beta")["status"] == "ok"
+    paused = subscriber.wait_for_json("syncthing/beta/folder/docs", lambda one: one["paused"], since=since)
+    assert paused["state"] == "paused"
+    assert paused["completion"] is None
+    subscriber.wait_for_json("syncthing/beta/system", lambda one: one["folders"]["paused"] == 1, since=since)
+    since = subscriber.count
+    assert ask(subscriber, "resume", '{"folder": "Documents"}', node="beta")["status"] == "ok"
+    subscriber.wait_for_json(
+        "syncthing/beta/folder/docs", lambda one: one["completion"] == 100.0, since=since
+    )
+    since = subscriber.count
+    alpha = short_id(pair.a.device_id)
+    assert ask(subscriber, "set_paused", '{"device": "alpha", "paused": true}', node="beta")["status"] == "ok"
+    subscriber.wait_for_json(
+        f"syncthing/beta/device/{alpha}", lambda one: one["paused"] and not one["connected"], since=since
+    )
+    assert ask(subscriber, "resume", json.dumps({"device": alpha}), node="beta")["status"] == "ok"
+    subscriber.wait_for_json(
+        f"syncthing/beta/device/{alpha}",
+        lambda one: one["connected"] and not one["paused"] and one["in_sync"],
+        since=since,
+    )
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_folder_that_comes_and_goes_takes_its_topics_along(
+    pair: Pair, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """A folder added in Syncthing appears, and one that is removed clears its retained topics."""
+    for folder in ("short-lived", "x/y"):
+        pair.a.share(folder, pair.a_files / encode(folder), devices=[pair.b])
+        topic = f"syncthing/alpha/folder/{encode(folder)}"
+        share = f"syncthing/alpha/completion/{short_id(pair.b.device_id)}/{encode(folder)}"
+        subscriber.wait_for_json(topic, lambda one: one["in_sync"] is not None)
+        subscriber.wait_for_json(share)
+        subscriber.wait_for_json(
+            "syncthing/beta/pending", lambda one, name=folder: name in str(one["folders"])
+        )
+        pair.a.request("DELETE", f"/rest/config/folders/{quote(folder, safe='')}")
+        for gone in (topic, f"{topic}/failed", share):
+            subscriber.wait_for(lambda one, gone=gone: one.topic == gone and not one.payload)
+    late = Subscriber(broker.port, "syncthing/alpha/#")
+    late.wait_for(lambda one: one.topic == "syncthing/alpha/state")
+    assert not [message.topic for message in late.messages if "short-lived" in message.topic]
+    late.close()
+
+
+def test_a_leftover_of_an_earlier_life_is_cleared(
+    pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """What went while the bridge was away is cleared by the next start; what is not the bridge's is left alone."""
+    leftovers = [
+        "syncthing/alpha/folder/gone",
+        "syncthing/alpha/completion/AAAAAAA/gone",
+        "syncthing/alpha/device/AAAAAAA",
+    ]
+    strange = ["syncthing/alpha/mine", "syncthing/elsewhere/folder/gone", "zigbee2mqtt/lamp"]
+    for topic in (*leftovers, *strange):
+        subscriber.publish(topic, '{"completion": 1}', retain=True)
+    process = BridgeProcess(tmp_path, {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a)})
+    try:
+        process.start()
+        for topic in leftovers:
+            subscriber.wait_for(lambda one, topic=topic: one.topic == topic and not one.payload)
+    finally:
+        process.stop()
+    assert set(strange) <= set(subscriber.latest())
+
+
+def test_the_lifetime_totals_outlive_the_bridge(
+    pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """The totals go on from what the broker has kept, and count nothing twice."""
+    variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a)}
+    remembered = {"in_bytes_lifetime": 10**12, "in_bytes": 5 * 10**6, "started_at": "2001-01-01T00:00:00Z"}
+    subscriber.publish("syncthing/alpha/metrics", json.dumps(remembered), retain=True)
+    for _ in range(2):
+        since = subscriber.count
+        process = BridgeProcess(tmp_path, variables)
+        try:
+            process.start()
+            subscriber.wait_for(
+                lambda one: one.topic == "syncthing/bridge/state" and one.payload == b"online", since=since
+            )
+            metrics = subscriber.wait_for_json(
+                "syncthing/alpha/metrics", lambda one: "goroutines" in one, since=since
+            )
+        finally:
+            process.stop()
+        assert metrics["in_bytes_lifetime"] == 10**12 + metrics["in_bytes"]
+
+
+def test_restart_is_commanded_and_healed(pair: Pair, bridge: BridgeProcess, subscriber: Subscriber) -> None:
+    """`restart` restarts Syncthing; the instance goes offline, comes back, and everything is true again."""
+    before = subscriber.wait_for_json("syncthing/alpha/metrics")["started_at"]
+    since = subscriber.count
+    assert ask(subscriber, "restart", "PRESS")["status"] == "ok"
+    subscriber.wait_for(
+        lambda one: one.topic == "syncthing/alpha/state" and one.payload == b"offline", since=since
+    )
+    subscriber.wait_for(
+        lambda one: one.topic == "syncthing/alpha/state" and one.payload == b"online", since=since
+    )
+    after = subscriber.wait_for_json(
+        "syncthing/alpha/metrics", lambda one: one["started_at"] != before, since=since
+    )
+    assert after["started_at"] > before
+    assert ask(subscriber, "restart", "PRESS")["error"]["code"] == "rate_limited"
+    subscriber.wait_for_json(
+        f"syncthing/beta/device/{short_id(pair.a.device_id)}", lambda one: one["connected"], since=since
+    )
+    pair.write(f"after-restart-{since}.txt", os.urandom(1000))
+    subscriber.wait_for_json(
+        "syncthing/beta/folder/docs", lambda one: "after-restart" in (one["last_file"] or ""), since=since
+    )
+    assert pair.a.api_key not in bridge.log.read_text(encoding="utf-8")
+
+
+def test_a_broker_that_comes_back_empty_gets_everything_again(
+    pair: Pair, bridge: BridgeProcess, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """After the broker was restarted without its memory, the tree is as it was."""
+    volatile = {"syncthing/bridge/health"}
+    eventually(lambda: len(subscriber.latest()) > 10)
+    before = {topic for topic in subscriber.latest() if "/response/" not in topic} - volatile
+    broker.kill()
+    broker.start()
+    late = Subscriber(broker.port)
+    late.wait_for(lambda one: one.topic == "syncthing/bridge/state" and one.payload == b"online")
+    assert before <= set(late.latest()) | volatile
+    late.close()
+    assert bridge.log.read_text(encoding="utf-8").count("no connection to the broker") == 1
+    assert pair.a.running
+
+
+def test_a_stop_says_offline_and_a_crash_leaves_it_to_the_broker(
+    bridge: BridgeProcess, subscriber: Subscriber
+) -> None:
+    """SIGTERM ends with status 0 and `offline`; after a crash the will says it."""
+    since = subscriber.count
+    assert bridge.stop() == 0
+    subscriber.wait_for(
+        lambda one: one.topic == "syncthing/bridge/state" and one.payload == b"offline", since=since
+    )
+    bridge.start()
+    subscriber.wait_for(
+        lambda one: one.topic == "syncthing/bridge/state" and one.payload == b"online", since=since
+    )
+    since = subscriber.count
+    bridge.kill()
+    subscriber.wait_for(
+        lambda one: one.topic == "syncthing/bridge/state" and one.payload == b"offline", since=since
+    )
+
+
+@pytest.mark.usefixtures("bridge")
+def test_everything_again_on_request(subscriber: Subscriber) -> None:
+    """`bridge/command/republish` sends every retained topic again."""
+    eventually(lambda: len(subscriber.latest()) > 10)
+    since = subscriber.count
+    subscriber.publish("syncthing/bridge/command/republish", "PRESS")
+    subscriber.wait_for_json(
+        "syncthing/bridge/response/republish", lambda one: one["status"] == "ok", since=since
+    )
+    for topic in ("syncthing/alpha/system", "syncthing/beta/folder/docs", "syncthing/alpha/state"):
+        subscriber.wait_for(lambda one, topic=topic: one.topic == topic, since=since)
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_syncthing_that_is_away_is_told_as_such(pair: Pair, subscriber: Subscriber) -> None:
+    """A Syncthing that ends makes its own instance offline, with the reason, and no other."""
+    since = subscriber.count
+    pair.b.stop()
+    try:
+        subscriber.wait_for(
+            lambda one: one.topic == "syncthing/beta/state" and one.payload == b"offline", since=since
+        )
+        connection = subscriber.wait_for_json(
+            "syncthing/beta/connection", lambda one: one["message"], since=since
+        )
+        assert connection["status"] == "unreachable"
+        assert "url" in connection["message"]
+        assert ask(subscriber, "get_ping", "{}", node="beta")["error"]["code"] == "unreachable"
+        assert ask(subscriber, "get_ping", "{}")["status"] == "ok"
+        subscriber.wait_for_json(
+            f"syncthing/alpha/device/{short_id(pair.b.device_id)}",
+            lambda one: not one["connected"],
+            since=since,
+        )
+    finally:
+        pair.b.start()
+    subscriber.wait_for(
+        lambda one: one.topic == "syncthing/beta/state" and one.payload == b"online", since=since
+    )

@@ -1,0 +1,436 @@
+"""The connection to the broker, over everything that can happen to one."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stbridge.core.messages import Message, Received
+from stbridge.mqtt import link
+from stbridge.mqtt.connection import BrokerConnection
+from stbridge.mqtt.outbox import Outbox
+from stbridge.settings import MqttSettings
+from tests.servers import Mosquitto, Subscriber, eventually
+
+STATE = "syncthing/bridge/state"
+WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
+BIRTH = Message(topic=STATE, payload=b"online", retain=True, json=False)
+COMMANDS = "syncthing/+/command/#"
+SCAN = "syncthing/nas/command/scan"
+
+
+def folder(name: str, payload: bytes = b"{}") -> Message:
+    """Return the state of a folder."""
+    return Message(topic=f"syncthing/nas/folder/{name}", payload=payload, retain=True)
+
+
+class Changes:
+    """Something that threads add to, and tests wait for."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self._changed = threading.Condition()
+
+    def add(self, item: Any) -> None:
+        with self._changed:
+            self.items.append(item)
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[list[Any]], bool]) -> list[Any]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: condition(self.items), 30), self.items
+            return list(self.items)
+
+
+def seen_by(subscriber: Subscriber) -> list[tuple[str, bytes]]:
+    """Return what has come, in its order."""
+    return [(message.topic, bytes(message.payload)) for message in list(subscriber.messages)]
+
+
+def until(subscriber: Subscriber, condition: Callable[[list[Any]], bool]) -> list[tuple[str, bytes]]:
+    """Wait until what has come fulfils a condition, and return it."""
+    eventually(lambda: condition(seen_by(subscriber)))
+    return seen_by(subscriber)
+
+
+class Cable:
+    """What lies between the bridge and the broker, and can be cut or go silent."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._ends: list[socket.socket] = []
+        self._silent = False
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                near = self._listener.accept()[0]
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._ends += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    self._threads.append(threading.Thread(target=self._carry, args=(source, sink)))
+                    self._threads[-1].start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):  # cut
+            while data := source.recv(65536):
+                if not self._silent:
+                    sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        ends, self._ends = self._ends, []
+        for end in ends:
+            with suppress(OSError):  # closed by its own side already
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def silence(self, silent: bool = True) -> None:
+        self._silent = silent
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(30)
+
+
+class Bridge:
+    """The connection under test, and what it hands over."""
+
+    def __init__(self, settings: MqttSettings, outbox: Outbox | None = None, **options: Any) -> None:
+        self.outbox = outbox or Outbox()
+        self.received = Changes()
+        options = {"received": self.received.add, "subscriptions": [COMMANDS], **options}
+        self.connection = BrokerConnection(settings, self.outbox, will=WILL, birth=BIRTH, **options)
+
+
+Start = Callable[..., Bridge]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a bridge; it is stopped in the end."""
+    bridges: list[Bridge] = []
+
+    def started(
+        port: int, outbox: Outbox | None = None, *, client_id: str = "stbridge", **options: Any
+    ) -> Bridge:
+        settings = MqttSettings(host="127.0.0.1", port=port, client_id=client_id)
+        bridges.append(Bridge(settings, outbox, **options))
+        bridges[-1].connection.start()
+        return bridges[-1]
+
+    yield started
+    for bridge in bridges:
+        bridge.connection.stop()
+        assert not bridge.connection.alive
+
+
+@pytest.fixture
+def said() -> Iterator[Changes]:
+    """What the connection writes to the log."""
+    changes = Changes()
+    handler = logging.Handler()
+    handler.emit = changes.add  # type: ignore[method-assign, assignment]  # the shortest handler there is
+    logger = logging.getLogger("stbridge.mqtt")
+    logger.addHandler(handler)
+    yield changes
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def cable(broker: Mosquitto) -> Iterator[Cable]:
+    """A cable to the broker."""
+    cable = Cable(broker.port)
+    yield cable
+    cable.close()
+
+
+def online(seen: list[Any]) -> bool:
+    """Tell whether `online` is the last that was said of the bridge."""
+    return [payload for topic, payload in seen if topic == STATE][-1:] == [b"online"]
+
+
+def test_online_is_said_after_the_whole_state(
+    start: Start, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """Whoever sees `online` has seen everything else before it, availability of the instances at the end."""
+    outbox = Outbox()
+    outbox.put_state(Message(topic="syncthing/nas/state", payload=b"online", retain=True), last=True)
+    for name in "abc":
+        outbox.put_state(folder(name))
+    start(broker.port, outbox)
+    seen = until(subscriber, online)
+    assert [topic for topic, _ in seen] == [
+        *(f"syncthing/nas/folder/{name}" for name in "abc"),
+        "syncthing/nas/state",
+        STATE,
+    ]
+
+
+def test_a_broker_that_comes_back_empty_gets_the_whole_tree(start: Start, broker: Mosquitto) -> None:
+    """A broker without persistence is right again without anybody doing anything."""
+    outbox = Outbox()
+    for number in range(50):
+        outbox.put_state(folder(str(number)))
+    bridge = start(broker.port, outbox)
+    first = Subscriber(broker.port)
+    until(first, online)
+    first.close()
+    broker.stop()
+    outbox.put_state(folder("0", b'{"meanwhile": 1}'))
+    broker.start()
+    second = Subscriber(broker.port)
+    seen = until(second, online)
+    second.close()
+    assert dict(seen) == {
+        **{f"syncthing/nas/folder/{number}": b"{}" for number in range(50)},
+        "syncthing/nas/folder/0": b'{"meanwhile": 1}',
+        STATE: b"online",
+    }
+    assert bridge.connection.status.reconnects == 1
+
+
+def test_a_broker_that_is_not_there_yet_is_waited_for(
+    start: Start, new_broker: Callable[..., Mosquitto], said: Changes
+) -> None:
+    """The bridge may start before the broker; it says so once, and how to mend it."""
+    broker = new_broker()
+    bridge = start(broker.port)
+    said.wait_for(bool)
+    broker.start()
+    subscriber = Subscriber(broker.port)
+    until(subscriber, online)
+    subscriber.close()
+    warnings = [record.getMessage() for record in said.items if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert "mqtt.host and mqtt.port" in warnings[0]
+    assert bridge.connection.status.message == ""
+
+
+def test_a_bridge_that_is_cut_off_is_offline_until_it_is_back(
+    start: Start, cable: Cable, subscriber: Subscriber
+) -> None:
+    """The broker publishes the will, and the bridge says `online` after everything else when it returns."""
+    outbox = Outbox()
+    outbox.put_state(folder("a"))
+    start(cable.port, outbox)
+    until(subscriber, online)
+    cable.cut()
+    seen = until(subscriber, lambda seen: (STATE, b"offline") in seen and online(seen))
+    assert seen[-3:] == [(STATE, b"offline"), ("syncthing/nas/folder/a", b"{}"), (STATE, b"online")]
+
+
+def test_a_broker_that_answers_no_more_is_left(
+    start: Start, cable: Cable, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that swallows everything is noticed by its missing acknowledgements and made anew."""
+    monkeypatch.setattr(link, "ACKNOWLEDGEMENT_TIMEOUT_S", 0.2)
+    bridge = start(cable.port)
+    until(subscriber, online)
+    cable.silence()
+    bridge.outbox.put_state(folder("a", b"1"))
+    lost = until(subscriber, lambda seen: (STATE, b"offline") in seen)
+    assert ("syncthing/nas/folder/a", b"1") not in lost
+    cable.silence(False)
+    cable.cut()
+    until(subscriber, lambda seen: ("syncthing/nas/folder/a", b"1") in seen and online(seen))
+
+
+def test_a_stop_sends_everything_and_says_offline_itself(
+    start: Start, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """What was still queued reaches the broker before `offline`, and no will is published."""
+    bridge = start(broker.port)
+    until(subscriber, online)
+    for number in range(100):
+        bridge.outbox.put_state(folder(str(number)))
+    bridge.connection.stop()
+    seen = until(subscriber, lambda seen: (STATE, b"offline") in seen)
+    assert len(seen) == 102
+    assert seen[-1] == (STATE, b"offline")
+    assert bridge.outbox.counters().in_flight == 0
+
+
+def test_a_late_will_is_contradicted(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """Whoever says `offline` while the bridge is online is answered with `online`."""
+    start(broker.port)
+    until(subscriber, online)
+    subscriber.publish(STATE, b"offline", retain=True)
+    until(subscriber, lambda seen: (STATE, b"offline") in seen and online(seen))
+
+
+def test_a_command_sent_during_a_short_absence_is_delivered(
+    start: Start, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """The broker keeps the session, so a restart of the bridge loses no command."""
+    bridge = start(broker.port)
+    until(subscriber, online)
+    bridge.connection.stop()
+    subscriber.publish(SCAN, b"default")
+    back = start(broker.port)
+    (command,) = back.received.wait_for(bool)
+    assert (command.topic, command.payload, command.retained) == (SCAN, b"default", False)
+
+
+def test_only_what_was_not_acknowledged_comes_again(
+    start: Start, broker: Mosquitto, cable: Cable, subscriber: Subscriber
+) -> None:
+    """A command is carried out at least once, and not again after its acknowledgement."""
+    bridge = start(cable.port)
+    until(subscriber, online)
+    subscriber.publish(SCAN, b"done")
+    subscriber.publish(SCAN, b"not done")
+    done, not_done = bridge.received.wait_for(lambda received: len(received) == 2)
+    done.acknowledge()
+    done.acknowledge()
+    subscriber.publish(SCAN, b"afterwards")
+    bridge.received.wait_for(lambda received: len(received) == 3)
+    for round_trip in ("a", "b"):  # by the second at the latest the acknowledgement is at the broker
+        bridge.outbox.put_state(folder(round_trip))
+        assert bridge.outbox.wait_until_empty(30)
+    cable.cut()
+    received = bridge.received.wait_for(lambda received: len(received) == 5)
+    assert [one.payload for one in received[3:]] == [b"not done", b"afterwards"]
+    not_done.acknowledge()  # of a connection that is gone: nothing happens
+
+
+def test_a_retained_command_is_known_as_one(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """One that waited at the broker, and one that is published as retained while the bridge is there."""
+    subscriber.publish(SCAN, b"before", retain=True)
+    bridge = start(broker.port)
+    bridge.received.wait_for(lambda received: len(received) == 1)
+    subscriber.publish(SCAN, b"while", retain=True)
+    subscriber.publish(SCAN, b"plain")
+    received = bridge.received.wait_for(lambda received: len(received) == 3)
+    assert [(one.payload, one.retained) for one in received] == [
+        (b"before", True),
+        (b"while", True),
+        (b"plain", False),
+    ]
+
+
+def test_a_command_says_where_its_answer_goes(
+    start: Start, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """Response topic and correlation data arrive, and go out again with content type and expiry."""
+    bridge = start(broker.port)
+    until(subscriber, online)
+    subscriber.publish(SCAN, b"{}", response_topic="my/answers", correlation=b"\x00\xff")
+    (command,) = bridge.received.wait_for(bool)
+    assert (command.response_topic, command.correlation) == ("my/answers", b"\x00\xff")
+    answer = Message(topic="my/answers", payload=b"{}", correlation=command.correlation, expiry_s=60)
+    bridge.outbox.put(answer, urgent=True)
+    got: Any = subscriber.wait_for(lambda message: message.topic == "my/answers").properties
+    assert (got.CorrelationData, got.ContentType, got.PayloadFormatIndicator) == (
+        b"\x00\xff",
+        "application/json",
+        1,
+    )
+    assert 0 < got.MessageExpiryInterval <= 60
+
+
+def test_a_message_nobody_can_take_in_does_not_end_the_connection(
+    start: Start, broker: Mosquitto, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception behind the connection is logged with its traceback, counted, and survived."""
+    seen = Changes()
+
+    def take_in(received: Received) -> None:
+        seen.add(received.payload)
+        if received.payload == b"bad":
+            raise RuntimeError("cannot take this in")
+
+    bridge = start(broker.port, received=take_in)
+    until(subscriber, online)
+    subscriber.publish(SCAN, b"bad")
+    subscriber.publish(SCAN, b"good")
+    assert seen.wait_for(lambda payloads: len(payloads) == 2) == [b"bad", b"good"]
+    assert bridge.connection.errors == 1
+    assert bridge.connection.status.reconnects == 0
+    assert "cannot take this in" in caplog.text
+
+
+def test_an_impossible_topic_is_dropped_and_the_rest_goes_on(
+    start: Start, broker: Mosquitto, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What MQTT cannot carry is counted and logged once, and does not cost the connection."""
+    bridge = start(broker.port)
+    for topic in ("syncthing/nas/folder/+", "", "a\0b", "x" * 65_536, "syncthing/nas/folder/\udc80"):
+        bridge.outbox.put_state(Message(topic=topic, payload=b"{}", retain=True))
+    bridge.outbox.put_state(Message(topic="syncthing/nas/folder/#", payload=b"{}", retain=True))
+    bridge.outbox.put_state(folder("good"))
+    until(subscriber, lambda seen: ("syncthing/nas/folder/good", b"{}") in seen and online(seen))
+    assert bridge.outbox.counters().dropped == 6
+    assert caplog.text.count("'syncthing/nas/folder/") == 1
+    assert bridge.connection.status.reconnects == 0
+
+
+def test_another_client_with_the_same_client_id_is_named(
+    start: Start, broker: Mosquitto, subscriber: Subscriber, said: Changes
+) -> None:
+    """Two clients with one ID throw each other out for ever; the log says what to do about it."""
+    start(broker.port)
+    until(subscriber, online)
+    thief = Subscriber(broker.port, "nothing", client_id="stbridge")  # paho comes back again and again
+    said.wait_for(lambda records: any("set another mqtt.client_id" in one.getMessage() for one in records))
+    thief.close()
+
+
+def test_what_the_broker_keeps_is_read_before_anything_is_said(
+    start: Start, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """The bridge remembers from its own retained tree, even if it goes on to publish over it."""
+    subscriber.publish("syncthing/nas/metrics", b'{"in_bytes_lifetime": 7}', retain=True)
+    subscriber.publish("other/topic", b"not ours", retain=True)
+    remembered: list[Mapping[str, bytes]] = []
+    outbox = Outbox()
+    outbox.put_state(Message(topic="syncthing/nas/metrics", payload=b"{}", retain=True))
+    start(broker.port, outbox, remembered=remembered.append, remember_filters=["syncthing/#"])
+    until(subscriber, online)
+    assert remembered == [{"syncthing/nas/metrics": b'{"in_bytes_lifetime": 7}'}]
+
+
+def test_online_waits_for_the_first_snapshot(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """The first `online` is held back until there is something to be online with."""
+    hold = threading.Event()
+    versions = Changes()
+    bridge = start(broker.port, hold=hold, connecting=versions.add)
+    versions.wait_for(lambda versions: versions == ["5"])
+    subscriber.publish("mark", b"")
+    bridge.outbox.put_state(folder("first"))
+    hold.set()
+    seen = until(subscriber, online)
+    assert seen == [("mark", b""), ("syncthing/nas/folder/first", b"{}"), (STATE, b"online")]
+
+
+def test_what_the_access_list_forbids_is_said_once_and_not_tried_again(
+    start: Start, new_broker: Callable[..., Mosquitto], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refused publication is counted and logged once for its kind of topic; the rest goes on."""
+    access = tmp_path / "access"
+    access.write_text("topic deny syncthing/nas/folder/#\ntopic readwrite #\n")
+    access.chmod(0o600)
+    broker = new_broker(lines=["allow_anonymous true", f"acl_file {access}"]).start()
+    bridge = start(broker.port)
+    subscriber = Subscriber(broker.port)
+    for name in "abc":
+        bridge.outbox.put_state(folder(name))
+    bridge.outbox.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
+    seen = until(subscriber, lambda seen: ("syncthing/nas/system", b"{}") in seen)
+    subscriber.close()
+    assert not any(topic.startswith("syncthing/nas/folder") for topic, _ in seen)
+    assert bridge.outbox.counters().failed == 3
+    assert caplog.text.count("access list") == 1

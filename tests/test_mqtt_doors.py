@@ -1,0 +1,333 @@
+"""Getting through to a broker: logins, TLS, transports, versions of MQTT, and what is said when it fails."""
+
+import asyncio
+import base64
+import gc
+import hashlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stbridge.core.messages import Message
+from stbridge.demo.node import free_port
+from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable
+from stbridge.mqtt import link
+from stbridge.mqtt.backoff import Backoff
+from stbridge.mqtt.connection import BrokerConnection
+from stbridge.mqtt.outbox import Outbox
+from stbridge.mqtt.probe import probe
+from stbridge.mqtt.protocol import Protocol, ProtocolChoice, VersionRefused
+from stbridge.mqtt.retained import read_retained
+from stbridge.settings import MqttSettings
+from tests.servers import Mosquitto
+
+NewBroker = Callable[..., Mosquitto]
+
+
+# paho and amqtt leave sockets that they could not use to the garbage collector.
+unclosed = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def settings(port: int = 1883, **more: Any) -> MqttSettings:
+    """Return settings for a broker on this machine."""
+    return MqttSettings.model_validate({"host": "127.0.0.1", "port": port, **more})
+
+
+STATE = "syncthing/bridge/state"
+BIRTH = Message(topic=STATE, payload=b"online", retain=True, json=False)
+WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
+
+
+def new_connection(broker: MqttSettings, outbox: Outbox, **options: Any) -> BrokerConnection:
+    """Return a connection that takes no notice of commands."""
+    options = {"subscriptions": ["syncthing/+/command/#"], "received": lambda _received: None, **options}
+    return BrokerConnection(broker, outbox, will=WILL, birth=BIRTH, **options)
+
+
+def fill(broker: MqttSettings, count: int) -> dict[str, bytes]:
+    """Leave retained messages at a broker, through a whole connection of the bridge."""
+    kept = {f"syncthing/nas/folder/{number}": b"%d" % number for number in range(count)}
+    outbox = Outbox()
+    for topic, payload in kept.items():
+        outbox.put_state(Message(topic=topic, payload=payload, retain=True))
+    up = threading.Event()
+    connection = new_connection(
+        broker,
+        outbox,
+        connecting=lambda _version: up.set(),
+        remembered=lambda _kept: None,
+        remember_filters=[STATE],
+    )
+    connection.start()
+    assert up.wait(30)
+    outbox.put_state(BIRTH)  # what the connection does next; from then on it is connected
+    assert outbox.wait_until_empty(30) or outbox.wait_until_empty(30)
+    connection.stop(30)
+    return kept
+
+
+# --- logins
+
+
+@pytest.fixture
+def locked(new_broker: NewBroker, tmp_path: Path) -> Mosquitto:
+    """A broker that knows one user, ann, by the password right."""
+    passwords = tmp_path / "passwords"
+    # As mosquitto_passwd writes it: $7$ is PBKDF2 with SHA-512, then rounds, salt, and what became of it.
+    salt = b"salt-of-12by"
+    digest = hashlib.pbkdf2_hmac("sha512", b"right", salt, 101)
+    passwords.write_text(
+        f"ann:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
+    )
+    passwords.chmod(0o600)
+    return new_broker(lines=["allow_anonymous false", f"password_file {passwords}"]).start()
+
+
+def test_the_right_password_is_let_in(locked: Mosquitto) -> None:
+    """A user name and a password are all that a broker needs to know."""
+    assert probe(settings(locked.port, username="ann", password="right")) == "5"
+
+
+@pytest.mark.parametrize("protocol", ["auto", "5", "3.1.1"])
+def test_a_wrong_password_names_the_settings_and_not_the_password(locked: Mosquitto, protocol: str) -> None:
+    """A refused login is no reason to try another version of MQTT, and no secret gets into the log."""
+    with pytest.raises(BrokerRefused, match=r"mqtt.username and mqtt.password") as refused:
+        probe(settings(locked.port, username="ann", password="wrong-secret", protocol=protocol))
+    assert not isinstance(refused.value, VersionRefused)
+    assert "wrong-secret" not in str(refused.value)
+
+
+# --- nobody there, or somebody else
+
+
+class Pretender:
+    """Listens as a broker would, and does something else with each connection."""
+
+    def __init__(self, answer: Callable[[socket.socket], object]) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._answer = answer
+        self.port: int = self._listener.getsockname()[1]
+        self.connections = 0
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                with self._listener.accept()[0] as connection:
+                    self.connections += 1
+                    with suppress(OSError):  # the other side hung up first
+                        self._answer(connection)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+        self._listener.close()
+        self._thread.join(30)
+
+
+def until_hung_up(connection: socket.socket) -> None:
+    """Read and say nothing."""
+    while connection.recv(4096):
+        pass
+
+
+def saying(answer: bytes) -> Callable[[socket.socket], None]:
+    """Answer the first packet."""
+
+    def answered(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(answer)
+
+    return answered
+
+
+@pytest.fixture
+def pretend() -> Iterator[Callable[[Callable[[socket.socket], object]], Pretender]]:
+    """Start servers that are no brokers."""
+    pretenders: list[Pretender] = []
+
+    def start(answer: Callable[[socket.socket], object]) -> Pretender:
+        pretenders.append(Pretender(answer))
+        return pretenders[-1]
+
+    yield start
+    for pretender in pretenders:
+        pretender.close()
+
+
+@unclosed
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"port": free_port()}, "nothing listens .* mqtt.host and mqtt.port"),
+        ({"host": "no-such-host.invalid"}, "cannot be found: check mqtt.host"),
+        ({"host": "x" * 64 + ".example"}, "no host name: check mqtt.host"),
+        ({"host": "a..b"}, "no host name: check mqtt.host"),
+        ({"host": "/no/such/socket", "transport": "unix"}, "no socket /no/such/socket"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_an_address_where_nobody_is_names_the_setting(more: dict[str, Any], says: str) -> None:
+    """Whatever is wrong with the address is one readable line, and never a crash."""
+    with pytest.raises(BrokerUnreachable, match=says):
+        probe(settings(**more))
+
+
+@unclosed
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 64, b"\xff" * 64, b"\x20\x00", b"\x20\x7f\x00"],
+)
+@pytest.mark.parametrize("transport", ["tcp", "websockets"])
+def test_who_does_not_speak_mqtt_is_not_a_broker(pretend: Any, answer: bytes, transport: str) -> None:
+    """Rubbish is never more than a broker that cannot be used."""
+    with pytest.raises(BrokerUnavailable, match=r"check mqtt\.port"):
+        probe(settings(pretend(saying(answer)).port, transport=transport))
+
+
+def test_who_does_not_answer_is_given_up(pretend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that accepts and stays silent is tried with both versions and left."""
+    monkeypatch.setattr(link, "ANSWER_TIMEOUT_S", 0.1)
+    silent = pretend(until_hung_up)
+    with pytest.raises(BrokerRefused, match=r"does not answer MQTT 3\.1\.1"):
+        probe(settings(silent.port))
+    assert silent.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (0x85, "set another mqtt.client_id"),
+        (0x8A, "banned"),
+        (0x9A, "allow retained messages"),
+        (0x97, "quota exceeded"),
+    ],
+)
+def test_each_refusal_names_its_cure(pretend: Any, code: int, says: str) -> None:
+    """What a broker gives as its reason comes with what to do about it."""
+    with pytest.raises(BrokerRefused, match=says):
+        probe(settings(pretend(saying(bytes([0x20, 3, 0, code, 0]))).port))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "says"),
+    [
+        (0x8E, BrokerRefused, "give each its own mqtt.client_id"),
+        (0x8B, BrokerUnreachable, "shutting down"),
+        (0x87, BrokerRefused, "access list"),
+    ],
+)
+def test_the_reason_for_a_disconnection_is_told(
+    pretend: Any, code: int, kind: type[BrokerUnavailable], says: str
+) -> None:
+    """MQTT 5 brokers say why they end a connection; what passes by itself is told from what does not."""
+    accepted, disconnected = bytes([0x20, 3, 0, 0, 0]), bytes([0xE0, 2, code, 0])
+    with pytest.raises(kind, match=says):
+        probe(settings(pretend(saying(accepted + disconnected)).port))
+
+
+# --- versions
+
+
+@unclosed
+def test_amqtt_which_knows_only_3_1_1_is_spoken_to_in_3_1_1() -> None:
+    """A broker that hangs up on MQTT 5 without a word is tried with 3.1.1, and used."""
+    broker_module = pytest.importorskip("amqtt.broker")
+    port = free_port()
+    configuration = {
+        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    }
+
+    async def use() -> dict[str, bytes]:
+        broker = broker_module.Broker(configuration)
+        await broker.start()
+        try:
+            assert await asyncio.to_thread(probe, settings(port)) == "3.1.1"
+            kept = await asyncio.to_thread(fill, settings(port), 100)
+            found = await asyncio.to_thread(read_retained, settings(port), ["syncthing/nas/#"])
+            # It still knows an earlier subscription of the reader's, clean session or not.
+            return {topic: payload for topic, payload in found.items() if kept.get(topic) == payload}
+        finally:
+            await broker.shutdown()
+
+    assert len(asyncio.run(use())) == 100
+    gc.collect()  # so that what amqtt left is found here, and not in another test
+
+
+def test_a_version_that_worked_is_remembered_until_it_is_refused() -> None:
+    """The next connection does not ask again; a broker that was replaced is asked anew."""
+    choice = ProtocolChoice("auto")
+    tried: list[str] = []
+    speaks = Protocol.MQTT_3_1_1
+
+    def open_with(protocol: Protocol) -> Protocol:
+        tried.append(protocol.value)
+        if protocol is not speaks:
+            raise VersionRefused("no")
+        return protocol
+
+    choice.open(open_with)
+    choice.open(open_with)
+    assert tried == ["5", "3.1.1", "3.1.1"]
+    speaks = Protocol.MQTT_5
+    with pytest.raises(VersionRefused):
+        choice.open(open_with)
+    assert choice.open(open_with) is Protocol.MQTT_5
+
+
+def test_a_broker_that_hangs_does_not_lose_its_version() -> None:
+    """Silence from a broker that spoke MQTT 5 before is no reason to go back to 3.1.1."""
+    choice = ProtocolChoice("auto")
+    choice.open(lambda protocol: protocol)
+
+    def hang(_protocol: Protocol) -> None:
+        raise VersionRefused("silence", silent=True)
+
+    with pytest.raises(VersionRefused):
+        choice.open(hang)
+    assert choice.candidates() == (Protocol.MQTT_5,)
+
+
+def test_a_fixed_version_is_the_only_one_tried() -> None:
+    """Who sets mqtt.protocol means it."""
+    assert ProtocolChoice("3.1.1").candidates() == (Protocol.MQTT_3_1_1,)
+
+
+# --- what the broker keeps
+
+
+def test_what_the_broker_keeps_is_read_filter_by_filter(broker: Mosquitto) -> None:
+    """More than a broker queues for one subscriber, and nothing that is not asked for."""
+    kept = fill(settings(broker.port), 3000)
+    found = read_retained(settings(broker.port), ["nothing/here", "syncthing/nas/folder/+"])
+    assert found == kept
+
+
+def test_a_stop_ends_reading(broker: Mosquitto) -> None:
+    """Nobody waits for a burst to end who is told to stop."""
+    stop = threading.Event()
+    stop.set()
+    with suppress(BrokerUnreachable):
+        assert read_retained(settings(broker.port), ["#"], quiet_s=60, deadline_s=60, stop=stop) == {}
+
+
+# --- waiting
+
+
+def test_waits_double_with_jitter_up_to_a_limit_and_start_anew() -> None:
+    """Many bridges do not come back to a broker all at once, and none waits for ever."""
+    backoff = Backoff(1.0)
+    waits = [backoff.next(8.0) for _ in range(100)]
+    for wait, longest in zip(waits, [1, 2, 4, 8, 8, 8], strict=False):
+        assert longest / 2 <= wait <= longest
+    assert max(waits) <= 8
+    assert len(set(waits)) > 90
+    backoff.reset()
+    assert backoff.next(8.0) <= 1

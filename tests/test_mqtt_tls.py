@@ -1,0 +1,179 @@
+"""TLS, WebSocket and Unix sockets: the ways to a broker that are not plain TCP."""
+
+import datetime as dt
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from stbridge.demo.node import free_port
+from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, SettingsError
+from stbridge.mqtt.outbox import Outbox
+from stbridge.mqtt.probe import probe
+from stbridge.mqtt.retained import read_retained
+from stbridge.settings import MqttSettings, TlsSettings
+from tests.servers import ANONYMOUS, Mosquitto
+from tests.test_mqtt_doors import NewBroker, fill, new_connection, settings
+
+
+class Authority:
+    """A certificate authority, made up for one test."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.file = directory / f"{name}.pem"
+        certificate = self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None))
+        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def _sign(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: Any) -> x509.Certificate:
+        now = dt.datetime.now(dt.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def certificate_for(self, address: str) -> tuple[Path, Path]:
+        """Return the files of a certificate for an address, and of its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+        holds = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        files = self._directory / f"{address}.crt", self._directory / f"{address}.key"
+        files[0].write_bytes(self._sign(name, key, holds).public_bytes(serialization.Encoding.PEM))
+        files[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return files
+
+    def listener_lines(self, address: str) -> list[str]:
+        """Return what makes a listener of Mosquitto speak TLS."""
+        certificate, key = self.certificate_for(address)
+        return [f"cafile {self.file}", f"certfile {certificate}", f"keyfile {key}"]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """The authority that signs everything in a test."""
+    return Authority(tmp_path, "authority")
+
+
+def tls_broker(new_broker: NewBroker, authority: Authority, address: str, *more: str) -> Mosquitto:
+    """Start a broker that speaks TLS."""
+    return new_broker(listener_lines=[*authority.listener_lines(address), *more]).start()
+
+
+def with_tls(port: int, *, transport: str = "tcp", **tls: Any) -> MqttSettings:
+    """Return settings for TLS."""
+    return settings(port, transport=transport, tls={"enabled": True, **tls})
+
+
+def test_a_certificate_of_the_own_authority_is_trusted(new_broker: NewBroker, authority: Authority) -> None:
+    """mqtt.tls.ca_file is all that a private authority needs."""
+    broker = tls_broker(new_broker, authority, "127.0.0.1")
+    kept = fill(with_tls(broker.port, ca_file=authority.file), 50)
+    assert read_retained(with_tls(broker.port, ca_file=authority.file), ["syncthing/nas/#"]) == kept
+
+
+def test_an_unknown_authority_is_not_trusted_unless_told_so(
+    new_broker: NewBroker, authority: Authority
+) -> None:
+    """The message names the setting; `insecure` is for those who mean it."""
+    broker = tls_broker(new_broker, authority, "127.0.0.1")
+    with pytest.raises(BrokerUnreachable, match=r"not trusted .* mqtt.tls.ca_file"):
+        probe(with_tls(broker.port))
+    assert probe(with_tls(broker.port, insecure=True)) == "5"
+
+
+def test_a_certificate_for_another_host_is_not_trusted(new_broker: NewBroker, authority: Authority) -> None:
+    """The name is checked, too."""
+    broker = tls_broker(new_broker, authority, "127.0.0.2")
+    with pytest.raises(BrokerUnreachable, match=r"not trusted .*127.0.0.1.* mqtt.host to a name"):
+        probe(with_tls(broker.port, ca_file=authority.file))
+
+
+def test_a_broker_may_ask_for_a_certificate_of_the_bridge(
+    new_broker: NewBroker, authority: Authority
+) -> None:
+    """A client certificate is used where it is asked for, and missed readably."""
+    broker = tls_broker(new_broker, authority, "127.0.0.1", "require_certificate true")
+    certificate, key = authority.certificate_for("127.0.0.3")
+    own: dict[str, Any] = {"ca_file": authority.file, "cert_file": certificate, "key_file": key}
+    assert probe(with_tls(broker.port, **own)) == "5"
+    with pytest.raises(BrokerUnavailable, match=r"mqtt\.tls"):
+        probe(with_tls(broker.port, ca_file=authority.file))
+
+
+def test_tls_to_a_port_without_it_says_so(new_broker: NewBroker, authority: Authority) -> None:
+    """The commonest slip, in both directions."""
+    plain = new_broker().start()
+    with pytest.raises(BrokerUnreachable, match=r"mqtt.tls.enabled"):
+        probe(with_tls(plain.port, ca_file=authority.file))
+    secure = tls_broker(new_broker, authority, "127.0.0.1")
+    with pytest.raises(BrokerRefused, match=r"mqtt.tls.enabled"):
+        probe(settings(secure.port))
+
+
+@pytest.mark.parametrize(
+    ("tls", "says"),
+    [
+        ({"ca_file": "/no/such/file"}, "mqtt.tls.ca_file: cannot read /no/such/file"),
+        ({"ca_file": "/dev/null"}, "mqtt.tls.ca_file: /dev/null holds no certificate"),
+        ({"cert_file": "/dev/null"}, "mqtt.tls.cert_file: /dev/null and its key"),
+        ({"key_file": "/dev/null"}, "mqtt.tls.key_file: needs mqtt.tls.cert_file"),
+    ],
+)
+def test_files_that_cannot_be_used_stop_the_start(tls: dict[str, Any], says: str) -> None:
+    """A wrong path is a fault in the settings, told before the bridge runs."""
+    wanted = TlsSettings.model_validate({"enabled": True, **tls})
+    connection = new_connection(settings(tls=wanted), Outbox())
+    with pytest.raises(SettingsError, match=says):
+        connection.start()
+
+
+# --- transports
+
+
+def websockets(port: int) -> list[str]:
+    """Return the lines of a second listener: Mosquitto does not start with one for WebSocket alone."""
+    # Without socket_domain, libwebsockets listens on every address.
+    return [f"listener {port} 127.0.0.1", "socket_domain ipv4", "protocol websockets", ANONYMOUS]
+
+
+def test_websockets_carry_the_whole_tree(new_broker: NewBroker) -> None:
+    """A broker behind a web server is as good as any."""
+    port = free_port()
+    new_broker(lines=websockets(port)).start()
+    kept = fill(settings(port, transport="websockets"), 200)
+    assert read_retained(settings(port, transport="websockets"), ["syncthing/nas/#"]) == kept
+
+
+def test_websockets_over_tls_work_too(new_broker: NewBroker, authority: Authority) -> None:
+    """TLS and WebSocket together."""
+    port = free_port()
+    new_broker(lines=[*websockets(port), *authority.listener_lines("127.0.0.1")]).start()
+    fill(
+        with_tls(port, ca_file=authority.file, transport="websockets"), 50
+    )  # tries until the second one listens
+    assert probe(with_tls(port, ca_file=authority.file, transport="websockets")) == "5"
+
+
+def test_a_unix_socket_works(new_broker: NewBroker, tmp_path: Path) -> None:
+    """A broker on the same machine needs no network."""
+    path = tmp_path / "broker.sock"
+    new_broker(lines=[ANONYMOUS, f"listener 0 {path}"]).start()
+    assert probe(settings(host=str(path), transport="unix")) == "5"

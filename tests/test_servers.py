@@ -1,0 +1,157 @@
+"""The real servers that the other tests stand on."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stbridge.demo import node as demo_node
+from stbridge.demo.node import SyncthingNode
+from stbridge.errors import Failed
+from tests.conftest import ODD_FOLDER, Pair
+from tests.servers import Mosquitto, Subscriber, eventually
+
+LOOPBACK = "0100007F"
+LISTEN = "0A"
+
+
+def processes_of(home: Path) -> list[Path]:
+    """Return the folders in /proc of the processes that were started with this home."""
+    mark = b"\0" + bytes(home) + b"\0"
+    return [line.parent for line in Path("/proc").glob("[0-9]*/cmdline") if mark in line.read_bytes()]
+
+
+def sockets_of(processes: list[Path]) -> set[str]:
+    """Return the inodes of the sockets that these processes hold."""
+    links = [str(file.readlink()) for process in processes for file in (process / "fd").iterdir()]
+    return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
+
+
+def local_addresses(inodes: set[str]) -> Iterator[str]:
+    """Give the address:port, as /proc/net writes it, of each TCP listener and UDP socket of these."""
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for row in (Path("/proc/net") / table).read_text(encoding="ascii").splitlines()[1:]:
+            _, local, _, state, *rest = row.split()
+            if rest[5] in inodes and (table.startswith("udp") or state == LISTEN):
+                yield local
+
+
+def test_every_version_starts_and_says_which_it_is(node: SyncthingNode, syncthing_version: str) -> None:
+    """A version of the manifest is the version that answers."""
+    answer = node.request("GET", "/rest/system/version")
+    assert answer["version"].removeprefix("v").startswith(syncthing_version)
+    assert node.request("GET", "/rest/system/status")["myID"] == node.device_id
+
+
+def test_a_node_knows_nobody_and_has_no_folder(node: SyncthingNode) -> None:
+    """A node starts with nothing but itself."""
+    configuration = node.request("GET", "/rest/config")
+    assert [device["name"] for device in configuration["devices"]] == [node.name]
+    assert configuration["folders"] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets are looked up in /proc")
+def test_a_node_listens_on_the_loopback_address_only(node: SyncthingNode) -> None:
+    """Nothing of a test can be reached from another machine."""
+    listening = set(local_addresses(sockets_of(processes_of(node.home))))
+    assert listening == {f"{LOOPBACK}:{port:04X}" for port in (node.gui_port, node.sync_port)}
+
+
+def test_a_node_asks_nobody_outside(node: SyncthingNode) -> None:
+    """Discovery, relays, NAT, STUN, reports and upgrades are off in the configuration in force."""
+    options = node.request("GET", "/rest/config/options")
+    assert not any(
+        options[name]
+        for name in (
+            "globalAnnounceEnabled",
+            "localAnnounceEnabled",
+            "relaysEnabled",
+            "natEnabled",
+            "crashReportingEnabled",
+            "stunKeepaliveStartS",
+            "autoUpgradeIntervalH",
+        )
+    )
+    assert options["urAccepted"] == -1
+
+
+def test_a_pair_syncs_a_file(pair: Pair) -> None:
+    """What is written on one node comes to the other."""
+    pair.write("servers/hello.txt", b"hello")
+    arrived = pair.b_files / "docs/servers/hello.txt"
+    eventually(lambda: arrived.is_file() and arrived.read_bytes() == b"hello")
+
+
+def test_a_pair_syncs_the_folder_with_the_odd_id(pair: Pair) -> None:
+    """A folder ID with slash, space, plus, hash, percent and umlaut is as good as any."""
+    pair.write("servers.txt", b"odd", folder=ODD_FOLDER)
+    arrived = pair.b_files / "odd/servers.txt"
+    eventually(lambda: arrived.is_file() and arrived.read_bytes() == b"odd")
+    assert pair.a.request("GET", "/rest/db/status", {"folder": ODD_FOLDER})["globalFiles"] >= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_stopping_a_monitored_node_leaves_no_process(binary: str, tmp_path: Path) -> None:
+    """The monitor and the Syncthing under it both end, and stopping twice does no harm."""
+    one = SyncthingNode("one", tmp_path / "home", binary, monitor=True)
+    try:
+        one.start()
+        assert len(processes_of(one.home)) == 2
+    finally:
+        one.stop()
+    one.stop()
+    eventually(lambda: processes_of(one.home) == [])
+
+
+def test_a_node_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:
+    """A Syncthing that ends at its start is told with its log."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "config.xml").write_text("<configuration><gui/></configuration>", encoding="utf-8")
+    false = shutil.which("false")
+    assert false is not None
+    with pytest.raises(Failed, match=r"syncthing\.log"):
+        SyncthingNode("one", home, false).start()
+
+
+def test_without_a_syncthing_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has no Syncthing is told how to get one."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Failed, match="apt-get install syncthing"):
+        demo_node.find_syncthing()
+
+
+def test_the_broker_comes_back_on_its_port_and_empty(broker: Mosquitto, subscriber: Subscriber) -> None:
+    """A broker that is started again has its port, and nothing of what it kept."""
+    subscriber.publish("kept", b"1", retain=True)
+    port = broker.port
+    broker.stop()
+    broker.start()
+    assert broker.port == port
+    again = Subscriber(port)
+    try:
+        again.publish("fresh", b"2")
+        again.wait_for(lambda message: message.topic == "fresh")
+        assert "kept" not in again.latest()
+    finally:
+        again.close()
+
+
+def test_a_killed_broker_can_be_started_again(new_broker: Callable[..., Mosquitto]) -> None:
+    """A crash of the broker is no end of the test."""
+    broker = new_broker().start()
+    broker.kill()
+    broker.start()
+    Subscriber(broker.port).close()
+
+
+def test_the_subscriber_sees_payload_topic_and_order(subscriber: Subscriber) -> None:
+    """A plain client sees everything, in the order in which it was published."""
+    for number in range(20):
+        subscriber.publish("order", f'{{"number": {number}}}')
+    assert subscriber.wait_for_json("order", lambda payload: payload["number"] == 19) == {"number": 19}
+    assert [bytes(one.payload) for one in subscriber.messages if one.topic == "order"] == [
+        b'{"number": %d}' % number for number in range(20)
+    ]
