@@ -125,16 +125,12 @@ class Bridge:
         if not self._broker.alive:
             dead.append("broker connection")
         if dead:
-            raise Failed(
-                f"{', '.join(dead)} died, see the log; the service manager should start the bridge again"
-            )
+            raise Failed(f"{', '.join(dead)} died, see the log; the service manager should start the bridge again")
         status = self._status()
         notify(f"WATCHDOG=1\nSTATUS={status}")
         if self._health:
             self._health.write(status)
-        self._outbox.put_state(
-            self._message("bridge_health", as_json(self._counters()), expiry_s=HEALTH_EXPIRY_S)
-        )
+        self._outbox.put_state(self._message("bridge_health", as_json(self._counters()), expiry_s=HEALTH_EXPIRY_S))
 
     def _settle(self) -> None:
         """Let the broker's connection go on when every instance has been tried once."""
@@ -189,9 +185,7 @@ class Bridge:
     def _state(self, word: str) -> Message:
         return self._message("bridge_state", word.encode(), json=False)
 
-    def _message(
-        self, kind: str, payload: bytes, *, json: bool = True, expiry_s: int | None = None
-    ) -> Message:
+    def _message(self, kind: str, payload: bytes, *, json: bool = True, expiry_s: int | None = None) -> Message:
         topic = self._topics.build(BRIDGE, Address(kind))
         return Message(topic=topic, payload=payload, retain=True, json=json, expiry_s=expiry_s)
 

@@ -50,9 +50,7 @@ class BridgeDesk:
 
     def _carry_out(self, name: str, received: Received) -> None:
         if received.retained:
-            raise CommandError(
-                "retained_command", "a retained command is never carried out: publish it without"
-            )
+            raise CommandError("retained_command", "a retained command is never carried out: publish it without")
         if not received.payload:
             raise CommandError("empty_payload", "an empty payload does nothing: send {} or PRESS")
         command = _ROWS.get(name)

@@ -25,9 +25,7 @@ def check(settings: Settings) -> list[Finding]:
     """
     Bridge(settings)  # puts everything together without starting it
     return [
-        Finding(
-            ok=True, text=f"settings: {len(settings.syncthing)} Syncthing(s): {', '.join(settings.syncthing)}"
-        ),
+        Finding(ok=True, text=f"settings: {len(settings.syncthing)} Syncthing(s): {', '.join(settings.syncthing)}"),
         _broker(settings.mqtt),
         *(_syncthing(name, instance) for name, instance in settings.syncthing.items()),
     ]
@@ -38,9 +36,7 @@ def _broker(settings: MqttSettings) -> Finding:
         protocol = probe(settings)
     except BrokerUnavailable as error:
         return Finding(ok=False, text=f"mqtt: {error}")
-    return Finding(
-        ok=True, text=f"mqtt: {settings.host}:{settings.port} accepts the bridge with MQTT {protocol}"
-    )
+    return Finding(ok=True, text=f"mqtt: {settings.host}:{settings.port} accepts the bridge with MQTT {protocol}")
 
 
 def _syncthing(name: str, settings: SyncthingSettings) -> Finding:

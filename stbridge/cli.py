@@ -55,9 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="one setting, such as mqtt.host=nas; goes before the environment and the file",
     )
-    common.add_argument(
-        "--log-level", choices=("debug", "info", "warning", "error"), help="same as log.level"
-    )
+    common.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="same as log.level")
     subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
     subcommands.add_parser("run", parents=[common], help="the service")
     subcommands.add_parser("check", parents=[common], help="try the settings, the broker and every Syncthing")
@@ -79,7 +77,7 @@ def _settings(given: argparse.Namespace) -> Settings:
     settings = load(config=given.config, flags=flags)
     if settings.syncthing:
         return settings
-    from stbridge.local import with_local_syncthing  # noqa: PLC0415 - as below
+    from stbridge.local import with_local_syncthing
 
     return with_local_syncthing(settings)
 
@@ -88,9 +86,9 @@ def _settings(given: argparse.Namespace) -> Settings:
 
 
 def _service(given: argparse.Namespace) -> int:
-    from stbridge.bridge import Bridge  # noqa: PLC0415
-    from stbridge.health import HealthFile, health_file  # noqa: PLC0415
-    from stbridge.log import secrets_of, start_logging  # noqa: PLC0415
+    from stbridge.bridge import Bridge
+    from stbridge.health import HealthFile, health_file
+    from stbridge.log import secrets_of, start_logging
 
     settings = _settings(given)
     start_logging(settings.log, secrets_of(settings))
@@ -102,7 +100,7 @@ def _service(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from stbridge.check import check  # noqa: PLC0415
+    from stbridge.check import check
 
     findings = check(_settings(given))
     for finding in findings:
@@ -111,7 +109,7 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _call(given: argparse.Namespace) -> int:
-    from stbridge.call import call  # noqa: PLC0415
+    from stbridge.call import call
 
     settings = _settings(given)
     if given.instance not in settings.syncthing:
@@ -124,7 +122,7 @@ def _call(given: argparse.Namespace) -> int:
 
 def _demo(given: argparse.Namespace) -> int:
     try:
-        from stbridge.demo.show import show  # noqa: PLC0415
+        from stbridge.demo.show import show
     except ModuleNotFoundError as error:
         raise UsageError(f"the demo needs {error.name}: pip install 'stbridge[demo]'") from error
     return show(given.seconds)
@@ -136,7 +134,7 @@ def _schema(_: argparse.Namespace) -> int:
 
 
 def _health(_: argparse.Namespace) -> int:
-    from stbridge.health import HealthFile, health_file  # noqa: PLC0415
+    from stbridge.health import HealthFile, health_file
 
     print(HealthFile(health_file(os.environ)).check())
     return 0

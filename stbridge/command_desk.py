@@ -97,18 +97,14 @@ class CommandDesk:
 
     def _check(self, arrival: Arrival, state: State) -> Request:
         if arrival.received.retained:
-            raise CommandError(
-                "retained_command", "a retained command is never carried out: publish it without"
-            )
+            raise CommandError("retained_command", "a retained command is never carried out: publish it without")
         if not arrival.received.payload:
             raise CommandError("empty_payload", "an empty payload does nothing: send {} or PRESS")
         command = _ROWS.get(arrival.name)
         if command is None:
             raise CommandError("unknown_command", f"there is no command {arrival.name!r}")
         if arrival.name not in self._allowed:
-            raise CommandError(
-                "forbidden", f"{arrival.name} is not allowed: add it to the setting commands.allow"
-            )
+            raise CommandError("forbidden", f"{arrival.name} is not allowed: add it to the setting commands.allow")
         request = with_ids(parse(command, arrival.received.payload), state.config)
         self._limit(command)
         if not self._workers.acquire(blocking=False):

@@ -45,9 +45,7 @@ class HealthFile:
             self._failed = False
         except OSError as error:
             if not self._failed:
-                log.warning(
-                    "cannot write %s (%s): `stbridge health` will not work", self._path, error.strerror
-                )
+                log.warning("cannot write %s (%s): `stbridge health` will not work", self._path, error.strerror)
             self._failed = True
 
     def check(self) -> str:

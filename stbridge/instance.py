@@ -13,7 +13,7 @@ from stbridge.command_desk import Arrival, CommandDesk
 from stbridge.core import observations as seen
 from stbridge.core.envelope import Reply
 from stbridge.core.messages import Message, Received
-from stbridge.core.observations import Observation, Read
+from stbridge.core.observations import Observation
 from stbridge.core.outcome import CONNECTION, STATE, Happening
 from stbridge.core.payloads import RENDERED, as_json, render, render_happening
 from stbridge.core.rules import apply

@@ -21,8 +21,6 @@ def send_reply(outbox: Outbox, topics: Topics, instance: str, received: Received
         if topics.may_answer_on(wanted):
             outbox.put(Message(topic=wanted, payload=payload, correlation=received.correlation), urgent=True)
         else:
-            log.warning(
-                "no reply on the response topic %r that a command asked for: it is not for replies", wanted
-            )
+            log.warning("no reply on the response topic %r that a command asked for: it is not for replies", wanted)
     if retained_command(reply):
         outbox.put_state(Message(topic=received.topic, payload=b"", retain=True))

@@ -23,7 +23,6 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 RESERVED_INSTANCE_NAME = "bridge"  # syncthing/bridge/... is the bridge's own part of the tree
@@ -65,14 +64,10 @@ class TlsSettings(Section):
     """TLS to the broker."""
 
     enabled: bool | None = Field(None, description="Use TLS; by default it is used on port 8883.")
-    ca_file: Path | None = Field(
-        None, description="Certificate authority that signed the broker's certificate."
-    )
+    ca_file: Path | None = Field(None, description="Certificate authority that signed the broker's certificate.")
     cert_file: Path | None = Field(None, description="The bridge's own certificate.")
     key_file: Path | None = Field(None, description="The private key of `cert_file`.")
-    insecure: bool = Field(
-        default=False, description="Accept any certificate: anybody can pose as the broker."
-    )
+    insecure: bool = Field(default=False, description="Accept any certificate: anybody can pose as the broker.")
 
 
 class MqttSettings(Section):
@@ -84,12 +79,8 @@ class MqttSettings(Section):
     password: SecretStr = Field(SecretStr(""), description="Password at the broker.")
     password_file: Path | None = Field(None, description="File that holds the password.")
     client_id: str = Field("stbridge", min_length=1, description="Client ID; every bridge needs its own.")
-    protocol: Literal["auto", "5", "3.1.1"] = Field(
-        "auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`."
-    )
-    transport: Literal["tcp", "websockets", "unix"] = Field(
-        "tcp", description="`tcp`, `websockets` or `unix`."
-    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field("auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`.")
+    transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
     path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
     keepalive_s: int = Field(30, ge=5, le=3600, description="Seconds between signs of life to the broker.")
     base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
@@ -98,7 +89,7 @@ class MqttSettings(Section):
     @property
     def uses_tls(self) -> bool:
         """Whether the connection is encrypted."""
-        return self.port == 8883 if self.tls.enabled is None else self.tls.enabled  # noqa: PLR2004 - IANA's secure-mqtt
+        return self.port == 8883 if self.tls.enabled is None else self.tls.enabled
 
     @field_validator("protocol", mode="before")
     @classmethod
@@ -131,9 +122,7 @@ class SyncthingSettings(Section):
         if parts.scheme == "unix" and parts.path.startswith("/"):
             return value
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(
-                "must look like https://nas:8384, http://127.0.0.1:8384 or unix:///run/syncthing.sock"
-            )
+            raise ValueError("must look like https://nas:8384, http://127.0.0.1:8384 or unix:///run/syncthing.sock")
         if parts.username or parts.password:
             raise ValueError("must not hold a user name or password: Syncthing's API takes only api_key")
         return value.rstrip("/")
@@ -170,9 +159,7 @@ class CommandSettings(Section):
 class PollSettings(Section):
     """How often that is read for which Syncthing sends no event, in seconds."""
 
-    connections: Seconds = Field(
-        60.0, description="Byte counters and addresses, when nothing is transferred."
-    )
+    connections: Seconds = Field(60.0, description="Byte counters and addresses, when nothing is transferred.")
     transfer: Seconds = Field(5.0, description="The same, while something is transferred.")
     status: Seconds = Field(150.0, description="Memory, uptime, listeners and discovery.")
     errors: Seconds = Field(120.0, description="Syncthing's own error list.")
@@ -193,24 +180,18 @@ class AlertSettings(Section):
 class LogSettings(Section):
     """The log, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is shown."
-    )
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is shown.")
     format: Literal["text", "json"] = Field("text", description="`text`, or `json` (one object a line).")
 
 
 class Settings(BaseSettings):
     """All settings."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     mqtt: MqttSettings = Field(MqttSettings(), description=MqttSettings.__doc__)
     syncthing: dict[str, SyncthingSettings] = Field({}, description="One table per Syncthing.")
-    homeassistant: HomeAssistantSettings = Field(
-        HomeAssistantSettings(), description=HomeAssistantSettings.__doc__
-    )
+    homeassistant: HomeAssistantSettings = Field(HomeAssistantSettings(), description=HomeAssistantSettings.__doc__)
     commands: CommandSettings = Field(CommandSettings(), description=CommandSettings.__doc__)
     poll: PollSettings = Field(PollSettings(), description=PollSettings.__doc__)
     events: EventSettings = Field(EventSettings(), description=EventSettings.__doc__)

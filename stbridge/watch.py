@@ -38,9 +38,7 @@ def _folder(_: Address, payload: Payload) -> str:
     if payload["failed"]:
         parts.append(f"{payload['failed']} failed")
     if payload["last_file"]:
-        parts.append(
-            f"last {'deleted' if payload['last_file_deleted'] else 'changed'} {payload['last_file']}"
-        )
+        parts.append(f"last {'deleted' if payload['last_file_deleted'] else 'changed'} {payload['last_file']}")
     return ", ".join(parts)
 
 
@@ -64,11 +62,7 @@ def _system(_: Address, payload: Payload) -> str:
 
 
 def _errors(_: Address, payload: Payload) -> str | None:
-    return (
-        f"{payload['count']} errors, the last: {payload['items'][-1]['message']}"
-        if payload["items"]
-        else None
-    )
+    return f"{payload['count']} errors, the last: {payload['items'][-1]['message']}" if payload["items"] else None
 
 
 def _connection(_: Address, payload: Payload) -> str:

@@ -75,11 +75,7 @@ def pair(syncthing_version: str, binary: str, tmp_path_factory: pytest.TempPathF
         for here, there in ((a, b), (b, a)):
             here.share("docs", files[here] / "docs", label="Documents", devices=[there])
             here.share(ODD_FOLDER, files[here] / "odd", label="Odd", devices=[there])
-        a.wait_for(
-            lambda: (
-                a.is_connected(b) and all(one.is_idle("docs") and one.is_idle(ODD_FOLDER) for one in files)
-            )
-        )
+        a.wait_for(lambda: a.is_connected(b) and all(one.is_idle("docs") and one.is_idle(ODD_FOLDER) for one in files))
         yield Pair(syncthing_version, a, b, files[a], files[b])
     finally:
         a.stop()
@@ -125,8 +121,6 @@ def pytest_report_header() -> list[str]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say last what could not be run, so that nothing is skipped silently."""
-    missing = (
-        manifest()["missing"] if MANIFEST.is_file() else [{"what": "everything real", "why": "no servers"}]
-    )
+    missing = manifest()["missing"] if MANIFEST.is_file() else [{"what": "everything real", "why": "no servers"}]
     for one in missing:
         terminalreporter.write_line(f"could not run with {one['what']}: {one['why']}", yellow=True)

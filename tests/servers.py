@@ -142,9 +142,11 @@ class Subscriber:
         assert message is not None
         return message
 
-    def wait_for_json(
-        self, topic: str, condition: Callable[[Any], Any] = lambda _: True, *, since: int = 0
-    ) -> Any:
+    def wait_for_payload(self, topic: str, payload: bytes, *, since: int = 0) -> MQTTMessage:
+        """Wait for exactly this on a topic; an empty payload is how a topic is cleared."""
+        return self.wait_for(lambda one: one.topic == topic and one.payload == payload, since=since)
+
+    def wait_for_json(self, topic: str, condition: Callable[[Any], Any] = lambda _: True, *, since: int = 0) -> Any:
         """Wait for a JSON payload on a topic, and return the first that fits."""
         message = self.wait_for(
             lambda one: one.topic == topic and one.payload and condition(json.loads(one.payload)), since=since
@@ -152,9 +154,7 @@ class Subscriber:
         return json.loads(message.payload)
 
     def _last_words(self) -> str:
-        latest = {
-            message.topic: message.payload.decode("utf-8", "replace")[:300] for message in self.messages
-        }
+        latest = {message.topic: message.payload.decode("utf-8", "replace")[:300] for message in self.messages}
         return "\n".join(f"{topic} {payload}" for topic, payload in latest.items())
 
     def latest(self) -> dict[str, bytes]:

@@ -124,9 +124,7 @@ def start() -> Iterator[Start]:
     """Start a bridge; it is stopped in the end."""
     bridges: list[Bridge] = []
 
-    def started(
-        port: int, outbox: Outbox | None = None, *, client_id: str = "stbridge", **options: Any
-    ) -> Bridge:
+    def started(port: int, outbox: Outbox | None = None, *, client_id: str = "stbridge", **options: Any) -> Bridge:
         settings = MqttSettings(host="127.0.0.1", port=port, client_id=client_id)
         bridges.append(Bridge(settings, outbox, **options))
         bridges[-1].connection.start()
@@ -163,9 +161,7 @@ def online(seen: list[Any]) -> bool:
     return [payload for topic, payload in seen if topic == STATE][-1:] == [b"online"]
 
 
-def test_online_is_said_after_the_whole_state(
-    start: Start, broker: Mosquitto, subscriber: Subscriber
-) -> None:
+def test_online_is_said_after_the_whole_state(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
     """Whoever sees `online` has seen everything else before it, availability of the instances at the end."""
     outbox = Outbox()
     outbox.put_state(Message(topic="syncthing/nas/state", payload=b"online", retain=True), last=True)
@@ -322,9 +318,7 @@ def test_a_retained_command_is_known_as_one(start: Start, broker: Mosquitto, sub
     ]
 
 
-def test_a_command_says_where_its_answer_goes(
-    start: Start, broker: Mosquitto, subscriber: Subscriber
-) -> None:
+def test_a_command_says_where_its_answer_goes(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
     """Response topic and correlation data arrive, and go out again with content type and expiry."""
     bridge = start(broker.port)
     until(subscriber, online)

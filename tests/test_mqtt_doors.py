@@ -81,9 +81,7 @@ def locked(new_broker: NewBroker, tmp_path: Path) -> Mosquitto:
     # As mosquitto_passwd writes it: $7$ is PBKDF2 with SHA-512, then rounds, salt, and what became of it.
     salt = b"salt-of-12by"
     digest = hashlib.pbkdf2_hmac("sha512", b"right", salt, 101)
-    passwords.write_text(
-        f"ann:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
-    )
+    passwords.write_text(f"ann:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n")
     passwords.chmod(0o600)
     return new_broker(lines=["allow_anonymous false", f"password_file {passwords}"]).start()
 

@@ -89,9 +89,7 @@ def test_a_certificate_of_the_own_authority_is_trusted(new_broker: NewBroker, au
     assert read_retained(with_tls(broker.port, ca_file=authority.file), ["syncthing/nas/#"]) == kept
 
 
-def test_an_unknown_authority_is_not_trusted_unless_told_so(
-    new_broker: NewBroker, authority: Authority
-) -> None:
+def test_an_unknown_authority_is_not_trusted_unless_told_so(new_broker: NewBroker, authority: Authority) -> None:
     """The message names the setting; `insecure` is for those who mean it."""
     broker = tls_broker(new_broker, authority, "127.0.0.1")
     with pytest.raises(BrokerUnreachable, match=r"not trusted .* mqtt.tls.ca_file"):
@@ -106,9 +104,7 @@ def test_a_certificate_for_another_host_is_not_trusted(new_broker: NewBroker, au
         probe(with_tls(broker.port, ca_file=authority.file))
 
 
-def test_a_broker_may_ask_for_a_certificate_of_the_bridge(
-    new_broker: NewBroker, authority: Authority
-) -> None:
+def test_a_broker_may_ask_for_a_certificate_of_the_bridge(new_broker: NewBroker, authority: Authority) -> None:
     """A client certificate is used where it is asked for, and missed readably."""
     broker = tls_broker(new_broker, authority, "127.0.0.1", "require_certificate true")
     certificate, key = authority.certificate_for("127.0.0.3")
@@ -166,9 +162,7 @@ def test_websockets_over_tls_work_too(new_broker: NewBroker, authority: Authorit
     """TLS and WebSocket together."""
     port = free_port()
     new_broker(lines=[*websockets(port), *authority.listener_lines("127.0.0.1")]).start()
-    fill(
-        with_tls(port, ca_file=authority.file, transport="websockets"), 50
-    )  # tries until the second one listens
+    fill(with_tls(port, ca_file=authority.file, transport="websockets"), 50)  # tries until the second one listens
     assert probe(with_tls(port, ca_file=authority.file, transport="websockets")) == "5"
 
 

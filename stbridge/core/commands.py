@@ -59,9 +59,7 @@ def _folder(*, required: bool = True) -> Argument:
 
 
 def _device(*, required: bool = True) -> Argument:
-    return Argument(
-        name="device", type="device", required=required, meaning="ID, short ID or name of the device"
-    )
+    return Argument(name="device", type="device", required=required, meaning="ID, short ID or name of the device")
 
 
 def _file() -> Argument:
@@ -190,9 +188,7 @@ COMMANDS = (
         repeatable=False,
         changes=("errors",),
     ),
-    Command(
-        name="clear_errors", group="operate", meaning="empty Syncthing's error list", changes=("errors",)
-    ),
+    Command(name="clear_errors", group="operate", meaning="empty Syncthing's error list", changes=("errors",)),
     Command(
         name="pause",
         group="operate",

@@ -79,9 +79,7 @@ def config(raw: Json, own_id: str) -> seen.ConfigRead:
             name=devices.get(own_id, {}).get("name") or "",
             folders={folder["id"]: _folder_config(folder, own_id) for folder in raw["folders"] or ()},
             devices={
-                device_id: DeviceConfig(
-                    id=device_id, name=device.get("name") or "", paused=bool(device["paused"])
-                )
+                device_id: DeviceConfig(id=device_id, name=device.get("name") or "", paused=bool(device["paused"]))
                 for device_id, device in devices.items()
                 if device_id != own_id
             },
@@ -96,9 +94,7 @@ def _folder_config(raw: Json, own_id: str) -> FolderConfig:
         path=raw["path"],
         type=raw["type"],
         paused=bool(raw["paused"]),
-        devices=tuple(
-            device["deviceID"] for device in raw.get("devices") or () if device["deviceID"] != own_id
-        ),
+        devices=tuple(device["deviceID"] for device in raw.get("devices") or () if device["deviceID"] != own_id),
     )
 
 
@@ -176,9 +172,7 @@ def connections(raw: Json, own_id: str) -> seen.ConnectionsRead:
         in_bytes=total["inBytesTotal"],
         out_bytes=total["outBytesTotal"],
         connections={
-            device: _connection(connection)
-            for device, connection in raw["connections"].items()
-            if device != own_id
+            device: _connection(connection) for device, connection in raw["connections"].items() if device != own_id
         },
     )
 
@@ -226,9 +220,7 @@ def _folder_statistics(raw: Json) -> FolderStatistics:
 def errors(raw: Json) -> seen.ErrorsRead:
     """Read GET /rest/system/error; without errors it is null."""
     return seen.ErrorsRead(
-        items=tuple(
-            LoggedError(when=time(entry["when"]), message=entry["message"]) for entry in raw["errors"] or ()
-        )
+        items=tuple(LoggedError(when=time(entry["when"]), message=entry["message"]) for entry in raw["errors"] or ())
     )
 
 

@@ -40,6 +40,8 @@ class FolderState:
     statistics: FolderStatistics = field(default_factory=FolderStatistics)
     scan_progress: float | None = None
     out_of_sync_since: datetime | None = None
+    settled: bool = True
+    """False from the beginning of a sync until the counts after it: a short one is never seen in the counts."""
 
     @property
     def shown_state(self) -> str:
@@ -53,25 +55,24 @@ class FolderState:
 
     @property
     def in_sync(self) -> bool | None:
-        """Whether this machine has everything; a folder in error cannot be trusted to."""
+        """Whether this machine has everything; not while it syncs, and a folder in error cannot be trusted to."""
         if self.known is None:
             return None
-        return self.known.complete and self.state != ERROR
+        return self.known.complete and self.settled and self.state != ERROR
 
     @property
     def completion(self) -> float | None:
         """How much of it this machine has."""
         if (known := self.known) is None:
             return None
-        return percentage(
-            need_bytes=known.need_bytes, global_bytes=known.global_bytes, complete=known.complete
-        )
+        return percentage(need_bytes=known.need_bytes, global_bytes=known.global_bytes, complete=known.complete)
 
     def forget(self) -> None:
         """Forget what is only known while it runs."""
         self.state = self.state_changed_at = self.error = self.watch_error = self.counts = None
         self.scan_progress = self.out_of_sync_since = None
         self.failed = ()
+        self.settled = True
 
     def part(self) -> FolderPart:
         """Return what it adds to the instance."""
@@ -121,9 +122,7 @@ class DeviceState:
         total = self.shares.total
         if total.unknown or not total.counted:
             return None
-        return percentage(
-            need_bytes=total.need_bytes, global_bytes=total.global_bytes, complete=not total.out_of_sync
-        )
+        return percentage(need_bytes=total.need_bytes, global_bytes=total.global_bytes, complete=not total.out_of_sync)
 
     def part(self) -> DevicePart:
         """Return what it adds to the instance; whether it is behind does not count while it is paused."""

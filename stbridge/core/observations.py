@@ -18,7 +18,6 @@ from stbridge.core.model import (
 )
 from stbridge.core.topics import Address
 
-
 EVENTS = "events"
 POLLS = "polls"
 

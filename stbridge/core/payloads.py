@@ -60,9 +60,7 @@ def _system(state: State, _: Address) -> Payload | None:
         "all_in_sync": in_sync and _all_well(devices.unknown, devices.out_of_sync),
         "completion": None
         if folders.unknown or folders.paused == folders.total
-        else percentage(
-            need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=bool(in_sync)
-        ),
+        else percentage(need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=bool(in_sync)),
         "need_bytes": folders.need_bytes,
         "need_items": folders.need_items,
         "folders": {

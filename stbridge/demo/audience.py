@@ -61,11 +61,7 @@ class Audience:
 
         def found() -> Seen | None:
             return next(
-                (
-                    one
-                    for one in self._seen[since:]
-                    if (one[0], one[1].kind) == (instance, kind) and condition(one[2])
-                ),
+                (one for one in self._seen[since:] if (one[0], one[1].kind) == (instance, kind) and condition(one[2])),
                 None,
             )
 

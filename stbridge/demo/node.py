@@ -36,7 +36,7 @@ OPTIONS: Mapping[str, str] = {
     "reconnectionIntervalS": "2",
     "progressUpdateIntervalS": "1",
 }
-ENVIRONMENT: Mapping[str, str] = {"STNODEFAULTFOLDER": "1", "STNOUPGRADE": "1", "STNORESTART": ""}
+VARIABLES: Mapping[str, str] = {"STNODEFAULTFOLDER": "1", "STNOUPGRADE": "1"}
 
 
 def find_syncthing() -> str:
@@ -49,6 +49,11 @@ def find_syncthing() -> str:
     if binary is None:
         raise Failed("no syncthing is on the PATH: install it, on Debian by `apt-get install syncthing`")
     return binary
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for a node: without the user's own ST*, as STGUIADDRESS beats the configuration."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ST")} | dict(VARIABLES)
 
 
 def free_port() -> int:
@@ -105,7 +110,7 @@ class SyncthingNode:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **ENVIRONMENT},
+                env=environment(),
                 start_new_session=True,
             )
         try:
@@ -120,7 +125,7 @@ class SyncthingNode:
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **ENVIRONMENT},
+            env=environment(),
         )
         file = self.home / "config.xml"
         tree = ElementTree.parse(file)
@@ -187,22 +192,20 @@ class SyncthingNode:
         if self._process is not None and self.running:
             os.killpg(self._process.pid, number)
 
-    def request(
-        self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None
-    ) -> Any:
+    def request(self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None) -> Any:
         """Make a call of the REST API and return its JSON, None if there is none.
 
         Raises:
             OSError: it cannot be reached, or refuses.
         """
         query = f"?{urlencode(parameters)}" if parameters else ""
-        request = urllib.request.Request(  # noqa: S310 - the scheme is ours
+        request = urllib.request.Request(
             f"{self.url}{path}{query}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"X-API-Key": self.api_key},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:
             content = answer.read()
         return json.loads(content) if content.strip() else None
 

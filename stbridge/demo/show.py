@@ -131,9 +131,7 @@ class _Play:
             interrupted.wait(BETWEEN_CHANGES_S)
 
     def _write_and_see(self, name: str, count: int) -> None:
-        self._change(
-            f"writing {name} on the laptop", lambda: (self._photos / name).write_bytes(os.urandom(count))
-        )
+        self._change(f"writing {name} on the laptop", lambda: (self._photos / name).write_bytes(os.urandom(count)))
         self._see(lambda one: one["last_file"] == name and not one["last_file_deleted"] and one["in_sync"])
 
     def _delete_and_see(self, name: str) -> None:
@@ -163,8 +161,6 @@ class _Play:
 
 def _sum_up(audience: Audience, failure: str | None) -> None:
     print("\npublished:  " + ", ".join(f"{count} {kind}" for kind, count in audience.published.most_common()))
-    print(
-        "commanded:  " + ", ".join(f"{reply} x {count}" for reply, count in sorted(audience.replies.items()))
-    )
+    print("commanded:  " + ", ".join(f"{reply} x {count}" for reply, count in sorted(audience.replies.items())))
     print(f"failed:     {failure}" if failure else "everything worked")
     logging.shutdown()

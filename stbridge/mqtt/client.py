@@ -1,5 +1,7 @@
 """paho's client, set up as the settings say: what is said to it before and at CONNECT and SUBSCRIBE."""
 
+import contextlib
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,12 +90,26 @@ def connect(client: Client, settings: MqttSettings, protocol: Protocol, session_
     where = (settings.host, settings.port, settings.keepalive_s)
     if protocol is Protocol.MQTT_3_1_1:
         client.connect(*where)
+        _send_without_delay(client)
         return
     properties = new_properties(PacketTypes.CONNECT)
     if session_expiry_s:
         # Not as 0, the default: brokers that take it for 3.1.1 (amqtt) wait for more, instead of refusing.
         properties.SessionExpiryInterval = session_expiry_s
     client.connect(*where, clean_start=session_expiry_s == 0, properties=properties)
+    _send_without_delay(client)
+
+
+def _send_without_delay(client: Client) -> None:
+    """Turn off Nagle's algorithm: it holds back a change while the one before is on its way."""
+    connection = client.socket()
+    if connection is None or client.transport == "unix":
+        return
+    with (
+        contextlib.suppress(OSError),  # it has ended already, which is noticed elsewhere
+        socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same_connection,
+    ):
+        same_connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def subscribe(client: Client, protocol: Protocol, subscriptions: Sequence[Subscription]) -> int | None:

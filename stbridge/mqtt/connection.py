@@ -72,7 +72,7 @@ class BrokerConnection:
         hold: before the first `birth`, this is waited for, at most HOLD_S.
     """
 
-    def __init__(  # noqa: PLR0913 - keywords: what the bridge tells it once
+    def __init__(
         self,
         settings: MqttSettings,
         outbox: Outbox,
@@ -150,9 +150,7 @@ class BrokerConnection:
             # Without a goodbye the broker publishes the will, which is right if it did not get ours.
             self._said_goodbye = self._outbox.wait_until_empty(timeout_s)
             if not self._said_goodbye:
-                _log.warning(
-                    "stopping although the broker does not have everything: %s", self._outbox.counters()
-                )
+                _log.warning("stopping although the broker does not have everything: %s", self._outbox.counters())
         self._stop.set()
         self._wake()
         if self._thread.is_alive():
@@ -173,7 +171,7 @@ class BrokerConnection:
             except (BrokerUnavailable, SettingsError) as error:
                 longest = REFUSED_WAIT_S if isinstance(error, BrokerRefused) else UNREACHABLE_WAIT_S
                 self._lost(error)
-            except Exception as error:  # noqa: BLE001 - whatever it was, in paho or here: start afresh
+            except Exception as error:
                 longest = REFUSED_WAIT_S
                 self.errors += 1
                 _log.exception("the connection to the broker failed unexpectedly; it is made anew")
@@ -248,9 +246,7 @@ class BrokerConnection:
 
     def _wait_for_hold(self, link: Link) -> None:
         deadline = time.monotonic() + HOLD_S
-        while (
-            self._hold and not self._hold.is_set() and not self._stop.is_set() and time.monotonic() < deadline
-        ):
+        while self._hold and not self._hold.is_set() and not self._stop.is_set() and time.monotonic() < deadline:
             link.turn(HOLD_TURN_S)
         self._hold = None
 
@@ -283,7 +279,7 @@ class BrokerConnection:
             return
         try:
             self._received(received)
-        except Exception:  # noqa: BLE001 - it must not end the connection, nor come again and again
+        except Exception:
             self.errors += 1
             _log.exception("a message on %s could not be handed over", received.topic)
             received.acknowledge()

@@ -33,8 +33,7 @@ _CURES: dict[int, str] = {
     0x89: "the broker is busy; it is tried again",
     0x8A: "the broker has banned this client; see the broker's log",
     0x8B: "it is tried again",
-    SESSION_TAKEN_OVER: "another client uses the client ID {settings.client_id!r}: "
-    "give each its own mqtt.client_id",
+    SESSION_TAKEN_OVER: "another client uses the client ID {settings.client_id!r}: give each its own mqtt.client_id",
     0x95: "raise the broker's max_packet_size",
     0x9A: "allow retained messages at the broker: the bridge cannot do without them",
     0x9B: "allow QoS 1 at the broker: the bridge cannot do without it",
@@ -151,6 +150,4 @@ def unreachable(error: Exception, settings: MqttSettings) -> BrokerUnavailable:
     """
     if type(error).__name__ == "WebsocketConnectionError":
         return BrokerUnreachable(_no_websocket(error, settings))
-    return BrokerUnreachable(
-        next(say(error, settings) for kind, say in _UNREACHABLE if isinstance(error, kind))
-    )
+    return BrokerUnreachable(next(say(error, settings) for kind, say in _UNREACHABLE if isinstance(error, kind)))

@@ -8,7 +8,6 @@ without it `publish` writes to the socket at once instead of waking another thre
 """
 
 import contextlib
-import socket
 import threading
 import time
 from collections import OrderedDict, deque
@@ -55,7 +54,7 @@ class Link:
         SettingsError: the files for TLS cannot be used.
     """
 
-    def __init__(  # noqa: PLR0913 - keywords: what makes a connection
+    def __init__(
         self,
         settings: MqttSettings,
         protocol: Protocol,
@@ -118,23 +117,12 @@ class Link:
         connection = self._client.socket()
         if connection is None:
             raise self._end()
-        self._send_without_delay(connection.fileno())
         self._waiter.watch(connection)
         if self._wait_until(lambda: self._accepted or stop.is_set()) and self._accepted:
             return
         if stop.is_set():
             raise BrokerUnreachable("stopped while connecting to the broker")
         raise self._version_refused("accepts the connection but does not answer", silent=True)
-
-    def _send_without_delay(self, file_descriptor: int) -> None:
-        """Turn off Nagle's algorithm: it holds back a change while the one before is on its way."""
-        if self._settings.transport == "unix":
-            return
-        with (
-            contextlib.suppress(OSError),  # it ended already, which is noticed elsewhere
-            socket.fromfd(file_descriptor, socket.AF_INET, socket.SOCK_STREAM) as same_connection,
-        ):
-            same_connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _wait_until(self, condition: Callable[[], bool]) -> bool:
         """Turn until the condition is met, or nothing came for too long."""
@@ -161,11 +149,7 @@ class Link:
         if not self._wait_until(lambda: packet_id in self._subscribed):
             raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer a subscription")
         codes = self._subscribed.pop(packet_id)
-        return {
-            one.topic_filter: str(code)
-            for one, code in zip(subscriptions, codes, strict=True)
-            if code.is_failure
-        }
+        return {one.topic_filter: str(code) for one, code in zip(subscriptions, codes, strict=True) if code.is_failure}
 
     def publish(self, message: Message) -> int:
         """Send a message at QoS 1.
@@ -193,9 +177,7 @@ class Link:
         connection = self._client.socket()
         if connection is None:
             raise self._end()
-        readable, writable = self._waiter.wait(
-            connection, to_write=self._client.want_write(), timeout_s=timeout_s
-        )
+        readable, writable = self._waiter.wait(connection, to_write=self._client.want_write(), timeout_s=timeout_s)
         self._send_acknowledgements()
         if readable:
             self._client.loop_read()
@@ -211,17 +193,13 @@ class Link:
             self._client.ack(self._to_acknowledge.popleft(), 1)
 
     def _check_that_it_answers(self) -> None:
-        if not self._unanswered:
-            return
-        since = next(iter(self._unanswered.values()))
-        if time.monotonic() - since > ACKNOWLEDGEMENT_TIMEOUT_S:
+        now = time.monotonic()
+        if now - next(iter(self._unanswered.values()), now) > ACKNOWLEDGEMENT_TIMEOUT_S:
             raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
 
     def _end(self) -> BrokerUnavailable:
-        if self._ended:
-            return self._ended
-        if self._accepted:
-            return BrokerUnreachable(f"{diagnosis.address(self._settings)} has closed the connection")
+        if self._ended or self._accepted:
+            return self._ended or BrokerUnreachable(f"{diagnosis.address(self._settings)} has closed the connection")
         return self._version_refused("closes the connection without an answer to")
 
     def _version_refused(self, what: str, *, silent: bool = False) -> VersionRefused:

@@ -24,9 +24,7 @@ class Observer:
         received: is handed every message, by a thread of the observer's own.
     """
 
-    def __init__(
-        self, settings: MqttSettings, filters: Sequence[str], received: Callable[[Received], None]
-    ) -> None:
+    def __init__(self, settings: MqttSettings, filters: Sequence[str], received: Callable[[Received], None]) -> None:
         self._settings = settings
         self._filters = filters
         self._received = received
@@ -76,6 +74,6 @@ class Observer:
                     self._link.publish(self._to_publish.popleft())
                 self._link.turn()
         except BrokerUnavailable as error:
-            log.error("%s", error)  # noqa: TRY400 - the message says it all
+            log.error("%s", error)
         finally:
             self._link.close(say_goodbye=self._stop.is_set())

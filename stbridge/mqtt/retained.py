@@ -15,7 +15,7 @@ from stbridge.settings import MqttSettings
 _log = logging.getLogger(__name__)
 
 
-def read_retained(  # noqa: PLR0913 - keywords, with defaults
+def read_retained(
     settings: MqttSettings,
     topic_filters: Sequence[str],
     *,

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from stbridge.errors import BadReply
+from stbridge.errors import BadReply, NotFound
 from stbridge.syncthing.tls import default_verify
 from stbridge.syncthing.transport import Transport
 
@@ -65,9 +65,7 @@ class SyncthingClient:
         return self._transport.call("GET", f"/rest/{path}", parameters=parameters, timeout_s=timeout_s)
 
     def _post(self, path: str, body: Any = None, timeout_s: float | None = None, **parameters: Any) -> Any:
-        return self._transport.call(
-            "POST", f"/rest/{path}", parameters=parameters, body=body, timeout_s=timeout_s
-        )
+        return self._transport.call("POST", f"/rest/{path}", parameters=parameters, body=body, timeout_s=timeout_s)
 
     # --- the process
 
@@ -141,8 +139,18 @@ class SyncthingClient:
         self._transport.call("PATCH", f"/rest/config/{part}", body=changes)
 
     def patch_folder(self, folder: str, changes: Mapping[str, Any]) -> None:
-        """Change keys of a folder (PATCH /rest/config/folders/ID)."""
-        self._transport.call("PATCH", f"/rest/config/folders/{quote(folder, safe='')}", body=changes)
+        """Change keys of a folder (PATCH /rest/config/folders/ID).
+
+        An ID with a slash cannot be part of a path (1.19 splits it, quoted or not): such a folder is read from the
+        list and replaced by itself with the changes (POST /rest/config/folders).
+        """
+        if "/" not in folder:
+            self._transport.call("PATCH", f"/rest/config/folders/{quote(folder, safe='')}", body=changes)
+            return
+        config = next((one for one in self._get("config/folders") if one.get("id") == folder), None)
+        if config is None:
+            raise NotFound(f"there is no folder {folder!r}")
+        self.add_folder({**config, **changes})
 
     def patch_device(self, device: str, changes: Mapping[str, Any]) -> None:
         """Change keys of a device (PATCH /rest/config/devices/ID)."""
@@ -233,13 +241,9 @@ class SyncthingClient:
         """Return what this machine lacks of a folder (GET /rest/db/need)."""
         return self._json(self._get("db/need", folder=folder, page=page, perpage=perpage))
 
-    def get_remote_need(
-        self, device: str, folder: str, page: int | None = None, perpage: int | None = None
-    ) -> Json:
+    def get_remote_need(self, device: str, folder: str, page: int | None = None, perpage: int | None = None) -> Json:
         """Return what a device lacks of a folder (GET /rest/db/remoteneed)."""
-        return self._json(
-            self._get("db/remoteneed", device=device, folder=folder, page=page, perpage=perpage)
-        )
+        return self._json(self._get("db/remoteneed", device=device, folder=folder, page=page, perpage=perpage))
 
     def get_local_changes(self, folder: str, page: int | None = None, perpage: int | None = None) -> Json:
         """Return the local changes of a receive-only folder (GET /rest/db/localchanged)."""

@@ -13,7 +13,7 @@ Up to 1.27.3 Syncthing sends summaries only if a request for them began at most 
 """
 
 
-class EventsLost(Exception):  # noqa: N818 - a turn of the protocol, no error of anybody's
+class EventsLost(Exception):
     """Events were missed, or Syncthing restarted: everything has to be read again."""
 
 

@@ -12,7 +12,7 @@ from stbridge.syncthing.tls import OFF, SYSTEM
 
 CONFIG = "config.xml"
 CERTIFICATE = "https-cert.pem"
-EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - what Syncthing listens on, not we
+EVERYWHERE = ("0.0.0.0", "::", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +34,7 @@ def places(environment: Mapping[str, str], home: Path) -> list[Path]:
     if sys.platform == "darwin":
         usual = [home / "Library/Application Support/Syncthing"]
     elif sys.platform == "win32":
-        usual = [
-            Path(environment[name]) / "Syncthing"
-            for name in ("LOCALAPPDATA", "AppData")
-            if name in environment
-        ]
+        usual = [Path(environment[name]) / "Syncthing" for name in ("LOCALAPPDATA", "AppData") if name in environment]
     else:
         usual = [
             Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "syncthing",
@@ -87,7 +83,7 @@ def _is_file(file: Path) -> bool:
 
 def _from_config(file: Path, address: str | None, api_key: str | None) -> LocalSyncthing:
     try:
-        gui = ElementTree.parse(file).getroot().find("gui")  # noqa: S314 - Syncthing's own file
+        gui = ElementTree.parse(file).getroot().find("gui")
     except (OSError, ElementTree.ParseError) as error:
         raise SettingsError([f"syncthing: cannot read {file} ({error})"]) from error
     if gui is None or gui.get("enabled") == "false":

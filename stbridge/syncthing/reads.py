@@ -23,14 +23,14 @@ class Reader:
     """
 
     def __init__(self, client: SyncthingClient) -> None:
-        self._client = client
+        self.client = client
         self._own_id: str | None = None
 
     @property
     def own_id(self) -> str:
-        """The ID of the device that is read; known after the first read of the status."""
+        """The ID of the device that is read."""
         if self._own_id is None:
-            self._own_id = _decoded(decode.status, self._client.get_status()).device_id
+            self._own_id = _decoded(decode.status, self.client.get_status()).device_id
         return self._own_id
 
     def forget(self) -> None:
@@ -55,7 +55,7 @@ class Reader:
         self.forget()
         yield seen.SnapshotStarted()
         yield from self.read(Read("status"))
-        configured = _decoded(decode.config, self._client.get_config(), self.own_id)
+        configured = _decoded(decode.config, self.client.get_config(), self.own_id)
         yield configured  # first of all, because the rest is about what is configured
         for what in ("version", "connections", "errors", "pending", "restart_required"):
             yield from self.read(Read(what))
@@ -74,79 +74,86 @@ class Reader:
         yield seen.SnapshotComplete()
         yield seen.Stale(reads=completions[MOST_COMPLETIONS:])
 
-    def _version(self, _: Read) -> Iterator[Observation]:
-        yield _decoded(decode.version, self._client.get_version())
 
-    def _status(self, _: Read) -> Iterator[Observation]:
-        status = _decoded(decode.status, self._client.get_status())
-        self._own_id = status.device_id
-        yield status
+def _version(reader: Reader, _: Read) -> Iterator[Observation]:
+    yield _decoded(decode.version, reader.client.get_version())
 
-    def _config(self, _: Read) -> Iterator[Observation]:
-        yield _decoded(decode.config, self._client.get_config(), self.own_id)
 
-    def _restart_required(self, _: Read) -> Iterator[Observation]:
-        yield _decoded(decode.restart_required, self._client.get_restart_required())
+def _status(reader: Reader, _: Read) -> Iterator[Observation]:
+    yield _decoded(decode.status, reader.client.get_status())
 
-    def _connections(self, _: Read) -> Iterator[Observation]:
-        yield _decoded(decode.connections, self._client.get_connections(), self.own_id)
 
-    def _errors(self, _: Read) -> Iterator[Observation]:
-        yield _decoded(decode.errors, self._client.get_errors())
+def _config(reader: Reader, _: Read) -> Iterator[Observation]:
+    yield _decoded(decode.config, reader.client.get_config(), reader.own_id)
 
-    def _pending(self, _: Read) -> Iterator[Observation]:
-        yield _decoded(decode.pending_devices, self._client.get_pending_devices())
-        yield _decoded(decode.pending_folders, self._client.get_pending_folders())
 
-    def _statistics(self, _: Read) -> Iterator[Observation]:
-        yield _decoded(decode.device_statistics, self._client.get_device_statistics())
-        yield _decoded(decode.folder_statistics, self._client.get_folder_statistics())
+def _restart_required(reader: Reader, _: Read) -> Iterator[Observation]:
+    yield _decoded(decode.restart_required, reader.client.get_restart_required())
 
-    def _folder(self, read: Read) -> Iterator[Observation]:
-        try:
-            status = self._client.get_folder_status(read.folder)
-        except NotFound:  # not running yet: its next change of state asks again
-            return
-        folder = _decoded(decode.folder_status, read.folder, status)
-        yield folder
-        if folder.counts is not None and folder.counts.failed:
-            yield from self._folder_errors(read)
 
-    def _folder_errors(self, read: Read) -> Iterator[Observation]:
-        try:
-            errors = self._client.get_folder_errors(read.folder)
-        except NotFound:  # paused or gone meanwhile
-            return
-        yield _decoded(decode.folder_errors, errors)
+def _connections(reader: Reader, _: Read) -> Iterator[Observation]:
+    yield _decoded(decode.connections, reader.client.get_connections(), reader.own_id)
 
-    def _completion(self, read: Read) -> Iterator[Observation]:
-        try:
-            completion = self._client.get_completion(device=read.device, folder=read.folder)
-        except NotFound:  # paused or gone meanwhile
-            return
-        yield _decoded(decode.completion, read.device, read.folder, completion)
+
+def _errors(reader: Reader, _: Read) -> Iterator[Observation]:
+    yield _decoded(decode.errors, reader.client.get_errors())
+
+
+def _pending(reader: Reader, _: Read) -> Iterator[Observation]:
+    yield _decoded(decode.pending_devices, reader.client.get_pending_devices())
+    yield _decoded(decode.pending_folders, reader.client.get_pending_folders())
+
+
+def _statistics(reader: Reader, _: Read) -> Iterator[Observation]:
+    yield _decoded(decode.device_statistics, reader.client.get_device_statistics())
+    yield _decoded(decode.folder_statistics, reader.client.get_folder_statistics())
+
+
+def _folder(reader: Reader, read: Read) -> Iterator[Observation]:
+    try:
+        status = reader.client.get_folder_status(read.folder)
+    except NotFound:  # not running yet: its next change of state asks again
+        return
+    folder = _decoded(decode.folder_status, read.folder, status)
+    yield folder
+    if folder.counts is not None and folder.counts.failed:
+        yield from _folder_errors(reader, read)
+
+
+def _folder_errors(reader: Reader, read: Read) -> Iterator[Observation]:
+    try:
+        errors = reader.client.get_folder_errors(read.folder)
+    except NotFound:  # paused or gone meanwhile
+        return
+    yield _decoded(decode.folder_errors, errors)
+
+
+def _completion(reader: Reader, read: Read) -> Iterator[Observation]:
+    try:
+        completion = reader.client.get_completion(device=read.device, folder=read.folder)
+    except NotFound:  # paused or gone meanwhile
+        return
+    yield _decoded(decode.completion, read.device, read.folder, completion)
 
 
 def _decoded(decoder: Callable[..., Decoded], *arguments: Any) -> Decoded:
     try:
         return decoder(*arguments)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadReply(
-            f"url: what answers is not what Syncthing would say ({decoder.__name__}: {error!r})"
-        ) from error
+        raise BadReply(f"url: what answers is not what Syncthing would say ({decoder.__name__}: {error!r})") from error
 
 
 _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {
-    "version": Reader._version,
-    "status": Reader._status,
-    "config": Reader._config,
-    "restart_required": Reader._restart_required,
-    "connections": Reader._connections,
-    "errors": Reader._errors,
-    "pending": Reader._pending,
-    "statistics": Reader._statistics,
-    "folder": Reader._folder,
-    "folder_errors": Reader._folder_errors,
-    "scan_errors": Reader._folder_errors,
-    "completion": Reader._completion,
+    "version": _version,
+    "status": _status,
+    "config": _config,
+    "restart_required": _restart_required,
+    "connections": _connections,
+    "errors": _errors,
+    "pending": _pending,
+    "statistics": _statistics,
+    "folder": _folder,
+    "folder_errors": _folder_errors,
+    "scan_errors": _folder_errors,
+    "completion": _completion,
 }

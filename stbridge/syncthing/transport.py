@@ -49,9 +49,7 @@ class Transport:
             self._session.mount("http://", UnixAdapter(unquote(parts.path)))
             return "http://localhost"
         context = tls.tls_context(verify)
-        self._session.verify = (
-            context.check_hostname or verify not in (tls.OFF,) and not verify.startswith(tls.PIN)
-        )
+        self._session.verify = context.check_hostname or verify not in (tls.OFF,) and not verify.startswith(tls.PIN)
         self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify)))
         if verify == tls.OFF:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
@@ -95,9 +93,7 @@ class Transport:
 
         return retrying(method, self._stopped)(once)
 
-    def _once(  # noqa: PLR0913 - the parts of one request
-        self, method: str, path: str, given: Parameters, body: Any, text: str | None, patience: float
-    ) -> Any:
+    def _once(self, method: str, path: str, given: Parameters, body: Any, text: str | None, patience: float) -> Any:
         deadline = monotonic() + patience
         try:
             with self._session.request(
@@ -138,9 +134,7 @@ class Transport:
         inner = _innermost(error)
         if isinstance(inner, urllib3.exceptions.ReadTimeoutError):
             return TimedOut(f"url: {self._url} stopped answering")
-        refused = isinstance(
-            inner, urllib3.exceptions.NewConnectionError | ConnectionRefusedError | FileNotFoundError
-        )
+        refused = isinstance(inner, urllib3.exceptions.NewConnectionError | ConnectionRefusedError | FileNotFoundError)
         if isinstance(inner, urllib3.exceptions.NameResolutionError):
             why = f"the host name {urlsplit(self._url).hostname!r} is not known"
         else:
@@ -159,9 +153,7 @@ class Transport:
             if fingerprint
             else "set verify to the certificate's file"
         )
-        return TlsFailure(
-            f"verify: the certificate of {self._url} is not accepted ({_tls_reason(text)}); {cure}"
-        )
+        return TlsFailure(f"verify: the certificate of {self._url} is not accepted ({_tls_reason(text)}); {cure}")
 
 
 def _content(response: requests.Response, deadline: float) -> bytes:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from stbridge.core import observations as seen
-from stbridge.core.entities import ERROR, SCANNING, FolderState
+from stbridge.core.entities import ERROR, SCANNING, SYNCING, FolderState
 from stbridge.core.observations import Read
 from stbridge.core.outcome import failed_address, folder_address
 from stbridge.core.state import Rules, State
@@ -21,6 +21,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
         folder.error = observation.error
     folder.watch_error = observation.watch_error
     folder.counts = observation.counts
+    folder.settled = folder.state not in SYNCING
     _compare_failed(state, folder)
     if synced_before is False and folder.in_sync:
         state.outcome.happened("folder_synced", now, folder=observation.folder, label=folder.config.label)
@@ -64,6 +65,8 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
     folder.error = observation.error
     if observation.state not in SCANNING:
         folder.scan_progress = None
+    if observation.state in SYNCING:
+        folder.settled = False
     if folder.counts is None:
         state.outcome.read(Read("folder", observation.folder))
     if before in SCANNING and observation.state not in SCANNING:

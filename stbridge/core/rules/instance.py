@@ -25,9 +25,7 @@ def _snapshot_started(state: State, _: seen.SnapshotStarted, _now: datetime) -> 
 
 
 def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) -> None:
-    if state.remembered:
-        state.outcome.change(*state.remembered)  # whatever of it has no payload any more is cleared by that
-        state.remembered = {}
+    _clear_leftovers(state)
     state.outcome.change(*state.everything())
     state.outcome.reads.clear()  # the snapshot has read everything
     state.reading, state.complete = False, True
@@ -53,8 +51,16 @@ def _reach(state: State, now: datetime) -> None:
 def _remembered(state: State, observation: seen.Remembered, _: datetime) -> None:
     state.remembered = observation.payloads
     for folder in state.folders.values():
-        folder.out_of_sync_since = recall_out_of_sync(state, folder.config.id) or folder.out_of_sync_since
+        if folder.out_of_sync_since is not None:
+            folder.out_of_sync_since = recall_out_of_sync(state, folder.config.id) or folder.out_of_sync_since
     _recall_lifetime(state)
+    if state.complete and not state.reading:
+        _clear_leftovers(state)
+
+
+def _clear_leftovers(state: State) -> None:
+    """Look again at all that was ever published: what has no payload any more is cleared by that."""
+    state.outcome.change(*(state.remembered or ()))
 
 
 def _recall_lifetime(state: State) -> None:
@@ -97,9 +103,7 @@ def _pending_devices(state: State, observation: seen.PendingDevicesRead, now: da
     before = {device.id for device in (observation.devices if known is None else known)}
     for device in observation.devices:
         if device.id not in before:
-            state.outcome.happened(
-                "device_pending", now, device=device.id, name=device.name, address=device.address
-            )
+            state.outcome.happened("device_pending", now, device=device.id, name=device.name, address=device.address)
 
 
 def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: datetime) -> None:
@@ -114,9 +118,7 @@ def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: da
 
 
 def _login_failed(state: State, observation: seen.LoginFailed, _: datetime) -> None:
-    state.outcome.happened(
-        "login_failed", observation.at, username=observation.username, address=observation.address
-    )
+    state.outcome.happened("login_failed", observation.at, username=observation.username, address=observation.address)
 
 
 def _stale(state: State, observation: seen.Stale, _: datetime) -> None:
