@@ -77,7 +77,7 @@ def _settings(given: argparse.Namespace) -> Settings:
     settings = load(config=given.config, flags=flags)
     if settings.syncthing:
         return settings
-    from stbridge.local import with_local_syncthing
+    from stbridge.local import with_local_syncthing  # noqa: PLC0415 - as below
 
     return with_local_syncthing(settings)
 
@@ -86,9 +86,9 @@ def _settings(given: argparse.Namespace) -> Settings:
 
 
 def _service(given: argparse.Namespace) -> int:
-    from stbridge.bridge import Bridge
-    from stbridge.health import HealthFile, health_file
-    from stbridge.log import secrets_of, start_logging
+    from stbridge.bridge import Bridge  # noqa: PLC0415
+    from stbridge.health import HealthFile, health_file  # noqa: PLC0415
+    from stbridge.log import secrets_of, start_logging  # noqa: PLC0415
 
     settings = _settings(given)
     start_logging(settings.log, secrets_of(settings))
@@ -100,7 +100,7 @@ def _service(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from stbridge.check import check
+    from stbridge.check import check  # noqa: PLC0415
 
     findings = check(_settings(given))
     for finding in findings:
@@ -109,7 +109,7 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _call(given: argparse.Namespace) -> int:
-    from stbridge.call import call
+    from stbridge.call import call  # noqa: PLC0415
 
     settings = _settings(given)
     if given.instance not in settings.syncthing:
@@ -122,7 +122,7 @@ def _call(given: argparse.Namespace) -> int:
 
 def _demo(given: argparse.Namespace) -> int:
     try:
-        from stbridge.demo.show import show
+        from stbridge.demo.show import show  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UsageError(f"the demo needs {error.name}: pip install 'stbridge[demo]'") from error
     return show(given.seconds)
@@ -134,7 +134,7 @@ def _schema(_: argparse.Namespace) -> int:
 
 
 def _health(_: argparse.Namespace) -> int:
-    from stbridge.health import HealthFile, health_file
+    from stbridge.health import HealthFile, health_file  # noqa: PLC0415
 
     print(HealthFile(health_file(os.environ)).check())
     return 0

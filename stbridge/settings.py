@@ -89,7 +89,7 @@ class MqttSettings(Section):
     @property
     def uses_tls(self) -> bool:
         """Whether the connection is encrypted."""
-        return self.port == 8883 if self.tls.enabled is None else self.tls.enabled
+        return self.port == 8883 if self.tls.enabled is None else self.tls.enabled  # noqa: PLR2004 - IANA's secure-mqtt
 
     @field_validator("protocol", mode="before")
     @classmethod

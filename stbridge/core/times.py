@@ -8,4 +8,4 @@ def in_utc(stamp: datetime | None) -> str | None:
     if stamp is None:
         return None
     utc = stamp.astimezone(UTC).replace(tzinfo=None)
-    return utc.isoformat(timespec="milliseconds" if utc.microsecond >= 1000 else "seconds") + "Z"
+    return utc.isoformat(timespec="milliseconds" if utc.microsecond >= 1000 else "seconds") + "Z"  # noqa: PLR2004 - 1 ms

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.parse import urlencode
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from stbridge.errors import Failed
 
@@ -52,7 +52,7 @@ def find_syncthing() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for a node: without the user's own ST*, as STGUIADDRESS beats the configuration."""
+    """Return the environment for a node, without the user's own ST*: STGUIADDRESS beats config.xml."""
     return {name: value for name, value in os.environ.items() if not name.startswith("ST")} | dict(VARIABLES)
 
 
@@ -128,7 +128,7 @@ class SyncthingNode:
             env=environment(),
         )
         file = self.home / "config.xml"
-        tree = ElementTree.parse(file)
+        tree = ET.parse(file)
         root = tree.getroot()
         options, gui = root.find("options"), root.find("gui")
         assert options is not None, "Syncthing writes complete configurations"
@@ -137,7 +137,7 @@ class SyncthingNode:
             options.remove(address)
         for option, value in {**OPTIONS, "listenAddress": f"tcp://127.0.0.1:{self.sync_port}"}.items():
             found = options.find(option)
-            (ElementTree.SubElement(options, option) if found is None else found).text = value
+            (ET.SubElement(options, option) if found is None else found).text = value
         gui_address = gui.find("address")
         assert gui_address is not None, "Syncthing writes complete configurations"
         gui_address.text = f"127.0.0.1:{self.gui_port}"
@@ -148,7 +148,7 @@ class SyncthingNode:
         tree.write(file)
 
     def _wait_until_ready(self) -> None:
-        gui = ElementTree.parse(self.home / "config.xml").getroot().find("gui")
+        gui = ET.parse(self.home / "config.xml").getroot().find("gui")
         self.api_key = "" if gui is None else gui.findtext("apikey") or ""
 
         def ready() -> bool:
@@ -199,13 +199,13 @@ class SyncthingNode:
             OSError: it cannot be reached, or refuses.
         """
         query = f"?{urlencode(parameters)}" if parameters else ""
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 - the scheme is ours
             f"{self.url}{path}{query}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"X-API-Key": self.api_key},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             content = answer.read()
         return json.loads(content) if content.strip() else None
 

@@ -22,7 +22,7 @@ class Backoff:
         """
         longest = min(most_s, self._first_s * 2**self._tries)
         self._tries = min(self._tries + 1, 16)  # 2**16 is beyond any limit
-        return random.uniform(longest / 2, longest)
+        return random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, keeps no secret
 
     def reset(self) -> None:
         """Start anew: it worked for a while."""

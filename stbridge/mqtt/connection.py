@@ -171,7 +171,7 @@ class BrokerConnection:
             except (BrokerUnavailable, SettingsError) as error:
                 longest = REFUSED_WAIT_S if isinstance(error, BrokerRefused) else UNREACHABLE_WAIT_S
                 self._lost(error)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, in paho or here: start afresh
                 longest = REFUSED_WAIT_S
                 self.errors += 1
                 _log.exception("the connection to the broker failed unexpectedly; it is made anew")
@@ -279,7 +279,7 @@ class BrokerConnection:
             return
         try:
             self._received(received)
-        except Exception:
+        except Exception:  # noqa: BLE001 - it must not end the connection, nor come again and again
             self.errors += 1
             _log.exception("a message on %s could not be handed over", received.topic)
             received.acknowledge()

@@ -74,6 +74,6 @@ class Observer:
                     self._link.publish(self._to_publish.popleft())
                 self._link.turn()
         except BrokerUnavailable as error:
-            log.error("%s", error)
+            log.error("%s", error)  # noqa: TRY400 - the message says it all
         finally:
             self._link.close(say_goodbye=self._stop.is_set())

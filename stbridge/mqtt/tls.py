@@ -10,7 +10,7 @@ from stbridge.settings import MqttSettings, TlsSettings
 class _ClosingSocket(ssl.SSLSocket):
     """Closes itself when the handshake fails, because paho then loses it unclosed."""
 
-    def do_handshake(self, block: bool = False) -> None:
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
         try:
             super().do_handshake(block)
         except BaseException:

@@ -77,7 +77,7 @@ class UnixAdapter(HTTPAdapter):
         """Return the one pool there is, whatever the URL."""
         return self._pool
 
-    def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:
+    def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:  # noqa: ARG002 - requests' signature
         """Return what stands in the request line."""
         return cast("str", request.path_url)
 

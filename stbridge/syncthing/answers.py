@@ -37,9 +37,9 @@ def judge(url: str, call: str, *, status: int, headers: Mapping[str, str], conte
         SyncthingError: of the kind that fits.
     """
     text = content.decode("utf-8", "replace").strip()
-    if 300 <= status < 400:
+    if 300 <= status < 400:  # noqa: PLR2004 - a redirection
         raise _redirected(url, headers.get("Location", ""))
-    if status != 200 and status != 204:
+    if status != 200 and status != 204:  # noqa: PLR1714, PLR2004 - success has two forms
         raise _refused(url, call, status, text[:LONGEST_TEXT], known=IDENTITY in headers)
     if IDENTITY not in headers:
         raise _stranger(url, text)
@@ -68,22 +68,22 @@ def _stranger(url: str, text: str) -> SyncthingError:
 def _refused(url: str, call: str, status: int, text: str, *, known: bool) -> SyncthingError:
     """Tell refusals apart; a 403 has three meanings, and only the text tells which."""
     lower = text.lower()
-    if status == 403 and "host check" in lower:
+    if status == 403 and "host check" in lower:  # noqa: PLR2004
         return HostCheckFailed(
             f"url: Syncthing does not accept the host name in {url}: use its address, or set "
             "insecureSkipHostcheck in Syncthing's GUI settings"
         )
     if status in (401, 403) and "debugging disabled" not in lower:
         return Unauthorized(f"api_key: Syncthing at {url} does not accept the API key: copy it from its settings")
-    if status == 400 and "http request to an https server" in lower:
+    if status == 400 and "http request to an https server" in lower:  # noqa: PLR2004
         return TlsFailure(f"url: {url} wants TLS: use https:// in url, and set verify")
-    if status == 501 or _upgrade_unsupported(call, status):
+    if status == 501 or _upgrade_unsupported(call, status):  # noqa: PLR2004
         return Unsupported(text or "this build of Syncthing cannot do that")
     if status in (502, 503, 504):
         return Starting(f"{url}: not ready ({status} {text})")
     if status in (404, 405):
         return _not_found(url, call, text, known=known)
-    if status >= 500 and not known:
+    if status >= 500 and not known:  # noqa: PLR2004
         return Unreachable(f"url: what answers at {url} fails ({status}), and may not be Syncthing")
     if not known:
         return BadReply(f"url: what answers at {url} is not Syncthing ({status})")

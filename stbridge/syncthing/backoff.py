@@ -19,4 +19,4 @@ class Backoff:
     def next(self) -> float:
         """Return how many seconds to wait this time."""
         seconds, self._next_s = self._next_s, min(LONGEST_S, self._next_s * 2)
-        return seconds * random.uniform(0.7, 1.0)
+        return seconds * random.uniform(0.7, 1.0)  # noqa: S311 - spreads load, keeps no secret

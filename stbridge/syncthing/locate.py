@@ -12,7 +12,7 @@ from stbridge.syncthing.tls import OFF, SYSTEM
 
 CONFIG = "config.xml"
 CERTIFICATE = "https-cert.pem"
-EVERYWHERE = ("0.0.0.0", "::", "")
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - what Syncthing listens on, not we
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def _is_file(file: Path) -> bool:
 
 def _from_config(file: Path, address: str | None, api_key: str | None) -> LocalSyncthing:
     try:
-        gui = ElementTree.parse(file).getroot().find("gui")
+        gui = ElementTree.parse(file).getroot().find("gui")  # noqa: S314 - Syncthing's own file
     except (OSError, ElementTree.ParseError) as error:
         raise SettingsError([f"syncthing: cannot read {file} ({error})"]) from error
     if gui is None or gui.get("enabled") == "false":
