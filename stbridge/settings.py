@@ -152,7 +152,7 @@ class CommandSettings(Section):
 
     allow: tuple[str, ...] = Field(
         ("read", "operate", "restart"),
-        description="Groups (`read`, `operate`, `admin`) and single commands; `[]` makes a read-only bridge.",
+        description="Groups (`read`, `operate`, `admin`) and single commands; with `[]` none is carried out.",
     )
 
 
