@@ -1,7 +1,8 @@
 """What an answer of HTTP means: the JSON in it, or the error that it is."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from stbridge.errors import (
@@ -37,10 +38,10 @@ def judge(url: str, call: str, *, status: int, headers: Mapping[str, str], conte
         SyncthingError: of the kind that fits.
     """
     text = content.decode("utf-8", "replace").strip()
-    if 300 <= status < 400:  # noqa: PLR2004 - a redirection
+    if 300 <= status < 400:
         raise _redirected(url, headers.get("Location", ""))
-    if status != 200 and status != 204:  # noqa: PLR1714, PLR2004 - success has two forms
-        raise _refused(url, call, status, text[:LONGEST_TEXT], known=IDENTITY in headers)
+    if status not in (200, 204):
+        raise _refused(_Refusal(url=url, call=call, status=status, text=text[:LONGEST_TEXT], known=IDENTITY in headers))
     if IDENTITY not in headers:
         raise _stranger(url, text)
     if not content:
@@ -65,39 +66,71 @@ def _stranger(url: str, text: str) -> SyncthingError:
     return BadReply(f"url: what answers at {url} is not Syncthing")
 
 
-def _refused(url: str, call: str, status: int, text: str, *, known: bool) -> SyncthingError:
-    """Tell refusals apart; a 403 has three meanings, and only the text tells which."""
-    lower = text.lower()
-    if status == 403 and "host check" in lower:  # noqa: PLR2004
-        return HostCheckFailed(
-            f"url: Syncthing does not accept the host name in {url}: use its address, or set "
-            "insecureSkipHostcheck in Syncthing's GUI settings"
-        )
-    if status in (401, 403) and "debugging disabled" not in lower:
-        return Unauthorized(f"api_key: Syncthing at {url} does not accept the API key: copy it from its settings")
-    if status == 400 and "http request to an https server" in lower:  # noqa: PLR2004
-        return TlsFailure(f"url: {url} wants TLS: use https:// in url, and set verify")
-    if status == 501 or _upgrade_unsupported(call, status):  # noqa: PLR2004
-        return Unsupported(text or "this build of Syncthing cannot do that")
-    if status in (502, 503, 504):
-        return Starting(f"{url}: not ready ({status} {text})")
-    if status in (404, 405):
-        return _not_found(url, call, text, known=known)
-    if status >= 500 and not known:  # noqa: PLR2004
-        return Unreachable(f"url: what answers at {url} fails ({status}), and may not be Syncthing")
-    if not known:
-        return BadReply(f"url: what answers at {url} is not Syncthing ({status})")
-    return Rejected(text or f"Syncthing answers {status} to {call}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """An answer that is no success."""
+
+    url: str
+    call: str
+    status: int
+    text: str
+    known: bool
+    """Whether a Syncthing said so: it names itself in every answer to a valid key."""
+
+    def says(self, words: str) -> bool:
+        return words in self.text.lower()
 
 
-def _upgrade_unsupported(call: str, status: int) -> bool:
+def _upgrade_unsupported(refusal: _Refusal) -> bool:
     """Up to 1.22.0 builds that cannot upgrade answer 503 to the check, and 500 to the upgrade."""
-    return call.endswith("/rest/system/upgrade") and status in (500, 503)
+    return refusal.call.endswith("/rest/system/upgrade") and refusal.status in (500, 503)
 
 
-def _not_found(url: str, call: str, text: str, *, known: bool) -> SyncthingError:
-    if not known:
-        return BadReply(f"url: what answers at {url} is not Syncthing (it has no {call})")
-    if "page not found" in text.lower() or not text:
-        return Unsupported(f"this version of Syncthing has no {call}")
-    return NotFound(text)
+# What a refusal means: the first row that fits. A 403 has three meanings, and only the text tells which.
+_REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], SyncthingError]]] = (
+    (
+        lambda r: r.status == 403 and r.says("host check"),
+        lambda r: HostCheckFailed(
+            f"url: Syncthing does not accept the host name in {r.url}: use its address, or set "
+            "insecureSkipHostcheck in Syncthing's GUI settings"
+        ),
+    ),
+    (
+        lambda r: r.status in (401, 403) and not r.says("debugging disabled"),
+        lambda r: Unauthorized(f"api_key: Syncthing at {r.url} does not accept the API key: copy it from its settings"),
+    ),
+    (
+        lambda r: r.status == 400 and r.says("http request to an https server"),
+        lambda r: TlsFailure(f"url: {r.url} wants TLS: use https:// in url, and set verify"),
+    ),
+    (
+        lambda r: r.status == 501 or _upgrade_unsupported(r),
+        lambda r: Unsupported(r.text or "this build of Syncthing cannot do that"),
+    ),
+    (
+        lambda r: r.status in (502, 503, 504),
+        lambda r: Starting(f"{r.url}: not ready ({r.status} {r.text})"),
+    ),
+    (
+        lambda r: r.status in (404, 405) and not r.known,
+        lambda r: BadReply(f"url: what answers at {r.url} is not Syncthing (it has no {r.call})"),
+    ),
+    (
+        lambda r: r.status in (404, 405) and (not r.text or r.says("page not found")),
+        lambda r: Unsupported(f"this version of Syncthing has no {r.call}"),
+    ),
+    (lambda r: r.status in (404, 405), lambda r: NotFound(r.text)),
+    (
+        lambda r: r.status >= 500 and not r.known,
+        lambda r: Unreachable(f"url: what answers at {r.url} fails ({r.status}), and may not be Syncthing"),
+    ),
+    (
+        lambda r: not r.known,
+        lambda r: BadReply(f"url: what answers at {r.url} is not Syncthing ({r.status})"),
+    ),
+    (lambda _: True, lambda r: Rejected(r.text or f"Syncthing answers {r.status} to {r.call}")),
+)
+
+
+def _refused(refusal: _Refusal) -> SyncthingError:
+    return next(error(refusal) for fits, error in _REFUSALS if fits(refusal))

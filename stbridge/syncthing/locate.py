@@ -65,13 +65,13 @@ def find_local(environment: Mapping[str, str], home: Path) -> LocalSyncthing:
     looked = places(environment, home)
     file = next((file for file in looked if _is_file(file)), None)
     if file is None:
-        raise SettingsError(
-            [
-                "syncthing: no Syncthing is configured and none was found on this machine; set syncthing.NAME.url and "
-                f"syncthing.NAME.api_key (looked for {', '.join(map(str, looked))})"
-            ]
-        )
+        fault = f"no Syncthing is configured and none was found on this machine (looked for {_listed(looked)})"
+        raise SettingsError([f"syncthing: {fault}; set syncthing.NAME.url and syncthing.NAME.api_key"])
     return _from_config(file, address, api_key)
+
+
+def _listed(files: list[Path]) -> str:
+    return ", ".join(map(str, files))
 
 
 def _is_file(file: Path) -> bool:

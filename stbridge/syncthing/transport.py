@@ -1,5 +1,6 @@
 """The one request function: every failure becomes an error of ours here, and nowhere else."""
 
+import ssl
 import threading
 from collections.abc import Mapping
 from time import monotonic
@@ -49,7 +50,7 @@ class Transport:
             self._session.mount("http://", UnixAdapter(unquote(parts.path)))
             return "http://localhost"
         context = tls.tls_context(verify)
-        self._session.verify = context.check_hostname or verify not in (tls.OFF,) and not verify.startswith(tls.PIN)
+        self._session.verify = context.verify_mode == ssl.CERT_REQUIRED
         self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify)))
         if verify == tls.OFF:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
@@ -84,29 +85,28 @@ class Transport:
             SyncthingError: of the kind that fits, see `stbridge.errors`.
         """
         given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        data = None if text is None else text.encode()
         patience = self._timeout_s if timeout_s is None else timeout_s
 
         def once() -> Any:
             if self._stopped.is_set():
                 raise Unreachable("the client is closed", arrived=False)
-            return self._once(method, path, given, body, text, patience)
+            return self._once(method, path, {"params": given, "json": body, "data": data}, patience)
 
         return retrying(method, self._stopped)(once)
 
-    def _once(self, method: str, path: str, given: Parameters, body: Any, text: str | None, patience: float) -> Any:
+    def _once(self, method: str, path: str, content: Mapping[str, Any], patience: float) -> Any:
         deadline = monotonic() + patience
         try:
             with self._session.request(
                 method,
                 self._base + path,
-                params=given,
-                json=body,
-                data=None if text is None else text.encode(),
+                **content,
                 timeout=(min(CONNECT_S, patience + 1), patience + 1),
                 allow_redirects=False,  # it could lead the key to another host; `judge` tells what it means
                 stream=True,
             ) as response:
-                content = _content(response, deadline)
+                answer = _content(response, deadline)
         except requests.exceptions.SSLError as error:
             raise self._tls_failure(error) from error
         except requests.exceptions.ConnectTimeout as error:
@@ -127,7 +127,7 @@ class Transport:
             f"{method} {path}",
             status=response.status_code,
             headers=response.headers,
-            content=content,
+            content=answer,
         )
 
     def _unreachable(self, error: requests.exceptions.RequestException) -> Unreachable:

@@ -1,0 +1,210 @@
+"""The command line, as people and service managers use it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from stbridge.core.commands import COMMANDS
+from stbridge.demo.node import free_port
+from tests.conftest import ODD_FOLDER, Pair
+from tests.servers import BridgeProcess, Mosquitto, Subscriber
+
+USAGE, FAILED, SETTINGS = 2, 1, 78
+
+
+def stbridge(
+    *arguments: str, variables: Mapping[str, str] | None = None, home: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in an environment that holds nothing of this machine's own settings."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("STBRIDGE_", "ST"))}
+    environment |= {"HOME": str(home or "/nonexistent"), **(variables or {})}
+    environment.pop("XDG_CONFIG_HOME", None)
+    return subprocess.run(
+        [sys.executable, "-m", "stbridge", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        check=False,
+    )
+
+
+def file_with(directory: Path, text: str) -> str:
+    """Write a settings file and return its path."""
+    file = directory / "stbridge.toml"
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def test_wrong_settings_end_with_78_and_a_line_for_each_fault(tmp_path: Path) -> None:
+    """Every fault is told in one line that names the setting, and none hides another."""
+    config = file_with(
+        tmp_path,
+        '[mqtt]\nhots = "x"\nport = 99999\n[syncthing.nas]\nurl = "nas:8384"\n'
+        '[syncthing.box]\nurl = "https://u:p@box"\napi_key = "very-secret-key"\nverify = "sha256:12"\n[nonsense]\n',
+    )
+    result = stbridge("run", "--config", config, variables={"STBRIDGE_MQTT_HOST": "x"})
+    assert result.returncode == SETTINGS
+    lines = result.stderr.splitlines()
+    for setting in (
+        "STBRIDGE_MQTT_HOST: no such setting; did you mean STBRIDGE_MQTT__HOST?",
+        "mqtt.hots: no such setting; did you mean mqtt.host?",
+        "mqtt.port:",
+        "syncthing.nas.url: must look like",
+        "syncthing.box.url: must not hold",
+        "syncthing.box.verify: must be sha256:",
+        "nonsense: no such setting",
+    ):
+        assert [line for line in lines if line.startswith(f"stbridge: {setting}")], (setting, lines)
+    assert "Traceback" not in result.stderr
+    assert "very-secret-key" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[mqtt\n", "not valid TOML"),
+        ('[syncthing.bridge]\nurl = "http://x"\n', "cannot be the name of an instance"),
+        ('[syncthing."Nas"]\nurl = "http://x"\n', "cannot be the name of an instance"),
+        ('[mqtt]\nbase_topic = "a/#"\n', "mqtt.base_topic: must be a topic"),
+        ('[mqtt]\nbase_topic = "homeassistant"\n', "must differ"),
+        ('[syncthing.nas]\nurl = "http://x"\n[commands]\nallow = ["reed"]\n', "commands.allow: 'reed' is neither"),
+        ('[syncthing.nas]\nurl = "http://x"\napi_key_file = "/nonexistent/key"\n', "cannot read /nonexistent/key"),
+        ('[syncthing.nas]\nurl = "https://x"\nverify = "/nonexistent/cert"\n', "cannot use the certificate file"),
+        (
+            '[syncthing.nas]\nurl = "https://x"\n[mqtt.tls]\nenabled = true\nca_file = "/nonexistent"\n',
+            "mqtt.tls.ca_file",
+        ),
+    ],
+)
+def test_each_wrong_setting_is_named(tmp_path: Path, text: str, says: str) -> None:
+    """Whatever is wrong with the settings shows before anything is started."""
+    result = stbridge("run", "--config", file_with(tmp_path, text))
+    assert result.returncode == SETTINGS, result.stderr
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_settings_file_that_is_named_must_be_there() -> None:
+    """A file that does not exist is a fault, and not a reason for defaults."""
+    for result in (
+        stbridge("check", "--config", "/nonexistent.toml"),
+        stbridge("check", variables={"STBRIDGE_CONFIG": "/nonexistent.toml"}),
+    ):
+        assert result.returncode == SETTINGS
+        assert "/nonexistent.toml: cannot read" in result.stderr
+
+
+def test_without_settings_and_without_syncthing_the_places_are_named(tmp_path: Path) -> None:
+    """With nothing configured and nothing found, it is told where was looked and what to set."""
+    result = stbridge("check", home=tmp_path)
+    assert result.returncode == SETTINGS
+    assert f"{tmp_path}/.config/syncthing/config.xml" in result.stderr
+    assert "syncthing.NAME.url" in result.stderr
+
+
+def test_wrong_usage_ends_with_2() -> None:
+    """A wrong command line is answered as usual."""
+    assert stbridge("dance").returncode == USAGE
+    assert stbridge().returncode == USAGE
+    assert stbridge("run", "--set", "nothing").returncode == SETTINGS
+
+
+def test_the_local_syncthing_is_found(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:
+    """With no settings but the broker's port, the Syncthing of this machine is used as `local`."""
+    home = tmp_path / ".config"
+    home.mkdir()
+    (home / "syncthing").symlink_to(pair.a.home)
+    result = stbridge("check", variables={"STBRIDGE_MQTT__PORT": str(broker.port)}, home=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"syncthing.local: Syncthing v{pair.version}" in result.stdout
+    assert pair.a.api_key not in result.stdout + result.stderr
+
+
+def test_check_says_what_to_mend(pair: Pair, tmp_path: Path) -> None:
+    """`check` tries everything, tells each finding in a line with the setting, and fails if one does."""
+    config = file_with(
+        tmp_path,
+        f"[mqtt]\nport = {free_port()}\n"
+        f'[syncthing.good]\nurl = "{pair.a.url}"\napi_key = "{pair.a.api_key}"\n'
+        f'[syncthing.badkey]\nurl = "{pair.a.url}"\napi_key = "wrong-key"\n'
+        f'[syncthing.nobody]\nurl = "http://127.0.0.1:{free_port()}"\napi_key = "x"\n'
+        f'[syncthing.plain]\nurl = "{pair.a.url.replace("http:", "https:")}"\napi_key = "x"\n',
+    )
+    result = stbridge("check", "--config", config)
+    assert result.returncode == FAILED
+    findings = {line.split()[1].rstrip(":"): line for line in result.stdout.splitlines()}
+    assert findings["mqtt"].startswith("FAIL")
+    assert "mqtt.port" in findings["mqtt"]
+    assert findings["syncthing.good"].startswith("ok")
+    assert findings["syncthing.badkey.api_key"].startswith("FAIL")
+    assert findings["syncthing.nobody.url"].startswith("FAIL")
+    assert "sha256:" in findings["syncthing.plain.verify"]
+    assert "wrong-key" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_call_carries_out_the_same_commands(pair: Pair) -> None:
+    """`call` does over REST what a message would do, and prints the JSON."""
+    variables = {"STBRIDGE_SYNCTHING__NAS__URL": pair.a.url, "STBRIDGE_SYNCTHING__NAS__API_KEY": pair.a.api_key}
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return stbridge("call", "nas", *arguments, variables=variables)
+
+    assert json.loads(call("get_ping").stdout) == {"ping": "pong"}
+    assert json.loads(call("get_folder_status", "Odd").stdout)["state"]
+    assert json.loads(call("browse_database", f"folder={ODD_FOLDER}", "level=0").stdout) is not None
+    assert call("scan", "docs").returncode == 0
+    assert "apiKey" not in call("get_config").stdout
+    assert call("scan", "nowhere").returncode == FAILED
+    assert call("dance").returncode == USAGE
+    assert call("scan", "folder=docs", "speed=1").returncode == USAGE
+    assert all(command.name in call("dance").stderr for command in COMMANDS)
+
+
+def test_a_wrong_key_is_told_and_the_service_goes_on_trying(
+    pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """Wrong key, wrong address and no Syncthing at all: each is told in `connection` and in one line of the log."""
+    variables = {
+        "STBRIDGE_MQTT__PORT": str(broker.port),
+        "STBRIDGE_SYNCTHING__BADKEY__URL": pair.a.url,
+        "STBRIDGE_SYNCTHING__BADKEY__API_KEY": "wrong-key-1234",
+        "STBRIDGE_SYNCTHING__NOBODY__URL": f"http://127.0.0.1:{free_port()}",
+        "STBRIDGE_SYNCTHING__STRANGER__URL": f"http://127.0.0.1:{broker.port}",
+        "STBRIDGE_SYNCTHING__PLAIN__URL": pair.a.url.replace("http:", "https:"),
+    }
+    process = BridgeProcess(tmp_path, variables)
+    try:
+        process.start()
+        for instance, status, setting in (
+            ("badkey", "unauthorized", "api_key"),
+            ("nobody", "unreachable", "url"),
+            ("stranger", "unreachable", "url"),
+            ("plain", "tls_error", "verify"),
+        ):
+            connection = subscriber.wait_for_json(f"syncthing/{instance}/connection", lambda one: one["message"])
+            assert (connection["status"], setting in connection["message"]) == (status, True), connection
+            subscriber.wait_for_payload(f"syncthing/{instance}/state", b"offline")
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        health = stbridge("health", variables={"XDG_RUNTIME_DIR": str(tmp_path)})
+        assert health.returncode == 0, health.stderr
+        assert "badkey unauthorized" in health.stdout
+    finally:
+        assert process.stop() == 0
+    log = process.log.read_text(encoding="utf-8")
+    assert log.count("badkey: unauthorized") == 1
+    assert "wrong-key-1234" not in log
+    assert "Traceback" not in log
+    assert stbridge("health", variables={"XDG_RUNTIME_DIR": str(tmp_path)}).returncode == FAILED
+
+
+def test_the_schema_is_json_schema() -> None:
+    """`schema` prints what editors and checkers understand."""
+    schema = json.loads(stbridge("schema").stdout)
+    assert set(schema["properties"]) >= {"mqtt", "syncthing", "commands", "log"}
