@@ -28,7 +28,7 @@ def recall(
             continue
         try:
             value = json.loads(payload)
-        except ValueError:
+        except (ValueError, RecursionError):  # whatever is there, it is not what the bridge published
             value = None
         recalled[parsed[1]] = value if isinstance(value, dict) else None
     return recalled

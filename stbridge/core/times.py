@@ -9,3 +9,13 @@ def in_utc(stamp: datetime | None) -> str | None:
         return None
     utc = stamp.astimezone(UTC).replace(tzinfo=None)
     return utc.isoformat(timespec="milliseconds" if utc.microsecond >= 1000 else "seconds") + "Z"  # noqa: PLR2004 - 1 ms
+
+
+def from_utc(text: object) -> datetime | None:
+    """Read back a time that `in_utc` wrote; None for anything else, since anybody may publish."""
+    if not isinstance(text, str) or not text.endswith("Z"):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

@@ -182,7 +182,10 @@ class Topics:
         levels = topic[len(self._base) + 1 :]
         for kind, expression in self._parsers:
             if found := expression.fullmatch(levels):
-                ids = {key: decode(value) for key, value in found.groupdict().items()}
+                try:
+                    ids = {key: decode(value) for key, value in found.groupdict().items()}
+                except UnicodeDecodeError:  # anybody may publish below our base topic, and not as we encode
+                    return None
                 return ids.pop("instance", BRIDGE), Address(kind, **ids)
         return None
 

@@ -9,6 +9,7 @@ from stbridge.core.model import DeviceConfig, FolderConfig
 from stbridge.core.observations import Read
 from stbridge.core.outcome import SYSTEM, failed_address, folder_address
 from stbridge.core.state import Rules, State
+from stbridge.core.times import from_utc
 
 
 def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
@@ -59,8 +60,7 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
 def recall_out_of_sync(state: State, folder: str) -> datetime | None:
     """Return since when a folder had been out of sync in an earlier life of the bridge."""
     payload = (state.remembered or {}).get(folder_address(folder)) or {}
-    since = payload.get("out_of_sync_since")
-    return datetime.fromisoformat(since) if since else None
+    return from_utc(payload.get("out_of_sync_since"))
 
 
 def _share(state: State, folder: FolderConfig) -> None:

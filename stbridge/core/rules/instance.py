@@ -70,8 +70,14 @@ def _recall_lifetime(state: State) -> None:
     metrics = state.remembered.get(METRICS) or {}
     same_process = metrics.get("started_at") == in_utc(state.process.started_at)
     for lifetime, key in ((state.in_lifetime, "in_bytes"), (state.out_lifetime, "out_bytes")):
-        lifetime.recall(metrics.get(f"{key}_lifetime"), metrics.get(key), same_process=same_process)
+        total, current = metrics.get(f"{key}_lifetime"), metrics.get(key)
+        lifetime.recall(_count(total), _count(current), same_process=same_process)
     state.outcome.change(METRICS)
+
+
+def _count(value: object) -> int | None:
+    """Take what the broker kept for a count only if it is one: anybody may publish."""
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def _version(state: State, observation: seen.VersionRead, _: datetime) -> None:

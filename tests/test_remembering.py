@@ -1,0 +1,88 @@
+"""What the broker has kept of an earlier life, and what others may have put there."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.model import Config, FolderConfig
+from stbridge.core.outcome import METRICS
+from stbridge.core.payloads import RENDERED, render
+from stbridge.core.rules import apply
+from stbridge.core.state import State
+from stbridge.core.times import in_utc
+from stbridge.core.topics import Address, Topics
+from stbridge.remembering import recall
+
+TOPICS = Topics("syncthing")
+NOW = datetime(2026, 11, 23, 20, 14, 5, tzinfo=UTC)
+FOLDER = Address("folder", folder="a/b +#%ü")
+
+
+def test_what_was_published_is_known_again_by_its_address() -> None:
+    """A payload of an earlier life comes back under the address that it was published for."""
+    kept = {TOPICS.build("nas", FOLDER): b'{"label":"Odd"}', TOPICS.build("nas", METRICS): b'{"in_bytes":1}'}
+    assert recall(TOPICS, "nas", kept, RENDERED) == {FOLDER: {"label": "Odd"}, METRICS: {"in_bytes": 1}}
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "syncthing/laptop/folder/docs",
+        "syncthing/bridge/info",
+        "syncthing/nas/command/scan",
+        "syncthing/nas/something/else",
+        "syncthing/nas/folder/%FF",
+        "elsewhere/nas/folder/docs",
+    ],
+)
+def test_what_is_not_of_this_instance_is_left_alone(topic: str) -> None:
+    """Other instances, commands, foreign topics and topics that no bridge would write are not remembered."""
+    assert recall(TOPICS, "nas", {topic: b"{}"}, RENDERED) == {}
+
+
+@pytest.mark.parametrize("payload", [b"online", b"[1]", b"\xff", b"{", b"[" * 100_000, b"9" * 5000])
+def test_what_is_no_json_object_is_remembered_as_nothing_known(payload: bytes) -> None:
+    """The topic is still known, so that it can be cleared, whatever somebody has put there."""
+    assert recall(TOPICS, "nas", {"syncthing/nas/folder/docs": payload}, RENDERED) == {
+        Address("folder", folder="docs"): None
+    }
+
+
+@pytest.mark.parametrize("rubbish", ["yesterday", "2026-13-01T00:00:00Z", "2026-11-23T20:14:05", "", -5, 1.5, [], {}])
+def test_rubbish_among_what_was_kept_counts_as_nothing(rubbish: object) -> None:
+    """Values of the wrong kind, which anybody may have published, do not end the bridge."""
+    docs = Address("folder", folder="docs")
+    metrics = {"in_bytes": rubbish, "in_bytes_lifetime": rubbish, "started_at": in_utc(NOW)}
+    kept = {
+        TOPICS.build("nas", docs): json.dumps({"out_of_sync_since": rubbish}).encode(),
+        TOPICS.build("nas", METRICS): json.dumps(metrics).encode(),
+    }
+    state = State()
+    apply(state, seen.Remembered(payloads=recall(TOPICS, "nas", kept, RENDERED)), NOW)
+    apply(state, _process(), NOW)
+    apply(state, _configuration(), NOW)
+    apply(state, seen.ConnectionsRead(at=NOW, in_bytes=10, out_bytes=10, connections={}), NOW)
+    assert json.loads(render(state, docs) or b"")["out_of_sync_since"] is None
+    assert json.loads(render(state, METRICS) or b"")["in_bytes_lifetime"] in (
+        10,
+        15,
+    )  # 5 is a count, if not one of ours
+
+
+def _process() -> seen.StatusRead:
+    return seen.StatusRead(
+        device_id="A" * 7,
+        started_at=NOW,
+        uptime_s=1,
+        memory_bytes=1,
+        goroutines=1,
+        listeners_ok=None,
+        discovery_ok=None,
+    )
+
+
+def _configuration() -> seen.ConfigRead:
+    folder = FolderConfig(id="docs", label="", path="/data/docs", type="sendreceive", paused=False, devices=())
+    return seen.ConfigRead(config=Config(name="nas", folders={"docs": folder}, devices={}))
