@@ -2,19 +2,20 @@
 
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
 import urllib3
+from tenacity import RetryError
 
 from stbridge.errors import BadReply, TimedOut, TlsFailure, Unreachable
 from stbridge.syncthing import tls
 from stbridge.syncthing.adapters import TlsAdapter, UnixAdapter
 from stbridge.syncthing.answers import judge
-from stbridge.syncthing.retry import retrying
+from stbridge.syncthing.retry import retrying, waiting
 
 LARGEST_REPLY = 256 * 1024 * 1024
 CONNECT_S = 5.0
@@ -94,6 +95,17 @@ class Transport:
             return self._once(method, path, {"params": given, "json": body, "data": data}, patience)
 
         return retrying(method, self._stopped)(once)
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until a condition holds, whatever Syncthing answers meanwhile.
+
+        Raises:
+            TimedOut: it does not come to hold in time, or the client is closed.
+        """
+        try:
+            waiting(timeout_s, self._stopped)(condition)
+        except RetryError as error:
+            raise TimedOut(f"url: {self._url} did not get there within {timeout_s:.0f} s") from error
 
     def _once(self, method: str, path: str, content: Mapping[str, Any], patience: float) -> Any:
         deadline = monotonic() + patience
