@@ -49,7 +49,9 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
     folder = state.folders.get(config.id)
     if folder is None:
         recall_timed_pause(state, Paused("folder", config.id), folder_address(config.id), paused=config.paused)
-        state.folders[config.id] = FolderState(config, out_of_sync_since=recall_out_of_sync(state, config.id))
+        # what comes after everything was read once is new, whatever had its ID in an earlier life
+        since = None if state.complete else recall_out_of_sync(state, config)
+        state.folders[config.id] = FolderState(config, out_of_sync_since=since)
         state.outcome.change(failed_address(config.id))
         if not config.paused:
             state.outcome.read(Read("folder", config.id))
@@ -61,17 +63,18 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
     state.folder_changed(config.id, now)
 
 
-def recall_out_of_sync(state: State, folder: str) -> datetime | None:
-    """Return since when a folder had been out of sync in an earlier life of the bridge."""
-    payload = (state.remembered or {}).get(folder_address(folder)) or {}
-    return from_utc(payload.get("out_of_sync_since"))
+def recall_out_of_sync(state: State, folder: FolderConfig) -> datetime | None:
+    """Return since when a folder had been out of sync in an earlier life of the bridge; a paused one is not."""
+    payload = (state.remembered or {}).get(folder_address(folder.id)) or {}
+    return None if folder.paused else from_utc(payload.get("out_of_sync_since"))
 
 
 def recall_timed_pause(state: State, subject: Paused, address: Address, *, paused: bool) -> None:
     """Take up a pause that an earlier life of the bridge was to end."""
     payload = (state.remembered or {}).get(address) or {}
-    if paused and payload.get("resume_at") and state.timed_pauses.until(*subject) is None:
-        state.timed_pauses.set(subject, datetime.fromisoformat(payload["resume_at"]))
+    until = from_utc(payload.get("resume_at"))
+    if paused and until is not None and state.timed_pauses.until(*subject) is None:
+        state.timed_pauses.set(subject, until)
         state.outcome.change(address)
 
 

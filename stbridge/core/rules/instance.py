@@ -61,8 +61,9 @@ def _reach(state: State, now: datetime) -> None:
 def _remembered(state: State, observation: seen.Remembered, _: datetime) -> None:
     state.remembered = observation.payloads
     for folder in state.folders.values():
-        if folder.out_of_sync_since is not None:
-            folder.out_of_sync_since = recall_out_of_sync(state, folder.config.id) or folder.out_of_sync_since
+        if not folder.in_sync and (since := recall_out_of_sync(state, folder.config)):
+            folder.out_of_sync_since = since
+            state.outcome.change(folder_address(folder.config.id))
         subject = Paused("folder", folder.config.id)
         recall_timed_pause(state, subject, folder_address(subject.id), paused=folder.config.paused)
     for device in state.devices.values():
