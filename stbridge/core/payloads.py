@@ -47,7 +47,7 @@ def _system(state: State, _: Address) -> Payload | None:
     if state.process is None or state.config is None:
         return None
     folders, devices = state.folder_tally.total, state.device_tally.total
-    in_sync = _all_well(folders.unknown, folders.out_of_sync)
+    lacking = folders.need_bytes or folders.need_items or folders.need_deletes  # out of sync is more: errors, syncing
     return {
         "name": state.config.name,
         "device_id": state.process.device_id,
@@ -56,11 +56,11 @@ def _system(state: State, _: Address) -> Payload | None:
         "arch": state.version and state.version.arch,
         "started_at": in_utc(state.process.started_at),
         "state": _rolled_up_state(state),
-        "in_sync": in_sync,
-        "all_in_sync": in_sync and _all_well(devices.unknown, devices.out_of_sync),
+        "in_sync": _all_well(folders.unknown, folders.out_of_sync),
+        "all_in_sync": _all_well(folders.unknown + devices.unknown, folders.out_of_sync + devices.out_of_sync),
         "completion": None
         if folders.unknown or folders.paused == folders.total
-        else percentage(need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=bool(in_sync)),
+        else percentage(need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=not lacking),
         "need_bytes": folders.need_bytes,
         "need_items": folders.need_items,
         "folders": {

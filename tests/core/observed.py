@@ -76,7 +76,7 @@ def configured(
 # --- what is read
 
 
-def process(started_at: datetime = NOW, **changes: Any) -> seen.StatusRead:
+def process(started_at: datetime | None = NOW, **changes: Any) -> seen.StatusRead:
     """Return how the process is doing."""
     values: dict[str, Any] = {
         "device_id": OWN,
