@@ -20,7 +20,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     folder = _taking_part(state, observation.folder)
     if folder is None:
         return
-    synced_before = folder.in_sync
+    was_behind = folder.counts is not None and not (folder.counts.complete and folder.settled)
     if not _is_older(observation.state_changed_at, folder.state_changed_at):
         if not _is_same(folder, observation):
             folder.state, folder.state_changed_at = observation.state, observation.state_changed_at
@@ -29,7 +29,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     folder.counts = observation.counts
     folder.settled = folder.state not in SYNCING
     _compare_failed(state, folder)
-    if synced_before is False and folder.in_sync:
+    if was_behind and folder.in_sync:
         state.outcome.happened("folder_synced", now, folder=observation.folder, label=folder.config.label)
     state.folder_changed(observation.folder, now)
 
