@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 LARGEST_BATCH = 1000
 """How many observations are taken in before what they changed is rendered, each thing once."""
 
+LONGEST_WAIT_S = 3600.0
+"""How long to wait for a time by the wall's clock, which may be set; what is remembered may be beyond any wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
@@ -161,7 +164,8 @@ class Instance:
     def _batch(self) -> Iterable[Item]:
         """Wait for something to come in, or for the time at which something is due."""
         next_try = self._state.timed_pauses.next_try
-        patience = None if next_try is None else max(0.0, (next_try - datetime.now(UTC)).total_seconds())
+        seconds = 0.0 if next_try is None else (next_try - datetime.now(UTC)).total_seconds()
+        patience = None if next_try is None else min(LONGEST_WAIT_S, max(0.0, seconds))
         try:
             yield self._inbox.get(timeout=patience)
         except Empty:
