@@ -324,19 +324,18 @@ class SyncthingClient:
     ) -> list[Json]:
         """Wait for events (GET /rest/events).
 
+        It is not tried again: if it broke off because Syncthing restarted, IDs have begun anew, and the same request
+        would wait for one that is far away now.
+
         Args:
             since: the ID of the last event known; IDs are per mask and begin anew when Syncthing restarts.
             mask: the types to be told; none means Syncthing's default. Each mask costs the server a buffer.
             limit: the newest so many.
             timeout_s: seconds until an empty list is returned; 0 does not wait.
         """
-        events: list[Json] | None = self._get(
-            "events",
-            timeout_s=timeout_s + EXTRA_S,
-            since=since,
-            limit=limit,
-            timeout=int(timeout_s),
-            events=",".join(mask) or None,
+        parameters = {"since": since, "limit": limit, "timeout": int(timeout_s), "events": ",".join(mask) or None}
+        events: list[Json] | None = self._transport.call(
+            "GET", "/rest/events", parameters=parameters, timeout_s=timeout_s + EXTRA_S, again=False
         )
         return events or []
 
