@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
@@ -18,7 +17,7 @@ from stbridge.core.envelope import Reply
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import CONNECTION, STATE, Happening
-from stbridge.core.payloads import RENDERED, as_json, render, render_happening
+from stbridge.core.payloads import RENDERED, render, render_happening, render_raw
 from stbridge.core.rules import apply
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
@@ -82,6 +81,7 @@ class Instance:
         self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
         self._ended = False
+        self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
         self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put)
@@ -111,8 +111,11 @@ class Instance:
         self._poller.stop()
         self._inbox.put(_Stop())
         self._thread.join()
-        self._refuse_waiting()
+        self._take_rest()
         self._desk.stop()
+        self._take_rest()  # what commands have done at the very end
+        self._changed.update(self._state.take_outcome().changed)
+        self._publish()
         for client in self._clients:
             client.close()
 
@@ -139,18 +142,21 @@ class Instance:
         """Take a command; any thread."""
         self._inbox.put(Arrival(name, received, monotonic()))
         if self._ended:
-            self._refuse_waiting()
+            self._take_rest()
 
-    def _refuse_waiting(self) -> None:
-        """Answer what nobody will take from the inbox any more."""
+    def _take_rest(self) -> None:
+        """Answer what nobody will take from the inbox any more; when a pause ends, the next life has to know."""
         self._ended = True
-        while not self._inbox.empty():
-            with suppress(Empty):  # somebody else was faster
-                if isinstance(item := self._inbox.get_nowait(), Arrival):
-                    self._desk.refuse(item)
-        for arrival in self._waiting:
-            self._desk.refuse(arrival)
-        self._waiting.clear()
+        with self._taking_rest:
+            while not self._inbox.empty():
+                match self._inbox.get_nowait():
+                    case Arrival() as arrival:
+                        self._waiting.append(arrival)
+                    case seen.PauseTimed() as pause:
+                        apply(self._state, pause, datetime.now(UTC))
+            for arrival in self._waiting:
+                self._desk.refuse(arrival)
+            self._waiting.clear()
 
     # --- the thread that owns the state ----------------------------------------------------------------------------
 
@@ -183,7 +189,7 @@ class Instance:
             case Arrival():
                 self._waiting.append(item)
             case seen.RawEvent():
-                self._send(Address("raw", name=item.type), as_json(item.event))
+                self._send(Address("raw", name=item.type), render_raw(item.event))
             case _:
                 apply(self._state, item, datetime.now(UTC))
                 self._notice(item)
