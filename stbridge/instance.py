@@ -11,12 +11,13 @@ from typing import Any
 
 from stbridge.command_desk import Arrival, CommandDesk
 from stbridge.core import observations as seen
+from stbridge.core.alerts import Alerts
 from stbridge.core.envelope import Reply
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import CONNECTION, STATE, Happening
 from stbridge.core.payloads import RENDERED, as_json, render, render_happening
-from stbridge.core.rules import apply
+from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
 from stbridge.mqtt.outbox import Outbox
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 1000
 """How many observations are taken in before what they changed is rendered, each thing once."""
+
+LONGEST_WAIT_S = 600.0
+"""How long the thread of an instance waits at most for what is due later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Instance:
         name: the name of the instance, a level of its topics.
         settings: how to reach it.
         poll: how often to read what has no event.
+        alerts: what is worth an alert.
         raw: types of raw events to pass through.
         allowed: the names of the commands that may be carried out.
         topics: builds the topics.
@@ -60,6 +65,7 @@ class Instance:
         settings: SyncthingSettings,
         *,
         poll: PollSettings,
+        alerts: Alerts,
         raw: tuple[str, ...],
         allowed: frozenset[str],
         topics: Topics,
@@ -71,7 +77,7 @@ class Instance:
         self._topics = topics
         self._outbox = outbox
         self._poll = poll
-        self._state = State()
+        self._state = State(alerts)
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._changed: dict[Address, None] = {}
         self._waiting: list[Arrival] = []
@@ -140,12 +146,22 @@ class Instance:
             self._follow_up()
 
     def _batch(self) -> Iterable[Item]:
-        yield self._inbox.get()
+        try:
+            yield self._inbox.get(timeout=self._time_to_wait())
+        except Empty:
+            return
         for _ in range(LARGEST_BATCH):
             try:
                 yield self._inbox.get_nowait()
             except Empty:
                 return
+
+    def _time_to_wait(self) -> float | None:
+        """Return the seconds until something follows from time alone; not too many, because clocks are set."""
+        due = self._state.next_due
+        if due is None:
+            return None
+        return min(max(0.0, (due - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_S)
 
     def _take(self, item: Item) -> bool:
         match item:
@@ -173,7 +189,9 @@ class Instance:
                 self._follower.read_again()
 
     def _follow_up(self) -> None:
-        """Publish what changed, ask for what has to be read, tell what happened, take the commands that wait."""
+        """Draw conclusions, publish, tell what happened, ask for what has to be read, take the commands that wait."""
+        now = datetime.now(UTC)
+        conclude(self._state, now)
         outcome = self._state.take_outcome()
         self._changed.update(outcome.changed)
         self._publish()
@@ -181,7 +199,7 @@ class Instance:
             self._send(Address("event", name=happening.event_type), render_happening(happening))
         if outcome.reads:
             self._poller.request(outcome.reads)
-        transferring = self._state.transferring(datetime.now(UTC))
+        transferring = self._state.transferring(now)
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
         if self.settled.is_set():
             waiting, self._waiting = self._waiting, []
@@ -247,5 +265,6 @@ def _intervals(poll: PollSettings) -> dict[str, float]:
         "status": poll.status,
         "errors": poll.errors,
         "statistics": poll.statistics,
+        "upgrade": poll.upgrade,
         RECONCILE: poll.reconcile,
     }

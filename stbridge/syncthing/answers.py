@@ -82,8 +82,11 @@ class _Refusal:
 
 
 def _upgrade_unsupported(refusal: _Refusal) -> bool:
-    """Up to 1.22.0 builds that cannot upgrade answer 503 to the check, and 500 to the upgrade."""
-    return refusal.call.endswith("/rest/system/upgrade") and refusal.status in (500, 503)
+    """Up to 1.22.0 builds that cannot upgrade answer 503 to the check, and 500 to the upgrade.
+
+    A 500 to the check says that the server with the releases could not be asked.
+    """
+    return (refusal.call, refusal.status) in (("GET /rest/system/upgrade", 503), ("POST /rest/system/upgrade", 500))
 
 
 # What a refusal means: the first row that fits. A 403 has three meanings, and only the text tells which.

@@ -101,9 +101,9 @@ class SyncthingClient:
         """Forget the index, of one folder or of all, and restart (POST /rest/system/reset); they must be paused."""
         return self._json(self._post("system/reset", folder=folder))
 
-    def check_upgrade(self) -> Json:
+    def check_upgrade(self, timeout_s: float = 60.0) -> Json:
         """Ask whether there is a newer version (GET /rest/system/upgrade); that asks a server on the Internet."""
-        return self._json(self._get("system/upgrade", timeout_s=60))
+        return self._json(self._get("system/upgrade", timeout_s=timeout_s))
 
     def upgrade(self) -> Json | None:
         """Upgrade and restart (POST /rest/system/upgrade); may take minutes, None if there is nothing newer."""
@@ -253,9 +253,11 @@ class SyncthingClient:
         """Return what is known of a file, here and on other devices (GET /rest/db/file)."""
         return self._json(self._get("db/file", folder=folder, file=file))
 
-    def browse_database(self, folder: str, level: int | None = None, prefix: str | None = None) -> list[Any]:
+    def browse_database(
+        self, folder: str, level: int | None = None, prefix: str | None = None, timeout_s: float | None = None
+    ) -> list[Any]:
         """Return the tree of a folder (GET /rest/db/browse); level 0 is its top, None is all of it."""
-        tree: list[Any] = self._get("db/browse", folder=folder, levels=level, prefix=prefix)
+        tree: list[Any] = self._get("db/browse", timeout_s=timeout_s, folder=folder, levels=level, prefix=prefix)
         return tree
 
     def get_ignores(self, folder: str) -> Json:

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from stbridge.core import observations as seen
-from stbridge.core.entities import NOT_CONNECTED
+from stbridge.core.entities import NOT_CONNECTED, ConnectionChange
 from stbridge.core.model import Connection
 from stbridge.core.observations import Read
 from stbridge.core.outcome import METRICS, device_address
@@ -17,15 +18,25 @@ A_TRANSFER = 10_000
 """Bytes per second; less is chatter."""
 
 
-def _connected(state: State, observation: seen.DeviceConnected, _: datetime) -> None:
+def settle(state: State, now: datetime) -> None:
+    """Tell the connections that have come to rest in another state than was told last."""
+    if not state.whole:
+        return
+    for device in state.connection_timers.due(now):
+        state.devices[device].connection_quiet_at = None
+        _tell_connection(state, device)
+
+
+def _connected(state: State, observation: seen.DeviceConnected, now: datetime) -> None:
     if observation.device in state.devices:
-        _connect(state, observation.device, observation.connection, observation.at)
+        _connect(state, observation.device, observation.connection, ConnectionChange(observation.at), now)
         state.outcome.read(Read("connections"))  # the event does not tell the encryption and the counters
 
 
-def _disconnected(state: State, observation: seen.DeviceDisconnected, _: datetime) -> None:
+def _disconnected(state: State, observation: seen.DeviceDisconnected, now: datetime) -> None:
     if observation.device in state.devices:
-        _connect(state, observation.device, NOT_CONNECTED, observation.at, error=observation.error)
+        change = ConnectionChange(observation.at, error=observation.error)
+        _connect(state, observation.device, NOT_CONNECTED, change, now)
 
 
 def _connections(state: State, observation: seen.ConnectionsRead, now: datetime) -> None:
@@ -39,11 +50,11 @@ def _connections(state: State, observation: seen.ConnectionsRead, now: datetime)
     state.outcome.change(METRICS)
     for device, connection in observation.connections.items():
         if device in state.devices:
-            _connect(state, device, connection, observation.at)
+            _connect(state, device, connection, ConnectionChange(observation.at, late=state.reading), now)
             _measure(state, device, connection, observation.at)
 
 
-def _connect(state: State, device: str, connection: Connection, at: datetime, **why: str | None) -> None:
+def _connect(state: State, device: str, connection: Connection, change: ConnectionChange, now: datetime) -> None:
     device_state = state.devices[device]
     was, device_state.connection = device_state.connection, connection
     if was == connection:
@@ -51,14 +62,50 @@ def _connect(state: State, device: str, connection: Connection, at: datetime, **
     if was.connected != connection.connected:
         device_state.in_rate.stop()
         device_state.out_rate.stop()
-        if was.connected or connection.connected:
-            device_state.last_seen_at = at
+        device_state.last_seen_at = change.at
+        device_state.away_since = None if connection.connected else change.at
         if not connection.connected:
             _forget_remote_states(state, device)
-        if state.online:
-            name = "device_connected" if connection.connected else "device_disconnected"
-            state.outcome.happened(name, at, **state.naming(device), **why)
+        _meet(state, device)
+        _change_connection(state, device, change, now)
     state.device_changed(device)
+
+
+def _meet(state: State, device: str) -> None:
+    """Tell the folders that a device shares whether it is there."""
+    connected = state.devices[device].connection.connected
+    for folder in state.devices[device].folders:
+        state.folder_met(folder, device, connected=connected)
+
+
+def _change_connection(state: State, device: str, change: ConnectionChange, now: datetime) -> None:
+    """Tell a change at once, unless there was one just before: a connection that flaps is told when it rests.
+
+    A device that one side has removed connects and disconnects every few seconds, and after a restart of Syncthing
+    all devices are away for a moment.
+    """
+    device_state = state.devices[device]
+    if not state.complete:
+        device_state.connection_told = device_state.connection.connected
+        return
+    flaps = device_state.connection_quiet_at is not None and now < device_state.connection_quiet_at
+    device_state.connection_change = change
+    device_state.connection_quiet_at = now + state.alerts.flapping
+    if flaps or not state.online or state.reading:
+        state.connection_timers.set(device, device_state.connection_quiet_at)
+    else:
+        _tell_connection(state, device)
+
+
+def _tell_connection(state: State, device: str) -> None:
+    device_state = state.devices[device]
+    change, connected = device_state.connection_change, device_state.connection.connected
+    if change is None or connected == device_state.connection_told:
+        return
+    device_state.connection_told, device_state.connection_change = connected, None
+    name = "device_connected" if connected else "device_disconnected"
+    why: dict[str, Any] = {} if connected else {"error": change.error}
+    state.happened(name, change.at, late=change.late, **state.naming(device), **why)
 
 
 def _measure(state: State, device: str, connection: Connection, at: datetime) -> None:
@@ -90,8 +137,12 @@ def _completion(state: State, observation: seen.CompletionRead, now: datetime) -
         state.transfer_until = now + TRANSFER_LINGERS
     synced_before = device.in_sync
     state.share_changed(*key)
-    if synced_before is False and device.in_sync:
-        state.outcome.happened("device_synced", now, **state.naming(observation.device))
+    if device.in_sync is False:
+        device.was_out_of_sync = True
+    elif device.in_sync:
+        if device.was_out_of_sync and not synced_before:  # else what it lacked was paused meanwhile, not synced
+            state.happened("device_synced", now, **state.naming(observation.device))
+        device.was_out_of_sync = False
 
 
 def _statistics(state: State, observation: seen.DeviceStatisticsRead, _: datetime) -> None:
@@ -101,6 +152,8 @@ def _statistics(state: State, observation: seen.DeviceStatisticsRead, _: datetim
             continue
         if device_state.last_seen_at is None or last_seen_at > device_state.last_seen_at:
             device_state.last_seen_at = last_seen_at
+            if not device_state.connection.connected:
+                device_state.away_since = last_seen_at
             state.outcome.change(device_address(device))
 
 
