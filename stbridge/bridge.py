@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 
 from stbridge import __version__
-from stbridge.bridge_desk import BridgeDesk
+from stbridge.commands.bridge_desk import BridgeDesk
 from stbridge.core.commands import allowed
 from stbridge.core.messages import Message, Received
 from stbridge.core.payloads import OFFLINE, ONLINE, as_json
@@ -44,7 +44,7 @@ class Bridge:
 
     def __init__(self, settings: Settings, health: HealthFile | None = None) -> None:
         self._settings = settings
-        self._topics = Topics(settings.mqtt.base_topic)
+        self._topics = Topics(settings.mqtt.base_topic, settings.homeassistant.discovery_prefix)
         self._outbox = Outbox()
         self._health = health
         self._allowed = _allowed(settings)

@@ -3,13 +3,16 @@
 import logging
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
-from stbridge.command_desk import Arrival, CommandDesk
+from stbridge.commands.arrival import Arrival
+from stbridge.commands.desk import CommandDesk
+from stbridge.commands.replies import send_reply
 from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
 from stbridge.core.envelope import Reply
@@ -22,7 +25,6 @@ from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
 from stbridge.mqtt.outbox import Outbox
 from stbridge.remembering import recall
-from stbridge.replies import send_reply
 from stbridge.settings import PollSettings, SyncthingSettings
 from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.follow import Follower
@@ -82,6 +84,7 @@ class Instance:
         self._changed: dict[Address, None] = {}
         self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
+        self._ended = False
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
         self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put)
@@ -93,6 +96,7 @@ class Instance:
             answer=self._answer,
             happened=self._tell,
             read=self._poller.request,
+            report=self._inbox.put,
         )
         self._thread = threading.Thread(target=self._run, name=f"{name}-state", daemon=True)
 
@@ -110,6 +114,8 @@ class Instance:
         self._poller.stop()
         self._inbox.put(_Stop())
         self._thread.join()
+        self._refuse_waiting()
+        self._desk.stop()
         for client in self._clients:
             client.close()
 
@@ -135,6 +141,19 @@ class Instance:
     def command(self, name: str, received: Received) -> None:
         """Take a command; any thread."""
         self._inbox.put(Arrival(name, received, monotonic()))
+        if self._ended:
+            self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        """Answer what nobody will take from the inbox any more."""
+        self._ended = True
+        while not self._inbox.empty():
+            with suppress(Empty):  # somebody else was faster
+                if isinstance(item := self._inbox.get_nowait(), Arrival):
+                    self._desk.refuse(item)
+        for arrival in self._waiting:
+            self._desk.refuse(arrival)
+        self._waiting.clear()
 
     # --- the thread that owns the state ----------------------------------------------------------------------------
 
@@ -146,6 +165,7 @@ class Instance:
             self._follow_up()
 
     def _batch(self) -> Iterable[Item]:
+        """Wait for something to come in, or for the time at which something is due."""
         try:
             yield self._inbox.get(timeout=self._time_to_wait())
         except Empty:
@@ -158,10 +178,10 @@ class Instance:
 
     def _time_to_wait(self) -> float | None:
         """Return the seconds until something follows from time alone; not too many, because clocks are set."""
-        due = self._state.next_due
-        if due is None:
+        times = [at for at in (self._state.next_due, self._state.timed_pauses.next_try) if at is not None]
+        if not times:
             return None
-        return min(max(0.0, (due - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_S)
+        return min(max(0.0, (min(times) - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_S)
 
     def _take(self, item: Item) -> bool:
         match item:
@@ -201,6 +221,9 @@ class Instance:
             self._poller.request(outcome.reads)
         transferring = self._state.transferring(now)
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
+        for paused in self._state.timed_pauses.take_due(now):
+            if self._state.online:
+                self._desk.resume(paused)
         if self.settled.is_set():
             waiting, self._waiting = self._waiting, []
             for arrival in waiting:

@@ -9,6 +9,9 @@ FOLDER = "folder"
 DEVICE = "device"
 INSTANCE = "instance"
 
+STALE = "stale"
+"""The code of the one problem of a folder that is about its devices."""
+
 CONFLICT_INVENTORY = 20_000
 FLAPPING_S = 10.0
 

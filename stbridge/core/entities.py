@@ -54,8 +54,8 @@ class FolderState:
     """Whether `conflicts` are all that there are."""
     inventory_due: bool = True
     """Whether it has yet to be searched for conflict files."""
-    connected_devices: set[str] = field(default_factory=set)
-    """The IDs of those that share it and are connected."""
+    company_at: datetime | None = None
+    """A time at which a device that shares it was there, not the last one: looked up anew only when it is long ago."""
     settled: bool = True
     """False from the beginning of a sync until the counts after it: a short one is never seen in the counts."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, THE_INSTANCE, Problem, Subject
 from stbridge.core.model import short_id
 from stbridge.core.outcome import SYSTEM, device_address, folder_address
-from stbridge.core.problems import ROWS_BY_SUBJECT, Finding, Measure, Row
+from stbridge.core.problems import ROWS_BY_SUBJECT, Finding, Measure, Row, look_for_company
 from stbridge.core.state import State
 from stbridge.core.times import in_utc
 from stbridge.core.topics import Address
@@ -25,7 +25,10 @@ def judge(state: State, now: datetime) -> None:
             state.touched[subject] = None
     if not state.whole:
         return  # what is half known, or old, is not judged; the touched ones wait
-    state.touched.update(dict.fromkeys(state.problem_timers.due(now)))
+    for subject in state.problem_timers.due(now):
+        state.touched[subject] = None
+        if subject.kind == FOLDER and subject.id in state.folders:
+            look_for_company(state, state.folders[subject.id], now)
     touched, state.touched = state.touched, {}
     for subject in touched:
         if _exists(state, subject):
@@ -61,6 +64,8 @@ def _judge(state: State, subject: Subject, now: datetime) -> None:
     entity: Any = None
     if subject.kind == FOLDER:
         entity = state.folders[subject.id]
+        if entity.company_at is None:
+            look_for_company(state, entity, now)
     elif subject.kind == DEVICE:
         entity = state.devices[subject.id]
         entity.note_sync(now)

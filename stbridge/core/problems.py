@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE
+from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, STALE
 from stbridge.core.entities import ERROR, DeviceState, FolderState
 from stbridge.core.state import State
 
@@ -91,14 +91,21 @@ def _stuck(_: State, folder: FolderState) -> Finding | None:
     return Finding(f"{folder.state} without progress", folder.progress_at)
 
 
-def _stale(state: State, folder: FolderState) -> Finding | None:
-    if not folder.in_sync or folder.connected_devices or not folder.config.devices:
+def _stale(_: State, folder: FolderState) -> Finding | None:
+    if not folder.in_sync or not folder.config.devices:
         return None
-    seen = [state.devices[device].last_seen_at for device in folder.config.devices if device in state.devices]
+    return Finding("no device that shares it is there: what is newer elsewhere is not known", folder.company_at)
+
+
+def look_for_company(state: State, folder: FolderState, now: datetime) -> None:
+    """Find out when a device that shares a folder was there last.
+
+    This costs a look at each of them, so it is done only when the time found before is long ago.
+    """
+    devices = [state.devices[device] for device in folder.config.devices if device in state.devices]
+    seen = [now if device.connection.connected else device.last_seen_at for device in devices]
     known = [at for at in seen if at is not None]
-    away = [state.devices[device].away_since for device in folder.config.devices if device in state.devices]
-    since = max(known) if known else min((at for at in away if at is not None), default=None)
-    return Finding("no device that shares it is there: what is newer elsewhere is not known", since)
+    folder.company_at = max(known) if known else min((one.away_since or now for one in devices), default=now)
 
 
 def _local_changes(_: State, folder: FolderState) -> Finding | None:
@@ -210,7 +217,7 @@ ROWS: Sequence[Row] = (
         look=_stuck,
     ),
     Row(
-        code="stale",
+        code=STALE,
         subject=FOLDER,
         measure=Measure.SECONDS,
         limit=7 * DAY,

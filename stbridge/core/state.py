@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from stbridge.core import observations as seen
-from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Alerts, Problem, Subject
+from stbridge.core.alerts import DEVICE, THE_INSTANCE, Alerts, Problem, Subject
 from stbridge.core.entities import DeviceState, FolderState, share_part
 from stbridge.core.model import (
     Completion,
@@ -39,6 +39,7 @@ from stbridge.core.outcome import (
     share_address,
 )
 from stbridge.core.tally import DevicePart, FolderPart, Tally
+from stbridge.core.timed_pauses import Paused, TimedPauses
 from stbridge.core.timers import Timers
 from stbridge.core.topics import Address
 from stbridge.core.traffic import Lifetime, Rate
@@ -87,6 +88,7 @@ class State:
         self.out_lifetime = Lifetime()
         self.transfer_until: datetime | None = None
         self.upgrade: seen.UpgradeRead | None = None
+        self.timed_pauses = TimedPauses()
         self.remembered: Mapping[Address, Mapping[str, Any] | None] | None = None
         self.resumed = False
         self.catching_up = False
@@ -171,12 +173,6 @@ class State:
         if self.folder_tally.put(folder, state.part()):
             self.outcome.change(SYSTEM)
 
-    def folder_met(self, folder: str, device: str, *, connected: bool) -> None:
-        """Note that a device that shares a folder came or went."""
-        there = self.folders[folder].connected_devices
-        (there.add if connected else there.discard)(device)
-        self.touched[Subject(FOLDER, folder)] = None
-
     def device_changed(self, device: str) -> None:
         """Follow a change of a device up to the instance."""
         self.outcome.change(device_address(device))
@@ -194,7 +190,6 @@ class State:
     def unshare(self, device: str, folder: str) -> None:
         """Forget that a device shares a folder."""
         self.devices[device].folders.discard(folder)
-        self.folders[folder].connected_devices.discard(device)
         self.completions.pop((device, folder), None)
         self.outcome.change(share_address(device, folder))
         if self.devices[device].shares.drop(folder):
@@ -213,6 +208,7 @@ class State:
         del self.devices[device]
         self.device_ids.pop(short_id(device), None)
         self.device_tally.drop(device)
+        self.timed_pauses.set(Paused("device", device), None)
         self.connection_timers.set(device, None)
         self.touched[Subject(DEVICE, device)] = None
         self.outcome.change(device_address(device), SYSTEM)
@@ -223,6 +219,7 @@ class State:
             self.unshare(device, folder)
         del self.folders[folder]
         self.folder_tally.drop(folder)
+        self.timed_pauses.set(Paused("folder", folder), None)
         self.outcome.change(folder_address(folder), failed_address(folder), conflicts_address(folder), SYSTEM)
 
     def reconfigure(self, config: FolderConfig | DeviceConfig) -> None:

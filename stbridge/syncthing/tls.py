@@ -40,17 +40,20 @@ def tls_context(verify: str) -> ssl.SSLContext:
     Raises:
         SettingsError: the file cannot be used.
     """
-    context = ssl.create_default_context()
     if verify == SYSTEM:
-        return context
-    context.check_hostname = False
+        return ssl.create_default_context()
     if verify == OFF or verify.startswith(PIN):
+        context = ssl.create_default_context()
+        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
     try:
-        context.load_verify_locations(cafile=verify)
+        # Only the file, not the system's authorities too: anybody can have a certificate of theirs for some name.
+        context = ssl.create_default_context(cafile=verify)
     except OSError as error:
         raise SettingsError([f"verify: cannot use the certificate file {Path(verify)} ({error})"]) from error
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may hold a certificate without its authority
     return context
 
 

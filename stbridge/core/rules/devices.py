@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from stbridge.core import observations as seen
+from stbridge.core.alerts import STALE
 from stbridge.core.entities import NOT_CONNECTED, ConnectionChange
 from stbridge.core.model import Connection
 from stbridge.core.observations import Read
@@ -28,8 +29,9 @@ def settle(state: State, now: datetime) -> None:
 
 
 def _connected(state: State, observation: seen.DeviceConnected, now: datetime) -> None:
-    if observation.device in state.devices:
-        _connect(state, observation.device, observation.connection, ConnectionChange(observation.at), now)
+    if device := state.devices.get(observation.device):
+        if not device.connection.connected:  # since 1.25 there may be several, and the first one is shown
+            _connect(state, observation.device, observation.connection, ConnectionChange(observation.at), now)
         state.outcome.read(Read("connections"))  # the event does not tell the encryption and the counters
 
 
@@ -66,16 +68,18 @@ def _connect(state: State, device: str, connection: Connection, change: Connecti
         device_state.away_since = None if connection.connected else change.at
         if not connection.connected:
             _forget_remote_states(state, device)
-        _meet(state, device)
+        if connection.connected:
+            _end_staleness(state, device, now)
         _change_connection(state, device, change, now)
     state.device_changed(device)
 
 
-def _meet(state: State, device: str) -> None:
-    """Tell the folders that a device shares whether it is there."""
-    connected = state.devices[device].connection.connected
-    for folder in state.devices[device].folders:
-        state.folder_met(folder, device, connected=connected)
+def _end_staleness(state: State, device: str, now: datetime) -> None:
+    """Have those folders judged that had been without company; the others have no need to know."""
+    for subject, problems in state.problems.items():
+        if STALE in problems and subject.id in state.devices[device].folders:
+            state.folders[subject.id].company_at = now
+            state.touched[subject] = None
 
 
 def _change_connection(state: State, device: str, change: ConnectionChange, now: datetime) -> None:

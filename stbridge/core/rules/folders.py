@@ -20,9 +20,15 @@ MOST_TOLD = 50
 """How many items that fail at once are told by events; the list of failed items tells the count."""
 
 
+def _taking_part(state: State, folder: str) -> FolderState | None:
+    """Return a folder, unless it is gone or paused: what was under way when it was paused does not hold."""
+    folder_state = state.folders.get(folder)
+    return None if folder_state is None or folder_state.config.paused else folder_state
+
+
 def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
-    folder = state.folders.get(observation.folder)
-    if folder is None or folder.config.paused:
+    folder = _taking_part(state, observation.folder)
+    if folder is None:
         return
     lacking = folder.counts and _lacking(folder.counts)
     if not _is_older(observation.state_changed_at, folder.state_changed_at):
@@ -59,7 +65,7 @@ def _follow_sync(folder: FolderState, now: datetime) -> None:
 
 def _tell_synced(state: State, folder: FolderState, now: datetime) -> None:
     """Tell the end of a sync, also if nothing was known of the folder in between; never at the start."""
-    if folder.in_sync is False:
+    if folder.known and not (folder.known.complete and folder.settled):
         folder.was_out_of_sync = True
     elif folder.in_sync and folder.was_out_of_sync:
         folder.was_out_of_sync = False
@@ -102,8 +108,8 @@ def _compare_failed(state: State, folder: FolderState) -> None:
 
 
 def _state_changed(state: State, observation: seen.FolderStateChanged, now: datetime) -> None:
-    folder = state.folders.get(observation.folder)
-    if folder is None or folder.config.paused:
+    folder = _taking_part(state, observation.folder)
+    if folder is None:
         return
     before = folder.state
     folder.state, folder.state_changed_at = observation.state, observation.at
@@ -126,13 +132,13 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
 
 
 def _watch_error(state: State, observation: seen.WatchErrorChanged, now: datetime) -> None:
-    if folder := state.folders.get(observation.folder):
+    if folder := _taking_part(state, observation.folder):
         folder.watch_error = observation.error
         state.folder_changed(observation.folder, now)
 
 
 def _errors(state: State, observation: seen.FolderErrorsRead, now: datetime) -> None:
-    if folder := state.folders.get(observation.folder):
+    if folder := _taking_part(state, observation.folder):
         folder.failed = observation.items
         _tell_failed(state, folder, now)
         if folder.counts is not None:

@@ -5,8 +5,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from stbridge.core.envelope import Request
+from stbridge.core.command import ALL_FOLDERS
+from stbridge.core.envelope import CommandError, Request
 from stbridge.errors import StbridgeError
+
+MOST = 100
+"""How many different scans may be under way at once; each holds a request to Syncthing until it has ended."""
 
 
 class Scans:
@@ -24,22 +28,30 @@ class Scans:
         self._under_way: dict[tuple[str, str | None], Future[None]] = {}
 
     def start(self, request: Request) -> "Future[None]":
-        """Start a scan, or join the same one; the future ends with it."""
-        scan = (request.arguments["folder"], request.arguments.get("sub"))
+        """Start a scan, or join one that covers it; the future ends with it.
+
+        Raises:
+            CommandError: too many are under way.
+        """
+        folder, sub = request.arguments["folder"], request.arguments.get("sub")
         with self._lock:
-            future = self._under_way.get(scan)
-            if future is None:
-                future = self._under_way[scan] = Future()
-                threading.Thread(
-                    target=self._run, args=(scan, request, future), name=f"{self._name}-scan", daemon=True
-                ).start()
-            return future
+            for covering in ((folder, sub), (folder, None), (ALL_FOLDERS, None)):
+                if covering in self._under_way:
+                    return self._under_way[covering]
+            if len(self._under_way) >= MOST:
+                raise CommandError("rate_limited", f"{MOST} scans are under way already")
+            future: Future[None] = Future()
+            self._under_way[folder, sub] = future
+        threading.Thread(
+            target=self._run, args=((folder, sub), request, future), name=f"{self._name}-scan", daemon=True
+        ).start()
+        return future
 
     def _run(self, scan: tuple[str, str | None], request: Request, future: "Future[None]") -> None:
         failure: BaseException | None = None
         try:
             self._carry_out(request)
-        except StbridgeError as error:
+        except (StbridgeError, CommandError) as error:
             failure = error
         with self._lock:
             del self._under_way[scan]
