@@ -67,6 +67,12 @@ def _items(payload: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
     yield from (item for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
 
 
+def _texts(payload: Mapping[str, Any], key: str, *names: str) -> set[tuple[str, ...]]:
+    """Return what the items of a published list say under some names, as far as it is text."""
+    found = ([item.get(name) for name in names] for item in _items(payload, key))
+    return {tuple(map(str, one)) for one in found if all(isinstance(text, str) for text in one)}
+
+
 def _is_whole(payload: Mapping[str, Any], items: set[Any]) -> bool:
     """Tell whether a published list had not been cut."""
     return payload.get("count") == len(items)
@@ -97,6 +103,10 @@ def _resume_instance(state: State, now: datetime) -> None:
         state.outcome.change(UPGRADE)
 
 
+def _differs(published: object, *, from_now: bool) -> bool:
+    return isinstance(published, bool) and published != from_now
+
+
 def _is_of_the_instance(problem: Mapping[str, Any]) -> bool:
     return not {"folder", "device"} & set(problem)
 
@@ -105,10 +115,10 @@ def _resume_pending(state: State, now: datetime) -> None:
     published = _published(state, PENDING)
     if not published:
         return
-    devices = {one.get("device") for one in _items(published, "devices")}
-    folders = {(one.get("folder"), one.get("device")) for one in _items(published, "folders")}
+    devices = _texts(published, "devices", "device")
+    folders = _texts(published, "folders", "folder", "device")
     for device in state.pending_devices or ():
-        if device.id not in devices:
+        if (device.id,) not in devices:
             tell_pending_device(state, device, now, late=True)
     for folder in state.pending_folders or ():
         if (folder.id, short_id(folder.device)) not in folders:
@@ -124,7 +134,7 @@ def _resume_folder(state: State, folder: FolderState, now: datetime) -> None:
         return
     naming: dict[str, Any] = {"folder": folder.config.id, "label": folder.config.label}
     _recall_problems(state, Subject(FOLDER, folder.config.id), _items(published, "problems"))
-    if published.get("paused") is not folder.config.paused:
+    if _differs(published.get("paused"), from_now=folder.config.paused):
         state.happened("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **naming)
     if folder.state == ERROR != published.get("state"):
         state.happened("folder_error", now, late=True, **naming, error=folder.error)
@@ -134,12 +144,12 @@ def _resume_folder(state: State, folder: FolderState, now: datetime) -> None:
 
 def _resume_failed(state: State, folder: FolderState, now: datetime, naming: dict[str, Any]) -> None:
     published = _published(state, failed_address(folder.config.id))
-    told = {item.get("path") for item in _items(published, "items")}
+    told = _texts(published, "items", "path")
     if _is_whole(published, told):
         for item in folder.failed:
-            if item.path not in told:
+            if (item.path,) not in told:
                 state.happened("item_failed", now, late=True, **naming, path=item.path, error=item.error)
-    folder.told_failed |= {path for path in told if isinstance(path, str)}
+    folder.told_failed |= {path for (path,) in told}
 
 
 def _recall_conflicts(state: State, folder: FolderState, now: datetime) -> None:
@@ -168,13 +178,12 @@ def _resume_device(state: State, device: DeviceState, now: datetime) -> None:
         device.away_since = min(device.away_since, since)
     if device.in_sync is False:
         device.out_of_sync_since = from_utc(published.get("out_of_sync_since"))
-    if published.get("paused") is not device.config.paused:
+    if _differs(published.get("paused"), from_now=device.config.paused):
         name = "device_paused" if device.config.paused else "device_resumed"
         state.happened(name, now, late=True, **state.naming(device.config.id))
-    connected = published.get("connected")
-    if isinstance(connected, bool) and connected != device.connection.connected:
-        at = device.away_since or now
-        device.connection_told, device.connection_change = connected, ConnectionChange(at, late=True)
+    if _differs(published.get("connected"), from_now=device.connection.connected):
+        device.connection_told = not device.connection.connected
+        device.connection_change = ConnectionChange(device.away_since or now, late=True)
         state.connection_timers.set(device.config.id, now + state.alerts.flapping)
 
 
