@@ -155,6 +155,7 @@ class Bridge:
             "failed": counters.failed,
             "reconnects": broker.reconnects,
             "connected_s": round(monotonic() - broker.since_monotonic) if broker.connected else None,
+            "message": broker.message or None,
             "instances": {name: instance.status for name, instance in self._instances.items()},
         }
 

@@ -168,7 +168,7 @@ def _thresholds(name: str, doc: str, *, subject: str | None = None) -> type[Sect
     for row in rows:
         limit = _LIMITS[row.measure]
         default = None if subject else bool(row.limit) if row.measure is Measure.SWITCH else row.limit
-        description = f"{row.meaning} ({row.subject}; {row.measure.value}.)"
+        description = f"{row.subject.capitalize()}, {row.measure.value}: {row.meaning}"
         fields[row.code] = (limit | None if subject else limit, Field(default, description=description))
     return create_model(name, __base__=Section, __doc__=doc, **fields)
 

@@ -98,7 +98,9 @@ class Mosquitto:
 class Subscriber:
     """A plain client: sees what everybody sees, and publishes."""
 
-    def __init__(self, port: int, topic_filter: str = "#", *, client_id: str = "") -> None:
+    def __init__(
+        self, port: int, topic_filter: str = "#", *, client_id: str = "", username: str = "", password: str = ""
+    ) -> None:
         self.messages: list[MQTTMessage] = []
         self._changed = threading.Condition()
         subscribed = threading.Event()
@@ -107,6 +109,8 @@ class Subscriber:
             client_id or f"subscriber-{id(self)}",
             protocol=MQTTProtocolVersion.MQTTv5,
         )
+        if username:
+            self._client.username_pw_set(username, password)
         self._client.on_message = self._on_message
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect("127.0.0.1", port)

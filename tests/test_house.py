@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.documents import ROOT, rows, spans, text_of
+
 PACKAGE = "stbridge"
 
 LAYERS = (
@@ -143,6 +144,14 @@ def parts_that_import(library: str) -> set[str]:
 def test_every_part_has_its_place() -> None:
     """The table of layers names every package and module there is, and none that is not."""
     assert sorted(chain(*LAYERS)) == sorted({module.part for module in MODULES})
+
+
+def test_the_page_on_the_architecture_draws_the_same_layers() -> None:
+    """Whoever reads where something belongs reads what is held here."""
+    drawn: dict[int, set[str]] = {}
+    for layer, parts, _ in rows(text_of(ROOT / "docs/architecture.md"), "layer"):
+        drawn.setdefault(int(layer), set()).update(spans(parts))
+    assert drawn == {number: set(layer) for number, layer in enumerate(LAYERS, start=1)}
 
 
 def test_imports_go_one_way() -> None:

@@ -179,7 +179,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SWITCH,
         meaning="The folder has stopped: its marker or directory is missing, the disk is full, and the like.",
-        cure="The message is Syncthing's. Mount or mend the disk; Syncthing looks again every minute.",
+        cure="The message is Syncthing's. Mount or mend the disk, then scan the folder.",
         look=_folder_error,
     ),
     Row(

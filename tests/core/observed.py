@@ -1,10 +1,12 @@
 """Observations for tests of the rules: a small Syncthing called "nas", and what can be seen of it.
 
-Two devices, BETA and GAMMA; a folder "docs" that both share, and a folder "art" that only BETA shares.
+Two devices, BETA and GAMMA; a folder "docs" that both share, and a folder "art" that only BETA shares. A third device,
+DELTA, is not configured.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,8 +16,13 @@ from stbridge.core.model import (
     Config,
     Connection,
     DeviceConfig,
+    FailedItem,
     FolderConfig,
     FolderCounts,
+    FolderStatistics,
+    LoggedError,
+    PendingDevice,
+    PendingFolder,
 )
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import Outcome, device_address, folder_address, share_address
@@ -37,7 +44,7 @@ def device_id(short: str) -> str:
     return "-".join([short] + ["2345672"] * 7)
 
 
-OWN, BETA, GAMMA = (device_id(short) for short in ("OWNOWNA", "BETABET", "GAMMAGA"))
+OWN, BETA, GAMMA, DELTA = (device_id(short) for short in ("OWNOWNA", "BETABET", "GAMMAGA", "DELTADE"))
 
 DOCS, ART = folder_address("docs"), folder_address("art")
 ON_BETA, ON_GAMMA = device_address(BETA), device_address(GAMMA)
@@ -62,15 +69,29 @@ def device(full_id: str, name: str, *, paused: bool = False) -> DeviceConfig:
     return DeviceConfig(id=full_id, name=name, paused=paused)
 
 
+DOCS_FOLDER, ART_FOLDER = folder("docs", BETA, GAMMA), folder("art", BETA)
+BETA_DEVICE, GAMMA_DEVICE = device(BETA, "beta"), device(GAMMA, "gamma")
+
+
 def configured(
-    folders: Sequence[FolderConfig] = (folder("docs", BETA, GAMMA), folder("art", BETA)),
-    devices: Sequence[DeviceConfig] = (device(BETA, "beta"), device(GAMMA, "gamma")),
+    folders: Sequence[FolderConfig] = (DOCS_FOLDER, ART_FOLDER),
+    devices: Sequence[DeviceConfig] = (BETA_DEVICE, GAMMA_DEVICE),
     name: str = "nas",
 ) -> seen.ConfigRead:
     """Return a configuration; without arguments that of the module's docstring."""
     return seen.ConfigRead(
         config=Config(name=name, folders={one.id: one for one in folders}, devices={one.id: one for one in devices})
     )
+
+
+def docs_configured(*, paused: bool) -> seen.ConfigRead:
+    """Return the configuration with the folder "docs" paused or not."""
+    return configured([replace(DOCS_FOLDER, paused=paused), ART_FOLDER])
+
+
+def beta_configured(*, paused: bool) -> seen.ConfigRead:
+    """Return the configuration with the device BETA paused or not."""
+    return configured(devices=[replace(BETA_DEVICE, paused=paused), GAMMA_DEVICE])
 
 
 # --- what is read
@@ -237,6 +258,39 @@ def watched(*observations: Observation, config: seen.ConfigRead | None = None) -
     one = Watched()
     one.see(*snapshot(*observations, config=config))
     return one
+
+
+def known() -> Watched:
+    """Return a state of which everything is known, with something in every list."""
+    return watched(
+        read(
+            "docs",
+            changed_at=NOW,
+            watch_error="too many",
+            local_bytes=900,
+            local_files=9,
+            need_bytes=500,
+            need_items=2,
+            need_deletes=3,
+            failed=1,
+            local_changes=4,
+        ),
+        changed("scanning", error="odd"),
+        seen.ScanProgressed(folder="docs", current=1, total=2),
+        seen.FolderErrorsRead(folder="docs", items=(FailedItem(path="a", error="denied"),)),
+        seen.FolderStatisticsRead(
+            statistics={
+                "docs": FolderStatistics(last_scan_at=NOW, last_file="a", last_file_at=NOW, last_file_deleted=False)
+            }
+        ),
+        seen.DeviceStatisticsRead(last_seen_at={BETA: NOW}),
+        connections(after(1), 10, 20, of={BETA: connection(in_bytes=10, out_bytes=10)}),
+        connections(after(2), 510, 2020, of={BETA: connection(in_bytes=510, out_bytes=2010)}),
+        seen.ErrorsRead(items=(LoggedError(when=NOW, message="wrong"),)),
+        seen.PendingDevicesRead(devices=(PendingDevice(id=DELTA, name="d", address="a", time=NOW),)),
+        seen.PendingFoldersRead(folders=(PendingFolder(id="new", label="New", device=BETA, time=NOW),)),
+        seen.Remembered(payloads={}),
+    )
 
 
 def names(outcome: Outcome) -> list[str]:

@@ -1,12 +1,11 @@
 """Rules on what is configured: what comes, goes, is renamed, shared, paused and resumed."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from stbridge.core import observations as seen
-from stbridge.core.observations import Observation, Read
+from stbridge.core.observations import Read
 from stbridge.core.outcome import (
     SYSTEM,
     conflicts_address,
@@ -15,16 +14,20 @@ from stbridge.core.outcome import (
     folder_address,
     share_address,
 )
-from stbridge.core.timed_pauses import Paused
 from stbridge.core.topics import Address
 from tests.core.observed import (
     ART,
+    ART_FOLDER,
     ART_ON_BETA,
     BETA,
+    BETA_DEVICE,
+    DELTA,
     DOCS,
+    DOCS_FOLDER,
     DOCS_ON_BETA,
     DOCS_ON_GAMMA,
     GAMMA,
+    GAMMA_DEVICE,
     ON_BETA,
     ON_GAMMA,
     Watched,
@@ -32,16 +35,11 @@ from tests.core.observed import (
     completed,
     configured,
     device,
-    device_id,
     folder,
     names,
     read,
     watched,
 )
-
-DELTA = device_id("DELTADE")
-DOCS_FOLDER, ART_FOLDER = folder("docs", BETA, GAMMA), folder("art", BETA)
-BETA_DEVICE, GAMMA_DEVICE = device(BETA, "beta"), device(GAMMA, "gamma")
 
 
 def about(one: Watched, folder_id: str = "", short: str = "") -> set[Address]:
@@ -194,229 +192,3 @@ def test_nothing_is_asked_for_while_everything_is_read() -> None:
     assert not one.see(seen.SnapshotStarted(), configured([folder("new", BETA), DOCS_FOLDER, ART_FOLDER])).reads
     assert set(one.see(seen.SnapshotComplete()).reads) == {Read("conflicts", "docs"), Read("conflicts", "art")}
     assert one.see(configured()).reads
-
-
-# --- what is paused
-
-
-def folders_with(*, paused: bool) -> seen.ConfigRead:
-    """Return the configuration with the folder "docs" paused or not."""
-    return configured([folder("docs", BETA, GAMMA, paused=paused), ART_FOLDER])
-
-
-def devices_with(*, paused: bool) -> seen.ConfigRead:
-    """Return the configuration with the device BETA paused or not."""
-    return configured(devices=[device(BETA, "beta", paused=paused), GAMMA_DEVICE])
-
-
-BEHIND = (read("docs", need_bytes=500, failed=1, watch_error="w"), completed(GAMMA, "docs", need_bytes=500))
-FOLDER_EVENT = {paused: seen.FolderPaused(folder="docs", paused=paused) for paused in (True, False)}
-DEVICE_EVENT = {paused: seen.DevicePaused(device=BETA, paused=paused) for paused in (True, False)}
-either_way = pytest.mark.parametrize("way", ["event", "configuration"])
-
-
-def without(event: str, happened: list[str]) -> list[str]:
-    """Return what happened beside an event."""
-    assert event in happened
-    return [name for name in happened if name != event]
-
-
-@either_way
-def test_of_a_paused_folder_nothing_is_known(way: str) -> None:
-    """Neither how far this machine is, nor the devices; what was wrong with it is forgotten."""
-    one = watched(*BEHIND)
-    pause = FOLDER_EVENT[True] if way == "event" else folders_with(paused=True)
-    outcome = one.see(pause, at=after(2))
-    assert {DOCS, failed_address("docs"), DOCS_ON_BETA, DOCS_ON_GAMMA, ON_GAMMA, SYSTEM} <= outcome.changed.keys()
-    payload = one.shown(DOCS)
-    assert (payload["paused"], payload["state"]) == (True, "paused")
-    unknown = ("completion", "in_sync", "need_bytes", "failed", "watch_error", "out_of_sync_since", "global_bytes")
-    assert [payload[key] for key in unknown] == [None] * len(unknown)
-    assert one.shown(failed_address("docs")) == {"count": 0, "items": []}
-    assert set(one.shown(DOCS_ON_GAMMA).values()) == {None}
-    paused = next(one for one in outcome.happenings if one.event_type == "folder_paused")
-    assert (paused.at, paused.data) == (after(2), {"folder": "docs", "label": "Docs"})
-    assert not [read for read in outcome.reads if read.folder == "docs"]
-
-
-@either_way
-def test_a_paused_folder_is_left_out_of_the_whole(way: str) -> None:
-    """Neither this machine nor a device is behind because of it."""
-    one = watched(*BEHIND)
-    assert (one.shown(SYSTEM)["in_sync"], one.shown(ON_GAMMA)["in_sync"]) == (False, False)
-    one.see(FOLDER_EVENT[True] if way == "event" else folders_with(paused=True))
-    system = one.shown(SYSTEM)
-    assert (system["in_sync"], system["all_in_sync"], system["completion"], system["need_bytes"]) == (
-        True,
-        True,
-        100,
-        0,
-    )
-    assert system["folders"] == {"total": 2, "paused": 1, "syncing": 0, "out_of_sync": 0, "error": 0}
-    assert one.shown(ON_GAMMA)["in_sync"] is None
-
-
-@either_way
-def test_a_resumed_folder_is_asked_for(way: str) -> None:
-    """What it holds is not known before; that it has not changed is no sync."""
-    one = watched(config=folders_with(paused=True))
-    outcome = one.see(FOLDER_EVENT[False] if way == "event" else folders_with(paused=False))
-    assert {
-        Read("folder", "docs"),
-        Read("completion", "docs", BETA),
-        Read("completion", "docs", GAMMA),
-    } <= outcome.reads.keys()
-    assert without("folder_resumed", names(outcome)) == ([] if way == "event" else ["config_changed"])
-    assert (one.shown(DOCS)["paused"], one.shown(DOCS)["completion"]) == (False, None)
-    assert names(one.see(read("docs"), completed(BETA, "docs"), completed(GAMMA, "docs"))) == []
-    assert one.shown(DOCS)["completion"] == 100
-
-
-@either_way
-def test_a_paused_device_is_left_out_of_the_whole(way: str) -> None:
-    """It is neither connected nor behind while it is paused, and has not synced by that."""
-    one = watched(completed(BETA, "docs", need_bytes=500))
-    assert one.shown(SYSTEM)["all_in_sync"] is False
-    outcome = one.see(DEVICE_EVENT[True] if way == "event" else devices_with(paused=True), at=after(2))
-    assert {ON_BETA, DOCS_ON_BETA, SYSTEM} <= outcome.changed.keys()
-    payload, system = one.shown(ON_BETA), one.shown(SYSTEM)
-    assert (payload["paused"], payload["in_sync"], payload["completion"]) == (True, None, None)
-    assert system["devices"] == {"total": 2, "connected": 0, "paused": 1, "out_of_sync": 0}
-    assert system["all_in_sync"] is True
-    paused = next(one for one in outcome.happenings if one.event_type == "device_paused")
-    assert (paused.at, paused.data) == (after(2), {"device": ON_BETA.device, "name": "beta"})
-
-
-@either_way
-def test_a_resumed_device_counts_again(way: str) -> None:
-    """How far it was is still known."""
-    one = watched(completed(BETA, "docs", need_bytes=500), config=devices_with(paused=True))
-    outcome = one.see(DEVICE_EVENT[False] if way == "event" else devices_with(paused=False))
-    assert without("device_resumed", names(outcome)) == ([] if way == "event" else ["config_changed"])
-    assert one.shown(ON_BETA)["completion"] == 75
-    assert one.shown(SYSTEM)["all_in_sync"] is False
-
-
-@pytest.mark.parametrize(
-    ("event", "config"),
-    [(FOLDER_EVENT[True], folders_with(paused=True)), (DEVICE_EVENT[True], devices_with(paused=True))],
-)
-def test_a_pause_is_told_once(event: Observation, config: seen.ConfigRead) -> None:
-    """The saved configuration that follows tells the same again, and so may the event."""
-    one = watched()
-    one.see(event)
-    for again in (event, config):
-        outcome = one.see(again)
-        assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
-
-
-@pytest.mark.parametrize(
-    "event",
-    [seen.FolderPaused(folder="unheard-of", paused=True), seen.DevicePaused(device=DELTA, paused=True)],
-)
-def test_a_pause_of_what_is_not_configured_does_not_count(event: Observation) -> None:
-    """It may just have been removed."""
-    outcome = watched().see(event)
-    assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
-
-
-# --- what is paused for a time
-
-UNTIL = after(600)
-SHOWN_UNTIL = "2024-05-01T12:10:00Z"
-TIMED = [
-    pytest.param(Paused("folder", "docs"), FOLDER_EVENT, DOCS, id="folder"),
-    pytest.param(Paused("device", BETA), DEVICE_EVENT, ON_BETA, id="device"),
-]
-
-
-@pytest.mark.parametrize(("subject", "events", "address"), TIMED)
-def test_a_pause_for_a_time_tells_when_it_ends(
-    subject: Paused, events: dict[bool, Observation], address: Address
-) -> None:
-    """Whoever resumes it earlier ends that, and so does a pause for no time."""
-    one = watched()
-    shown = []
-    for observation in (
-        events[True],
-        seen.PauseTimed(paused=subject, until=UNTIL),
-        seen.PauseTimed(paused=subject, until=None),
-        seen.PauseTimed(paused=subject, until=UNTIL),
-        events[False],
-    ):
-        assert address in one.see(observation).changed
-        shown.append(one.shown(address)["resume_at"])
-    assert shown == [None, SHOWN_UNTIL, None, SHOWN_UNTIL, None]
-
-
-@pytest.mark.parametrize(("subject", "events", "address"), TIMED)
-@pytest.mark.parametrize(
-    ("until", "expected"), [(SHOWN_UNTIL, SHOWN_UNTIL), (None, None), ("soon", None), (5, None), ("2024-05-01", None)]
-)
-@pytest.mark.parametrize("late", [False, True])
-def test_a_pause_for_a_time_outlives_the_bridge(
-    subject: Paused, events: Any, address: Address, until: Any, *, expected: str | None, late: bool
-) -> None:
-    """It ends when it was to end, whenever the broker tells of it; rubbish that anybody published does not count."""
-    one = Watched()
-    memory = seen.Remembered(payloads={address: {"resume_at": until}})
-    paused = folders_with(paused=True) if subject.kind == "folder" else devices_with(paused=True)
-    one.see(*([paused, memory] if late else [memory, paused]))
-    assert one.shown(address)["resume_at"] == expected
-
-
-def test_a_pause_for_a_time_of_what_is_gone_is_forgotten() -> None:
-    """A folder with the same ID that is added later is not resumed by it."""
-    one = watched()
-    one.see(FOLDER_EVENT[True], seen.PauseTimed(paused=Paused("folder", "docs"), until=UNTIL))
-    one.see(configured([ART_FOLDER]))
-    assert one.state.timed_pauses.next_try is None
-    assert not one.see(seen.PauseTimed(paused=Paused("folder", "docs"), until=UNTIL)).changed
-
-
-# --- what an earlier life of the bridge had published
-
-SINCE = "2024-04-01T08:00:00Z"
-NOW_SINCE = "2024-05-01T12:00:00Z"
-
-
-def remembered(**folder_payload: Any) -> seen.Remembered:
-    """Return what was published of the folder "docs"."""
-    return seen.Remembered(payloads={DOCS: folder_payload})
-
-
-MEMORY = remembered(out_of_sync_since=SINCE)
-LACKING = read("docs", need_bytes=500)
-
-
-@pytest.mark.parametrize(
-    ("observations", "since"),
-    [
-        ([MEMORY, configured(), LACKING], SINCE),
-        ([configured(), MEMORY, LACKING], SINCE),
-        ([configured(), LACKING, MEMORY], SINCE),
-        ([configured(), LACKING, remembered(out_of_sync_since=None)], NOW_SINCE),
-        ([configured(), LACKING, seen.Remembered(payloads={})], NOW_SINCE),
-        ([configured(), LACKING, seen.Remembered(payloads={DOCS: None})], NOW_SINCE),
-        ([MEMORY, configured(), read("docs")], None),
-        ([configured(), read("docs"), MEMORY], None),
-        ([MEMORY, configured(), read("docs"), LACKING], NOW_SINCE),
-        ([MEMORY, folders_with(paused=True)], None),
-        ([folders_with(paused=True), MEMORY], None),
-    ],
-)
-def test_since_when_a_folder_is_out_of_sync_outlives_the_bridge(
-    observations: list[Observation], since: str | None
-) -> None:
-    """Whenever the broker tells what it has kept, it holds for a folder that still is out of sync, and no other."""
-    one = Watched()
-    one.see(*observations)
-    assert one.shown(DOCS)["out_of_sync_since"] == since
-
-
-def test_a_folder_that_comes_later_has_no_earlier_life() -> None:
-    """A folder that was removed and is added again is a new one."""
-    one = watched(MEMORY)
-    one.see(configured([ART_FOLDER]))
-    one.see(configured(), LACKING)
-    assert one.shown(DOCS)["out_of_sync_since"] == NOW_SINCE

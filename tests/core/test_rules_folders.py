@@ -180,6 +180,15 @@ def test_a_folder_in_error_is_told_once() -> None:
     assert docs(one, "state", "error", "in_sync") == ("idle", None, True)
 
 
+def test_an_error_that_no_event_told_is_shown() -> None:
+    """A read tells it as well, and when it is gone; that is no sync, because nothing was lacking."""
+    one = Watched()
+    assert names(one.see(configured(), read(state="error", error="gone"))) == []
+    assert docs(one, "state", "error", "in_sync") == ("error", "gone", False)
+    assert names(one.see(read())) == []
+    assert docs(one, "state", "error", "in_sync") == ("idle", None, True)
+
+
 def test_an_error_of_watching_is_shown() -> None:
     """It comes and goes with events, and with reads."""
     one = watched()

@@ -6,12 +6,14 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.model import LoggedError, PendingDevice, PendingFolder
-from stbridge.core.observations import EVENTS, POLLS, Observation, Read
-from stbridge.core.outcome import CONNECTION, ERRORS, METRICS, PENDING, STATE, SYSTEM, device_address, folder_address
-from stbridge.core.topics import Address
+from stbridge.core.observations import Observation, Read
+from stbridge.core.outcome import ERRORS, METRICS, PENDING, SYSTEM
 from tests.core.observed import (
     BETA,
+    BETA_DEVICE,
+    DELTA,
     GAMMA,
+    GAMMA_DEVICE,
     NOW,
     ON_BETA,
     Watched,
@@ -22,7 +24,6 @@ from tests.core.observed import (
     connection,
     connections,
     device,
-    device_id,
     folder,
     names,
     not_running,
@@ -31,9 +32,6 @@ from tests.core.observed import (
     snapshot,
     watched,
 )
-
-DELTA = device_id("DELTADE")
-DEVICES = [device(BETA, "beta"), device(GAMMA, "gamma")]
 
 
 def system(one: Watched, *keys: str) -> Any:
@@ -112,7 +110,12 @@ def test_the_whole_is_in_sync_when_all_that_takes_part_is(
 def test_a_device_of_which_nothing_is_known_leaves_the_whole_open() -> None:
     """Whether it has everything has to be read first."""
     one = watched()
-    one.see(configured([folder("docs", BETA, GAMMA, DELTA), folder("art", BETA)], [*DEVICES, device(DELTA, "delta")]))
+    one.see(
+        configured(
+            [folder("docs", BETA, GAMMA, DELTA), folder("art", BETA)],
+            [BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta")],
+        )
+    )
     assert system(one, "in_sync", "all_in_sync") == (True, None)
 
 
@@ -120,7 +123,7 @@ def test_folders_and_devices_are_counted() -> None:
     """Each is counted wherever it belongs; a paused one is nothing else."""
     config = configured(
         [folder(name, BETA, GAMMA) for name in "abcd"] + [folder("e", DELTA, paused=True)],
-        [*DEVICES, device(DELTA, "delta", paused=True)],
+        [BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta", paused=True)],
     )
     one = watched(config=config)
     one.see(
@@ -135,74 +138,6 @@ def test_folders_and_devices_are_counted() -> None:
     assert system(one, "need_bytes", "need_items") == (120, 4)
     assert system(one, "folders") == {"total": 5, "paused": 1, "syncing": 1, "out_of_sync": 3, "error": 1}
     assert system(one, "devices") == {"total": 3, "connected": 1, "paused": 1, "out_of_sync": 1}
-
-
-# --- whether it can be reached
-
-NO_EVENTS = seen.Unavailable(way=EVENTS, status="unreachable", message="connection refused")
-NO_POLLS = seen.Unavailable(way=POLLS, status="unauthorized", message="401")
-AN_EVENT, A_POLL = seen.Available(way=EVENTS), seen.Available(way=POLLS)
-WHOLE = seen.SnapshotComplete()
-
-
-@pytest.mark.parametrize(
-    ("observations", "status"),
-    [
-        ([], "online"),
-        ([NO_EVENTS], "unreachable"),
-        ([NO_EVENTS, AN_EVENT], "online"),
-        ([NO_EVENTS, A_POLL], "unreachable"),
-        ([NO_EVENTS, WHOLE], "online"),
-        ([NO_POLLS], "unauthorized"),
-        ([NO_POLLS, AN_EVENT], "unauthorized"),
-        ([NO_POLLS, WHOLE], "unauthorized"),
-        ([NO_POLLS, A_POLL], "online"),
-        ([NO_EVENTS, NO_POLLS], "unreachable"),
-        ([NO_EVENTS, NO_POLLS, AN_EVENT], "unauthorized"),
-        ([NO_EVENTS, NO_POLLS, A_POLL], "unreachable"),
-        ([NO_EVENTS, NO_POLLS, A_POLL, AN_EVENT], "online"),
-    ],
-)
-def test_syncthing_is_online_while_both_ways_to_it_are_open(observations: list[Observation], status: str) -> None:
-    """Each way is mended on its own; a complete read mends that of the events. The first fault is told."""
-    one = watched()
-    one.see(*observations)
-    assert one.shown(CONNECTION)["status"] == status
-    assert one.shown(STATE) == ("online" if status == "online" else "offline")
-
-
-def test_a_change_of_reachability_is_told_with_its_time() -> None:
-    """The time is that of the change of status, not of the latest message."""
-    one = watched()
-    refused = {"status": "unreachable", "message": "connection refused", "since": "2024-05-01T12:00:05Z"}
-    assert one.see(NO_EVENTS, at=after(5)).changed.keys() == {CONNECTION, STATE, METRICS}  # nothing flows any more
-    assert one.shown(CONNECTION) == refused
-    one.see(seen.Unavailable(way=EVENTS, status="unreachable", message="timed out"), at=after(6))
-    assert one.shown(CONNECTION) == {**refused, "message": "timed out"}
-    one.see(AN_EVENT, at=after(7))
-    assert one.shown(CONNECTION) == {"status": "online", "message": "", "since": "2024-05-01T12:00:07Z"}
-    assert not one.see(AN_EVENT, A_POLL, at=after(8)).changed
-
-
-@pytest.mark.parametrize("observations", [[], [A_POLL], [AN_EVENT], [NO_EVENTS, AN_EVENT], snapshot()[:-1]])
-def test_syncthing_is_not_online_before_everything_was_read(observations: list[Observation]) -> None:
-    """Whoever sees `online` can trust what is published."""
-    one = Watched()
-    assert one.shown(CONNECTION) == {"status": "unreachable", "message": "not tried yet", "since": None}
-    one.see(*observations)
-    assert one.shown(STATE) == "offline"
-    one.see(WHOLE)
-    assert one.shown(STATE) == "online"
-
-
-def test_a_complete_read_publishes_everything_and_then_the_state() -> None:
-    """Nothing is asked for after it, since it was all read, but for what may take long."""
-    one = Watched()
-    outcome = one.see(*snapshot())
-    assert set(outcome.changed) == set(one.state.everything())
-    assert list(one.state.everything())[-1] == STATE
-    assert {read.what for read in outcome.reads} == {"conflicts", "upgrade"}
-    assert not outcome.happenings
 
 
 # --- the process
@@ -221,7 +156,7 @@ def test_another_process_is_a_restart() -> None:
     assert one.state.restarted
     one.see(seen.SnapshotStarted())
     assert not one.state.restarted
-    assert names(one.see(process(after(60)), WHOLE)) == []
+    assert names(one.see(process(after(60)), seen.SnapshotComplete())) == []
     assert not one.state.restarted
 
 
@@ -242,46 +177,6 @@ def test_that_a_restart_is_required_is_published() -> None:
     assert system(one, "restart_required") is False
     assert SYSTEM in one.see(seen.RestartRequiredRead(restart_required=True)).changed
     assert system(one, "restart_required") is True
-
-
-# --- lifetime totals
-
-
-def remembered(**metrics: Any) -> seen.Remembered:
-    """Return the metrics of an earlier life."""
-    return seen.Remembered(payloads={METRICS: metrics})
-
-
-MEMORY = {"in_bytes": 40, "in_bytes_lifetime": 5000, "out_bytes": 4, "out_bytes_lifetime": 500}
-SAME = remembered(**MEMORY, started_at="2024-05-01T12:00:00Z")
-OTHER = remembered(**MEMORY, started_at="2024-04-01T08:00:00Z")
-COUNTED = connections(NOW, 100, 10)
-
-
-@pytest.mark.parametrize(
-    ("observations", "expected"),
-    [
-        ([process(), COUNTED], (None, None)),
-        ([process(), COUNTED, SAME], (5060, 506)),
-        ([SAME, process(), COUNTED], (5060, 506)),
-        ([process(), SAME, COUNTED], (5060, 506)),
-        ([process(), COUNTED, OTHER], (5100, 510)),
-        ([OTHER, process(), COUNTED], (5100, 510)),
-        ([process(), COUNTED, remembered()], (100, 10)),
-        ([process(), COUNTED, seen.Remembered(payloads={})], (100, 10)),
-        ([process(), COUNTED, SAME, SAME], (5060, 506)),
-        ([process(), COUNTED, SAME, process(after(60)), connections(after(61), 30, 3)], (5090, 509)),
-        ([process(), SAME, COUNTED, connections(after(61), 30, 3), process(after(60))], (5090, 509)),
-    ],
-)
-def test_lifetime_totals_outlive_syncthing_and_the_bridge(
-    observations: list[Observation], expected: tuple[int | None, int | None]
-) -> None:
-    """What the same process had counted before is not counted twice, whatever is known first."""
-    one = Watched()
-    assert METRICS in one.see(*observations).changed
-    metrics = one.shown(METRICS)
-    assert (metrics["in_bytes_lifetime"], metrics["out_bytes_lifetime"]) == expected
 
 
 # --- lists
@@ -359,28 +254,3 @@ def test_what_is_stale_is_asked_for() -> None:
     outcome = watched().see(*[seen.Stale(reads=(Read("pending"), Read("connections")))] * 2)
     assert list(outcome.reads) == [Read("pending"), Read("connections")]
     assert not outcome.changed
-
-
-# --- what an earlier life of the bridge has left
-
-LEFT = {folder_address("gone"): {"id": "gone"}, device_address(DELTA): None, Address("failed", folder="gone"): {}}
-
-
-@pytest.mark.parametrize("order", ["remembered first", "read first"])
-def test_what_was_published_and_is_no_more_is_cleared(order: str) -> None:
-    """A folder or a device that went while the bridge was away is looked at again, once all that there is is known."""
-    one = Watched()
-    memory = seen.Remembered(payloads=LEFT)
-    steps = [memory, *snapshot()] if order == "remembered first" else [*snapshot(), memory]
-    outcome = one.see(*steps)
-    assert LEFT.keys() <= outcome.changed.keys()
-    assert [one.shown(address) for address in LEFT] == [None] * 3
-
-
-def test_nothing_is_cleared_before_everything_was_read() -> None:
-    """What is not known yet may still be there."""
-    one = Watched()
-    memory = seen.Remembered(payloads=LEFT)
-    assert not LEFT.keys() & one.see(memory, *snapshot()[:-1]).changed.keys()
-    one = watched()
-    assert not LEFT.keys() & one.see(seen.SnapshotStarted(), memory).changed.keys()
