@@ -26,8 +26,8 @@ def search(state: State, folder: FolderState) -> None:
 
 
 def search_if_due(state: State, folder: FolderState) -> None:
-    """Have a folder searched once its size is known."""
-    if folder.inventory_due and folder.counts is not None and not state.reading:
+    """Have a folder searched once its size is known, and what had been found in an earlier life of the bridge."""
+    if folder.inventory_due and folder.counts is not None and state.resumed and not state.reading:
         search(state, folder)
 
 

@@ -11,6 +11,7 @@ from stbridge.core.observations import Read
 from stbridge.core.outcome import failed_address, folder_address
 from stbridge.core.progress import SyncProgress, progress
 from stbridge.core.rules.conflicts import search_if_due
+from stbridge.core.rules.devices import TRANSFER_LINGERS
 from stbridge.core.state import Rules, State
 
 BUSY = SYNCING | SCANNING
@@ -42,7 +43,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     folder.settled = folder.state not in SYNCING
     if folder.counts is None or _lacking(folder.counts) != lacking:
         folder.progress_at = now
-    _follow_sync(folder, now)
+    _follow_sync(state, folder, now)
     _compare_failed(state, folder)
     _tell_synced(state, folder, now)
     search_if_due(state, folder)
@@ -53,11 +54,12 @@ def _lacking(counts: FolderCounts) -> tuple[int, ...]:
     return counts.need_bytes, counts.need_items, counts.need_deletes, counts.local_bytes, counts.local_files
 
 
-def _follow_sync(folder: FolderState, now: datetime) -> None:
+def _follow_sync(state: State, folder: FolderState, now: datetime) -> None:
     """Reckon the progress of a sync that is under way."""
     if folder.state not in SYNCING or folder.counts is None:
         folder.sync = folder.sync_progress = None
         return
+    state.transfer_until = now + TRANSFER_LINGERS
     if folder.sync is None:
         folder.sync = SyncProgress(folder.counts.need_bytes, now)
     folder.sync_progress = folder.sync.read(folder.counts.need_bytes, now)
@@ -120,7 +122,7 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
     if observation.state in SYNCING:
         folder.settled = False
         folder.was_out_of_sync = True  # a short sync is never seen in the counts
-    _follow_sync(folder, now)
+    _follow_sync(state, folder, now)
     if folder.counts is None:
         state.outcome.read(Read("folder", observation.folder))
     if before in SCANNING and observation.state not in SCANNING:

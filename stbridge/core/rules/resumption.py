@@ -22,6 +22,7 @@ from stbridge.core.outcome import (
     folder_address,
 )
 from stbridge.core.rules.configuration import note_vanished
+from stbridge.core.rules.conflicts import search_if_due
 from stbridge.core.state import State
 from stbridge.core.times import from_utc, in_utc
 from stbridge.core.topics import Address
@@ -37,6 +38,7 @@ def resume(state: State, now: datetime) -> None:
     _resume_instance(state, now)
     for folder in state.folders.values():
         _resume_folder(state, folder, now)
+        search_if_due(state, folder)
     for device in state.devices.values():
         _resume_device(state, device, now)
 
@@ -154,8 +156,6 @@ def _resume_failed(state: State, folder: FolderState, now: datetime, naming: dic
 
 def _recall_conflicts(state: State, folder: FolderState, now: datetime) -> None:
     """Take what was known for true until the folder has been searched again."""
-    if folder.conflicts_complete:
-        return
     published = _published(state, conflicts_address(folder.config.id))
     items = published.get("items")
     paths = {path for path in items if isinstance(path, str)} if isinstance(items, list) else set()
