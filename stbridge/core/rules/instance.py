@@ -125,6 +125,8 @@ def _count(value: object) -> int | None:
 def _version(state: State, observation: seen.VersionRead, _: datetime) -> None:
     state.version = observation
     state.outcome.change(SYSTEM)
+    if state.upgrade is not None:
+        state.outcome.change(UPGRADE)
 
 
 def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
@@ -171,8 +173,10 @@ def _login_failed(state: State, observation: seen.LoginFailed, _: datetime) -> N
 
 
 def _upgrade(state: State, observation: seen.UpgradeRead, _: datetime) -> None:
-    state.upgrade = None if observation.latest is None else observation
-    state.outcome.change(UPGRADE)
+    upgrade = None if observation.latest is None else observation
+    if upgrade != state.upgrade:
+        state.upgrade = upgrade
+        state.outcome.change(UPGRADE)
 
 
 def _stale(state: State, observation: seen.Stale, _: datetime) -> None:
