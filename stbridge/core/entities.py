@@ -19,6 +19,8 @@ from stbridge.core.traffic import Rate
 
 SYNCING = frozenset({"syncing", "sync-preparing", "sync-waiting"})
 SCANNING = frozenset({"scanning", "scan-waiting"})
+OFFERING = frozenset({"sendreceive", "sendonly"})
+"""Types of folders whose local changes are meant for other devices."""
 ERROR = "error"
 PAUSED = "paused"
 UNKNOWN = "unknown"
@@ -47,6 +49,8 @@ class FolderState:
     out_of_sync_since: datetime | None = None
     was_out_of_sync: bool = False
     """Whether something was lacking when that was known last: then the end of it is told."""
+    changes: int = 0
+    """How often something was changed on this machine."""
     told_failed: frozenset[str] = frozenset()
     """Failed items that were told; Syncthing empties its list while it tries them again."""
     conflicts: dict[str, None] = field(default_factory=dict)
@@ -144,6 +148,8 @@ class DeviceState:
     in_rate: Rate = field(default_factory=Rate)
     out_rate: Rate = field(default_factory=Rate)
     folders: set[str] = field(default_factory=set)
+    taken: dict[str, int] = field(default_factory=dict)
+    """By folder, how many of the changes of this machine it is known to have got."""
     shares: Tally[SharePart] = field(default_factory=lambda: Tally(SharePart()))
 
     @property

@@ -47,10 +47,10 @@ def _scan_progress(event: Json, _own_id: str) -> Observation:
     )
 
 
-def _local_index(event: Json, _own_id: str) -> Observation | None:
+def _local_index(event: Json, _own_id: str) -> Observation:
     """One for a whole batch of items, scanned or received, deletions included: cheaper than an event for each item."""
-    paths = tuple(path for path in event["data"].get("filenames") or () if is_conflict(path))
-    return seen.ConflictsNoticed(folder=event["data"]["folder"], paths=paths) if paths else None
+    conflicts = tuple(path for path in event["data"].get("filenames") or () if is_conflict(path))
+    return seen.LocalIndexChanged(folder=event["data"]["folder"], conflicts=conflicts)
 
 
 def _watch_state(event: Json, _own_id: str) -> Observation:

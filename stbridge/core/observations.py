@@ -162,11 +162,11 @@ class ScanProgressed(Observation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConflictsNoticed(Observation):
-    """Conflict files came, changed or went: which of that, a reading tells."""
+class LocalIndexChanged(Observation):
+    """Items of a folder came, changed or went here; of conflict files among them, a reading tells which of that."""
 
     folder: str
-    paths: tuple[str, ...]
+    conflicts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

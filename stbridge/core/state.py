@@ -190,6 +190,7 @@ class State:
     def unshare(self, device: str, folder: str) -> None:
         """Forget that a device shares a folder."""
         self.devices[device].folders.discard(folder)
+        self.devices[device].taken.pop(folder, None)
         self.completions.pop((device, folder), None)
         self.outcome.change(share_address(device, folder))
         if self.devices[device].shares.drop(folder):

@@ -73,15 +73,13 @@ def test_other_names_are_none(path: str) -> None:
 @pytest.mark.parametrize(
     ("filenames", "expected"),
     [
-        ([name(), "a.txt"], seen.ConflictsNoticed(folder="docs", paths=(name(),))),
-        (["a.txt"], None),
-        (None, None),
+        ([name(), "a.txt"], seen.LocalIndexChanged(folder="docs", conflicts=(name(),))),
+        (["a.txt"], seen.LocalIndexChanged(folder="docs", conflicts=())),
+        (None, seen.LocalIndexChanged(folder="docs", conflicts=())),
     ],
 )
-def test_only_conflict_files_are_learnt_from_the_index(
-    filenames: list[str] | None, expected: seen.Observation | None
-) -> None:
-    """An event of the index that names no conflict file costs nothing further."""
+def test_only_conflict_files_are_picked_from_the_index(filenames: list[str] | None, expected: seen.Observation) -> None:
+    """Of all names that changed, those of conflict files matter."""
     data = {"folder": "docs", "filenames": filenames}
     event = {"id": 1, "type": "LocalIndexUpdated", "time": "2026-11-01T12:00:00Z", "data": data}
     assert events.observe(event, "OWN") == expected
@@ -126,7 +124,7 @@ def test_a_conflict_is_told_once_and_listed_until_it_is_deleted() -> None:
     """Events name the files that changed, a reading tells whether they are there."""
     world = World().start(found())
     world.reads.clear()
-    world.see(seen.ConflictsNoticed(folder="docs", paths=(name(1), name(2))))
+    world.see(seen.LocalIndexChanged(folder="docs", conflicts=(name(1), name(2))))
     assert world.reads == [Read("conflict", "docs", path=name(1)), Read("conflict", "docs", path=name(2))]
     for _ in range(2):
         world.see(there(name(1)), there(name(2)))
@@ -192,11 +190,11 @@ def test_many_at_once_are_searched_for() -> None:
     many = tuple(name(number) for number in range(MOST_LOOKUPS + 1))
     world = World().start(found())
     world.reads.clear()
-    world.see(seen.ConflictsNoticed(folder="docs", paths=many))
+    world.see(seen.LocalIndexChanged(folder="docs", conflicts=many))
     assert world.reads == [Read("conflicts", "docs")]
     large = World(Alerts(conflict_inventory=1)).start()
     large.reads.clear()
-    large.see(seen.ConflictsNoticed(folder="docs", paths=many))
+    large.see(seen.LocalIndexChanged(folder="docs", conflicts=many))
     assert len(large.reads) == MOST_LOOKUPS
 
 
@@ -244,6 +242,6 @@ def test_conflicts_of_what_is_gone_do_not_count() -> None:
     """A folder that is removed takes its conflicts with it, and what is read of it late is passed over."""
     world = World().start(found(name()), configured=config(folder_config(), folder_config("music")))
     world.see(config(folder_config("music")))
-    world.see(found(name()), there(name()), seen.ConflictsNoticed(folder="docs", paths=(name(),)))
+    world.see(found(name()), there(name()), seen.LocalIndexChanged(folder="docs", conflicts=(name(),)))
     assert world.system["conflicts"] == 0
     assert world.payload(DOCS) is None

@@ -198,6 +198,28 @@ def test_a_sync_is_told_when_the_needs_reach_zero() -> None:
     assert world.names() == ["folder_synced", "device_synced"]
 
 
+def test_a_sync_of_a_device_too_short_to_be_seen_is_told() -> None:
+    """A device that has what was changed here by the time it is looked at has synced; a scan is waited for."""
+    world = World().start(completion(0))
+    changed = seen.LocalIndexChanged(folder="docs", conflicts=())
+    world.see(world.turns("scanning"), changed, completion(0))
+    assert world.names() == []
+    world.see(changed, world.turns("idle")).see(completion(0), completion(0))
+    assert world.names() == ["device_synced"]
+    world.see(changed, completion(5)).see(completion(0), completion(0))
+    assert world.names() == ["device_synced"]
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"), [("syncing", "sendreceive"), ("idle", "receiveonly"), ("idle", "receiveencrypted")]
+)
+def test_what_came_from_elsewhere_makes_no_device_sync(state: str, kind: str) -> None:
+    """What this machine receives, or keeps to itself, is nothing that another device got from it."""
+    world = World().start(completion(0), configured=config(folder_config(type=kind)))
+    world.see(world.turns(state), seen.LocalIndexChanged(folder="docs", conflicts=()), completion(0))
+    assert "device_synced" not in world.names()
+
+
 def test_what_is_paused_has_not_synced() -> None:
     """A device whose only lacking folder is paused has everything that counts, but nothing was synced."""
     two = config(folder_config(), folder_config("music"))

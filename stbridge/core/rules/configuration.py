@@ -104,6 +104,7 @@ def _share(state: State, folder: FolderConfig) -> None:
         shares = device in folder.devices
         if shares and folder.id not in device_state.folders:
             device_state.folders.add(folder.id)
+            device_state.taken[folder.id] = state.folders[folder.id].changes
             state.share_changed(device, folder.id)
             if not folder.paused:
                 state.outcome.read(Read("completion", folder.id, device))

@@ -5,7 +5,7 @@ from itertools import islice
 
 from stbridge.core import observations as seen
 from stbridge.core.conflicts import original, winner
-from stbridge.core.entities import FolderState
+from stbridge.core.entities import OFFERING, SYNCING, FolderState
 from stbridge.core.observations import Read
 from stbridge.core.outcome import conflicts_address
 from stbridge.core.state import Rules, State
@@ -40,14 +40,16 @@ def _look_up(state: State, folder: str, paths: tuple[str, ...] | dict[str, None]
     state.outcome.read(*(Read("conflict", folder, path=path) for path in islice(paths, MOST_LOOKUPS)))
 
 
-def _noticed(state: State, observation: seen.ConflictsNoticed, _: datetime) -> None:
+def _changed_here(state: State, observation: seen.LocalIndexChanged, _: datetime) -> None:
     folder = state.folders.get(observation.folder)
     if folder is None:
         return
-    if len(observation.paths) > MOST_LOOKUPS and _may_search(state, folder):
+    if folder.state not in SYNCING and folder.config.type in OFFERING:
+        folder.changes += 1  # which the devices that share it lack, if only for a moment
+    if len(observation.conflicts) > MOST_LOOKUPS and _may_search(state, folder):
         state.outcome.read(Read("conflicts", observation.folder))
     else:
-        _look_up(state, observation.folder, observation.paths)
+        _look_up(state, observation.folder, observation.conflicts)
 
 
 def _looked_up(state: State, observation: seen.ConflictRead, now: datetime) -> None:
@@ -96,7 +98,7 @@ def _changed(state: State, folder: FolderState, now: datetime) -> None:
 
 
 RULES: Rules = {
-    seen.ConflictsNoticed: _noticed,
+    seen.LocalIndexChanged: _changed_here,
     seen.ConflictRead: _looked_up,
     seen.ConflictsRead: _searched,
 }

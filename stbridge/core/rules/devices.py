@@ -6,8 +6,8 @@ from typing import Any
 
 from stbridge.core import observations as seen
 from stbridge.core.alerts import STALE
-from stbridge.core.entities import NOT_CONNECTED, ConnectionChange
-from stbridge.core.model import Connection
+from stbridge.core.entities import NOT_CONNECTED, SCANNING, ConnectionChange, DeviceState, FolderState
+from stbridge.core.model import Completion, Connection
 from stbridge.core.observations import Read
 from stbridge.core.outcome import METRICS, device_address
 from stbridge.core.state import Rules, State
@@ -135,7 +135,8 @@ def _completion(state: State, observation: seen.CompletionRead, now: datetime) -
         return
     key = (observation.device, observation.folder)
     before, state.completions[key] = state.completions.get(key), observation.completion
-    if before == observation.completion:
+    caught_up = _has_caught_up(device, state.folders[observation.folder], observation.completion)
+    if before == observation.completion and not caught_up:
         return
     if not observation.completion.complete and device.connection.connected:
         state.transfer_until = now + TRANSFER_LINGERS
@@ -144,9 +145,18 @@ def _completion(state: State, observation: seen.CompletionRead, now: datetime) -
     if device.in_sync is False:
         device.was_out_of_sync = True
     elif device.in_sync:
-        if device.was_out_of_sync and not synced_before:  # else what it lacked was paused meanwhile, not synced
+        # what it lacked may also have been paused meanwhile, which is no sync
+        if caught_up or (device.was_out_of_sync and not synced_before):
             state.happened("device_synced", now, **state.naming(observation.device))
         device.was_out_of_sync = False
+
+
+def _has_caught_up(device: DeviceState, folder: FolderState, completion: Completion) -> bool:
+    """Tell whether a device has got changes of this machine in less time than passes between two looks at it."""
+    if folder.state in SCANNING or device.taken.get(folder.config.id, 0) == folder.changes:
+        return False
+    device.taken[folder.config.id] = folder.changes
+    return completion.complete and device.connection.connected
 
 
 def _statistics(state: State, observation: seen.DeviceStatisticsRead, _: datetime) -> None:
