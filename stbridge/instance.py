@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
@@ -19,7 +18,7 @@ from stbridge.core.envelope import Reply
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import CONNECTION, STATE, Happening
-from stbridge.core.payloads import RENDERED, as_json, render, render_happening
+from stbridge.core.payloads import RENDERED, render, render_happening, render_raw
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
@@ -36,7 +35,7 @@ LARGEST_BATCH = 1000
 """How many observations are taken in before what they changed is rendered, each thing once."""
 
 LONGEST_WAIT_S = 600.0
-"""How long the thread of an instance waits at most for what is due later."""
+"""How long to wait for a time by the wall's clock, which may be set; what is remembered may be beyond any wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class Instance:
         settings: SyncthingSettings,
         *,
         poll: PollSettings,
-        alerts: Alerts,
+        alerts: Alerts | None = None,
         raw: tuple[str, ...],
         allowed: frozenset[str],
         topics: Topics,
@@ -85,6 +84,7 @@ class Instance:
         self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
         self._ended = False
+        self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
         self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put)
@@ -114,8 +114,11 @@ class Instance:
         self._poller.stop()
         self._inbox.put(_Stop())
         self._thread.join()
-        self._refuse_waiting()
+        self._take_rest()
         self._desk.stop()
+        self._take_rest()  # what commands have done at the very end
+        self._changed.update(self._state.take_outcome().changed)
+        self._publish()
         for client in self._clients:
             client.close()
 
@@ -142,18 +145,21 @@ class Instance:
         """Take a command; any thread."""
         self._inbox.put(Arrival(name, received, monotonic()))
         if self._ended:
-            self._refuse_waiting()
+            self._take_rest()
 
-    def _refuse_waiting(self) -> None:
-        """Answer what nobody will take from the inbox any more."""
+    def _take_rest(self) -> None:
+        """Answer what nobody will take from the inbox any more; when a pause ends, the next life has to know."""
         self._ended = True
-        while not self._inbox.empty():
-            with suppress(Empty):  # somebody else was faster
-                if isinstance(item := self._inbox.get_nowait(), Arrival):
-                    self._desk.refuse(item)
-        for arrival in self._waiting:
-            self._desk.refuse(arrival)
-        self._waiting.clear()
+        with self._taking_rest:
+            while not self._inbox.empty():
+                match self._inbox.get_nowait():
+                    case Arrival() as arrival:
+                        self._waiting.append(arrival)
+                    case seen.PauseTimed() as pause:
+                        apply(self._state, pause, datetime.now(UTC))
+            for arrival in self._waiting:
+                self._desk.refuse(arrival)
+            self._waiting.clear()
 
     # --- the thread that owns the state ----------------------------------------------------------------------------
 
@@ -190,7 +196,7 @@ class Instance:
             case Arrival():
                 self._waiting.append(item)
             case seen.RawEvent():
-                self._send(Address("raw", name=item.type), as_json(item.event))
+                self._send(Address("raw", name=item.type), render_raw(item.event))
             case _:
                 apply(self._state, item, datetime.now(UTC))
                 self._notice(item)

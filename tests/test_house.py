@@ -53,6 +53,7 @@ THIRD_PARTIES: Mapping[str, set[str]] = {
     "pydantic": {"demo", "local", "settings", "settings_sources"},
     "pydantic_settings": {"settings", "settings_sources"},
     "requests": {"syncthing"},
+    "rich": {"watch"},
     "tenacity": {"syncthing"},
     "urllib3": {"syncthing"},
 }

@@ -5,14 +5,14 @@ from typing import Any
 
 from stbridge.core.config_changes import Change, changes
 from stbridge.core.secrets import with_secrets
-from stbridge.errors import CallFailed, Rejected
+from stbridge.errors import SyncthingError
 from stbridge.syncthing import SyncthingClient
 
 
 def new_config(client: SyncthingClient, arguments: Mapping[str, Any]) -> Any:
     """Change the configuration and return which parts were changed.
 
-    Syncthing has no transaction for it: if it refuses a part, those before it stay changed, and the error names them.
+    Syncthing has no transaction for it: if a part fails, those before it stay changed, and the error names them.
 
     Args:
         client: the way to Syncthing.
@@ -30,9 +30,10 @@ def new_config(client: SyncthingClient, arguments: Mapping[str, Any]) -> Any:
     for change in changes(document, current):
         try:
             _change(client, change)
-        except CallFailed as error:
+        except SyncthingError as error:
             before = f" (changed before it: {', '.join(done)})" if done else ""
-            raise Rejected(f"{change.shown}: {error}{before}") from error
+            error.args = (f"{change.shown}: {error}{before}",)  # its kind, and with it the code, stays
+            raise
         done.append(change.shown)
     return {"changed": done}
 

@@ -23,7 +23,7 @@ from stbridge.core.observations import Read
 from stbridge.core.state import State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import in_utc
-from stbridge.errors import SyncthingError, TimedOut, Unreachable
+from stbridge.errors import SyncthingError, Unreachable
 from stbridge.syncthing import SyncthingClient
 
 log = logging.getLogger(__name__)
@@ -136,11 +136,9 @@ class CommandDesk:
         key = key_of(request, arrival.received)
         if key is None:
             return False
-        first, reply = self._ledger.begin(key, arrival.received, monotonic())
-        if not first:
-            self._unanswered.claim(arrival)
-            if reply is not None:
-                self._send(arrival.received, reply)
+        first, reply = self._ledger.begin(key, arrival, monotonic())
+        if reply is not None and self._unanswered.claim(arrival):
+            self._send(arrival, reply)
         return not first
 
     def _limit(self, command: Command) -> None:
@@ -169,7 +167,7 @@ class CommandDesk:
             self._finish(arrival, request, error=error)
         except Exception as error:  # whatever it is, the sender gets its one reply, and the log the traceback
             log.exception("command %s failed", arrival.name)
-            self._finish(arrival, request, error=CommandError("syncthing_error", f"internal error: {error!r}"))
+            self._finish(arrival, request, error=_internal(error))
         finally:
             self._workers.release()
 
@@ -195,12 +193,12 @@ class CommandDesk:
             scan.add_done_callback(lambda ended: self._finish(arrival, request, error=_failure(ended)))
             return
         try:
-            scan.result(SCAN_PATIENCE_S)
+            scan.exception(SCAN_PATIENCE_S)
         except FutureTimeout:
             self._finish(arrival, request, status="accepted")
             scan.add_done_callback(lambda ended: self._scan_ended(request, ended))
         else:
-            self._finish(arrival, request)
+            self._finish(arrival, request, error=_failure(scan))
 
     def _scan_ended(self, request: Request, scan: "Future[None]") -> None:
         error = _failure(scan)
@@ -237,22 +235,26 @@ class CommandDesk:
         log.log(level, "command %s/%s: %s", self._name, arrival.name, error or status)
         key = request and key_of(request, arrival.received)
         repeated = self._ledger.end(key, reply, carried_out=_may_have_happened(error)) if key else []
-        for received in (arrival.received, *repeated):
-            self._send(received, reply)
+        for one in (arrival, *(other for other in repeated if self._unanswered.claim(other))):
+            self._send(one, reply)
 
-    def _send(self, received: Received, reply: Reply) -> None:
-        self._answer(received, reply)
-        received.acknowledge()
+    def _send(self, arrival: Arrival, reply: Reply) -> None:
+        self._answer(arrival.received, reply)
+        arrival.received.acknowledge()
 
 
 def _failure(scan: "Future[None]") -> SyncthingError | CommandError | None:
     error = scan.exception()
-    return error if isinstance(error, SyncthingError | CommandError) else None
+    return error if error is None or isinstance(error, SyncthingError | CommandError) else _internal(error)
+
+
+def _internal(error: BaseException) -> CommandError:
+    return CommandError("syncthing_error", f"internal error: {error!r}")
 
 
 def _may_have_happened(error: SyncthingError | CommandError | None) -> bool:
     """Tell whether a command was carried out, as far as one can know."""
-    return error is None or isinstance(error, TimedOut) or (isinstance(error, Unreachable) and error.arrived)
+    return error is None or (isinstance(error, Unreachable) and error.arrived)
 
 
 def _stopping(what: str) -> CommandError:

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from stbridge.commands.arrival import Arrival
 from stbridge.core.envelope import Reply, Request
 from stbridge.core.messages import Received
 
@@ -31,7 +32,7 @@ class _Entry:
 
     at: float
     reply: Reply | None = None
-    waiting: list[Received] = field(default_factory=list)
+    waiting: list[Arrival] = field(default_factory=list)
 
 
 class Ledger:
@@ -41,12 +42,12 @@ class Ledger:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
 
-    def begin(self, key: Key, received: Received, now: float) -> tuple[bool, Reply | None]:
+    def begin(self, key: Key, arrival: Arrival, now: float) -> tuple[bool, Reply | None]:
         """Note that a command arrived.
 
         Args:
             key: of the command.
-            received: the message, to be answered together with the first if that is still under way.
+            arrival: to be answered together with the first if that is still under way.
             now: by the monotonic clock, in seconds.
 
         Returns:
@@ -59,11 +60,11 @@ class Ledger:
                 self._entries[key] = _Entry(now)
                 return True, None
             if entry.reply is None:
-                entry.waiting.append(received)
+                entry.waiting.append(arrival)
             return False, entry.reply
 
-    def end(self, key: Key, reply: Reply, *, carried_out: bool) -> list[Received]:
-        """Note the reply of the first, and return the messages that wait for it.
+    def end(self, key: Key, reply: Reply, *, carried_out: bool) -> list[Arrival]:
+        """Note the reply of the first, and return those that wait for it.
 
         Args:
             key: of the command.

@@ -27,7 +27,7 @@ def carry_out(client: SyncthingClient, request: Request) -> Any:
         SyncthingError: Syncthing cannot be reached, or refuses it.
         CommandError: it must not be done like that.
     """
-    operation = _OPERATIONS.get(request.command.operation)
+    operation = OPERATIONS.get(request.command.operation)
     if operation is not None:
         return without_secrets(operation(client, request.arguments))
     return without_secrets(getattr(client, request.command.operation)(**request.arguments))
@@ -66,7 +66,7 @@ def _upgrade(client: SyncthingClient, _: Arguments) -> Any:
     return result
 
 
-_OPERATIONS: Mapping[str, Callable[[SyncthingClient, Arguments], Any]] = {
+OPERATIONS: Mapping[str, Callable[[SyncthingClient, Arguments], Any]] = {
     "set_paused": _set_paused,
     "pause": _pause,
     "resume": _resume,

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from stbridge.core.command import Type
 from stbridge.core.durations import is_duration
 
+FOLDER_TYPES = ("sendreceive", "sendonly", "receiveonly", "receiveencrypted")
+"""Syncthing takes any other word for `sendreceive`, so that a typing error would change files elsewhere."""
+
 
 def is_text(value: object) -> bool:
     """Tell whether a value is a text that is not empty, and that UTF-8 can hold (no half of a surrogate pair)."""
@@ -24,6 +27,7 @@ TYPES: Mapping[Type, tuple[str, Callable[[object], bool]]] = {
     "device": ("a text", is_text),
     "pending_folder": ("a text", is_text),
     "pending_device": ("a text", is_text),
+    "folder_type": (f"{', '.join(FOLDER_TYPES[:-1])} or {FOLDER_TYPES[-1]}", lambda value: value in FOLDER_TYPES),
     "text": ("a text", is_text),
     "integer": ("a whole number, 0 or more", _is_whole_number),
     "boolean": ("true or false", lambda value: isinstance(value, bool)),

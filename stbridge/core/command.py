@@ -4,7 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Type = Literal[
-    "folder", "device", "pending_folder", "pending_device", "text", "integer", "boolean", "texts", "object", "duration"
+    "folder",
+    "device",
+    "pending_folder",
+    "pending_device",
+    "folder_type",
+    "text",
+    "integer",
+    "boolean",
+    "texts",
+    "object",
+    "duration",
 ]
 ALL_FOLDERS = "all"
 

@@ -113,7 +113,11 @@ ADMIN_COMMANDS = (
             device_argument(required=False),
             Argument(name="path", type="text", meaning="where to keep it; below the default path if not given"),
             Argument(name="label", type="text", meaning="what to call it; as it is offered if not given"),
-            Argument(name="type", type="text", meaning="`sendreceive` (default), `sendonly`, `receiveonly` ..."),
+            Argument(
+                name="type",
+                type="folder_type",
+                meaning="`sendreceive` (default), `sendonly`, `receiveonly` or `receiveencrypted`",
+            ),
         ),
         changes=("pending",),
     ),

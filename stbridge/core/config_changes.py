@@ -83,10 +83,14 @@ def _check_list(part: str, value: object, current: Json) -> None:
 
 
 def _check_way_in(gui: Json, current: Json) -> None:
-    """The API is a part of the GUI: without it, or with another key, nobody gets in any more."""
-    if gui.get("enabled") is False or gui.get("address") == "":
+    """The API is a part of the GUI: without it, or with another key, nobody gets in any more.
+
+    Syncthing does not care for the case of keys (Go's encoding/json folds it), and takes the last of several.
+    """
+    meant = {key.casefold(): value for key, value in gui.items()}
+    if meant.get("enabled") is False or meant.get("address") == "":
         raise _wrong("that would turn off the GUI, and the API with it: give replace: true if it is meant")
-    if "apiKey" in gui and gui["apiKey"] != current.get("apiKey"):
+    if "apikey" in meant and meant["apikey"] != current.get("apiKey"):
         raise _wrong("that would drop the API key, which the bridge uses: give replace: true if it is meant")
 
 

@@ -250,8 +250,10 @@ def errors(raw: Json) -> seen.ErrorsRead:
 
 def upgrade(raw: Json) -> seen.UpgradeRead:
     """Read GET /rest/system/upgrade; without anything newer, `latest` may be an older one."""
-    newer = raw["newer"] or raw["majorNewer"]
-    return seen.UpgradeRead(latest=raw["latest"] if newer else raw["running"])
+    latest = raw["latest"] if raw["newer"] or raw["majorNewer"] else raw["running"]
+    if not isinstance(latest, str):
+        raise TypeError("a version that is no text")
+    return seen.UpgradeRead(latest=latest)
 
 
 def pending_devices(raw: Json) -> seen.PendingDevicesRead:

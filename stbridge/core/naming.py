@@ -66,7 +66,7 @@ def _resolve(name: str, named: Named, what: str) -> str:
     if not found:
         raise CommandError("not_found", f"there is no {what} {name!r}")
     if len(found) > 1:
-        raise CommandError("invalid_arguments", f"{len(found)} {what}s are called {name!r}: give the ID")
+        raise CommandError("invalid_arguments", f"more than one {what} is called {name!r}: give the ID")
     return found[0]
 
 
@@ -80,7 +80,9 @@ def check_applicable(request: Request, config: Config | None) -> None:
     Raises:
         CommandError: not_applicable.
     """
-    folder = config and config.folders.get(str(request.arguments.get("folder")))
+    every_one = {row.special for row in request.command.arguments}
+    named = str(request.arguments.get("folder"))
+    folder = None if config is None or named in every_one else config.folders.get(named)
     if folder and (reason := _why_not(request, folder)):
         raise CommandError("not_applicable", reason)
 

@@ -11,6 +11,7 @@ from stbridge.core.judging import naming
 from stbridge.core.model import Completion, percentage, short_id
 from stbridge.core.outcome import Happening
 from stbridge.core.progress import Progress
+from stbridge.core.secrets import without_secrets
 from stbridge.core.state import State
 from stbridge.core.times import in_utc
 from stbridge.core.topics import Address
@@ -41,6 +42,11 @@ def render(state: State, address: Address) -> bytes | None:
 def render_happening(happening: Happening) -> bytes:
     """Return the payload of `event/NAME`."""
     return as_json({"event_type": happening.event_type, "time": in_utc(happening.at), **happening.data})
+
+
+def render_raw(event: Payload) -> bytes:
+    """Return the payload of `raw/TYPE`: an event as it came but for secrets, for ConfigSaved holds the API key."""
+    return as_json(without_secrets(event))
 
 
 def _connection(state: State, _: Address) -> Payload:

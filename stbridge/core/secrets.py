@@ -25,10 +25,11 @@ def with_secrets(value: Any, current: Any) -> Any:
         kept = {key: current[key] for key in _SECRETS & current.keys() - value.keys()}
         return {**{key: with_secrets(item, current.get(key)) for key, item in value.items()}, **kept}
     if isinstance(value, list) and isinstance(current, list):
-        by_id = {_id(item): item for item in current}
+        by_id = {identifier: item for item in current if (identifier := _id(item))}
         return [with_secrets(item, by_id.get(_id(item))) for item in value]
     return value
 
 
-def _id(item: Any) -> Any:
-    return (item.get("id") or item.get("deviceID")) if isinstance(item, dict) else None
+def _id(item: Any) -> str:
+    identifier = (item.get("id") or item.get("deviceID")) if isinstance(item, dict) else None
+    return identifier if isinstance(identifier, str) else ""

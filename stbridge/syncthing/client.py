@@ -15,6 +15,9 @@ from stbridge.syncthing.transport import Transport
 
 Json = dict[str, Any]
 
+SLOW_S = 30.0
+"""How many seconds are waited for answers that take long: from a server on the Internet, or of a whole folder."""
+
 EXTRA_S = 10.0
 """How many seconds longer than a long poll its answer is waited for."""
 
@@ -113,9 +116,9 @@ class SyncthingClient:
         """Forget the index, of one folder or of all, and restart (POST /rest/system/reset); they must be paused."""
         return self._json(self._post("system/reset", folder=folder))
 
-    def check_upgrade(self, timeout_s: float = 60.0) -> Json:
+    def check_upgrade(self) -> Json:
         """Ask whether there is a newer version (GET /rest/system/upgrade); that asks a server on the Internet."""
-        return self._json(self._get("system/upgrade", timeout_s=timeout_s))
+        return self._json(self._get("system/upgrade", timeout_s=SLOW_S))
 
     def upgrade(self) -> Json | None:
         """Upgrade and restart (POST /rest/system/upgrade); may take minutes, None if there is nothing newer."""
@@ -274,11 +277,9 @@ class SyncthingClient:
         """Return what is known of a file, here and on other devices (GET /rest/db/file)."""
         return self._json(self._get("db/file", folder=folder, file=file))
 
-    def browse_database(
-        self, folder: str, level: int | None = None, prefix: str | None = None, timeout_s: float | None = None
-    ) -> list[Any]:
+    def browse_database(self, folder: str, level: int | None = None, prefix: str | None = None) -> list[Any]:
         """Return the tree of a folder (GET /rest/db/browse); level 0 is its top, None is all of it."""
-        tree: list[Any] = self._get("db/browse", timeout_s=timeout_s, folder=folder, levels=level, prefix=prefix)
+        tree: list[Any] = self._get("db/browse", timeout_s=SLOW_S, folder=folder, levels=level, prefix=prefix)
         return tree
 
     def get_ignores(self, folder: str) -> Json:
@@ -326,19 +327,18 @@ class SyncthingClient:
     ) -> list[Json]:
         """Wait for events (GET /rest/events).
 
+        It is not tried again: if it broke off because Syncthing restarted, IDs have begun anew, and the same request
+        would wait for one that is far away now.
+
         Args:
             since: the ID of the last event known; IDs are per mask and begin anew when Syncthing restarts.
             mask: the types to be told; none means Syncthing's default. Each mask costs the server a buffer.
             limit: the newest so many.
             timeout_s: seconds until an empty list is returned; 0 does not wait.
         """
-        events: list[Json] | None = self._get(
-            "events",
-            timeout_s=timeout_s + EXTRA_S,
-            since=since,
-            limit=limit,
-            timeout=int(timeout_s),
-            events=",".join(mask) or None,
+        parameters = {"since": since, "limit": limit, "timeout": int(timeout_s), "events": ",".join(mask) or None}
+        events: list[Json] | None = self._transport.call(
+            "GET", "/rest/events", parameters=parameters, timeout_s=timeout_s + EXTRA_S, again=False
         )
         return events or []
 

@@ -7,15 +7,13 @@ from typing import Any, TypeVar
 from stbridge.core import decode
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.errors import BadReply, CallFailed, NotFound, TimedOut, Unsupported
+from stbridge.errors import BadReply, NotFound, TimedOut, Unsupported
 from stbridge.syncthing.client import SyncthingClient
 
 log = logging.getLogger(__name__)
 
 Decoded = TypeVar("Decoded")
 
-SLOW_S = 30.0
-"""How long, in seconds, is waited for answers that may take long."""
 
 MOST_COMPLETIONS = 500
 """How many completions a snapshot reads at most."""
@@ -145,21 +143,19 @@ def _conflict(reader: Reader, read: Read) -> Iterator[Observation]:
 
 def _conflicts(reader: Reader, read: Read) -> Iterator[Observation]:
     try:
-        tree = reader.client.browse_database(read.folder, timeout_s=SLOW_S)
+        tree = reader.client.browse_database(read.folder)
     except TimedOut:  # a slow disk is no reason to take Syncthing for unreachable
         yield seen.ConflictsRead(folder=read.folder, paths=None)
-    except CallFailed:  # gone meanwhile; up to now every version says 500 to that
-        return
     else:
         yield _decoded(decode.conflicts, read.folder, tree)
 
 
 def _upgrade(reader: Reader, _: Read) -> Iterator[Observation]:
     try:
-        yield _decoded(decode.upgrade, reader.client.check_upgrade(timeout_s=SLOW_S))
+        yield _decoded(decode.upgrade, reader.client.check_upgrade())
     except Unsupported:
         yield seen.UpgradeRead(latest=None)
-    except (TimedOut, CallFailed) as error:  # what cannot be reached is a server on the Internet
+    except TimedOut as error:  # what cannot be reached is a server on the Internet
         log.info("check for an upgrade: %s", error)
 
 
@@ -174,7 +170,7 @@ def _completion(reader: Reader, read: Read) -> Iterator[Observation]:
 def _decoded(decoder: Callable[..., Decoded], *arguments: Any) -> Decoded:
     try:
         return decoder(*arguments)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise BadReply(f"url: what answers is not what Syncthing would say ({decoder.__name__}: {error!r})") from error
 
 

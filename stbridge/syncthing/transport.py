@@ -51,11 +51,12 @@ class Transport:
         if parts.scheme == "unix":
             self._session.mount("http://", UnixAdapter(unquote(parts.path)))
             return "http://localhost"
-        context = tls.tls_context(verify)
-        self._session.verify = context.verify_mode == ssl.CERT_REQUIRED
-        self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify)))
-        if verify == tls.OFF:
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
+        if parts.scheme == "https":
+            context = tls.tls_context(verify)
+            self._session.verify = context.verify_mode == ssl.CERT_REQUIRED
+            self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify)))
+            if verify == tls.OFF:
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
         return self._url
 
     def close(self) -> None:
@@ -72,6 +73,7 @@ class Transport:
         body: Any = None,
         text: str | None = None,
         timeout_s: float | None = None,
+        again: bool = True,
     ) -> Any:
         """Make a call and return its decoded JSON; None for an empty reply.
 
@@ -82,6 +84,7 @@ class Transport:
             body: sent as JSON.
             text: sent as it is.
             timeout_s: seconds to wait for the answer, if other than usual.
+            again: whether it may be tried again, if it does no harm twice.
 
         Raises:
             SyncthingError: of the kind that fits, see `stbridge.errors`.
@@ -95,7 +98,7 @@ class Transport:
                 raise Unreachable("the client is closed", arrived=False)
             return self._once(method, path, {"params": given, "json": body, "data": data}, patience)
 
-        return retrying(method, self._stopped)(once)
+        return retrying(method, self._stopped)(once) if again else once()
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         """Wait until a condition holds, whatever Syncthing answers meanwhile.

@@ -1,17 +1,20 @@
 """Fixtures: scripted servers, and clients that are closed after the test."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from stbridge.syncthing import SyncthingClient
+from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import ScriptedServer, Table
 
 KEY = "not-the-real-key"
 
 Serve = Callable[..., ScriptedServer]
 Connect = Callable[..., SyncthingClient]
+InBackground = Callable[[Callable[[], Any]], Future[Any]]
 
 
 @pytest.fixture
@@ -40,3 +43,16 @@ def connect() -> Iterator[Connect]:
     yield make
     for client in clients:
         client.close()
+
+
+@pytest.fixture
+def syncthing(serve: Serve) -> PretendedSyncthing:
+    """A pretended Syncthing of the newest version that was recorded."""
+    return PretendedSyncthing(serve)
+
+
+@pytest.fixture
+def in_background() -> Iterator[InBackground]:
+    """Do something in another thread."""
+    with ThreadPoolExecutor() as executor:
+        yield executor.submit

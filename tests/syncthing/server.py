@@ -40,6 +40,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One connection: a request, what is done with it, the next request."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: a body that comes later waits for the acknowledgement of the head
     request: socket.socket
     server: "Listener"
     asked: Request
@@ -138,6 +139,7 @@ def drips(exchange: Exchange) -> None:
     exchange.begin(200, {**KNOWN, "Content-Length": "1000000000"})
     while not exchange.server.ended.wait(0.02):
         exchange.wfile.write(b" ")
+        exchange.wfile.flush()
 
 
 def hangs(exchange: Exchange) -> None:

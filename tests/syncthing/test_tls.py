@@ -1,13 +1,13 @@
 """Certificates: what each `verify` accepts, and that the key goes to nobody else."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from stbridge.errors import SettingsError, SyncthingUnavailable, TlsFailure
-from stbridge.syncthing.tls import OFF, SYSTEM, default_verify, seen_fingerprint, tls_context
+from stbridge.syncthing.tls import OFF, SYSTEM, default_verify, seen_fingerprint, system_context, tls_context
 from tests.certificates import Authority, Certificate, self_signed
 from tests.syncthing.conftest import Connect, Serve
 from tests.syncthing.server import ScriptedServer, Table, says
@@ -28,11 +28,13 @@ def other(tmp_path: Path) -> Certificate:
 
 
 @pytest.fixture
-def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     """An authority that this machine trusts."""
     authority = Authority(tmp_path, "trusted")
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    return authority
+    system_context.cache_clear()
+    yield authority
+    system_context.cache_clear()
 
 
 def table() -> Table:
@@ -235,6 +237,12 @@ def test_the_fingerprint_of_nobody_is_none(serve: Serve) -> None:
     assert seen_fingerprint(f"https://127.0.0.1:{server.port}") is None
 
 
-def test_certificates_are_checked_as_python_does_by_default() -> None:
-    """Old versions of TLS are refused by whatever Python's own defaults refuse."""
-    assert tls_context(SYSTEM).minimum_version >= ssl.TLSVersion.TLSv1_2
+@pytest.mark.parametrize("verify", [SYSTEM, OFF, "sha256:00"])
+def test_old_versions_of_tls_are_refused(verify: str) -> None:
+    """Whatever is checked of the certificate, what has been broken long ago is not spoken."""
+    assert tls_context(verify).minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_the_authorities_of_the_system_are_loaded_once() -> None:
+    """There are many, and a bridge has many clients."""
+    assert tls_context(SYSTEM) is tls_context(SYSTEM)
