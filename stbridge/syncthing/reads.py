@@ -146,6 +146,8 @@ def _conflicts(reader: Reader, read: Read) -> Iterator[Observation]:
         tree = reader.client.browse_database(read.folder)
     except TimedOut:  # a slow disk is no reason to take Syncthing for unreachable
         yield seen.ConflictsRead(folder=read.folder, paths=None)
+    except NotFound:  # paused or gone meanwhile
+        return
     else:
         yield _decoded(decode.conflicts, read.folder, tree)
 
