@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
+SPARE = 64
+"""How many entries beyond twice the keys the queue may hold before it is tidied up."""
+
 
 class Timers(Generic[Key]):
     """An alarm clock for many: to set one, and to find those that are due, costs nothing for the others.
@@ -54,5 +57,11 @@ class Timers(Generic[Key]):
             yield key
 
     def _push(self, key: Key, at: datetime) -> None:
+        if len(self._queue) > 2 * len(self._queued) + SPARE:  # what was put forward leaves an entry behind
+            self._queue = [entry for entry in self._queue if self._queued.get(entry[2]) == entry[0]]
+            heapq.heapify(self._queue)
         self._queued[key] = at
         heapq.heappush(self._queue, (at, next(self._numbers), key))
+
+    def __len__(self) -> int:
+        return len(self._queue)

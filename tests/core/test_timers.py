@@ -44,3 +44,16 @@ def test_a_key_that_was_taken_away_can_be_set_again() -> None:
     timers.set("key", _at(15))
     assert list(timers.due(_at(19))) == ["key"]
     assert timers.next is None
+
+
+def test_the_queue_does_not_grow_with_the_changes() -> None:
+    """A time that moves back and forth, or is put off again and again, leaves nothing behind for long."""
+    timers: Timers[str] = Timers()
+    for number in range(5000):
+        timers.set("restless", _at(10 if number % 2 else 10_000))
+        timers.set("busy", _at(number + 20))
+        assert timers.next is not None
+    assert len(timers) < 200
+    assert list(timers.due(_at(10))) == ["restless"]
+    assert list(timers.due(_at(5018))) == []
+    assert list(timers.due(_at(5019))) == ["busy"]
