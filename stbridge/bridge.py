@@ -55,6 +55,7 @@ class Bridge:
                 name,
                 instance,
                 poll=settings.poll,
+                alerts=settings.alerts.thresholds(),
                 raw=settings.events.raw,
                 allowed=self._allowed,
                 topics=self._topics,

@@ -86,6 +86,12 @@ TOPICS = (
     ),
     TopicRow(kind="errors", pattern="{instance}/errors", retained=True, meaning="Syncthing's own error list"),
     TopicRow(
+        kind="upgrade",
+        pattern="{instance}/upgrade",
+        retained=True,
+        meaning="installed and latest version; absent where Syncthing cannot upgrade itself",
+    ),
+    TopicRow(
         kind="pending",
         pattern="{instance}/pending",
         retained=True,
@@ -97,6 +103,12 @@ TOPICS = (
         pattern="{instance}/folder/{folder}/failed",
         retained=True,
         meaning="items of the folder that failed (the count is the true one, the list is cut)",
+    ),
+    TopicRow(
+        kind="conflicts",
+        pattern="{instance}/folder/{folder}/conflicts",
+        retained=True,
+        meaning="conflict files of the folder (the count is the true one, the list is cut)",
     ),
     TopicRow(kind="device", pattern="{instance}/device/{device}", retained=True, meaning="one remote device"),
     TopicRow(
