@@ -86,6 +86,12 @@ TOPICS = (
     ),
     TopicRow(kind="errors", pattern="{instance}/errors", retained=True, meaning="Syncthing's own error list"),
     TopicRow(
+        kind="upgrade",
+        pattern="{instance}/upgrade",
+        retained=True,
+        meaning="installed and latest version, where this build can upgrade itself",
+    ),
+    TopicRow(
         kind="pending",
         pattern="{instance}/pending",
         retained=True,
@@ -97,6 +103,12 @@ TOPICS = (
         pattern="{instance}/folder/{folder}/failed",
         retained=True,
         meaning="items of the folder that failed (the count is the true one, the list is cut)",
+    ),
+    TopicRow(
+        kind="conflicts",
+        pattern="{instance}/folder/{folder}/conflicts",
+        retained=True,
+        meaning="conflict files of the folder (the count is the true one, the list is cut)",
     ),
     TopicRow(kind="device", pattern="{instance}/device/{device}", retained=True, meaning="one remote device"),
     TopicRow(
@@ -155,14 +167,16 @@ def is_retained(kind: str) -> bool:
 
 
 class Topics:
-    """The topics below one base topic.
+    """The topics below one base topic, and those of Home Assistant's discovery.
 
     Args:
         base: the setting `mqtt.base_topic`.
+        discovery_prefix: the setting `homeassistant.discovery_prefix`.
     """
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, discovery_prefix: str = "homeassistant") -> None:
         self._base = base
+        self._discovery_prefix = discovery_prefix
         self._parsers = tuple((row.kind, re.compile(_as_expression(row.pattern))) for row in TOPICS)
 
     def build(self, instance: str, address: Address) -> str:
@@ -192,14 +206,14 @@ class Topics:
     def may_answer_on(self, topic: str) -> bool:
         """Tell whether a reply may go to a topic that a command names: never to anything that acts on messages.
 
-        That is wildcards, the broker's own topics, and the bridge's own tree, except for replies.
+        That is wildcards, the broker's own topics, Home Assistant's, and the bridge's own tree, except for replies.
         """
         if not 0 < len(topic.encode("utf-8", "replace")) <= LONGEST_RESPONSE_TOPIC or topic.startswith("$"):
             return False
         if set(topic) & set("+#\0"):
             return False
-        if topic != self._base and not topic.startswith(f"{self._base}/"):
-            return True
+        if not _is_below(topic, self._base):
+            return not _is_below(topic, self._discovery_prefix)
         parsed = self.parse(topic)
         return parsed is not None and parsed[1].kind == "response"
 
@@ -211,6 +225,35 @@ class Topics:
         """Return filters that find everything retained of an instance, and no command to it."""
         below = f"{self._base}/{instance}"
         return [f"{below}/+", *(f"{below}/{branch}/#" for branch in ("folder", "device", "completion"))]
+
+    def event_filter(self, instance: str) -> str:
+        """Return the filter of everything that happens at an instance."""
+        return f"{self._base}/{instance}/event/+"
+
+    # Home Assistant's own: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
+
+    def discovery(self, object_id: str) -> str:
+        """Return the discovery topic of a device; Home Assistant knows only a-z, A-Z, 0-9, _ and - in its ID."""
+        return f"{self._discovery_prefix}/device/{object_id}/config"
+
+    def is_discovery(self, topic: str) -> bool:
+        """Tell whether a topic is the discovery topic of some device."""
+        levels = topic.removeprefix(f"{self._discovery_prefix}/").split("/")
+        return len(levels) == 3 and topic == self.discovery(levels[1])  # noqa: PLR2004 - the levels of `discovery`
+
+    @property
+    def discovery_filter(self) -> str:
+        """The filter of the discovery topics of all devices, of which only some are ours."""
+        return self.discovery("+")
+
+    @property
+    def home_assistant_status(self) -> str:
+        """Where Home Assistant says `online` when it has started."""
+        return f"{self._discovery_prefix}/status"
+
+
+def _is_below(topic: str, root: str) -> bool:
+    return topic == root or topic.startswith(f"{root}/")
 
 
 def _as_expression(pattern: str) -> str:
