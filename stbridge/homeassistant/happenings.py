@@ -6,7 +6,7 @@ EVENT_ENTITIES = (
     Entity(
         key="conflict_event",
         platform="event",
-        name="Conflict",
+        name="Conflict found",
         meaning="a conflict file was made; folder and path are attributes",
         types=("conflict",),
         icon="mdi:file-alert-outline",
@@ -14,7 +14,7 @@ EVENT_ENTITIES = (
     Entity(
         key="folder_event",
         platform="event",
-        name="Folder",
+        name="Folder activity",
         meaning="a folder was synced, scanned, paused or resumed, or fell into error; which one is an attribute",
         types=("folder_synced", "folder_error", "folder_paused", "folder_resumed", "scan_finished"),
         icon="mdi:folder-outline",
@@ -22,7 +22,7 @@ EVENT_ENTITIES = (
     Entity(
         key="item_event",
         platform="event",
-        name="Failed item",
+        name="Item failed",
         meaning="an item could not be synced; folder and path are attributes",
         types=("item_failed",),
         icon="mdi:file-remove-outline",
@@ -30,7 +30,7 @@ EVENT_ENTITIES = (
     Entity(
         key="device_event",
         platform="event",
-        name="Device",
+        name="Device activity",
         meaning="a device connected, disconnected, was synced, paused or resumed; which one is an attribute",
         types=("device_connected", "device_disconnected", "device_synced", "device_paused", "device_resumed"),
         icon="mdi:laptop",
@@ -38,7 +38,7 @@ EVENT_ENTITIES = (
     Entity(
         key="pending_event",
         platform="event",
-        name="Pending",
+        name="Request",
         meaning="a device or a folder asks to be accepted; which one is an attribute",
         types=("device_pending", "folder_pending"),
         icon="mdi:account-question-outline",
@@ -46,7 +46,7 @@ EVENT_ENTITIES = (
     Entity(
         key="problem_event",
         platform="event",
-        name="Problem",
+        name="Problem change",
         meaning="a problem began or ended; which one is an attribute",
         types=("problem_raised", "problem_cleared"),
         icon="mdi:alert-outline",
@@ -54,7 +54,7 @@ EVENT_ENTITIES = (
     Entity(
         key="syncthing_event",
         platform="event",
-        name="Syncthing",
+        name="Activity",
         meaning="Syncthing started, its configuration changed, or somebody failed to log in",
         types=("syncthing_started", "config_changed", "login_failed"),
         category=DIAGNOSTIC,
