@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments, or the main one bare")
     demo = subcommands.add_parser("demo", help="the whole job on this machine, with nothing configured")
     demo.add_argument("--seconds", type=float, help="end after so many seconds; otherwise by Ctrl-C")
+    subcommands.add_parser(
+        "purge", parents=[common], help="clear all that the broker keeps of this bridge, and for Home Assistant"
+    )
     subcommands.add_parser("schema", help="print the JSON Schema of the settings")
     subcommands.add_parser("health", help="tell whether the running service is healthy")
     return parser
@@ -120,6 +123,17 @@ def _call(given: argparse.Namespace) -> int:
     return 0
 
 
+def _purge(given: argparse.Namespace) -> int:
+    from stbridge.purge import purge  # noqa: PLC0415
+
+    count = 0
+    for topic in purge(load(config=given.config, flags=given.set)):
+        print(f"cleared {topic}")
+        count += 1
+    print(f"{count} topics cleared" if count else "there was nothing to clear")
+    return 0
+
+
 def _demo(given: argparse.Namespace) -> int:
     try:
         from stbridge.demo.show import show  # noqa: PLC0415
@@ -145,6 +159,7 @@ _SUBCOMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "check": _check,
     "call": _call,
     "demo": _demo,
+    "purge": _purge,
     "schema": _schema,
     "health": _health,
 }

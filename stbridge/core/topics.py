@@ -226,6 +226,11 @@ class Topics:
         below = f"{self._base}/{instance}"
         return [f"{below}/+", *(f"{below}/{branch}/#" for branch in ("folder", "device", "completion"))]
 
+    @property
+    def everything_retained(self) -> list[str]:
+        """The filters of everything that is retained of the bridge and of any instance."""
+        return self.retained_filters("+")
+
     def event_filter(self, instance: str) -> str:
         """Return the filter of everything that happens at an instance."""
         return f"{self._base}/{instance}/event/+"

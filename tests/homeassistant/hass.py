@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from stbridge.demo.node import free_port
 from tests.servers import ROOT, eventually
@@ -56,7 +57,7 @@ class HomeAssistant:
         self.port = free_port()
         self.token = ""
         self._process: subprocess.Popen[bytes] | None = None
-        self._socket: ClientConnection | None = None
+        self._socket: Connection | None = None
         self._connections = ExitStack()
         self._numbers = itertools.count(1)
 
@@ -121,12 +122,11 @@ class HomeAssistant:
         self._refresh_token: str = tokens.get("refresh_token") or self._refresh_token
         eventually(lambda: self.request("GET", "/api/config")["state"] == "RUNNING", START_S)
         self._connections.close()
-        self._socket = self._connections.enter_context(
-            connect(f"ws://127.0.0.1:{self.port}/api/websocket", max_size=None)
-        )
-        self._socket.recv()
-        self._socket.send(json.dumps({"type": "auth", "access_token": self.token}))
-        assert json.loads(self._socket.recv())["type"] == "auth_ok"
+        address = f"ws://127.0.0.1:{self.port}/api/websocket"
+        socket = self._socket = self._connections.enter_context(connect(address, max_size=None))
+        socket.recv()
+        socket.send(json.dumps({"type": "auth", "access_token": self.token}))
+        assert json.loads(socket.recv())["type"] == "auth_ok"
 
     def stop(self) -> None:
         """End it."""
