@@ -65,10 +65,14 @@ class House:
         return next(one for one in self.subjects() if one.address.kind == kind and identifier in one.id)
 
     def entity_id(self, unique_id: str) -> str:
-        """Return the entity ID of an entity, as soon as there is one."""
-        entry = eventually(lambda: self.hass.entities().get(unique_id))
-        name: str = entry["entity_id"]
+        """Return the entity ID of an entity, as soon as it is available: before that, what is done to it is nothing."""
+        state = eventually(lambda: self._available(unique_id))
+        name: str = state["entity_id"]
         return name
+
+    def _available(self, unique_id: str) -> dict[str, Any] | None:
+        state = self.hass.state_of(unique_id)
+        return state if state is not None and state["state"] != "unavailable" else None
 
     def state(self, unique_id: str) -> str | None:
         """Return the state of an entity."""
