@@ -28,6 +28,16 @@ ALLOWED = [
 ]
 
 
+FIGURES: list[str] = []
+"""What is shown at the end of the run."""
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show the figures."""
+    for line in FIGURES:
+        terminalreporter.write_line(line)
+
+
 def python_path() -> dict[str, str]:
     """Return what makes a bridge process run this source."""
     return {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
@@ -130,6 +140,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         hass.add_broker(broker.port)
         one = House(hass, broker, bridge, (a, b), directory)
         eventually(lambda: set(hass.devices()) >= {subject.object_id for subject in one.subjects()})
+        eventually(lambda: not hass.unavailable())
         yield one
     finally:
         if bridge is not None:

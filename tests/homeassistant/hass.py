@@ -183,6 +183,12 @@ class HomeAssistant:
         entries = self.ask("config/device_registry/list")
         return {name: entry for entry in entries for domain, name in entry["identifiers"] if domain == "mqtt"}
 
+    def unavailable(self) -> list[str]:
+        """Return the entities that came by MQTT, are not disabled, and are not available."""
+        enabled = {entry["entity_id"] for entry in self.entities().values() if not entry["disabled_by"]}
+        states = self.states()
+        return sorted(name for name in enabled if name not in states or states[name]["state"] == "unavailable")
+
     def state_of(self, unique_id: str) -> dict[str, Any] | None:
         """Return the state object of an entity, given by its unique ID; None while there is none."""
         entry = self.entities().get(unique_id)

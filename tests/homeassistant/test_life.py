@@ -6,18 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
 from tests.homeassistant.conftest import ODD_FOLDER, House, python_path, variables
 from tests.servers import ROOT, BridgeProcess, Subscriber, eventually
-
-
-def unavailable(house: House) -> list[str]:
-    """Return the entities of the house that are enabled and not available."""
-    enabled = {entry["entity_id"] for entry in house.hass.entities().values() if not entry["disabled_by"]}
-    states = house.hass.states()
-    return sorted(name for name in enabled if name not in states or states[name]["state"] == "unavailable")
 
 
 def _restart_home_assistant(house: House) -> None:
@@ -47,7 +41,7 @@ def test_nothing_stays_unavailable(house: House, restart: Callable[[House], None
     """After a restart of any part all entities are there again, with their history, and available."""
     before = {name: entry["entity_id"] for name, entry in house.hass.entities().items()}
     restart(house)
-    eventually(lambda: not unavailable(house), 60)
+    eventually(lambda: not house.hass.unavailable(), 60)
     assert {name: entry["entity_id"] for name, entry in house.hass.entities().items()} == before
 
 
@@ -103,7 +97,10 @@ def test_leftovers_of_an_earlier_run_go_and_only_ours(house: House) -> None:
     ours = house.retained()[house.topics.discovery(house.subject("system").object_id)]
     subscriber = Subscriber(house.broker.port)
     elsewhere = [{"topic": "other/bridge/state"}, {"topic": "other/nas/state"}]
-    others = {"someone": {"origin": {"name": "someone"}}, "stbridge_OTHERRR": {"availability": elsewhere}}
+    others: dict[str, dict[str, Any]] = {
+        "someone": {"origin": {"name": "someone"}},
+        "stbridge_OTHERRR": {"availability": elsewhere},
+    }
     for name, payload in others.items():
         component = {"platform": "sensor", "unique_id": name, "state_topic": "other/topic"}
         message = {**ours, "device": {"identifiers": name, "name": name}, "components": {"one": component}, **payload}
@@ -137,7 +134,7 @@ def test_a_bridge_without_home_assistant_removes_all_of_it(house: House) -> None
         without.stop()
     house.bridge.start()
     eventually(lambda: len(house.hass.devices()) == len(house.subjects()))
-    eventually(lambda: not unavailable(house))
+    eventually(lambda: not house.hass.unavailable())
 
 
 def test_purge_leaves_nothing_behind(house: House) -> None:
@@ -156,7 +153,7 @@ def test_purge_leaves_nothing_behind(house: House) -> None:
     eventually(lambda: not house.hass.devices())
     house.bridge.start()
     eventually(lambda: len(house.hass.devices()) == len(house.subjects()))
-    eventually(lambda: not unavailable(house))
+    eventually(lambda: not house.hass.unavailable())
     assert ODD_FOLDER in {subject.id for subject in house.subjects()}
 
 
