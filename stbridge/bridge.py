@@ -9,7 +9,7 @@ from time import monotonic
 
 from stbridge import __version__
 from stbridge.birth import Births
-from stbridge.bridge_desk import BridgeDesk
+from stbridge.commands.bridge_desk import BridgeDesk
 from stbridge.core.commands import allowed
 from stbridge.core.messages import Message, Received
 from stbridge.core.payloads import OFFLINE, ONLINE, as_json
@@ -174,6 +174,7 @@ class Bridge:
             "failed": counters.failed,
             "reconnects": broker.reconnects,
             "connected_s": round(monotonic() - broker.since_monotonic) if broker.connected else None,
+            "message": broker.message or None,
             "instances": {name: instance.status for name, instance in self._instances.items()},
         }
 

@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from stbridge.commands.operations import carry_out
 from stbridge.core import decode
-from stbridge.core.commands import COMMANDS, Command
-from stbridge.core.envelope import CommandError, Request, check, with_ids
+from stbridge.core.command import Command
+from stbridge.core.commands import COMMANDS
+from stbridge.core.envelope import CommandError, Request, check
+from stbridge.core.naming import Known, check_applicable, with_ids
 from stbridge.errors import Failed, SyncthingError, UsageError
-from stbridge.operations import carry_out
 from stbridge.settings import SyncthingSettings
 from stbridge.syncthing import SyncthingClient
 
@@ -25,13 +27,7 @@ def call(settings: SyncthingSettings, name: str, arguments: Sequence[str]) -> An
         UsageError: there is no such command, or its arguments are wrong.
         Failed: Syncthing cannot be reached, or refuses it.
     """
-    command = next((row for row in COMMANDS if row.name == name), None)
-    if command is None:
-        raise UsageError(f"there is no command {name!r}, only {', '.join(row.name for row in COMMANDS)}")
-    try:
-        request = Request(command=command, arguments=check(command, _read(command, arguments)))
-    except CommandError as error:
-        raise UsageError(str(error)) from error
+    request = _request(name, arguments)
     with SyncthingClient(
         settings.api_key.get_secret_value(),
         settings.url,
@@ -39,11 +35,34 @@ def call(settings: SyncthingSettings, name: str, arguments: Sequence[str]) -> An
         timeout_s=settings.timeout_s,
     ) as client:
         try:
-            own_id = client.get_status()["myID"]
-            config = decode.config(client.get_config(), own_id).config
-            return carry_out(client, with_ids(request, config))
+            known = _known(client)
+            request = with_ids(request, known)
+            check_applicable(request, known.config)
+            return carry_out(client, request)
         except (SyncthingError, CommandError) as error:
             raise Failed(str(error)) from error
+
+
+def _known(client: SyncthingClient) -> Known:
+    own_id = client.get_status()["myID"]
+    return Known(
+        config=decode.config(client.get_config(), own_id).config,
+        pending_devices=decode.pending_devices(client.get_pending_devices()).devices,
+        pending_folders=decode.pending_folders(client.get_pending_folders()).folders,
+    )
+
+
+def _request(name: str, arguments: Sequence[str]) -> Request:
+    command = next((row for row in COMMANDS if row.name == name), None)
+    if command is None:
+        raise UsageError(f"there is no command {name!r}, only {', '.join(row.name for row in COMMANDS)}")
+    try:
+        request = Request(command=command, arguments=check(command, _read(command, arguments)))
+    except CommandError as error:
+        raise UsageError(str(error)) from error
+    if found := [row.name for row in command.arguments if row.needs_bridge and row.name in request.arguments]:
+        raise UsageError(f"{found[0]} needs the running bridge: publish the command over MQTT")
+    return request
 
 
 def _read(command: Command, arguments: Sequence[str]) -> dict[str, Any]:
@@ -53,8 +72,12 @@ def _read(command: Command, arguments: Sequence[str]) -> dict[str, Any]:
         name, equals, value = argument.partition("=")
         if not equals and command.main:
             name, value = command.main, argument
-        given[name] = value if types.get(name) in ("folder", "device", "text") else _as_json(value)
+        given[name] = value if types.get(name) in _BARE else _as_json(value)
     return given
+
+
+_BARE = frozenset({"folder", "device", "pending_folder", "pending_device", "text", "duration"})
+"""Types whose values are written as they are, and not as JSON."""
 
 
 def _as_json(text: str) -> Any:

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     call.add_argument("instance", help="the name of a Syncthing in the settings, `local` without any")
     call.add_argument("command", help="a command, such as scan or get_folder_status")
     call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments, or the main one bare")
+    subcommands.add_parser("watch", parents=[common], help="a live view of what the bridge publishes")
     demo = subcommands.add_parser("demo", help="the whole job on this machine, with nothing configured")
     demo.add_argument("--seconds", type=float, help="end after so many seconds; otherwise by Ctrl-C")
     subcommands.add_parser(
@@ -73,11 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _flags(given: argparse.Namespace) -> list[str]:
+    return [*given.set, *([f"log.level={given.log_level}"] if given.log_level else [])]
+
+
 def _settings(given: argparse.Namespace) -> Settings:
-    flags = list(given.set)
-    if given.log_level:
-        flags.append(f"log.level={given.log_level}")
-    settings = load(config=given.config, flags=flags)
+    settings = load(config=given.config, flags=_flags(given))
     if settings.syncthing:
         return settings
     from stbridge.local import with_local_syncthing  # noqa: PLC0415 - as below
@@ -134,6 +136,15 @@ def _purge(given: argparse.Namespace) -> int:
     return 0
 
 
+def _watch(given: argparse.Namespace) -> int:
+    try:
+        from stbridge.watch.live import Watch  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the live view needs {error.name}: pip install 'stbridge[watch]'") from error
+    Watch(load(config=given.config, flags=_flags(given)).mqtt).run()
+    return 0
+
+
 def _demo(given: argparse.Namespace) -> int:
     try:
         from stbridge.demo.show import show  # noqa: PLC0415
@@ -158,6 +169,7 @@ _SUBCOMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": _service,
     "check": _check,
     "call": _call,
+    "watch": _watch,
     "demo": _demo,
     "purge": _purge,
     "schema": _schema,

@@ -21,6 +21,7 @@
         +-- CallFailed            it understood the call and refuses it; the same call would fail again
             +-- NotFound          no such folder, device or file, or it is paused
             +-- Unsupported       this build or version of Syncthing cannot do that
+            +-- NotApplicable     it makes no sense as things are
             +-- Rejected          anything else that Syncthing answers with an error of its own
 
 A message names what is wrong, the setting, and the cure. It never holds an API key or a password.
@@ -152,6 +153,12 @@ class Unsupported(CallFailed):
     """This build or version of Syncthing cannot do that."""
 
     code = "unsupported"
+
+
+class NotApplicable(CallFailed):
+    """It makes no sense as things are, for example for this type of folder."""
+
+    code = "not_applicable"
 
 
 class Rejected(CallFailed):

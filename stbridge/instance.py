@@ -9,20 +9,21 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
-from stbridge.command_desk import Arrival, CommandDesk
+from stbridge.commands.arrival import Arrival
+from stbridge.commands.desk import CommandDesk
+from stbridge.commands.replies import send_reply
 from stbridge.core import observations as seen
 from stbridge.core.envelope import Reply
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import CONNECTION, STATE, Happening
-from stbridge.core.payloads import RENDERED, as_json, render, render_happening
+from stbridge.core.payloads import RENDERED, render, render_happening, render_raw
 from stbridge.core.rules import apply
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
 from stbridge.mqtt.outbox import Outbox
 from stbridge.remembering import recall
-from stbridge.replies import send_reply
 from stbridge.settings import PollSettings, SyncthingSettings
 from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.follow import Follower
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 1000
 """How many observations are taken in before what they changed is rendered, each thing once."""
+
+LONGEST_WAIT_S = 3600.0
+"""How long to wait for a time by the wall's clock, which may be set; what is remembered may be beyond any wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class Instance:
         self._changed: dict[Address, None] = {}
         self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
+        self._ended = False
+        self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
         self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put)
@@ -98,6 +104,7 @@ class Instance:
             answer=self._answer,
             happened=self._tell,
             read=self._poller.request,
+            report=self._inbox.put,
         )
         self._thread = threading.Thread(target=self._run, name=f"{name}-state", daemon=True)
 
@@ -115,6 +122,11 @@ class Instance:
         self._poller.stop()
         self._inbox.put(_Stop())
         self._thread.join()
+        self._take_rest()
+        self._desk.stop()
+        self._take_rest()  # what commands have done at the very end
+        self._changed.update(self._state.take_outcome().changed)
+        self._publish()
         for client in self._clients:
             client.close()
 
@@ -146,6 +158,22 @@ class Instance:
     def command(self, name: str, received: Received) -> None:
         """Take a command; any thread."""
         self._inbox.put(Arrival(name, received, monotonic()))
+        if self._ended:
+            self._take_rest()
+
+    def _take_rest(self) -> None:
+        """Answer what nobody will take from the inbox any more; when a pause ends, the next life has to know."""
+        self._ended = True
+        with self._taking_rest:
+            while not self._inbox.empty():
+                match self._inbox.get_nowait():
+                    case Arrival() as arrival:
+                        self._waiting.append(arrival)
+                    case seen.PauseTimed() as pause:
+                        apply(self._state, pause, datetime.now(UTC))
+            for arrival in self._waiting:
+                self._desk.refuse(arrival)
+            self._waiting.clear()
 
     # --- the thread that owns the state ----------------------------------------------------------------------------
 
@@ -157,7 +185,14 @@ class Instance:
             self._follow_up()
 
     def _batch(self) -> Iterable[Item]:
-        yield self._inbox.get()
+        """Wait for something to come in, or for the time at which something is due."""
+        next_try = self._state.timed_pauses.next_try
+        seconds = 0.0 if next_try is None else (next_try - datetime.now(UTC)).total_seconds()
+        patience = None if next_try is None else min(LONGEST_WAIT_S, max(0.0, seconds))
+        try:
+            yield self._inbox.get(timeout=patience)
+        except Empty:
+            return
         for _ in range(LARGEST_BATCH):
             try:
                 yield self._inbox.get_nowait()
@@ -174,7 +209,7 @@ class Instance:
                 if self._announcer:
                     self._announcer.remember(item.topics)
             case seen.RawEvent():
-                self._send(Address("raw", name=item.type), as_json(item.event))
+                self._send(Address("raw", name=item.type), render_raw(item.event))
             case _:
                 apply(self._state, item, datetime.now(UTC))
                 self._notice(item)
@@ -203,6 +238,9 @@ class Instance:
             self._poller.request(outcome.reads)
         transferring = self._state.transferring(datetime.now(UTC))
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
+        for paused in self._state.timed_pauses.take_due(datetime.now(UTC)):
+            if self._state.online:
+                self._desk.resume(paused)
         if self.settled.is_set():
             waiting, self._waiting = self._waiting, []
             for arrival in waiting:

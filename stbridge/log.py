@@ -14,6 +14,9 @@ from stbridge.settings import LogSettings, Settings
 HIDDEN = "***"
 SHORTEST_SECRET = 4
 
+_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""What would begin a new line, or steer a terminal: names and messages of others come into the log."""
+
 
 class HideSecrets(logging.Filter):
     """A last guard: takes secrets out of what is logged, whoever put them there.
@@ -24,16 +27,28 @@ class HideSecrets(logging.Filter):
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()
-        self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+        # the longest first, because one may begin like another
+        self._secrets = sorted((one for one in secrets if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass, without secrets."""
-        message = record.getMessage()
-        if any(secret in message for secret in self._secrets):
-            for secret in self._secrets:
-                message = message.replace(secret, HIDDEN)
-            record.msg, record.args = message, None
+        record.msg, record.args = self._without_secrets(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = self._without_secrets(logging.Formatter().formatException(record.exc_info))
         return True
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN).replace(repr(secret)[1:-1], HIDDEN)
+        return text
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people; a traceback follows on lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
+        """Write the line down."""
+        return super().formatMessage(record).translate(_ESCAPES)
 
 
 class JsonFormatter(logging.Formatter):
@@ -47,9 +62,9 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        if record.exc_text:
+            entry["exception"] = record.exc_text
+        return json.dumps(entry, ensure_ascii=False).translate(_ESCAPES)
 
 
 def start_logging(settings: LogSettings, secrets: Iterable[str], stream: TextIO = sys.stderr) -> None:
@@ -67,7 +82,7 @@ def start_logging(settings: LogSettings, secrets: Iterable[str], stream: TextIO 
     else:
         # systemd's journal has the time already
         time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
-        handler.setFormatter(logging.Formatter(f"{time}%(levelname)-7s %(message)s"))
+        handler.setFormatter(TextFormatter(f"{time}%(levelname)-7s %(message)s"))
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     logging.getLogger("urllib3").setLevel(logging.WARNING)  # its debug messages show every request
 

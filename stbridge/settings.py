@@ -1,12 +1,8 @@
-"""The settings: the only reader of the environment and of settings files.
-
-Precedence: command-line flag > environment > secret file > TOML file > default.
-"""
+"""The settings: their names, defaults and checks; `settings_sources` reads them."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -26,21 +22,6 @@ from pydantic_settings import (
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 RESERVED_INSTANCE_NAME = "bridge"  # syncthing/bridge/... is the bridge's own part of the tree
-
-
-def _with_secret_file(values: Any, secret: str) -> Any:
-    """Fill a secret from the file beside it, unless the secret itself is given."""
-    if not isinstance(values, Mapping) or not values.get(f"{secret}_file") or values.get(secret):
-        return values
-    path = Path(values[f"{secret}_file"])
-    try:
-        return {**values, secret: path.read_text(encoding="utf-8").strip()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{secret}_file: cannot read {path} ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _topic_prefix(value: str) -> str:
@@ -96,11 +77,6 @@ class MqttSettings(Section):
     def _number_is_fine(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) else value
 
-    @model_validator(mode="before")
-    @classmethod
-    def _read_password(cls, values: Any) -> Any:
-        return _with_secret_file(values, "password")
-
 
 class SyncthingSettings(Section):
     """One Syncthing; the table's name is the instance name."""
@@ -121,7 +97,7 @@ class SyncthingSettings(Section):
         parts = urlsplit(value)
         if parts.scheme == "unix" and parts.path.startswith("/"):
             return value
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("must look like https://nas:8384, http://127.0.0.1:8384 or unix:///run/syncthing.sock")
         if parts.username or parts.password:
             raise ValueError("must not hold a user name or password: Syncthing's API takes only api_key")
@@ -133,11 +109,6 @@ class SyncthingSettings(Section):
         if value.startswith("sha256:") and not re.fullmatch(r"sha256:(?:[0-9a-fA-F]{2}:?){32}", value):
             raise ValueError("must be sha256: and the 64 hexadecimal digits of the certificate's fingerprint")
         return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_api_key(cls, values: Any) -> Any:
-        return _with_secret_file(values, "api_key")
 
 
 class HomeAssistantSettings(Section):

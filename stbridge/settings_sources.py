@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
 from stbridge.errors import SettingsError
 from stbridge.settings import PREFIX, Settings
@@ -42,13 +43,15 @@ def load(
     try:
         sources = [
             _from_flags(flags),
+            _Environment(Settings)(),
             _from_secrets(_secret_directories(os.environ, docker_secrets)),
             _from_file(_config_file(config, os.environ)),
         ]
     except SettingsError as error:
         raise SettingsError([*faults, *error.faults]) from error
+    sources = [_with_secret_files(values, faults) for values in sources]
     try:
-        settings = _settings_from(*sources)()
+        settings = _settings_from(sources)()
     except ValidationError as error:
         raise SettingsError([*faults, *(_readable(fault) for fault in error.errors())]) from error
     if faults:
@@ -56,7 +59,7 @@ def load(
     return settings
 
 
-def _settings_from(flags: Values, secrets: Values, file: Values) -> type[Settings]:
+def _settings_from(sources: Iterable[Values]) -> type[Settings]:
     """Return the settings with their sources, the strongest first."""
 
     class Sourced(Settings):
@@ -65,42 +68,51 @@ def _settings_from(flags: Values, secrets: Values, file: Values) -> type[Setting
             cls,
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-            env_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            def given(values: Values) -> PydanticBaseSettingsSource:
-                return InitSettingsSource(settings_cls, init_kwargs=values)
-
-            return given(flags), env_settings, given(secrets), given(file)
+            return tuple(InitSettingsSource(settings_cls, init_kwargs=values) for values in sources)
 
     return Sourced
+
+
+class _Environment(EnvSettingsSource):
+    """The environment; what should be JSON and is not is left to the validation, which tells it as any other fault."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 def _from_flags(flags: Iterable[str]) -> Values:
     values: Values = {}
     for flag in flags:
         path, equals, value = flag.partition("=")
-        if not equals:
+        if not path or not equals:
             raise SettingsError([f"--set {flag}: must look like section.key=value"])
-        _put(values, path.split("."), _as_value(value))
+        _put(values, path.split("."), _as_value(path, value))
     return values
 
 
-def _as_value(text: str) -> Any:
+def _as_value(path: str, text: str) -> Any:
     """Read a list or a table as TOML; anything else is left to the validation."""
     if not text.startswith(("[", "{")):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError([f"--set ...={text}: not valid TOML ({error})"]) from error
+    except tomllib.TOMLDecodeError as error:  # the text is not told: it may be a password
+        raise SettingsError([f"--set {path}: not valid TOML ({error})"]) from error
 
 
 def _put(values: Values, path: list[str], value: Any) -> None:
     *sections, key = path
     for section in sections:
         values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise SettingsError([f"{'.'.join(path)}: {section} has a value already, and so no {key}"])
     values[key] = value
 
 
@@ -119,11 +131,42 @@ _SECRET_NAMES = (
 def _from_secrets(directories: Iterable[Path]) -> Values:
     values: Values = {}
     for directory in directories:
-        for file in sorted(directory.iterdir()) if directory.is_dir() else ():
+        for file in _files(directory):
             for expression in _SECRET_NAMES:
                 if found := expression.fullmatch(file.name.lower()):
-                    _put(values, list(found.groupdict().values()), _read(file, "the secret file").strip())
+                    secret = _read(file, f"{file}: cannot read the secret file").strip()
+                    _put(values, list(found.groupdict().values()), secret)
     return values
+
+
+def _files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SettingsError([f"{directory}: cannot look for secret files ({error.strerror})"]) from error
+
+
+_SECRETS = ("password", "api_key")
+
+
+def _with_secret_files(values: Values, faults: list[str], section: str = "") -> Values:
+    """Fill each secret from the `..._file` beside it.
+
+    This is done within one source: a file that is named in a stronger source goes before the secret of a weaker one.
+    """
+    filled = dict(values)
+    for key, value in values.items():
+        secret = key.removesuffix("_file")
+        if isinstance(value, dict):
+            filled[key] = _with_secret_files(value, faults, f"{section}{key}.")
+        elif secret != key and secret in _SECRETS and isinstance(value, str) and value and not values.get(secret):
+            try:
+                filled[secret] = _read(Path(value), f"{section}{key}: cannot read {value}").strip()
+            except SettingsError as error:
+                faults.extend(error.faults)
+    return filled
 
 
 def _config_file(config: Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -141,18 +184,18 @@ def _from_file(file: Path | None) -> Values:
     if file is None:
         return {}
     try:
-        return tomllib.loads(_read(file, "the configuration file"))
+        return tomllib.loads(_read(file, f"{file}: cannot read the configuration file"))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([f"{file}: not valid TOML ({error})"]) from error
 
 
-def _read(file: Path, what: str) -> str:
+def _read(file: Path, fault: str) -> str:
     try:
         return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingsError([f"{file}: cannot read {what} ({error.strerror})"]) from error
     except UnicodeDecodeError as error:
-        raise SettingsError([f"{file}: {what} is not UTF-8"]) from error
+        raise SettingsError([f"{fault} (it is not UTF-8)"]) from error
+    except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
+        raise SettingsError([f"{fault} ({getattr(error, 'strerror', None) or error})"]) from error
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
@@ -162,12 +205,12 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
             continue
         section, nested, _ = name.upper().removeprefix(PREFIX).partition("__")
         if section.lower() not in Settings.model_fields or not nested:
-            hint = _closest(name.upper(), _variables())
-            yield f"{name}: no such setting{hint}"
+            known = [variable.removeprefix(PREFIX) for variable in _variables()]
+            yield f"{name}: no such setting{_closest(name.upper().removeprefix(PREFIX), known, beside=PREFIX)}"
 
 
 def _variables() -> list[str]:
-    return [
+    return [CONFIG_VARIABLE] + [
         f"{PREFIX}{section}__{key}".upper()
         for section, field in Settings.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
@@ -175,31 +218,38 @@ def _variables() -> list[str]:
     ]
 
 
+_FAULTS: Mapping[str, str] = {
+    "missing": "must be given",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "path_type": "must be a path",
+    "tuple_type": 'must be a list, such as ["one", "two"]',
+}
+"""What is wrong, in the words of TOML, where pydantic's are those of Python."""
+
+
 def _readable(fault: Mapping[str, Any]) -> str:
-    location = ".".join(str(part) for part in fault["loc"])
+    *section, key = (str(part) for part in fault["loc"] or ("",))
+    location = ".".join((*section, key))
     if fault["type"] == "extra_forbidden":
-        return f"{location}: no such setting{_closest(location, _known_beside(fault['loc']))}"
-    if fault["type"] == "missing":
-        return f"{location}: must be given"
-    message = str(fault["msg"]).removeprefix("Value error, ")
+        beside = "".join(f"{part}." for part in section)
+        return f"{location}: no such setting{_closest(key, _known_in(section), beside=beside)}"
+    message = _FAULTS.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return f"{location}: {message}" if location else message
 
 
-def _known_beside(location: tuple[str | int, ...]) -> list[str]:
-    """Return the settings that there are beside one that there is not."""
+def _known_in(section: Iterable[str]) -> Iterable[str]:
+    """Return the settings that there are in a section."""
     model: Any = Settings
-    *path, _ = location
-    for part in path:
+    for part in section:
         if isinstance(model, type) and issubclass(model, BaseModel):
-            annotation = model.model_fields[str(part)].annotation
-            model = annotation
+            model = model.model_fields[part].annotation
         else:  # the name of an instance: what follows are the keys of its table
             model = model.__args__[1]
-    prefix = ".".join(str(part) for part in path)
-    return [f"{prefix}.{key}".lstrip(".") for key in getattr(model, "model_fields", ())]
+    return getattr(model, "model_fields", ())
 
 
-def _closest(name: str, known: Iterable[str]) -> str:
+def _closest(name: str, known: Iterable[str], *, beside: str) -> str:
     found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+    return f"; did you mean {beside}{found[0]}?" if found else ""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stbridge.demo.node import SyncthingNode
+from tests.machine import Machine
 from tests.servers import MANIFEST, Mosquitto, Subscriber, manifest
 
 ODD_FOLDER = "a/b +#%ü"
@@ -110,6 +111,12 @@ def subscriber(broker: Mosquitto) -> Iterator[Subscriber]:
     one = Subscriber(broker.port)
     yield one
     one.close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine without any settings."""
+    return Machine(tmp_path, monkeypatch)
 
 
 def pytest_report_header() -> list[str]:

@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from stbridge.demo.node import free_port
+from stbridge.demo.node import SyncthingNode, free_port
 
 PATIENCE_S = 30.0
 ANONYMOUS = "allow_anonymous true"
@@ -98,7 +98,9 @@ class Mosquitto:
 class Subscriber:
     """A plain client: sees what everybody sees, and publishes."""
 
-    def __init__(self, port: int, topic_filter: str = "#", *, client_id: str = "") -> None:
+    def __init__(
+        self, port: int, topic_filter: str = "#", *, client_id: str = "", username: str = "", password: str = ""
+    ) -> None:
         self.messages: list[MQTTMessage] = []
         self._changed = threading.Condition()
         subscribed = threading.Event()
@@ -107,6 +109,8 @@ class Subscriber:
             client_id or f"subscriber-{id(self)}",
             protocol=MQTTProtocolVersion.MQTTv5,
         )
+        if username:
+            self._client.username_pw_set(username, password)
         self._client.on_message = self._on_message
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect("127.0.0.1", port)
@@ -179,6 +183,19 @@ class Subscriber:
         if correlation is not None:
             properties.CorrelationData = correlation
         self._client.publish(topic, payload, 1, retain, properties).wait_for_publish(PATIENCE_S)
+
+
+def ask(subscriber: Subscriber, command: str, payload: str | bytes, *, node: str = "alpha", **options: Any) -> Any:
+    """Send a command and return its reply."""
+    since = subscriber.count
+    subscriber.publish(f"syncthing/{node}/command/{command}", payload, **options)
+    return subscriber.wait_for_json(f"syncthing/{node}/response/{command}", since=since)
+
+
+def instance(name: str, node: SyncthingNode) -> dict[str, str]:
+    """Return the variables that configure a node as an instance of the bridge."""
+    prefix = f"STBRIDGE_SYNCTHING__{name.upper()}__"
+    return {f"{prefix}URL": node.url, f"{prefix}API_KEY": node.api_key}
 
 
 class BridgeProcess:

@@ -14,17 +14,10 @@ from paho.mqtt.client import MQTTMessage
 
 from stbridge.core.model import short_id
 from stbridge.core.topics import encode
-from stbridge.demo.node import SyncthingNode
 from tests.conftest import ODD_FOLDER, Pair
-from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
 
 ODD_TOPIC = encode(ODD_FOLDER)
-
-
-def instance(name: str, node: SyncthingNode) -> dict[str, str]:
-    """Return the variables that configure a node as an instance."""
-    prefix = f"STBRIDGE_SYNCTHING__{name.upper()}__"
-    return {f"{prefix}URL": node.url, f"{prefix}API_KEY": node.api_key}
 
 
 @pytest.fixture
@@ -40,13 +33,6 @@ def bridge(pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
         yield process
     finally:
         process.stop()
-
-
-def ask(subscriber: Subscriber, command: str, payload: str, *, node: str = "alpha", **options: Any) -> Any:
-    """Send a command and return its reply."""
-    since = subscriber.count
-    subscriber.publish(f"syncthing/{node}/command/{command}", payload, **options)
-    return subscriber.wait_for_json(f"syncthing/{node}/response/{command}", since=since)
 
 
 def _offers(folder: str, pending: Any) -> bool:

@@ -28,7 +28,7 @@ OWN = "AAAAAAA-BBBBBBB-CCCCCCC-DDDDDDD-EEEEEEE-FFFFFFF-GGGGGGG-HHHHHHH"
 OTHER = "ZZZZZZZ-BBBBBBB-CCCCCCC-DDDDDDD-EEEEEEE-FFFFFFF-GGGGGGG-HHHHHHH"
 LAPTOP = DeviceConfig(id=OTHER, name="laptop", paused=False)
 PHOTOS = FolderConfig(id="photos", label="Photos", path="/p", type="sendreceive", paused=False, devices=(OTHER,))
-TOPICS = Topics("syncthing")
+TOPICS = Topics("syncthing", "homeassistant")
 EVERYTHING = frozenset(
     {*(command.name for command in COMMANDS), *(row.command for rows in TABLES.values() for row in rows if row.command)}
 )
@@ -284,7 +284,7 @@ def _message(**changes: Any) -> bytes:
     return json.dumps({**config(FOLDER, SITE), **changes}).encode()
 
 
-OF_ANOTHER_BRIDGE = config(FOLDER, replace(SITE, topics=Topics("other")))
+OF_ANOTHER_BRIDGE = config(FOLDER, replace(SITE, topics=Topics("other", "homeassistant")))
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,9 @@
 """TLS, WebSocket and Unix sockets: the ways to a broker that are not plain TCP."""
 
-import datetime as dt
-import ipaddress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from stbridge.demo.node import free_port
 from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, SettingsError
@@ -17,53 +11,9 @@ from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.probe import probe
 from stbridge.mqtt.retained import read_retained
 from stbridge.settings import MqttSettings, TlsSettings
+from tests.certificates import Authority
 from tests.servers import ANONYMOUS, Mosquitto
 from tests.test_mqtt_doors import NewBroker, fill, new_connection, settings
-
-
-class Authority:
-    """A certificate authority, made up for one test."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self._directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.file = directory / f"{name}.pem"
-        certificate = self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None))
-        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def _sign(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: Any) -> x509.Certificate:
-        now = dt.datetime.now(dt.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def certificate_for(self, address: str) -> tuple[Path, Path]:
-        """Return the files of a certificate for an address, and of its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
-        holds = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-        files = self._directory / f"{address}.crt", self._directory / f"{address}.key"
-        files[0].write_bytes(self._sign(name, key, holds).public_bytes(serialization.Encoding.PEM))
-        files[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return files
-
-    def listener_lines(self, address: str) -> list[str]:
-        """Return what makes a listener of Mosquitto speak TLS."""
-        certificate, key = self.certificate_for(address)
-        return [f"cafile {self.file}", f"certfile {certificate}", f"keyfile {key}"]
 
 
 @pytest.fixture
@@ -107,8 +57,8 @@ def test_a_certificate_for_another_host_is_not_trusted(new_broker: NewBroker, au
 def test_a_broker_may_ask_for_a_certificate_of_the_bridge(new_broker: NewBroker, authority: Authority) -> None:
     """A client certificate is used where it is asked for, and missed readably."""
     broker = tls_broker(new_broker, authority, "127.0.0.1", "require_certificate true")
-    certificate, key = authority.certificate_for("127.0.0.3")
-    own: dict[str, Any] = {"ca_file": authority.file, "cert_file": certificate, "key_file": key}
+    certificate = authority.certificate_for("127.0.0.3")
+    own: dict[str, Any] = {"ca_file": authority.file, "cert_file": certificate.file, "key_file": certificate.key}
     assert probe(with_tls(broker.port, **own)) == "5"
     with pytest.raises(BrokerUnavailable, match=r"mqtt\.tls"):
         probe(with_tls(broker.port, ca_file=authority.file))

@@ -1,12 +1,14 @@
 """What comes in with a command is read and checked against its row; what goes out is one envelope."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from stbridge.core.commands import Argument, Command, Type
-from stbridge.core.model import Config, short_id
+from stbridge.core.arguments import TYPES
+from stbridge.core.command import Argument, Command
+from stbridge.core.messages import Received
 
 Scalar = str | int | float | bool | None
 
@@ -34,21 +36,58 @@ class Request:
     transaction: Scalar = None
 
 
-_CHECKS: Mapping[Type, tuple[str, type]] = {
-    "folder": ("a text", str),
-    "device": ("a text", str),
-    "text": ("a text", str),
-    "integer": ("a whole number, 0 or more", int),
-    "boolean": ("true or false", bool),
-    "texts": ("a list of texts", list),
-    "object": ("an object", dict),
-}
+def select(rows: Mapping[str, Command], name: str, received: Received, allowed: Container[str]) -> Command:
+    """Return the row of a command that may be carried out.
+
+    Args:
+        rows: every command there is, by name.
+        name: the last level of the topic.
+        received: the message.
+        allowed: the names on the allow-list.
+
+    Raises:
+        CommandError: retained_command, empty_payload, unknown_command or forbidden.
+    """
+    if received.retained:
+        raise CommandError("retained_command", "a retained command is never carried out: publish it without retain")
+    if not received.payload.strip():
+        raise CommandError("empty_payload", "an empty payload does nothing: send {} or PRESS")
+    command = rows.get(name)
+    if command is None:
+        raise CommandError("unknown_command", f"there is no command {name!r}, only {', '.join(rows)}")
+    if name not in allowed:
+        raise CommandError("forbidden", f"{name} is not allowed: add it to the setting commands.allow")
+    return command
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):  # 1e999, which no JSON could say again
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _read_json(text: str) -> Any:
+    """Read strict JSON: Python's reader would take NaN and Infinity, too.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return json.loads(text, parse_float=_finite, parse_constant=_no_number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def transaction_of(payload: bytes) -> Scalar:
     """Return the transaction of a payload as far as one can be made out, also when the rest is wrong."""
+    if len(payload) > LARGEST_PAYLOAD:
+        return None
     try:
-        value = json.loads(payload)
+        value = _read_json(payload.decode())
     except ValueError:
         return None
     transaction = value.get("transaction") if isinstance(value, dict) else None
@@ -63,10 +102,8 @@ def parse(command: Command, payload: bytes) -> Request:
         payload: a JSON object, the bare value of the main argument, or PRESS.
 
     Raises:
-        CommandError: empty_payload, invalid_json or invalid_arguments.
+        CommandError: invalid_json or invalid_arguments.
     """
-    if not payload.strip():
-        raise CommandError("empty_payload", "an empty payload does nothing: send {} or PRESS")
     if len(payload) > LARGEST_PAYLOAD:
         raise CommandError("invalid_arguments", f"the payload is larger than {LARGEST_PAYLOAD} bytes")
     try:
@@ -83,8 +120,8 @@ def parse(command: Command, payload: bytes) -> Request:
 def _as_object(command: Command, text: str) -> dict[str, Any]:
     if text.startswith("{"):
         try:
-            given: dict[str, Any] = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            given: dict[str, Any] = _read_json(text)
+        except ValueError as error:
             raise CommandError("invalid_json", f"the payload is not valid JSON: {error}") from error
         return given
     if command.main is not None:
@@ -98,7 +135,7 @@ def _bare(text: str) -> str:
     """Read a bare value: as it stands, or a JSON string."""
     if text.startswith('"'):
         try:
-            value = json.loads(text)
+            value = _read_json(text)
         except ValueError:
             return text
         if isinstance(value, str):
@@ -127,13 +164,8 @@ def check(command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_type(row: Argument, value: object) -> None:
-    description, expected = _CHECKS[row.type]
-    fits = isinstance(value, expected) and not (expected is int and isinstance(value, bool))
-    if isinstance(value, int) and value < 0:
-        fits = False
-    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        fits = False
-    if not fits or value == "":
+    description, fits = TYPES[row.type]
+    if not fits(value):
         raise CommandError("invalid_arguments", f"{row.name} must be {description}")
 
 
@@ -142,43 +174,6 @@ def _known(command: Command) -> str:
         return f"{command.name} takes no arguments, send {{}}"
     names = ", ".join(row.name + (" (required)" if row.required else "") for row in command.arguments)
     return f"{command.name} takes {names}"
-
-
-def with_ids(request: Request, config: Config | None) -> Request:
-    """Replace the names of folders and devices by their IDs.
-
-    Args:
-        request: folders are given by ID or label, devices by ID, short ID or name.
-        config: what there is; before it is known, only IDs will do.
-
-    Raises:
-        CommandError: not_found, or invalid_arguments if several have the name.
-    """
-    if config is None:
-        return request
-    arguments = dict(request.arguments)
-    for row in request.command.arguments:
-        given = arguments.get(row.name)
-        if given is None or given == row.special:
-            continue
-        if row.type == "folder":
-            folders = [(folder.id, (folder.label,)) for folder in config.folders.values()]
-            arguments[row.name] = _resolve(given, folders, "folder")
-        elif row.type == "device":
-            devices = [(device.id, (short_id(device.id), device.name)) for device in config.devices.values()]
-            arguments[row.name] = _resolve(given, devices, "device")
-    return replace(request, arguments=arguments)
-
-
-def _resolve(name: str, named: Sequence[tuple[str, tuple[str, ...]]], what: str) -> str:
-    if any(name == identifier for identifier, _ in named):
-        return name
-    found = [identifier for identifier, names in named if name in names]
-    if not found:
-        raise CommandError("not_found", f"there is no {what} {name!r}")
-    if len(found) > 1:
-        raise CommandError("invalid_arguments", f"{len(found)} {what}s are called {name!r}: give the ID")
-    return found[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,15 +203,3 @@ class Reply:
 def retained_command(reply: Reply) -> bool:
     """Tell whether a command was refused because it was retained."""
     return reply.error is not None and reply.error.code == "retained_command"
-
-
-_SECRETS = frozenset({"apiKey", "password", "encryptionPassword", "bindPassword"})
-
-
-def without_secrets(value: Any) -> Any:
-    """Return Syncthing's JSON without API keys and passwords, wherever in it they are."""
-    if isinstance(value, dict):
-        return {key: without_secrets(item) for key, item in value.items() if key not in _SECRETS}
-    if isinstance(value, list):
-        return [without_secrets(item) for item in value]
-    return value

@@ -39,6 +39,7 @@ class Received:
         retained: True if it is a stored message, or (MQTT 5) was published as one.
         response_topic: MQTT 5: where the sender wants its reply.
         correlation: MQTT 5: what the sender wants back with it.
+        expiry_s: MQTT 5: for how many seconds from its arrival on its sender wants it to count.
         acknowledge: tells the broker that it need not be delivered again; any thread, once.
     """
 
@@ -47,4 +48,5 @@ class Received:
     retained: bool = False
     response_topic: str | None = None
     correlation: bytes | None = None
+    expiry_s: int | None = None
     acknowledge: Callable[[], None] = field(default=_nothing_to_acknowledge, compare=False, repr=False)

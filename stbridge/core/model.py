@@ -157,7 +157,8 @@ def percentage(*, need_bytes: int, global_bytes: int, complete: bool) -> float:
         return 100.0
     if need_bytes <= 0 or global_bytes <= 0:
         return ONLY_DELETES_LEFT
-    return floored(100 * max(global_bytes - need_bytes, 0) / global_bytes)
+    # in whole numbers: a float would round the last byte of very much up to 100
+    return 10_000 * max(global_bytes - need_bytes, 0) // global_bytes / 100
 
 
 def floored(value: float) -> float:

@@ -16,6 +16,7 @@ from stbridge.core.model import (
     PendingDevice,
     PendingFolder,
 )
+from stbridge.core.timed_pauses import Paused
 from stbridge.core.topics import Address
 
 EVENTS = "events"
@@ -208,6 +209,14 @@ class DevicePaused(Observation):
 
     device: str
     paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseTimed(Observation):
+    """Somebody paused a folder or a device; the bridge is to resume it at a time, or not (None)."""
+
+    paused: Paused
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 from stbridge.core.entities import ERROR, PAUSED, DeviceState
 from stbridge.core.model import Completion, percentage, short_id
 from stbridge.core.outcome import Happening
+from stbridge.core.secrets import without_secrets
 from stbridge.core.state import State
 from stbridge.core.times import in_utc
 from stbridge.core.topics import Address
@@ -39,6 +40,11 @@ def render_happening(happening: Happening) -> bytes:
     return as_json({"event_type": happening.event_type, "time": in_utc(happening.at), **happening.data})
 
 
+def render_raw(event: Payload) -> bytes:
+    """Return the payload of `raw/TYPE`: an event as it came but for secrets, for ConfigSaved holds the API key."""
+    return as_json(without_secrets(event))
+
+
 def _connection(state: State, _: Address) -> Payload:
     return {"status": state.status, "message": state.message, "since": in_utc(state.since)}
 
@@ -47,7 +53,7 @@ def _system(state: State, _: Address) -> Payload | None:
     if state.process is None or state.config is None:
         return None
     folders, devices = state.folder_tally.total, state.device_tally.total
-    in_sync = _all_well(folders.unknown, folders.out_of_sync)
+    lacking = folders.need_bytes or folders.need_items or folders.need_deletes  # out of sync is more: errors, syncing
     return {
         "name": state.config.name,
         "device_id": state.process.device_id,
@@ -56,11 +62,11 @@ def _system(state: State, _: Address) -> Payload | None:
         "arch": state.version and state.version.arch,
         "started_at": in_utc(state.process.started_at),
         "state": _rolled_up_state(state),
-        "in_sync": in_sync,
-        "all_in_sync": in_sync and _all_well(devices.unknown, devices.out_of_sync),
+        "in_sync": _all_well(folders.unknown, folders.out_of_sync),
+        "all_in_sync": _all_well(folders.unknown + devices.unknown, folders.out_of_sync + devices.out_of_sync),
         "completion": None
         if folders.unknown or folders.paused == folders.total
-        else percentage(need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=bool(in_sync)),
+        else percentage(need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=not lacking),
         "need_bytes": folders.need_bytes,
         "need_items": folders.need_items,
         "folders": {
@@ -169,6 +175,7 @@ def _folder(state: State, address: Address) -> Payload | None:
         "path": config.path,
         "type": config.type,
         "paused": config.paused,
+        "resume_at": in_utc(state.timed_pauses.until("folder", config.id)),
         "state": folder.shown_state,
         "state_changed_at": in_utc(folder.state_changed_at),
         "completion": folder.completion,
@@ -215,6 +222,7 @@ def _device(state: State, address: Address) -> Payload | None:
         "id": config.id,
         "name": config.name,
         "paused": config.paused,
+        "resume_at": in_utc(state.timed_pauses.until("device", config.id)),
         "connected": connection.connected,
         "address": connection.address,
         "connection_type": connection.connection_type,

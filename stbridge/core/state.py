@@ -36,6 +36,7 @@ from stbridge.core.outcome import (
     share_address,
 )
 from stbridge.core.tally import DevicePart, FolderPart, Tally
+from stbridge.core.timed_pauses import Paused, TimedPauses
 from stbridge.core.topics import Address
 from stbridge.core.traffic import Lifetime, Rate
 
@@ -77,6 +78,7 @@ class State:
         self.in_lifetime = Lifetime()
         self.out_lifetime = Lifetime()
         self.transfer_until: datetime | None = None
+        self.timed_pauses = TimedPauses()
         self.remembered: Mapping[Address, Mapping[str, Any] | None] | None = None
 
     @property
@@ -165,6 +167,7 @@ class State:
         del self.devices[device]
         self.device_ids.pop(short_id(device), None)
         self.device_tally.drop(device)
+        self.timed_pauses.set(Paused("device", device), None)
         self.outcome.change(device_address(device), SYSTEM)
 
     def remove_folder(self, folder: str) -> None:
@@ -173,6 +176,7 @@ class State:
             self.unshare(device, folder)
         del self.folders[folder]
         self.folder_tally.drop(folder)
+        self.timed_pauses.set(Paused("folder", folder), None)
         self.outcome.change(folder_address(folder), failed_address(folder), SYSTEM)
 
     def reconfigure(self, config: FolderConfig | DeviceConfig) -> None:

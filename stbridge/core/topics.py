@@ -140,24 +140,33 @@ TOPICS = (
 
 _ROWS: Mapping[str, TopicRow] = {row.kind: row for row in TOPICS}
 
-# What no level can hold: separators and wildcards, our own escape, and what MQTT forbids or lets a broker close
-# the connection for (MQTT 5, 1.5.4): control characters, surrogates and non-characters.
-_UNFIT = re.compile(
-    "[/+#%\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+# What no level can hold: separators and wildcards, in IDs also our own escape, and what MQTT forbids or lets a broker
+# close the connection for (MQTT 5, 1.5.4): control characters, surrogates and non-characters.
+_UNFIT_IN_A_NAME = re.compile(
+    "[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
     + "".join(chr(plane | low) for plane in range(0, 0x110000, 0x10000) for low in (0xFFFE, 0xFFFF))
     + "]"
 )
+"""The names of commands are levels as they came, so that a reply has the name of its command, whatever that is."""
+
+_UNFIT = re.compile(_UNFIT_IN_A_NAME.pattern.replace("#", "#%"))
 
 
 def encode(level: str) -> str:
     """Percent-encode what a topic level cannot hold; everything else stays readable."""
-    return _UNFIT.sub(
-        lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass")), level
-    )
+    return _UNFIT.sub(_percent_encoded, level)
+
+
+def _percent_encoded(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass"))
 
 
 def decode(level: str) -> str:
-    """Undo `encode`."""
+    """Undo `encode`.
+
+    Raises:
+        ValueError: nothing is encoded like that.
+    """
     return unquote_to_bytes(level).decode("utf-8", "surrogatepass")
 
 
@@ -171,10 +180,10 @@ class Topics:
 
     Args:
         base: the setting `mqtt.base_topic`.
-        discovery_prefix: the setting `homeassistant.discovery_prefix`.
+        discovery_prefix: the setting `homeassistant.discovery_prefix`; what is published there acts, too.
     """
 
-    def __init__(self, base: str, discovery_prefix: str = "homeassistant") -> None:
+    def __init__(self, base: str, discovery_prefix: str = "") -> None:
         self._base = base
         self._discovery_prefix = discovery_prefix
         self._parsers = tuple((row.kind, re.compile(_as_expression(row.pattern))) for row in TOPICS)
@@ -185,7 +194,7 @@ class Topics:
             instance=instance,
             folder=encode(address.folder),
             device=encode(address.device),
-            name=encode(address.name),
+            name=_UNFIT_IN_A_NAME.sub(_percent_encoded, address.name),
         )
         return f"{self._base}/{levels}"
 
@@ -196,24 +205,23 @@ class Topics:
         levels = topic[len(self._base) + 1 :]
         for kind, expression in self._parsers:
             if found := expression.fullmatch(levels):
-                try:
-                    ids = {key: decode(value) for key, value in found.groupdict().items()}
-                except UnicodeDecodeError:  # anybody may publish below our base topic, and not as we encode
-                    return None
-                return ids.pop("instance", BRIDGE), Address(kind, **ids)
+                return _address(kind, found.groupdict())
         return None
 
     def may_answer_on(self, topic: str) -> bool:
         """Tell whether a reply may go to a topic that a command names: never to anything that acts on messages.
 
-        That is wildcards, the broker's own topics, Home Assistant's, and the bridge's own tree, except for replies.
+        That is wildcards, the broker's own topics, Home Assistant's discovery, and the bridge's own tree, except for
+        replies.
         """
         if not 0 < len(topic.encode("utf-8", "replace")) <= LONGEST_RESPONSE_TOPIC or topic.startswith("$"):
             return False
         if set(topic) & set("+#\0"):
             return False
+        if self._discovery_prefix and _is_below(topic, self._discovery_prefix):
+            return False
         if not _is_below(topic, self._base):
-            return not _is_below(topic, self._discovery_prefix)
+            return True
         parsed = self.parse(topic)
         return parsed is not None and parsed[1].kind == "response"
 
@@ -257,9 +265,22 @@ class Topics:
         return f"{self._discovery_prefix}/status"
 
 
-def _is_below(topic: str, root: str) -> bool:
-    return topic == root or topic.startswith(f"{root}/")
+def _is_below(topic: str, prefix: str) -> bool:
+    return topic == prefix or topic.startswith(f"{prefix}/")
+
+
+def _address(kind: str, levels: Mapping[str, str]) -> tuple[str, Address] | None:
+    """Return the instance and the address that the levels of a topic make; None if an ID is not encoded as ours are.
+
+    Anybody may publish below our base topic.
+    """
+    try:
+        folder, device = (decode(levels.get(key, "")) for key in ("folder", "device"))
+    except ValueError:
+        return None
+    return levels.get("instance", BRIDGE), Address(kind, folder, device, levels.get("name", ""))
 
 
 def _as_expression(pattern: str) -> str:
-    return re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
+    """Return what recognises a pattern; the name of a command may be anything, even nothing."""
+    return re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern).replace("(?P<name>[^/]+)", "(?P<name>[^/]*)")

@@ -12,7 +12,7 @@ from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.errors import Failed
 from stbridge.mqtt.observer import Observer
 from stbridge.settings import MqttSettings
-from stbridge.watch import describe
+from stbridge.watch.lines import describe
 
 PATIENCE_S = 40.0
 

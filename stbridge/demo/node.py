@@ -10,6 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -62,6 +63,17 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _session(leader: int) -> list[int]:
+    """Return the processes of a session: Syncthing and its monitor have process groups of their own in it."""
+    found = [leader]
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            session = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[3]
+            if int(session) == leader and int(entry.parent.name) != leader:
+                found.append(int(entry.parent.name))
+    return found
 
 
 class SyncthingNode:
@@ -190,7 +202,9 @@ class SyncthingNode:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.running:
-            os.killpg(self._process.pid, number)
+            for process in _session(self._process.pid):
+                with suppress(ProcessLookupError):  # it ended meanwhile
+                    os.kill(process, number)
 
     def request(self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None) -> Any:
         """Make a call of the REST API and return its JSON, None if there is none.

@@ -1,6 +1,6 @@
 """A plain client of the broker, for what looks at the bridge from outside: sees topics, publishes commands."""
 
-import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,8 +12,6 @@ from stbridge.mqtt.link import Link
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice
 from stbridge.settings import MqttSettings
 
-log = logging.getLogger(__name__)
-
 
 class Observer:
     """Sees everything under some topics, from one connection.
@@ -22,9 +20,23 @@ class Observer:
         settings: the broker's.
         filters: topic filters.
         received: is handed every message, by a thread of the observer's own.
+        role: what it is, for its client ID, which holds a number, too: there may be several.
+        ended: is told, by that thread, that the connection was lost.
     """
 
-    def __init__(self, settings: MqttSettings, filters: Sequence[str], received: Callable[[Received], None]) -> None:
+    def __init__(
+        self,
+        settings: MqttSettings,
+        filters: Sequence[str],
+        received: Callable[[Received], None],
+        *,
+        role: str = "observer",
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.failure: BrokerUnavailable | None = None
+        """Why the connection was lost, if it was."""
+        self._role = role
+        self._ended = ended
         self._settings = settings
         self._filters = filters
         self._received = received
@@ -44,7 +56,7 @@ class Observer:
         self._thread.start()
 
     def _opened(self, protocol: Protocol) -> Link:
-        client_id = f"{self._settings.client_id}-observer"
+        client_id = f"{self._settings.client_id}-{self._role}-{os.getpid()}"
         link = Link(self._settings, protocol, client_id=client_id, received=self._hand_over)
         link.open(self._stop)
         return link
@@ -74,6 +86,7 @@ class Observer:
                     self._link.publish(self._to_publish.popleft())
                 self._link.turn()
         except BrokerUnavailable as error:
-            log.error("%s", error)  # noqa: TRY400 - the message says it all
+            self.failure = error
+            self._ended()
         finally:
             self._link.close(say_goodbye=self._stop.is_set())

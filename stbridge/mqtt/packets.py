@@ -101,6 +101,7 @@ def received_from(message: MQTTMessage, acknowledge: Callable[[int], None]) -> R
         retained=message.retain,
         response_topic=getattr(message.properties, "ResponseTopic", None),
         correlation=getattr(message.properties, "CorrelationData", None),
+        expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
         acknowledge=once,
     )
 

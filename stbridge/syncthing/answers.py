@@ -48,7 +48,7 @@ def judge(url: str, call: str, *, status: int, headers: Mapping[str, str], conte
         return None
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for what is nested without end
         raise BadReply(f"url: {url} sends a reply to {call} that is not JSON") from error
 
 
@@ -82,8 +82,11 @@ class _Refusal:
 
 
 def _upgrade_unsupported(refusal: _Refusal) -> bool:
-    """Up to 1.22.0 builds that cannot upgrade answer 503 to the check, and 500 to the upgrade."""
-    return refusal.call.endswith("/rest/system/upgrade") and refusal.status in (500, 503)
+    """Up to 1.22.0 builds that cannot upgrade answer 503 to the check, and 500 to the upgrade.
+
+    With 500 they also tell that the server that knows of newer versions could not be asked, which will mend.
+    """
+    return refusal.call.endswith("/rest/system/upgrade") and refusal.says("upgrade unsupported")
 
 
 # What a refusal means: the first row that fits. A 403 has three meanings, and only the text tells which.
@@ -116,10 +119,10 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         lambda r: BadReply(f"url: what answers at {r.url} is not Syncthing (it has no {r.call})"),
     ),
     (
-        lambda r: r.status in (404, 405) and (not r.text or r.says("page not found")),
+        lambda r: r.status == 405 or (r.status == 404 and (not r.text or r.says("page not found"))),
         lambda r: Unsupported(f"this version of Syncthing has no {r.call}"),
     ),
-    (lambda r: r.status in (404, 405), lambda r: NotFound(r.text)),
+    (lambda r: r.status == 404, lambda r: NotFound(r.text)),
     (
         lambda r: r.status >= 500 and not r.known,
         lambda r: Unreachable(f"url: what answers at {r.url} fails ({r.status}), and may not be Syncthing"),

@@ -93,6 +93,18 @@ class SyncthingClient:
         """Restart Syncthing (POST /rest/system/restart); whatever started it must start it again."""
         return self._json(self._post("system/restart"))
 
+    def wait_for_restart(self, started_at: str, timeout_s: float) -> None:
+        """Wait until another process answers than the one that started at a time.
+
+        Args:
+            started_at: the `startTime` of GET /rest/system/status before the restart.
+            timeout_s: seconds to wait.
+
+        Raises:
+            TimedOut: none does in time.
+        """
+        self._transport.wait_until(lambda: self.get_status()["startTime"] != started_at, timeout_s)
+
     def shutdown(self) -> Json:
         """End Syncthing (POST /rest/system/shutdown)."""
         return self._json(self._post("system/shutdown"))
@@ -135,7 +147,12 @@ class SyncthingClient:
         self._transport.call("PUT", "/rest/config", body=config)
 
     def patch_config(self, part: str, changes: Mapping[str, Any]) -> None:
-        """Change keys of a part of the configuration: `options`, `gui`, `ldap` (PATCH /rest/config/PART)."""
+        """Change keys of a part of the configuration (PATCH /rest/config/PART).
+
+        Args:
+            part: `options`, `gui`, `ldap`, `defaults/folder` or `defaults/device`.
+            changes: the keys to be changed; lists in it replace those that are there.
+        """
         self._transport.call("PATCH", f"/rest/config/{part}", body=changes)
 
     def patch_folder(self, folder: str, changes: Mapping[str, Any]) -> None:
@@ -171,6 +188,10 @@ class SyncthingClient:
     def get_device_defaults(self) -> Json:
         """Return what a new device begins with (GET /rest/config/defaults/device)."""
         return self._json(self._get("config/defaults/device"))
+
+    def new_default_ignores(self, defaults: Mapping[str, Any]) -> None:
+        """Replace the ignore patterns that a new folder begins with (PUT /rest/config/defaults/ignores, since 1.19)."""
+        self._transport.call("PUT", "/rest/config/defaults/ignores", body=defaults)
 
     def get_insync(self) -> Json:
         """Return whether the running configuration is the saved one (GET /rest/config/insync)."""
@@ -303,19 +324,18 @@ class SyncthingClient:
     ) -> list[Json]:
         """Wait for events (GET /rest/events).
 
+        It is not tried again: if it broke off because Syncthing restarted, IDs have begun anew, and the same request
+        would wait for one that is far away now.
+
         Args:
             since: the ID of the last event known; IDs are per mask and begin anew when Syncthing restarts.
             mask: the types to be told; none means Syncthing's default. Each mask costs the server a buffer.
             limit: the newest so many.
             timeout_s: seconds until an empty list is returned; 0 does not wait.
         """
-        events: list[Json] | None = self._get(
-            "events",
-            timeout_s=timeout_s + EXTRA_S,
-            since=since,
-            limit=limit,
-            timeout=int(timeout_s),
-            events=",".join(mask) or None,
+        parameters = {"since": since, "limit": limit, "timeout": int(timeout_s), "events": ",".join(mask) or None}
+        events: list[Json] | None = self._transport.call(
+            "GET", "/rest/events", parameters=parameters, timeout_s=timeout_s + EXTRA_S, again=False
         )
         return events or []
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stbridge.errors import BadReply
+from stbridge.errors import BadReply, Starting, Unreachable
 from stbridge.syncthing.client import SyncthingClient
 
 POLL_S = 55.0
@@ -53,12 +53,21 @@ class EventStream:
     def wait(self) -> list[dict[str, Any]]:
         """Wait for events and return them; there may be none after a while.
 
+        A request that broke off has often met the end of the process: the cursor is used again only after a look at
+        whether that is the same still.
+
         Raises:
             EventsLost: some were missed.
             SyncthingUnavailable: no use can be made of Syncthing now.
         """
         assert self._last_id is not None, "open() comes first"
-        events = self._client.get_events(since=self._last_id, mask=self._mask, timeout_s=POLL_S)
+        try:
+            events = self._client.get_events(since=self._last_id, mask=self._mask, timeout_s=POLL_S)
+        except (Unreachable, Starting) as error:
+            if self.can_resume():
+                return []
+            self._last_id = None
+            raise EventsLost from error
         for event in events:
             if _id(event) != self._last_id + 1:
                 self._last_id = None

@@ -103,7 +103,7 @@ class Follower:
     def _take(self, event: dict[str, Any]) -> None:
         try:
             observation = events.observe(event, self._reader.own_id)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             log.warning("event %s %s is not understood: %r", event.get("id"), event.get("type"), error)
             return
         if observation is not None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
 from stbridge.errors import SettingsError
@@ -99,12 +99,15 @@ def _from_config(file: Path, address: str | None, api_key: str | None) -> LocalS
 
 def _url(address: str, *, tls: bool) -> str:
     """Make a URL of a GUI address: `host:port`, a URL, or the path of a unix socket."""
-    if address.startswith(("/", "unix:", "unixs:")):
-        return "unix://" + address.removeprefix("unixs://").removeprefix("unix://")
-    if "://" not in address:
-        address = f"{'https' if tls else 'http'}://{address}"
-    parts = urlsplit(address)
-    host = parts.hostname or ""
+    if address.startswith("/"):
+        return f"unix://{quote(address)}"
+    if address.startswith(("unix:", "unixs:")):
+        return f"unix:{address.partition(':')[2]}"
+    try:
+        parts = urlsplit(address if "://" in address else f"{'https' if tls else 'http'}://{address}")
+        host, port = parts.hostname or "", parts.port or 8384
+    except ValueError as error:
+        raise SettingsError([f"syncthing: the GUI address {address!r} cannot be used ({error})"]) from error
     host = "127.0.0.1" if host in EVERYWHERE else host
     shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}:{parts.port or 8384}"
+    return f"{parts.scheme}://{shown}:{port}"

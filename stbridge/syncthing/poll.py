@@ -104,10 +104,10 @@ class Poller:
                     self._report(observation)
             except SyncthingUnavailable as error:
                 self._block(error, read)
+                continue
             except CallFailed as error:
                 log.warning("%s: %s", read.what, error)
-            else:
-                self._unblock()
+            self._unblock()
 
     def _next(self) -> Read | None:
         """Wait for the next thing to be read; None at the end."""

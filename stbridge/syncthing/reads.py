@@ -139,7 +139,7 @@ def _completion(reader: Reader, read: Read) -> Iterator[Observation]:
 def _decoded(decoder: Callable[..., Decoded], *arguments: Any) -> Decoded:
     try:
         return decoder(*arguments)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise BadReply(f"url: what answers is not what Syncthing would say ({decoder.__name__}: {error!r})") from error
 
 

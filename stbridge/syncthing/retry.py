@@ -2,14 +2,26 @@
 
 import threading
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_when_event_set
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_fixed,
+)
 from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_random_exponential
 
-from stbridge.errors import Starting, TimedOut, Unreachable
+from stbridge.errors import Starting, SyncthingUnavailable, TimedOut, Unreachable
 
 ATTEMPTS = 4
 LONGEST_WAIT_S = 1.0
+
+LOOK_S = 0.5
+"""Seconds between two looks at whether something has come to be."""
 
 IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 """Calls that do no harm twice (RFC 9110, 9.2.2). PATCH is not so in general; Syncthing's merges given values."""
@@ -39,4 +51,19 @@ def retrying(method: str, stopped: threading.Event) -> Retrying:
         wait=wait_random_exponential(multiplier=0.1, max=LONGEST_WAIT_S),
         sleep=sleep_using_event(stopped),
         reraise=True,
+    )
+
+
+def waiting(timeout_s: float, stopped: threading.Event) -> Retrying:
+    """Return what makes a call until it returns True, however often Syncthing cannot be reached meanwhile.
+
+    Args:
+        timeout_s: after so many seconds it raises RetryError.
+        stopped: cuts the wait short.
+    """
+    return Retrying(
+        retry=retry_if_exception_type(SyncthingUnavailable) | retry_if_result(lambda holds: not holds),
+        stop=stop_after_delay(timeout_s) | stop_when_event_set(stopped),
+        wait=wait_fixed(LOOK_S),
+        sleep=sleep_using_event(stopped),
     )

@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import socket
 import ssl
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,18 +41,27 @@ def tls_context(verify: str) -> ssl.SSLContext:
     Raises:
         SettingsError: the file cannot be used.
     """
-    context = ssl.create_default_context()
     if verify == SYSTEM:
-        return context
-    context.check_hostname = False
+        return system_context()
     if verify == OFF or verify.startswith(PIN):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
     try:
-        context.load_verify_locations(cafile=verify)
+        # Only the file, not the system's authorities too: anybody can have a certificate of theirs for some name.
+        context = ssl.create_default_context(cafile=verify)
     except OSError as error:
         raise SettingsError([f"verify: cannot use the certificate file {Path(verify)} ({error})"]) from error
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may hold a certificate without its authority
     return context
+
+
+@cache
+def system_context() -> ssl.SSLContext:
+    """Return what checks a certificate as browsers do: one for all, as its authorities take 50 ms and 1 MB to load."""
+    return ssl.create_default_context()
 
 
 def pinned_fingerprint(verify: str) -> str | None:
@@ -62,9 +72,7 @@ def pinned_fingerprint(verify: str) -> str | None:
 def seen_fingerprint(url: str) -> str | None:
     """Look which certificate a server shows, without trusting it or sending it anything."""
     parts = urlsplit(url)
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    context = tls_context(OFF)
     try:
         with (
             socket.create_connection((parts.hostname or "", parts.port or 443), timeout=HANDSHAKE_S) as plain,

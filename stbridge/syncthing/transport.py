@@ -2,19 +2,20 @@
 
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
 import urllib3
+from tenacity import RetryError
 
-from stbridge.errors import BadReply, TimedOut, TlsFailure, Unreachable
+from stbridge.errors import BadReply, SyncthingUnavailable, TimedOut, TlsFailure, Unauthorized, Unreachable
 from stbridge.syncthing import tls
 from stbridge.syncthing.adapters import TlsAdapter, UnixAdapter
 from stbridge.syncthing.answers import judge
-from stbridge.syncthing.retry import retrying
+from stbridge.syncthing.retry import retrying, waiting
 
 LARGEST_REPLY = 256 * 1024 * 1024
 CONNECT_S = 5.0
@@ -40,7 +41,8 @@ class Transport:
         self._session = requests.Session()
         # No proxies, .netrc or certificate authorities from the environment: Syncthing is near, and its key is secret.
         self._session.trust_env = False
-        self._session.headers.update({"X-API-Key": api_key, "Accept": "*/*"})
+        # As bytes, which may hold any character: what makes no key is for Syncthing to refuse.
+        self._session.headers.update({"X-API-Key": api_key.encode(), "Accept": "*/*"})
         self._base = self._mount(verify)
 
     def _mount(self, verify: str) -> str:
@@ -49,11 +51,12 @@ class Transport:
         if parts.scheme == "unix":
             self._session.mount("http://", UnixAdapter(unquote(parts.path)))
             return "http://localhost"
-        context = tls.tls_context(verify)
-        self._session.verify = context.verify_mode == ssl.CERT_REQUIRED
-        self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify)))
-        if verify == tls.OFF:
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
+        if parts.scheme == "https":
+            context = tls.tls_context(verify)
+            self._session.verify = context.verify_mode == ssl.CERT_REQUIRED
+            self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify)))
+            if verify == tls.OFF:
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
         return self._url
 
     def close(self) -> None:
@@ -70,6 +73,7 @@ class Transport:
         body: Any = None,
         text: str | None = None,
         timeout_s: float | None = None,
+        again: bool = True,
     ) -> Any:
         """Make a call and return its decoded JSON; None for an empty reply.
 
@@ -80,6 +84,7 @@ class Transport:
             body: sent as JSON.
             text: sent as it is.
             timeout_s: seconds to wait for the answer, if other than usual.
+            again: whether it may be tried again, if it does no harm twice.
 
         Raises:
             SyncthingError: of the kind that fits, see `stbridge.errors`.
@@ -93,7 +98,18 @@ class Transport:
                 raise Unreachable("the client is closed", arrived=False)
             return self._once(method, path, {"params": given, "json": body, "data": data}, patience)
 
-        return retrying(method, self._stopped)(once)
+        return retrying(method, self._stopped)(once) if again else once()
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until a condition holds, whatever Syncthing answers meanwhile.
+
+        Raises:
+            TimedOut: it does not come to hold in time, or the client is closed.
+        """
+        try:
+            waiting(timeout_s, self._stopped)(condition)
+        except RetryError as error:
+            raise TimedOut(f"url: {self._url} did not get there within {timeout_s:.0f} s") from error
 
     def _once(self, method: str, path: str, content: Mapping[str, Any], patience: float) -> Any:
         deadline = monotonic() + patience
@@ -107,13 +123,15 @@ class Transport:
                 stream=True,
             ) as response:
                 answer = _content(response, deadline)
+        except requests.exceptions.InvalidHeader:  # tells the header, so nothing of it may be passed on
+            raise Unauthorized("api_key: has a space or a line break that is none of the key's") from None
         except requests.exceptions.SSLError as error:
             raise self._tls_failure(error) from error
         except requests.exceptions.ConnectTimeout as error:
             raise TimedOut(f"url: {self._url} does not answer", arrived=False) from error
         except (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
             raise TimedOut(f"url: {self._url} did not answer within {patience:.0f} s") from error
-        except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        except (requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError) as error:
             raise self._unreachable(error) from error
         except (
             requests.exceptions.RequestException,
@@ -130,10 +148,8 @@ class Transport:
             content=answer,
         )
 
-    def _unreachable(self, error: requests.exceptions.RequestException) -> Unreachable:
+    def _unreachable(self, error: Exception) -> Unreachable:
         inner = _innermost(error)
-        if isinstance(inner, urllib3.exceptions.ReadTimeoutError):
-            return TimedOut(f"url: {self._url} stopped answering")
         refused = isinstance(inner, urllib3.exceptions.NewConnectionError | ConnectionRefusedError | FileNotFoundError)
         if isinstance(inner, urllib3.exceptions.NameResolutionError):
             why = f"the host name {urlsplit(self._url).hostname!r} is not known"
@@ -143,8 +159,10 @@ class Transport:
             f"url: {self._url} cannot be reached ({why}); does Syncthing run there?", arrived=not refused
         )
 
-    def _tls_failure(self, error: Exception) -> TlsFailure:
+    def _tls_failure(self, error: Exception) -> SyncthingUnavailable:
         text = str(error)
+        if "EOF occurred" in text:  # hung up in the handshake: a forwarded port with nobody behind it, or an end
+            return self._unreachable(error)
         if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
             return TlsFailure(f"url: {self._url} does not speak TLS: use http:// in url")
         fingerprint = tls.seen_fingerprint(self._url)
@@ -160,7 +178,8 @@ def _content(response: requests.Response, deadline: float) -> bytes:
     """Read a reply, but no endless one: neither in size nor in time, however slowly bytes drip."""
     parts: list[bytes] = []
     size = 0
-    for part in response.iter_content(_CHUNK):
+    # iter_content would wait until a whole chunk is there
+    while part := response.raw.read1(_CHUNK, decode_content=True):
         parts.append(part)
         size += len(part)
         if size > LARGEST_REPLY:

@@ -52,7 +52,7 @@ class House:
     bridge: BridgeProcess
     nodes: tuple[SyncthingNode, SyncthingNode]
     directory: Path
-    topics: Topics = field(default_factory=lambda: Topics("syncthing"))
+    topics: Topics = field(default_factory=lambda: Topics("syncthing", "homeassistant"))
 
     def subjects(self) -> list[Subject]:
         """Return what there is to be found at Home Assistant, as Syncthing itself tells it."""

@@ -7,9 +7,11 @@ from stbridge.core import observations as seen
 from stbridge.core.entities import FolderState
 from stbridge.core.model import DeviceConfig, FolderConfig
 from stbridge.core.observations import Read
-from stbridge.core.outcome import SYSTEM, failed_address, folder_address
+from stbridge.core.outcome import SYSTEM, device_address, failed_address, folder_address
 from stbridge.core.state import Rules, State
+from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import from_utc
+from stbridge.core.topics import Address
 
 
 def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
@@ -34,6 +36,7 @@ def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> No
 def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None:
     device = state.devices.get(config.id)
     if device is None:
+        recall_timed_pause(state, Paused("device", config.id), device_address(config.id), paused=config.paused)
         state.add_device(config)
     elif device.config != config:
         paused, device.config = device.config.paused, config
@@ -45,7 +48,10 @@ def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None
 def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None:
     folder = state.folders.get(config.id)
     if folder is None:
-        state.folders[config.id] = FolderState(config, out_of_sync_since=recall_out_of_sync(state, config.id))
+        recall_timed_pause(state, Paused("folder", config.id), folder_address(config.id), paused=config.paused)
+        # what comes after everything was read once is new, whatever had its ID in an earlier life
+        since = None if state.complete else recall_out_of_sync(state, config)
+        state.folders[config.id] = FolderState(config, out_of_sync_since=since)
         state.outcome.change(failed_address(config.id))
         if not config.paused:
             state.outcome.read(Read("folder", config.id))
@@ -57,10 +63,27 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
     state.folder_changed(config.id, now)
 
 
-def recall_out_of_sync(state: State, folder: str) -> datetime | None:
-    """Return since when a folder had been out of sync in an earlier life of the bridge."""
-    payload = (state.remembered or {}).get(folder_address(folder)) or {}
-    return from_utc(payload.get("out_of_sync_since"))
+def recall_out_of_sync(state: State, folder: FolderConfig) -> datetime | None:
+    """Return since when a folder had been out of sync in an earlier life of the bridge; a paused one is not."""
+    payload = (state.remembered or {}).get(folder_address(folder.id)) or {}
+    return None if folder.paused else from_utc(payload.get("out_of_sync_since"))
+
+
+def recall_timed_pause(state: State, subject: Paused, address: Address, *, paused: bool) -> None:
+    """Take up a pause that an earlier life of the bridge was to end."""
+    payload = (state.remembered or {}).get(address) or {}
+    until = from_utc(payload.get("resume_at"))
+    if paused and until is not None and state.timed_pauses.until(*subject) is None:
+        state.timed_pauses.set(subject, until)
+        state.outcome.change(address)
+
+
+def _pause_timed(state: State, observation: seen.PauseTimed, _: datetime) -> None:
+    kind, identifier = observation.paused
+    known = state.folders if kind == "folder" else state.devices
+    if identifier in known:
+        state.timed_pauses.set(observation.paused, observation.until)
+        state.outcome.change(folder_address(identifier) if kind == "folder" else device_address(identifier))
 
 
 def _share(state: State, folder: FolderConfig) -> None:
@@ -92,6 +115,7 @@ def _pause_folder(state: State, folder: str, now: datetime) -> None:
     state.outcome.change(failed_address(folder))
     resumed = not folder_state.config.paused
     if resumed:
+        state.timed_pauses.set(Paused("folder", folder), None)
         state.outcome.read(Read("folder", folder))
     for device in folder_state.config.devices:
         if device in state.devices:
@@ -114,7 +138,10 @@ def _device_paused(state: State, observation: seen.DevicePaused, now: datetime) 
 def _pause_device(state: State, device: str, now: datetime) -> None:
     for folder in state.devices[device].folders:
         state.share_changed(device, folder)
-    name = "device_paused" if state.devices[device].config.paused else "device_resumed"
+    paused = state.devices[device].config.paused
+    if not paused:
+        state.timed_pauses.set(Paused("device", device), None)
+    name = "device_paused" if paused else "device_resumed"
     state.outcome.happened(name, now, **state.naming(device))
 
 
@@ -122,4 +149,5 @@ RULES: Rules = {
     seen.ConfigRead: _configured,
     seen.FolderPaused: _folder_paused,
     seen.DevicePaused: _device_paused,
+    seen.PauseTimed: _pause_timed,
 }

@@ -18,8 +18,9 @@ A_TRANSFER = 10_000
 
 
 def _connected(state: State, observation: seen.DeviceConnected, _: datetime) -> None:
-    if observation.device in state.devices:
-        _connect(state, observation.device, observation.connection, observation.at)
+    if device := state.devices.get(observation.device):
+        if not device.connection.connected:  # since 1.25 there may be several, and the first one is shown
+            _connect(state, observation.device, observation.connection, observation.at)
         state.outcome.read(Read("connections"))  # the event does not tell the encryption and the counters
 
 

@@ -10,11 +10,17 @@ from stbridge.core.outcome import failed_address, folder_address
 from stbridge.core.state import Rules, State
 
 
+def _taking_part(state: State, folder: str) -> FolderState | None:
+    """Return a folder, unless it is gone or paused: what was under way when it was paused does not hold."""
+    folder_state = state.folders.get(folder)
+    return None if folder_state is None or folder_state.config.paused else folder_state
+
+
 def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
-    folder = state.folders.get(observation.folder)
-    if folder is None or folder.config.paused:
+    folder = _taking_part(state, observation.folder)
+    if folder is None:
         return
-    synced_before = folder.in_sync
+    was_behind = folder.counts is not None and not (folder.counts.complete and folder.settled)
     if not _is_older(observation.state_changed_at, folder.state_changed_at):
         if not _is_same(folder, observation):
             folder.state, folder.state_changed_at = observation.state, observation.state_changed_at
@@ -23,7 +29,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     folder.counts = observation.counts
     folder.settled = folder.state not in SYNCING
     _compare_failed(state, folder)
-    if synced_before is False and folder.in_sync:
+    if was_behind and folder.in_sync:
         state.outcome.happened("folder_synced", now, folder=observation.folder, label=folder.config.label)
     state.folder_changed(observation.folder, now)
 
@@ -57,8 +63,8 @@ def _compare_failed(state: State, folder: FolderState) -> None:
 
 
 def _state_changed(state: State, observation: seen.FolderStateChanged, now: datetime) -> None:
-    folder = state.folders.get(observation.folder)
-    if folder is None or folder.config.paused:
+    folder = _taking_part(state, observation.folder)
+    if folder is None:
         return
     before = folder.state
     folder.state, folder.state_changed_at = observation.state, observation.at
@@ -85,13 +91,13 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
 
 
 def _watch_error(state: State, observation: seen.WatchErrorChanged, now: datetime) -> None:
-    if folder := state.folders.get(observation.folder):
+    if folder := _taking_part(state, observation.folder):
         folder.watch_error = observation.error
         state.folder_changed(observation.folder, now)
 
 
 def _errors(state: State, observation: seen.FolderErrorsRead, now: datetime) -> None:
-    if folder := state.folders.get(observation.folder):
+    if folder := _taking_part(state, observation.folder):
         folder.failed = observation.items
         if folder.counts is not None:
             folder.counts = replace(folder.counts, failed=len(observation.items))

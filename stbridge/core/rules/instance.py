@@ -4,9 +4,19 @@ from datetime import datetime
 
 from stbridge.core import observations as seen
 from stbridge.core.model import short_id
-from stbridge.core.outcome import CONNECTION, ERRORS, METRICS, PENDING, STATE, SYSTEM
-from stbridge.core.rules.configuration import recall_out_of_sync
+from stbridge.core.outcome import (
+    CONNECTION,
+    ERRORS,
+    METRICS,
+    PENDING,
+    STATE,
+    SYSTEM,
+    device_address,
+    folder_address,
+)
+from stbridge.core.rules.configuration import recall_out_of_sync, recall_timed_pause
 from stbridge.core.state import ONLINE, Rules, State
+from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import in_utc
 
 
@@ -51,8 +61,14 @@ def _reach(state: State, now: datetime) -> None:
 def _remembered(state: State, observation: seen.Remembered, _: datetime) -> None:
     state.remembered = observation.payloads
     for folder in state.folders.values():
-        if folder.out_of_sync_since is not None:
-            folder.out_of_sync_since = recall_out_of_sync(state, folder.config.id) or folder.out_of_sync_since
+        if not folder.in_sync and (since := recall_out_of_sync(state, folder.config)):
+            folder.out_of_sync_since = since
+            state.outcome.change(folder_address(folder.config.id))
+        subject = Paused("folder", folder.config.id)
+        recall_timed_pause(state, subject, folder_address(subject.id), paused=folder.config.paused)
+    for device in state.devices.values():
+        subject = Paused("device", device.config.id)
+        recall_timed_pause(state, subject, device_address(subject.id), paused=device.config.paused)
     _recall_lifetime(state)
     if state.complete and not state.reading:
         _clear_leftovers(state)

@@ -1,9 +1,11 @@
 """What a person wants to read of a message: one line in words, or nothing."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stbridge.core.topics import Address
+from stbridge.core.messages import Received
+from stbridge.core.topics import BRIDGE, Address, Topics
 
 Payload = Mapping[str, Any]
 
@@ -26,6 +28,19 @@ def describe(address: Address, payload: Payload) -> str | None:
     """Return a line about what was published on an address, None for what people need not see."""
     row = _ROWS.get(address.kind)
     return row(address, payload) if row else None
+
+
+def describe_received(topics: Topics, received: Received) -> str | None:
+    """Return a line about a message of the bridge, None for what people need not see."""
+    parsed = topics.parse(received.topic)
+    try:
+        payload = json.loads(received.payload)
+    except ValueError:
+        return None
+    if parsed is None or parsed[0] == BRIDGE or not isinstance(payload, dict):
+        return None
+    line = describe(parsed[1], payload)
+    return line and f"{parsed[0]:>7}  {line}"
 
 
 def _folder(_: Address, payload: Payload) -> str:

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Mapping
 from time import monotonic
 
+from stbridge.commands.replies import send_reply
 from stbridge.core.commands import BRIDGE_COMMANDS
-from stbridge.core.envelope import CommandError, Reply, parse, transaction_of
+from stbridge.core.envelope import CommandError, Reply, parse, select, transaction_of
 from stbridge.core.messages import Received
 from stbridge.core.topics import BRIDGE, Topics
 from stbridge.mqtt.outbox import Outbox
-from stbridge.replies import send_reply
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +49,6 @@ class BridgeDesk:
         received.acknowledge()
 
     def _carry_out(self, name: str, received: Received) -> None:
-        if received.retained:
-            raise CommandError("retained_command", "a retained command is never carried out: publish it without")
-        if not received.payload:
-            raise CommandError("empty_payload", "an empty payload does nothing: send {} or PRESS")
-        command = _ROWS.get(name)
-        if command is None:
-            raise CommandError("unknown_command", f"the bridge has no command {name!r}")
+        command = select(_ROWS, name, received, _ROWS)
         parse(command, received.payload)
         self._operations[name]()

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stbridge.core.commands import ALL_FOLDERS
-from stbridge.core.envelope import Request, without_secrets
+from stbridge.commands import accepting, configuring, resetting
+from stbridge.core.command import ALL_FOLDERS
+from stbridge.core.envelope import Request
+from stbridge.core.secrets import without_secrets
+from stbridge.errors import NotApplicable
 from stbridge.syncthing import SyncthingClient
 
 Arguments = Mapping[str, Any]
@@ -22,8 +25,9 @@ def carry_out(client: SyncthingClient, request: Request) -> Any:
 
     Raises:
         SyncthingError: Syncthing cannot be reached, or refuses it.
+        CommandError: it must not be done like that.
     """
-    operation = _OPERATIONS.get(request.command.operation)
+    operation = OPERATIONS.get(request.command.operation)
     if operation is not None:
         return without_secrets(operation(client, request.arguments))
     return without_secrets(getattr(client, request.command.operation)(**request.arguments))
@@ -55,10 +59,24 @@ def _scan(client: SyncthingClient, arguments: Arguments) -> None:
     client.scan(None if folder == ALL_FOLDERS else folder, arguments.get("sub"), timeout_s=LONGEST_SCAN_S)
 
 
-_OPERATIONS: Mapping[str, Callable[[SyncthingClient, Arguments], Any]] = {
+def _upgrade(client: SyncthingClient, _: Arguments) -> Any:
+    result = client.upgrade()
+    if result is None:
+        raise NotApplicable("there is no newer version to upgrade to")
+    return result
+
+
+OPERATIONS: Mapping[str, Callable[[SyncthingClient, Arguments], Any]] = {
     "set_paused": _set_paused,
     "pause": _pause,
     "resume": _resume,
     "get_pending": _get_pending,
     "scan": _scan,
+    "reset": resetting.reset,
+    "upgrade": _upgrade,
+    "new_config": configuring.new_config,
+    "accept_device": accepting.accept_device,
+    "dismiss_device": accepting.dismiss_device,
+    "accept_folder": accepting.accept_folder,
+    "dismiss_folder": accepting.dismiss_folder,
 }

@@ -1,0 +1,1 @@
+"""What is done about a command: checked, carried out once, answered once."""

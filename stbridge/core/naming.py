@@ -1,0 +1,97 @@
+"""Commands name folders and devices as people do; here the names become IDs, and what makes no sense is refused."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from stbridge.core.command import Type
+from stbridge.core.envelope import CommandError, Request
+from stbridge.core.model import Config, DeviceConfig, FolderConfig, PendingDevice, PendingFolder, short_id
+
+Named = Mapping[str, tuple[str, ...]]
+"""IDs, and what else each may be called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What there is to be named; None is not known yet, and only IDs will do."""
+
+    config: Config | None
+    pending_devices: tuple[PendingDevice, ...] | None = None
+    pending_folders: tuple[PendingFolder, ...] | None = None
+
+    def named(self) -> Mapping[Type, tuple[str, Named | None]]:
+        """Return what each type of argument may name, and what to call it in a message."""
+        folders = None if self.config is None else self.config.folders.values()
+        devices = None if self.config is None else self.config.devices.values()
+        return {
+            "folder": ("folder", _named_folders(folders)),
+            "device": ("device", _named_devices(devices)),
+            "pending_folder": ("folder that waits to be accepted", _named_folders(self.pending_folders)),
+            "pending_device": ("device that waits to be accepted", _named_devices(self.pending_devices)),
+        }
+
+
+def _named_folders(folders: Iterable[FolderConfig | PendingFolder] | None) -> Named | None:
+    return None if folders is None else {one.id: (one.label,) for one in folders}
+
+
+def _named_devices(devices: Iterable[DeviceConfig | PendingDevice] | None) -> Named | None:
+    return None if devices is None else {one.id: (short_id(one.id), one.name) for one in devices}
+
+
+def with_ids(request: Request, known: Known) -> Request:
+    """Replace the names of folders and devices by their IDs.
+
+    Args:
+        request: folders are given by ID or label, devices by ID, short ID or name.
+        known: what there is.
+
+    Raises:
+        CommandError: not_found, or invalid_arguments if several have the name.
+    """
+    arguments = dict(request.arguments)
+    named = known.named()
+    for row in request.command.arguments:
+        what, candidates = named.get(row.type, ("", None))
+        given = arguments.get(row.name)
+        if candidates is not None and given is not None and given != row.special:
+            arguments[row.name] = _resolve(given, candidates, what)
+    return replace(request, arguments=arguments)
+
+
+def _resolve(name: str, named: Named, what: str) -> str:
+    if name in named:
+        return name
+    found = [identifier for identifier, names in named.items() if name in names]
+    if not found:
+        raise CommandError("not_found", f"there is no {what} {name!r}")
+    if len(found) > 1:
+        raise CommandError("invalid_arguments", f"more than one {what} is called {name!r}: give the ID")
+    return found[0]
+
+
+def check_applicable(request: Request, config: Config | None) -> None:
+    """Refuse what Syncthing would silently ignore, or could do only harm with.
+
+    Args:
+        request: with IDs.
+        config: what is configured.
+
+    Raises:
+        CommandError: not_applicable.
+    """
+    every_one = {row.special for row in request.command.arguments}
+    named = str(request.arguments.get("folder"))
+    folder = None if config is None or named in every_one else config.folders.get(named)
+    if folder and (reason := _why_not(request, folder)):
+        raise CommandError("not_applicable", reason)
+
+
+def _why_not(request: Request, folder: FolderConfig) -> str | None:
+    command = request.command
+    if command.folder_types and folder.type not in command.folder_types:
+        types = " or ".join(command.folder_types)
+        return f"{command.name} is for folders of the type {types}: {folder.id!r} is {folder.type}"
+    if command.running and folder.paused:
+        return f"the folder {folder.id!r} is paused: resume it first"
+    return None

@@ -1,0 +1,113 @@
+"""What has been seen on the broker so far: the newest payload of every topic, and the last events."""
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from stbridge.core.messages import Received
+from stbridge.core.topics import BRIDGE, Address, Topics
+
+KEPT_EVENTS = 100
+
+Payload = Mapping[str, Any]
+
+
+class Happened(NamedTuple):
+    """An event or a reply, and when it came."""
+
+    at: datetime
+    instance: str
+    address: Address
+    payload: Payload
+
+
+class Place(NamedTuple):
+    """A folder of an instance."""
+
+    instance: str
+    folder: str
+
+
+@dataclass(slots=True)
+class InstanceBoard:
+    """What is known of one Syncthing; None is what has not been seen."""
+
+    state: str | None = None
+    system: Payload | None = None
+    metrics: Payload | None = None
+    connection: Payload | None = None
+    folders: dict[str, Payload] = field(default_factory=dict)
+    devices: dict[str, Payload] = field(default_factory=dict)
+
+
+class Board:
+    """Everything that has been seen.
+
+    Args:
+        topics: parses the topics.
+    """
+
+    def __init__(self, topics: Topics) -> None:
+        self.bridge_state: str | None = None
+        self.instances: dict[str, InstanceBoard] = {}
+        self.happened: deque[Happened] = deque(maxlen=KEPT_EVENTS)
+        self._topics = topics
+
+    def places(self) -> list[Place]:
+        """Return every folder, in the order of the screen."""
+        return [
+            Place(name, folder) for name, board in sorted(self.instances.items()) for folder in sorted(board.folders)
+        ]
+
+    def take(self, received: Received, now: datetime) -> Happened | None:
+        """Take a message in.
+
+        Args:
+            received: the message; what is not the bridge's, or cannot be read, is left.
+            now: the time, for what has none of its own.
+
+        Returns:
+            what happened, if it is an event or a reply.
+        """
+        parsed = self._topics.parse(received.topic)
+        if parsed is None:
+            return None
+        instance, address = parsed
+        if instance == BRIDGE:
+            if address.kind == "bridge_state":
+                self.bridge_state = received.payload.decode("utf-8", "replace")
+            return None
+        board = self.instances.setdefault(instance, InstanceBoard())
+        if address.kind == "state":
+            board.state = received.payload.decode("utf-8", "replace") or None
+            return None
+        payload = _object(received.payload)
+        if address.kind in ("event", "response") and payload is not None:
+            self.happened.append(Happened(now, instance, address, payload))
+            return self.happened[-1]
+        _put(board, address, payload)
+        return None
+
+
+def _put(board: InstanceBoard, address: Address, payload: Payload | None) -> None:
+    """Keep the newest of a topic; a payload that is empty says that it is gone."""
+    if address.kind in ("system", "metrics", "connection"):
+        setattr(board, address.kind, payload)
+    elif address.kind in ("folder", "device"):
+        entries = board.folders if address.kind == "folder" else board.devices
+        identifier = address.folder or address.device
+        if payload is None:
+            entries.pop(identifier, None)
+        else:
+            entries[identifier] = payload
+
+
+def _object(payload: bytes) -> Payload | None:
+    try:
+        value = json.loads(payload)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,134 @@
+"""Puts the live screen on the terminal, or plain lines where there is none."""
+
+import json
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from stbridge.core.messages import Message, Received
+from stbridge.core.topics import Address, Topics
+from stbridge.errors import Failed
+from stbridge.mqtt.observer import Observer
+from stbridge.settings import MqttSettings
+from stbridge.watch.board import Board, Place
+from stbridge.watch.keyboard import Keyboard
+from stbridge.watch.lines import describe_received
+from stbridge.watch.screen import screen
+
+LEAST_BETWEEN_S = 0.1
+"""So often at most the screen is drawn, however much happens."""
+
+MOST_BETWEEN_S = 5.0
+
+
+class Watch:
+    """Shows what the bridge publishes until it is told to end.
+
+    Args:
+        settings: the broker's.
+        console: where to show it.
+    """
+
+    def __init__(self, settings: MqttSettings, console: Console | None = None) -> None:
+        self._topics = Topics(settings.base_topic)
+        self._board = Board(self._topics)
+        self._console = console or Console()
+        self._changed = threading.Condition()
+        self._dirty = True
+        self._over = False
+        self._chosen: Place | None = None
+        self._note = ""
+        self._observer = Observer(settings, [f"{settings.base_topic}/#"], self._take, ended=self._wake, role="watch")
+
+    def run(self) -> None:
+        """Watch, until `q` or Ctrl-C.
+
+        Raises:
+            BrokerUnavailable: the broker cannot be reached.
+            Failed: the connection to the broker was lost.
+        """
+        self._observer.start()
+        try:
+            if self._console.is_terminal and sys.stdin.isatty():
+                self._show_screen()
+            else:
+                self._wait_for(lambda: self._observer.failure)
+        finally:
+            self._observer.stop()
+        if self._observer.failure:
+            raise Failed(str(self._observer.failure))
+
+    def _show_screen(self) -> None:
+        with (
+            Live(console=self._console, screen=True, auto_refresh=False) as live,
+            Keyboard(self._pressed),
+        ):
+            while not self._over and not self._observer.failure:
+                with self._changed:
+                    self._dirty = False
+                    shown = screen(self._board, self._selected, self._note, height=self._console.height)
+                live.update(shown, refresh=True)
+                self._wait_for(lambda: self._over or self._observer.failure, LEAST_BETWEEN_S)
+                self._wait_for(lambda: self._dirty or self._over or self._observer.failure, MOST_BETWEEN_S)
+
+    def _wait_for(self, condition: Any, timeout_s: float | None = None) -> None:
+        with self._changed:
+            self._changed.wait_for(condition, timeout_s)
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._dirty = True
+            self._changed.notify_all()
+
+    # --- the observer's thread
+
+    def _take(self, received: Received) -> None:
+        now = datetime.now().astimezone()
+        with self._changed:
+            self._board.take(received, now)
+        if not self._console.is_terminal and (line := describe_received(self._topics, received)):
+            print(f"{now:%H:%M:%S} {line}", flush=True)
+        self._wake()
+
+    # --- the keyboard's thread
+
+    def _pressed(self, key: str) -> None:
+        with self._changed:
+            match key:
+                case "q":
+                    self._over = True
+                case "up" | "down":
+                    self._select(-1 if key == "up" else 1)
+                case "s":
+                    self._command("scan", {})
+                case "p":
+                    self._command("set_paused", {"paused": not self._folder().get("paused")})
+        self._wake()
+
+    def _select(self, step: int) -> None:
+        if (selected := self._selected) is not None:
+            places = self._board.places()
+            self._chosen = places[(places.index(selected) + step) % len(places)]
+
+    @property
+    def _selected(self) -> Place | None:
+        """The folder that was chosen, as long as there is one; before that the first."""
+        places = self._board.places()
+        return self._chosen if self._chosen in places else next(iter(places), None)
+
+    def _folder(self) -> Mapping[str, Any]:
+        selected = self._selected
+        return {} if selected is None else self._board.instances[selected.instance].folders[selected.folder]
+
+    def _command(self, name: str, arguments: Mapping[str, Any]) -> None:
+        if (selected := self._selected) is None:
+            return
+        instance, folder = selected
+        topic = self._topics.build(instance, Address("command", name=name))
+        self._observer.publish(Message(topic=topic, payload=json.dumps({"folder": folder, **arguments}).encode()))
+        self._note = f"sent {name} for {folder} to {instance}"

@@ -1,0 +1,150 @@
+"""The live screen: instances, folders with progress bars, devices, the last events."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from stbridge.watch.board import Board, InstanceBoard, Place
+from stbridge.watch.lines import describe, size
+
+HELP = "up/down select   s scan   p pause/resume   q quit"
+BAR_WIDTH = 20
+
+_COLOURS = {
+    "idle": "green",
+    "online": "green",
+    "syncing": "blue",
+    "sync-preparing": "blue",
+    "sync-waiting": "blue",
+    "scanning": "cyan",
+    "scan-waiting": "cyan",
+    "paused": "bright_black",
+    "error": "red",
+}
+
+
+def screen(board: Board, selected: Place | None, note: str, *, height: int) -> RenderableType:
+    """Return the whole screen.
+
+    Args:
+        board: what has been seen.
+        selected: the folder that keys act on.
+        note: a word to the user, in place of the help.
+        height: lines of the terminal; the last events fill what is left.
+    """
+    parts: list[RenderableType] = [_heading(board)]
+    used = 4
+    for name, instance in sorted(board.instances.items()):
+        parts.append(_instance(name, instance, selected))
+        used += 6 + len(instance.folders) + len(instance.devices)
+    if not board.instances:
+        parts.append(Text("nothing has been published yet: is the bridge running, with this base topic?"))
+    parts.append(_events(board, max(3, height - used)))
+    parts.append(Text(note or HELP, style="bright_black"))
+    return Group(*parts)
+
+
+def _heading(board: Board) -> Text:
+    state = board.bridge_state or "not seen"
+    return Text.assemble(("stbridge", "bold"), "  the bridge is ", (state, _COLOURS.get(state, "yellow")))
+
+
+def _instance(name: str, board: InstanceBoard, selected: Place | None) -> Panel:
+    marked = selected.folder if selected and selected.instance == name else None
+    return Panel(
+        Group(_folders(board, marked), _devices(board)),
+        title=_title(name, board),
+        title_align="left",
+        border_style="" if board.state == "online" else "red",
+    )
+
+
+def _title(name: str, board: InstanceBoard) -> Text:
+    title = Text.assemble((name, "bold"), "  ")
+    if board.state != "online":
+        reason = (board.connection or {}).get("message") or "not reachable"
+        return title.append(f"{board.state or 'unknown'}: {reason}", "red")
+    system, metrics = board.system or {}, board.metrics or {}
+    state = str(system.get("state") or "unknown")
+    title.append(state, _COLOURS.get(state, "yellow"))
+    if system.get("problem"):
+        title.append("  " + "; ".join(one["message"] for one in system.get("problems") or ()), "red")
+    return title.append(f"  in {_rate(metrics.get('in_rate'))}  out {_rate(metrics.get('out_rate'))}")
+
+
+def _folders(board: InstanceBoard, marked: str | None) -> Table:
+    table = Table(box=None, expand=True, pad_edge=False)
+    table.add_column(" folder", ratio=2, no_wrap=True)
+    table.add_column("state", width=14, no_wrap=True)
+    table.add_column("", width=BAR_WIDTH)
+    table.add_column("%", width=6, justify="right")
+    table.add_column("size", width=9, justify="right", no_wrap=True)
+    table.add_column("needs", ratio=1, no_wrap=True)
+    for identifier, folder in sorted(board.folders.items()):
+        state, completion = str(folder.get("state")), folder.get("completion")
+        table.add_row(
+            Text(f"{'>' if identifier == marked else ' '}{folder.get('label') or identifier}"),
+            Text(state, _COLOURS.get(state, "yellow")),
+            ProgressBar(total=100, completed=completion or 0, width=BAR_WIDTH),
+            "" if completion is None else f"{completion:.0f}",
+            size(folder.get("global_bytes")),
+            Text(_needs(folder), "red" if folder.get("problem") or folder.get("error") else ""),
+            style="reverse" if identifier == marked else "",
+        )
+    return table
+
+
+def _needs(folder: Mapping[str, Any]) -> str:
+    words = [str(folder["error"])] if folder.get("error") else []
+    words += [str(one["message"]) for one in folder.get("problems") or ()]
+    if folder.get("need_items"):
+        words.append(f"{folder['need_items']} items, {size(folder.get('need_bytes'))}")
+    if folder.get("resume_at"):
+        words.append(f"until {folder['resume_at']}")
+    return "; ".join(words)
+
+
+def _devices(board: InstanceBoard) -> Table:
+    table = Table(box=None, expand=True, pad_edge=False)
+    table.add_column(" device", ratio=2, no_wrap=True)
+    table.add_column("connection", width=14, no_wrap=True)
+    table.add_column("", width=BAR_WIDTH)
+    table.add_column("%", width=6, justify="right")
+    table.add_column("rates", width=28, no_wrap=True)
+    for identifier, device in sorted(board.devices.items()):
+        completion = device.get("completion")
+        table.add_row(
+            Text(f" {device.get('name') or identifier}"),
+            _connection(device),
+            ProgressBar(total=100, completed=completion or 0, width=BAR_WIDTH),
+            "" if completion is None else f"{completion:.0f}",
+            f"in {_rate(device.get('in_rate'))}  out {_rate(device.get('out_rate'))}"
+            if device.get("connected")
+            else "",
+        )
+    return table
+
+
+def _connection(device: Mapping[str, Any]) -> Text:
+    if device.get("paused"):
+        return Text("paused", "bright_black")
+    return Text("connected", "green") if device.get("connected") else Text("not connected", "yellow")
+
+
+def _rate(rate: float | None) -> str:
+    return f"{size(rate)}/s"
+
+
+def _events(board: Board, count: int) -> Text:
+    return Text("\n").join(_latest(board, count))
+
+
+def _latest(board: Board, count: int) -> Iterator[Text]:
+    for happened in list(board.happened)[-count:]:
+        line = describe(happened.address, happened.payload) or ""
+        yield Text.assemble((f"{happened.at:%H:%M:%S} ", "bright_black"), f"{happened.instance:>7}  ", line)

@@ -1,0 +1,418 @@
+"""How commands are carried out: what Syncthing is asked for, in which order, and what is told when it refuses."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from stbridge.commands import resetting
+from stbridge.commands.operations import carry_out
+from stbridge.core.commands import COMMANDS
+from stbridge.core.envelope import CommandError, Request, check
+from stbridge.errors import (
+    NotApplicable,
+    NotFound,
+    Rejected,
+    StbridgeError,
+    TimedOut,
+    Unauthorized,
+    Unreachable,
+    Unsupported,
+)
+from stbridge.syncthing import SyncthingClient
+from tests.syncthing.server import NO_ROUTE, Answer, Behaviour, ScriptedServer, closes, refuses, says
+
+ROWS = {command.name: command for command in COMMANDS}
+A, B, C = (letter * 7 for letter in "ABC")
+
+CONFIG = "/rest/config"
+FOLDERS, DEVICES = "/rest/config/folders", "/rest/config/devices"
+DOCS, ART = f"{FOLDERS}/docs", f"{FOLDERS}/art"
+RESET, STATUS, UPGRADE = "/rest/system/reset", "/rest/system/status", "/rest/system/upgrade"
+PENDING_DEVICES, PENDING_FOLDERS = "/rest/cluster/pending/devices", "/rest/cluster/pending/folders"
+OK = Answer()
+
+CONFIGURED: dict[str, Any] = {
+    "folders": [
+        {"id": "docs", "path": "/data/docs", "paused": False, "devices": [{"deviceID": A, "encryptionPassword": "p"}]},
+        {"id": "art", "path": "/data/art", "paused": False, "devices": []},
+        {"id": "old", "path": "/data/old", "paused": True, "devices": []},
+    ],
+    "devices": [{"deviceID": A}],
+    "gui": {"apiKey": "key", "theme": "default"},
+    "options": {},
+}
+
+
+class Syncthing:
+    """A scripted Syncthing, and a client of it."""
+
+    def __init__(self, server: ScriptedServer, client: SyncthingClient) -> None:
+        self._server = server
+        self.client = client
+        self.does({CONFIG: says(CONFIGURED), FOLDERS: OK, DEVICES: OK, DOCS: OK, ART: OK})
+
+    def does(self, table: Mapping[str, Behaviour | Sequence[Behaviour]]) -> None:
+        """Do something else from now on."""
+        self._server.table.update(table)
+
+    def carries_out(self, command: str, **arguments: Any) -> Any:
+        """Carry out a command, and return its data."""
+        return carry_out(self.client, Request(command=ROWS[command], arguments=check(ROWS[command], arguments)))
+
+    @property
+    def changes(self) -> list[tuple[Any, ...]]:
+        """What it was asked to do, in order: method and target, and the body if there is one."""
+        return [
+            (request.line, json.loads(request.body)) if request.body else (request.line,)
+            for request in self._server.requests
+            if not request.line.startswith("GET ")
+        ]
+
+
+@pytest.fixture
+def syncthing() -> Iterator[Syncthing]:
+    """A Syncthing that has CONFIGURED, and takes every change of it."""
+    server = ScriptedServer({}).start()
+    client = SyncthingClient("key", server.url)
+    yield Syncthing(server, client)
+    client.close()
+    server.stop()
+
+
+def paused(folder: str, *, is_so: bool = True) -> tuple[str, Any]:
+    """Return the change that pauses a folder, or resumes it."""
+    return (f"PATCH {FOLDERS}/{folder}", {"paused": is_so})
+
+
+# --- pausing
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "change"),
+    [
+        ("pause", {"folder": "docs"}, paused("docs")),
+        ("pause", {"folder": "docs", "for": "30m"}, paused("docs")),
+        ("resume", {"folder": "docs"}, paused("docs", is_so=False)),
+        ("set_paused", {"folder": "docs", "paused": True}, paused("docs")),
+        ("set_paused", {"folder": "docs", "paused": False}, paused("docs", is_so=False)),
+        ("pause", {"device": A}, (f"POST /rest/system/pause?device={A}",)),
+        ("resume", {"device": A}, (f"POST /rest/system/resume?device={A}",)),
+        ("set_paused", {"device": A, "paused": True}, (f"POST /rest/system/pause?device={A}",)),
+        ("set_paused", {"device": A, "paused": False}, (f"POST /rest/system/resume?device={A}",)),
+    ],
+)
+def test_a_folder_or_a_device_is_paused_or_resumed(
+    syncthing: Syncthing, name: str, arguments: dict[str, Any], change: tuple[Any, ...]
+) -> None:
+    """Only that one, and nothing else of it is changed."""
+    syncthing.does({"/rest/system/pause": OK, "/rest/system/resume": OK})
+    assert syncthing.carries_out(name, **arguments) is None
+    assert syncthing.changes == [change]
+
+
+# --- simple ones
+
+
+@pytest.mark.parametrize(
+    ("arguments", "target"),
+    [
+        ({"folder": "docs"}, "/rest/db/scan?folder=docs"),
+        ({"folder": "docs", "sub": "a b", "wait": True}, "/rest/db/scan?folder=docs&sub=a+b"),
+        ({"folder": "all"}, "/rest/db/scan"),
+    ],
+)
+def test_a_scan_is_of_a_folder_or_of_all(syncthing: Syncthing, arguments: dict[str, Any], target: str) -> None:
+    """`all` is Syncthing's way to scan without naming a folder."""
+    syncthing.does({"/rest/db/scan": OK})
+    syncthing.carries_out("scan", **arguments)
+    assert syncthing.changes == [(f"POST {target}",)]
+
+
+def test_what_waits_is_read_together(syncthing: Syncthing) -> None:
+    """Devices and folders, each as Syncthing tells them."""
+    syncthing.does({PENDING_DEVICES: says({B: {"name": "b"}}), PENDING_FOLDERS: says({})})
+    assert syncthing.carries_out("get_pending") == {"devices": {B: {"name": "b"}}, "folders": {}}
+
+
+def test_secrets_stay_here(syncthing: Syncthing) -> None:
+    """What the client returns is stripped before anybody sees it."""
+    config = syncthing.carries_out("get_config")
+    assert config["gui"] == {"theme": "default"}
+    assert config["folders"][0]["devices"] == [{"deviceID": A}]
+
+
+def test_an_upgrade_needs_something_newer(syncthing: Syncthing) -> None:
+    """Syncthing answers nothing when there is none; that, and a build that cannot, is told."""
+    syncthing.does({UPGRADE: [OK, refuses(501, "upgrade unsupported"), says({"ok": "restarting"})]})
+    with pytest.raises(NotApplicable, match="no newer version"):
+        syncthing.carries_out("upgrade")
+    with pytest.raises(Unsupported):
+        syncthing.carries_out("upgrade")
+    assert syncthing.carries_out("upgrade") == {"ok": "restarting"}
+
+
+# --- reset
+
+STARTED, STARTED_AGAIN = says({"startTime": "1"}), says({"startTime": "2"})
+
+
+def test_a_reset_pauses_what_it_must_and_resumes_it(syncthing: Syncthing) -> None:
+    """Syncthing refuses to reset what runs, restarts, and leaves it paused; what was paused before stays so."""
+    syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
+    reply = syncthing.carries_out("reset", folder="all")
+    assert reply == {"reset": ["docs", "art", "old"], "resumed": ["docs", "art"]}
+    assert syncthing.changes == [
+        paused("docs"),
+        paused("art"),
+        (f"POST {RESET}",),
+        paused("docs", is_so=False),
+        paused("art", is_so=False),
+    ]
+
+
+@pytest.mark.parametrize(("folder", "resumed"), [("docs", ["docs"]), ("old", [])])
+def test_a_reset_of_one_folder_leaves_the_others_alone(syncthing: Syncthing, folder: str, resumed: list[str]) -> None:
+    """They go on as soon as Syncthing is back."""
+    syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
+    assert syncthing.carries_out("reset", folder=folder) == {"reset": [folder], "resumed": resumed}
+    assert syncthing.changes == [
+        *map(paused, resumed),
+        (f"POST {RESET}?folder={folder}",),
+        *(paused(one, is_so=False) for one in resumed),
+    ]
+
+
+@pytest.mark.parametrize(
+    "refusing",
+    [{ART: [refuses(500, "no"), OK]}, {RESET: refuses(500, "no")}],
+    ids=["to pause", "to reset"],
+)
+def test_a_reset_that_is_refused_changes_nothing(syncthing: Syncthing, refusing: dict[str, Any]) -> None:
+    """Everything that was paused for it is resumed, and the error is that of the refusal."""
+    syncthing.does({STATUS: STARTED, RESET: OK, **refusing})
+    with pytest.raises(Rejected, match=r"^no$"):
+        syncthing.carries_out("reset", folder="all")
+    assert syncthing.changes[-2:] == [paused("docs", is_so=False), paused("art", is_so=False)]
+
+
+@pytest.mark.parametrize(
+    ("then", "error", "arrived"),
+    [
+        ({RESET: refuses(500, "no"), ART: [OK, refuses(500, "disk full")]}, Rejected, None),
+        ({RESET: closes, ART: [OK, refuses(500, "disk full")]}, Unreachable, True),
+    ],
+    ids=["refused", "lost"],
+)
+def test_a_reset_that_fails_tells_what_it_leaves_paused(
+    syncthing: Syncthing, then: dict[str, Any], error: type[StbridgeError], *, arrived: bool | None
+) -> None:
+    """What went wrong first is what is told, and whether it may have been carried out; and what there is to do."""
+    syncthing.does({STATUS: STARTED, **then})
+    with pytest.raises(error, match=r"; these folders are still paused: art$") as failed:
+        syncthing.carries_out("reset", folder="all")
+    assert getattr(failed.value, "arrived", None) == arrived
+    assert paused("docs", is_so=False) in syncthing.changes
+
+
+def test_a_reset_that_does_not_come_back_tells_what_it_leaves_paused(
+    syncthing: Syncthing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Syncthing was reset, and that is not done again; nobody knows when the folders can be resumed."""
+    monkeypatch.setattr(resetting, "BACK_S", 0.0)
+    syncthing.does({STATUS: STARTED, RESET: says({"ok": "resetting"})})
+    with pytest.raises(TimedOut, match=r"was reset.*; these folders are still paused: docs, art$"):
+        syncthing.carries_out("reset", folder="all")
+    with pytest.raises(TimedOut, match=r"not back after 0 s$"):
+        syncthing.carries_out("reset", folder="old")
+
+
+def test_a_reset_that_cannot_resume_tells_what_it_leaves_paused(syncthing: Syncthing) -> None:
+    """It has been carried out, so the error is none that has it carried out again."""
+    syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
+    syncthing.does({DOCS: [OK, refuses(500, "disk full")]})
+    with pytest.raises(TimedOut, match=r"was reset.*disk full; these folders are still paused: docs, art$"):
+        syncthing.carries_out("reset", folder="all")
+
+
+# --- a new configuration
+
+
+def test_a_configuration_is_merged_part_by_part(syncthing: Syncthing) -> None:
+    """Devices first, folders then, the GUI last; what exists is changed, what does not is added."""
+    syncthing.does({f"{DEVICES}/{A}": OK, f"{CONFIG}/gui": OK, f"{CONFIG}/options": OK})
+    syncthing.does({f"{CONFIG}/defaults/folder": OK, f"{CONFIG}/defaults/ignores": OK})
+    document = {
+        "gui": {"theme": "dark"},
+        "defaults": {"ignores": {"lines": ["*.tmp"]}, "folder": {"path": "~/sync"}},
+        "folders": [{"id": "docs", "label": "Papers"}, {"id": "new", "path": "/new"}],
+        "devices": [{"deviceID": C}, {"deviceID": A, "name": "a"}],
+        "options": {"maxSendKbps": 5},
+    }
+    assert syncthing.carries_out("new_config", config=document) == {
+        "changed": [
+            *(f"devices/{C}", f"devices/{A}", "folders/docs", "folders/new"),
+            *("options", "defaults/ignores", "defaults/folder", "gui"),
+        ]
+    }
+    assert syncthing.changes == [
+        (f"POST {DEVICES}", {"deviceID": C}),
+        (f"PATCH {DEVICES}/{A}", {"deviceID": A, "name": "a"}),
+        (f"PATCH {DOCS}", {"id": "docs", "label": "Papers"}),
+        (f"POST {FOLDERS}", {"id": "new", "path": "/new"}),
+        (f"PATCH {CONFIG}/options", {"maxSendKbps": 5}),
+        (f"PUT {CONFIG}/defaults/ignores", {"lines": ["*.tmp"]}),
+        (f"PATCH {CONFIG}/defaults/folder", {"path": "~/sync"}),
+        (f"PATCH {CONFIG}/gui", {"theme": "dark"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "why"),
+    [
+        (refuses(400, "not so"), Rejected, "not so"),
+        (NO_ROUTE, Unsupported, "this version of Syncthing has no PATCH /rest/config/options"),
+        (refuses(401), Unauthorized, "api_key: .*"),
+    ],
+)
+def test_what_fails_in_the_middle_tells_what_was_changed_before(
+    syncthing: Syncthing, answer: Answer, error: type[StbridgeError], why: str
+) -> None:
+    """Syncthing has no transactions: the sender has to know how far it came; the error stays what it is."""
+    syncthing.does({f"{CONFIG}/options": answer})
+    document = {"folders": [{"id": "docs"}, {"id": "art"}], "options": {"maxSendKbps": -1}, "gui": {}}
+    with pytest.raises(error, match=rf"^options: {why} \(changed before it: folders/docs, folders/art\)$"):
+        syncthing.carries_out("new_config", config=document)
+    with pytest.raises(error, match=f"^options: {why}$"):
+        syncthing.carries_out("new_config", config={"options": {}})
+    assert [line for line, _ in syncthing.changes if "gui" in line] == []
+
+
+@pytest.mark.parametrize("document", [{"gui": {"apiKey": "other"}}, {"devices": []}, {"nonsense": {}}])
+def test_what_would_lock_everybody_out_changes_nothing(syncthing: Syncthing, document: dict[str, Any]) -> None:
+    """Not even the parts that would be all right."""
+    with pytest.raises(CommandError):
+        syncthing.carries_out("new_config", config={"folders": [{"id": "docs"}], **document})
+    assert syncthing.changes == []
+
+
+def test_a_whole_configuration_is_replaced_but_for_its_secrets(syncthing: Syncthing) -> None:
+    """What `get_config` gave can be written back; what is not in it is gone."""
+    config = syncthing.carries_out("get_config")
+    del config["folders"][1:]
+    config["options"] = {"maxSendKbps": 5}
+    assert syncthing.carries_out("new_config", config=config, replace=True) == {"changed": ["everything"]}
+    expected = {**CONFIGURED, "folders": CONFIGURED["folders"][:1], "options": {"maxSendKbps": 5}}
+    assert syncthing.changes == [(f"PUT {CONFIG}", expected)]
+
+
+# --- what waits to be accepted
+
+
+@pytest.mark.parametrize(
+    ("offered", "arguments", "name"),
+    [({"name": "b"}, {}, "b"), ({"name": "b"}, {"name": "phone"}, "phone"), ({"name": ""}, {}, ""), ({}, {}, "")],
+)
+def test_a_device_is_accepted_under_its_own_name_or_another(
+    syncthing: Syncthing, offered: dict[str, str], arguments: dict[str, str], name: str
+) -> None:
+    """It may connect from wherever it is."""
+    syncthing.does({PENDING_DEVICES: says({B: offered})})
+    assert syncthing.carries_out("accept_device", device=B, **arguments) == {"deviceID": B, "name": name}
+    assert syncthing.changes == [(f"POST {DEVICES}", {"deviceID": B, "name": name, "addresses": ["dynamic"]})]
+
+
+OFFER, ENCRYPTED = {"label": "Photos", "receiveEncrypted": False}, {"label": "Photos", "receiveEncrypted": True}
+
+
+@pytest.mark.parametrize(
+    ("offered_by", "arguments", "expected"),
+    [
+        ({A: OFFER}, {}, {"label": "Photos", "path": "/home/someone/Photos", "type": "sendreceive"}),
+        ({A: {"label": ""}}, {}, {"label": "", "path": "/home/someone/photos", "type": "sendreceive"}),
+        ({A: ENCRYPTED}, {}, {"label": "Photos", "path": "/home/someone/Photos", "type": "receiveencrypted"}),
+        ({A: OFFER}, {"label": "Bilder"}, {"label": "Bilder", "path": "/home/someone/Bilder", "type": "sendreceive"}),
+        (
+            {A: OFFER},
+            {"type": "receiveonly"},
+            {"label": "Photos", "path": "/home/someone/Photos", "type": "receiveonly"},
+        ),
+        ({A: OFFER}, {"path": "/p"}, {"label": "Photos", "path": "/p", "type": "sendreceive"}),
+        ({A: {"label": "a/b"}}, {"path": "/p"}, {"label": "a/b", "path": "/p", "type": "sendreceive"}),
+    ],
+)
+def test_a_new_folder_is_accepted_as_it_is_offered_or_as_one_likes(
+    syncthing: Syncthing, offered_by: dict[str, Any], arguments: dict[str, str], expected: dict[str, str]
+) -> None:
+    """Below the default path, under its label; who offers what this machine must not read gets it encrypted."""
+    syncthing.does(
+        {
+            PENDING_FOLDERS: says({"photos": {"offeredBy": offered_by}}),
+            STATUS: says({"pathSeparator": "/"}),
+            "/rest/config/defaults/folder": says({"path": "/home/someone/"}),
+        }
+    )
+    assert syncthing.carries_out("accept_folder", folder="photos", **arguments) == {"id": "photos", **expected}
+    shared = [{"deviceID": device} for device in offered_by]
+    assert syncthing.changes == [(f"POST {FOLDERS}", {"id": "photos", **expected, "devices": shared})]
+
+
+@pytest.mark.parametrize(("device", "accepted"), [({}, [B, C]), ({"device": C}, [C])])
+def test_a_folder_is_shared_with_those_who_offer_it(
+    syncthing: Syncthing, device: dict[str, str], accepted: list[str]
+) -> None:
+    """With all of them, or with one that is named."""
+    syncthing.does({PENDING_FOLDERS: says({"new": {"offeredBy": {B: OFFER, C: OFFER}}})})
+    syncthing.carries_out("accept_folder", folder="new", path="/new", **device)
+    ((_, config),) = syncthing.changes
+    assert config["devices"] == [{"deviceID": one} for one in accepted]
+
+
+def test_a_folder_that_is_here_already_is_shared_with_who_offers_it(syncthing: Syncthing) -> None:
+    """Nothing else of it is changed, and those who have it keep it, with their passwords."""
+    syncthing.does({PENDING_FOLDERS: says({"docs": {"offeredBy": {B: OFFER, A: OFFER}}})})
+    assert syncthing.carries_out("accept_folder", folder="docs") == {"id": "docs", "path": "/data/docs"}
+    devices = [{"deviceID": A, "encryptionPassword": "p"}, {"deviceID": B}]
+    assert syncthing.changes == [(f"PATCH {DOCS}", {"devices": devices})]
+
+
+@pytest.mark.parametrize("label", ["a/b", "..", ".hidden", "a\\b", "C:", "what?", "a\nb", "tab\t", "\u202e"])
+def test_no_path_is_made_of_a_label_that_is_not_fit_for_it(syncthing: Syncthing, label: str) -> None:
+    """Whoever offers a folder does not decide where it is kept."""
+    syncthing.does({PENDING_FOLDERS: says({"photos": {"offeredBy": {A: {"label": label}}}})})
+    with pytest.raises(CommandError, match="give path") as refused:
+        syncthing.carries_out("accept_folder", folder="photos")
+    assert refused.value.code == "invalid_arguments"
+    assert syncthing.changes == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "what"),
+    [
+        ("accept_device", {"device": C}, f"no device '{C}' waits"),
+        ("accept_folder", {"folder": "photos"}, "no folder 'photos' waits"),
+        ("accept_folder", {"folder": "more", "device": C}, "no folder 'more' waits"),
+        ("accept_folder", {"folder": "none"}, "no folder 'none' waits"),
+    ],
+)
+def test_only_what_waits_is_accepted(syncthing: Syncthing, name: str, arguments: dict[str, str], what: str) -> None:
+    """What nobody offers, or not that device, is not made up."""
+    offers = {"more": {"offeredBy": {A: OFFER}}, "none": {"offeredBy": None}}
+    syncthing.does({PENDING_DEVICES: says({B: {}}), PENDING_FOLDERS: says(offers)})
+    with pytest.raises(NotFound, match=what):
+        syncthing.carries_out(name, **arguments)
+    assert syncthing.changes == []
+
+
+def test_what_waits_can_be_forgotten(syncthing: Syncthing) -> None:
+    """A device, a folder, or what one device offers of it."""
+    syncthing.does({PENDING_DEVICES: OK, PENDING_FOLDERS: OK})
+    syncthing.carries_out("dismiss_device", device=B)
+    syncthing.carries_out("dismiss_folder", folder="a/b")
+    syncthing.carries_out("dismiss_folder", folder="docs", device=A)
+    assert [line for (line,) in syncthing.changes] == [
+        f"DELETE {PENDING_DEVICES}?device={B}",
+        f"DELETE {PENDING_FOLDERS}?folder=a%2Fb",
+        f"DELETE {PENDING_FOLDERS}?folder=docs&device={A}",
+    ]

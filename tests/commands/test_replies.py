@@ -1,0 +1,109 @@
+"""Where a reply goes; and the bridge's own command."""
+
+import json
+from typing import Any
+
+import pytest
+
+from stbridge.commands.bridge_desk import BridgeDesk
+from stbridge.commands.replies import send_reply
+from stbridge.core.envelope import CommandError, Reply
+from stbridge.core.messages import Message, Received
+from stbridge.core.topics import Topics
+from stbridge.mqtt.outbox import Outbox
+
+TOPICS = Topics("syncthing", "homeassistant")
+COMMAND, RESPONSE = "syncthing/nas/command/scan", "syncthing/nas/response/scan"
+SCANNED = Reply(command="scan", status="ok", transaction="t", took_ms=3)
+
+
+def taken(outbox: Outbox) -> list[Message]:
+    """Return what goes to the broker, each message once."""
+    messages = []
+    while found := outbox.take():
+        messages += [one.message for one in found]
+        for one in found:
+            outbox.sent(one.token)
+    return messages
+
+
+def sent(reply: Reply = SCANNED, **received: Any) -> list[Message]:
+    """Return what is sent for a reply."""
+    outbox = Outbox()
+    outbox.connected()
+    send_reply(outbox, TOPICS, "nas", Received(topic=COMMAND, payload=b"docs", **received), reply)
+    return taken(outbox)
+
+
+def test_a_reply_goes_to_its_topic() -> None:
+    """It is no state, so nothing of it is kept."""
+    (message,) = sent()
+    assert (message.topic, message.retain, message.correlation) == (RESPONSE, False, None)
+    assert json.loads(message.payload) == {
+        "command": "scan",
+        "status": "ok",
+        "data": None,
+        "error": None,
+        "transaction": "t",
+        "took_ms": 3,
+    }
+
+
+def test_a_reply_goes_where_it_is_wanted_as_well() -> None:
+    """The same one, with the correlation data of the command."""
+    one, other = sent(response_topic="answers/me", correlation=b"\x00\xff")
+    assert (one.topic, other.topic) == (RESPONSE, "answers/me")
+    assert one.payload == other.payload
+    assert [message.correlation for message in (one, other)] == [b"\x00\xff"] * 2
+
+
+@pytest.mark.parametrize("wanted", [RESPONSE, "", "a/+", "$SYS/x", COMMAND, "homeassistant/switch/x/config"])
+def test_a_reply_goes_nowhere_twice_and_nowhere_where_it_could_act(
+    wanted: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A command cannot have the bridge publish to just any topic; the log tells who tried."""
+    (message,) = sent(response_topic=wanted)
+    assert message.topic == RESPONSE
+    assert [repr(wanted) in text for text in caplog.messages] == ([] if wanted == RESPONSE else [True])
+
+
+def test_a_retained_command_is_cleared() -> None:
+    """It would come again with every connection; only what was refused for that is cleared."""
+    for code, topics in (("retained_command", {RESPONSE, COMMAND}), ("forbidden", {RESPONSE})):
+        messages = sent(Reply(command="scan", status="error", error=CommandError(code, "no")), retained=True)
+        assert {message.topic for message in messages} == topics
+        cleared = [message for message in messages if message.topic == COMMAND]
+        assert [(message.payload, message.retain) for message in cleared] == ([(b"", True)] if len(topics) > 1 else [])
+
+
+# --- commands to the bridge itself
+
+
+@pytest.mark.parametrize(
+    ("name", "received", "code"),
+    [
+        ("republish", {"payload": b"PRESS"}, None),
+        ("republish", {"payload": b'{"transaction": "t"}'}, None),
+        ("republish", {"payload": b""}, "empty_payload"),
+        ("republish", {"payload": b"PRESS", "retained": True}, "retained_command"),
+        ("republish", {"payload": b'{"folder": "docs", "transaction": "t"}'}, "invalid_arguments"),
+        ("republish", {"payload": b"\xff"}, "invalid_json"),
+        ("scan", {"payload": b"docs"}, "unknown_command"),
+    ],
+)
+def test_the_bridge_answers_for_itself(name: str, received: dict[str, Any], code: str | None) -> None:
+    """`republish` sends everything again; each command gets one reply, and is acknowledged."""
+    outbox, acknowledged = Outbox(), list[bool]()
+    outbox.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
+    outbox.connected()
+    taken(outbox)
+    topic = f"syncthing/bridge/command/{name}"
+    BridgeDesk(TOPICS, outbox).take(
+        name, Received(topic=topic, acknowledge=lambda: acknowledged.append(True), **received)
+    )
+    messages = {message.topic: message for message in taken(outbox)}
+    reply = json.loads(messages.pop(f"syncthing/bridge/response/{name}").payload)
+    assert (reply["error"] and reply["error"]["code"]) == code
+    assert reply["transaction"] == ("t" if b"transaction" in received["payload"] else None)
+    assert messages.keys() == {None: {"syncthing/nas/system"}, "retained_command": {topic}}.get(code, set())
+    assert acknowledged == [True]

@@ -1,0 +1,113 @@
+"""Scans under way: each runs once, and whoever asks for what one covers waits for it."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from stbridge.commands import scans
+from stbridge.commands.scans import Scans
+from stbridge.core.commands import COMMANDS
+from stbridge.core.envelope import CommandError, Request
+from stbridge.errors import Rejected
+
+PATIENCE_S = 30.0
+SCAN = next(command for command in COMMANDS if command.name == "scan")
+
+
+class Runs:
+    """Scans that run until they are let go, and then fail or not."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, str | None]] = []
+        self.failure: Exception | None = None
+        self._go_on = threading.Event()
+        self.scans = Scans("nas", self._carry_out)
+
+    def _carry_out(self, request: Request) -> None:
+        self.begun.append((request.arguments["folder"], request.arguments.get("sub")))
+        assert self._go_on.wait(PATIENCE_S)
+        if self.failure:
+            raise self.failure
+
+    def start(self, folder: str, sub: str | None = None) -> Any:
+        """Ask for a scan, and return its future."""
+        arguments = {"folder": folder} if sub is None else {"folder": folder, "sub": sub}
+        return self.scans.start(Request(command=SCAN, arguments=arguments))
+
+    def end(self, failure: Exception | None = None) -> None:
+        """Let all of them end."""
+        self.failure = failure
+        self._go_on.set()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "joins"),
+    [
+        (("docs",), ("docs",), True),
+        (("docs",), ("docs", "a"), True),
+        (("docs", "a"), ("docs", "a"), True),
+        (("all",), ("docs",), True),
+        (("all",), ("docs", "a"), True),
+        (("all",), ("all",), True),
+        (("docs", "a"), ("docs",), False),
+        (("docs", "a"), ("docs", "b"), False),
+        (("docs", "a"), ("art", "a"), False),
+        (("docs",), ("art",), False),
+        (("docs",), ("all",), False),
+        (("all", "a"), ("docs",), False),
+    ],
+)
+def test_a_scan_joins_what_covers_it(first: tuple[str, ...], second: tuple[str, ...], *, joins: bool) -> None:
+    """The same, the whole folder, or all folders; what looks at less than is asked for does not do."""
+    runs = Runs()
+    one, other = runs.start(*first), runs.start(*second)
+    assert (one is other) == joins
+    runs.end()
+    for future in (one, other):
+        assert future.result(PATIENCE_S) is None
+    assert len(runs.begun) == (1 if joins else 2)
+
+
+def test_what_has_ended_is_not_joined() -> None:
+    """A scan that is asked for later has to look again."""
+    runs = Runs()
+    runs.end()
+    first = runs.start("docs")
+    first.result(PATIENCE_S)
+    second = runs.start("docs")
+    assert second is not first
+    second.result(PATIENCE_S)
+    assert runs.begun == [("docs", None)] * 2
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [Rejected("folder marker missing"), CommandError("not_applicable", "no"), RuntimeError("a bug")],
+    ids=["refused", "not applicable", "a bug"],
+)
+def test_a_failure_reaches_all_who_joined(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it is, nobody waits for ever, and the next one tries anew; a bug is in the log besides."""
+    runs = Runs()
+    futures = [runs.start("docs") for _ in range(3)]
+    runs.end(failure)
+    assert [future.exception(PATIENCE_S) for future in futures] == [failure] * 3
+    assert [record.exc_info and record.exc_info[1] for record in caplog.records] == (
+        [failure] if isinstance(failure, RuntimeError) else []
+    )
+    runs.failure = None
+    assert runs.start("docs").result(PATIENCE_S) is None
+
+
+def test_only_so_many_are_under_way_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is refused, unless it joins another; when one has ended, there is room again."""
+    monkeypatch.setattr(scans, "MOST", 2)
+    runs = Runs()
+    futures = [runs.start("docs"), runs.start("art"), runs.start("art", "sub")]
+    with pytest.raises(CommandError, match="2 scans are under way already") as refused:
+        runs.start("new")
+    assert refused.value.code == "rate_limited"
+    runs.end()
+    for future in futures:
+        future.result(PATIENCE_S)
+    assert runs.start("new").result(PATIENCE_S) is None

@@ -1,0 +1,236 @@
+"""Decoding: what real Syncthings of several versions answered, and the odd things that they may answer."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from stbridge.core import decode
+from stbridge.core import observations as seen
+from stbridge.core.model import (
+    DeviceConfig,
+    FolderConfig,
+    PendingDevice,
+    PendingFolder,
+)
+from stbridge.core.times import in_utc
+from tests.core.recorded import VERSIONS, is_before, recorded, recorded_id
+
+every_version = pytest.mark.parametrize("version", VERSIONS)
+
+YEAR_1 = "0001-01-01T00:00:00Z"
+A_TIME = "2024-05-01T12:00:00Z"
+
+# --- times
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-05-01T12:00:00Z", datetime(2024, 5, 1, 12, tzinfo=UTC)),
+        ("2024-05-01T14:00:00+02:00", datetime(2024, 5, 1, 12, tzinfo=UTC)),
+        ("2024-05-01T14:00:00.123456789+02:00", datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)),
+        ("2024-05-01T12:00:00.5Z", datetime(2024, 5, 1, 12, 0, 0, 500000, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_read_in_any_zone_and_precision(text: str, expected: datetime) -> None:
+    """Syncthing's own zone, and up to nine digits of a second, become UTC with microseconds."""
+    stamp = decode.time(text)
+    assert stamp == expected
+    assert stamp.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        YEAR_1,
+        "0001-01-01T00:53:28+00:53",
+        "1970-01-01T00:00:00Z",
+        "1970-01-01T01:00:00+01:00",
+        "1969-12-31T19:00:00-05:00",
+    ],
+)
+def test_never_is_no_time(text: str | None) -> None:
+    """Syncthing says never with the year 1 or with 1970, in its own zone; conversion to UTC would overflow there."""
+    assert decode.time(text) is None
+
+
+# --- the process
+
+
+@every_version
+def test_the_version_is_read(version: str) -> None:
+    """Distributions add something to the version, which is kept."""
+    observation = decode.version(recorded(version, "system_version"))
+    assert observation.version.split("-")[0] == f"v{version}"
+    assert (observation.os, observation.arch) == ("linux", "amd64")
+
+
+@every_version
+def test_the_process_is_read(version: str) -> None:
+    """Discovery was off when this was recorded, so nothing is known of it."""
+    raw = recorded(version, "system_status")
+    observation = decode.status(raw)
+    assert in_utc(observation.started_at) == raw["startTime"]
+    assert observation == seen.StatusRead(
+        device_id=recorded_id(version, "alpha"),
+        started_at=observation.started_at,
+        uptime_s=raw["uptime"],
+        memory_bytes=raw["alloc"],
+        goroutines=raw["goroutines"],
+        listeners_ok=True,
+        discovery_ok=None,
+    )
+
+
+WELL = {"error": None}
+ILL = {"error": "no route to host"}
+
+
+@pytest.mark.parametrize(
+    ("services", "expected"),
+    [
+        ({"tcp://0.0.0.0:22000": WELL}, True),
+        ({"IPv4 local": WELL, "IPv6 local": ILL}, True),
+        ({"IPv4 local": ILL, "IPv6 local": ILL}, False),
+        ({"global": {}}, True),
+        ({"global": {"error": ""}}, True),
+    ],
+)
+def test_one_way_that_works_is_enough(services: dict[str, Any], expected: bool) -> None:
+    """Listeners and discovery are well while one of them is, because IPv6 commonly fails on IPv4 networks."""
+    raw = recorded(VERSIONS[0], "system_status")
+    observation = decode.status({**raw, "connectionServiceStatus": services, "discoveryStatus": services})
+    assert (observation.listeners_ok, observation.discovery_ok) == (expected, expected)
+
+
+@pytest.mark.parametrize("discovery", [{}, {"discoveryStatus": None}, {"discoveryStatus": {}}])
+def test_discovery_that_is_off_is_not_ill(discovery: dict[str, Any]) -> None:
+    """Without any discovery nothing can be wrong with it."""
+    raw = recorded(VERSIONS[0], "system_status")
+    assert decode.status({**raw, **discovery}).discovery_ok is None
+
+
+# --- the configuration
+
+
+@every_version
+def test_the_configuration_is_read(version: str) -> None:
+    """This machine gives its name and is not among the remote devices, nor among those that share a folder."""
+    beta = recorded_id(version, "beta")
+    config = decode.config(recorded(version, "config"), recorded_id(version, "alpha")).config
+    folders = {"docs": ("Documents", "sendreceive"), "inbox": ("Inbox", "receiveonly"), "lost": ("Lost", "sendreceive")}
+    assert config.name == "alpha"
+    assert config.devices == {beta: DeviceConfig(id=beta, name="beta", paused=False)}
+    assert config.folders == {
+        folder: FolderConfig(
+            id=folder,
+            label=label,
+            path=f"/data/{folder}",
+            type=kind,
+            paused=False,
+            devices=(beta,) if folder == "docs" else (),
+        )
+        for folder, (label, kind) in folders.items()
+    }
+
+
+def test_a_configuration_may_lack_names_and_lists() -> None:
+    """Null lists are empty; without a name or a label these are empty, not null."""
+    empty = decode.config({"devices": None, "folders": None}, "OWN").config
+    assert (empty.name, empty.folders, empty.devices) == ("", {}, {})
+    bare = {"id": "docs", "path": "/docs", "type": "sendonly", "paused": True, "devices": None}
+    raw = {"devices": [{"deviceID": "BETA", "paused": True}], "folders": [bare]}
+    config = decode.config(raw, "OWN").config
+    assert config.devices == {"BETA": DeviceConfig(id="BETA", name="", paused=True)}
+    assert config.folders["docs"] == FolderConfig(
+        id="docs", label="", path="/docs", type="sendonly", paused=True, devices=()
+    )
+
+
+@every_version
+def test_a_restart_that_is_not_required_is_read(version: str) -> None:
+    """Nothing that was recorded needs a restart."""
+    raw = recorded(version, "restart_required")
+    assert decode.restart_required(raw) == seen.RestartRequiredRead(restart_required=False)
+    assert decode.restart_required({"requiresRestart": True}).restart_required
+
+
+# --- lists of the instance
+
+
+@every_version
+def test_the_error_list_is_read(version: str) -> None:
+    """The latest entry is last, whatever type its level has; 2.x wraps the text of those that came over REST."""
+    raw = recorded(version, "system_error")
+    items = decode.errors(raw).items
+    assert [item.message for item in items] == [entry["message"] for entry in raw["errors"]]
+    assert "made up by the recording" in items[-1].message
+    when = items[-1].when
+    assert when is not None
+    assert when.isoformat() == raw["errors"][-1]["when"][:26] + "+00:00"
+
+
+@every_version
+def test_the_error_list_of_a_young_process_is_read(version: str) -> None:
+    """1.x complains of the user that it runs as; 2.x has no errors then, which is null."""
+    items = decode.errors(recorded(version, "system_error_empty")).items
+    assert len(items) == (1 if is_before(version, "2.0") else 0)
+    assert all("privileged" in item.message for item in items)
+
+
+@every_version
+def test_pending_devices_are_read(version: str) -> None:
+    """A device waits to be accepted, with its own name and address."""
+    raw, beta = recorded(version, "pending_devices"), recorded_id(version, "beta")
+    (device,) = decode.pending_devices(raw).devices
+    assert in_utc(device.time) == raw[beta]["time"]
+    assert device == PendingDevice(id=beta, name="beta", address=raw[beta]["address"], time=device.time)
+
+
+@every_version
+def test_pending_folders_are_read(version: str) -> None:
+    """A device offers a folder that has no label there."""
+    raw, beta = recorded(version, "pending_folders"), recorded_id(version, "beta")
+    (folder,) = decode.pending_folders(raw).folders
+    assert in_utc(folder.time) == raw["docs"]["offeredBy"][beta]["time"]
+    assert folder == PendingFolder(id="docs", label="", device=beta, time=folder.time)
+
+
+def test_a_folder_may_be_offered_by_several_or_none() -> None:
+    """Each offer is one entry, in a fixed order; without offers there is none, which may be null."""
+    offer = {"label": "Documents", "time": A_TIME}
+    raw = {"docs": {"offeredBy": {"GAMMA": offer, "BETA": offer}}, "art": {"offeredBy": None}}
+    folders = decode.pending_folders(raw).folders
+    assert [(folder.id, folder.device) for folder in folders] == [("docs", "BETA"), ("docs", "GAMMA")]
+
+
+# --- what is no answer of Syncthing
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        decode.version,
+        decode.status,
+        lambda raw: decode.config(raw, "OWN"),
+        decode.restart_required,
+        lambda raw: decode.folder_status("docs", raw),
+        decode.folder_errors,
+        lambda raw: decode.completion("BETA", "docs", raw),
+        lambda raw: decode.connections(raw, "OWN"),
+        decode.device_statistics,
+        decode.folder_statistics,
+        decode.errors,
+        decode.pending_devices,
+        decode.pending_folders,
+    ],
+)
+@pytest.mark.parametrize("rubbish", [None, [1], "<html>", {"message": "not found"}])
+def test_rubbish_is_told_by_one_of_the_errors_that_are_promised(read: Callable[[Any], Any], rubbish: Any) -> None:
+    """Whatever else answers at the address of Syncthing ends in an error that the reader of it knows."""
+    with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
+        read(rubbish)

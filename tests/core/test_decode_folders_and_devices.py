@@ -1,0 +1,231 @@
+"""Decoding of what is read of folders and remote devices, by several versions of Syncthing."""
+
+from typing import Any
+
+import pytest
+
+from stbridge.core import decode
+from stbridge.core import observations as seen
+from stbridge.core.model import Completion, Connection, FailedItem, FolderCounts, FolderStatistics
+from stbridge.core.times import in_utc
+from tests.core.recorded import VERSIONS, is_before, recorded, recorded_id
+
+every_version = pytest.mark.parametrize("version", VERSIONS)
+
+YEAR_1 = "0001-01-01T00:00:00Z"
+A_TIME = "2024-05-01T12:00:00Z"
+NO_COUNTS = {
+    **dict.fromkeys(("globalBytes", "globalFiles", "localBytes", "localFiles", "errors"), 0),
+    **dict.fromkeys(("needBytes", "needFiles", "needDirectories", "needSymlinks", "needDeletes"), 0),
+}
+
+
+def folder_document(**changes: Any) -> dict[str, Any]:
+    """Return the status of an idle, empty folder, changed."""
+    return {"state": "idle", "stateChanged": A_TIME, **NO_COUNTS, **changes}
+
+
+# --- folders
+
+
+@every_version
+def test_an_idle_folder_is_read(version: str) -> None:
+    """One file in one directory, which itself counts 128 bytes up to 1.x."""
+    raw = recorded(version, "db_status_idle")
+    size = 5 + (128 if is_before(version, "2.0") else 0)
+    observation = decode.folder_status("docs", raw)
+    assert in_utc(observation.state_changed_at) == raw["stateChanged"]
+    assert observation == seen.FolderRead(
+        folder="docs",
+        state="idle",
+        state_changed_at=observation.state_changed_at,
+        error=None,
+        watch_error=None,
+        counts=FolderCounts(
+            global_bytes=size,
+            global_files=1,
+            local_bytes=size,
+            local_files=1,
+            need_bytes=0,
+            need_items=0,
+            need_deletes=0,
+            failed=0,
+            local_changes=0,
+        ),
+    )
+
+
+@every_version
+def test_nothing_is_known_of_a_paused_folder(version: str) -> None:
+    """A paused folder reports zeros and no state; these zeros are no counts."""
+    assert decode.folder_status("docs", recorded(version, "db_status_paused")) == seen.FolderRead(
+        folder="docs", state=None, state_changed_at=None, error=None, watch_error=None, counts=None
+    )
+
+
+@every_version
+def test_additions_to_a_receive_only_folder_are_local_changes(version: str) -> None:
+    """One file was added to it that is not from elsewhere."""
+    counts = decode.folder_status("inbox", recorded(version, "db_status_receiveonly")).counts
+    assert counts is not None
+    assert (counts.local_changes, counts.local_files, counts.global_files, counts.need_items) == (1, 1, 0, 0)
+
+
+def test_needed_items_are_added_up_without_deletions() -> None:
+    """The total that Syncthing gives counts what is to be deleted too."""
+    raw = folder_document(
+        needFiles=3, needDirectories=2, needSymlinks=1, needDeletes=7, needTotalItems=13, needBytes=99, errors=4
+    )
+    counts = decode.folder_status("docs", raw).counts
+    assert counts is not None
+    assert (counts.need_items, counts.need_deletes, counts.need_bytes, counts.failed) == (6, 7, 99, 4)
+
+
+def test_every_kind_of_local_change_counts() -> None:
+    """Files, directories, symlinks and deletions are all changes."""
+    raw = folder_document(
+        receiveOnlyChangedFiles=1,
+        receiveOnlyChangedDirectories=2,
+        receiveOnlyChangedSymlinks=3,
+        receiveOnlyChangedDeletes=4,
+        receiveOnlyChangedBytes=1000,
+    )
+    counts = decode.folder_status("docs", raw).counts
+    assert counts is not None
+    assert counts.local_changes == 10
+
+
+@pytest.mark.parametrize("none", [{}, {"error": "", "watchError": ""}, {"error": None, "watchError": None}])
+def test_a_folder_without_an_error_has_none(none: dict[str, Any]) -> None:
+    """The keys are absent up to 1.19 and empty later."""
+    observation = decode.folder_status("docs", folder_document(**none))
+    assert (observation.error, observation.watch_error) == (None, None)
+
+
+def test_the_errors_of_a_folder_are_kept() -> None:
+    """What is wrong with a folder, and with watching it, is told apart."""
+    observation = decode.folder_status("docs", folder_document(state="error", error="gone", watchError="too many"))
+    assert (observation.state, observation.error, observation.watch_error) == ("error", "gone", "too many")
+
+
+@every_version
+def test_failed_items_are_read(version: str) -> None:
+    """One directory could not be deleted."""
+    observation = decode.folder_errors(recorded(version, "folder_errors"))
+    (item,) = observation.items
+    assert (observation.folder, item.path) == ("docs", "reports")
+    assert "delete dir: directory has been deleted on a remote device" in item.error
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [(None, ()), ([], ()), ([{"path": "a", "error": "b"}], (FailedItem(path="a", error="b"),))],
+)
+def test_no_failed_items_may_be_null(errors: Any, expected: tuple[FailedItem, ...]) -> None:
+    """The list is null when it is empty."""
+    assert decode.folder_errors({"folder": "docs", "errors": errors}).items == expected
+
+
+@every_version
+def test_folder_statistics_are_read(version: str) -> None:
+    """The last file of docs was a deletion; nothing was ever changed in inbox."""
+    raw = recorded(version, "stats_folder")
+    statistics = decode.folder_statistics(raw).statistics
+    docs, inbox = statistics["docs"], statistics["inbox"]
+    assert statistics.keys() == {"docs", "inbox", "lost"}
+    assert (docs.last_file, docs.last_file_deleted) == ("reports/first.txt", True)
+    assert in_utc(docs.last_file_at) == raw["docs"]["lastFile"]["at"]
+    assert in_utc(docs.last_scan_at) == raw["docs"]["lastScan"]
+    assert inbox == FolderStatistics(last_scan_at=inbox.last_scan_at)
+    assert in_utc(inbox.last_scan_at) == raw["inbox"]["lastScan"]
+
+
+def test_a_folder_that_was_never_scanned_has_no_last_scan() -> None:
+    """Never is the year 1 here."""
+    never = {"lastScan": YEAR_1, "lastFile": {"at": YEAR_1, "filename": "", "deleted": False}}
+    assert decode.folder_statistics({"docs": never}).statistics == {"docs": FolderStatistics()}
+
+
+# --- remote devices
+
+
+@every_version
+def test_a_completion_is_read(version: str) -> None:
+    """What the other side does with the folder is told since 1.20."""
+    assert decode.completion("BETA", "docs", recorded(version, "db_completion")) == seen.CompletionRead(
+        device="BETA",
+        folder="docs",
+        completion=Completion(
+            completion=100.0,
+            need_bytes=0,
+            need_items=0,
+            need_deletes=0,
+            global_bytes=5 + (128 if is_before(version, "2.0") else 0),
+            remote_state=None if is_before(version, "1.20") else "valid",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [(0, 0.0), (95, 95.0), (99.99999999, 99.99), (12.3456, 12.34), (100, 100.0)],
+)
+def test_a_completion_is_never_rounded_up(completion: float, expected: float) -> None:
+    """What is nearly complete is not shown as complete."""
+    raw = {"completion": completion, "needBytes": 1, "needItems": 2, "needDeletes": 3, "globalBytes": 4}
+    observation = decode.completion("BETA", "docs", raw)
+    assert observation.completion == Completion(
+        completion=expected, need_bytes=1, need_items=2, need_deletes=3, global_bytes=4, remote_state=None
+    )
+
+
+@every_version
+def test_connections_are_read(version: str) -> None:
+    """This machine, which is in the list up to 1.24, is left out; of several connections the first one is described."""
+    raw = recorded(version, "system_connections")
+    alpha, beta = recorded_id(version, "alpha"), recorded_id(version, "beta")
+    observation = decode.connections(raw, alpha)
+    assert (alpha in raw["connections"]) is is_before(version, "1.25")
+    assert in_utc(observation.at) == raw["total"]["at"]
+    assert (observation.in_bytes, observation.out_bytes) == (
+        raw["total"]["inBytesTotal"],
+        raw["total"]["outBytesTotal"],
+    )
+    assert observation.connections == {
+        beta: Connection(
+            connected=True,
+            address=raw["connections"][beta]["address"],
+            connection_type="tcp-server",
+            is_local=None if is_before(version, "1.23") else True,
+            crypto="TLS1.3-TLS_AES_128_GCM_SHA256",
+            client_version=recorded(version, "system_version")["version"],
+            in_bytes=raw["connections"][beta]["inBytesTotal"],
+            out_bytes=raw["connections"][beta]["outBytesTotal"],
+        )
+    }
+
+
+def test_a_device_that_is_not_connected_has_nothing_else() -> None:
+    """The empty strings and zeros of a missing connection are not passed on."""
+    no_words = dict.fromkeys(("address", "type", "crypto", "clientVersion"), "")
+    away = {"connected": False, "at": YEAR_1, "inBytesTotal": 0, "outBytesTotal": 0, "isLocal": False, **no_words}
+    raw = {"total": {"at": A_TIME, "inBytesTotal": 1, "outBytesTotal": 2}, "connections": {"BETA": away, "OWN": away}}
+    assert decode.connections(raw, "OWN").connections == {"BETA": Connection(connected=False)}
+
+
+def test_connections_without_a_time_are_refused() -> None:
+    """No rate can be told from counters of no time."""
+    raw = {"total": {"at": YEAR_1, "inBytesTotal": 1, "outBytesTotal": 2}, "connections": {}}
+    with pytest.raises(ValueError, match="without a time"):
+        decode.connections(raw, "OWN")
+
+
+@every_version
+def test_device_statistics_are_read(version: str) -> None:
+    """This machine itself was never seen, which is 1970."""
+    raw = recorded(version, "stats_device")
+    alpha, beta = recorded_id(version, "alpha"), recorded_id(version, "beta")
+    last_seen_at = decode.device_statistics(raw).last_seen_at
+    assert raw[alpha]["lastSeen"] == "1970-01-01T00:00:00Z"
+    assert last_seen_at[alpha] is None
+    assert in_utc(last_seen_at[beta]) == raw[beta]["lastSeen"]

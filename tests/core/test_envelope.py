@@ -1,0 +1,335 @@
+"""What comes in with a command, of whatever shape, is a request or one of the errors; what goes out is strict JSON."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stbridge.core.command import Command
+from stbridge.core.commands import COMMANDS, allowed
+from stbridge.core.envelope import (
+    LARGEST_PAYLOAD,
+    CommandError,
+    Reply,
+    Request,
+    parse,
+    retained_command,
+    select,
+    transaction_of,
+)
+from stbridge.core.messages import Received
+from stbridge.core.payloads import as_json
+
+ROWS = {command.name: command for command in COMMANDS}
+CODES = {
+    *("invalid_json", "invalid_arguments", "unknown_command", "forbidden", "retained_command", "empty_payload"),
+    *("rate_limited", "not_found", "not_applicable", "unsupported", "unauthorized", "unreachable", "timeout"),
+    "syncthing_error",
+}
+SAFE = allowed(["read", "operate", "restart"])
+
+
+def refusal(do: Callable[..., Any], *arguments: Any) -> CommandError:
+    """Return the error that something is refused with."""
+    with pytest.raises(CommandError) as caught:
+        do(*arguments)
+    assert str(caught.value) == caught.value.message
+    return caught.value
+
+
+def read(name: str, payload: Any) -> Request:
+    """Read the payload of a command: bytes as they are, anything else as JSON."""
+    return parse(ROWS[name], payload if isinstance(payload, bytes) else json.dumps(payload).encode())
+
+
+# --- whether a command is one that may be carried out
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "retained", "code", "words"),
+    [
+        ("scan", b"docs", True, "retained_command", "without retain"),
+        ("nonsense", b"", True, "retained_command", "without retain"),
+        ("scan", b"", False, "empty_payload", "send {} or PRESS"),
+        ("get_ping", b" \r\n\t", False, "empty_payload", "send {} or PRESS"),
+        ("nonsense", b"", False, "empty_payload", "send {} or PRESS"),
+        ("nonsense", b"{}", False, "unknown_command", "no command 'nonsense', only get_version, "),
+        ("", b"{}", False, "unknown_command", "no command ''"),
+        ("Scan", b"{}", False, "unknown_command", "no command 'Scan'"),
+        ("shutdown", b"{}", False, "forbidden", "commands.allow"),
+        ("new_config", b"rubbish", False, "forbidden", "commands.allow"),
+    ],
+)
+def test_what_is_not_to_be_carried_out_is_refused_before_it_is_read(
+    name: str, payload: bytes, *, retained: bool, code: str, words: str
+) -> None:
+    """A command that is retained, empty, unknown or forbidden, in this order; the message tells the cure."""
+    error = refusal(select, ROWS, name, Received(topic="t", payload=payload, retained=retained), SAFE)
+    assert error.code == code
+    assert words in error.message
+
+
+def test_what_is_allowed_is_found() -> None:
+    """The row of an allowed command is returned; what the payload holds does not matter yet."""
+    for name in SAFE:
+        assert select(ROWS, name, Received(topic="t", payload=b"\xff"), SAFE) is ROWS[name]
+
+
+# --- what a payload says
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "arguments"),
+    [
+        ("get_ping", b"{}", {}),
+        ("get_ping", b"PRESS", {}),
+        ("get_ping", b"\n PRESS ", {}),
+        ("scan", b"docs", {"folder": "docs"}),
+        ("scan", b" a/b +#%\xc3\xbc\n", {"folder": "a/b +#%ü"}),
+        ("scan", b'"docs"', {"folder": "docs"}),
+        ("scan", b'" docs\\n"', {"folder": " docs\n"}),
+        ("scan", b'"', {"folder": '"'}),
+        ("scan", b'"docs" and more', {"folder": '"docs" and more'}),
+        ("scan", b"PRESS", {"folder": "PRESS"}),
+        ("scan", b"null", {"folder": "null"}),
+        ("scan", b"17", {"folder": "17"}),
+        ("scan", b"[1]", {"folder": "[1]"}),
+        ("new_error", b"NaN", {"message": "NaN"}),
+        ("scan", {"folder": "docs", "sub": None, "wait": True}, {"folder": "docs", "wait": True}),
+        ("scan", {"folder": "docs", "unheard-of": None}, {"folder": "docs"}),
+        ("get_completion", {}, {}),
+        ("get_need", {"folder": "docs", "page": 0, "perpage": 5}, {"folder": "docs", "page": 0, "perpage": 5}),
+        ("pause", {"device": "beta", "for": "30m"}, {"device": "beta", "for": "30m"}),
+        ("pause", {"folder": "docs", "device": None, "for": 90}, {"folder": "docs", "for": 90}),
+        ("set_paused", {"folder": "docs", "paused": False}, {"folder": "docs", "paused": False}),
+        ("new_ignores", {"folder": "docs", "ignore": []}, {"folder": "docs", "ignore": []}),
+        ("new_ignores", {"folder": "docs", "ignore": ["*.tmp", ""]}, {"folder": "docs", "ignore": ["*.tmp", ""]}),
+        ("new_config", {"config": {"a": [None]}, "replace": True}, {"config": {"a": [None]}, "replace": True}),
+    ],
+)
+def test_what_a_payload_asks_for(name: str, payload: Any, arguments: dict[str, Any]) -> None:
+    """An object of arguments, of which null is not given; the bare main argument, or as a JSON string; or PRESS."""
+    request = read(name, payload)
+    assert (request.command.name, request.arguments, request.transaction) == (name, arguments, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "words"),
+    [
+        ("get_ping", b"\xff{}", "not UTF-8"),
+        ("scan", b"caf\xe9", "not UTF-8"),
+        ("scan", b'{"folder": "caf\xe9"}', "not UTF-8"),
+        ("scan", b"\xed\xa0\x80", "not UTF-8"),
+        ("scan", b"{", "not valid JSON"),
+        ("scan", b'{"folder": "docs"} {}', "not valid JSON"),
+        ("scan", b"{'folder': 'docs'}", "not valid JSON"),
+        ("get_need", b'{"folder": "docs", "page": NaN}', "NaN is not JSON"),
+        ("get_need", b'{"folder": "docs", "page": -Infinity}', "-Infinity is not JSON"),
+        ("get_need", b'{"folder": "docs", "page": 1e999}', "1e999 is too large"),
+        ("scan", b'{"folder": "docs", "transaction": NaN}', "NaN is not JSON"),
+        ("new_config", b'{"config": {"gui": {"theme": -1e999}}}', "-1e999 is too large"),
+        ("get_need", b'{"folder": "docs", "page": ' + b"9" * 5000 + b"}", "not valid JSON"),
+        ("new_config", b'{"config":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
+        ("get_ping", b"press", "get_ping takes no arguments, send {}"),
+        ("get_ping", b"[]", "get_ping takes no arguments, send {}"),
+        ("get_ping", b"\x00", "get_ping takes no arguments, send {}"),
+        ("priority", b"docs", "priority takes folder (required), file (required)"),
+        ("set_paused", b"true", "set_paused takes folder, device, paused (required)"),
+    ],
+)
+def test_what_cannot_be_read(name: str, payload: bytes, words: str) -> None:
+    """A payload that is no strict JSON where it has to be is told what is wrong, or what the command takes."""
+    error = refusal(read, name, payload)
+    assert error.code == "invalid_json"
+    assert words in error.message
+
+
+SCAN = "scan takes folder (required), sub, wait"
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "message"),
+    [
+        ("scan", {}, f"folder is missing; {SCAN}"),
+        ("scan", {"folder": None}, f"folder is missing; {SCAN}"),
+        ("scan", {"folder": "docs", "deep": 1}, f"unknown argument 'deep'; {SCAN}"),
+        ("scan", {"deep": 1}, f"unknown argument 'deep'; {SCAN}"),
+        ("scan", {"Folder": "docs"}, f"unknown argument 'Folder'; {SCAN}"),
+        ("scan", {"\ud800": 1}, f"unknown argument '\\ud800'; {SCAN}"),
+        ("get_ping", {"folder": "docs"}, "unknown argument 'folder'; get_ping takes no arguments, send {}"),
+        ("scan", b'""', "folder must be a text"),
+        ("scan", {"folder": ""}, "folder must be a text"),
+        ("scan", {"folder": 5}, "folder must be a text"),
+        ("scan", {"folder": ["docs"]}, "folder must be a text"),
+        ("scan", {"folder": "\ud800"}, "folder must be a text"),
+        ("scan", b'"\\udfff"', "folder must be a text"),
+        ("get_file", {"folder": "docs", "file": ""}, "file must be a text"),
+        ("accept_device", {"device": False}, "device must be a text"),
+        ("accept_folder", {"folder": {}}, "folder must be a text"),
+        ("scan", {"folder": "docs", "wait": "true"}, "wait must be true or false"),
+        ("scan", {"folder": "docs", "wait": 1}, "wait must be true or false"),
+        ("get_need", {"folder": "docs", "page": -1}, "page must be a whole number, 0 or more"),
+        ("get_need", {"folder": "docs", "page": 1.0}, "page must be a whole number, 0 or more"),
+        ("get_need", {"folder": "docs", "page": True}, "page must be a whole number, 0 or more"),
+        ("get_need", {"folder": "docs", "page": "1"}, "page must be a whole number, 0 or more"),
+        ("new_ignores", {"folder": "docs", "ignore": "*.tmp"}, "ignore must be a list of texts"),
+        ("new_ignores", {"folder": "docs", "ignore": ["\ud800"]}, "ignore must be a list of texts"),
+        ("new_ignores", {"folder": "docs", "ignore": [None]}, "ignore must be a list of texts"),
+        ("new_config", {"config": []}, "config must be an object"),
+        (
+            "accept_folder",
+            {"folder": "docs", "type": "recieveonly"},
+            "type must be sendreceive, sendonly, receiveonly or receiveencrypted",
+        ),
+        (
+            "pause",
+            {"folder": "docs", "for": "a while"},
+            "for must be a duration such as 90s, 30m, 2h or 1d, or a number of seconds",
+        ),
+        ("pause", {}, "give exactly one of folder and device"),
+        ("pause", {"folder": "docs", "device": "beta"}, "give exactly one of folder and device"),
+        ("resume", b"PRESS", "give exactly one of folder and device"),
+        ("set_paused", {"paused": True}, "give exactly one of folder and device"),
+    ],
+)
+def test_arguments_that_are_wrong(name: str, payload: Any, message: str) -> None:
+    """What is missing, unknown, of the wrong kind or too much is told together with what would be right."""
+    error = refusal(read, name, payload)
+    assert (error.code, error.message) == ("invalid_arguments", message)
+
+
+def test_a_payload_has_a_limit() -> None:
+    """The largest payload is read, and one byte more is not looked at."""
+    whole = b'{"message":"%s","transaction":1}'
+    largest = whole % (b"x" * (LARGEST_PAYLOAD - len(whole) + 2))
+    assert read("new_error", largest).transaction == transaction_of(largest) == 1
+    larger = largest + b" "
+    error = refusal(read, "new_error", larger)
+    assert (error.code, error.message) == ("invalid_arguments", f"the payload is larger than {LARGEST_PAYLOAD} bytes")
+    assert transaction_of(larger) is None
+
+
+# --- the transaction
+
+
+@pytest.mark.parametrize("transaction", [None, "", "a\n1", "\ud800", 0, -7, 10**40, 1.5, -0.0, True, False])
+def test_every_scalar_is_a_transaction(transaction: Any) -> None:
+    """It is no argument, and echoed as it came."""
+    payload = json.dumps({"folder": "docs", "transaction": transaction}).encode()
+    request = read("scan", payload)
+    assert request.arguments == {"folder": "docs"}
+    for echoed in (request.transaction, transaction_of(payload)):
+        assert (echoed, type(echoed)) == (transaction, type(transaction))
+
+
+@pytest.mark.parametrize("transaction", [[], [1], {}, {"a": 1}])
+def test_what_is_no_scalar_is_no_transaction(transaction: Any) -> None:
+    """It is refused, and not echoed."""
+    payload = {"folder": "docs", "transaction": transaction}
+    error = refusal(read, "scan", payload)
+    assert (error.code, error.message) == (
+        "invalid_arguments",
+        "transaction must be a text, a number, true or false",
+    )
+    assert transaction_of(json.dumps(payload).encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "transaction"),
+    [
+        (b'{"nonsense": [], "transaction": "t"}', "t"),
+        (b' {"transaction": 5}\n', 5),
+        (b'{"transaction": 5', None),
+        (b'{"transaction": NaN}', None),
+        (b'{"transaction": "\xff"}', None),
+        (b'["transaction"]', None),
+        (b'"transaction"', None),
+        (b"[" * 100_000, None),
+        (b"", None),
+    ],
+)
+def test_a_refusal_has_the_transaction_as_far_as_it_can_be_read(payload: bytes, transaction: Any) -> None:
+    """Whoever sent rubbish can still tell which of their commands it was, if the payload is JSON at all."""
+    assert transaction_of(payload) == transaction
+
+
+# --- whatever anybody sends
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.text(st.characters(exclude_categories=()))
+"""Lone surrogates included: JSON can write them."""
+
+JSON = st.recursive(
+    SCALARS | TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3)
+)
+NAMES = st.sampled_from(sorted({row.name for command in COMMANDS for row in command.arguments} | {"transaction"}))
+TYPICAL = st.sampled_from(["docs", "all", "30m", "sendonly", True, 1, ["*.tmp"], {"options": {}}])
+OBJECTS = st.dictionaries(NAMES, TYPICAL | JSON, max_size=4)
+PAYLOADS = st.one_of(
+    st.binary(),
+    TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")),
+    (JSON | OBJECTS).map(lambda value: json.dumps(value, ensure_ascii=True).encode()),
+)
+
+
+def strictly(payload: bytes) -> Any:
+    """Read JSON that holds nothing that JSON does not have."""
+
+    def refuse(word: str) -> Any:
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(payload.decode(), parse_constant=refuse)
+
+
+def understood(command: Command, payload: bytes) -> tuple[Request | None, str | None]:
+    """Return what a payload asks for, or the code that it is refused with."""
+    try:
+        return parse(command, payload), None
+    except CommandError as refused:
+        return None, refused.code
+
+
+@given(st.sampled_from(COMMANDS), PAYLOADS)
+def test_any_payload_is_a_request_or_a_refusal(command: Command, payload: bytes) -> None:
+    """Whatever arrives, it is understood as the row says, or refused with a code of the design, and answered."""
+    request, code = understood(command, payload)
+    assert code in (None, "invalid_json", "invalid_arguments")
+    if request:
+        assert {row.name for row in command.arguments if row.required} <= request.arguments.keys()
+        assert request.arguments.keys() <= {row.name for row in command.arguments}
+        assert None not in request.arguments.values()
+        assert request.transaction == transaction_of(payload)
+    reply = Reply(command=command.name, status="ok", transaction=transaction_of(payload))
+    assert strictly(as_json(reply.payload()))["command"] == command.name
+
+
+@given(TEXTS, JSON, st.none() | st.tuples(st.sampled_from(sorted(CODES)), TEXTS), SCALARS | TEXTS)
+def test_a_reply_is_strict_json(
+    name: str, data: Any, error: tuple[str, str] | None, transaction: str | float | bool | None
+) -> None:
+    """Whatever is in it, every reply has the same keys, and any reader of JSON can read it."""
+    reply = Reply(
+        command=name,
+        status="error" if error else "ok",
+        data=data,
+        error=error and CommandError(*error),
+        transaction=transaction,
+        took_ms=12,
+    )
+    payload = strictly(as_json(reply.payload()))
+    assert payload.keys() == {"command", "status", "data", "error", "transaction", "took_ms"}
+    assert (payload["status"], payload["took_ms"]) == (reply.status, 12)
+    assert (payload["error"] and payload["error"].keys()) == (error and {"code", "message"})
+    if not isinstance(transaction, str):
+        assert payload["transaction"] == transaction
+
+
+def test_a_retained_command_is_known_by_its_reply() -> None:
+    """Only what was refused for being retained is cleared."""
+    for code in CODES:
+        reply = Reply(command="scan", status="error", error=CommandError(code, "no"))
+        assert retained_command(reply) == (code == "retained_command")
+    assert not retained_command(Reply(command="scan", status="ok"))

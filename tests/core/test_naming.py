@@ -1,0 +1,180 @@
+"""Commands name folders and devices as people do; what is named has to be there, once, and fit for the command."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stbridge.core.commands import COMMANDS
+from stbridge.core.envelope import CommandError, Request, check
+from stbridge.core.model import PendingDevice, PendingFolder
+from stbridge.core.naming import Known, check_applicable, with_ids
+from tests.core.observed import BETA, GAMMA, configured, device, device_id, folder
+
+ROWS = {command.name: command for command in COMMANDS}
+TWIN, STRANGER, GUEST = device_id("TWINTWI"), device_id("STRANGE"), device_id("GUESTGU")
+
+CONFIG = configured(
+    [
+        folder("docs", BETA, label="Documents"),
+        folder("art", label="docs"),
+        folder("one", label="Twins"),
+        folder("two", label="Twins"),
+        folder("all", label="Everything", paused=True),
+        replace(folder("plain"), label=""),
+    ],
+    [device(BETA, "beta"), device(GAMMA, "gamma"), device(TWIN, "beta"), device(device_id("NAMELES"), "")],
+).config
+OFFERS = (
+    PendingFolder(id="photos", label="Photos", device=BETA, time=None),
+    PendingFolder(id="photos", label="Photos", device=GAMMA, time=None),
+    PendingFolder(id="docs", label="Twins", device=BETA, time=None),
+    PendingFolder(id="more", label="Twins", device=BETA, time=None),
+)
+GUESTS = tuple(
+    PendingDevice(id=one, name=name, address="", time=None) for one, name in ((STRANGER, "phone"), (GUEST, "phone"))
+)
+KNOWN = Known(config=CONFIG, pending_devices=GUESTS, pending_folders=OFFERS)
+
+
+def request(command: str, **arguments: Any) -> Request:
+    """Return a command that has passed the check of its form."""
+    return Request(command=ROWS[command], arguments=check(ROWS[command], arguments), transaction="t")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "resolved"),
+    [
+        ("scan", {"folder": "docs"}, {"folder": "docs"}),
+        ("scan", {"folder": "Documents"}, {"folder": "docs"}),
+        ("scan", {"folder": "art", "sub": "docs"}, {"folder": "art", "sub": "docs"}),
+        ("scan", {"folder": "all"}, {"folder": "all"}),
+        ("reset", {"folder": "all"}, {"folder": "all"}),
+        ("get_folder_status", {"folder": "all"}, {"folder": "all"}),
+        ("pause", {"device": BETA}, {"device": BETA}),
+        ("pause", {"device": BETA[:7]}, {"device": BETA}),
+        ("pause", {"device": "gamma", "for": "5m"}, {"device": GAMMA, "for": "5m"}),
+        ("get_completion", {"device": "gamma", "folder": "Documents"}, {"device": GAMMA, "folder": "docs"}),
+        ("get_completion", {}, {}),
+        ("accept_folder", {"folder": "Photos", "device": "gamma"}, {"folder": "photos", "device": GAMMA}),
+        ("accept_folder", {"folder": "docs"}, {"folder": "docs"}),
+        ("dismiss_folder", {"folder": "more"}, {"folder": "more"}),
+        ("accept_device", {"device": STRANGER[:7], "name": "gamma"}, {"device": STRANGER, "name": "gamma"}),
+        ("new_error", {"message": "Documents"}, {"message": "Documents"}),
+    ],
+)
+def test_a_name_becomes_an_id(name: str, given: dict[str, Any], resolved: dict[str, Any]) -> None:
+    """Folders go by ID or label, devices by ID, short ID or name, and an ID counts more than another's label."""
+    before = request(name, **given)
+    assert with_ids(before, KNOWN) == replace(before, arguments=resolved)
+    assert before.arguments == given
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "code", "message"),
+    [
+        ("scan", {"folder": "Docs"}, "not_found", "there is no folder 'Docs'"),
+        ("scan", {"folder": "photos"}, "not_found", "there is no folder 'photos'"),
+        ("scan", {"folder": "Twins"}, "invalid_arguments", "more than one folder is called 'Twins': give the ID"),
+        ("get_folder_status", {"folder": "ALL"}, "not_found", "there is no folder 'ALL'"),
+        ("pause", {"device": "phone"}, "not_found", "there is no device 'phone'"),
+        ("pause", {"device": BETA[:6]}, "not_found", f"there is no device {BETA[:6]!r}"),
+        ("pause", {"device": "beta"}, "invalid_arguments", "more than one device is called 'beta': give the ID"),
+        (
+            "get_remote_need",
+            {"device": "beta", "folder": "nope"},
+            "invalid_arguments",
+            "more than one device is called 'beta'",
+        ),
+        ("accept_folder", {"folder": "Documents"}, "not_found", "no folder that waits to be accepted 'Documents'"),
+        ("accept_folder", {"folder": "photos", "device": "phone"}, "not_found", "there is no device 'phone'"),
+        (
+            "accept_folder",
+            {"folder": "Twins"},
+            "invalid_arguments",
+            "more than one folder that waits to be accepted is",
+        ),
+        ("accept_device", {"device": "gamma"}, "not_found", "no device that waits to be accepted 'gamma'"),
+        (
+            "dismiss_device",
+            {"device": "phone"},
+            "invalid_arguments",
+            "more than one device that waits to be accepted is",
+        ),
+    ],
+)
+def test_what_is_not_there_once_is_refused(name: str, given: dict[str, Any], code: str, message: str) -> None:
+    """Nothing is carried out on what may be meant; the message tells that there is none, or more than one."""
+    with pytest.raises(CommandError) as refused:
+        with_ids(request(name, **given), KNOWN)
+    assert refused.value.code == code
+    assert message in refused.value.message
+
+
+def test_as_long_as_nothing_is_known_everything_is_taken_for_an_id() -> None:
+    """Syncthing has not been read yet, and decides itself."""
+    nothing = Known(config=None)
+    for name, arguments in (
+        ("scan", {"folder": "Documents"}),
+        ("pause", {"device": "beta"}),
+        ("accept_folder", {"folder": "Photos", "device": "beta"}),
+        ("accept_device", {"device": "phone"}),
+    ):
+        assert with_ids(request(name, **arguments), nothing).arguments == arguments
+        check_applicable(request(name, **arguments), None)
+
+
+TYPES = ("sendreceive", "sendonly", "receiveonly", "receiveencrypted")
+RUNNING = ("scan", "priority", "assign_priority", "new_ignores", "override", "revert")
+FOR_TYPES = {"override": {"sendonly"}, "revert": {"receiveonly", "receiveencrypted"}}
+REST: dict[str, dict[str, Any]] = {
+    "priority": {"file": "f"},
+    "assign_priority": {"file": "f"},
+    "get_file": {"file": "f"},
+} | {
+    "new_ignores": {"ignore": []},
+    "set_paused": {"paused": True},
+    "get_remote_need": {"device": BETA},
+}
+ON_A_FOLDER = [row.name for row in COMMANDS if any(one.type == "folder" for one in row.arguments)]
+
+
+def why_not(name: str, **of_folder: Any) -> str | None:
+    """Return why a command is refused for a folder like that; None if it is not."""
+    config = configured([replace(folder("docs"), **of_folder)]).config
+    try:
+        check_applicable(request(name, folder="docs", **REST.get(name, {})), config)
+    except CommandError as refused:
+        return f"{refused.code}: {refused.message}"
+    return None
+
+
+@pytest.mark.parametrize("name", ON_A_FOLDER)
+def test_a_folder_has_to_be_fit_for_a_command(name: str) -> None:
+    """Each type of folder is refused by the commands that make no sense for it, and a paused one by those that run."""
+    for folder_type in TYPES:
+        fits = folder_type in FOR_TYPES.get(name, TYPES)
+        assert (why_not(name, type=folder_type) is None) == fits
+        assert (why_not(name, type=folder_type, paused=True) is None) == (fits and name not in RUNNING)
+
+
+def test_a_refusal_tells_what_to_do() -> None:
+    """The message names the folder, and what would have to be different."""
+    for name, of_folder, message in (
+        ("override", {"type": "receiveonly"}, "override is for folders of the type sendonly: 'docs' is receiveonly"),
+        (
+            "revert",
+            {"type": "sendonly"},
+            "revert is for folders of the type receiveonly or receiveencrypted: 'docs' is sendonly",
+        ),
+        ("scan", {"paused": True}, "the folder 'docs' is paused: resume it first"),
+    ):
+        assert why_not(name, **of_folder) == f"not_applicable: {message}"
+
+
+def test_every_folder_is_no_folder_of_that_name() -> None:
+    """`all` means all of them, even if one that is paused has that ID; and so does a folder that is not known."""
+    check_applicable(request("scan", folder="all"), CONFIG)
+    check_applicable(request("scan", folder="unheard-of"), CONFIG)
+    with pytest.raises(CommandError, match="'all' is paused"):
+        check_applicable(request("new_ignores", folder="all", ignore=[]), CONFIG)

@@ -1,0 +1,187 @@
+"""Rules on what is configured: what comes, goes, is renamed, shared, paused and resumed."""
+
+from dataclasses import replace
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.observations import Read
+from stbridge.core.outcome import SYSTEM, device_address, failed_address, folder_address, share_address
+from stbridge.core.topics import Address
+from tests.core.observed import (
+    ART,
+    ART_FOLDER,
+    ART_ON_BETA,
+    BETA,
+    BETA_DEVICE,
+    DELTA,
+    DOCS,
+    DOCS_FOLDER,
+    DOCS_ON_BETA,
+    DOCS_ON_GAMMA,
+    GAMMA,
+    GAMMA_DEVICE,
+    ON_BETA,
+    ON_GAMMA,
+    Watched,
+    after,
+    completed,
+    configured,
+    device,
+    folder,
+    names,
+    read,
+    watched,
+)
+
+
+def about(one: Watched, folder_id: str = "", short: str = "") -> set[Address]:
+    """Return every address of a folder or a device."""
+    return {
+        address
+        for address in one.state.everything()
+        if (folder_id and address.folder == folder_id) or (short and address.device == short)
+    }
+
+
+# --- what comes and goes
+
+
+def test_a_new_folder_is_published_and_asked_for() -> None:
+    """What it holds, and how far those who share it are, has to be read."""
+    one = watched(config=configured(folders=[ART_FOLDER]))
+    outcome = one.see(configured())
+    new = {DOCS, failed_address("docs"), DOCS_ON_BETA, DOCS_ON_GAMMA}
+    assert outcome.changed.keys() == new | {ON_BETA, ON_GAMMA, SYSTEM, ART}
+    assert all(one.shown(address) is not None for address in new)
+    assert set(outcome.reads) == {
+        Read("folder", "docs"),
+        Read("completion", "docs", BETA),
+        Read("completion", "docs", GAMMA),
+        Read("restart_required"),
+    }
+
+
+def test_a_new_folder_that_is_paused_is_not_asked_for() -> None:
+    """Syncthing refuses to tell what a paused folder holds."""
+    one = watched(config=configured(folders=[ART_FOLDER]))
+    outcome = one.see(configured([ART_FOLDER, folder("docs", BETA, paused=True)]))
+    assert set(outcome.reads) == {Read("restart_required")}
+    assert names(outcome) == ["config_changed"]
+
+
+def test_a_folder_that_is_removed_clears_all_its_topics() -> None:
+    """Nothing of it is left, in the instance and the devices neither."""
+    one = watched(completed(BETA, "docs", need_bytes=500), read("docs", need_bytes=500))
+    gone = about(one, "docs")
+    outcome = one.see(configured([ART_FOLDER]))
+    assert gone >= {DOCS, DOCS_ON_BETA, DOCS_ON_GAMMA}
+    assert gone | {ON_BETA, ON_GAMMA, SYSTEM} <= outcome.changed.keys()
+    assert [one.shown(address) for address in gone] == [None] * len(gone)
+    assert not about(one, "docs")
+    assert one.shown(SYSTEM)["folders"]["total"] == 1
+    assert one.shown(SYSTEM)["completion"] == 100
+    assert one.shown(ON_BETA)["completion"] == 100
+    assert one.shown(ON_GAMMA)["completion"] is None
+
+
+def test_a_device_that_is_removed_clears_all_its_topics() -> None:
+    """Nothing of it is left, neither in the instance nor among those who share a folder."""
+    one = watched(completed(BETA, "docs", need_bytes=500))
+    gone = about(one, short=ON_BETA.device)
+    outcome = one.see(configured([folder("docs", GAMMA), folder("art")], [GAMMA_DEVICE]))
+    assert gone == {ON_BETA, DOCS_ON_BETA, ART_ON_BETA}
+    assert gone | {SYSTEM} <= outcome.changed.keys()
+    assert [one.shown(address) for address in gone] == [None] * 3
+    assert one.shown(SYSTEM)["devices"] == {"total": 1, "connected": 0, "paused": 0, "out_of_sync": 0}
+    assert one.shown(DOCS)["devices"] == [ON_GAMMA.device]
+
+
+def test_a_folder_with_another_id_is_another_folder() -> None:
+    """The topics of the old ID are cleared, those of the new one are published."""
+    one = watched()
+    gone = about(one, "docs")
+    outcome = one.see(configured([folder("documents", BETA, GAMMA), ART_FOLDER]))
+    assert gone | about(one, "documents") <= outcome.changed.keys()
+    assert all(one.shown(address) is None for address in gone)
+    assert folder_address("documents") in about(one, "documents")
+
+
+def test_a_new_device_is_published_and_what_it_shares_asked_for() -> None:
+    """It is not connected yet, and nothing is known of how far it is."""
+    one = watched()
+    shared = folder("docs", BETA, GAMMA, DELTA)
+    outcome = one.see(configured([shared, ART_FOLDER], [BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta")]))
+    assert {device_address(DELTA), share_address(DELTA, "docs"), DOCS, SYSTEM} <= outcome.changed.keys()
+    assert set(outcome.reads) == {Read("completion", "docs", DELTA), Read("restart_required")}
+    payload = one.shown(device_address(DELTA))
+    assert (payload["name"], payload["connected"], payload["completion"]) == ("delta", False, None)
+    assert one.shown(SYSTEM)["all_in_sync"] is None
+
+
+# --- what is named, and shared
+
+
+@pytest.mark.parametrize(
+    ("config", "address", "key", "shown"),
+    [
+        (configured([replace(DOCS_FOLDER, label="Papers"), ART_FOLDER]), DOCS, "label", "Papers"),
+        (configured([replace(DOCS_FOLDER, path="/elsewhere"), ART_FOLDER]), DOCS, "path", "/elsewhere"),
+        (configured([replace(DOCS_FOLDER, type="sendonly"), ART_FOLDER]), DOCS, "type", "sendonly"),
+        (configured(devices=[device(BETA, "laptop"), GAMMA_DEVICE]), ON_BETA, "name", "laptop"),
+        (configured(name="box"), SYSTEM, "name", "box"),
+    ],
+)
+def test_a_change_of_name_touches_what_is_named(
+    config: seen.ConfigRead, address: Address, key: str, shown: str
+) -> None:
+    """What is known of it stays as it was."""
+    one = watched()
+    before = one.shown(address)
+    outcome = one.see(config)
+    assert one.shown(address) == {**before, key: shown}
+    assert address in outcome.changed
+    others = {DOCS, ON_BETA} - {address}
+    assert all(one.shown(other)["in_sync"] is True for other in others)
+
+
+def test_a_folder_that_is_not_shared_any_more_leaves_the_device() -> None:
+    """Its completion is cleared, and does not count for the device, which has not synced by that."""
+    one = watched(completed(BETA, "docs", need_bytes=500))
+    assert one.shown(ON_BETA)["in_sync"] is False
+    outcome = one.see(configured([folder("docs", GAMMA), ART_FOLDER]))
+    assert {DOCS_ON_BETA, ON_BETA, DOCS, SYSTEM} <= outcome.changed.keys()
+    assert one.shown(DOCS_ON_BETA) is None
+    assert one.shown(ON_BETA)["completion"] == 100
+    assert one.shown(SYSTEM)["devices"]["out_of_sync"] == 0
+    assert names(outcome) == ["config_changed"]
+
+
+def test_a_folder_that_is_shared_with_one_more_device_makes_it_unknown() -> None:
+    """How far the device is with it has to be read first."""
+    one = watched()
+    outcome = one.see(configured([DOCS_FOLDER, folder("art", BETA, GAMMA)]))
+    assert Read("completion", "art", GAMMA) in outcome.reads
+    assert one.shown(share_address(GAMMA, "art"))["completion"] is None
+    assert one.shown(ON_GAMMA)["in_sync"] is None
+    one.see(completed(GAMMA, "art"))
+    assert one.shown(ON_GAMMA)["in_sync"] is True
+
+
+def test_a_change_of_the_configuration_is_told_once() -> None:
+    """It may require a restart; the first configuration, and the same one again, are no change."""
+    one = Watched()
+    assert names(one.see(configured())) == []
+    outcome = one.see(configured())
+    assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
+    outcome = one.see(configured(name="box"), at=after(4))
+    assert [(happening.event_type, happening.at) for happening in outcome.happenings] == [("config_changed", after(4))]
+    assert set(outcome.reads) == {Read("restart_required")}
+
+
+def test_nothing_is_asked_for_while_everything_is_read() -> None:
+    """A snapshot reads what a new configuration would ask for."""
+    one = watched()
+    assert not one.see(seen.SnapshotStarted(), configured([folder("new", BETA), DOCS_FOLDER, ART_FOLDER])).reads
+    assert not one.see(seen.SnapshotComplete()).reads
+    assert one.see(configured()).reads

@@ -1,0 +1,206 @@
+"""Rules on the connections to remote devices, and on what goes through them."""
+
+from typing import Any
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.model import Connection
+from stbridge.core.observations import Observation, Read
+from stbridge.core.outcome import METRICS, SYSTEM
+from tests.core.observed import (
+    BETA,
+    GAMMA,
+    NOW,
+    ON_BETA,
+    ON_GAMMA,
+    Watched,
+    after,
+    completed,
+    connection,
+    connections,
+    device_id,
+    names,
+    snapshot,
+    watched,
+)
+
+AWAY = Connection(connected=False)
+TOLD_BY_EVENT = connection(is_local=None, crypto=None)
+"""An event does not tell everything."""
+
+
+def beta(one: Watched, *keys: str) -> Any:
+    """Return values of the payload of BETA."""
+    payload = one.shown(ON_BETA)
+    return tuple(payload[key] for key in keys) if len(keys) > 1 else payload[keys[0]]
+
+
+def arrives(at: float = 0) -> seen.DeviceConnected:
+    """Return the event that BETA connected."""
+    return seen.DeviceConnected(device=BETA, at=after(at), connection=TOLD_BY_EVENT)
+
+
+def leaves(at: float = 0, error: str | None = "reading length: EOF") -> seen.DeviceDisconnected:
+    """Return the event that BETA disconnected."""
+    return seen.DeviceDisconnected(device=BETA, at=after(at), error=error)
+
+
+def polled(at: float = 0, **changes: Any) -> seen.ConnectionsRead:
+    """Return a read of all connections in which BETA's is connected."""
+    return connections(after(at), of={BETA: connection(**changes), GAMMA: AWAY})
+
+
+# --- connections
+
+
+def test_a_device_that_connects_is_told() -> None:
+    """The event tells most of the connection, the rest is read."""
+    one = watched()
+    outcome = one.see(arrives(3))
+    (happening,) = outcome.happenings
+    assert (happening.event_type, happening.at) == ("device_connected", after(3))
+    assert happening.data == {"device": ON_BETA.device, "name": "beta"}
+    assert set(outcome.reads) == {Read("connections")}
+    assert outcome.changed.keys() == {ON_BETA, SYSTEM}
+    assert beta(one, "connected", "address", "client_version", "crypto") == (True, "192.0.2.1:22000", "v1.29.5", None)
+    assert one.shown(SYSTEM)["devices"]["connected"] == 1
+    outcome = one.see(polled(4))
+    assert names(outcome) == []
+    assert beta(one, "crypto", "is_local", "connection_type") == ("TLS1.3", True, "tcp-client")
+
+
+def test_a_device_that_disconnects_is_told() -> None:
+    """The event says why; nothing is left of the connection but when the device was seen last."""
+    one = watched(polled(in_bytes=5))
+    outcome = one.see(leaves(7))
+    (happening,) = outcome.happenings
+    assert (happening.event_type, happening.at) == ("device_disconnected", after(7))
+    assert happening.data == {"device": ON_BETA.device, "name": "beta", "error": "reading length: EOF"}
+    assert beta(one, "connected", "address", "crypto", "in_bytes") == (False, None, None, 0)
+    assert beta(one, "last_seen_at", "unseen_since") == ("2024-05-01T12:00:07Z",) * 2
+    assert one.shown(SYSTEM)["devices"]["connected"] == 0
+
+
+def test_another_connection_of_a_device_hides_nothing() -> None:
+    """Since 1.25 every connection is told: what is known of the first one holds until it is read again."""
+    one = watched(polled(in_bytes=5))
+    before = one.shown(ON_BETA)
+    outcome = one.see(arrives(1))
+    assert names(outcome) == []
+    assert set(outcome.reads) == {Read("connections")}
+    assert one.shown(ON_BETA) == before
+
+
+@pytest.mark.parametrize(
+    ("observations", "expected"),
+    [
+        ([arrives(1), leaves(2)], ["device_connected", "device_disconnected"]),
+        ([arrives(1), arrives(2), polled(3), leaves(4), leaves(5)], ["device_connected", "device_disconnected"]),
+        ([polled(1), connections(after(2), of={BETA: AWAY})], ["device_connected", "device_disconnected"]),
+        ([polled(1, address="a"), polled(2, address="b")], ["device_connected"]),
+        ([leaves(1)], []),
+    ],
+)
+def test_each_change_of_a_connection_is_told_once(observations: list[Observation], expected: list[str]) -> None:
+    """Whether by an event, or by a read because the event was missed."""
+    assert names(watched().see(*observations)) == expected
+
+
+def test_connections_that_are_found_at_the_start_are_not_told() -> None:
+    """Nor what has changed while Syncthing could not be reached: the state says it."""
+    one = Watched()
+    assert names(one.see(*snapshot(polled()))) == []
+    one.see(seen.Unavailable(way=seen.EVENTS, status="unreachable", message="refused"))
+    assert names(one.see(*snapshot(connections(of={BETA: AWAY})))) == []
+    assert beta(one, "connected") is False
+
+
+def test_a_device_that_is_not_configured_does_not_count() -> None:
+    """It may just have been removed."""
+    one = watched()
+    stranger = device_id("UNHEARD")
+    for observation in (
+        seen.DeviceConnected(device=stranger, at=NOW, connection=connection()),
+        seen.DeviceDisconnected(device=stranger, at=NOW, error=None),
+        completed(stranger, "docs", need_bytes=5),
+        completed(GAMMA, "art", need_bytes=5),
+        completed(BETA, "unheard-of", need_bytes=5),
+        seen.DeviceStatisticsRead(last_seen_at={stranger: NOW}),
+    ):
+        outcome = one.see(observation)
+        assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
+    assert one.see(connections(of={stranger: connection()})).changed.keys() == {METRICS}
+
+
+@pytest.mark.parametrize(
+    ("last_seen", "shown"),
+    [(after(-60), "2024-05-01T12:00:00Z"), (after(60), "2024-05-01T12:01:00Z"), (None, "2024-05-01T12:00:00Z")],
+)
+def test_when_a_device_was_seen_last_never_goes_back(last_seen: Any, shown: str) -> None:
+    """Syncthing's statistics lag behind its events, and know nothing of a device that it has not seen yet."""
+    one = watched()
+    one.see(arrives(), leaves())
+    outcome = one.see(seen.DeviceStatisticsRead(last_seen_at={BETA: last_seen}))
+    assert beta(one, "last_seen_at") == shown
+    assert (ON_BETA in outcome.changed) == (shown != "2024-05-01T12:00:00Z")
+
+
+def test_since_when_a_device_is_unseen_is_told_while_it_is_away() -> None:
+    """A device that is connected is seen; of one that was never seen nothing is known."""
+    one = watched()
+    assert one.shown(ON_GAMMA)["unseen_since"] is None
+    one.see(seen.DeviceStatisticsRead(last_seen_at={BETA: after(-60)}))
+    assert beta(one, "unseen_since") == "2024-05-01T11:59:00Z"
+    one.see(arrives())
+    assert beta(one, "unseen_since") is None
+
+
+# --- traffic
+
+
+def test_rates_come_from_the_counters_of_a_connection() -> None:
+    """They are those of the time between two reads."""
+    one = watched(polled(0, in_bytes=1000, out_bytes=10))
+    outcome = one.see(polled(10, in_bytes=3000, out_bytes=15))
+    assert outcome.changed.keys() == {METRICS, ON_BETA}
+    assert beta(one, "in_bytes", "out_bytes", "in_rate", "out_rate") == (3000, 15, 200, 0.5)
+
+
+def test_the_counters_of_another_connection_begin_anew() -> None:
+    """What the earlier connection had counted makes no rate, in either direction."""
+    one = watched(polled(0, in_bytes=1000), polled(10, in_bytes=2000))
+    one.see(leaves(11))
+    assert beta(one, "in_rate") == 0
+    one.see(arrives(12), polled(20, in_bytes=9000))
+    assert beta(one, "in_bytes", "in_rate") == (9000, 0)
+    one.see(polled(30, in_bytes=9500))
+    assert beta(one, "in_rate") == 50
+
+
+def test_the_rates_of_the_instance_are_those_of_all_its_connections() -> None:
+    """The totals are Syncthing's own, connections that ended included."""
+    one = watched(connections(after(0), 100, 1000))
+    one.see(connections(after(10), 300, 1500))
+    metrics = one.shown(METRICS)
+    assert [metrics[key] for key in ("in_bytes", "out_bytes", "in_rate", "out_rate")] == [300, 1500, 20, 50]
+
+
+@pytest.mark.parametrize(
+    ("observations", "transferring"),
+    [
+        ([], False),
+        ([connections(after(10), 90_000, 0)], False),
+        ([connections(after(10), 110_000, 0)], True),
+        ([connections(after(10), 0, 110_000)], True),
+        ([completed(BETA, "docs", need_bytes=5)], False),
+        ([polled(), completed(BETA, "docs", need_bytes=5)], True),
+        ([polled(), completed(BETA, "docs")], False),
+    ],
+)
+def test_a_transfer_is_worth_a_closer_look(observations: list[Observation], transferring: bool) -> None:
+    """Traffic beyond chatter, or a connected device that lacks something, makes counters interesting for a while."""
+    one = watched()
+    one.see(*observations, at=after(10))
+    assert one.state.transferring(after(24)) is transferring
+    assert not one.state.transferring(after(26))

@@ -1,0 +1,155 @@
+"""Rules on how far remote devices are."""
+
+from typing import Any
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.model import Connection
+from stbridge.core.observations import Observation
+from stbridge.core.outcome import SYSTEM
+from tests.core.observed import (
+    ART_ON_BETA,
+    BETA,
+    DOCS_ON_BETA,
+    GAMMA,
+    ON_BETA,
+    Watched,
+    after,
+    completed,
+    configured,
+    connection,
+    connections,
+    device,
+    folder,
+    names,
+    watched,
+)
+
+AWAY = Connection(connected=False)
+TOLD_BY_EVENT = connection(is_local=None, crypto=None)
+"""An event does not tell everything."""
+
+
+def beta(one: Watched, *keys: str) -> Any:
+    """Return values of the payload of BETA."""
+    payload = one.shown(ON_BETA)
+    return tuple(payload[key] for key in keys) if len(keys) > 1 else payload[keys[0]]
+
+
+def arrives(at: float = 0) -> seen.DeviceConnected:
+    """Return the event that BETA connected."""
+    return seen.DeviceConnected(device=BETA, at=after(at), connection=TOLD_BY_EVENT)
+
+
+def leaves(at: float = 0, error: str | None = "reading length: EOF") -> seen.DeviceDisconnected:
+    """Return the event that BETA disconnected."""
+    return seen.DeviceDisconnected(device=BETA, at=after(at), error=error)
+
+
+def polled(at: float = 0, **changes: Any) -> seen.ConnectionsRead:
+    """Return a read of all connections in which BETA's is connected."""
+    return connections(after(at), of={BETA: connection(**changes), GAMMA: AWAY})
+
+
+# --- how far they are
+
+
+def test_a_completion_touches_the_share_the_device_and_the_whole() -> None:
+    """And nothing when it is the same as before."""
+    one = watched()
+    lacking = completed(BETA, "docs", need_bytes=500, need_items=3)
+    assert one.see(lacking).changed.keys() == {DOCS_ON_BETA, ON_BETA, SYSTEM}
+    assert one.shown(DOCS_ON_BETA) == {
+        "completion": 50,
+        "need_bytes": 500,
+        "need_items": 3,
+        "need_deletes": 0,
+        "global_bytes": 1000,
+        "remote_state": "valid",
+    }
+    assert beta(one, "completion", "in_sync", "need_bytes", "need_items") == (75, False, 500, 3)
+    assert one.shown(SYSTEM)["devices"]["out_of_sync"] == 1
+    assert not one.see(lacking).changed
+
+
+@pytest.mark.parametrize(
+    ("docs", "art", "completion", "in_sync"),
+    [
+        ({}, {}, 100, True),
+        ({"need_bytes": 1000}, {"need_bytes": 500}, 25, False),
+        ({"need_items": 1}, {}, 95, False),
+        ({"need_deletes": 1}, {}, 95, False),
+        ({"need_bytes": 1000, "remote_state": "paused"}, {}, 100, True),
+        ({"need_bytes": 1000, "remote_state": "notSharing"}, {}, 100, True),
+        ({"need_bytes": 1000, "remote_state": "unknown"}, {}, 50, False),
+        ({"need_bytes": 1000, "remote_state": None}, {}, 50, False),
+        ({"remote_state": "paused"}, {"remote_state": "paused"}, None, None),
+    ],
+)
+def test_a_device_is_as_far_as_all_that_it_shares(
+    docs: dict[str, Any], art: dict[str, Any], completion: float | None, in_sync: bool | None
+) -> None:
+    """In bytes; what it has chosen itself not to take part in does not count."""
+    one = watched(completed(BETA, "docs", **docs), completed(BETA, "art", **art))
+    assert beta(one, "completion", "in_sync") == (completion, in_sync)
+
+
+def test_a_device_that_shares_nothing_is_neither_in_sync_nor_not() -> None:
+    """Nothing is known of how far it is, and the whole does not wait for it."""
+    one = watched(config=configured([folder("docs")], [device(BETA, "beta")]))
+    assert beta(one, "completion", "in_sync", "need_bytes", "need_items") == (None,) * 4
+    assert one.shown(SYSTEM)["all_in_sync"] is True
+
+
+def test_a_device_of_which_not_everything_is_known_is_not_known_to_be_in_sync() -> None:
+    """But it is known not to be, as soon as one folder lacks something."""
+    one = Watched()
+    one.see(configured(), completed(BETA, "docs"))
+    assert beta(one, "completion", "in_sync", "need_bytes") == (None, None, None)
+    one.see(completed(BETA, "docs", need_bytes=5))
+    assert beta(one, "completion", "in_sync") == (None, False)
+
+
+def test_a_device_that_has_caught_up_is_told_once() -> None:
+    """It has everything again when its last folder has."""
+    one = watched()
+    behind = completed(BETA, "docs", need_bytes=5), completed(BETA, "art", need_items=1)
+    assert names(one.see(*behind, completed(BETA, "docs"))) == []
+    (happening,) = one.see(completed(BETA, "art"), at=after(9)).happenings
+    assert (happening.event_type, happening.at) == ("device_synced", after(9))
+    assert happening.data == {"device": ON_BETA.device, "name": "beta"}
+    assert names(one.see(completed(BETA, "art", remote_state=None))) == []
+
+
+def test_a_device_that_lacked_nothing_has_not_synced() -> None:
+    """That it becomes known at the start is no sync."""
+    one = Watched()
+    assert names(one.see(configured(), completed(BETA, "docs"), completed(BETA, "art"))) == []
+    assert beta(one, "in_sync") is True
+
+
+@pytest.mark.parametrize("leaving", [leaves(), connections(of={BETA: AWAY})])
+@pytest.mark.parametrize(
+    ("before", "shown"),
+    [("valid", "unknown"), ("paused", "unknown"), ("notSharing", "unknown"), ("unknown", "unknown"), (None, None)],
+)
+def test_what_a_device_does_with_a_folder_is_forgotten_when_it_leaves(
+    leaving: Observation, before: str | None, shown: str | None
+) -> None:
+    """Syncthing forgets it as well, without an event; up to 1.19 nothing was ever known."""
+    one = watched(
+        polled(), completed(BETA, "docs", remote_state=before), completed(BETA, "art", remote_state="unknown")
+    )
+    outcome = one.see(leaving)
+    assert one.shown(DOCS_ON_BETA)["remote_state"] == shown
+    assert (DOCS_ON_BETA in outcome.changed) == (before != shown)
+    assert ART_ON_BETA not in outcome.changed
+
+
+def test_a_folder_that_a_device_had_paused_counts_again_when_the_device_leaves() -> None:
+    """What it lacked still counts, as Syncthing counts it then."""
+    one = watched(polled(), completed(BETA, "docs", need_bytes=1000, remote_state="paused"))
+    assert beta(one, "completion") == 100
+    one.see(leaves())
+    assert beta(one, "completion", "in_sync") == (50, False)

@@ -1,0 +1,256 @@
+"""Rules on the instance as a whole: what is rolled up, whether it can be reached, its process and its lists."""
+
+from typing import Any
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.model import LoggedError, PendingDevice, PendingFolder
+from stbridge.core.observations import Observation, Read
+from stbridge.core.outcome import ERRORS, METRICS, PENDING, SYSTEM
+from tests.core.observed import (
+    BETA,
+    BETA_DEVICE,
+    DELTA,
+    GAMMA,
+    GAMMA_DEVICE,
+    NOW,
+    ON_BETA,
+    Watched,
+    after,
+    changed,
+    completed,
+    configured,
+    connection,
+    connections,
+    device,
+    folder,
+    names,
+    not_running,
+    process,
+    read,
+    snapshot,
+    watched,
+)
+
+
+def system(one: Watched, *keys: str) -> Any:
+    """Return values of the payload of the instance."""
+    payload = one.shown(SYSTEM)
+    return tuple(payload[key] for key in keys) if len(keys) > 1 else payload[keys[0]]
+
+
+# --- rolled up
+
+PAUSED = configured([folder("docs", BETA, paused=True), folder("art", BETA, paused=True)])
+HALF_PAUSED = configured([folder("docs", BETA, GAMMA, paused=True), folder("art", BETA)])
+
+
+@pytest.mark.parametrize(
+    ("observations", "config", "state"),
+    [
+        ([], None, "idle"),
+        ([], configured([]), "idle"),
+        ([], PAUSED, "paused"),
+        ([], HALF_PAUSED, "idle"),
+        ([changed("cleaning")], None, "idle"),
+        ([not_running()], None, "idle"),
+        *(([changed(state)], None, "scanning") for state in ("scanning", "scan-waiting")),
+        *(([changed(state)], None, "syncing") for state in ("syncing", "sync-preparing", "sync-waiting")),
+        ([changed("scanning"), changed("syncing", "art")], None, "syncing"),
+        ([changed("syncing"), changed("error", "art")], None, "error"),
+        ([changed("scanning"), changed("error", "art")], None, "error"),
+        ([changed("scanning", "art")], HALF_PAUSED, "scanning"),
+    ],
+)
+def test_the_state_of_the_whole_is_that_of_the_folder_that_matters_most(
+    observations: list[Observation], config: seen.ConfigRead | None, state: str
+) -> None:
+    """An error before syncing, before scanning, before idle; paused only if every folder is."""
+    assert system(watched(*observations, config=config), "state") == state
+
+
+BEHIND = completed(GAMMA, "docs", need_bytes=500)
+GAMMA_PAUSED = configured(devices=[device(BETA, "beta"), device(GAMMA, "gamma", paused=True)])
+
+
+@pytest.mark.parametrize(
+    ("observations", "config", "in_sync", "all_in_sync", "completion"),
+    [
+        ([], None, True, True, 100),
+        ([read(need_bytes=500)], None, False, False, 75),
+        ([read(need_bytes=500), read("art", need_bytes=1000)], None, False, False, 25),
+        ([read(need_items=1)], None, False, False, 95),
+        ([read(need_deletes=1)], None, False, False, 95),
+        ([changed("syncing")], None, False, False, 100),
+        ([changed("error", error="gone")], None, False, False, 100),
+        ([BEHIND], None, True, False, 100),
+        ([BEHIND], GAMMA_PAUSED, True, True, 100),
+        ([BEHIND], HALF_PAUSED, True, True, 100),
+        ([not_running()], None, None, None, None),
+        ([not_running(), read("art", need_bytes=500)], None, False, False, None),
+        ([not_running(), BEHIND], None, None, False, None),
+        ([read(need_bytes=500)], PAUSED, True, True, None),
+        ([], configured([]), True, True, None),
+    ],
+)
+def test_the_whole_is_in_sync_when_all_that_takes_part_is(
+    observations: list[Observation],
+    config: seen.ConfigRead | None,
+    in_sync: bool | None,
+    *,
+    all_in_sync: bool | None,
+    completion: float | None,
+) -> None:
+    """What is behind settles it, then what is not known; what is paused does not count."""
+    one = watched(*observations, config=config)
+    assert system(one, "in_sync", "all_in_sync", "completion") == (in_sync, all_in_sync, completion)
+
+
+def test_a_device_of_which_nothing_is_known_leaves_the_whole_open() -> None:
+    """Whether it has everything has to be read first."""
+    one = watched()
+    one.see(
+        configured(
+            [folder("docs", BETA, GAMMA, DELTA), folder("art", BETA)],
+            [BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta")],
+        )
+    )
+    assert system(one, "in_sync", "all_in_sync") == (True, None)
+
+
+def test_folders_and_devices_are_counted() -> None:
+    """Each is counted wherever it belongs; a paused one is nothing else."""
+    config = configured(
+        [folder(name, BETA, GAMMA) for name in "abcd"] + [folder("e", DELTA, paused=True)],
+        [BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta", paused=True)],
+    )
+    one = watched(config=config)
+    one.see(
+        read("a", need_bytes=100, need_items=3),
+        read("b", need_bytes=20, need_items=1, need_deletes=7),
+        changed("syncing", "b"),
+        changed("error", "c"),
+        changed("syncing", "e"),
+        completed(BETA, "a", need_items=1),
+        connections(of={BETA: connection(), DELTA: connection()}),
+    )
+    assert system(one, "need_bytes", "need_items") == (120, 4)
+    assert system(one, "folders") == {"total": 5, "paused": 1, "syncing": 1, "out_of_sync": 3, "error": 1}
+    assert system(one, "devices") == {"total": 3, "connected": 1, "paused": 1, "out_of_sync": 1}
+
+
+# --- the process
+
+
+def test_another_process_is_a_restart() -> None:
+    """It is told, and everything has to be read again before it counts as the one that is known."""
+    one = watched()
+    assert not one.state.restarted
+    (happening,) = one.see(process(after(60)), at=after(70)).happenings
+    assert (happening.event_type, happening.at, happening.data) == (
+        "syncthing_started",
+        after(70),
+        {"version": "v1.29.5"},
+    )
+    assert one.state.restarted
+    one.see(seen.SnapshotStarted())
+    assert not one.state.restarted
+    assert names(one.see(process(after(60)), seen.SnapshotComplete())) == []
+    assert not one.state.restarted
+
+
+def test_the_process_is_published() -> None:
+    """Numbers that move by themselves have a topic of their own."""
+    one = watched()
+    later = process(uptime_s=90, memory_bytes=7, goroutines=8, listeners_ok=False, discovery_ok=None)
+    assert one.see(later).changed.keys() == {SYSTEM, METRICS}
+    assert system(one, "version", "os", "arch", "started_at") == ("v1.29.5", "linux", "amd64", "2024-05-01T12:00:00Z")
+    assert system(one, "listeners_ok", "discovery_ok") == (False, None)
+    metrics = one.shown(METRICS)
+    assert [metrics[key] for key in ("uptime_s", "memory_bytes", "goroutines")] == [90, 7, 8]
+
+
+def test_that_a_restart_is_required_is_published() -> None:
+    """Until it is not any more."""
+    one = watched()
+    assert system(one, "restart_required") is False
+    assert SYSTEM in one.see(seen.RestartRequiredRead(restart_required=True)).changed
+    assert system(one, "restart_required") is True
+
+
+# --- lists
+
+
+def test_the_error_list_is_published() -> None:
+    """The latest error is part of the whole, too."""
+    one = watched()
+    assert system(one, "errors", "last_error") == (0, None)
+    items = (LoggedError(when=NOW, message="first"), LoggedError(when=None, message="second"))
+    assert one.see(seen.ErrorsRead(items=items)).changed.keys() == {ERRORS, SYSTEM}
+    assert one.shown(ERRORS) == {
+        "count": 2,
+        "items": [{"when": "2024-05-01T12:00:00Z", "message": "first"}, {"when": None, "message": "second"}],
+    }
+    assert system(one, "errors", "last_error") == (2, "second")
+
+
+NEW_DEVICE = PendingDevice(id=DELTA, name="delta", address="192.0.2.4:22000", time=NOW)
+NEW_FOLDER = PendingFolder(id="new", label="New", device=BETA, time=NOW)
+
+
+def test_what_waits_to_be_accepted_is_published() -> None:
+    """Each device and each offer, once both lists are known."""
+    one = Watched()
+    one.see(seen.PendingDevicesRead(devices=(NEW_DEVICE,)))
+    assert one.shown(PENDING) is None
+    assert one.see(seen.PendingFoldersRead(folders=(NEW_FOLDER,))).changed.keys() == {PENDING, SYSTEM}
+    assert one.shown(PENDING) == {
+        "devices": [
+            {"device": DELTA, "name": "delta", "address": "192.0.2.4:22000", "time": "2024-05-01T12:00:00Z"},
+        ],
+        "folders": [
+            {"folder": "new", "label": "New", "device": ON_BETA.device, "time": "2024-05-01T12:00:00Z"},
+        ],
+    }
+    one.see(*snapshot(seen.PendingDevicesRead(devices=(NEW_DEVICE,))))
+    assert system(one, "pending_devices", "pending_folders") == (1, 0)
+
+
+def test_a_device_that_asks_to_be_accepted_is_told_once() -> None:
+    """Not what was waiting already when the list was read first."""
+    one = Watched()
+    waiting = PendingDevice(id=GAMMA, name="gamma", address="", time=NOW)
+    assert names(one.see(seen.PendingDevicesRead(devices=(waiting,)))) == []
+    (happening,) = one.see(seen.PendingDevicesRead(devices=(waiting, NEW_DEVICE)), at=after(3)).happenings
+    assert (happening.event_type, happening.at) == ("device_pending", after(3))
+    assert happening.data == {"device": DELTA, "name": "delta", "address": "192.0.2.4:22000"}
+    assert names(one.see(seen.PendingDevicesRead(devices=(NEW_DEVICE,)))) == []
+    assert names(one.see(seen.PendingDevicesRead(devices=(waiting,)))) == ["device_pending"]
+
+
+def test_a_folder_that_is_offered_is_told_once_for_each_device() -> None:
+    """Not what was offered already when the list was read first."""
+    one = Watched()
+    again = PendingFolder(id="new", label="New", device=GAMMA, time=NOW)
+    assert names(one.see(seen.PendingFoldersRead(folders=(again,)))) == []
+    (happening,) = one.see(seen.PendingFoldersRead(folders=(NEW_FOLDER, again)), at=after(3)).happenings
+    assert (happening.event_type, happening.at) == ("folder_pending", after(3))
+    assert happening.data == {"folder": "new", "label": "New", "device": ON_BETA.device}
+    assert names(one.see(seen.PendingFoldersRead(folders=(NEW_FOLDER,)))) == []
+
+
+def test_a_failed_login_is_told() -> None:
+    """With who tried, and from where; nothing that is published changes by it."""
+    outcome = watched().see(seen.LoginFailed(at=after(3), username="admin", address="192.0.2.9"))
+    (happening,) = outcome.happenings
+    assert (happening.event_type, happening.at) == ("login_failed", after(3))
+    assert happening.data == {"username": "admin", "address": "192.0.2.9"}
+    assert not outcome.changed
+
+
+def test_what_is_stale_is_asked_for() -> None:
+    """Each read once, however often it is asked for; nothing is published differently before."""
+    outcome = watched().see(*[seen.Stale(reads=(Read("pending"), Read("connections")))] * 2)
+    assert list(outcome.reads) == [Read("pending"), Read("connections")]
+    assert not outcome.changed

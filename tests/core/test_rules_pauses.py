@@ -1,0 +1,174 @@
+"""Rules on what is paused and resumed, for ever or for a time."""
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.observations import Observation, Read
+from stbridge.core.outcome import SYSTEM, failed_address
+from stbridge.core.timed_pauses import Paused
+from stbridge.core.topics import Address
+from tests.core.observed import (
+    ART_FOLDER,
+    BETA,
+    DELTA,
+    DOCS,
+    DOCS_ON_BETA,
+    DOCS_ON_GAMMA,
+    GAMMA,
+    ON_BETA,
+    ON_GAMMA,
+    after,
+    beta_configured,
+    completed,
+    configured,
+    connection,
+    connections,
+    docs_configured,
+    names,
+    read,
+    watched,
+)
+
+BEHIND = (read("docs", need_bytes=500, failed=1, watch_error="w"), completed(GAMMA, "docs", need_bytes=500))
+FOLDER_EVENT = {paused: seen.FolderPaused(folder="docs", paused=paused) for paused in (True, False)}
+DEVICE_EVENT = {paused: seen.DevicePaused(device=BETA, paused=paused) for paused in (True, False)}
+either_way = pytest.mark.parametrize("way", ["event", "configuration"])
+
+
+def without(event: str, happened: list[str]) -> list[str]:
+    """Return what happened beside an event."""
+    assert event in happened
+    return [name for name in happened if name != event]
+
+
+@either_way
+def test_of_a_paused_folder_nothing_is_known(way: str) -> None:
+    """Neither how far this machine is, nor the devices; what was wrong with it is forgotten."""
+    one = watched(*BEHIND)
+    pause = FOLDER_EVENT[True] if way == "event" else docs_configured(paused=True)
+    outcome = one.see(pause, at=after(2))
+    assert {DOCS, failed_address("docs"), DOCS_ON_BETA, DOCS_ON_GAMMA, ON_GAMMA, SYSTEM} <= outcome.changed.keys()
+    payload = one.shown(DOCS)
+    assert (payload["paused"], payload["state"]) == (True, "paused")
+    unknown = ("completion", "in_sync", "need_bytes", "failed", "watch_error", "out_of_sync_since", "global_bytes")
+    assert [payload[key] for key in unknown] == [None] * len(unknown)
+    assert one.shown(failed_address("docs")) == {"count": 0, "items": []}
+    assert set(one.shown(DOCS_ON_GAMMA).values()) == {None}
+    paused = next(one for one in outcome.happenings if one.event_type == "folder_paused")
+    assert (paused.at, paused.data) == (after(2), {"folder": "docs", "label": "Docs"})
+    assert not [read for read in outcome.reads if read.folder == "docs"]
+
+
+@either_way
+def test_a_paused_folder_is_left_out_of_the_whole(way: str) -> None:
+    """Neither this machine nor a device is behind because of it."""
+    one = watched(*BEHIND)
+    assert (one.shown(SYSTEM)["in_sync"], one.shown(ON_GAMMA)["in_sync"]) == (False, False)
+    one.see(FOLDER_EVENT[True] if way == "event" else docs_configured(paused=True))
+    system = one.shown(SYSTEM)
+    assert [system[key] for key in ("in_sync", "all_in_sync", "completion", "need_bytes")] == [True, True, 100, 0]
+    assert system["folders"] == {"total": 2, "paused": 1, "syncing": 0, "out_of_sync": 0, "error": 0}
+    assert one.shown(ON_GAMMA)["in_sync"] is None
+
+
+@either_way
+def test_a_resumed_folder_is_asked_for(way: str) -> None:
+    """What it holds is not known before; that it has not changed is no sync."""
+    one = watched(config=docs_configured(paused=True))
+    outcome = one.see(FOLDER_EVENT[False] if way == "event" else docs_configured(paused=False))
+    assert {
+        Read("folder", "docs"),
+        Read("completion", "docs", BETA),
+        Read("completion", "docs", GAMMA),
+    } <= outcome.reads.keys()
+    assert without("folder_resumed", names(outcome)) == ([] if way == "event" else ["config_changed"])
+    assert (one.shown(DOCS)["paused"], one.shown(DOCS)["completion"]) == (False, None)
+    assert names(one.see(read("docs"), completed(BETA, "docs"), completed(GAMMA, "docs"))) == []
+    assert one.shown(DOCS)["completion"] == 100
+
+
+@either_way
+def test_a_paused_device_is_left_out_of_the_whole(way: str) -> None:
+    """It is neither connected nor behind while it is paused, and has not synced by that."""
+    one = watched(completed(BETA, "docs", need_bytes=500), connections(of={BETA: connection()}))
+    assert one.shown(SYSTEM)["devices"] == {"total": 2, "connected": 1, "paused": 0, "out_of_sync": 1}
+    assert one.shown(SYSTEM)["all_in_sync"] is False
+    outcome = one.see(DEVICE_EVENT[True] if way == "event" else beta_configured(paused=True), at=after(2))
+    assert {ON_BETA, DOCS_ON_BETA, SYSTEM} <= outcome.changed.keys()
+    payload, system = one.shown(ON_BETA), one.shown(SYSTEM)
+    assert (payload["paused"], payload["in_sync"], payload["completion"]) == (True, None, None)
+    assert system["devices"] == {"total": 2, "connected": 0, "paused": 1, "out_of_sync": 0}
+    assert system["all_in_sync"] is True
+    paused = next(one for one in outcome.happenings if one.event_type == "device_paused")
+    assert (paused.at, paused.data) == (after(2), {"device": ON_BETA.device, "name": "beta"})
+
+
+@either_way
+def test_a_resumed_device_counts_again(way: str) -> None:
+    """How far it was is still known."""
+    one = watched(completed(BETA, "docs", need_bytes=500), config=beta_configured(paused=True))
+    outcome = one.see(DEVICE_EVENT[False] if way == "event" else beta_configured(paused=False))
+    assert without("device_resumed", names(outcome)) == ([] if way == "event" else ["config_changed"])
+    assert one.shown(ON_BETA)["completion"] == 75
+    assert one.shown(SYSTEM)["all_in_sync"] is False
+
+
+@pytest.mark.parametrize(
+    ("event", "config"),
+    [(FOLDER_EVENT[True], docs_configured(paused=True)), (DEVICE_EVENT[True], beta_configured(paused=True))],
+)
+def test_a_pause_is_told_once(event: Observation, config: seen.ConfigRead) -> None:
+    """The saved configuration that follows tells the same again, and so may the event."""
+    one = watched()
+    one.see(event)
+    for again in (event, config):
+        outcome = one.see(again)
+        assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [seen.FolderPaused(folder="unheard-of", paused=True), seen.DevicePaused(device=DELTA, paused=True)],
+)
+def test_a_pause_of_what_is_not_configured_does_not_count(event: Observation) -> None:
+    """It may just have been removed."""
+    outcome = watched().see(event)
+    assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
+
+
+# --- what is paused for a time
+
+UNTIL = after(600)
+SHOWN_UNTIL = "2024-05-01T12:10:00Z"
+TIMED = [
+    pytest.param(Paused("folder", "docs"), FOLDER_EVENT, DOCS, id="folder"),
+    pytest.param(Paused("device", BETA), DEVICE_EVENT, ON_BETA, id="device"),
+]
+
+
+@pytest.mark.parametrize(("subject", "events", "address"), TIMED)
+def test_a_pause_for_a_time_tells_when_it_ends(
+    subject: Paused, events: dict[bool, Observation], address: Address
+) -> None:
+    """Whoever resumes it earlier ends that, and so does a pause for no time."""
+    one = watched()
+    shown = []
+    for observation in (
+        events[True],
+        seen.PauseTimed(paused=subject, until=UNTIL),
+        seen.PauseTimed(paused=subject, until=None),
+        seen.PauseTimed(paused=subject, until=UNTIL),
+        events[False],
+    ):
+        assert address in one.see(observation).changed
+        shown.append(one.shown(address)["resume_at"])
+    assert shown == [None, SHOWN_UNTIL, None, SHOWN_UNTIL, None]
+
+
+def test_a_pause_for_a_time_of_what_is_gone_is_forgotten() -> None:
+    """A folder with the same ID that is added later is not resumed by it."""
+    one = watched()
+    one.see(FOLDER_EVENT[True], seen.PauseTimed(paused=Paused("folder", "docs"), until=UNTIL))
+    one.see(configured([ART_FOLDER]))
+    assert one.state.timed_pauses.next_try is None
+    assert not one.see(seen.PauseTimed(paused=Paused("folder", "docs"), until=UNTIL)).changed

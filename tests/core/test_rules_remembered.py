@@ -1,0 +1,152 @@
+"""Rules on what the bridge had published in an earlier life, which outlives it on the broker."""
+
+from typing import Any
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.observations import Observation
+from stbridge.core.outcome import METRICS, device_address, folder_address
+from stbridge.core.topics import Address
+from tests.core.observed import (
+    ART_FOLDER,
+    DELTA,
+    DOCS,
+    NOW,
+    ON_BETA,
+    Watched,
+    after,
+    beta_configured,
+    configured,
+    connections,
+    docs_configured,
+    process,
+    read,
+    snapshot,
+    watched,
+)
+
+# --- since when a folder is out of sync, and for how long it is paused
+
+SINCE = "2024-04-01T08:00:00Z"
+NOW_SINCE = "2024-05-01T12:00:00Z"
+
+
+def remembered(address: Address, **payload: Any) -> seen.Remembered:
+    """Return what was published at an address, and nothing else."""
+    return seen.Remembered(payloads={address: payload})
+
+
+MEMORY = remembered(DOCS, out_of_sync_since=SINCE)
+NO_MEMORY = seen.Remembered(payloads={})
+LACKING = read("docs", need_bytes=500)
+
+
+@pytest.mark.parametrize(
+    ("observations", "since"),
+    [
+        ([MEMORY, configured(), LACKING], SINCE),
+        ([configured(), MEMORY, LACKING], SINCE),
+        ([configured(), LACKING, MEMORY], SINCE),
+        ([configured(), LACKING, remembered(DOCS, out_of_sync_since=None)], NOW_SINCE),
+        ([configured(), LACKING, NO_MEMORY], NOW_SINCE),
+        ([configured(), LACKING, seen.Remembered(payloads={DOCS: None})], NOW_SINCE),
+        ([MEMORY, configured(), read("docs")], None),
+        ([configured(), read("docs"), MEMORY], None),
+        ([MEMORY, configured(), read("docs"), LACKING], NOW_SINCE),
+        ([MEMORY, docs_configured(paused=True)], None),
+        ([docs_configured(paused=True), MEMORY], None),
+    ],
+)
+def test_since_when_a_folder_is_out_of_sync_outlives_the_bridge(
+    observations: list[Observation], since: str | None
+) -> None:
+    """Whenever the broker tells what it has kept, it holds for a folder that still is out of sync, and no other."""
+    one = Watched()
+    one.see(*observations)
+    assert one.shown(DOCS)["out_of_sync_since"] == since
+
+
+def test_a_folder_that_comes_later_has_no_earlier_life() -> None:
+    """A folder that was removed and is added again is a new one."""
+    one = watched(MEMORY)
+    one.see(configured([ART_FOLDER]))
+    one.see(configured(), LACKING)
+    assert one.shown(DOCS)["out_of_sync_since"] == NOW_SINCE
+
+
+@pytest.mark.parametrize(
+    ("config", "address"), [(docs_configured(paused=True), DOCS), (beta_configured(paused=True), ON_BETA)]
+)
+@pytest.mark.parametrize(
+    ("until", "shown"), [(SINCE, SINCE), (None, None), ("soon", None), (5, None), ("2024-05-01", None)]
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_pause_for_a_time_outlives_the_bridge(
+    config: seen.ConfigRead, address: Address, until: Any, *, shown: str | None, late: bool
+) -> None:
+    """It ends when it was to end, whenever the broker tells of it; rubbish that anybody published does not count."""
+    one = Watched()
+    memory = remembered(address, resume_at=until)
+    one.see(*([config, memory] if late else [memory, config]))
+    assert one.shown(address)["resume_at"] == shown
+
+
+# --- lifetime totals
+
+
+TOTALS = {"in_bytes": 40, "in_bytes_lifetime": 5000, "out_bytes": 4, "out_bytes_lifetime": 500}
+SAME = remembered(METRICS, **TOTALS, started_at="2024-05-01T12:00:00Z")
+OTHER = remembered(METRICS, **TOTALS, started_at="2024-04-01T08:00:00Z")
+COUNTED = connections(NOW, 100, 10)
+
+
+@pytest.mark.parametrize(
+    ("observations", "expected"),
+    [
+        ([process(), COUNTED], (None, None)),
+        ([process(), COUNTED, SAME], (5060, 506)),
+        ([SAME, process(), COUNTED], (5060, 506)),
+        ([process(), SAME, COUNTED], (5060, 506)),
+        ([process(), COUNTED, OTHER], (5100, 510)),
+        ([OTHER, process(), COUNTED], (5100, 510)),
+        ([process(), COUNTED, remembered(METRICS)], (100, 10)),
+        ([process(), COUNTED, NO_MEMORY], (100, 10)),
+        ([process(), COUNTED, SAME, SAME], (5060, 506)),
+        ([process(), COUNTED, SAME, process(after(60)), connections(after(61), 30, 3)], (5090, 509)),
+        ([process(), SAME, COUNTED, connections(after(61), 30, 3), process(after(60))], (5090, 509)),
+    ],
+)
+def test_lifetime_totals_outlive_syncthing_and_the_bridge(
+    observations: list[Observation], expected: tuple[int | None, int | None]
+) -> None:
+    """What the same process had counted before is not counted twice, whatever is known first."""
+    one = Watched()
+    assert METRICS in one.see(*observations).changed
+    metrics = one.shown(METRICS)
+    assert (metrics["in_bytes_lifetime"], metrics["out_bytes_lifetime"]) == expected
+
+
+# --- what an earlier life of the bridge has left
+
+LEFT = {folder_address("gone"): {"id": "gone"}, device_address(DELTA): None, Address("failed", folder="gone"): {}}
+
+
+@pytest.mark.parametrize("order", ["remembered first", "read first"])
+def test_what_was_published_and_is_no_more_is_cleared(order: str) -> None:
+    """A folder or a device that went while the bridge was away is looked at again, once all that there is is known."""
+    one = Watched()
+    memory = seen.Remembered(payloads=LEFT)
+    steps = [memory, *snapshot()] if order == "remembered first" else [*snapshot(), memory]
+    outcome = one.see(*steps)
+    assert LEFT.keys() <= outcome.changed.keys()
+    assert [one.shown(address) for address in LEFT] == [None] * 3
+
+
+def test_nothing_is_cleared_before_everything_was_read() -> None:
+    """What is not known yet may still be there."""
+    one = Watched()
+    memory = seen.Remembered(payloads=LEFT)
+    assert not LEFT.keys() & one.see(memory, *snapshot()[:-1]).changed.keys()
+    one = watched()
+    assert not LEFT.keys() & one.see(seen.SnapshotStarted(), memory).changed.keys()

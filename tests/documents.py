@@ -1,0 +1,71 @@
+"""The documents of the project, and what is in them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
+
+_FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_SPAN = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_CELL = re.compile(r"(?<!\\)\|")
+_NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
+
+
+def text_of(document: Path) -> str:
+    """Return what is in a document."""
+    return document.read_text(encoding="utf-8")
+
+
+def prose_of(document: Path) -> str:
+    """Return what is in a document without its blocks of code."""
+    return _FENCE.sub("", text_of(document))
+
+
+def blocks(document: Path, *languages: str) -> list[str]:
+    """Return the blocks of code that are in one of these languages; "" is none."""
+    return [found["text"] for found in _FENCE.finditer(text_of(document)) if found["language"] in languages]
+
+
+def spans(text: str) -> list[str]:
+    """Return what stands in backticks."""
+    return _SPAN.findall(text)
+
+
+def spoken_code(document: Path) -> str:
+    """Return what a reader might type or meet: backticks, and blocks of shell."""
+    return "\n".join([*spans(prose_of(document)), *blocks(document, "", "console", "sh", "text")])
+
+
+def links(document: Path) -> list[str]:
+    """Return the targets of the links."""
+    return [found["target"] for found in _LINK.finditer(prose_of(document))]
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of the headings, as GitHub makes them."""
+    headings = _HEADING.findall(prose_of(document))
+    return {_NOT_IN_ANCHORS.sub("", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def sections(document: Path) -> dict[str, str]:
+    """Return the sections of a document by their headings."""
+    _, *parts = re.split(r"^## ", text_of(document), flags=re.MULTILINE)
+    return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
+
+
+def rows(text: str, first: str) -> Iterator[list[str]]:
+    """Give the cells of each row of the tables whose first column has this heading."""
+    inside = False
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in _CELL.split(line.strip().strip("|"))]
+        if not line.startswith("|"):
+            inside = False
+        elif cells[0] == first:
+            inside = True
+        elif inside and not set(cells[0]) <= set("-:"):
+            yield cells

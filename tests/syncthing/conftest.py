@@ -1,0 +1,58 @@
+"""Fixtures: scripted servers, and clients that are closed after the test."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from stbridge.syncthing import SyncthingClient
+from tests.syncthing.pretended import PretendedSyncthing
+from tests.syncthing.server import ScriptedServer, Table
+
+KEY = "not-the-real-key"
+
+Serve = Callable[..., ScriptedServer]
+Connect = Callable[..., SyncthingClient]
+InBackground = Callable[[Callable[[], Any]], Future[Any]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers that do what a table says."""
+    servers: list[ScriptedServer] = []
+
+    def start(table: Table, **options: Any) -> ScriptedServer:
+        servers.append(ScriptedServer(table, **options).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Make clients of addresses."""
+    clients: list[SyncthingClient] = []
+
+    def make(url: str, api_key: str = KEY, **options: Any) -> SyncthingClient:
+        clients.append(SyncthingClient(api_key, url, **options))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def syncthing(serve: Serve) -> PretendedSyncthing:
+    """A pretended Syncthing of the newest version that was recorded."""
+    return PretendedSyncthing(serve)
+
+
+@pytest.fixture
+def in_background() -> Iterator[InBackground]:
+    """Do something in another thread."""
+    with ThreadPoolExecutor() as executor:
+        yield executor.submit

@@ -1,0 +1,123 @@
+"""A pretended Syncthing: answers as a real one did when it was recorded, and has the events that a test makes up."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.syncthing.server import Exchange, ScriptedServer, Table, says
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+VERSIONS = sorted(directory.name for directory in FIXTURES.iterdir())
+
+COMPLETION = "/rest/db/completion"
+CONFIG = "/rest/config"
+EVENTS = "/rest/events"
+FOLDER_ERRORS = "/rest/folder/errors"
+FOLDER_STATUS = "/rest/db/status"
+STATUS = "/rest/system/status"
+
+DOCUMENTS: Mapping[str, str] = {
+    "/rest/cluster/pending/devices": "pending_devices",
+    "/rest/cluster/pending/folders": "pending_folders",
+    CONFIG: "config",
+    "/rest/config/restart-required": "restart_required",
+    COMPLETION: "db_completion",
+    FOLDER_STATUS: "db_status_idle",
+    FOLDER_ERRORS: "folder_errors",
+    "/rest/stats/device": "stats_device",
+    "/rest/stats/folder": "stats_folder",
+    "/rest/system/connections": "system_connections",
+    "/rest/system/error": "system_error",
+    STATUS: "system_status",
+    "/rest/system/version": "system_version",
+}
+"""Which recording answers a path."""
+
+
+def document(name: str, version: str = VERSIONS[-1]) -> Any:
+    """Return what a real Syncthing answered."""
+    return json.loads((FIXTURES / version / f"{name}.json").read_text(encoding="utf-8"))
+
+
+class PretendedSyncthing:
+    """One Syncthing.
+
+    Args:
+        serve: starts its server.
+        version: whose recordings it answers with.
+    """
+
+    def __init__(self, serve: Callable[[Table], ScriptedServer], version: str = VERSIONS[-1]) -> None:
+        self._events: list[Mapping[str, Any]] = []
+        self._last_id = 0
+        self._life = 0
+        self._polled_from: int | None = None
+        self._changed = threading.Condition()
+        self.table: Table = {path: says(document(name, version)) for path, name in DOCUMENTS.items()}
+        self.table[EVENTS] = self._answer_events
+        self.server = serve(self.table)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self.server.url
+
+    def has_folders(self, **paused: bool) -> None:
+        """Have these folders, each shared with the one other device that was recorded, some of them paused."""
+        config = document("config")
+        shared = next(folder for folder in config["folders"] if len(folder["devices"]) > 1)
+        folders = [{**shared, "id": folder, "paused": is_paused} for folder, is_paused in paused.items()]
+        self.table[CONFIG] = says({**config, "folders": folders})
+
+    def happens(self, event_type: str = "Starting", data: Any = None, *, lost: int = 0) -> None:
+        """Have an event, after so many others that were lost."""
+        with self._changed:
+            self._last_id += lost + 1
+            self._events.append(
+                {"id": self._last_id, "type": event_type, "time": "2024-05-01T12:00:00Z", "data": data or {}}
+            )
+            self._changed.notify_all()
+
+    def restarts(self, *, started_at: str = "2024-05-02T00:00:00Z", events: int = 0) -> None:
+        """Begin anew, with other ids; whoever waits for events is hung up on."""
+        with self._changed:
+            self.table[STATUS] = says({**document("system_status"), "startTime": started_at})
+            self._events.clear()
+            self._last_id = 0
+        for _ in range(events):
+            self.happens()
+        self.breaks_off()
+
+    def breaks_off(self) -> None:
+        """Hang up on whoever waits for events."""
+        with self._changed:
+            self._life += 1
+            self._changed.notify_all()
+
+    def wait_for_poll(self) -> None:
+        """Wait until somebody waits for the next event."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._polled_from == self._last_id, 30)
+
+    def _answer_events(self, exchange: Exchange) -> None:
+        parameters = exchange.asked.parameters
+        since, limit = int(parameters["since"]), int(parameters.get("limit", 1000))
+        with self._changed:
+            broken = parameters["timeout"] != "0" and not self._waits(exchange, since)
+            events = [event for event in self._events if event["id"] > since][-limit:]
+        if broken:
+            exchange.close_connection = True
+        else:
+            says(events)(exchange)
+
+    def _waits(self, exchange: Exchange, since: int) -> bool:
+        """Wait for events, and tell whether it comes to an answer."""
+        life = self._life
+        self._polled_from = since
+        self._changed.notify_all()
+        while self._life == life and self._last_id <= since and not exchange.server.ended.is_set():
+            self._changed.wait(0.05)
+        self._polled_from = None
+        return self._life == life

@@ -1,0 +1,272 @@
+"""A scripted server: answers HTTP on loopback from a table, also as no Syncthing would, and notes what it was asked."""
+
+import json
+import socket
+import socketserver
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qsl
+
+from stbridge.syncthing.answers import IDENTITY
+
+KNOWN: Mapping[str, str] = {IDENTITY: "DEVICE-ID", "X-Syncthing-Version": "v2.1.3"}
+"""What Syncthing sends along with every answer to a valid key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked."""
+
+    line: str
+    """Method and target, as in `GET /rest/db/status?folder=docs`."""
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The query; of a parameter that is repeated, the last."""
+        return dict(parse_qsl(self.line.partition("?")[2]))
+
+
+class Exchange(BaseHTTPRequestHandler):
+    """One connection: a request, what is done with it, the next request."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: a body that comes later waits for the acknowledgement of the head
+    request: socket.socket
+    server: "Listener"
+    asked: Request
+
+    def setup(self) -> None:
+        if isinstance(self.request, ssl.SSLSocket):
+            self.request.do_handshake()
+        super().setup()
+
+    def _do(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = self.path.partition("?")[0]
+        self.asked = Request(f"{self.command} {self.path}", path, dict(self.headers), body)
+        self.server.requests.append(self.asked)
+        self.server.behaviour(path)(self)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815 - names of http.server
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send what comes before a body."""
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Say nothing: the requests are noted."""
+
+
+Behaviour = Callable[[Exchange], None]
+Table = dict[str, Behaviour | Sequence[Behaviour]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer as it should be."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=lambda: KNOWN)
+
+    def __call__(self, exchange: Exchange) -> None:
+        exchange.begin(self.status, {**self.headers, "Content-Length": str(len(self.body))})
+        exchange.wfile.write(self.body)
+
+
+def says(document: Any) -> Answer:
+    """Answer with JSON, as Syncthing does."""
+    return Answer(body=json.dumps(document).encode())
+
+
+def refuses(status: int, text: str = "", **headers: str) -> Answer:
+    """Answer with an error in words, as Syncthing does to a valid key."""
+    return Answer(status=status, body=text.encode(), headers={**KNOWN, **headers})
+
+
+def stranger(status: int, text: str, **headers: str) -> Answer:
+    """Answer as somebody else, or as Syncthing does to a wrong key."""
+    return Answer(status=status, body=text.encode(), headers=headers)
+
+
+NO_ROUTE = refuses(404, "404 page not found\n")
+
+
+def closes(exchange: Exchange) -> None:
+    """Hang up without an answer."""
+    exchange.close_connection = True
+
+
+def answers_once(answer: Answer) -> Behaviour:
+    """Answer, then hang up without having announced it: what a server does to a connection that was idle."""
+
+    def once(exchange: Exchange) -> None:
+        answer(exchange)
+        exchange.close_connection = True
+
+    return once
+
+
+def truncates(exchange: Exchange) -> None:
+    """Send less than was promised."""
+    exchange.begin(200, {**KNOWN, "Content-Length": "1000"})
+    exchange.wfile.write(b'{"ping": "po')
+    exchange.close_connection = True
+
+
+def truncates_chunks(exchange: Exchange) -> None:
+    """Hang up before the last chunk, as a Syncthing that is restarted does to a long poll."""
+    exchange.begin(200, {**KNOWN, "Transfer-Encoding": "chunked"})
+    exchange.wfile.write(b"1\r\n[\r\n")
+    exchange.close_connection = True
+
+
+def drips(exchange: Exchange) -> None:
+    """Send a body without end, one byte after the other."""
+    exchange.begin(200, {**KNOWN, "Content-Length": "1000000000"})
+    while not exchange.server.ended.wait(0.02):
+        exchange.wfile.write(b" ")
+        exchange.wfile.flush()
+
+
+def hangs(exchange: Exchange) -> None:
+    """Take the request, and never answer."""
+    exchange.server.hanging.release()
+    exchange.server.ended.wait()
+    exchange.close_connection = True
+
+
+class Listener(socketserver.ThreadingTCPServer):
+    """What listens, and knows the table."""
+
+    allow_reuse_address = True
+
+    def __init__(self, table: Table, *, context: ssl.SSLContext | None, path: Path | None) -> None:
+        self.table = table
+        self.context = context
+        self.requests: list[Request] = []
+        self.open: set[socket.socket] = set()
+        self.connections = 0
+        self.hanging = threading.Semaphore(0)
+        self.ended = threading.Event()
+        self.failures: list[BaseException] = []
+        self._turns: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.address_family = socket.AF_UNIX if path else socket.AF_INET
+        super().__init__(str(path) if path else ("127.0.0.1", 0), Exchange)  # type: ignore[arg-type]  # or a path
+
+    def behaviour(self, path: str) -> Behaviour:
+        """Return what to do now: of several behaviours each has its turn, and the last one stays."""
+        row = self.table.get(path, NO_ROUTE)
+        if callable(row):
+            return row
+        with self._lock:
+            turn = self._turns.get(path, 0)
+            self._turns[path] = turn + 1
+        return row[min(turn, len(row) - 1)]
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.context is not None:
+            connection = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        self.open.add(connection)
+        self.connections += 1
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.open.discard(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
+        """Take note of what went wrong, but for a client that hung up or did not like the certificate."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):
+            self.failures.append(error)
+
+
+class ScriptedServer:
+    """A server that does what a table says.
+
+    Args:
+        table: what to do, by path; what is not in it is answered 404. It may be changed at any time.
+        context: how to speak TLS; without it, plain HTTP.
+        path: a unix socket to listen on, in place of a free port.
+    """
+
+    def __init__(self, table: Table, *, context: ssl.SSLContext | None = None, path: Path | None = None) -> None:
+        self.table = table
+        self._path = path
+        self._listener = Listener(table, context=context, path=path)
+        self._thread = threading.Thread(target=self._listener.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def start(self) -> Self:
+        """Begin to answer."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Hang up on everybody; may be called twice."""
+        if self._listener.ended.is_set():
+            return
+        self._listener.ended.set()
+        self._listener.shutdown()
+        self.hang_up()
+        self._listener.server_close()
+        self._thread.join()
+        assert self._listener.failures == []
+
+    def hang_up(self) -> None:
+        """Break every connection there is."""
+        for connection in list(self._listener.open):
+            with suppress(OSError):  # it has just ended by itself
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # SSLSocket's own is not made for other threads
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self._listener.server_address[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as the setting has it."""
+        if self._path:
+            return f"unix://{self._path}"
+        return f"{'https' if self._listener.context else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def requests(self) -> list[Request]:
+        """What it was asked, in order."""
+        return list(self._listener.requests)
+
+    @property
+    def lines(self) -> list[str]:
+        """Method and target of what it was asked, in order."""
+        return [request.line for request in self.requests]
+
+    @property
+    def connections(self) -> int:
+        """How many connections there have been."""
+        return self._listener.connections
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._listener.open
+
+    def wait_until_hanging(self) -> None:
+        """Wait until one more request hangs."""
+        assert self._listener.hanging.acquire(timeout=30)

@@ -1,0 +1,150 @@
+"""What an answer of HTTP means, whatever the server behind it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from stbridge.errors import (
+    BadReply,
+    HostCheckFailed,
+    NotFound,
+    Rejected,
+    Starting,
+    SyncthingError,
+    TlsFailure,
+    Unauthorized,
+    Unreachable,
+    Unsupported,
+)
+from stbridge.syncthing.answers import LONGEST_TEXT, judge
+from tests.syncthing.server import KNOWN
+
+URL = "http://nas:8384"
+CALL = "GET /rest/system/ping"
+MIGRATION = "*** Database migration in progress ***\n\nLog: ..."
+
+
+def judged(
+    text: str,
+    *,
+    status: int = 200,
+    known: bool = True,
+    call: str = CALL,
+    url: str = URL,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
+    """Judge an answer; a known one comes from a Syncthing that accepts the key."""
+    more = KNOWN if known else {}
+    return judge(url, call, status=status, headers={**headers, **more}, content=text.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ('{"ping": "pong"}', {"ping": "pong"}),
+        ("[]\n", []),
+        ("null", None),
+        ("", None),
+    ],
+)
+def test_an_answer_of_syncthing_is_its_json(text: str, means: Any) -> None:
+    """Many calls are answered with nothing at all, and some lists are null."""
+    assert judged(text) == means
+
+
+def test_the_declared_type_of_an_answer_does_not_matter() -> None:
+    """Restart, shutdown, reset and upgrade send JSON as text/plain."""
+    assert judged('{"ok": "restarting"}', headers={"Content-Type": "text/plain"}) == {"ok": "restarting"}
+
+
+def test_no_content_is_a_success() -> None:
+    """204 is what some calls are answered with."""
+    assert judged("", status=204) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "known", "error", "says"),
+    [
+        (401, "Not Authorized", False, Unauthorized, r"^api_key: .* at http://nas:8384 "),
+        (403, "CSRF Error\n", False, Unauthorized, r"^api_key: "),
+        (403, "Forbidden\n", False, Unauthorized, r"^api_key: "),
+        (403, "Host check error\n", False, HostCheckFailed, r"^url: .*insecureSkipHostcheck"),
+        (403, "Debugging disabled\n", True, Rejected, "^Debugging disabled$"),
+        (400, "Client sent an HTTP request to an HTTPS server.\n", False, TlsFailure, "^url: .* use https://"),
+        (400, "Bad Request", False, BadReply, "^url: .* is not Syncthing"),
+        (400, "invalid character", True, Rejected, "^invalid character$"),
+        (400, "", True, Rejected, "^Syncthing answers 400 to GET /rest/system/ping$"),
+        (404, "no such folder\n", True, NotFound, "^no such folder$"),
+        (404, "folder is not running", True, NotFound, "^folder is not running$"),
+        (404, "404 page not found\n", True, Unsupported, "^this version of Syncthing has no GET /rest/system/ping$"),
+        (404, "", True, Unsupported, "has no GET /rest/system/ping$"),
+        (405, "Method Not Allowed\n", True, Unsupported, "has no GET /rest/system/ping$"),
+        (404, "404 page not found\n", False, BadReply, "^url: .* is not Syncthing"),
+        (405, "Method Not Allowed\n", False, BadReply, "^url: .* is not Syncthing"),
+        (418, "I'm a teapot", False, BadReply, r"^url: .* is not Syncthing \(418\)"),
+        (500, "folder marker missing\n", True, Rejected, "^folder marker missing$"),
+        (500, "Internal Server Error", False, Unreachable, r"^url: .* fails \(500\)"),
+        (501, "upgrade unsupported", True, Unsupported, "^upgrade unsupported$"),
+        (501, "", True, Unsupported, "cannot do that"),
+        (502, "Bad Gateway", False, Starting, "not ready"),
+        (503, "Service Unavailable", True, Starting, "not ready"),
+        (504, "Gateway Timeout", False, Starting, "not ready"),
+        (200, MIGRATION, False, Starting, "migrating its database"),
+        (200, "<html>a router</html>", False, BadReply, "^url: .* is not Syncthing$"),
+        (200, '{"ping": "pong"}', False, BadReply, "^url: .* is not Syncthing$"),
+        (200, "<html>", True, BadReply, "^url: .* GET /rest/system/ping that is not JSON$"),
+        (200, '{"cut": "sho', True, BadReply, "not JSON"),
+        (200, "[" * 100_000, True, BadReply, "not JSON"),
+    ],
+)
+def test_an_answer_that_is_no_success_is_an_error_with_its_cure(
+    status: int, text: str, known: bool, error: type[SyncthingError], says: str
+) -> None:
+    """The status, the text and whether a Syncthing answers tell together what is wrong, and which setting mends it."""
+    with pytest.raises(error, match=says) as raised:
+        judged(text, status=status, known=known)
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "text", "error"),
+    [
+        ("GET", 501, "upgrade unsupported\n", Unsupported),
+        ("GET", 503, "upgrade unsupported\n", Unsupported),
+        ("POST", 500, "upgrade unsupported\n", Unsupported),
+        ("GET", 500, 'Get "https://upgrades.syncthing.net/meta.json": no route to host\n', Rejected),
+        ("GET", 503, "Service Unavailable", Starting),
+    ],
+)
+def test_a_build_that_cannot_upgrade_is_told_from_one_that_cannot_just_now(
+    method: str, status: int, text: str, error: type[SyncthingError]
+) -> None:
+    """Up to 1.22.0 the status alone does not tell, and a network that is down is no reason to give up."""
+    with pytest.raises(error):
+        judged(text, status=status, call=f"{method} /rest/system/upgrade")
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "error", "says"),
+    [
+        ("http://nas:8384", "https://nas:8384/rest/", TlsFailure, "^url: .* use https:// in url, and set verify"),
+        ("http://nas", "http://nas/login", BadReply, r"^url: .* \(http://nas/login\): is that Syncthing\?"),
+        ("https://nas", "https://login.example", BadReply, "is that Syncthing"),
+        ("https://nas", "", BadReply, "is that Syncthing"),
+    ],
+)
+def test_an_answer_that_sends_elsewhere_is_not_followed(
+    url: str, location: str, error: type[SyncthingError], says: str
+) -> None:
+    """Syncthing sends to https and nowhere else; a login page belongs to something else."""
+    with pytest.raises(error, match=says):
+        judged("", status=307, known=False, url=url, headers={"Location": location})
+
+
+def test_a_long_refusal_is_cut() -> None:
+    """What a stranger sends does not flood the log."""
+    with pytest.raises(Rejected) as raised:
+        judged("x" * 100_000, status=400)
+    assert len(str(raised.value)) == LONGEST_TEXT

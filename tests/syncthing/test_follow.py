@@ -1,0 +1,277 @@
+"""The thread that follows the events: what it reports, in which order, and what it does when something breaks."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.observations import Observation
+from stbridge.syncthing import backoff
+from stbridge.syncthing.follow import Follower
+from tests.servers import eventually
+from tests.syncthing.conftest import Connect, Serve
+from tests.syncthing.pretended import CONFIG, EVENTS, STATUS, PretendedSyncthing
+from tests.syncthing.server import Behaviour, Exchange, closes, hangs, refuses, says, stranger
+
+STATE_CHANGED = {"folder": "docs", "from": "idle", "to": "scanning"}
+Follow = Callable[..., "Report"]
+
+
+class Report(list[Observation]):
+    """What a follower has reported, and the follower."""
+
+    follower: Follower
+
+    def of(self, *kinds: type[Observation]) -> list[Observation]:
+        """Return the reports of some kinds."""
+        return [one for one in self if isinstance(one, kinds)]
+
+    def wait_for(self, kind: type[Observation], count: int = 1) -> Any:
+        """Wait until there are so many reports of a kind, and return the last of these."""
+        eventually(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
+
+
+@pytest.fixture
+def follow(connect: Connect) -> Iterator[Follow]:
+    """Follow what answers at an address."""
+    followers: list[Follower] = []
+
+    def start(url: str, *, raw: tuple[str, ...] = ()) -> Report:
+        report = Report()
+        report.follower = Follower("nas", connect(url), raw=raw, report=report.append)
+        report.follower.start()
+        followers.append(report.follower)
+        return report
+
+    yield start
+    for follower in followers:
+        follower.stop()
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again soon."""
+    monkeypatch.setattr(backoff, "SHORTEST_S", 0.01)
+
+
+def test_everything_is_read_first(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """A snapshot is told to begin, tells what is configured before what is about it, and is told to be complete."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.Stale)
+    kinds = [type(one) for one in report]
+    assert kinds[:3] == [seen.SnapshotStarted, seen.StatusRead, seen.ConfigRead]
+    assert kinds[-2:] == [seen.SnapshotComplete, seen.Stale]
+    assert set(kinds[3:-2]) == {
+        seen.VersionRead,
+        seen.ConnectionsRead,
+        seen.ErrorsRead,
+        seen.PendingDevicesRead,
+        seen.PendingFoldersRead,
+        seen.RestartRequiredRead,
+        seen.FolderRead,
+        seen.DeviceStatisticsRead,
+        seen.FolderStatisticsRead,
+        seen.CompletionRead,
+    }
+
+
+def test_what_happens_while_everything_is_read_is_not_missed(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The place in the events is taken before anything is read, so what happens meanwhile comes afterwards."""
+    answer = syncthing.table[CONFIG]
+    assert callable(answer)
+
+    def meanwhile(exchange: Exchange) -> None:
+        syncthing.happens("StateChanged", STATE_CHANGED)
+        answer(exchange)
+
+    syncthing.table[CONFIG] = meanwhile
+    report = follow(syncthing.url)
+    changed = report.wait_for(seen.FolderStateChanged)
+    assert (changed.folder, changed.state) == ("docs", "scanning")
+    assert report.index(changed) > report.index(report.wait_for(seen.SnapshotComplete))
+
+
+def test_events_that_were_asked_for_are_handed_on_as_they_are(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """An event may be of use twice: for what it tells, and raw."""
+    report = follow(syncthing.url, raw=("ItemFinished", "StateChanged"))
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.happens("ItemFinished", {"item": "a"})
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    assert report.wait_for(seen.RawEvent).event["data"] == {"item": "a"}
+    assert report.wait_for(seen.RawEvent, 2).type == "StateChanged"
+    assert len(report.of(seen.FolderStateChanged)) == 1
+    mask = syncthing.server.requests[-1].parameters["events"].split(",")
+    assert {"ItemFinished", "StateChanged", "ConfigSaved"} < set(mask)
+    assert sorted(set(mask)) == mask
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        {},
+        {"folder": "docs"},
+        {"folder": "docs", "summary": {"state": 7}},
+        {"folder": [], "summary": 1},
+        1e999,
+    ],
+)
+def test_an_event_that_is_not_understood_is_skipped(
+    syncthing: PretendedSyncthing, follow: Follow, caplog: pytest.LogCaptureFixture, data: Any
+) -> None:
+    """A Syncthing of tomorrow may send what is unheard of: that is logged, and the rest goes on."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    with caplog.at_level(logging.WARNING):
+        syncthing.happens("FolderSummary", data)
+        syncthing.happens("StateChanged", STATE_CHANGED)
+        report.wait_for(seen.FolderStateChanged)
+    assert "FolderSummary is not understood" in caplog.text
+    assert report.of(seen.FolderRead)[-1] in report[: report.index(report.wait_for(seen.SnapshotComplete))]
+
+
+# --- what breaks
+
+
+def test_a_short_interruption_is_overcome_without_a_word(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """A connection that broke off while Syncthing is well is no news, and nothing is read again."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    syncthing.breaks_off()
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.FolderStateChanged)
+    assert len(report.of(seen.SnapshotStarted)) == 1
+    assert report.of(seen.Unavailable, seen.Available) == []
+
+
+def test_after_an_absence_the_same_syncthing_is_just_there_again(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The way was blocked, and is open again: as the events of meanwhile are still there, nothing is read anew."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    status = syncthing.table[STATUS]
+    syncthing.table[STATUS] = closes
+    syncthing.breaks_off()
+    blocked = report.wait_for(seen.Unavailable)
+    assert (blocked.way, blocked.status) == (seen.EVENTS, "unreachable")
+    syncthing.table[STATUS] = status
+    assert report.wait_for(seen.Available).way == seen.EVENTS
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.FolderStateChanged)
+    assert len(report.of(seen.SnapshotStarted)) == 1
+
+
+BREAKS: dict[str, Callable[[PretendedSyncthing], None]] = {
+    "a restart": lambda one: one.restarts(),
+    "a restart with many events since": lambda one: one.restarts(events=50),
+    "a gap in the events": lambda one: one.happens(lost=1),
+}
+
+
+@pytest.mark.parametrize("happens", BREAKS.values(), ids=BREAKS)
+def test_when_something_may_have_been_missed_everything_is_read_again(
+    syncthing: PretendedSyncthing, follow: Follow, happens: Callable[[PretendedSyncthing], None]
+) -> None:
+    """Neither a restart nor a gap leaves anything old behind, and the events go on from there."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    happens(syncthing)
+    report.wait_for(seen.SnapshotComplete, 2)
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.FolderStateChanged)
+    assert len(report.of(seen.SnapshotStarted)) == 2
+
+
+def test_everything_is_read_again_on_demand(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """Somebody else may see first that Syncthing restarted; what is under way comes to its end before."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    report.follower.read_again()
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.SnapshotComplete, 2)
+    kinds = [type(one) for one in report]
+    assert kinds.index(seen.FolderStateChanged) < len(kinds) - 1 - kinds[::-1].index(seen.SnapshotStarted)
+
+
+def test_a_snapshot_that_was_cut_short_is_made_again(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """Half of everything is not enough: it is read from the beginning."""
+    answer = syncthing.table[CONFIG]
+    assert callable(answer)
+    syncthing.table[CONFIG] = [stranger(403, "CSRF Error"), answer]
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    assert [type(one) for one in report.of(seen.SnapshotStarted, seen.Unavailable, seen.SnapshotComplete)] == [
+        seen.SnapshotStarted,
+        seen.Unavailable,
+        seen.SnapshotStarted,
+        seen.SnapshotComplete,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (closes, "unreachable"),
+        (stranger(403, "CSRF Error"), "unauthorized"),
+        (stranger(403, "Host check error"), "host_check"),
+        (stranger(200, "*** Database migration in progress ***"), "starting"),
+        (refuses(503), "starting"),
+        (stranger(200, "<html>a router</html>"), "unreachable"),
+        (refuses(404, "404 page not found"), "unreachable"),
+        (says([]), "unreachable"),
+        (says({"startTime": "2024-05-01T00:00:00Z"}), "unreachable"),
+    ],
+)
+def test_why_no_use_can_be_made_of_syncthing_is_told(
+    serve: Serve, follow: Follow, answer: Behaviour, status: str
+) -> None:
+    """The word for it and the cure go into the `connection` topic."""
+    report = follow(serve({STATUS: answer, EVENTS: says([])}).url)
+    told = report.wait_for(seen.Unavailable)
+    assert (told.way, told.status) == (seen.EVENTS, status)
+    assert "127.0.0.1" in told.message or told.message.startswith("url: ")
+    report.wait_for(seen.Unavailable, 2)
+    assert report.follower.alive
+
+
+# --- the end
+
+
+def test_a_stop_does_not_wait_for_a_poll_that_hangs(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The poll would take another minute; when it ends, nothing is reported any more."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    before = list(report)
+    report.follower.stop()
+    assert report.follower.alive
+    syncthing.server.stop()
+    eventually(lambda: not report.follower.alive)
+    assert report == before
+
+
+def test_a_stop_ends_the_wait_for_another_try(serve: Serve, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Syncthing that is away does not keep the bridge."""
+    monkeypatch.setattr(backoff, "SHORTEST_S", 3600)
+    report = follow(serve({STATUS: stranger(403, "CSRF Error")}).url)
+    report.wait_for(seen.Unavailable)
+    report.follower.stop()
+    eventually(lambda: not report.follower.alive)
+
+
+def test_a_stop_before_the_answer_ends_in_silence(serve: Serve, follow: Follow) -> None:
+    """What fails because of the stop is no news of Syncthing."""
+    server = serve({STATUS: hangs})
+    report = follow(server.url)
+    server.wait_until_hanging()
+    report.follower.stop()
+    server.stop()
+    eventually(lambda: not report.follower.alive)
+    assert report == []

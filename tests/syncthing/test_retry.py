@@ -1,0 +1,118 @@
+"""What is tried again, and when it is given up: the policy alone, without a connection."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tenacity import RetryError
+
+from stbridge.errors import (
+    BadReply,
+    NotFound,
+    Starting,
+    SyncthingError,
+    TimedOut,
+    TlsFailure,
+    Unauthorized,
+    Unreachable,
+)
+from stbridge.syncthing import retry
+from stbridge.syncthing.retry import ATTEMPTS, retrying, waiting
+
+REFUSED = Unreachable("refused", arrived=False)
+BROKEN = Unreachable("broken")
+
+
+class Call:
+    """A call that ends in one thing after the other, the last again and again."""
+
+    def __init__(self, *ends: Any, then: Callable[[], object] = lambda: None) -> None:
+        self.count = 0
+        self._ends = ends
+        self._then = then
+
+    def __call__(self) -> Any:
+        end = self._ends[min(self.count, len(self._ends) - 1)]
+        self.count += 1
+        self._then()
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What cuts a wait short; there is none between attempts here."""
+    monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0)
+    monkeypatch.setattr(retry, "LOOK_S", 0)
+    return threading.Event()
+
+
+@pytest.mark.parametrize(
+    ("error", "with_get", "with_post"),
+    [
+        (REFUSED, ATTEMPTS, ATTEMPTS),
+        (BROKEN, ATTEMPTS, 1),
+        (Starting("starting"), ATTEMPTS, 1),
+        (TimedOut("late"), 1, 1),
+        (TimedOut("no connection in time", arrived=False), 1, 1),
+        (TlsFailure("another certificate"), 1, 1),
+        (Unauthorized("another key"), 1, 1),
+        (BadReply("another server"), 1, 1),
+        (NotFound("no such folder"), 1, 1),
+    ],
+    ids=str,
+)
+def test_only_what_may_help_and_is_safe_is_tried_again(
+    stopped: threading.Event, error: SyncthingError, with_get: int, with_post: int
+) -> None:
+    """A POST is repeated only if it cannot have arrived; nothing is repeated that would fail again."""
+    for method, attempts in (("GET", with_get), ("POST", with_post)):
+        call = Call(error)
+        with pytest.raises(type(error)) as raised:
+            retrying(method, stopped)(call)
+        assert raised.value is error
+        assert call.count == attempts
+
+
+def test_an_attempt_that_succeeds_is_the_last(stopped: threading.Event) -> None:
+    """What came in the end is what counts."""
+    call = Call(BROKEN, REFUSED, "pong")
+    assert retrying("GET", stopped)(call) == "pong"
+    assert call.count == 3
+
+
+def test_after_a_stop_nothing_is_tried_again(stopped: threading.Event) -> None:
+    """A stop during an attempt leaves it at that one."""
+    call = Call(BROKEN, then=stopped.set)
+    with pytest.raises(Unreachable):
+        retrying("GET", stopped)(call)
+    assert call.count == 1
+
+
+def test_a_wait_ends_when_its_condition_holds(stopped: threading.Event) -> None:
+    """Whether Syncthing cannot be reached meanwhile, or says no, makes no difference."""
+    call = Call(BROKEN, False, Starting("starting"), False, True)
+    waiting(30, stopped)(call)
+    assert call.count == 5
+
+
+def test_a_wait_ends_when_its_time_is_over(stopped: threading.Event) -> None:
+    """Nobody waits for ever."""
+    with pytest.raises(RetryError):
+        waiting(0, stopped)(Call(False))
+
+
+def test_a_wait_is_cut_short_by_a_stop(stopped: threading.Event) -> None:
+    """A bridge that ends waits for nothing."""
+    call = Call(False, then=stopped.set)
+    with pytest.raises(RetryError):
+        waiting(3600, stopped)(call)
+    assert call.count == 1
+
+
+def test_a_wait_does_not_outlast_a_refusal(stopped: threading.Event) -> None:
+    """An answer that waiting does not change is told at once."""
+    with pytest.raises(NotFound):
+        waiting(3600, stopped)(Call(NotFound("no such folder")))

@@ -1,0 +1,363 @@
+"""The one request function: what is sent, what is tried again, and what an error says."""
+
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from stbridge.demo.node import free_port
+from stbridge.errors import (
+    BadReply,
+    HostCheckFailed,
+    NotFound,
+    Rejected,
+    Starting,
+    SyncthingError,
+    TimedOut,
+    TlsFailure,
+    Unauthorized,
+    Unreachable,
+    Unsupported,
+)
+from stbridge.syncthing import retry, transport
+from stbridge.syncthing.transport import Transport
+from tests.servers import eventually
+from tests.syncthing.conftest import KEY, Connect, Serve
+from tests.syncthing.server import (
+    KNOWN,
+    Answer,
+    Behaviour,
+    answers_once,
+    closes,
+    drips,
+    hangs,
+    refuses,
+    says,
+    stranger,
+    truncates,
+    truncates_chunks,
+)
+
+PING = "/rest/system/ping"
+SCAN = "/rest/db/scan"
+PONG = {"ping": "pong"}
+EMPTY = Answer()
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again without a wait."""
+    monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0)
+
+
+# --- what is sent
+
+
+def test_the_key_is_sent_as_every_version_takes_it(serve: Serve, connect: Connect) -> None:
+    """X-API-Key works with every Syncthing; Bearer does not before 1.23.7."""
+    server = serve({PING: says(PONG)})
+    connect(server.url).get_ping()
+    headers = server.requests[0].headers
+    assert headers["X-API-Key"] == KEY
+    assert "Authorization" not in headers
+
+
+def test_proxies_and_passwords_of_the_environment_are_not_used(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Syncthing is near: neither a proxy nor .netrc has anything to do with it."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login ann password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    server = serve({PING: says(PONG)})
+    assert connect(server.url).get_ping() == PONG
+    assert "Authorization" not in server.requests[0].headers
+
+
+def test_a_redirect_is_not_followed_with_the_key(serve: Serve, connect: Connect) -> None:
+    """Whoever answers at the address cannot have the key sent to another."""
+    thief = serve({PING: says(PONG)})
+    server = serve({PING: stranger(307, "", Location=f"{thief.url}{PING}")})
+    with pytest.raises(BadReply, match="is that Syncthing"):
+        connect(server.url).get_ping()
+    assert thief.requests == []
+
+
+def test_a_syncthing_that_wants_tls_is_told_by_its_setting(serve: Serve, connect: Connect) -> None:
+    """With TLS turned on in Syncthing, http is answered 307 to https whatever the method."""
+    server = serve({})
+    server.table[SCAN] = stranger(307, "", Location=f"https://127.0.0.1:{server.port}{SCAN}")
+    with pytest.raises(TlsFailure, match=r"^url: .* use https:// in url, and set verify"):
+        connect(server.url).scan("docs")
+
+
+@pytest.mark.parametrize("folder", ["a b", "ü#%?&=+"])
+def test_odd_values_arrive_as_they_are(serve: Serve, connect: Connect, folder: str) -> None:
+    """Whatever is in an ID is quoted."""
+    server = serve({SCAN: EMPTY})
+    connect(server.url).scan(folder)
+    assert server.requests[0].parameters["folder"] == folder
+
+
+def test_the_path_of_a_reverse_proxy_is_kept(serve: Serve, connect: Connect) -> None:
+    """An address may have a path, with or without a slash at its end."""
+    server = serve({f"/sync{PING}": says(PONG)})
+    assert connect(f"{server.url}/sync/").get_ping() == PONG
+
+
+@pytest.mark.parametrize("name", ["gui.sock", "with space/gui #1%20.sock"])
+def test_a_unix_socket_is_as_good_as_a_port(serve: Serve, connect: Connect, tmp_path: Path, name: str) -> None:
+    """Calls go over a unix socket, and so does the next one over the same connection."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    server = serve({PING: says(PONG)}, path=path)
+    client = connect(f"unix://{quote(str(path))}")
+    assert client.get_ping() == client.get_ping() == PONG
+    assert server.lines == [f"GET {PING}"] * 2
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("url", ["unix:///no/such.sock", "http://127.0.0.1:{port}", "https://127.0.0.1:{port}"])
+def test_nobody_at_the_address_is_unreachable(connect: Connect, url: str) -> None:
+    """An address where nothing listens is told with its setting."""
+    url = url.format(port=free_port())
+    with pytest.raises(Unreachable, match=f"^url: {url} cannot be reached .*does Syncthing run there") as raised:
+        connect(url).get_ping()
+    assert not raised.value.arrived
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_server_that_hangs_up_is_unreachable(scheme: str, connect: Connect) -> None:
+    """A forwarded port with nobody behind it takes connections and ends them: that is no fault of a certificate."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up_on_everybody, args=(listener,))
+        thread.start()
+        client = connect(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+        error = failure_of(client.get_ping)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert type(error) is Unreachable
+    assert error.arrived
+
+
+def hang_up_on_everybody(listener: socket.socket) -> None:
+    """Take connections and end them."""
+    with suppress(OSError):  # shut down
+        while True:
+            listener.accept()[0].close()
+
+
+def test_an_unknown_host_name_is_named(connect: Connect) -> None:
+    """A name that nobody knows is told as such."""
+    with pytest.raises(Unreachable, match=r"^url: .*the host name 'nas\.invalid' is not known"):
+        connect("http://nas.invalid:8384").get_ping()
+
+
+# --- what is tried again
+
+
+@pytest.mark.parametrize("failure", [closes, truncates, truncates_chunks, refuses(503), stranger(502, "Bad Gateway")])
+@pytest.mark.parametrize("method", sorted(retry.IDEMPOTENT_METHODS))
+def test_a_call_that_does_no_harm_twice_is_tried_again(serve: Serve, method: str, failure: Behaviour) -> None:
+    """A connection that broke, or a Syncthing that is not ready, is overcome."""
+    server = serve({PING: [failure, failure, says(PONG)]})
+    assert call(server.url, method) == PONG
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [(closes, Unreachable), (truncates, Unreachable), (refuses(503), Starting), (stranger(502, ""), Starting)],
+)
+def test_a_post_that_may_have_arrived_is_not_repeated(
+    serve: Serve, failure: Behaviour, error: type[SyncthingError]
+) -> None:
+    """What may have been carried out is not carried out twice."""
+    server = serve({PING: [failure, says(PONG)]})
+    with pytest.raises(error):
+        call(server.url, "POST")
+    assert len(server.requests) == 1
+
+
+def test_a_post_that_cannot_have_arrived_is_tried_again(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing listened yet, nothing can have been carried out."""
+    path = tmp_path / "gui.sock"
+    starts = iter([lambda: serve({PING: says(PONG)}, path=path)])
+    monkeypatch.setattr(retry, "sleep_using_event", lambda _stopped: lambda _seconds: next(starts)())
+    assert call(f"unix://{path}", "POST") == PONG
+
+
+def test_an_attempt_too_many_is_not_made(serve: Serve) -> None:
+    """A Syncthing that stays away is given up for now."""
+    server = serve({PING: closes})
+    with pytest.raises(Unreachable):
+        call(server.url)
+    assert len(server.requests) == retry.ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (stranger(403, "CSRF Error"), Unauthorized),
+        (stranger(401, "Not Authorized"), Unauthorized),
+        (stranger(403, "Host check error"), HostCheckFailed),
+        (refuses(404, "no such folder"), NotFound),
+        (refuses(405, "Method Not Allowed"), Unsupported),
+        (refuses(500, "folder marker missing"), Rejected),
+        (refuses(501, "upgrade unsupported"), Unsupported),
+        (stranger(200, "<html>a router</html>"), BadReply),
+        (Answer(body=b"{", headers=KNOWN), BadReply),
+    ],
+)
+def test_what_would_fail_again_is_not_tried_again(serve: Serve, answer: Answer, error: type[SyncthingError]) -> None:
+    """An answer that another attempt cannot change is told at once."""
+    server = serve({PING: answer})
+    with pytest.raises(error):
+        call(server.url)
+    assert len(server.requests) == 1
+
+
+def test_a_migration_is_waited_for_a_little(serve: Serve) -> None:
+    """While version 2 migrates the database, a makeshift server answers 200 to everything."""
+    server = serve({PING: stranger(200, "*** Database migration in progress ***")})
+    with pytest.raises(Starting, match="migrating"):
+        call(server.url)
+    assert len(server.requests) == retry.ATTEMPTS
+
+
+def test_what_took_too_long_is_not_tried_again(serve: Serve) -> None:
+    """That was a long wait already, and the call may be under way."""
+    server = serve({PING: hangs})
+    with pytest.raises(TimedOut, match=r"^url: .* did not answer within 0 s$") as raised:
+        call(server.url, timeout_s=0.1)
+    assert raised.value.arrived
+    assert len(server.requests) == 1
+
+
+def test_a_close_cuts_the_attempts_short(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bridge that ends waits for nobody."""
+    monkeypatch.setattr(retry, "ATTEMPTS", 1_000_000_000)
+    monkeypatch.setattr(retry, "LONGEST_WAIT_S", 3600)
+    server = serve({PING: closes})
+    way = Transport(KEY, server.url, "off", 10)
+    failed: list[SyncthingError] = []
+    thread = threading.Thread(target=lambda: failed.append(failure_of(lambda: way.call("GET", PING))))
+    thread.start()
+    eventually(lambda: len(server.requests) > 1)
+    way.close()
+    thread.join(30)
+    assert isinstance(failed[0], Unreachable)
+
+
+def test_a_client_that_is_closed_calls_nobody(serve: Serve, connect: Connect) -> None:
+    """After its end a client is of no use."""
+    server = serve({PING: says(PONG)})
+    with connect(server.url) as client:
+        pass
+    with pytest.raises(Unreachable, match="closed"):
+        client.get_ping()
+    assert server.requests == []
+
+
+def test_a_connection_that_died_while_idle_is_replaced(serve: Serve) -> None:
+    """Syncthing closes what is idle for 15 s: the next call takes another connection, even one that is not repeated."""
+    server = serve({PING: [answers_once(says(PONG)), says(PONG)]})
+    way = Transport(KEY, server.url, "off", 10)
+    way.call("GET", PING)
+    eventually(lambda: server.idle)
+    assert way.call("POST", PING) == PONG
+    assert len(server.requests) == server.connections == 2
+    way.close()
+
+
+# --- what is too much
+
+
+def test_a_large_reply_is_read(serve: Serve) -> None:
+    """The tree of a folder may have megabytes."""
+    tree = [{"name": f"file {number}", "size": number} for number in range(50_000)]
+    assert call(serve({PING: says(tree)}).url) == tree
+
+
+def test_a_reply_without_end_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever answers there cannot fill the memory."""
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 1000)
+    assert call(serve({PING: says("x" * 998)}).url) == "x" * 998
+    with pytest.raises(BadReply, match=r"^url: a reply of more than 1000 bytes"):
+        call(serve({PING: says("x" * 999)}).url)
+
+
+def test_a_reply_that_drips_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every byte comes in time, and the whole never would."""
+    monkeypatch.setattr(transport, "CONNECT_S", 0.5)
+    with pytest.raises(TimedOut, match="did not answer within"):
+        call(serve({PING: drips}).url, timeout_s=0.1)
+
+
+# --- what an error says
+
+
+FAILURES: Mapping[str, Behaviour] = {
+    "unauthorized": stranger(403, "CSRF Error"),
+    "html": stranger(200, "<html>a router</html>"),
+    "closed": closes,
+    "cut": truncates,
+    "hanging": hangs,
+    "moved": stranger(302, "", Location="http://elsewhere/"),
+    "not JSON": refuses(200, "{"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+def test_an_error_names_the_setting_and_never_the_key(serve: Serve, failure: Behaviour) -> None:
+    """Errors go into logs and topics: they say what to mend, and keep the secret."""
+    error = failure_of(lambda: call(serve({PING: failure}).url, timeout_s=0.1))
+    assert str(error).startswith(("url: ", "api_key: "))
+    assert all(KEY not in text for text in chain_of(error))
+
+
+@pytest.mark.parametrize("key", ["secret\n", " secret", "secret\r\nHost: evil", "secret…", ""])
+def test_a_key_that_cannot_be_one_is_told_without_telling_it(serve: Serve, key: str) -> None:
+    """A key that was copied with a line break, or with a character too many, is a fault of the setting."""
+    server = serve({PING: stranger(403, "CSRF Error")})
+    error = failure_of(lambda: call(server.url, api_key=key))
+    assert isinstance(error, Unauthorized)
+    assert str(error).startswith("api_key: ")
+    assert all("secret" not in text for text in chain_of(error))
+
+
+# ---
+
+
+def call(url: str, method: str = "GET", *, api_key: str = KEY, timeout_s: float = 10) -> Any:
+    """Make one call."""
+    way = Transport(api_key, url, "off", timeout_s)
+    try:
+        return way.call(method, PING)
+    finally:
+        way.close()
+
+
+def failure_of(what: Callable[[], object]) -> SyncthingError:
+    """Return the error that it ends in."""
+    with pytest.raises(SyncthingError) as raised:
+        what()
+    return raised.value
+
+
+def chain_of(error: BaseException) -> list[str]:
+    """Return what a traceback would show of an error and of those that it comes from."""
+    texts = [repr(error)]
+    while (cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+        texts.append(repr(cause))
+        error = cause
+    return texts

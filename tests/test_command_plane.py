@@ -1,0 +1,328 @@
+"""The command plane as anybody on the broker meets it: whatever is sent, there is one reply, and the bridge goes on."""
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stbridge.core.commands import COMMANDS
+from stbridge.demo.node import SyncthingNode
+from tests.servers import ROOT, BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance, manifest
+
+CODES = frozenset(
+    {
+        *("invalid_json", "invalid_arguments", "unknown_command", "forbidden", "retained_command", "empty_payload"),
+        *("rate_limited", "not_found", "not_applicable", "unsupported", "unauthorized", "unreachable", "timeout"),
+        "syncthing_error",
+    }
+)
+MOST_EXAMPLES = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A bridge with one node, as users have it: with the usual allow-list."""
+
+    node: SyncthingNode
+    broker: Mosquitto
+    subscriber: Subscriber
+    bridge: BridgeProcess
+
+
+@pytest.fixture(scope="module")
+def newest_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
+    """A node of the newest version at hand: what is tested here does not depend on it."""
+    directory = tmp_path_factory.mktemp("newest")
+    one = SyncthingNode("alpha", directory / "home", list(manifest()["syncthing"].values())[-1])
+    try:
+        one.start()
+        one.share("docs", directory / "docs", label="Documents")
+        one.wait_for(lambda: one.is_idle("docs"))
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture
+def new_plane(newest_node: SyncthingNode, tmp_path: Path) -> Iterator[Callable[..., Plane]]:
+    """Start a broker and a bridge with more settings than the usual ones."""
+    with ExitStack() as ends:
+
+        def start(**variables: str) -> Plane:
+            broker = Mosquitto(tmp_path)
+            ends.callback(broker.stop)
+            broker.start()
+            subscriber = Subscriber(broker.port)
+            ends.callback(subscriber.close)
+            own = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", newest_node)}
+            bridge = BridgeProcess(tmp_path, {**own, **variables})
+            ends.callback(bridge.stop)
+            bridge.start()
+            subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+            return Plane(newest_node, broker, subscriber, bridge)
+
+        yield start
+
+
+def check_reply(payload: bytes | bytearray) -> dict[str, Any]:
+    """Return a reply, if it is one to the letter."""
+    reply: dict[str, Any] = json.loads(payload, parse_constant=pytest.fail)
+    assert set(reply) == {"command", "status", "data", "error", "transaction", "took_ms"}
+    assert reply["status"] in ("ok", "accepted", "error")
+    assert (reply["status"] == "error") is (reply["error"] is not None)
+    if reply["error"]:
+        assert set(reply["error"]) == {"code", "message"}
+        assert reply["error"]["code"] in CODES
+    return reply
+
+
+# What MQTT lets pass as a level of a topic: Mosquitto takes no control characters and no half surrogate pairs.
+LEVELS = st.text(
+    st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co"), exclude_characters="/+#"), min_size=0, max_size=20
+)
+NAMES = st.one_of(st.sampled_from([command.name for command in COMMANDS]), st.just("%FF"), LEVELS)
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30))
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+KEYS = st.sampled_from([row.name for command in COMMANDS for row in command.arguments] + ["transaction"])
+ARGUMENTS = st.dictionaries(KEYS, st.one_of(st.sampled_from(["docs", "Documents", "all", "5s"]), JSON), max_size=4)
+PAYLOADS = st.one_of(
+    st.binary(max_size=200),
+    st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace")),
+    ARGUMENTS.map(lambda given: json.dumps(given).encode()),
+    st.sampled_from(
+        [b"", b" ", b"{}", b"PRESS", b"null", b"[]", b"{" * 5000, b"[" * 100_000, b'{"transaction":1e999}']
+    ),
+)
+
+
+def test_whatever_is_sent_gets_exactly_one_well_formed_reply(new_plane: Callable[..., Plane]) -> None:
+    """Arbitrary names and payloads: one reply each, to the letter, and a bridge that goes on."""
+    plane = new_plane()
+    numbers = count()
+
+    @settings(max_examples=MOST_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(name=NAMES, payload=PAYLOADS)
+    def one_reply(name: str, payload: bytes) -> None:
+        since = plane.subscriber.count
+        topic = f"syncthing/alpha/response/{name}"
+        plane.subscriber.publish(f"syncthing/alpha/command/{name}", payload)
+        reply = check_reply(plane.subscriber.wait_for(lambda one: one.topic == topic, since=since).payload)
+        assert reply["command"] == name
+        fence = f"fence {next(numbers)}"  # what comes after it is too late to be a second reply
+        plane.subscriber.publish("syncthing/alpha/command/get_ping", json.dumps({"transaction": fence}))
+        answered = "syncthing/alpha/response/get_ping"
+        last = plane.subscriber.wait_for_json(answered, lambda one: one["transaction"] == fence, since=since)
+        assert last["status"] == "ok"
+        replies = [one for one in plane.subscriber.messages[since:] if one.topic == topic]
+        assert len(replies) == (2 if topic == answered else 1)
+
+    one_reply()
+    plane.node.request("PATCH", "/rest/config/folders/docs", body={"paused": False})
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b"x" * 5_000_000, "invalid_arguments"),
+        (json.dumps({"folder": "docs", "sub": "y" * 5_000_000}).encode(), "invalid_arguments"),
+        (b'{"folder": "\xff\xfe"}', "invalid_json"),
+        (b'{"folder": "docs"', "invalid_json"),
+        (b"", "empty_payload"),
+    ],
+    ids=["5 MB of text", "5 MB of JSON", "not UTF-8", "half an object", "nothing"],
+)
+def test_what_is_too_much_or_unreadable_is_refused(new_plane: Callable[..., Plane], payload: bytes, code: str) -> None:
+    """The refusal says why, and the next command is answered as ever."""
+    plane = new_plane()
+    assert ask(plane.subscriber, "scan", payload)["error"]["code"] == code
+    assert ask(plane.subscriber, "scan", "docs")["status"] == "ok"
+
+
+def test_a_syncthing_that_hangs_holds_up_no_other(
+    new_plane: Callable[..., Plane], spare: SyncthingNode, tmp_path: Path
+) -> None:
+    """While one Syncthing does not answer, commands to the other and its state go on; the hung one is a time-out."""
+    hung = instance("hung", spare)
+    plane = new_plane(**hung, STBRIDGE_SYNCTHING__HUNG__TIMEOUT_S="3")
+    spare.hang()
+    try:
+        since = plane.subscriber.count
+        for command, payload in (("get_status", "{}"), ("scan", "all"), ("get_config", "{}"), ("new_error", "x")):
+            plane.subscriber.publish(f"syncthing/hung/command/{command}", payload)
+        for _ in range(20):
+            assert ask(plane.subscriber, "get_ping", "{}")["status"] == "ok"
+        assert not [one for one in plane.subscriber.messages[since:] if one.topic.startswith("syncthing/hung/resp")]
+        plane.node.request("POST", "/rest/system/error/clear")
+        assert ask(plane.subscriber, "new_error", "seen")["status"] == "ok"
+        plane.subscriber.wait_for_json("syncthing/alpha/errors", lambda one: one["count"], since=since)
+        for command, said in (("get_status", "timeout"), ("new_error", "timeout"), ("scan", None)):
+            topic = f"syncthing/hung/response/{command}"
+            reply = plane.subscriber.wait_for_json(topic, since=since)
+            assert (reply["error"] and reply["error"]["code"]) == said, reply
+    finally:
+        spare.wake()
+
+
+@pytest.fixture
+def spare(tmp_path: Path) -> Iterator[SyncthingNode]:
+    """One more node, to be ill-treated."""
+    one = SyncthingNode("hung", tmp_path / "hung", list(manifest()["syncthing"].values())[-1])
+    try:
+        one.start()
+        one.share("docs", tmp_path / "hung-docs")
+        one.wait_for(lambda: one.is_idle("docs"))
+        yield one
+    finally:
+        one.wake()
+        one.stop()
+
+
+def test_commands_sent_while_the_bridge_is_away_are_carried_out_once(new_plane: Callable[..., Plane]) -> None:
+    """Ten commands, half of them such as may not be repeated, wait at the broker for the bridge to return."""
+    plane = new_plane()
+    plane.node.request("POST", "/rest/system/error/clear")
+    plane.bridge.stop()
+    since = plane.subscriber.count
+    for number in range(5):
+        said = json.dumps({"message": f"number {number}", "transaction": number})
+        plane.subscriber.publish("syncthing/alpha/command/new_error", said)
+        plane.subscriber.publish("syncthing/alpha/command/scan", json.dumps({"folder": "docs", "transaction": number}))
+    plane.bridge.start()
+    plane.subscriber.wait_for_payload("syncthing/bridge/state", b"online", since=since)
+
+    def replies() -> Counter[tuple[str, int]]:
+        answered = [one for one in plane.subscriber.messages[since:] if "/response/" in one.topic]
+        return Counter((one.topic, check_reply(one.payload)["transaction"]) for one in answered)
+
+    eventually(lambda: len(replies()) == 10)
+    assert ask(plane.subscriber, "get_ping", "{}")["status"] == "ok"
+    asked = {f"syncthing/alpha/response/{command}" for command in ("new_error", "scan")}
+    assert all(replies()[topic, number] == 1 for topic in asked for number in range(5))
+    errors = plane.node.request("GET", "/rest/system/error")["errors"]
+    assert len([one for one in errors if "number" in one["message"]]) == 5
+
+
+def test_a_command_that_a_crash_interrupted_is_carried_out_by_the_next_life(
+    new_plane: Callable[..., Plane], spare: SyncthingNode
+) -> None:
+    """What may be repeated is acknowledged only afterwards, so a bridge that is killed meanwhile gets it again."""
+    plane = new_plane(**instance("hung", spare))
+    spare.hang()
+    since = plane.subscriber.count
+    plane.subscriber.publish("syncthing/hung/command/get_status", json.dumps({"transaction": "again"}))
+    assert ask(plane.subscriber, "get_ping", "{}")["status"] == "ok"
+    plane.bridge.kill()
+    spare.wake()
+    plane.bridge.start()
+    plane.subscriber.wait_for_json("syncthing/hung/response/get_status", lambda one: one["status"] == "ok", since=since)
+
+
+def test_a_bridge_that_stops_answers_what_is_under_way(new_plane: Callable[..., Plane], spare: SyncthingNode) -> None:
+    """Whoever waits for a reply gets one before the bridge goes offline."""
+    plane = new_plane(**instance("hung", spare))
+    spare.hang()
+    since = plane.subscriber.count
+    plane.subscriber.publish("syncthing/hung/command/get_status", json.dumps({"transaction": "late"}))
+    assert ask(plane.subscriber, "get_ping", "{}")["status"] == "ok"
+    assert plane.bridge.stop() == 0
+    reply = plane.subscriber.wait_for_json("syncthing/hung/response/get_status", since=since)
+    assert reply["error"]["code"] == "unreachable"
+    assert "stopping" in reply["error"]["message"]
+    topics = [one.topic for one in plane.subscriber.messages[since:]]
+    assert topics.index("syncthing/hung/response/get_status") < topics.index("syncthing/bridge/state")
+
+
+# --- access lists
+
+USERS = ("stbridge", "reader", "operator", "admin")
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker with the access list of the documentation; each user's password is its name."""
+    lines = (ROOT / "docs/access.md").read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
+    passwords, access = tmp_path / "passwords", tmp_path / "access"
+    access.write_text(lines, encoding="utf-8")
+    passwords.write_text("".join(f"{user}:{user}\n" for user in USERS), encoding="utf-8")
+    subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True)
+    for file in (passwords, access):
+        file.chmod(0o600)
+    broker = Mosquitto(tmp_path, lines=["allow_anonymous false", f"password_file {passwords}", f"acl_file {access}"])
+    try:
+        yield broker.start()
+    finally:
+        broker.stop()
+
+
+def may(broker: Mosquitto, user: str, command: str) -> str:
+    """Have a user send a command; returns the status or error code of the reply, or that nobody replied."""
+    with ExitStack() as ends:
+        subscriber = Subscriber(broker.port, "syncthing/#", username=user, password=user)
+        ends.callback(subscriber.close)
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        subscriber.publish(f"syncthing/alpha/command/{command}", "{}")
+        subscriber.publish("syncthing/alpha/command/get_ping", '{"transaction": "after it"}')
+        subscriber.wait_for_json("syncthing/alpha/response/get_ping", lambda one: one["transaction"] == "after it")
+        topic = f"syncthing/alpha/response/{command}"
+        replies = [json.loads(one.payload) for one in subscriber.messages if one.topic == topic]
+    return "nobody" if not replies else (replies[0]["error"] or {"code": replies[0]["status"]})["code"]
+
+
+def test_the_access_list_of_the_documentation_holds(
+    guarded: Mosquitto, newest_node: SyncthingNode, tmp_path: Path
+) -> None:
+    """A reader only asks, an operator does the daily work, an admin everything; the bridge needs no more."""
+    variables = {
+        "STBRIDGE_MQTT__PORT": str(guarded.port),
+        "STBRIDGE_MQTT__USERNAME": "stbridge",
+        "STBRIDGE_MQTT__PASSWORD": "stbridge",
+        "STBRIDGE_COMMANDS__ALLOW": '["read", "operate", "admin"]',
+    }
+    bridge = BridgeProcess(tmp_path, {**variables, **instance("alpha", newest_node)}).start()
+    try:
+        asked = {
+            user: {one: may(guarded, user, one) for one in ("get_version", "scan", "override")} for user in USERS[1:]
+        }
+        assert asked == {
+            "reader": {"get_version": "ok", "scan": "nobody", "override": "nobody"},
+            "operator": {"get_version": "ok", "scan": "invalid_arguments", "override": "nobody"},
+            "admin": {"get_version": "ok", "scan": "invalid_arguments", "override": "invalid_arguments"},
+        }
+        assert "refused" not in bridge.log.read_text(encoding="utf-8")
+    finally:
+        bridge.stop()
+
+
+def test_what_the_broker_refuses_is_in_the_log_and_in_health(
+    guarded: Mosquitto, newest_node: SyncthingNode, tmp_path: Path
+) -> None:
+    """A bridge that logs in as somebody who may not publish says so once in the log, and counts it."""
+    access = tmp_path / "access"
+    text = access.read_text(encoding="utf-8")
+    access.write_text(
+        text.replace("topic readwrite syncthing/#", "topic readwrite syncthing/bridge/#"), encoding="utf-8"
+    )
+    guarded.stop()
+    guarded.start()
+    variables = {"STBRIDGE_MQTT__PORT": str(guarded.port), "STBRIDGE_MQTT__USERNAME": "stbridge"}
+    bridge = BridgeProcess(
+        tmp_path, {**variables, "STBRIDGE_MQTT__PASSWORD": "stbridge", **instance("alpha", newest_node)}
+    ).start()
+    admin = Subscriber(guarded.port, "syncthing/#", username="admin", password="admin")
+    try:
+        health = admin.wait_for_json("syncthing/bridge/health", lambda one: one["failed"])
+        assert health["instances"] == {"alpha": "online"}
+        assert "check the broker's access list" in bridge.log.read_text(encoding="utf-8")
+        assert not [topic for topic in admin.latest() if topic.startswith("syncthing/alpha/")]
+    finally:
+        admin.close()
+        bridge.stop()

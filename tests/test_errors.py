@@ -1,0 +1,58 @@
+"""The tree of errors, and what each kind means at the door."""
+
+import inspect
+import re
+
+import pytest
+
+from stbridge import errors
+from stbridge.errors import Failed, Fatal, Retriable, SettingsError, StbridgeError, SyncthingError, UsageError
+
+BRANCH = re.compile(r"^ {4}(?P<indent>[| ]*)(?:\+-- )?(?P<name>\w+)(?: +\(also an? (?P<also>\w+)\))?", re.MULTILINE)
+CLASSES = {name: one for name, one in inspect.getmembers(errors, inspect.isclass) if one.__module__ == errors.__name__}
+
+
+def drawn() -> dict[str, set[str]]:
+    """Return the bases of each class as the docstring draws them."""
+    path: list[str] = []
+    bases: dict[str, set[str]] = {}
+    for line in BRANCH.finditer(errors.__doc__ or ""):
+        depth = len(line["indent"]) // 4 + 1 if bases else 0
+        path[depth:] = [line["name"]]
+        bases[line["name"]] = {path[depth - 1] if depth else "Exception"} | ({line["also"]} - {None})
+    return bases
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    """Every error is drawn in its place, and nothing is drawn that does not exist."""
+    assert drawn() == {name: {base.__name__ for base in one.__bases__} for name, one in CLASSES.items()}
+
+
+def test_every_error_is_fatal_retriable_or_an_answer_of_syncthing() -> None:
+    """Whoever catches an error knows whether to end, to try again, or to pass an answer on."""
+    for name, one in CLASSES.items():
+        kinds = [kind for kind in (Fatal, Retriable, SyncthingError) if issubclass(one, kind)]
+        assert kinds or one is StbridgeError, name
+        assert not {Fatal, Retriable} <= set(kinds), name
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(SettingsError(["x"]), 78), (UsageError("x"), 2), (Failed("x"), 1)],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_fatal_error_has_its_exit_status(error: Fatal, status: int) -> None:
+    """78 is EX_CONFIG of sysexits.h, which service managers can be told not to try again; 2 is argparse's."""
+    assert error.exit_status == status
+
+
+def test_every_fatal_error_has_an_exit_status_that_says_so() -> None:
+    """No fatal error ends the process as if all were well."""
+    assert all(one.exit_status > 0 for one in CLASSES.values() if issubclass(one, Fatal))
+
+
+def test_faults_of_settings_are_kept_apart() -> None:
+    """Each fault can be told in a line of its own, and all in one."""
+    error = SettingsError(["mqtt.port: too large", "log.level: unknown"])
+    assert error.faults == ("mqtt.port: too large", "log.level: unknown")
+    assert str(error) == "mqtt.port: too large; log.level: unknown"

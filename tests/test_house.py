@@ -1,0 +1,305 @@
+"""The shape of the code: what may import what, what is pure, and what is done in one place only."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from pathlib import Path
+
+from tests.documents import ROOT, rows, spans, text_of
+
+PACKAGE = "stbridge"
+
+LAYERS = (
+    ("core", "errors", "settings"),
+    ("mqtt", "syncthing"),
+    ("commands", "health", "local", "log", "remembering", "settings_sources", "systemd", "watch"),
+    ("instance",),
+    ("bridge",),
+    ("call", "check", "demo"),
+    ("cli",),
+    ("__main__",),
+)
+"""Whoever is in a layer may import from the layers above it in this table, and nobody beside or below."""
+
+PURE = ("core",)
+"""These import the standard library, as far as it does nothing by itself, and each other."""
+
+HARMLESS = frozenset(
+    {
+        "collections",
+        "dataclasses",
+        "datetime",
+        "enum",
+        "functools",
+        "hashlib",
+        "heapq",
+        "itertools",
+        "json",
+        "math",
+        "re",
+        "typing",
+        "urllib.parse",
+    }
+)
+
+THIRD_PARTIES: Mapping[str, set[str]] = {
+    "amqtt": {"demo"},
+    "paho": {"mqtt"},
+    "pydantic": {"demo", "local", "settings", "settings_sources"},
+    "pydantic_settings": {"settings", "settings_sources"},
+    "requests": {"syncthing"},
+    "rich": {"watch"},
+    "tenacity": {"syncthing"},
+    "urllib3": {"syncthing"},
+}
+"""Which parts may import a library; its types and exceptions stop there."""
+
+ENVIRONMENT: Mapping[str, str] = {
+    "cli": "hands it to the health check, which finds its file by it",
+    "demo.node": "passes it on to Syncthing, without what would redirect it",
+    "local": "the Syncthing of this machine may be named in it",
+    "log": "the journal adds the time by itself",
+    "settings_sources": "settings",
+    "systemd": "where to tell how the service is",
+}
+"""Who reads the environment, and what for."""
+
+FILES: Mapping[str, str] = {
+    "demo.node": "the log of the demo's Syncthing",
+    "demo.show": "the photos of the demo",
+    "health": "the sign of life",
+    "mqtt.tls": "tells which of the certificate's files cannot be read",
+    "settings_sources": "settings and secrets",
+}
+"""Who reads or writes files, and which."""
+
+LONGEST_MODULE = 350
+
+REASON = re.compile(r"# (?:noqa: BLE001 - )?(?!noqa)\w")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file of Python; `name` is its dotted name below the package."""
+
+    path: Path
+    name: str
+    lines: tuple[str, ...]
+    tree: ast.Module
+
+    @property
+    def part(self) -> str:
+        """The package or module directly below the whole."""
+        return self.name.partition(".")[0]
+
+    @property
+    def nodes(self) -> Iterator[ast.AST]:
+        """Everything that is in it."""
+        return ast.walk(self.tree)
+
+    @property
+    def imports(self) -> Iterator[str]:
+        """The full dotted name of everything that is imported, wherever in the file."""
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+    @property
+    def calls(self) -> Iterator[str]:
+        """What is called, as it is written."""
+        return (ast.unparse(node.func) for node in self.nodes if isinstance(node, ast.Call))
+
+
+def read(path: Path, below: Path = ROOT) -> Source:
+    """Read a file of Python."""
+    text = path.read_text(encoding="utf-8")
+    name = ".".join(path.relative_to(below).with_suffix("").parts).removesuffix(".__init__")
+    return Source(path, name, tuple(text.splitlines()), ast.parse(text))
+
+
+MODULES = [
+    read(path, ROOT / PACKAGE)
+    for path in sorted((ROOT / PACKAGE).rglob("*.py"))
+    if path != ROOT / PACKAGE / "__init__.py"  # the door for users, see below
+]
+SCRIPTS = [path for path in (ROOT / "scripts").iterdir() if b"python" in path.read_bytes().splitlines()[0]]
+SOURCES = [*MODULES, *map(read, [*SCRIPTS, *(ROOT / "tests").rglob("*.py")])]
+RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+
+
+def parts_that_import(library: str) -> set[str]:
+    """Return the parts of the package that import a library."""
+    return {module.part for module in MODULES for name in module.imports if name.partition(".")[0] == library}
+
+
+# --- what may import what
+
+
+def test_every_part_has_its_place() -> None:
+    """The table of layers names every package and module there is, and none that is not."""
+    assert sorted(chain(*LAYERS)) == sorted({module.part for module in MODULES})
+
+
+def test_the_page_on_the_architecture_draws_the_same_layers() -> None:
+    """Whoever reads where something belongs reads what is held here."""
+    drawn: dict[int, set[str]] = {}
+    for layer, parts, _ in rows(text_of(ROOT / "docs/architecture.md"), "layer"):
+        drawn.setdefault(int(layer), set()).update(spans(parts))
+    assert drawn == {number: set(layer) for number, layer in enumerate(LAYERS, start=1)}
+
+
+def test_imports_go_one_way() -> None:
+    """Nothing imports what is beside or above it: the two edges never see each other, and the core sees nobody."""
+    imports = {
+        (module.name, name.split(".")[1])
+        for module in MODULES
+        for name in module.imports
+        if name.startswith(f"{PACKAGE}.") and name.split(".")[1] in RANKS
+    }
+    others = [(name, part) for name, part in imports if name.partition(".")[0] != part]
+    assert [(name, part) for name, part in others if RANKS[part] >= RANKS[name.partition(".")[0]]] == []
+
+
+def test_each_library_is_behind_its_door() -> None:
+    """Only the parts in the table import a library, and no library is imported that is not in it."""
+    names = {name.partition(".")[0] for module in MODULES for name in module.imports}
+    libraries = names - sys.stdlib_module_names - {PACKAGE}
+    assert {library: parts_that_import(library) for library in sorted(libraries)} == THIRD_PARTIES
+
+
+def test_what_begins_with_an_underscore_stays_in_its_module() -> None:
+    """No module uses the inside of another."""
+    names = [(module.name, name.rpartition(".")[2]) for module in MODULES for name in module.imports]
+    assert [name for name in names if name[1].startswith("_") and not name[1].endswith("__")] == []
+
+
+def test_the_syncthing_client_does_not_need_the_settings_of_the_bridge() -> None:
+    """`from stbridge import SyncthingClient` is useful by itself."""
+    imports = {name for module in MODULES if module.part == "syncthing" for name in module.imports}
+    assert not {name for name in imports if name.startswith(f"{PACKAGE}.settings")}
+
+
+# --- what is pure
+
+
+def test_the_core_is_pure() -> None:
+    """No input, output, clock, thread or log: the same observations always give the same messages."""
+    pure = [module for module in MODULES if module.part in PURE]
+    outside = {(module.name, name) for module in pure for name in module.imports if not name.startswith(PACKAGE)}
+    assert {(module, name) for module, name in outside if not set(_prefixes(name)) & HARMLESS} == set()
+    impure = {"open", "print", "input", "now", "utcnow", "today", "fromtimestamp"}
+    calls = {(module.name, call) for module in pure for call in module.calls}
+    assert {(module, call) for module, call in calls if call.rpartition(".")[2] in impure} == set()
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    return accumulate(name.split("."), "{}.{}".format)
+
+
+# --- what is done in one place only, or nowhere
+
+
+def test_nothing_sleeps() -> None:
+    """Whoever waits does so on something that a stop can wake, or on a condition: in tests and scripts, too."""
+    used = [(source.name, name) for source in SOURCES for name in chain(source.calls, source.imports)]
+    assert [(source, name) for source, name in used if name.rpartition(".")[2] == "sleep"] == []
+
+
+def test_whoever_catches_everything_says_why() -> None:
+    """A handler of all exceptions has its reason on its line, or raises what it caught."""
+    handlers = [(one, node) for one in SOURCES for node in one.nodes if isinstance(node, ast.ExceptHandler)]
+    broad = [(source, node) for source, node in handlers if {"Exception", "BaseException"} & _caught(node)]
+    assert [
+        f"{source.name}:{node.lineno}"
+        for source, node in broad
+        if ast.unparse(node.body[-1]) != "raise" and not REASON.search(source.lines[node.lineno - 1])
+    ] == []
+
+
+def _caught(handler: ast.ExceptHandler) -> set[str]:
+    if handler.type is None:
+        return {"BaseException"}
+    return {ast.unparse(one) for one in ast.walk(handler.type)}
+
+
+def test_only_the_command_line_ends_the_process() -> None:
+    """Everything else raises an error, and leaves it to whoever called."""
+    endings = {"sys.exit", "exit", "quit", "os._exit", "os.abort", "SystemExit"}
+    assert {module.name for module in MODULES if endings & set(module.calls)} == {"cli"}
+
+
+def test_only_those_in_the_table_read_the_environment() -> None:
+    """What the bridge does depends on its settings; whoever else looks at the environment has a reason."""
+    readers = {
+        module.name for module in MODULES for node in module.nodes if ast.unparse(node) in ("os.environ", "os.getenv")
+    }
+    assert readers == set(ENVIRONMENT)
+
+
+def test_only_those_in_the_table_touch_files() -> None:
+    """Settings are read in one place, and nothing is written that is not told here."""
+    calls = {(one.name, node) for one in MODULES for node in one.nodes if isinstance(node, ast.Call)}
+    assert {name for name, call in calls if _touches_a_file(call)} == set(FILES)
+
+
+def _touches_a_file(call: ast.Call) -> bool:
+    name = ast.unparse(call.func).rpartition(".")[2]
+    opens = name == "open" and bool(call.args) and isinstance(call.args[0], ast.Constant)
+    return opens or name in ("read_text", "read_bytes", "write_text", "write_bytes")
+
+
+def test_modules_are_short() -> None:
+    """A module has one job, and can be read in one go."""
+    assert {one.name: len(one.lines) for one in MODULES if len(one.lines) > LONGEST_MODULE} == {}
+
+
+# --- what importing does
+
+LOOK = """
+import logging, pkgutil, signal, sys, threading
+from importlib import import_module
+import amqtt.broker, paho.mqtt.client, pydantic_settings, requests, tenacity  # what these do is their own business
+
+FORBIDDEN = {"socket.__new__", "subprocess.Popen", "os.fork", "os.mkdir", "os.remove", "os.rename", "os.putenv"}
+
+def forbid(event, arguments):
+    if event in FORBIDDEN or (event == "open" and set("wax+") & set(str(arguments[1] or ""))):
+        raise AssertionError((event, arguments))
+
+handlers, signals = list(logging.root.handlers), [signal.getsignal(number) for number in signal.valid_signals()]
+sys.addaudithook(forbid)
+import stbridge
+for module in pkgutil.walk_packages(stbridge.__path__, "stbridge."):
+    import_module(module.name)
+assert threading.enumerate() == [threading.main_thread()], threading.enumerate()
+assert logging.root.handlers == handlers, logging.root.handlers
+assert signals == [signal.getsignal(number) for number in signal.valid_signals()]
+assert not [name for name, one in logging.root.manager.loggerDict.items()
+            if name.startswith("stbridge") and getattr(one, "handlers", [])]
+"""
+
+
+def python(code: str) -> str:
+    """Run a program in a fresh interpreter that writes no bytecode, and return its output."""
+    command = [sys.executable, "-B", "-W", "error", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_importing_does_nothing() -> None:
+    """No module starts a thread, opens a socket, writes a file, or sets up logging or signals by being imported."""
+    assert python(LOOK) == ""
+
+
+def test_the_command_line_loads_only_what_a_subcommand_needs() -> None:
+    """`stbridge health` runs every few seconds in a container: it loads neither HTTP nor MQTT."""
+    loaded = "import sys, stbridge.cli, stbridge.health; print({'paho', 'requests', 'urllib3'} & set(sys.modules))"
+    assert python(loaded) == "set()\n"
+    assert python("from stbridge import SyncthingClient; print(SyncthingClient.__name__)") == "SyncthingClient\n"

@@ -1,0 +1,114 @@
+"""The log, as people and programs read it."""
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import pytest
+from pydantic import SecretStr
+
+from stbridge.log import secrets_of, start_logging
+from stbridge.settings import LogSettings, MqttSettings, Settings, SyncthingSettings
+
+SECRETS = ("a-secret", "a-secret-that-is-longer", 'with "quotes"', "")
+log = logging.getLogger("stbridge.test")
+
+Logged = Callable[..., list[str]]
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Logged]:
+    """Log as the settings say, and return the lines that came of it; afterwards everything is as it was."""
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    root, http = logging.getLogger(), logging.getLogger("urllib3")
+    before, root.handlers = root.handlers, []
+    levels = root.level, http.level
+
+    def run(write: Callable[[], None], **settings: str) -> list[str]:
+        stream = io.StringIO()
+        start_logging(LogSettings.model_validate(settings), SECRETS, stream)
+        write()
+        return stream.getvalue().splitlines()
+
+    yield run
+    root.handlers = before
+    root.setLevel(levels[0])
+    http.setLevel(levels[1])
+
+
+def fail(message: str) -> None:
+    """Log an exception."""
+    log.error("it failed", exc_info=ValueError(message))
+
+
+def test_text_is_for_people(logged: Logged) -> None:
+    """A line has time, level and message."""
+    (line,) = logged(lambda: log.warning("disk %s is full", "sda"))
+    assert line.endswith(" WARNING disk sda is full")
+    datetime.strptime(line.partition(" WARNING")[0], "%Y-%m-%d %H:%M:%S,%f").astimezone()
+
+
+def test_the_journal_has_the_time_already(logged: Logged, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under systemd no line tells the time twice."""
+    monkeypatch.setenv("JOURNAL_STREAM", "8:12345")
+    assert logged(lambda: log.warning("full")) == ["WARNING full"]
+
+
+def test_json_is_for_programs(logged: Logged) -> None:
+    """Each line is an object with time in UTC, level, logger and message, and the traceback if there is one."""
+    (line,) = logged(lambda: fail("why"), format="json")
+    entry = json.loads(line)
+    assert datetime.fromisoformat(entry.pop("time")).tzname() == "UTC"
+    assert entry.pop("exception").splitlines()[-1] == "ValueError: why"
+    assert entry == {"level": "error", "logger": "stbridge.test", "message": "it failed"}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("text", ["two\nlines", "a\r\nb", "\x1b[2Jcleared", "a\x85b"])
+def test_a_record_is_one_line_whatever_is_in_it(logged: Logged, form: str, text: str) -> None:
+    """Names and messages of others can neither forge a line of the log nor steer the terminal that shows it."""
+    lines = logged(lambda: log.warning("folder %s", text), format=form)
+    assert len(lines) == 1
+    assert lines[0].isprintable()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("secret", [secret for secret in SECRETS if secret])
+def test_no_secret_gets_into_the_log(logged: Logged, form: str, secret: str) -> None:
+    """Not in a message, not in its arguments, not in a traceback, and not half of one that begins like another."""
+
+    def write() -> None:
+        log.warning("key %s and %r", secret, {"key": secret})
+        log.warning(f"key {secret}")  # noqa: G004 - as somebody might write it
+        fail(f"HTTP 401 for {secret}")
+
+    written = "\n".join(logged(write, format=form))
+    for part in (secret, "a-secret", "quotes", "longer"):
+        assert part not in written
+    assert written.count("***") >= 4
+    assert "HTTP 401 for ***" in written
+
+
+@pytest.mark.parametrize(("level", "shown"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_the_level_says_what_is_shown(logged: Logged, level: str, shown: int) -> None:
+    """What is less than `log.level` is left out, and so is what the HTTP library says of each request."""
+
+    def write() -> None:
+        logging.getLogger("urllib3.connectionpool").debug("GET /rest/system/status")
+        for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+            log.log(number, "one")
+
+    assert len(logged(write, level=level)) == shown
+
+
+def test_every_key_and_password_of_the_settings_is_a_secret() -> None:
+    """Nothing that is secret in the settings is forgotten."""
+    settings = Settings.model_construct(
+        mqtt=MqttSettings(password=SecretStr("password")),
+        syncthing={
+            name: SyncthingSettings(url="http://nas", api_key=SecretStr(f"key of {name}")) for name in ("nas", "laptop")
+        },
+    )
+    assert set(secrets_of(settings)) == {"password", "key of nas", "key of laptop"}

@@ -1,0 +1,237 @@
+"""`stbridge watch`: the live view, at a real terminal and without one, fed by a real broker alone."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyte
+import pytest
+
+from stbridge.core.messages import Received
+from stbridge.core.topics import Topics
+from stbridge.watch.board import Board, Place
+from stbridge.watch.lines import describe_received, size
+from tests.servers import PATIENCE_S, Mosquitto, Subscriber, eventually
+
+COLUMNS, LINES = 110, 32
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+FOLDER: Mapping[str, Any] = {
+    "id": "docs",
+    "label": "Documents",
+    "state": "syncing",
+    "paused": False,
+    "completion": 42.5,
+    "global_bytes": 3_000_000,
+    "need_items": 7,
+    "need_bytes": 1_725_000,
+    "failed": 0,
+    "last_file": None,
+    "error": None,
+}
+DEVICE: Mapping[str, Any] = {
+    "id": "ABCDEFG-1",
+    "name": "laptop",
+    "paused": False,
+    "connected": True,
+    "completion": 99.0,
+    "in_rate": 0.0,
+    "out_rate": 12_500.0,
+}
+TREE: Mapping[str, Any] = {
+    "bridge/state": "online",
+    "nas/state": "online",
+    "nas/system": {"state": "syncing", "in_sync": False, "all_in_sync": False, "need_bytes": 1_725_000},
+    "nas/metrics": {"in_rate": 250_000.0, "out_rate": 0.0},
+    "nas/folder/docs": FOLDER,
+    "nas/folder/a%2Fb": {**FOLDER, "id": "a/b", "label": "", "state": "paused", "paused": True, "completion": None},
+    "nas/device/ABCDEFG": DEVICE,
+    "box/state": "offline",
+    "box/connection": {"status": "unauthorized", "message": "api_key: Syncthing does not accept it", "since": None},
+}
+
+
+def payload_of(value: Any) -> bytes:
+    """Return a payload as the bridge would send it."""
+    return value.encode() if isinstance(value, str) else json.dumps(value).encode()
+
+
+def board_with(tree: Mapping[str, Any]) -> Board:
+    """Return a board that has seen a tree."""
+    board = Board(Topics("syncthing"))
+    for topic, value in tree.items():
+        board.take(Received(topic=f"syncthing/{topic}", payload=payload_of(value)), NOW)
+    return board
+
+
+def test_the_board_keeps_the_newest_of_everything() -> None:
+    """Folders and devices are kept by their IDs, in the order of the screen, and what is cleared goes."""
+    board = board_with(TREE)
+    assert board.bridge_state == "online"
+    assert board.places() == [Place("nas", "a/b"), Place("nas", "docs")]
+    assert board.instances["nas"].devices == {"ABCDEFG": DEVICE}
+    assert (board.instances["box"].connection or {})["status"] == "unauthorized"
+    board.take(Received(topic="syncthing/nas/folder/docs", payload=b""), NOW)
+    assert board.places() == [Place("nas", "a/b")]
+
+
+@pytest.mark.parametrize("topic", ["elsewhere/nas/system", "syncthing/nas/nonsense", "syncthing/nas/folder/%FF"])
+def test_what_is_not_of_the_bridge_is_left(topic: str) -> None:
+    """Anybody may publish on a broker; only what the bridge publishes is shown."""
+    board = board_with({})
+    board.take(Received(topic=topic, payload=b"{}"), NOW)
+    board.take(Received(topic="syncthing/nas/system", payload=b"{rubbish"), NOW)
+    assert board.places() == []
+    assert describe_received(Topics("syncthing"), Received(topic=topic, payload=b"{}")) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(None, "?"), (0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (3.4e15, "3.4 PB"), (1e19, "10000.0 PB")],
+)
+def test_sizes_are_written_for_people(count: float | None, words: str) -> None:
+    """Powers of 1000, as Syncthing's users see them in their file managers."""
+    assert size(count) == words
+
+
+@pytest.fixture
+def published(subscriber: Subscriber) -> Subscriber:
+    """A broker that keeps what a bridge has published."""
+    for topic, value in TREE.items():
+        subscriber.publish(f"syncthing/{topic}", payload_of(value), retain=True)
+    return subscriber
+
+
+class Terminal:
+    """`stbridge watch` at a terminal of its own."""
+
+    def __init__(self, port: int, home: Path) -> None:
+        self.screen = pyte.Screen(COLUMNS, LINES)
+        self._stream = pyte.ByteStream(self.screen)
+        self._lock = threading.Lock()
+        self._ours, theirs = pty.openpty()
+        self.resize(COLUMNS, LINES)
+        variables = {"STBRIDGE_MQTT__PORT": str(port), "TERM": "xterm", "HOME": str(home), "PATH": os.environ["PATH"]}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "stbridge", "watch"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**variables, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        os.close(theirs)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                part = os.read(self._ours, 65536)
+            except OSError:  # the other end is closed
+                return
+            with self._lock:
+                self._stream.feed(part)
+
+    def shows(self, *words: str) -> bool:
+        """Tell whether all this is on the screen."""
+        with self._lock:
+            text = "\n".join(self.screen.display)
+        return all(word in text for word in words)
+
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._ours, keys.encode())
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Make it larger or smaller."""
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        with self._lock:
+            self.screen.resize(lines, columns)
+
+    def close(self) -> None:
+        """End what runs in it."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        os.close(self._ours)
+
+
+@pytest.fixture
+def terminal(published: Subscriber, broker: Mosquitto, tmp_path: Path) -> Iterator[Terminal]:
+    """The live view of what is published."""
+    one = Terminal(broker.port, tmp_path)
+    yield one
+    one.close()
+
+
+def test_the_screen_shows_instances_folders_devices_and_why_not(terminal: Terminal) -> None:
+    """Everything that is retained is on the screen, a Syncthing that cannot be reached with the reason."""
+    eventually(lambda: terminal.shows("the bridge is online", "nas", "Documents", "syncing", "7 items, 1.7 MB"))
+    eventually(lambda: terminal.shows("a/b", "paused", "laptop", "connected", "out 12.5 kB/s", "in 250.0 kB/s"))
+    eventually(lambda: terminal.shows("box", "offline: api_key: Syncthing does not accept it"))
+
+
+def test_the_screen_follows_what_is_published(terminal: Terminal, published: Subscriber) -> None:
+    """A change of a folder, an event and a smaller terminal show at once."""
+    eventually(lambda: terminal.shows("Documents", "42"))
+    published.publish("syncthing/nas/folder/docs", payload_of({**FOLDER, "completion": 77.0}), retain=True)
+    eventually(lambda: terminal.shows("Documents", "77"))
+    published.publish(
+        "syncthing/nas/event/folder_synced", payload_of({"event_type": "folder_synced", "folder": "docs"})
+    )
+    eventually(lambda: terminal.shows("event folder_synced folder=docs"))
+    terminal.resize(80, 20)
+    published.publish("syncthing/nas/folder/docs", payload_of({**FOLDER, "completion": 88.0}), retain=True)
+    eventually(lambda: terminal.shows("Documents", "88"))
+
+
+def test_keys_scan_and_pause_the_selected_folder(terminal: Terminal, published: Subscriber) -> None:
+    """The arrows select, `s` and `p` send commands for what is selected, and `q` leaves the terminal as it was."""
+    eventually(lambda: terminal.shows(">a/b"))
+    terminal.press("p")
+    published.wait_for_payload("syncthing/nas/command/set_paused", b'{"folder": "a/b", "paused": false}')
+    terminal.press("\x1b[B")
+    eventually(lambda: terminal.shows(">Documents"))
+    terminal.press("s")
+    published.wait_for_payload("syncthing/nas/command/scan", b'{"folder": "docs"}')
+    terminal.press("q")
+    assert terminal.process.wait(PATIENCE_S) == 0
+
+
+def test_a_lost_broker_ends_the_view_with_the_reason(terminal: Terminal, broker: Mosquitto) -> None:
+    """The view never shows what is not true any more."""
+    eventually(lambda: terminal.shows("Documents"))
+    broker.stop()
+    assert terminal.process.wait(PATIENCE_S) == 1
+    eventually(lambda: terminal.shows("stbridge: "))
+
+
+def test_without_a_terminal_there_are_plain_lines(published: Subscriber, broker: Mosquitto, tmp_path: Path) -> None:
+    """Into a pipe or a file goes one line for each change, without any control characters."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stbridge", "watch", "--set", f"mqtt.port={broker.port}"],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        lines = [process.stdout.readline() for _ in range(4)]
+        text = "".join(lines)
+        assert "folder Documents: syncing, 42.5 % of 3.0 MB, needs 7 items, 1.7 MB" in text
+        assert "\x1b" not in text
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
