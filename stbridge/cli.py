@@ -129,7 +129,7 @@ def _purge(given: argparse.Namespace) -> int:
     from stbridge.purge import purge  # noqa: PLC0415
 
     count = 0
-    for topic in purge(load(config=given.config, flags=given.set)):
+    for topic in purge(load(config=given.config, flags=_flags(given))):
         print(f"cleared {topic}")
         count += 1
     print(f"{count} topics cleared" if count else "there was nothing to clear")
