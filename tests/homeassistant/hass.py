@@ -88,6 +88,7 @@ class HomeAssistant:
         }
         code = self.request("POST", "/api/onboarding/users", owner)["auth_code"]
         self._log_in({"grant_type": "authorization_code", "code": code})
+        self.ask("http/config/promote")  # or it goes back to another port after five minutes
         for step in ("core_config", "analytics"):
             self.request("POST", f"/api/onboarding/{step}", {})
         self.request(
