@@ -59,6 +59,7 @@ class Bridge:
                 name,
                 instance,
                 poll=settings.poll,
+                alerts=settings.alerts.thresholds(),
                 raw=settings.events.raw,
                 allowed=self._allowed,
                 topics=self._topics,

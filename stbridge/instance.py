@@ -13,12 +13,13 @@ from stbridge.commands.arrival import Arrival
 from stbridge.commands.desk import CommandDesk
 from stbridge.commands.replies import send_reply
 from stbridge.core import observations as seen
+from stbridge.core.alerts import Alerts
 from stbridge.core.envelope import Reply
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import CONNECTION, STATE, Happening
 from stbridge.core.payloads import RENDERED, render, render_happening, render_raw
-from stbridge.core.rules import apply
+from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 LARGEST_BATCH = 1000
 """How many observations are taken in before what they changed is rendered, each thing once."""
 
-LONGEST_WAIT_S = 3600.0
+LONGEST_WAIT_S = 600.0
 """How long to wait for a time by the wall's clock, which may be set; what is remembered may be beyond any wait."""
 
 
@@ -60,6 +61,7 @@ class Instance:
         name: the name of the instance, a level of its topics.
         settings: how to reach it.
         poll: how often to read what has no event.
+        alerts: what is worth an alert.
         raw: types of raw events to pass through.
         allowed: the names of the commands that may be carried out.
         topics: builds the topics.
@@ -73,6 +75,7 @@ class Instance:
         settings: SyncthingSettings,
         *,
         poll: PollSettings,
+        alerts: Alerts | None = None,
         raw: tuple[str, ...],
         allowed: frozenset[str],
         topics: Topics,
@@ -86,7 +89,7 @@ class Instance:
         self._outbox = outbox
         self._announcer = announcer
         self._poll = poll
-        self._state = State()
+        self._state = State(alerts)
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._changed: dict[Address, None] = {}
         self._waiting: list[Arrival] = []
@@ -186,11 +189,8 @@ class Instance:
 
     def _batch(self) -> Iterable[Item]:
         """Wait for something to come in, or for the time at which something is due."""
-        next_try = self._state.timed_pauses.next_try
-        seconds = 0.0 if next_try is None else (next_try - datetime.now(UTC)).total_seconds()
-        patience = None if next_try is None else min(LONGEST_WAIT_S, max(0.0, seconds))
         try:
-            yield self._inbox.get(timeout=patience)
+            yield self._inbox.get(timeout=self._time_to_wait())
         except Empty:
             return
         for _ in range(LARGEST_BATCH):
@@ -198,6 +198,13 @@ class Instance:
                 yield self._inbox.get_nowait()
             except Empty:
                 return
+
+    def _time_to_wait(self) -> float | None:
+        """Return the seconds until something follows from time alone; not too many, because clocks are set."""
+        times = [at for at in (self._state.next_due, self._state.timed_pauses.next_try) if at is not None]
+        if not times:
+            return None
+        return min(max(0.0, (min(times) - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_S)
 
     def _take(self, item: Item) -> bool:
         match item:
@@ -228,7 +235,9 @@ class Instance:
                 self._follower.read_again()
 
     def _follow_up(self) -> None:
-        """Publish what changed, ask for what has to be read, tell what happened, take the commands that wait."""
+        """Draw conclusions, publish, tell what happened, ask for what has to be read, take the commands that wait."""
+        now = datetime.now(UTC)
+        conclude(self._state, now)
         outcome = self._state.take_outcome()
         self._changed.update(outcome.changed)
         self._publish()
@@ -236,9 +245,9 @@ class Instance:
             self._send(Address("event", name=happening.event_type), render_happening(happening))
         if outcome.reads:
             self._poller.request(outcome.reads)
-        transferring = self._state.transferring(datetime.now(UTC))
+        transferring = self._state.transferring(now)
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
-        for paused in self._state.timed_pauses.take_due(datetime.now(UTC)):
+        for paused in self._state.timed_pauses.take_due(now):
             if self._state.online:
                 self._desk.resume(paused)
         if self.settled.is_set():
@@ -308,5 +317,6 @@ def _intervals(poll: PollSettings) -> dict[str, float]:
         "status": poll.status,
         "errors": poll.errors,
         "statistics": poll.statistics,
+        "upgrade": poll.upgrade,
         RECONCILE: poll.reconcile,
     }

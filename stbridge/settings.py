@@ -1,8 +1,10 @@
 """The settings: their names, defaults and checks; `settings_sources` reads them."""
 
 import re
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -11,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -18,6 +21,11 @@ from pydantic_settings import (
     BaseSettings,
     SettingsConfigDict,
 )
+
+from stbridge.core.alerts import CONFLICT_INVENTORY, DEVICE, FLAPPING_S, FOLDER, Alerts
+from stbridge.core.model import short_id
+from stbridge.core.problems import ROWS as PROBLEMS
+from stbridge.core.problems import Measure
 
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
@@ -136,6 +144,7 @@ class PollSettings(Section):
     errors: Seconds = Field(120.0, description="Syncthing's own error list.")
     statistics: Seconds = Field(900.0, description="Last seen, last scan and last file.")
     reconcile: Seconds = Field(600.0, description="One folder after the other is read again, one each time.")
+    upgrade: Seconds = Field(21600.0, description="Whether there is a newer version; Syncthing asks the Internet.")
 
 
 class EventSettings(Section):
@@ -144,8 +153,64 @@ class EventSettings(Section):
     raw: tuple[str, ...] = Field((), description="Types of raw Syncthing events to pass through.")
 
 
-class AlertSettings(Section):
-    """Thresholds of problems."""
+_LIMITS: Mapping[Measure, Any] = {
+    Measure.SWITCH: bool,
+    Measure.COUNT: Annotated[int, Field(ge=0)],
+    Measure.SECONDS: Annotated[float, Field(ge=0)],
+    Measure.NOTICE: Annotated[float, Field(ge=0)],
+}
+
+
+def _thresholds(name: str, doc: str, *, subject: str | None = None) -> type[Section]:
+    """Make the settings of the problems of a subject without defaults, or of all problems with theirs."""
+    rows = [row for row in PROBLEMS if subject in (None, row.subject)]
+    fields: dict[str, Any] = {}
+    for row in rows:
+        limit = _LIMITS[row.measure]
+        default = None if subject else bool(row.limit) if row.measure is Measure.SWITCH else row.limit
+        description = f"{row.subject.capitalize()}, {row.measure.value}: {row.meaning}"
+        fields[row.code] = (limit | None if subject else limit, Field(default, description=description))
+    return create_model(name, __base__=Section, __doc__=doc, **fields)
+
+
+FolderAlertSettings = _thresholds("FolderAlertSettings", "Thresholds for one folder.", subject=FOLDER)
+DeviceAlertSettings = _thresholds("DeviceAlertSettings", "Thresholds for one device.", subject=DEVICE)
+
+
+def _given(tables: Mapping[str, Section]) -> dict[str, dict[str, float]]:
+    return {name: table.model_dump(exclude_none=True) for name, table in tables.items()}
+
+
+class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns one off.")):  # type: ignore[misc]
+    """Thresholds of problems; 0 turns one off."""  # mypy cannot see a class that is made of the table
+
+    flapping: float = Field(
+        FLAPPING_S,
+        ge=0,
+        description="A device that connects or disconnects again within so many seconds is told when it rests.",
+    )
+    conflict_inventory: int = Field(
+        CONFLICT_INVENTORY,
+        ge=0,
+        description="Folders with more files than this are not searched for conflict files at the start; 0: none is.",
+    )
+    folder: dict[str, FolderAlertSettings] = Field(  # type: ignore[valid-type]  # as above
+        {}, description="Thresholds for one folder, by its ID."
+    )
+    device: dict[str, DeviceAlertSettings] = Field(  # type: ignore[valid-type]
+        {}, description="Thresholds for one device, by its short ID."
+    )
+
+    def thresholds(self) -> Alerts:
+        """Return what is set, as the core knows it."""
+        own = {"flapping", "conflict_inventory", "folder", "device"}
+        return Alerts(
+            limits=self.model_dump(exclude=own),
+            folders=_given(self.folder),
+            devices={short_id(device.upper()): limits for device, limits in _given(self.device).items()},
+            flapping=timedelta(seconds=self.flapping),
+            conflict_inventory=self.conflict_inventory,
+        )
 
 
 class LogSettings(Section):

@@ -104,6 +104,7 @@ def everything() -> State:
         decode.config(recorded["config"], own_id),
         decode.connections(recorded["system_connections"], own_id),
         decode.errors(recorded["system_error"]),
+        decode.upgrade({"running": "v2.1.3", "latest": "v2.1.4", "newer": True, "majorNewer": False}),
         decode.pending_devices(recorded["pending_devices"]),
         decode.pending_folders(recorded["pending_folders"]),
         decode.folder_status("docs", recorded["db_status_idle"]),

@@ -14,7 +14,8 @@ from tests.documents import ROOT, rows, spans, text_of
 PACKAGE = "stbridge"
 
 LAYERS = (
-    ("core", "errors", "settings"),
+    ("core", "errors"),
+    ("settings",),
     ("homeassistant", "mqtt", "syncthing"),
     ("birth", "commands", "health", "local", "log", "remembering", "settings_sources", "systemd", "watch"),
     ("instance",),

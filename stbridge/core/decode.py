@@ -6,11 +6,12 @@ A function raises KeyError, TypeError, ValueError or AttributeError when the JSO
 whoever fetched it tells that as a bad reply.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from stbridge.core import observations as seen
+from stbridge.core.conflicts import is_conflict
 from stbridge.core.model import (
     Completion,
     Config,
@@ -145,6 +146,29 @@ def folder_errors(raw: Json) -> seen.FolderErrorsRead:
     return seen.FolderErrorsRead(folder=raw["folder"], items=items)
 
 
+def conflict(folder: str, path: str, raw: Json) -> seen.ConflictRead:
+    """Read GET /rest/db/file: what is deleted stays in the index for a while."""
+    local = raw.get("local") or {}
+    return seen.ConflictRead(folder=folder, path=path, present=bool(local.get("name")) and not local.get("deleted"))
+
+
+def conflicts(folder: str, raw: Sequence[Json]) -> seen.ConflictsRead:
+    """Read GET /rest/db/browse: a tree of what there is, without paths."""
+    return seen.ConflictsRead(folder=folder, paths=tuple(path for path in _files(raw) if is_conflict(path)))
+
+
+def _files(tree: Sequence[Json]) -> Iterator[str]:
+    branches = [("", tree)]
+    while branches:
+        prefix, branch = branches.pop()
+        for entry in branch:
+            path = prefix + entry["name"]
+            if entry["type"] == "FILE_INFO_TYPE_DIRECTORY":
+                branches.append((f"{path}/", entry.get("children") or ()))
+            else:
+                yield path
+
+
 def completion(device: str, folder: str, raw: Json) -> seen.CompletionRead:
     """Read GET /rest/db/completion, and FolderCompletion; `remoteState` came with 1.20."""
     return seen.CompletionRead(
@@ -222,6 +246,14 @@ def errors(raw: Json) -> seen.ErrorsRead:
     return seen.ErrorsRead(
         items=tuple(LoggedError(when=time(entry["when"]), message=entry["message"]) for entry in raw["errors"] or ())
     )
+
+
+def upgrade(raw: Json) -> seen.UpgradeRead:
+    """Read GET /rest/system/upgrade; without anything newer, `latest` may be an older one."""
+    latest = raw["latest"] if raw["newer"] or raw["majorNewer"] else raw["running"]
+    if not isinstance(latest, str):
+        raise TypeError("a version that is no text")
+    return seen.UpgradeRead(latest=latest)
 
 
 def pending_devices(raw: Json) -> seen.PendingDevicesRead:

@@ -13,11 +13,14 @@ from stbridge.core.model import (
     FolderStatistics,
     percentage,
 )
+from stbridge.core.progress import Progress, SyncProgress
 from stbridge.core.tally import DevicePart, FolderPart, SharePart, Tally
 from stbridge.core.traffic import Rate
 
 SYNCING = frozenset({"syncing", "sync-preparing", "sync-waiting"})
 SCANNING = frozenset({"scanning", "scan-waiting"})
+OFFERING = frozenset({"sendreceive", "sendonly"})
+"""Types of folders whose local changes are meant for other devices."""
 ERROR = "error"
 PAUSED = "paused"
 UNKNOWN = "unknown"
@@ -38,8 +41,25 @@ class FolderState:
     counts: FolderCounts | None = None
     failed: tuple[FailedItem, ...] = ()
     statistics: FolderStatistics = field(default_factory=FolderStatistics)
-    scan_progress: float | None = None
+    scan_progress: Progress | None = None
+    sync_progress: Progress | None = None
+    sync: SyncProgress | None = None
+    progress_at: datetime | None = None
+    """When something moved last."""
     out_of_sync_since: datetime | None = None
+    was_out_of_sync: bool = False
+    """Whether something was lacking when that was known last: then the end of it is told."""
+    changes: int = 0
+    """How often something was changed on this machine."""
+    told_failed: frozenset[str] = frozenset()
+    """Failed items that were told; Syncthing empties its list while it tries them again."""
+    conflicts: dict[str, None] = field(default_factory=dict)
+    conflicts_complete: bool = False
+    """Whether `conflicts` are all that there are."""
+    inventory_due: bool = True
+    """Whether it has yet to be searched for conflict files."""
+    company_at: datetime | None = None
+    """A time at which a device that shares it was there, not the last one: looked up anew only when it is long ago."""
     settled: bool = True
     """False from the beginning of a sync until the counts after it: a short one is never seen in the counts."""
 
@@ -70,16 +90,19 @@ class FolderState:
     def forget(self) -> None:
         """Forget what is only known while it runs."""
         self.state = self.state_changed_at = self.error = self.watch_error = self.counts = None
-        self.scan_progress = self.out_of_sync_since = None
+        self.scan_progress = self.sync_progress = self.sync = None
+        self.progress_at = self.out_of_sync_since = None
         self.failed = ()
         self.settled = True
 
     def part(self) -> FolderPart:
         """Return what it adds to the instance."""
+        conflicts = len(self.conflicts)
         if self.config.paused:
-            return FolderPart(total=1, paused=1)
+            return FolderPart(total=1, paused=1, conflicts=conflicts)
         kind = FolderPart(
             total=1,
+            conflicts=conflicts,
             error=int(self.state == ERROR),
             syncing=int(self.state in SYNCING),
             scanning=int(self.state in SCANNING),
@@ -96,6 +119,15 @@ class FolderState:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionChange:
+    """A change of a connection that is not told yet: when, whether only a reading showed it, and Syncthing's reason."""
+
+    at: datetime
+    late: bool = False
+    error: str | None = None
+
+
 @dataclass(slots=True)
 class DeviceState:
     """A remote device, and the sum of what it shares."""
@@ -103,9 +135,21 @@ class DeviceState:
     config: DeviceConfig
     connection: Connection = NOT_CONNECTED
     last_seen_at: datetime | None = None
+    away_since: datetime | None = None
+    """When it was seen last, or, if it never was, when it became known to the bridge; None while it is connected."""
+    out_of_sync_since: datetime | None = None
+    was_out_of_sync: bool = False
+    """Whether it lacked something when that was known last: then the end of it is told."""
+    connection_told: bool = False
+    """Whether it was connected, as told last by an event."""
+    connection_quiet_at: datetime | None = None
+    """When its connection will have come to rest."""
+    connection_change: ConnectionChange | None = None
     in_rate: Rate = field(default_factory=Rate)
     out_rate: Rate = field(default_factory=Rate)
     folders: set[str] = field(default_factory=set)
+    taken: dict[str, int] = field(default_factory=dict)
+    """By folder, how many of the changes of this machine it is known to have got."""
     shares: Tally[SharePart] = field(default_factory=lambda: Tally(SharePart()))
 
     @property
@@ -123,6 +167,13 @@ class DeviceState:
         if total.unknown or not total.counted:
             return None
         return percentage(need_bytes=total.need_bytes, global_bytes=total.global_bytes, complete=not total.out_of_sync)
+
+    def note_sync(self, now: datetime) -> None:
+        """Keep the time since which it lacks something in step."""
+        if self.in_sync is True:
+            self.out_of_sync_since = None
+        elif self.in_sync is False and self.out_of_sync_since is None:
+            self.out_of_sync_since = now
 
     def part(self) -> DevicePart:
         """Return what it adds to the instance; whether it is behind does not count while it is paused."""

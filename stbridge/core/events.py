@@ -5,6 +5,7 @@ from datetime import datetime
 
 from stbridge.core import decode
 from stbridge.core import observations as seen
+from stbridge.core.conflicts import is_conflict
 from stbridge.core.decode import Json
 from stbridge.core.model import Connection
 from stbridge.core.observations import Observation, Read
@@ -38,7 +39,18 @@ def _folder_errors(event: Json, _own_id: str) -> Observation:
 
 def _scan_progress(event: Json, _own_id: str) -> Observation:
     data = event["data"]
-    return seen.ScanProgressed(folder=data["folder"], current=int(data["current"]), total=int(data["total"]))
+    return seen.ScanProgressed(
+        folder=data["folder"],
+        current=int(data["current"]),
+        total=int(data["total"]),
+        rate=float(data.get("rate") or 0) or None,
+    )
+
+
+def _local_index(event: Json, _own_id: str) -> Observation:
+    """One for a whole batch of items, scanned or received, deletions included: cheaper than an event for each item."""
+    conflicts = tuple(path for path in event["data"].get("filenames") or () if is_conflict(path))
+    return seen.LocalIndexChanged(folder=event["data"]["folder"], conflicts=conflicts)
 
 
 def _watch_state(event: Json, _own_id: str) -> Observation:
@@ -104,6 +116,7 @@ _ROWS: Mapping[str, Callable[[Json, str], Observation | None]] = {
     "FolderCompletion": _folder_completion,
     "FolderErrors": _folder_errors,
     "FolderScanProgress": _scan_progress,
+    "LocalIndexUpdated": _local_index,
     "FolderWatchStateChanged": _watch_state,
     "FolderPaused": _folder_paused,
     "FolderResumed": _folder_paused,

@@ -26,12 +26,14 @@ POLLS = "polls"
 class Read(NamedTuple):
     """Something to be read over REST soon, because an event told that it has changed.
 
-    `what` is a row of the table of reads; `folder` and `device` are IDs where the row needs them.
+    `what` is a row of the table of reads; `folder` and `device` are IDs, `path` one in the folder, where the row
+    needs them.
     """
 
     what: str
     folder: str = ""
     device: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +153,37 @@ class FolderErrorsRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanProgressed(Observation):
-    """A scan has hashed `current` of `total` bytes."""
+    """A scan has hashed `current` of `total` bytes, at `rate` bytes per second if Syncthing knows that yet."""
 
     folder: str
     current: int
     total: int
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalIndexChanged(Observation):
+    """Items of a folder came, changed or went here; of conflict files among them, a reading tells which of that."""
+
+    folder: str
+    conflicts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictRead(Observation):
+    """Whether a conflict file is there."""
+
+    folder: str
+    path: str
+    present: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictsRead(Observation):
+    """All conflict files of a folder; None if they could not be read."""
+
+    folder: str
+    paths: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +266,13 @@ class ErrorsRead(Observation):
     """Syncthing's own error list."""
 
     items: tuple[LoggedError, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeRead(Observation):
+    """The latest version; None where this Syncthing cannot upgrade itself."""
+
+    latest: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ SYSTEM = Address("system")
 METRICS = Address("metrics")
 ERRORS = Address("errors")
 PENDING = Address("pending")
+UPGRADE = Address("upgrade")
 
 
 def folder_address(folder: str) -> Address:
@@ -25,6 +26,11 @@ def folder_address(folder: str) -> Address:
 def failed_address(folder: str) -> Address:
     """Return the address of a folder's failed items."""
     return Address("failed", folder=folder)
+
+
+def conflicts_address(folder: str) -> Address:
+    """Return the address of a folder's conflict files."""
+    return Address("conflicts", folder=folder)
 
 
 def device_address(device: str) -> Address:

@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
+from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
 from stbridge.core.entities import ERROR, PAUSED, DeviceState
+from stbridge.core.judging import naming
 from stbridge.core.model import Completion, percentage, short_id
 from stbridge.core.outcome import Happening
+from stbridge.core.progress import Progress
 from stbridge.core.secrets import without_secrets
 from stbridge.core.state import State
 from stbridge.core.times import in_utc
@@ -85,14 +89,36 @@ def _system(state: State, _: Address) -> Payload | None:
         "errors": None if state.errors is None else len(state.errors),
         "last_error": state.errors[-1].message if state.errors else None,
         "restart_required": state.restart_required,
-        "conflicts": None,
+        "conflicts": folders.conflicts,
         "pending_devices": _count(state.pending_devices),
         "pending_folders": _count(state.pending_folders),
         "listeners_ok": state.process.listeners_ok,
         "discovery_ok": state.process.discovery_ok,
-        "problem": None,
-        "problems": None,
+        **_all_problems(state),
     }
+
+
+def _problems(state: State, subject: Subject) -> Payload:
+    """What is amiss with a folder or a device; not known before it has been judged."""
+    if not state.resumed:
+        return {"problem": None, "problems": None}
+    problems = state.problems.get(subject, {})
+    return {"problem": bool(problems), "problems": [_problem(one) for one in problems.values()]}
+
+
+def _all_problems(state: State) -> Payload:
+    """What is amiss with the instance, and then with any folder or device of it."""
+    if not state.resumed:
+        return {"problem": None, "problems": None}
+    subjects = sorted(islice(state.problems, LISTED_ITEMS), key=lambda subject: subject != THE_INSTANCE)
+    found = [
+        {**naming(state, subject), **_problem(one)} for subject in subjects for one in state.problems[subject].values()
+    ]
+    return {"problem": bool(found), "problems": found[:LISTED_ITEMS]}
+
+
+def _problem(problem: Problem) -> Payload:
+    return {"code": problem.code, "message": problem.message, "since": in_utc(problem.since)}
 
 
 def _all_well(unknown: int, out_of_sync: int) -> bool | None:
@@ -112,6 +138,20 @@ def _rolled_up_state(state: State) -> str:
         if count:
             return name
     return PAUSED if folders.total and folders.paused == folders.total else "idle"
+
+
+def _upgrade(state: State, _: Address) -> Payload | None:
+    """Home Assistant's update schema, which is closed: no other key."""
+    if state.upgrade is None or state.upgrade.latest is None:
+        return None
+    latest = state.upgrade.latest
+    return {
+        "installed_version": state.version and state.version.version,
+        "latest_version": latest,
+        "title": "Syncthing",
+        "release_url": f"https://github.com/syncthing/syncthing/releases/tag/{latest}",
+        "in_progress": False,
+    }
 
 
 def _metrics(state: State, _: Address) -> Payload | None:
@@ -191,17 +231,33 @@ def _folder(state: State, address: Address) -> Payload | None:
         "error": folder.error,
         "watch_error": folder.watch_error,
         "local_changes": counts and counts.local_changes,
-        "conflicts": None,
+        "conflicts": len(folder.conflicts),
         "last_scan_at": in_utc(statistics.last_scan_at),
         "last_file": statistics.last_file,
         "last_file_at": in_utc(statistics.last_file_at),
         "last_file_deleted": statistics.last_file_deleted,
-        "scan_progress": folder.scan_progress,
+        **_progress("scan", folder.scan_progress),
+        **_progress("sync", folder.sync_progress),
         "out_of_sync_since": in_utc(folder.out_of_sync_since),
         "devices": [short_id(device) for device in config.devices],
-        "problem": None,
-        "problems": None,
+        **_problems(state, Subject(FOLDER, config.id)),
     }
+
+
+def _progress(work: str, progress: Progress | None) -> Payload:
+    return {
+        f"{work}_progress": progress and progress.percent,
+        f"{work}_rate": progress and progress.rate,
+        f"{work}_ends_at": in_utc(progress.ends_at) if progress else None,
+    }
+
+
+def _conflicts(state: State, address: Address) -> Payload | None:
+    folder = state.folders.get(address.folder)
+    if folder is None:
+        return None
+    items = list(islice(folder.conflicts, LISTED_ITEMS))
+    return {"count": len(folder.conflicts), "items": items, "complete": folder.conflicts_complete}
 
 
 def _failed(state: State, address: Address) -> Payload | None:
@@ -238,9 +294,9 @@ def _device(state: State, address: Address) -> Payload | None:
         "out_bytes": connection.out_bytes,
         "in_rate": device.in_rate.value,
         "out_rate": device.out_rate.value,
-        "unseen_since": None if connection.connected else in_utc(device.last_seen_at),
-        "problem": None,
-        "problems": None,
+        "unseen_since": in_utc(device.away_since),
+        "out_of_sync_since": in_utc(device.out_of_sync_since),
+        **_problems(state, Subject(DEVICE, config.id)),
     }
 
 
@@ -271,9 +327,11 @@ _ROWS: Mapping[str, Callable[[State, Address], Payload | None]] = {
     "system": _system,
     "metrics": _metrics,
     "errors": _errors,
+    "upgrade": _upgrade,
     "pending": _pending,
     "folder": _folder,
     "failed": _failed,
+    "conflicts": _conflicts,
     "device": _device,
     "completion": _completion,
 }

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from stbridge.core import observations as seen
+from stbridge.core.alerts import DEVICE, THE_INSTANCE, Alerts, Problem, Subject
 from stbridge.core.entities import DeviceState, FolderState, share_part
 from stbridge.core.model import (
     Completion,
@@ -29,7 +30,9 @@ from stbridge.core.outcome import (
     PENDING,
     STATE,
     SYSTEM,
+    UPGRADE,
     Outcome,
+    conflicts_address,
     device_address,
     failed_address,
     folder_address,
@@ -37,6 +40,7 @@ from stbridge.core.outcome import (
 )
 from stbridge.core.tally import DevicePart, FolderPart, Tally
 from stbridge.core.timed_pauses import Paused, TimedPauses
+from stbridge.core.timers import Timers
 from stbridge.core.topics import Address
 from stbridge.core.traffic import Lifetime, Rate
 
@@ -47,10 +51,15 @@ Rules = Mapping[type[Observation], Callable[["State", Any, datetime], None]]
 
 
 class State:
-    """All that is known of one Syncthing; `outcome` gathers what follows from the changes until it is taken."""
+    """All that is known of one Syncthing; `outcome` gathers what follows from the changes until it is taken.
 
-    def __init__(self) -> None:
+    Args:
+        alerts: what is worth an alert.
+    """
+
+    def __init__(self, alerts: Alerts | None = None) -> None:
         self.outcome = Outcome()
+        self.alerts = alerts or Alerts()
         self.status = "unreachable"
         self.message = "not tried yet"
         self.since: datetime | None = None
@@ -78,8 +87,17 @@ class State:
         self.in_lifetime = Lifetime()
         self.out_lifetime = Lifetime()
         self.transfer_until: datetime | None = None
+        self.upgrade: seen.UpgradeRead | None = None
         self.timed_pauses = TimedPauses()
         self.remembered: Mapping[Address, Mapping[str, Any] | None] | None = None
+        self.resumed = False
+        self.catching_up = False
+        self.notices: dict[str, Problem] = {}
+        self.problems: dict[Subject, dict[str, Problem]] = {}
+        self.begun: dict[tuple[Subject, str], datetime] = {}
+        self.touched: dict[Subject, None] = {}
+        self.problem_timers: Timers[Subject] = Timers()
+        self.connection_timers: Timers[str] = Timers()
 
     @property
     def online(self) -> bool:
@@ -96,6 +114,27 @@ class State:
             and self.process.started_at != self.read_from
         )
 
+    @property
+    def whole(self) -> bool:
+        """Whether everything is known and true now, and also what had been published in an earlier life."""
+        return self.online and self.complete and not self.reading and self.remembered is not None
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When something may follow from time alone; None while nothing can be judged anyway."""
+        times = [at for at in (self.problem_timers.next, self.connection_timers.next) if at is not None]
+        return min(times, default=None) if self.whole else None
+
+    def happened(self, event_type: str, at: datetime, *, late: bool = False, **data: Any) -> None:
+        """Note that something happened; what shows only when everything is read again is marked as late."""
+        marked = {**data, "late": True} if late or self.reading else data
+        self.outcome.happened(event_type, at, **marked)
+
+    def notice(self, code: str, message: str, at: datetime) -> None:
+        """Keep something that happened as a problem, for as long as its threshold says."""
+        self.notices[code] = Problem(code, message, at)
+        self.touched[THE_INSTANCE] = None
+
     def transferring(self, now: datetime) -> bool:
         """Tell whether something is being transferred, so that counters are worth reading often."""
         return self.transfer_until is not None and now < self.transfer_until
@@ -108,14 +147,16 @@ class State:
     def everything(self) -> Iterable[Address]:
         """Return every address that has a payload, `state` last."""
         yield from (CONNECTION, SYSTEM, METRICS, ERRORS, PENDING)
+        if self.upgrade is not None:
+            yield UPGRADE
         for folder in self.folders:
-            yield from (folder_address(folder), failed_address(folder))
+            yield from (folder_address(folder), failed_address(folder), conflicts_address(folder))
         for device, state in self.devices.items():
             yield device_address(device)
             yield from (share_address(device, folder) for folder in state.folders)
         yield STATE
 
-    def naming(self, device: str) -> dict[str, str]:
+    def naming(self, device: str) -> dict[str, Any]:
         """Return how an event names a device, given by its full ID."""
         return {"device": short_id(device), "name": self.devices[device].config.name}
 
@@ -149,6 +190,7 @@ class State:
     def unshare(self, device: str, folder: str) -> None:
         """Forget that a device shares a folder."""
         self.devices[device].folders.discard(folder)
+        self.devices[device].taken.pop(folder, None)
         self.completions.pop((device, folder), None)
         self.outcome.change(share_address(device, folder))
         if self.devices[device].shares.drop(folder):
@@ -168,6 +210,8 @@ class State:
         self.device_ids.pop(short_id(device), None)
         self.device_tally.drop(device)
         self.timed_pauses.set(Paused("device", device), None)
+        self.connection_timers.set(device, None)
+        self.touched[Subject(DEVICE, device)] = None
         self.outcome.change(device_address(device), SYSTEM)
 
     def remove_folder(self, folder: str) -> None:
@@ -177,7 +221,7 @@ class State:
         del self.folders[folder]
         self.folder_tally.drop(folder)
         self.timed_pauses.set(Paused("folder", folder), None)
-        self.outcome.change(folder_address(folder), failed_address(folder), SYSTEM)
+        self.outcome.change(folder_address(folder), failed_address(folder), conflicts_address(folder), SYSTEM)
 
     def reconfigure(self, config: FolderConfig | DeviceConfig) -> None:
         """Keep the configuration in step with an event, so that the same change is not seen again in ConfigSaved."""

@@ -18,6 +18,7 @@ class FolderPart(NamedTuple):
     need_items: int = 0
     need_deletes: int = 0
     global_bytes: int = 0
+    conflicts: int = 0
 
 
 class DevicePart(NamedTuple):

@@ -89,7 +89,7 @@ TOPICS = (
         kind="upgrade",
         pattern="{instance}/upgrade",
         retained=True,
-        meaning="installed and latest version, where this build can upgrade itself",
+        meaning="installed and latest version; absent where Syncthing cannot upgrade itself",
     ),
     TopicRow(
         kind="pending",

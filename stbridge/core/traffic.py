@@ -2,21 +2,33 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import exp
+
+SMOOTHING_S = 10.0
+"""How long, in seconds, a change takes to show for the most part."""
+
+CHATTER = 100
+"""Bytes per second that Syncthing spends on signs of life: nothing flows."""
 
 
 @dataclass(slots=True)
 class Rate:
-    """A rate in bytes per second, from two readings of a counter that may begin anew."""
+    """A smoothed rate in bytes per second, from readings of a counter that may begin anew."""
 
     value: float = 0.0
     _bytes: int | None = None
     _at: datetime | None = None
 
     def read(self, count: int, at: datetime) -> None:
-        """Take a reading of the counter at a time."""
+        """Take a reading of the counter at a time.
+
+        What begins or ends shows at once; only in between the rate is smoothed.
+        """
         if self._bytes is not None and self._at is not None and at > self._at:
             elapsed = (at - self._at).total_seconds()
-            self.value = round(max(0, count - self._bytes) / elapsed, 1)
+            rate = max(0, count - self._bytes) / elapsed
+            weight = 1 - exp(-elapsed / SMOOTHING_S) if self.value else 1
+            self.value = round(self.value + weight * (rate - self.value), 1) if rate >= CHATTER else 0.0
         self._bytes, self._at = count, at
 
     def stop(self) -> None:

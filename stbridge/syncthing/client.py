@@ -15,6 +15,9 @@ from stbridge.syncthing.transport import Transport
 
 Json = dict[str, Any]
 
+SLOW_S = 30.0
+"""How many seconds are waited for answers that take long: from a server on the Internet, or of a whole folder."""
+
 EXTRA_S = 10.0
 """How many seconds longer than a long poll its answer is waited for."""
 
@@ -115,7 +118,7 @@ class SyncthingClient:
 
     def check_upgrade(self) -> Json:
         """Ask whether there is a newer version (GET /rest/system/upgrade); that asks a server on the Internet."""
-        return self._json(self._get("system/upgrade", timeout_s=60))
+        return self._json(self._get("system/upgrade", timeout_s=SLOW_S))
 
     def upgrade(self) -> Json | None:
         """Upgrade and restart (POST /rest/system/upgrade); may take minutes, None if there is nothing newer."""
@@ -276,7 +279,7 @@ class SyncthingClient:
 
     def browse_database(self, folder: str, level: int | None = None, prefix: str | None = None) -> list[Any]:
         """Return the tree of a folder (GET /rest/db/browse); level 0 is its top, None is all of it."""
-        tree: list[Any] = self._get("db/browse", folder=folder, levels=level, prefix=prefix)
+        tree: list[Any] = self._get("db/browse", timeout_s=SLOW_S, folder=folder, levels=level, prefix=prefix)
         return tree
 
     def get_ignores(self, folder: str) -> Json:

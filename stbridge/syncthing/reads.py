@@ -1,15 +1,19 @@
 """What can be read of a Syncthing over REST, as a table of reads; each yields observations."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from stbridge.core import decode
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.errors import BadReply, NotFound
+from stbridge.errors import BadReply, NotFound, TimedOut, Unsupported
 from stbridge.syncthing.client import SyncthingClient
 
+log = logging.getLogger(__name__)
+
 Decoded = TypeVar("Decoded")
+
 
 MOST_COMPLETIONS = 500
 """How many completions a snapshot reads at most."""
@@ -54,10 +58,11 @@ class Reader:
         """
         self.forget()
         yield seen.SnapshotStarted()
+        yield from self.read(Read("version"))  # before the status, which may tell of a start with another version
         yield from self.read(Read("status"))
         configured = _decoded(decode.config, self.client.get_config(), self.own_id)
         yield configured  # first of all, because the rest is about what is configured
-        for what in ("version", "connections", "errors", "pending", "restart_required"):
+        for what in ("connections", "errors", "pending", "restart_required"):
             yield from self.read(Read(what))
         folders = [folder for folder in configured.config.folders.values() if not folder.paused]
         for folder in folders:
@@ -128,6 +133,34 @@ def _folder_errors(reader: Reader, read: Read) -> Iterator[Observation]:
     yield _decoded(decode.folder_errors, errors)
 
 
+def _conflict(reader: Reader, read: Read) -> Iterator[Observation]:
+    try:
+        file = reader.client.get_file(read.folder, read.path)
+    except NotFound:
+        file = {}
+    yield _decoded(decode.conflict, read.folder, read.path, file)
+
+
+def _conflicts(reader: Reader, read: Read) -> Iterator[Observation]:
+    try:
+        tree = reader.client.browse_database(read.folder)
+    except TimedOut:  # a slow disk is no reason to take Syncthing for unreachable
+        yield seen.ConflictsRead(folder=read.folder, paths=None)
+    except NotFound:  # paused or gone meanwhile
+        return
+    else:
+        yield _decoded(decode.conflicts, read.folder, tree)
+
+
+def _upgrade(reader: Reader, _: Read) -> Iterator[Observation]:
+    try:
+        yield _decoded(decode.upgrade, reader.client.check_upgrade())
+    except Unsupported:
+        yield seen.UpgradeRead(latest=None)
+    except TimedOut as error:  # what cannot be reached is a server on the Internet
+        log.info("check for an upgrade: %s", error)
+
+
 def _completion(reader: Reader, read: Read) -> Iterator[Observation]:
     try:
         completion = reader.client.get_completion(device=read.device, folder=read.folder)
@@ -156,4 +189,7 @@ _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {
     "folder_errors": _folder_errors,
     "scan_errors": _folder_errors,
     "completion": _completion,
+    "conflict": _conflict,
+    "conflicts": _conflicts,
+    "upgrade": _upgrade,
 }

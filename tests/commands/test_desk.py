@@ -311,7 +311,7 @@ def test_what_no_event_tells_is_read_afterwards(plane: Plane, name: str) -> None
 
 def test_restarts_are_a_minute_apart(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one is refused, and tells how long to wait; another command has a minute of its own."""
-    now = monotonic()
+    now = 1000.0
     monkeypatch.setattr(desk_module, "monotonic", lambda: now)
     assert plane.code("restart") is None
     now += 59.5
@@ -478,7 +478,7 @@ def test_those_who_waited_for_what_failed_are_told(plane: Plane) -> None:
 
 def test_what_was_refused_for_a_limit_may_be_sent_again(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was not carried out, so it is not remembered."""
-    now = monotonic()
+    now = 1000.0
     monkeypatch.setattr(desk_module, "monotonic", lambda: now)
     plane.ask("restart")
     assert plane.code("restart", {"transaction": "t"}) == "rate_limited"
@@ -505,7 +505,7 @@ def test_what_is_read_or_not_marked_is_done_again(
 
 def test_after_ten_minutes_the_same_is_another_command(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of the bridge has an end."""
-    now = monotonic()
+    now = 1000.0
     monkeypatch.setattr(desk_module, "monotonic", lambda: now)
     for _ in range(2):
         plane.ask("clear_errors", {"transaction": "t"})

@@ -285,7 +285,7 @@ def known() -> Watched:
         ),
         seen.DeviceStatisticsRead(last_seen_at={BETA: NOW}),
         connections(after(1), 10, 20, of={BETA: connection(in_bytes=10, out_bytes=10)}),
-        connections(after(2), 15, 30, of={BETA: connection(in_bytes=15, out_bytes=30)}),
+        connections(after(2), 510, 2020, of={BETA: connection(in_bytes=510, out_bytes=2010)}),
         seen.ErrorsRead(items=(LoggedError(when=NOW, message="wrong"),)),
         seen.PendingDevicesRead(devices=(PendingDevice(id=DELTA, name="d", address="a", time=NOW),)),
         seen.PendingFoldersRead(folders=(PendingFolder(id="new", label="New", device=BETA, time=NOW),)),

@@ -37,7 +37,7 @@ def test_a_duration_is_a_number_with_a_unit(duration: Any, in_seconds: int) -> N
     "value",
     [
         *(0, "0", "0m", -1, "-1", "+5", 1.5, "1.5h", 90.0, True, False, None, [], {}),
-        *("", " ", "m", "90 s ", " 90s", "5M", "5w", "1h30m", "1e3", "0x10", "٣m", "\ud800"),
+        *("", " ", "m", "90 s ", " 90s", "5M", "5w", "1h30m", "1e3", "1\u00a0h", "0x10", "٣m", "\ud800"),
         *("367d", YEAR_S + 1, "9" * 10, 10**4000),
     ],
 )

@@ -151,6 +151,7 @@ ROWS = [
         "FolderScanProgress",
         lambda e: seen.ScanProgressed(folder=e.data["folder"], current=e.data["current"], total=e.data["total"]),
     ),
+    Row("LocalIndexUpdated", lambda e: seen.LocalIndexChanged(folder=e.data["folder"], conflicts=())),
     Row(
         "FolderWatchStateChanged",
         lambda _: seen.WatchErrorChanged(folder="unwatched", error="watching is not supported"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stbridge.core import observations as seen
 from stbridge.core.outcome import (
     CONNECTION,
     ERRORS,
@@ -185,10 +186,10 @@ def test_what_is_known_of_a_device_is_shown() -> None:
         "in_sync": True,
         "need_bytes": 0,
         "need_items": 0,
-        "in_bytes": 15,
-        "out_bytes": 30,
-        "in_rate": 5,
-        "out_rate": 20,
+        "in_bytes": 510,
+        "out_bytes": 2010,
+        "in_rate": 500,
+        "out_rate": 2000,
         "unseen_since": None,
     }
     payload = known().shown(ON_BETA)
@@ -205,7 +206,7 @@ def test_everything_that_is_kept_of_an_instance_can_be_rendered() -> None:
 
 def test_everything_has_a_payload_once_everything_was_read() -> None:
     """No address is told of that would clear its topic."""
-    one = watched()
+    one = watched(seen.UpgradeRead(latest="v2.1.4"))
     assert {address.kind for address in one.state.everything()} == RENDERED
     assert all(render(one.state, address) for address in one.state.everything())
 

@@ -6,7 +6,14 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Read
-from stbridge.core.outcome import SYSTEM, device_address, failed_address, folder_address, share_address
+from stbridge.core.outcome import (
+    SYSTEM,
+    conflicts_address,
+    device_address,
+    failed_address,
+    folder_address,
+    share_address,
+)
 from stbridge.core.topics import Address
 from tests.core.observed import (
     ART,
@@ -51,7 +58,7 @@ def test_a_new_folder_is_published_and_asked_for() -> None:
     """What it holds, and how far those who share it are, has to be read."""
     one = watched(config=configured(folders=[ART_FOLDER]))
     outcome = one.see(configured())
-    new = {DOCS, failed_address("docs"), DOCS_ON_BETA, DOCS_ON_GAMMA}
+    new = {DOCS, failed_address("docs"), conflicts_address("docs"), DOCS_ON_BETA, DOCS_ON_GAMMA}
     assert outcome.changed.keys() == new | {ON_BETA, ON_GAMMA, SYSTEM, ART}
     assert all(one.shown(address) is not None for address in new)
     assert set(outcome.reads) == {

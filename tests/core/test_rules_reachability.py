@@ -3,8 +3,8 @@
 import pytest
 
 from stbridge.core import observations as seen
-from stbridge.core.observations import EVENTS, POLLS, Observation
-from stbridge.core.outcome import CONNECTION, STATE
+from stbridge.core.observations import EVENTS, POLLS, Observation, Read
+from stbridge.core.outcome import CONNECTION, METRICS, STATE
 from tests.core.observed import Watched, after, snapshot, watched
 
 # --- whether it can be reached
@@ -45,7 +45,7 @@ def test_a_change_of_reachability_is_told_with_its_time() -> None:
     """The time is that of the change of status, not of the latest message."""
     one = watched()
     refused = {"status": "unreachable", "message": "connection refused", "since": "2024-05-01T12:00:05Z"}
-    assert one.see(NO_EVENTS, at=after(5)).changed.keys() == {CONNECTION, STATE}
+    assert one.see(NO_EVENTS, at=after(5)).changed.keys() == {CONNECTION, STATE, METRICS}  # nothing flows any more
     assert one.shown(CONNECTION) == refused
     one.see(seen.Unavailable(way=EVENTS, status="unreachable", message="timed out"), at=after(6))
     assert one.shown(CONNECTION) == {**refused, "message": "timed out"}
@@ -66,10 +66,10 @@ def test_syncthing_is_not_online_before_everything_was_read(observations: list[O
 
 
 def test_a_complete_read_publishes_everything_and_then_the_state() -> None:
-    """Nothing is asked for after it, since it was all read."""
+    """Nothing is asked for after it, since it was all read, but for what takes the Internet."""
     one = Watched()
     outcome = one.see(*snapshot())
     assert set(outcome.changed) == set(one.state.everything())
     assert list(one.state.everything())[-1] == STATE
-    assert not outcome.reads
+    assert set(outcome.reads) == {Read("upgrade")}
     assert not outcome.happenings

@@ -88,16 +88,32 @@ def test_a_percentage_that_needs_no_cut_stays(value: float) -> None:
         ([(1000, 0)], 0.0),
         ([(1000, 0), (3000, 10)], 200.0),
         ([(0, 0), (1000, 10), (1000, 20)], 0.0),
-        ([(0, 0), (1, 3)], 0.3),
+        ([(0, 0), (1000, 3)], 333.3),
+        ([(0, 0), (99, 1)], 0.0),
+        ([(0, 0), (1000, 1), (1050, 2)], 0.0),
+        ([(0, 0), (10_000, 10), (30_000, 20)], 1632.1),
         ([(5000, 0), (1000, 10)], 0.0),
         ([(5000, 0), (1000, 10), (2000, 20)], 100.0),
         ([(0, 0), (1000, 10), (9000, 10)], 100.0),
         ([(0, 0), (1000, 10), (9000, 5)], 100.0),
     ],
-    ids=["unread", "once", "twice", "at rest", "slow", "anew", "anew and on", "same time", "back in time"],
+    ids=[
+        "unread",
+        "once",
+        "twice",
+        "at rest",
+        "odd",
+        "chatter",
+        "at rest again",
+        "faster",
+        "anew",
+        "anew and on",
+        "same time",
+        "back in time",
+    ],
 )
-def test_a_rate_comes_from_the_last_two_readings(readings: list[tuple[int, float]], expected: float) -> None:
-    """A counter that begins anew gives no negative rate, and no time gives no rate at all."""
+def test_a_rate_comes_from_the_last_readings(readings: list[tuple[int, float]], expected: float) -> None:
+    """It begins and ends at once and is smooth in between; a counter that begins anew gives no negative rate."""
     rate = Rate()
     for count, seconds in readings:
         rate.read(count, after(seconds))

@@ -11,19 +11,27 @@ from tests.syncthing.server import Exchange, ScriptedServer, Table, says
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 VERSIONS = sorted(directory.name for directory in FIXTURES.iterdir())
 
+BROWSE = "/rest/db/browse"
 COMPLETION = "/rest/db/completion"
 CONFIG = "/rest/config"
 EVENTS = "/rest/events"
+FILE = "/rest/db/file"
 FOLDER_ERRORS = "/rest/folder/errors"
 FOLDER_STATUS = "/rest/db/status"
 STATUS = "/rest/system/status"
+UPGRADE = "/rest/system/upgrade"
+
+AN_UPGRADE: Mapping[str, Any] = {"running": "v2.1.3", "latest": "v2.1.4", "newer": True, "majorNewer": False}
+"""Made up: builds that can upgrade themselves would ask the Internet."""
 
 DOCUMENTS: Mapping[str, str] = {
     "/rest/cluster/pending/devices": "pending_devices",
     "/rest/cluster/pending/folders": "pending_folders",
     CONFIG: "config",
     "/rest/config/restart-required": "restart_required",
+    BROWSE: "db_browse",
     COMPLETION: "db_completion",
+    FILE: "db_file",
     FOLDER_STATUS: "db_status_idle",
     FOLDER_ERRORS: "folder_errors",
     "/rest/stats/device": "stats_device",
@@ -56,6 +64,7 @@ class PretendedSyncthing:
         self._polled_from: int | None = None
         self._changed = threading.Condition()
         self.table: Table = {path: says(document(name, version)) for path, name in DOCUMENTS.items()}
+        self.table[UPGRADE] = says(AN_UPGRADE)
         self.table[EVENTS] = self._answer_events
         self.server = serve(self.table)
 

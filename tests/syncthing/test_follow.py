@@ -62,10 +62,9 @@ def test_everything_is_read_first(syncthing: PretendedSyncthing, follow: Follow)
     report = follow(syncthing.url)
     report.wait_for(seen.Stale)
     kinds = [type(one) for one in report]
-    assert kinds[:3] == [seen.SnapshotStarted, seen.StatusRead, seen.ConfigRead]
+    assert kinds[:4] == [seen.SnapshotStarted, seen.VersionRead, seen.StatusRead, seen.ConfigRead]
     assert kinds[-2:] == [seen.SnapshotComplete, seen.Stale]
-    assert set(kinds[3:-2]) == {
-        seen.VersionRead,
+    assert set(kinds[4:-2]) == {
         seen.ConnectionsRead,
         seen.ErrorsRead,
         seen.PendingDevicesRead,

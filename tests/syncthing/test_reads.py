@@ -8,16 +8,20 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.errors import BadReply, NotFound, Rejected, SyncthingError
+from stbridge.errors import BadReply, NotFound, Rejected, SyncthingError, TimedOut
 from stbridge.syncthing import SyncthingClient, reads
 from stbridge.syncthing.reads import Reader
 from tests.syncthing.conftest import Connect, Serve
 from tests.syncthing.pretended import (
+    AN_UPGRADE,
+    BROWSE,
     COMPLETION,
     DOCUMENTS,
+    FILE,
     FOLDER_ERRORS,
     FOLDER_STATUS,
     STATUS,
+    UPGRADE,
     VERSIONS,
     PretendedSyncthing,
     document,
@@ -39,6 +43,9 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
     Read("folder", "docs"): (["db/status?folder=docs"], [seen.FolderRead]),
     Read("folder_errors", "docs"): (["folder/errors?folder=docs"], [seen.FolderErrorsRead]),
     Read("scan_errors", "docs"): (["folder/errors?folder=docs"], [seen.FolderErrorsRead]),
+    Read("conflict", "docs", path="a.txt"): (["db/file?folder=docs&file=a.txt"], [seen.ConflictRead]),
+    Read("conflicts", "docs"): (["db/browse?folder=docs"], [seen.ConflictsRead]),
+    Read("upgrade"): (["system/upgrade"], [seen.UpgradeRead]),
     Read("completion", "docs", "BETA"): (["db/completion?device=BETA&folder=docs"], [seen.CompletionRead]),
 }
 """What each read asks for, and what it tells."""
@@ -90,12 +97,12 @@ def test_a_folder_with_failed_items_is_read_with_them(syncthing: PretendedSyncth
     assert [type(one) for one in reader.read(Read("folder", "docs"))] == [seen.FolderRead, seen.FolderErrorsRead]
 
 
-@pytest.mark.parametrize("read", [read for read in READS if read.folder], ids=ids)
+@pytest.mark.parametrize("read", [read for read in READS if read.folder and not read.path], ids=ids)
 def test_a_folder_that_is_paused_or_gone_tells_nothing(
     syncthing: PretendedSyncthing, reader: Reader, read: Read
 ) -> None:
     """Between the event and the read it may have gone, which other events tell."""
-    for path in (FOLDER_STATUS, FOLDER_ERRORS, COMPLETION):
+    for path in (FOLDER_STATUS, FOLDER_ERRORS, COMPLETION, BROWSE):
         syncthing.table[path] = refuses(404, "folder is paused")
     assert list(reader.read(read)) == []
 
@@ -103,10 +110,45 @@ def test_a_folder_that_is_paused_or_gone_tells_nothing(
 @pytest.mark.parametrize("read", READS, ids=ids)
 def test_a_refusal_is_raised(syncthing: PretendedSyncthing, reader: Reader, read: Read) -> None:
     """A read that fails says so, and tells nothing instead."""
-    for path in DOCUMENTS:
+    for path in (*DOCUMENTS, UPGRADE):
         syncthing.table[path] = refuses(500, "database is closed")
     with pytest.raises(Rejected, match="database is closed"):
         list(reader.read(read))
+
+
+def test_a_conflict_file_that_is_unknown_is_not_there(syncthing: PretendedSyncthing, reader: Reader) -> None:
+    """The index forgets what was deleted long ago."""
+    syncthing.table[FILE] = refuses(404, "No such object in the index")
+    (told,) = reader.read(Read("conflict", "docs", path="a.txt"))
+    assert told == seen.ConflictRead(folder="docs", path="a.txt", present=False)
+
+
+@pytest.mark.parametrize("status", [501, 503])
+def test_a_build_that_cannot_upgrade_has_no_latest_version(
+    syncthing: PretendedSyncthing, reader: Reader, status: int
+) -> None:
+    """Whichever way a version says it."""
+    syncthing.table[UPGRADE] = refuses(status, "upgrade unsupported")
+    assert list(reader.read(Read("upgrade"))) == [seen.UpgradeRead(latest=None)]
+
+
+class Slow(SyncthingClient):
+    """A client whose answers take too long."""
+
+    def _get(self, path: str, *_: Any, **__: Any) -> Any:
+        raise TimedOut(f"{path} did not answer")
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        (Read("conflicts", "docs"), [seen.ConflictsRead(folder="docs", paths=None)]),
+        (Read("upgrade"), []),
+    ],
+)
+def test_what_may_take_long_does_not_make_syncthing_unreachable(read: Read, told: list[Observation]) -> None:
+    """A slow disk, or no way to the Internet, says nothing of Syncthing."""
+    assert list(Reader(Slow("")).read(read)) == told
 
 
 class Told(SyncthingClient):
@@ -115,6 +157,7 @@ class Told(SyncthingClient):
     def __init__(self) -> None:
         super().__init__("")
         self.answers: dict[str, Any] = {path: document(name) for path, name in DOCUMENTS.items()}
+        self.answers[UPGRADE] = AN_UPGRADE
 
     def _get(self, path: str, *_: Any, **__: Any) -> Any:
         return self.answers[f"/rest/{path}"]

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
+from stbridge.core.judging import judge
 from stbridge.core.observations import Observation
-from stbridge.core.rules import configuration, devices, folders, instance
+from stbridge.core.rules import configuration, conflicts, devices, folders, instance
 from stbridge.core.state import Rules, State
 
 RULES: Rules = {
@@ -11,6 +12,7 @@ RULES: Rules = {
     **configuration.RULES,
     **folders.RULES,
     **devices.RULES,
+    **conflicts.RULES,
 }
 
 
@@ -25,3 +27,14 @@ def apply(state: State, observation: Observation, now: datetime) -> None:
     RULES[type(observation)](state, observation, now)
     if state.reading:
         state.outcome.reads.clear()  # everything is being read anyway
+
+
+def conclude(state: State, now: datetime) -> None:
+    """Draw the conclusions of all that was taken in, and of time alone; `state.next_due` tells when again.
+
+    Args:
+        state: the state; what follows is gathered in `state.outcome`.
+        now: the time of the bridge's own clock, in UTC.
+    """
+    devices.settle(state, now)
+    judge(state, now)

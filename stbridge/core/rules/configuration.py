@@ -1,5 +1,6 @@
 """Rules on what is configured: folders, devices, who shares what, and what is paused."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -7,7 +8,7 @@ from stbridge.core import observations as seen
 from stbridge.core.entities import FolderState
 from stbridge.core.model import DeviceConfig, FolderConfig
 from stbridge.core.observations import Read
-from stbridge.core.outcome import SYSTEM, device_address, failed_address, folder_address
+from stbridge.core.outcome import SYSTEM, conflicts_address, device_address, failed_address, folder_address
 from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import from_utc
@@ -30,7 +31,17 @@ def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> No
         _configure_folder(state, folder_config, now)
     if before is not None:
         state.outcome.read(Read("restart_required"))
-        state.outcome.happened("config_changed", now)
+        state.happened("config_changed", now)
+        note_vanished(state, before.folders, now)
+
+
+def note_vanished(state: State, before: Iterable[str], now: datetime) -> None:
+    """Notice that the folders were lost with the configuration, rather than removed one by one."""
+    assert state.config is not None, "only a configuration that is known can be compared"
+    known = list(before)
+    gone = [folder for folder in known if folder not in state.config.folders]
+    if gone and (not state.config.folders or (len(gone) > 1 and 2 * len(gone) >= len(known))):
+        state.notice("folders_vanished", f"folders went from the configuration: {', '.join(gone)}", now)
 
 
 def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None:
@@ -38,6 +49,7 @@ def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None
     if device is None:
         recall_timed_pause(state, Paused("device", config.id), device_address(config.id), paused=config.paused)
         state.add_device(config)
+        state.devices[config.id].away_since = now
     elif device.config != config:
         paused, device.config = device.config.paused, config
         if paused != config.paused:
@@ -52,7 +64,7 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
         # what comes after everything was read once is new, whatever had its ID in an earlier life
         since = None if state.complete else recall_out_of_sync(state, config)
         state.folders[config.id] = FolderState(config, out_of_sync_since=since)
-        state.outcome.change(failed_address(config.id))
+        state.outcome.change(failed_address(config.id), conflicts_address(config.id))
         if not config.paused:
             state.outcome.read(Read("folder", config.id))
     elif folder.config != config:
@@ -92,6 +104,7 @@ def _share(state: State, folder: FolderConfig) -> None:
         shares = device in folder.devices
         if shares and folder.id not in device_state.folders:
             device_state.folders.add(folder.id)
+            device_state.taken[folder.id] = state.folders[folder.id].changes
             state.share_changed(device, folder.id)
             if not folder.paused:
                 state.outcome.read(Read("completion", folder.id, device))
@@ -115,6 +128,7 @@ def _pause_folder(state: State, folder: str, now: datetime) -> None:
     state.outcome.change(failed_address(folder))
     resumed = not folder_state.config.paused
     if resumed:
+        folder_state.inventory_due = True
         state.timed_pauses.set(Paused("folder", folder), None)
         state.outcome.read(Read("folder", folder))
     for device in folder_state.config.devices:
@@ -123,7 +137,7 @@ def _pause_folder(state: State, folder: str, now: datetime) -> None:
             if resumed:
                 state.outcome.read(Read("completion", folder, device))
     name = "folder_resumed" if resumed else "folder_paused"
-    state.outcome.happened(name, now, folder=folder, label=folder_state.config.label)
+    state.happened(name, now, folder=folder, label=folder_state.config.label)
 
 
 def _device_paused(state: State, observation: seen.DevicePaused, now: datetime) -> None:
@@ -142,7 +156,7 @@ def _pause_device(state: State, device: str, now: datetime) -> None:
     if not paused:
         state.timed_pauses.set(Paused("device", device), None)
     name = "device_paused" if paused else "device_resumed"
-    state.outcome.happened(name, now, **state.naming(device))
+    state.happened(name, now, **state.naming(device))
 
 
 RULES: Rules = {

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from stbridge.core import observations as seen
-from stbridge.core.entities import NOT_CONNECTED
-from stbridge.core.model import Connection
+from stbridge.core.alerts import STALE
+from stbridge.core.entities import NOT_CONNECTED, SCANNING, ConnectionChange, DeviceState, FolderState
+from stbridge.core.model import Completion, Connection
 from stbridge.core.observations import Read
 from stbridge.core.outcome import METRICS, device_address
 from stbridge.core.state import Rules, State
@@ -17,16 +19,26 @@ A_TRANSFER = 10_000
 """Bytes per second; less is chatter."""
 
 
-def _connected(state: State, observation: seen.DeviceConnected, _: datetime) -> None:
+def settle(state: State, now: datetime) -> None:
+    """Tell the connections that have come to rest in another state than was told last."""
+    if not state.whole:
+        return
+    for device in state.connection_timers.due(now):
+        state.devices[device].connection_quiet_at = None
+        _tell_connection(state, device)
+
+
+def _connected(state: State, observation: seen.DeviceConnected, now: datetime) -> None:
     if device := state.devices.get(observation.device):
         if not device.connection.connected:  # since 1.25 there may be several, and the first one is shown
-            _connect(state, observation.device, observation.connection, observation.at)
+            _connect(state, observation.device, observation.connection, ConnectionChange(observation.at), now)
         state.outcome.read(Read("connections"))  # the event does not tell the encryption and the counters
 
 
-def _disconnected(state: State, observation: seen.DeviceDisconnected, _: datetime) -> None:
+def _disconnected(state: State, observation: seen.DeviceDisconnected, now: datetime) -> None:
     if observation.device in state.devices:
-        _connect(state, observation.device, NOT_CONNECTED, observation.at, error=observation.error)
+        change = ConnectionChange(observation.at, error=observation.error)
+        _connect(state, observation.device, NOT_CONNECTED, change, now)
 
 
 def _connections(state: State, observation: seen.ConnectionsRead, now: datetime) -> None:
@@ -40,11 +52,11 @@ def _connections(state: State, observation: seen.ConnectionsRead, now: datetime)
     state.outcome.change(METRICS)
     for device, connection in observation.connections.items():
         if device in state.devices:
-            _connect(state, device, connection, observation.at)
+            _connect(state, device, connection, ConnectionChange(observation.at, late=state.reading), now)
             _measure(state, device, connection, observation.at)
 
 
-def _connect(state: State, device: str, connection: Connection, at: datetime, **why: str | None) -> None:
+def _connect(state: State, device: str, connection: Connection, change: ConnectionChange, now: datetime) -> None:
     device_state = state.devices[device]
     was, device_state.connection = device_state.connection, connection
     if was == connection:
@@ -52,14 +64,52 @@ def _connect(state: State, device: str, connection: Connection, at: datetime, **
     if was.connected != connection.connected:
         device_state.in_rate.stop()
         device_state.out_rate.stop()
-        if was.connected or connection.connected:
-            device_state.last_seen_at = at
+        device_state.last_seen_at = change.at
+        device_state.away_since = None if connection.connected else change.at
         if not connection.connected:
             _forget_remote_states(state, device)
-        if state.online:
-            name = "device_connected" if connection.connected else "device_disconnected"
-            state.outcome.happened(name, at, **state.naming(device), **why)
+        if connection.connected:
+            _end_staleness(state, device, now)
+        _change_connection(state, device, change, now)
     state.device_changed(device)
+
+
+def _end_staleness(state: State, device: str, now: datetime) -> None:
+    """Have those folders judged that had been without company; the others have no need to know."""
+    for subject, problems in state.problems.items():
+        if STALE in problems and subject.id in state.devices[device].folders:
+            state.folders[subject.id].company_at = now
+            state.touched[subject] = None
+
+
+def _change_connection(state: State, device: str, change: ConnectionChange, now: datetime) -> None:
+    """Tell a change at once, unless there was one just before: a connection that flaps is told when it rests.
+
+    A device that one side has removed connects and disconnects every few seconds, and after a restart of Syncthing
+    all devices are away for a moment.
+    """
+    device_state = state.devices[device]
+    if not state.complete:
+        device_state.connection_told = device_state.connection.connected
+        return
+    flaps = device_state.connection_quiet_at is not None and now < device_state.connection_quiet_at
+    device_state.connection_change = change
+    device_state.connection_quiet_at = now + state.alerts.flapping
+    if flaps or not state.online or state.reading:
+        state.connection_timers.set(device, device_state.connection_quiet_at)
+    else:
+        _tell_connection(state, device)
+
+
+def _tell_connection(state: State, device: str) -> None:
+    device_state = state.devices[device]
+    change, connected = device_state.connection_change, device_state.connection.connected
+    if change is None or connected == device_state.connection_told:
+        return
+    device_state.connection_told, device_state.connection_change = connected, None
+    name = "device_connected" if connected else "device_disconnected"
+    why: dict[str, Any] = {} if connected else {"error": change.error}
+    state.happened(name, change.at, late=change.late, **state.naming(device), **why)
 
 
 def _measure(state: State, device: str, connection: Connection, at: datetime) -> None:
@@ -85,14 +135,28 @@ def _completion(state: State, observation: seen.CompletionRead, now: datetime) -
         return
     key = (observation.device, observation.folder)
     before, state.completions[key] = state.completions.get(key), observation.completion
-    if before == observation.completion:
+    caught_up = _has_caught_up(device, state.folders[observation.folder], observation.completion)
+    if before == observation.completion and not caught_up:
         return
     if not observation.completion.complete and device.connection.connected:
         state.transfer_until = now + TRANSFER_LINGERS
     synced_before = device.in_sync
     state.share_changed(*key)
-    if synced_before is False and device.in_sync:
-        state.outcome.happened("device_synced", now, **state.naming(observation.device))
+    if device.in_sync is False:
+        device.was_out_of_sync = True
+    elif device.in_sync:
+        # what it lacked may also have been paused meanwhile, which is no sync
+        if caught_up or (device.was_out_of_sync and not synced_before):
+            state.happened("device_synced", now, **state.naming(observation.device))
+        device.was_out_of_sync = False
+
+
+def _has_caught_up(device: DeviceState, folder: FolderState, completion: Completion) -> bool:
+    """Tell whether a device has got changes of this machine in less time than passes between two looks at it."""
+    if folder.state in SCANNING or device.taken.get(folder.config.id, 0) == folder.changes:
+        return False
+    device.taken[folder.config.id] = folder.changes
+    return completion.complete and device.connection.connected
 
 
 def _statistics(state: State, observation: seen.DeviceStatisticsRead, _: datetime) -> None:
@@ -102,6 +166,8 @@ def _statistics(state: State, observation: seen.DeviceStatisticsRead, _: datetim
             continue
         if device_state.last_seen_at is None or last_seen_at > device_state.last_seen_at:
             device_state.last_seen_at = last_seen_at
+            if not device_state.connection.connected:
+                device_state.away_since = last_seen_at
             state.outcome.change(device_address(device))
 
 

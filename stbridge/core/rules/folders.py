@@ -2,12 +2,23 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from stbridge.core import observations as seen
 from stbridge.core.entities import ERROR, SCANNING, SYNCING, FolderState
+from stbridge.core.model import FolderCounts
 from stbridge.core.observations import Read
 from stbridge.core.outcome import failed_address, folder_address
+from stbridge.core.progress import SyncProgress, progress
+from stbridge.core.rules.conflicts import search_if_due
+from stbridge.core.rules.devices import TRANSFER_LINGERS
 from stbridge.core.state import Rules, State
+
+BUSY = SYNCING | SCANNING
+"""States in which Syncthing is making its list of failed items anew."""
+
+MOST_TOLD = 50
+"""How many items that fail at once are told by events; the list of failed items tells the count."""
 
 
 def _taking_part(state: State, folder: str) -> FolderState | None:
@@ -20,18 +31,52 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     folder = _taking_part(state, observation.folder)
     if folder is None:
         return
-    was_behind = folder.counts is not None and not (folder.counts.complete and folder.settled)
+    lacking = folder.counts and _lacking(folder.counts)
     if not _is_older(observation.state_changed_at, folder.state_changed_at):
+        before = folder.state
         if not _is_same(folder, observation):
             folder.state, folder.state_changed_at = observation.state, observation.state_changed_at
         folder.error = observation.error
+        _tell_error(state, folder, before, now)
     folder.watch_error = observation.watch_error
     folder.counts = observation.counts
     folder.settled = folder.state not in SYNCING
+    if folder.counts is None or _lacking(folder.counts) != lacking:
+        folder.progress_at = now
+    _follow_sync(state, folder, now)
     _compare_failed(state, folder)
-    if was_behind and folder.in_sync:
-        state.outcome.happened("folder_synced", now, folder=observation.folder, label=folder.config.label)
+    _tell_synced(state, folder, now)
+    search_if_due(state, folder)
     state.folder_changed(observation.folder, now)
+
+
+def _lacking(counts: FolderCounts) -> tuple[int, ...]:
+    return counts.need_bytes, counts.need_items, counts.need_deletes, counts.local_bytes, counts.local_files
+
+
+def _follow_sync(state: State, folder: FolderState, now: datetime) -> None:
+    """Reckon the progress of a sync that is under way."""
+    if folder.state not in SYNCING or folder.counts is None:
+        folder.sync = folder.sync_progress = None
+        return
+    state.transfer_until = now + TRANSFER_LINGERS
+    if folder.sync is None:
+        folder.sync = SyncProgress(folder.counts.need_bytes, now)
+    folder.sync_progress = folder.sync.read(folder.counts.need_bytes, now)
+
+
+def _tell_synced(state: State, folder: FolderState, now: datetime) -> None:
+    """Tell the end of a sync, also if nothing was known of the folder in between; never at the start."""
+    if folder.known and not (folder.known.complete and folder.settled):
+        folder.was_out_of_sync = True
+    elif folder.in_sync and folder.was_out_of_sync:
+        folder.was_out_of_sync = False
+        state.happened("folder_synced", now, folder=folder.config.id, label=folder.config.label)
+
+
+def _tell_error(state: State, folder: FolderState, before: str | None, at: datetime) -> None:
+    if folder.state == ERROR != before and state.complete:
+        state.happened("folder_error", at, folder=folder.config.id, label=folder.config.label, error=folder.error)
 
 
 def _is_older(stamp: datetime | None, known: datetime | None) -> bool:
@@ -60,6 +105,8 @@ def _compare_failed(state: State, folder: FolderState) -> None:
     elif not failed and folder.failed:
         folder.failed = ()
         state.outcome.change(failed_address(folder.config.id))
+    if not failed and folder.state not in BUSY and folder.counts and folder.counts.complete:
+        folder.told_failed = frozenset()
 
 
 def _state_changed(state: State, observation: seen.FolderStateChanged, now: datetime) -> None:
@@ -69,24 +116,20 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
     before = folder.state
     folder.state, folder.state_changed_at = observation.state, observation.at
     folder.error = observation.error
+    folder.progress_at = now
     if observation.state not in SCANNING:
         folder.scan_progress = None
     if observation.state in SYNCING:
         folder.settled = False
+        folder.was_out_of_sync = True  # a short sync is never seen in the counts
+    _follow_sync(state, folder, now)
     if folder.counts is None:
         state.outcome.read(Read("folder", observation.folder))
     if before in SCANNING and observation.state not in SCANNING:
         state.outcome.read(Read("scan_errors", observation.folder))  # they send no event
     if observation.state == "idle":
         state.outcome.read(Read("statistics"))  # last scan and last file send none either
-    if observation.state == ERROR != before:
-        state.outcome.happened(
-            "folder_error",
-            observation.at,
-            folder=observation.folder,
-            label=folder.config.label,
-            error=observation.error,
-        )
+    _tell_error(state, folder, before, observation.at)
     state.folder_changed(observation.folder, now)
 
 
@@ -99,18 +142,39 @@ def _watch_error(state: State, observation: seen.WatchErrorChanged, now: datetim
 def _errors(state: State, observation: seen.FolderErrorsRead, now: datetime) -> None:
     if folder := _taking_part(state, observation.folder):
         folder.failed = observation.items
+        _tell_failed(state, folder, now)
         if folder.counts is not None:
             folder.counts = replace(folder.counts, failed=len(observation.items))
         state.outcome.change(failed_address(observation.folder))
         state.folder_changed(observation.folder, now)
 
 
-def _scan_progress(state: State, observation: seen.ScanProgressed, _: datetime) -> None:
+def _tell_failed(state: State, folder: FolderState, now: datetime) -> None:
+    """Tell the items that newly failed; one that Syncthing tries again and again is told once."""
+    told, paths = folder.told_failed, frozenset(item.path for item in folder.failed)
+    folder.told_failed = told | paths if folder.state in BUSY else paths
+    if state.complete:
+        new = (item for item in folder.failed if item.path not in told)
+        for item in islice(new, MOST_TOLD):
+            state.happened(
+                "item_failed",
+                now,
+                folder=folder.config.id,
+                label=folder.config.label,
+                path=item.path,
+                error=item.error,
+            )
+
+
+def _scan_progress(state: State, observation: seen.ScanProgressed, now: datetime) -> None:
     folder = state.folders.get(observation.folder)
     if folder is None or folder.state not in SCANNING:
         return  # the last one can come after the scan has ended
     if observation.total > 0:
-        folder.scan_progress = round(100 * min(1.0, observation.current / observation.total), 1)
+        folder.progress_at = now
+        folder.scan_progress = progress(
+            done=observation.current, total=observation.total, rate=observation.rate, now=now
+        )
         state.outcome.change(folder_address(observation.folder))
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from stbridge.core import observations as seen
-from stbridge.core.model import short_id
+from stbridge.core.observations import Read
 from stbridge.core.outcome import (
     CONNECTION,
     ERRORS,
@@ -11,10 +11,13 @@ from stbridge.core.outcome import (
     PENDING,
     STATE,
     SYSTEM,
+    UPGRADE,
     device_address,
     folder_address,
 )
 from stbridge.core.rules.configuration import recall_out_of_sync, recall_timed_pause
+from stbridge.core.rules.conflicts import search_if_due
+from stbridge.core.rules.resumption import note_identity, resume, tell_pending_device, tell_pending_folder
 from stbridge.core.state import ONLINE, Rules, State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import in_utc
@@ -38,10 +41,17 @@ def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) ->
     _clear_leftovers(state)
     state.outcome.change(*state.everything())
     state.outcome.reads.clear()  # the snapshot has read everything
-    state.reading, state.complete = False, True
-    state.read_from = state.process.started_at if state.process else None
+    state.reading, state.complete, state.catching_up = False, True, True
+    started_at = state.process.started_at if state.process else None
+    if state.read_from != started_at:
+        state.outcome.read(Read("upgrade"))  # asks a server on the Internet: not more often than needed
+    state.read_from = started_at
+    for folder in state.folders.values():
+        folder.inventory_due = True
+        search_if_due(state, folder)
     state.faults.pop(seen.EVENTS, None)
     _reach(state, now)
+    resume(state, now)
 
 
 def _reach(state: State, now: datetime) -> None:
@@ -54,11 +64,25 @@ def _reach(state: State, now: datetime) -> None:
         return
     if status != state.status or state.since is None:
         state.since = now
+    if state.online and status != ONLINE:
+        _stop_rates(state)
     state.status, state.message = status, message
     state.outcome.change(CONNECTION, STATE)
 
 
-def _remembered(state: State, observation: seen.Remembered, _: datetime) -> None:
+def _stop_rates(state: State) -> None:
+    """Nothing is known to flow to or from a Syncthing that cannot be reached."""
+    state.in_rate.stop()
+    state.out_rate.stop()
+    state.outcome.change(METRICS)
+    for device, device_state in state.devices.items():
+        if device_state.connection.connected:
+            device_state.in_rate.stop()
+            device_state.out_rate.stop()
+            state.outcome.change(device_address(device))
+
+
+def _remembered(state: State, observation: seen.Remembered, now: datetime) -> None:
     state.remembered = observation.payloads
     for folder in state.folders.values():
         if not folder.in_sync and (since := recall_out_of_sync(state, folder.config)):
@@ -72,6 +96,8 @@ def _remembered(state: State, observation: seen.Remembered, _: datetime) -> None
     _recall_lifetime(state)
     if state.complete and not state.reading:
         _clear_leftovers(state)
+        state.outcome.change(*state.everything())
+        resume(state, now)
 
 
 def _clear_leftovers(state: State) -> None:
@@ -99,13 +125,18 @@ def _count(value: object) -> int | None:
 def _version(state: State, observation: seen.VersionRead, _: datetime) -> None:
     state.version = observation
     state.outcome.change(SYSTEM)
+    if state.upgrade is not None:
+        state.outcome.change(UPGRADE)
 
 
 def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
     before, state.process = state.process, observation
     state.outcome.change(SYSTEM, METRICS)
+    if before is not None and before.device_id != observation.device_id:
+        note_identity(state, before.device_id, now)
     _recall_lifetime(state)
     if before is not None and before.started_at != observation.started_at:
+        # no mark of being late: a start never shows but by a reading
         state.outcome.happened("syncthing_started", now, version=state.version and state.version.version)
 
 
@@ -125,7 +156,7 @@ def _pending_devices(state: State, observation: seen.PendingDevicesRead, now: da
     before = {device.id for device in (observation.devices if known is None else known)}
     for device in observation.devices:
         if device.id not in before:
-            state.outcome.happened("device_pending", now, device=device.id, name=device.name, address=device.address)
+            tell_pending_device(state, device, now)
 
 
 def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: datetime) -> None:
@@ -134,13 +165,18 @@ def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: da
     before = {(folder.id, folder.device) for folder in (observation.folders if known is None else known)}
     for folder in observation.folders:
         if (folder.id, folder.device) not in before:
-            state.outcome.happened(
-                "folder_pending", now, folder=folder.id, label=folder.label, device=short_id(folder.device)
-            )
+            tell_pending_folder(state, folder, now)
 
 
 def _login_failed(state: State, observation: seen.LoginFailed, _: datetime) -> None:
-    state.outcome.happened("login_failed", observation.at, username=observation.username, address=observation.address)
+    state.happened("login_failed", observation.at, username=observation.username, address=observation.address)
+
+
+def _upgrade(state: State, observation: seen.UpgradeRead, _: datetime) -> None:
+    upgrade = None if observation.latest is None else observation
+    if upgrade != state.upgrade:
+        state.upgrade = upgrade
+        state.outcome.change(UPGRADE)
 
 
 def _stale(state: State, observation: seen.Stale, _: datetime) -> None:
@@ -160,5 +196,6 @@ RULES: Rules = {
     seen.PendingDevicesRead: _pending_devices,
     seen.PendingFoldersRead: _pending_folders,
     seen.LoginFailed: _login_failed,
+    seen.UpgradeRead: _upgrade,
     seen.Stale: _stale,
 }

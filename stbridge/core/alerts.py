@@ -1,0 +1,59 @@
+"""What is worth an alert, as it is set, and what is amiss, as it is found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+FOLDER = "folder"
+DEVICE = "device"
+INSTANCE = "instance"
+
+STALE = "stale"
+"""The code of the one problem of a folder that is about its devices."""
+
+CONFLICT_INVENTORY = 20_000
+FLAPPING_S = 10.0
+
+
+class Subject(NamedTuple):
+    """What a problem is about: a folder, a device (by its full ID), or the instance itself (without an ID)."""
+
+    kind: str
+    id: str = ""
+
+
+THE_INSTANCE = Subject(INSTANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is amiss; `since` is when it began, as far as that is known."""
+
+    code: str
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alerts:
+    """The thresholds, and what else is set about alerts.
+
+    Attributes:
+        limits: by code of the problem; what is missing has the default of its row, 0 turns a problem off.
+        folders: limits for single folders, by ID.
+        devices: limits for single devices, by short ID.
+        flapping: a connection that changes again within this time is not told before it has come to rest.
+        conflict_inventory: folders with more files than this are not searched for conflict files at the start.
+    """
+
+    limits: Mapping[str, float] = field(default_factory=dict)
+    folders: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    devices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    flapping: timedelta = timedelta(seconds=FLAPPING_S)
+    conflict_inventory: int = CONFLICT_INVENTORY
+
+    def limit(self, kind: str, name: str, code: str, default: float) -> float:
+        """Return the threshold of a problem for a folder (by its ID), a device (by its short ID) or the instance."""
+        own: Mapping[str, Mapping[str, float]] = {FOLDER: self.folders, DEVICE: self.devices}.get(kind, {})
+        return own.get(name, {}).get(code, self.limits.get(code, default))

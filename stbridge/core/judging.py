@@ -1,0 +1,158 @@
+"""What is amiss is judged: of what was touched, and of what has become due by time alone."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, THE_INSTANCE, Problem, Subject
+from stbridge.core.model import short_id
+from stbridge.core.outcome import SYSTEM, device_address, folder_address
+from stbridge.core.problems import ROWS_BY_SUBJECT, Finding, Measure, Row, look_for_company
+from stbridge.core.state import State
+from stbridge.core.times import in_utc
+from stbridge.core.topics import Address
+
+
+def judge(state: State, now: datetime) -> None:
+    """Raise and clear the problems of everything that was touched or has become due since the last time.
+
+    Args:
+        state: its `outcome` tells what was touched, and takes what follows.
+        now: the time of the bridge's own clock, in UTC.
+    """
+    for address in state.outcome.changed:
+        if (subject := _subject_of(state, address)) is not None:
+            state.touched[subject] = None
+    if not state.whole:
+        return  # what is half known, or old, is not judged; the touched ones wait
+    for subject in state.problem_timers.due(now):
+        state.touched[subject] = None
+        if subject.kind == FOLDER and subject.id in state.folders:
+            look_for_company(state, state.folders[subject.id], now)
+    touched, state.touched = state.touched, {}
+    for subject in touched:
+        if _exists(state, subject):
+            _judge(state, subject, now)
+        else:
+            _forget(state, subject, now)
+    state.catching_up = False
+
+
+def address_of(subject: Subject) -> Address:
+    """Return the address in whose payload the problems of a subject are."""
+    if subject.kind == FOLDER:
+        return folder_address(subject.id)
+    return device_address(subject.id) if subject.kind == DEVICE else SYSTEM
+
+
+def _subject_of(state: State, address: Address) -> Subject | None:
+    match address.kind:
+        case "folder":
+            return Subject(FOLDER, address.folder)
+        case "device":
+            return Subject(DEVICE, state.device_ids[address.device]) if address.device in state.device_ids else None
+        case "system":
+            return THE_INSTANCE
+    return None
+
+
+def _exists(state: State, subject: Subject) -> bool:
+    return subject.kind == INSTANCE or subject.id in (state.folders if subject.kind == FOLDER else state.devices)
+
+
+def _judge(state: State, subject: Subject, now: datetime) -> None:
+    entity: Any = None
+    if subject.kind == FOLDER:
+        entity = state.folders[subject.id]
+        if entity.company_at is None:
+            look_for_company(state, entity, now)
+    elif subject.kind == DEVICE:
+        entity = state.devices[subject.id]
+        entity.note_sync(now)
+    raised = state.problems.get(subject, {})
+    found: dict[str, Problem] = {}
+    due: list[datetime] = []
+    for row in ROWS_BY_SUBJECT[subject.kind]:
+        limit = state.alerts.limit(subject.kind, _name(subject), row.code, row.limit)
+        finding = row.look(state, entity) if limit else None
+        since = _since(state, subject, row, finding, now)
+        if finding is None or since is None:
+            continue
+        change_at = since + timedelta(seconds=limit) if row.measure in (Measure.SECONDS, Measure.NOTICE) else None
+        if _holds(row, finding, limit, now, change_at):
+            found[row.code] = Problem(row.code, finding.message, since)
+        if change_at is not None and change_at > now:
+            due.append(change_at)
+    state.problem_timers.set(subject, min(due, default=None))
+    _compare(state, subject, raised, found, now)
+
+
+def _since(state: State, subject: Subject, row: Row, finding: Finding | None, now: datetime) -> datetime | None:
+    """Return since when a finding holds: as told before, else by what tells it, else from the first look on."""
+    key = (subject, row.code)
+    if finding is None:
+        state.begun.pop(key, None)
+        return None
+    raised = state.problems.get(subject, {}).get(row.code)
+    if raised is not None and not (row.measure is Measure.SECONDS and finding.since and finding.since > raised.since):
+        return raised.since
+    return finding.since or state.begun.setdefault(key, now)
+
+
+def _holds(row: Row, finding: Finding, limit: float, now: datetime, change_at: datetime | None) -> bool:
+    if row.measure is Measure.COUNT:
+        return finding.count >= limit
+    if change_at is None:
+        return True
+    return now < change_at if row.measure is Measure.NOTICE else now >= change_at
+
+
+def _compare(
+    state: State, subject: Subject, before: Mapping[str, Problem], after: Mapping[str, Problem], now: datetime
+) -> None:
+    if before == after:
+        return
+    if after:
+        state.problems[subject] = dict(after)
+    else:
+        state.problems.pop(subject, None)
+    state.outcome.change(address_of(subject), SYSTEM)
+    _tell(state, "problem_raised", subject, (after[code] for code in after if code not in before), now)
+    _tell(state, "problem_cleared", subject, (before[code] for code in before if code not in after), now)
+
+
+def _tell(state: State, event_type: str, subject: Subject, problems: Iterable[Problem], now: datetime) -> None:
+    for problem in problems:
+        state.happened(
+            event_type,
+            now,
+            late=state.catching_up,
+            **naming(state, subject),
+            code=problem.code,
+            message=problem.message,
+            since=in_utc(problem.since),
+        )
+
+
+def _forget(state: State, subject: Subject, now: datetime) -> None:
+    """A subject that is gone has no problems any more."""
+    before = state.problems.get(subject, {})
+    state.problem_timers.set(subject, None)
+    for row in ROWS_BY_SUBJECT[subject.kind]:
+        state.begun.pop((subject, row.code), None)
+    _compare(state, subject, before, {}, now)
+
+
+def naming(state: State, subject: Subject) -> dict[str, Any]:
+    """Return how payloads name a subject; nothing for the instance itself."""
+    if subject.kind == FOLDER:
+        folder = state.folders.get(subject.id)
+        return {"folder": subject.id, "label": folder.config.label if folder else ""}
+    if subject.kind == DEVICE:
+        device = state.devices.get(subject.id)
+        return {"device": short_id(subject.id), "name": device.config.name if device else ""}
+    return {}
+
+
+def _name(subject: Subject) -> str:
+    return short_id(subject.id) if subject.kind == DEVICE else subject.id

@@ -1,0 +1,318 @@
+"""Every problem that is told, as one table: what it is about, when it is one, what it means and what to do."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, STALE
+from stbridge.core.entities import ERROR, DeviceState, FolderState
+from stbridge.core.state import State
+
+HOUR = 3600
+DAY = 24 * HOUR
+
+WORKING = frozenset({"scanning", "syncing", "sync-preparing"})
+"""States in which a folder should get on; one that waits for its turn (`scan-waiting`) is not stuck."""
+
+
+class Measure(Enum):
+    """What the threshold of a problem counts; the value is for the documentation."""
+
+    SWITCH = "on or off"
+    COUNT = "from so many on"
+    SECONDS = "after so many seconds"
+    NOTICE = "shown for so many seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a look at a subject has found; `since` is None where nothing tells when it began."""
+
+    message: str
+    since: datetime | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One problem.
+
+    Attributes:
+        code: its name, also of its threshold in `[alerts]`.
+        subject: FOLDER, DEVICE or INSTANCE.
+        measure: what its threshold counts.
+        limit: the default of its threshold; 0 is off.
+        meaning: for the documentation.
+        cure: what to do, for the documentation.
+        look: finds it, or what becomes it if it lasts; given the state of the instance and that of the subject.
+    """
+
+    code: str
+    subject: str
+    measure: Measure
+    limit: float = 1
+    meaning: str
+    cure: str
+    look: Callable[[State, Any], Finding | None]
+
+
+# --- folders; nothing is known of one that is paused, so nothing is amiss
+
+
+def _folder_error(_: State, folder: FolderState) -> Finding | None:
+    if folder.config.paused or folder.state != ERROR:
+        return None
+    return Finding(folder.error or "the folder is in error", folder.state_changed_at)
+
+
+def _failed_items(_: State, folder: FolderState) -> Finding | None:
+    if folder.known is None or not folder.known.failed:
+        return None
+    first = f", such as {folder.failed[0].path}: {folder.failed[0].error.strip()}" if folder.failed else ""
+    return Finding(f"{_counted(folder.known.failed, 'item')} failed{first}", count=folder.known.failed)
+
+
+def _watch_error(_: State, folder: FolderState) -> Finding | None:
+    return Finding(folder.watch_error) if folder.watch_error and not folder.config.paused else None
+
+
+def _out_of_sync(_: State, folder: FolderState) -> Finding | None:
+    if folder.in_sync is not False or folder.known is None:
+        return None
+    lacking = folder.known.need_items + folder.known.need_deletes
+    return Finding(f"{_counted(lacking, 'item')} to be synced", folder.out_of_sync_since)
+
+
+def _stuck(_: State, folder: FolderState) -> Finding | None:
+    if folder.config.paused or folder.state not in WORKING:
+        return None
+    return Finding(f"{folder.state} without progress", folder.progress_at)
+
+
+def _stale(_: State, folder: FolderState) -> Finding | None:
+    if not folder.in_sync or not folder.config.devices:
+        return None
+    return Finding("no device that shares it is there: what is newer elsewhere is not known", folder.company_at)
+
+
+def look_for_company(state: State, folder: FolderState, now: datetime) -> None:
+    """Find out when a device that shares a folder was there last.
+
+    This costs a look at each of them, so it is done only when the time found before is long ago.
+    """
+    devices = [state.devices[device] for device in folder.config.devices if device in state.devices]
+    seen = [now if device.connection.connected else device.last_seen_at for device in devices]
+    known = [at for at in seen if at is not None]
+    folder.company_at = max(known) if known else min((one.away_since or now for one in devices), default=now)
+
+
+def _local_changes(_: State, folder: FolderState) -> Finding | None:
+    if folder.known is None or not folder.known.local_changes:
+        return None
+    count = folder.known.local_changes
+    return Finding(f"{_counted(count, 'local change')} in a folder that only receives", count=count)
+
+
+def _conflicts(_: State, folder: FolderState) -> Finding | None:
+    if not folder.conflicts:
+        return None
+    count = len(folder.conflicts)
+    return Finding(f"{_counted(count, 'conflict file')}, such as {next(iter(folder.conflicts))}", count=count)
+
+
+# --- devices
+
+
+def _unseen(_: State, device: DeviceState) -> Finding | None:
+    if device.config.paused or device.connection.connected:
+        return None
+    return Finding("the device is not connected" if device.last_seen_at else "never seen", device.away_since)
+
+
+def _behind(_: State, device: DeviceState) -> Finding | None:
+    if device.config.paused or device.in_sync is not False:
+        return None
+    lacking = device.shares.total.need_items + device.shares.total.need_deletes
+    return Finding(f"the device lacks {_counted(lacking, 'item')}", device.out_of_sync_since)
+
+
+# --- the instance
+
+
+def _system_errors(state: State, _: None) -> Finding | None:
+    if not state.errors:
+        return None
+    return Finding(state.errors[-1].message, state.errors[0].when, len(state.errors))
+
+
+def _restart_required(state: State, _: None) -> Finding | None:
+    return Finding("a change of the configuration waits for a restart") if state.restart_required else None
+
+
+def _no_listener(state: State, _: None) -> Finding | None:
+    failing = state.process is not None and state.process.listeners_ok is False
+    return Finding("no listen address works: other devices cannot connect") if failing else None
+
+
+def _discovery(state: State, _: None) -> Finding | None:
+    failing = state.process is not None and state.process.discovery_ok is False
+    return Finding("no way of discovery works: other devices may not be found") if failing else None
+
+
+def _notice(code: str) -> Callable[[State, None], Finding | None]:
+    def look(state: State, _: None) -> Finding | None:
+        problem = state.notices.get(code)
+        return None if problem is None else Finding(problem.message, problem.since)
+
+    return look
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+ROWS: Sequence[Row] = (
+    Row(
+        code="folder_error",
+        subject=FOLDER,
+        measure=Measure.SWITCH,
+        meaning="The folder has stopped: its marker or directory is missing, the disk is full, and the like.",
+        cure="The message is Syncthing's. Mount or mend the disk, then scan the folder.",
+        look=_folder_error,
+    ),
+    Row(
+        code="failed_items",
+        subject=FOLDER,
+        measure=Measure.COUNT,
+        meaning="Items could not be scanned or synced.",
+        cure="See `folder/F/failed` for each path and reason: permissions, names that this system cannot hold.",
+        look=_failed_items,
+    ),
+    Row(
+        code="watch_error",
+        subject=FOLDER,
+        measure=Measure.SWITCH,
+        meaning="Syncthing cannot watch the folder, so changes are found by the periodic scan only.",
+        cure="Mostly a limit of the system: raise `fs.inotify.max_user_watches`.",
+        look=_watch_error,
+    ),
+    Row(
+        code="out_of_sync",
+        subject=FOLDER,
+        measure=Measure.SECONDS,
+        limit=DAY,
+        meaning="This machine has lacked something all the time.",
+        cure="See whether a device that has it is connected, and `failed`.",
+        look=_out_of_sync,
+    ),
+    Row(
+        code="stuck",
+        subject=FOLDER,
+        measure=Measure.SECONDS,
+        limit=2 * HOUR,
+        meaning="The folder scans or syncs, and nothing has moved.",
+        cure="See Syncthing's log; restart Syncthing. A huge folder on a slow disk may need a higher threshold.",
+        look=_stuck,
+    ),
+    Row(
+        code=STALE,
+        subject=FOLDER,
+        measure=Measure.SECONDS,
+        limit=7 * DAY,
+        meaning="The folder is up to date, but no device that shares it has been there: nobody knows what is newer.",
+        cure="Bring one of its devices online.",
+        look=_stale,
+    ),
+    Row(
+        code="local_changes",
+        subject=FOLDER,
+        measure=Measure.COUNT,
+        meaning="A folder that only receives holds additions or changes of its own.",
+        cure="Move what is needed elsewhere, then revert the folder.",
+        look=_local_changes,
+    ),
+    Row(
+        code="conflicts",
+        subject=FOLDER,
+        measure=Measure.COUNT,
+        meaning="A file was changed on two devices at once; the loser was kept as a conflict file.",
+        cure="Compare the files in `folder/F/conflicts` with their originals, then delete them.",
+        look=_conflicts,
+    ),
+    Row(
+        code="unseen",
+        subject=DEVICE,
+        measure=Measure.SECONDS,
+        limit=7 * DAY,
+        meaning="The device has not been connected.",
+        cure="Switch it on, see whether its Syncthing runs; pause or remove a device that is gone for good.",
+        look=_unseen,
+    ),
+    Row(
+        code="behind",
+        subject=DEVICE,
+        measure=Measure.SECONDS,
+        limit=3 * DAY,
+        meaning="The device has lacked something of what it shares all the time.",
+        cure="See `completion/D/F` for the folder, and the failed items of that device.",
+        look=_behind,
+    ),
+    Row(
+        code="system_errors",
+        subject=INSTANCE,
+        measure=Measure.COUNT,
+        meaning="Syncthing's own error list is not empty.",
+        cure="See `errors`; the command `clear_errors` empties it.",
+        look=_system_errors,
+    ),
+    Row(
+        code="restart_required",
+        subject=INSTANCE,
+        measure=Measure.SWITCH,
+        meaning="A change of the configuration waits for a restart of Syncthing.",
+        cure="The command `restart`.",
+        look=_restart_required,
+    ),
+    Row(
+        code="no_listener",
+        subject=INSTANCE,
+        measure=Measure.SECONDS,
+        limit=600,
+        meaning="None of the listen addresses works.",
+        cure="See whether another program has the port, and the sync protocol listen addresses in the settings.",
+        look=_no_listener,
+    ),
+    Row(
+        code="discovery",
+        subject=INSTANCE,
+        measure=Measure.SECONDS,
+        limit=600,
+        meaning="Discovery is on, and no way of it works.",
+        cure="See whether this machine reaches the Internet, or its network for local discovery.",
+        look=_discovery,
+    ),
+    Row(
+        code="identity_changed",
+        subject=INSTANCE,
+        measure=Measure.NOTICE,
+        limit=7 * DAY,
+        meaning="Another device ID answers at this address than before.",
+        cure="If nobody moved Syncthing, its configuration directory was lost: restore `cert.pem` and `key.pem`.",
+        look=_notice("identity_changed"),
+    ),
+    Row(
+        code="folders_vanished",
+        subject=INSTANCE,
+        measure=Measure.NOTICE,
+        limit=DAY,
+        meaning="All folders, or several and at least half of them, went from the configuration at once.",
+        cure="If nobody removed them, the configuration was lost: restore `config.xml`.",
+        look=_notice("folders_vanished"),
+    ),
+)
+
+ROWS_BY_SUBJECT: Mapping[str, Sequence[Row]] = {
+    kind: tuple(row for row in ROWS if row.subject == kind) for kind in (FOLDER, DEVICE, INSTANCE)
+}

@@ -1,0 +1,104 @@
+"""Rules on conflict files: the index tells which names changed, a reading whether the file is there."""
+
+from datetime import datetime
+from itertools import islice
+
+from stbridge.core import observations as seen
+from stbridge.core.conflicts import original, winner
+from stbridge.core.entities import OFFERING, SYNCING, FolderState
+from stbridge.core.observations import Read
+from stbridge.core.outcome import conflicts_address
+from stbridge.core.state import Rules, State
+
+MOST_LOOKUPS = 100
+"""How many conflict files are looked up one by one at once; beyond, it is cheaper to search the whole folder."""
+
+
+def search(state: State, folder: FolderState) -> None:
+    """Have a folder searched for conflict files, if it is not too large; else have the known ones looked up."""
+    folder.inventory_due = False
+    if _may_search(state, folder):
+        state.outcome.read(Read("conflicts", folder.config.id))
+        return
+    folder.conflicts_complete = False
+    state.outcome.change(conflicts_address(folder.config.id))
+    _look_up(state, folder.config.id, folder.conflicts)
+
+
+def search_if_due(state: State, folder: FolderState) -> None:
+    """Have a folder searched once its size is known, and what had been found in an earlier life of the bridge."""
+    if folder.inventory_due and folder.counts is not None and state.resumed and not state.reading:
+        search(state, folder)
+
+
+def _may_search(state: State, folder: FolderState) -> bool:
+    limit = state.alerts.conflict_inventory
+    return bool(limit) and folder.counts is not None and folder.counts.global_files <= limit
+
+
+def _look_up(state: State, folder: str, paths: tuple[str, ...] | dict[str, None]) -> None:
+    state.outcome.read(*(Read("conflict", folder, path=path) for path in islice(paths, MOST_LOOKUPS)))
+
+
+def _changed_here(state: State, observation: seen.LocalIndexChanged, _: datetime) -> None:
+    folder = state.folders.get(observation.folder)
+    if folder is None:
+        return
+    if folder.state not in SYNCING and folder.config.type in OFFERING:
+        folder.changes += 1  # which the devices that share it lack, if only for a moment
+    if len(observation.conflicts) > MOST_LOOKUPS and _may_search(state, folder):
+        state.outcome.read(Read("conflicts", observation.folder))
+    else:
+        _look_up(state, observation.folder, observation.conflicts)
+
+
+def _looked_up(state: State, observation: seen.ConflictRead, now: datetime) -> None:
+    folder = state.folders.get(observation.folder)
+    if folder is None or observation.present == (observation.path in folder.conflicts):
+        return
+    if observation.present:
+        folder.conflicts[observation.path] = None
+        _tell(state, folder, observation.path, now, late=False)
+    else:
+        del folder.conflicts[observation.path]
+    _changed(state, folder, now)
+
+
+def _searched(state: State, observation: seen.ConflictsRead, now: datetime) -> None:
+    folder = state.folders.get(observation.folder)
+    if folder is None:
+        return
+    if observation.paths is None:
+        folder.conflicts_complete = False
+    else:
+        new = [path for path in observation.paths if path not in folder.conflicts]
+        for path in new if folder.conflicts_complete else ():
+            _tell(state, folder, path, now, late=True)
+        folder.conflicts = dict.fromkeys(observation.paths)
+        folder.conflicts_complete = True
+    _changed(state, folder, now)
+
+
+def _tell(state: State, folder: FolderState, path: str, now: datetime, *, late: bool) -> None:
+    state.happened(
+        "conflict",
+        now,
+        late=late,
+        folder=folder.config.id,
+        label=folder.config.label,
+        path=path,
+        original=original(path),
+        device=winner(path),
+    )
+
+
+def _changed(state: State, folder: FolderState, now: datetime) -> None:
+    state.outcome.change(conflicts_address(folder.config.id))
+    state.folder_changed(folder.config.id, now)
+
+
+RULES: Rules = {
+    seen.LocalIndexChanged: _changed_here,
+    seen.ConflictRead: _looked_up,
+    seen.ConflictsRead: _searched,
+}

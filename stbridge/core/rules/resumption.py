@@ -1,0 +1,197 @@
+"""What the bridge had published in an earlier life, compared with what is: what happened in between is told late.
+
+Anybody may publish below the base topic, so nothing of it is trusted to have the right form.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
+from stbridge.core.entities import ERROR, ConnectionChange, DeviceState, FolderState
+from stbridge.core.model import PendingDevice, PendingFolder, short_id
+from stbridge.core.observations import UpgradeRead
+from stbridge.core.outcome import (
+    METRICS,
+    PENDING,
+    SYSTEM,
+    UPGRADE,
+    conflicts_address,
+    device_address,
+    failed_address,
+    folder_address,
+)
+from stbridge.core.rules.configuration import note_vanished
+from stbridge.core.rules.conflicts import search_if_due
+from stbridge.core.state import State
+from stbridge.core.times import from_utc, in_utc
+from stbridge.core.topics import Address
+
+NOTICES = ("identity_changed", "folders_vanished")
+
+
+def resume(state: State, now: datetime) -> None:
+    """Continue an earlier life of the bridge, once everything has been read and it is known what had been published."""
+    if state.resumed or state.remembered is None:
+        return
+    state.resumed = state.catching_up = True
+    _resume_instance(state, now)
+    for folder in state.folders.values():
+        _resume_folder(state, folder, now)
+        search_if_due(state, folder)
+    for device in state.devices.values():
+        _resume_device(state, device, now)
+
+
+def note_identity(state: State, before: str, now: datetime) -> None:
+    """Notice that another device answers than before."""
+    state.notice("identity_changed", f"the device ID was {before}", now)
+
+
+def tell_pending_device(state: State, device: PendingDevice, now: datetime, *, late: bool = False) -> None:
+    """Tell a device that newly waits to be accepted."""
+    state.happened("device_pending", now, late=late, device=device.id, name=device.name, address=device.address)
+
+
+def tell_pending_folder(state: State, folder: PendingFolder, now: datetime, *, late: bool = False) -> None:
+    """Tell a folder that newly waits to be accepted."""
+    state.happened(
+        "folder_pending", now, late=late, folder=folder.id, label=folder.label, device=short_id(folder.device)
+    )
+
+
+def _published(state: State, address: Address) -> Mapping[str, Any]:
+    return (state.remembered or {}).get(address) or {}
+
+
+def _items(payload: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
+    items = payload.get(key)
+    yield from (item for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
+
+
+def _texts(payload: Mapping[str, Any], key: str, *names: str) -> set[tuple[str, ...]]:
+    """Return what the items of a published list say under some names, as far as it is text."""
+    found = ([item.get(name) for name in names] for item in _items(payload, key))
+    return {tuple(map(str, one)) for one in found if all(isinstance(text, str) for text in one)}
+
+
+def _is_whole(payload: Mapping[str, Any], items: set[Any]) -> bool:
+    """Tell whether a published list had not been cut."""
+    return payload.get("count") == len(items)
+
+
+# --- the instance
+
+
+def _resume_instance(state: State, now: datetime) -> None:
+    system, process = _published(state, SYSTEM), state.process
+    _recall_problems(state, THE_INSTANCE, [one for one in _items(system, "problems") if _is_of_the_instance(one)])
+    for code in NOTICES:
+        if problem := state.problems.get(THE_INSTANCE, {}).get(code):
+            state.notices.setdefault(code, problem)
+    if process is not None:
+        before = system.get("device_id")
+        if isinstance(before, str) and before != process.device_id:
+            note_identity(state, before, now)
+        started_at = _published(state, METRICS).get("started_at")
+        if started_at is not None and started_at != in_utc(process.started_at):
+            version = state.version and state.version.version
+            state.happened("syncthing_started", now, late=True, version=version)
+    note_vanished(state, [address.folder for address in state.remembered or () if address.kind == "folder"], now)
+    _resume_pending(state, now)
+    latest = _published(state, UPGRADE).get("latest_version")
+    if state.upgrade is None and isinstance(latest, str):
+        state.upgrade = UpgradeRead(latest=latest)  # until it is read, which takes hours or the Internet
+        state.outcome.change(UPGRADE)
+
+
+def _differs(published: object, *, from_now: bool) -> bool:
+    return isinstance(published, bool) and published != from_now
+
+
+def _is_of_the_instance(problem: Mapping[str, Any]) -> bool:
+    return not {"folder", "device"} & set(problem)
+
+
+def _resume_pending(state: State, now: datetime) -> None:
+    published = _published(state, PENDING)
+    if not published:
+        return
+    devices = _texts(published, "devices", "device")
+    folders = _texts(published, "folders", "folder", "device")
+    for device in state.pending_devices or ():
+        if (device.id,) not in devices:
+            tell_pending_device(state, device, now, late=True)
+    for folder in state.pending_folders or ():
+        if (folder.id, short_id(folder.device)) not in folders:
+            tell_pending_folder(state, folder, now, late=True)
+
+
+# --- folders
+
+
+def _resume_folder(state: State, folder: FolderState, now: datetime) -> None:
+    published = _published(state, folder_address(folder.config.id))
+    if not published:
+        return
+    naming: dict[str, Any] = {"folder": folder.config.id, "label": folder.config.label}
+    _recall_problems(state, Subject(FOLDER, folder.config.id), _items(published, "problems"))
+    if _differs(published.get("paused"), from_now=folder.config.paused):
+        state.happened("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **naming)
+    if folder.state == ERROR != published.get("state"):
+        state.happened("folder_error", now, late=True, **naming, error=folder.error)
+    _resume_failed(state, folder, now, naming)
+    _recall_conflicts(state, folder, now)
+
+
+def _resume_failed(state: State, folder: FolderState, now: datetime, naming: dict[str, Any]) -> None:
+    published = _published(state, failed_address(folder.config.id))
+    told = _texts(published, "items", "path")
+    if _is_whole(published, told):
+        for item in folder.failed:
+            if (item.path,) not in told:
+                state.happened("item_failed", now, late=True, **naming, path=item.path, error=item.error)
+    folder.told_failed |= {path for (path,) in told}
+
+
+def _recall_conflicts(state: State, folder: FolderState, now: datetime) -> None:
+    """Take what was known for true until the folder has been searched again."""
+    published = _published(state, conflicts_address(folder.config.id))
+    items = published.get("items")
+    paths = {path for path in items if isinstance(path, str)} if isinstance(items, list) else set()
+    folder.conflicts.update(dict.fromkeys(sorted(paths)))
+    folder.conflicts_complete = published.get("complete") is True and _is_whole(published, paths)
+    state.outcome.change(conflicts_address(folder.config.id))
+    state.folder_changed(folder.config.id, now)
+
+
+# --- devices
+
+
+def _resume_device(state: State, device: DeviceState, now: datetime) -> None:
+    published = _published(state, device_address(device.config.id))
+    if not published:
+        return
+    _recall_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"))
+    since = from_utc(published.get("unseen_since"))
+    if since and device.last_seen_at is None and device.away_since is not None:
+        device.away_since = min(device.away_since, since)
+    if device.in_sync is False:
+        device.out_of_sync_since = from_utc(published.get("out_of_sync_since"))
+    if _differs(published.get("paused"), from_now=device.config.paused):
+        name = "device_paused" if device.config.paused else "device_resumed"
+        state.happened(name, now, late=True, **state.naming(device.config.id))
+    if _differs(published.get("connected"), from_now=device.connection.connected):
+        device.connection_told = not device.connection.connected
+        device.connection_change = ConnectionChange(device.away_since or now, late=True)
+        state.connection_timers.set(device.config.id, now + state.alerts.flapping)
+
+
+def _recall_problems(state: State, subject: Subject, published: Iterator[Mapping[str, Any]] | list[Any]) -> None:
+    """Take the problems that had been raised for raised; the next judgement clears those that are over."""
+    for one in published:
+        code, since = one.get("code"), from_utc(one.get("since"))
+        if isinstance(code, str) and since is not None:
+            problem = Problem(code, str(one.get("message")), since)
+            state.problems.setdefault(subject, {})[code] = problem
+    state.touched[subject] = None

@@ -1,0 +1,247 @@
+"""Conflict files: told by their names, listed while they are there."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from stbridge.core import decode, events
+from stbridge.core import observations as seen
+from stbridge.core.alerts import Alerts
+from stbridge.core.conflicts import is_conflict, original, winner
+from stbridge.core.observations import Read
+from stbridge.core.rules.conflicts import MOST_LOOKUPS
+from stbridge.core.topics import Address
+from tests.core.world import COUNTS, World, config, folder, folder_config
+
+DOCS = Address("conflicts", folder="docs")
+
+
+def name(number: int = 0, directory: str = "") -> str:
+    """Return the path of a conflict file."""
+    return f"{directory}report.sync-conflict-20261101-{number:06}-LAPTOPD.txt"
+
+
+def there(path: str) -> seen.ConflictRead:
+    """Return that a conflict file is there."""
+    return seen.ConflictRead(folder="docs", path=path, present=True)
+
+
+def gone(path: str) -> seen.ConflictRead:
+    """Return that a conflict file is not there any more."""
+    return seen.ConflictRead(folder="docs", path=path, present=False)
+
+
+def found(*paths: str) -> seen.ConflictsRead:
+    """Return all conflict files that a search has found."""
+    return seen.ConflictsRead(folder="docs", paths=paths)
+
+
+@pytest.mark.parametrize(
+    ("path", "of"),
+    [
+        ("a.sync-conflict-20261101-120000-ABCDEF7.txt", "a.txt"),
+        ("b/c/a.tar.sync-conflict-20261101-120000-ABCDEF7.gz", "b/c/a.tar.gz"),
+        ("a.sync-conflict-20261101-120000-ABCDEF7", "a"),
+        (".sync-conflict-20261101-120000-ABCDEF7.bashrc", ".bashrc"),
+        ("ä b.sync-conflict-20261101-120000-ABCDEF7.txt", "ä b.txt"),
+    ],
+)
+def test_a_conflict_file_is_known_by_its_name(path: str, of: str) -> None:
+    """Its name tells which file it lost to, and whose change won."""
+    assert is_conflict(path)
+    assert original(path) == of
+    assert winner(path) == "ABCDEF7"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a.txt",
+        "sync-conflict.txt",
+        "a.sync-conflict-2026-120000-ABCDEF7.txt",
+        "a.sync-conflict-20261101-120000-ABC.txt",
+        "a.sync-conflict-20261101-120000-ABCDEF1.txt",
+        "a.sync-conflict-20261101-120000-ABCDEF7.d/b.txt",
+    ],
+)
+def test_other_names_are_none(path: str) -> None:
+    """A name that Syncthing would not give, or a directory of such a name, makes no conflict file."""
+    assert not is_conflict(path)
+
+
+@pytest.mark.parametrize(
+    ("filenames", "expected"),
+    [
+        ([name(), "a.txt"], seen.LocalIndexChanged(folder="docs", conflicts=(name(),))),
+        (["a.txt"], seen.LocalIndexChanged(folder="docs", conflicts=())),
+        (None, seen.LocalIndexChanged(folder="docs", conflicts=())),
+    ],
+)
+def test_only_conflict_files_are_picked_from_the_index(filenames: list[str] | None, expected: seen.Observation) -> None:
+    """Of all names that changed, those of conflict files matter."""
+    data = {"folder": "docs", "filenames": filenames}
+    event = {"id": 1, "type": "LocalIndexUpdated", "time": "2026-11-01T12:00:00Z", "data": data}
+    assert events.observe(event, "OWN") == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "present"),
+    [
+        ({"local": {"name": name(), "deleted": False}}, True),
+        ({"local": {"name": name(), "deleted": True}}, False),
+        ({"local": {"name": "", "deleted": False}}, False),
+        ({"local": None}, False),
+        ({}, False),
+    ],
+)
+def test_a_file_that_is_deleted_is_not_there(raw: decode.Json, present: bool) -> None:
+    """The index keeps what is deleted, so the flag tells."""
+    assert decode.conflict("docs", name(), raw).present is present
+
+
+def test_a_search_finds_conflict_files_in_every_directory() -> None:
+    """The tree that Syncthing tells has no paths: they are put together."""
+    directory = "FILE_INFO_TYPE_DIRECTORY"
+    tree: list[decode.Json] = [
+        {"name": name(1), "type": "FILE_INFO_TYPE_FILE"},
+        {"name": "empty", "type": directory},
+        {
+            "name": "a",
+            "type": directory,
+            "children": [
+                {"name": "b", "type": directory, "children": [{"name": name(2), "type": "FILE_INFO_TYPE_FILE"}]},
+                {"name": "c.txt", "type": "FILE_INFO_TYPE_FILE"},
+            ],
+        },
+    ]
+    read = decode.conflicts("docs", tree)
+    assert read.paths is not None
+    assert sorted(read.paths) == [name(2, "a/b/"), name(1)]
+
+
+def test_a_conflict_is_told_once_and_listed_until_it_is_deleted() -> None:
+    """Events name the files that changed, a reading tells whether they are there."""
+    world = World().start(found())
+    world.reads.clear()
+    world.see(seen.LocalIndexChanged(folder="docs", conflicts=(name(1), name(2))))
+    assert world.reads == [Read("conflict", "docs", path=name(1)), Read("conflict", "docs", path=name(2))]
+    for _ in range(2):
+        world.see(there(name(1)), there(name(2)))
+    told = world.told("conflict")
+    assert [one["path"] for one in told] == [name(1), name(2)]
+    assert told[0] == {
+        "event_type": "conflict",
+        "time": "2026-11-01T12:00:00Z",
+        "folder": "docs",
+        "label": "Docs",
+        "path": name(1),
+        "original": "report.txt",
+        "device": "LAPTOPD",
+    }
+    assert world.payload(DOCS) == {"count": 2, "items": [name(1), name(2)], "complete": True}
+    assert (world.folder["conflicts"], world.system["conflicts"]) == (2, 2)
+    world.see(gone(name(1)))
+    assert world.payload(DOCS)["items"] == [name(2)]
+    assert (world.folder["conflicts"], world.system["conflicts"]) == (1, 1)
+    assert world.told("conflict") == []
+
+
+def test_the_list_is_cut_and_the_count_is_true() -> None:
+    """A folder full of conflicts does not make a payload without end."""
+    world = World().start(found(*(name(number) for number in range(120))))
+    payload = world.payload(DOCS)
+    assert (payload["count"], len(payload["items"]), payload["complete"]) == (120, 50, True)
+
+
+@pytest.mark.parametrize(
+    ("limit", "files", "searched"), [(100, 100, True), (100, 101, False), (0, 10, False), (0, 0, False)]
+)
+def test_only_folders_up_to_a_size_are_searched(limit: int, files: int, searched: bool) -> None:
+    """Too large a folder is not searched, and its payload says that its list may be incomplete."""
+    world = World(Alerts(conflict_inventory=limit)).start(folder(replace(COUNTS, global_files=files)))
+    assert (Read("conflicts", "docs") in world.reads) is searched
+    assert world.payload(DOCS) == {"count": 0, "items": [], "complete": False}
+
+
+def test_a_folder_is_searched_as_soon_as_its_size_is_known() -> None:
+    """A folder that is not running yet, is new, or is resumed, is searched once it tells what it holds."""
+    world = World().start(folder(None, state=None))
+    assert Read("conflicts", "docs") not in world.reads
+    world.see(folder())
+    assert world.reads.count(Read("conflicts", "docs")) == 1
+    world.see(folder())
+    assert world.reads.count(Read("conflicts", "docs")) == 1
+    for paused in (True, False):
+        world.see(seen.FolderPaused(folder="docs", paused=paused))
+    world.see(folder())
+    assert world.reads.count(Read("conflicts", "docs")) == 2
+
+
+def test_a_search_that_fails_leaves_the_list_incomplete() -> None:
+    """What is known stays, and is not claimed to be all."""
+    world = World().start(found(name()))
+    world.see(seen.ConflictsRead(folder="docs", paths=None))
+    assert world.payload(DOCS) == {"count": 1, "items": [name()], "complete": False}
+
+
+def test_many_at_once_are_searched_for() -> None:
+    """Beyond a number of files it is cheaper to read the whole folder than each of them."""
+    many = tuple(name(number) for number in range(MOST_LOOKUPS + 1))
+    world = World().start(found())
+    world.reads.clear()
+    world.see(seen.LocalIndexChanged(folder="docs", conflicts=many))
+    assert world.reads == [Read("conflicts", "docs")]
+    large = World(Alerts(conflict_inventory=1)).start()
+    large.reads.clear()
+    large.see(seen.LocalIndexChanged(folder="docs", conflicts=many))
+    assert len(large.reads) == MOST_LOOKUPS
+
+
+def test_conflicts_that_are_there_at_the_first_start_are_not_told() -> None:
+    """They are listed, and make a problem, but nothing happened."""
+    world = World().start(found(name()))
+    assert world.told("conflict") == []
+    assert [one["code"] for one in world.folder["problems"]] == ["conflicts"]
+
+
+def test_conflicts_of_an_outage_are_told_late() -> None:
+    """After everything was read again, what the search finds new is told, and what is gone leaves the list."""
+    world = World().start(found(name(1)))
+    world.told()
+    world.snapshot().see(found(name(2)))
+    assert [(one["path"], one["late"]) for one in world.told("conflict")] == [(name(2), True)]
+    assert world.payload(DOCS)["items"] == [name(2)]
+
+
+@pytest.mark.parametrize(("complete", "late"), [(True, [name(2)]), (False, [])])
+def test_conflicts_of_a_bridge_that_was_away_are_told_late(complete: bool, late: Sequence[str]) -> None:
+    """What is not in the list of an earlier life happened in between, if that list was complete."""
+    before = World().start(found(name(1)))
+    published = {**before.published(), DOCS: {"count": 1, "items": [name(1)], "complete": complete}}
+    after = World(remembered=published).start()
+    assert after.payload(DOCS) == {"count": 1, "items": [name(1)], "complete": complete}
+    assert after.told("problem_raised", "problem_cleared") == []
+    after.see(found(name(1), name(2)))
+    assert [one["path"] for one in after.told("conflict")] == late
+
+
+def test_what_is_remembered_of_a_large_folder_is_looked_up() -> None:
+    """A folder that is not searched has its known conflict files looked up after an outage."""
+    world = World(Alerts(conflict_inventory=1)).start()
+    world.see(there(name(1)), there(name(2)))
+    world.reads.clear()
+    world.snapshot()
+    assert [read for read in world.reads if read.what == "conflict"] == [
+        Read("conflict", "docs", path=name(1)),
+        Read("conflict", "docs", path=name(2)),
+    ]
+
+
+def test_conflicts_of_what_is_gone_do_not_count() -> None:
+    """A folder that is removed takes its conflicts with it, and what is read of it late is passed over."""
+    world = World().start(found(name()), configured=config(folder_config(), folder_config("music")))
+    world.see(config(folder_config("music")))
+    world.see(found(name()), there(name()), seen.LocalIndexChanged(folder="docs", conflicts=(name(),)))
+    assert world.system["conflicts"] == 0
+    assert world.payload(DOCS) is None

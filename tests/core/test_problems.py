@@ -1,0 +1,330 @@
+"""Problems: raised and cleared once, by what is seen or by time alone, over restarts of the bridge."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, Alerts
+from stbridge.core.model import DeviceConfig, LoggedError, short_id
+from stbridge.core.observations import Observation
+from stbridge.core.problems import ROWS, Measure, Row
+from stbridge.core.topics import Address
+from tests.core.world import (
+    COUNTS,
+    DAY,
+    HOUR,
+    LACKING,
+    LAPTOP,
+    PHONE,
+    START,
+    World,
+    completion,
+    config,
+    failed,
+    folder,
+    folder_config,
+    status,
+)
+
+Seen = Callable[[World], Sequence[Observation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How a problem comes and goes."""
+
+    come: Seen
+    go: Seen
+    message: str
+
+
+def _errors(*messages: str) -> seen.ErrorsRead:
+    return seen.ErrorsRead(items=tuple(LoggedError(when=START, message=message) for message in messages))
+
+
+CASES: dict[str, Case] = {
+    "folder_error": Case(
+        come=lambda world: [world.turns("error", error="folder marker missing")],
+        go=lambda world: [world.turns("idle")],
+        message="folder marker missing",
+    ),
+    "failed_items": Case(
+        come=lambda _: [folder(replace(COUNTS, failed=2)), failed("a", "b")],
+        go=lambda _: [folder()],
+        message="2 items failed, such as a: no",
+    ),
+    "watch_error": Case(
+        come=lambda _: [seen.WatchErrorChanged(folder="docs", error="too many")],
+        go=lambda _: [seen.WatchErrorChanged(folder="docs", error=None)],
+        message="too many",
+    ),
+    "out_of_sync": Case(come=lambda _: [folder(LACKING)], go=lambda _: [folder()], message="4 items to be synced"),
+    "stuck": Case(
+        come=lambda world: [world.turns("scanning")],
+        go=lambda _: [seen.ScanProgressed(folder="docs", current=1, total=2)],
+        message="scanning without progress",
+    ),
+    "stale": Case(
+        come=lambda world: [world.disconnect()],
+        go=lambda world: [world.connect()],
+        message="no device that shares it is there: what is newer elsewhere is not known",
+    ),
+    "local_changes": Case(
+        come=lambda _: [folder(replace(COUNTS, local_changes=1))],
+        go=lambda _: [folder()],
+        message="1 local change in a folder that only receives",
+    ),
+    "conflicts": Case(
+        come=lambda _: [_conflict(present=True)],
+        go=lambda _: [_conflict(present=False)],
+        message="1 conflict file, such as a.sync-conflict-20261101-120000-LAPTOPD.txt",
+    ),
+    "unseen": Case(
+        come=lambda world: [world.disconnect()],
+        go=lambda world: [world.connect()],
+        message="the device is not connected",
+    ),
+    "behind": Case(come=lambda _: [completion(3)], go=lambda _: [completion(0)], message="the device lacks 3 items"),
+    "system_errors": Case(come=lambda _: [_errors("first", "last")], go=lambda _: [_errors()], message="last"),
+    "restart_required": Case(
+        come=lambda _: [seen.RestartRequiredRead(restart_required=True)],
+        go=lambda _: [seen.RestartRequiredRead(restart_required=False)],
+        message="a change of the configuration waits for a restart",
+    ),
+    "no_listener": Case(
+        come=lambda _: [status(listeners_ok=False)],
+        go=lambda _: [status()],
+        message="no listen address works: other devices cannot connect",
+    ),
+    "discovery": Case(
+        come=lambda _: [status(discovery_ok=False)],
+        go=lambda _: [status()],
+        message="no way of discovery works: other devices may not be found",
+    ),
+    "identity_changed": Case(
+        come=lambda _: [status(device_id="ANOTHER-AAAAAAA")],
+        go=lambda _: [],
+        message="the device ID was OWNDEVI-AAAAAAA",
+    ),
+    "folders_vanished": Case(
+        come=lambda _: [_without_folders()],
+        go=lambda _: [],
+        message="folders went from the configuration: docs",
+    ),
+}
+
+
+def _conflict(*, present: bool) -> seen.ConflictRead:
+    return seen.ConflictRead(folder="docs", path="a.sync-conflict-20261101-120000-LAPTOPD.txt", present=present)
+
+
+def _without_folders() -> seen.ConfigRead:
+    return seen.ConfigRead(config=replace(config().config, folders={}))
+
+
+ADDRESSES = {
+    FOLDER: Address("folder", folder="docs"),
+    DEVICE: Address("device", device=short_id(LAPTOP)),
+    INSTANCE: Address("system"),
+}
+
+
+def test_every_problem_has_a_case() -> None:
+    """Each row of the table is tried here."""
+    assert list(CASES) == [row.code for row in ROWS]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
+def test_a_problem_is_raised_once_and_cleared_once(row: Row) -> None:
+    """A problem shows in the payload of its subject and of the instance from the moment on that its threshold says."""
+    case, world = CASES[row.code], World().start()
+    assert world.payload(ADDRESSES[row.subject])["problem"] is False
+    begun = world.now
+    for _ in range(2):
+        world.see(*case.come(world))
+    if row.measure is Measure.SECONDS:
+        assert row.code not in _codes(world, row.subject)
+        world.later(row.limit - 1)
+        assert row.code not in _codes(world, row.subject)
+        world.later(1)
+    raised = [one for one in world.told("problem_raised") if one["code"] == row.code]
+    assert [one["message"] for one in raised] == [case.message]
+    assert "late" not in raised[0]
+    payload = world.payload(ADDRESSES[row.subject])
+    assert payload["problem"] is True
+    (problem,) = [one for one in payload["problems"] if one["code"] == row.code]
+    assert problem == {"code": row.code, "message": case.message, "since": begun.isoformat().replace("+00:00", "Z")}
+    assert world.system["problem"] is True
+    assert row.code in [one["code"] for one in world.system["problems"]]
+
+    world.see(*case.go(world))
+    if row.measure is Measure.NOTICE:
+        world.later(row.limit)
+    world.see(*case.go(world))
+    cleared = [one["code"] for one in world.told("problem_cleared")]
+    assert cleared.count(row.code) == 1
+    assert row.code not in _codes(world, row.subject)
+    assert row.code not in [one["code"] for one in world.system["problems"]]
+
+
+def _codes(world: World, subject: str) -> list[str]:
+    return [one["code"] for one in world.payload(ADDRESSES[subject])["problems"]]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
+def test_zero_turns_a_problem_off(row: Row) -> None:
+    """With a threshold of 0 a problem is never raised."""
+    world = World(Alerts(limits={row.code: 0})).start()
+    world.see(*CASES[row.code].come(world)).later(30 * DAY)
+    assert row.code not in [one["code"] for one in world.told("problem_raised")]
+
+
+def test_a_threshold_can_be_set_for_one_folder_and_one_device() -> None:
+    """A threshold of a folder or a device goes before the general one, for that folder or device alone."""
+    alerts = Alerts(
+        limits={"out_of_sync": HOUR, "unseen": HOUR},
+        folders={"docs": {"out_of_sync": 60}},
+        devices={short_id(LAPTOP): {"unseen": 0}},
+    )
+    both = config(folder_config(), folder_config("music"), devices=(LAPTOP, PHONE))
+    world = World(alerts)
+    world.start(folder(LACKING), folder(LACKING, name="music"), world.connections(LAPTOP, PHONE), configured=both)
+    world.see(world.disconnect(), world.disconnect(PHONE)).told()
+    world.later(60)
+    assert [(one["code"], one["folder"]) for one in world.told()] == [("out_of_sync", "docs")]
+    world.later(HOUR)
+    raised = [(one["code"], one.get("folder") or one["device"]) for one in world.told()]
+    assert sorted(raised) == [("out_of_sync", "music"), ("unseen", short_id(PHONE))]
+
+
+def test_a_count_can_have_a_threshold() -> None:
+    """A problem that counts is raised from its threshold on."""
+    world = World(Alerts(limits={"failed_items": 3})).start()
+    world.see(folder(replace(COUNTS, failed=2)))
+    assert world.told("problem_raised") == []
+    world.see(folder(replace(COUNTS, failed=3)))
+    assert [one["code"] for one in world.told("problem_raised")] == ["failed_items"]
+
+
+def test_progress_puts_off_being_stuck() -> None:
+    """A sync that moves is not stuck, however long it takes; one that waits for its turn is not either."""
+    world = World(Alerts(limits={"stuck": HOUR, "out_of_sync": 0})).start()
+    world.see(world.turns("syncing"))
+    for lacking in range(400, 0, -100):
+        world.later(HOUR - 1)
+        world.see(folder(replace(LACKING, need_bytes=lacking), state="syncing"))
+    world.later(HOUR - 1)
+    assert world.told("problem_raised") == []
+    world.later(1)
+    assert [one["code"] for one in world.told("problem_raised")] == ["stuck"]
+    world.see(world.turns("sync-waiting")).later(DAY)
+    assert world.names() == ["problem_cleared"]
+
+
+@pytest.mark.parametrize("code", [row.code for row in ROWS if row.measure is not Measure.SECONDS])
+def test_a_restart_of_the_bridge_raises_nothing_again(code: str) -> None:
+    """What had been raised is found in the retained payloads, with its time, and is not raised again."""
+    before = World().start()
+    before.see(*CASES[code].come(before))
+    subject = next(row.subject for row in ROWS if row.code == code)
+    was = before.payload(ADDRESSES[subject])["problems"]
+    after = World(remembered=before.published(), now=START + timedelta(hours=1))
+    still = [one for one in CASES[code].come(after) if not isinstance(one, seen.ConfigRead)]
+    gone = code == "folders_vanished"
+    after.start(*still, configured=_without_folders() if gone else None)
+    assert after.told("problem_raised", "problem_cleared") == []
+    assert after.payload(ADDRESSES[subject])["problems"] == was
+
+
+def test_what_was_mended_while_the_bridge_was_away_is_cleared_late() -> None:
+    """A problem that is over when the bridge returns is cleared then, marked as late; a new one is raised late."""
+    before = World().start(folder(replace(COUNTS, local_changes=1)))
+    after = World(remembered=before.published()).start(_errors("new"))
+    told = after.told("problem_raised", "problem_cleared")
+    assert {(one["event_type"], one["code"], one["late"]) for one in told} == {
+        ("problem_cleared", "local_changes", True),
+        ("problem_raised", "system_errors", True),
+    }
+
+
+def test_time_goes_on_over_a_restart_of_the_bridge() -> None:
+    """What becomes a problem by time alone counts from the time that was published, not from the restart."""
+    before = World()
+    before.start(folder(LACKING), completion(1), before.nobody())
+    before.see(before.connect()).see(before.disconnect()).later(HOUR)
+    after = World(remembered=before.published(), now=START + timedelta(days=7))
+    after.start(folder(LACKING), completion(1), after.nobody())
+    assert {one["code"] for one in after.told("problem_raised")} == {"out_of_sync", "behind", "unseen"}
+    assert {one["since"] for one in after.system["problems"]} == {"2026-11-01T12:00:00Z"}
+
+
+def test_a_device_that_was_never_seen_becomes_a_problem() -> None:
+    """A device that has never connected is unseen from the day on that the bridge first knew of it."""
+    world = World()
+    world.start(world.nobody()).later(7 * DAY)
+    told = [(one["code"], one["since"]) for one in world.told("problem_raised")]
+    assert sorted(told) == [("stale", "2026-11-01T12:00:00Z"), ("unseen", "2026-11-01T12:00:00Z")]
+    assert world.laptop["problems"][0]["message"] == "never seen"
+
+
+def test_a_removed_or_paused_subject_has_no_problems() -> None:
+    """What is removed or paused is not amiss: its problems are cleared."""
+    world = World(Alerts(limits={"unseen": 60}))
+    both = config(folder_config(), folder_config("music"), devices=(LAPTOP, PHONE))
+    world.start(folder(replace(COUNTS, failed=1)), folder(replace(COUNTS, failed=1), name="music"), configured=both)
+    world.see(world.disconnect()).later(60).told()
+    laptop = replace(both.config.devices[LAPTOP], paused=True)
+    folders = {"music": folder_config("music", paused=True)}
+    devices: dict[str, DeviceConfig] = {LAPTOP: laptop}
+    world.see(seen.ConfigRead(config=replace(both.config, folders=folders, devices=devices)))
+    cleared = [(one["code"], one.get("folder") or one["device"]) for one in world.told("problem_cleared")]
+    assert sorted(cleared) == [
+        ("failed_items", "docs"),
+        ("failed_items", "music"),
+        ("unseen", short_id(LAPTOP)),
+        ("unseen", short_id(PHONE)),
+    ]
+    assert world.system["problem"] is False
+
+
+def test_nothing_is_judged_while_syncthing_cannot_be_reached() -> None:
+    """Time that passes while nothing is known raises nothing, and wakes nobody, before everything was read again."""
+    world = World(Alerts(limits={"unseen": HOUR})).start()
+    world.see(world.disconnect()).told()
+    world.see(seen.Unavailable(way=seen.EVENTS, status="unreachable", message="gone"))
+    assert world.state.next_due is None
+    world.later(2 * HOUR)
+    assert world.told("problem_raised") == []
+    world.snapshot(world.nobody())
+    assert [(one["code"], one["late"]) for one in world.told("problem_raised")] == [("unseen", True)]
+
+
+def test_problems_are_not_known_before_it_is_known_what_was_published() -> None:
+    """Before the first judgement `problem` is null, not false."""
+    world = World().snapshot()
+    assert (world.folder["problem"], world.laptop["problems"], world.system["problem"]) == (None, None, None)
+
+
+def test_a_tick_touches_only_what_is_due() -> None:
+    """Of many folders, the one whose time has come is rendered again, and nothing else."""
+    many = config(*(folder_config(f"folder{number}") for number in range(200)))
+    world = World(Alerts(limits={"out_of_sync": HOUR})).start(
+        *(folder(name=f"folder{number}") for number in range(200)), configured=many
+    )
+    world.see(folder(LACKING, name="folder7"))
+    assert world.state.next_due == START + timedelta(hours=1)
+    world.later(HOUR)
+    assert world.changed == [Address("folder", folder="folder7"), Address("system")]
+
+
+def test_folders_that_are_removed_one_by_one_have_not_vanished() -> None:
+    """Only all folders at once, or several and at least half of them, are taken for a loss of the configuration."""
+    three = config(*(folder_config(name) for name in ("a", "b", "c")))
+    world = World().start(configured=three)
+    world.see(config(folder_config("a"), folder_config("b")))
+    assert world.system["problem"] is False
+    after = World(remembered=World().start(configured=three).published()).start(configured=config(folder_config("a")))
+    assert [one["message"] for one in after.system["problems"]] == ["folders went from the configuration: b, c"]

@@ -1,0 +1,512 @@
+"""What Syncthing does not tell, provoked on real nodes of every version and seen on a real broker."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stbridge.core.model import short_id
+from stbridge.demo.node import SyncthingNode
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
+
+QUICK: Mapping[str, str] = {
+    "STBRIDGE_ALERTS__OUT_OF_SYNC": "2",
+    "STBRIDGE_ALERTS__STUCK": "2",
+    "STBRIDGE_ALERTS__STALE": "2",
+    "STBRIDGE_ALERTS__UNSEEN": "2",
+    "STBRIDGE_ALERTS__BEHIND": "1",
+    "STBRIDGE_ALERTS__NO_LISTENER": "1",
+    "STBRIDGE_ALERTS__DISCOVERY": "1",
+    "STBRIDGE_ALERTS__SYSTEM_ERRORS": "2",
+    "STBRIDGE_ALERTS__FLAPPING": "3",
+    "STBRIDGE_POLL__STATUS": "2",
+    "STBRIDGE_POLL__TRANSFER": "1",
+}
+"""Thresholds that a test can wait for."""
+
+UNNAMEABLE = b"\xff\xfe.txt"
+"""A file name that is no UTF-8: Syncthing cannot scan it, whoever runs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Two nodes that share "docs", and "inbox" that the first one only receives; and a third that nobody knows."""
+
+    alpha: SyncthingNode
+    beta: SyncthingNode
+    gamma: SyncthingNode
+    files: Path
+
+    def path(self, node: SyncthingNode, name: str, folder: str = "docs") -> Path:
+        """Return the path of a file on a node."""
+        return self.files / node.name / folder / name
+
+    def scan(self, *nodes: SyncthingNode, folder: str = "docs") -> None:
+        """Have a folder scanned, and wait for the end of it."""
+        for node in nodes:
+            node.request("POST", "/rest/db/scan", {"folder": folder})
+
+    def settle(self) -> None:
+        """Wait until the nodes are connected and everything is in sync."""
+        eventually(
+            lambda: (
+                self.alpha.is_connected(self.beta)
+                and all(node.is_idle(folder) for node in (self.alpha, self.beta) for folder in ("docs", "inbox"))
+            )
+        )
+
+    def conflict(self, name: str) -> str:
+        """Have both nodes change a file while they are apart; return the path of the conflict file that comes of it."""
+        for node, content in ((self.alpha, b"from alpha"), (self.beta, b"from beta")):
+            self.path(node, name).write_bytes(content)
+        self.apart(lambda: self.scan(self.alpha, self.beta))
+        stem = Path(name).stem
+
+        def both() -> set[str]:
+            found = [{one.name for one in self.path(node, "").glob(f"{stem}.sync-conflict-*")} for node in self.nodes]
+            return found[0] & found[1]
+
+        (conflict,) = eventually(both)
+        return str(conflict)
+
+    @property
+    def nodes(self) -> tuple[SyncthingNode, SyncthingNode]:
+        """The two that share."""
+        return self.alpha, self.beta
+
+    def apart(self, act: Callable[[], object]) -> None:
+        """Do something while the two nodes are not connected."""
+        self.alpha.request("POST", "/rest/system/pause", {"device": self.beta.device_id})
+        eventually(lambda: not self.alpha.is_connected(self.beta))
+        act()
+        self.alpha.request("POST", "/rest/system/resume", {"device": self.beta.device_id})
+
+
+@pytest.fixture(scope="module")
+def stage(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Three running nodes."""
+    directory = tmp_path_factory.mktemp("stage")
+    alpha, beta, gamma = (
+        SyncthingNode(name, directory / name / "home", binary, monitor=name == "alpha")
+        for name in ("alpha", "beta", "gamma")
+    )
+    one = Stage(alpha, beta, gamma, directory / "files")
+    try:
+        for node in (alpha, beta, gamma):
+            node.start()
+        alpha.link(beta)
+        for here, there in ((alpha, beta), (beta, alpha)):
+            here.share("docs", one.path(here, ""), label="Documents", devices=[there])
+            kind = "receiveonly" if here is alpha else "sendonly"
+            here.share("inbox", one.path(here, "", "inbox"), label="Inbox", devices=[there], type=kind)
+        one.settle()
+        yield one
+    finally:
+        for node in (alpha, beta, gamma):
+            node.stop()
+
+
+class Scene:
+    """A bridge to two nodes, and what it tells from some time on.
+
+    Args:
+        stage: the nodes.
+        process: the bridge, not started yet.
+        subscriber: sees everything.
+    """
+
+    def __init__(self, stage: Stage, process: BridgeProcess, subscriber: Subscriber) -> None:
+        self.stage = stage
+        self.process = process
+        self.subscriber = subscriber
+        self.since = 0
+
+    def start(self) -> None:
+        """Start the bridge, and wait until it has told everything."""
+        self.mark()
+        self.process.start()
+        self.subscriber.wait_for_payload("syncthing/bridge/state", b"online", since=self.since)
+
+    def mark(self) -> None:
+        """Look only at what comes from now on."""
+        self.since = self.subscriber.count
+
+    def wait(self, topic: str, condition: Callable[[Any], Any] = lambda _: True, node: str = "alpha") -> Any:
+        """Wait for a payload of an instance."""
+        return self.subscriber.wait_for_json(f"syncthing/{node}/{topic}", condition, since=self.since)
+
+    def event(self, event_type: str, node: str = "alpha", **data: Any) -> Any:
+        """Wait for an event that has these keys and values."""
+        return self.wait(f"event/{event_type}", lambda one: {key: one.get(key) for key in data} == data, node)
+
+    def events(self, *names: str, node: str = "alpha") -> list[dict[str, Any]]:
+        """Return the events that have come, of some names."""
+        topics = [f"syncthing/{node}/event/{name}" for name in names]
+        messages = self.subscriber.messages[self.since :]
+        return [json.loads(message.payload) for message in messages if message.topic in topics]
+
+    def problem(self, topic: str, code: str, node: str = "alpha") -> Any:
+        """Wait until a payload has a problem, and return that."""
+        payload = self.wait(topic, lambda one: code in _codes(one), node)
+        assert payload["problem"] is True
+        return next(one for one in payload["problems"] if one["code"] == code)
+
+    def no_problem(self, topic: str, code: str, node: str = "alpha") -> None:
+        """Wait until the newest payload does not have a problem."""
+        full = f"syncthing/{node}/{topic}"
+        eventually(lambda: code not in _codes(json.loads(self.subscriber.latest()[full])))
+
+    def raised_and_cleared(self, code: str, node: str = "alpha") -> list[str]:
+        """Return the edges of a problem that have been told."""
+        events = self.events("problem_raised", "problem_cleared", node=node)
+        return [one["event_type"] for one in events if one["code"] == code]
+
+
+ONCE = ["problem_raised", "problem_cleared"]
+
+
+def _codes(payload: Any) -> list[str]:
+    return [one["code"] for one in payload["problems"] or ()]
+
+
+@pytest.fixture
+def scene(stage: Stage, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path) -> Iterator[Scene]:
+    """A bridge to alpha and beta, online, while all is well."""
+    stage.settle()
+    for node in stage.nodes:  # 1.x warns those who run it as root
+        node.request("POST", "/rest/system/error/clear")
+    variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **QUICK}
+    process = BridgeProcess(tmp_path, {**variables, **instance("alpha", stage.alpha), **instance("beta", stage.beta)})
+    one = Scene(stage, process, subscriber)
+    try:
+        one.start()
+        one.wait("system", lambda payload: payload["problem"] is False)
+        one.mark()
+        yield one
+    finally:
+        process.stop()
+
+
+# --- conflicts
+
+
+def test_a_conflict_is_told_on_both_nodes_until_it_is_deleted(scene: Scene) -> None:
+    """The node that makes the conflict file and the one that receives it tell it once; deleted, it leaves the list."""
+    scene.stage.path(scene.stage.alpha, "report.txt").write_bytes(b"first")
+    eventually(scene.stage.path(scene.stage.beta, "report.txt").is_file)
+    path = scene.stage.conflict("report.txt")
+    for node in ("alpha", "beta"):
+        event = scene.event("conflict", node, folder="docs", path=path, original="report.txt", label="Documents")
+        assert event["device"] in [short_id(one.device_id) for one in scene.stage.nodes]
+        listed = scene.wait("folder/docs/conflicts", lambda one: one["count"], node)
+        assert listed == {"count": 1, "items": [path], "complete": True}
+        scene.problem("folder/docs", "conflicts", node)
+        assert scene.wait("system", lambda one: one["conflicts"], node)["conflicts"] == 1
+    scene.stage.path(scene.stage.beta, path).unlink()
+    for node in ("alpha", "beta"):
+        scene.no_problem("folder/docs", "conflicts", node)
+        assert scene.wait("folder/docs/conflicts", lambda one: not one["count"], node)["items"] == []
+        assert len(scene.events("conflict", node=node)) == 1
+        assert scene.raised_and_cleared("conflicts", node) == ONCE
+
+
+def test_conflicts_are_found_at_the_start_and_told_late_if_the_bridge_was_away(scene: Scene) -> None:
+    """An inventory finds what was there before; a restarted bridge raises nothing again, and tells what it missed."""
+    scene.stage.path(scene.stage.alpha, "plan.txt").write_bytes(b"first")
+    eventually(scene.stage.path(scene.stage.beta, "plan.txt").is_file)
+    first = scene.stage.conflict("plan.txt")
+    since = scene.problem("folder/docs", "conflicts")["since"]
+    scene.process.stop()
+    scene.stage.path(scene.stage.alpha, "minutes.txt").write_bytes(b"first")
+    eventually(scene.stage.path(scene.stage.beta, "minutes.txt").is_file)
+    second = scene.stage.conflict("minutes.txt")
+    scene.start()
+    event = scene.event("conflict", path=second)
+    assert event["late"] is True
+    listed = scene.wait("folder/docs/conflicts", lambda one: one["count"] == 2)
+    assert (sorted(listed["items"]), listed["complete"]) == (sorted([first, second]), True)
+    assert scene.problem("folder/docs", "conflicts")["since"] == since
+    assert [one["path"] for one in scene.events("conflict")] == [second]
+    assert scene.raised_and_cleared("conflicts") == []
+    for path in (first, second):
+        scene.stage.path(scene.stage.alpha, path).unlink()
+    scene.no_problem("folder/docs", "conflicts")
+
+
+# --- items and folders that fail
+
+
+def test_an_item_that_cannot_be_scanned_is_told(scene: Scene) -> None:
+    """A scan error sends no event of Syncthing's: it is found all the same, told once, and cleared when it clears."""
+    stage = scene.stage
+    stage.alpha.share("odd", stage.path(stage.alpha, "", "odd"), label="Odd", fsWatcherEnabled=False)
+    bad = Path(os.fsdecode(bytes(stage.path(stage.alpha, "", "odd")) + b"/" + UNNAMEABLE))
+    try:
+        scene.wait("folder/odd", lambda one: one["in_sync"])
+        bad.write_bytes(b"x")
+        for _ in range(2):
+            stage.scan(stage.alpha, folder="odd")
+        listed = scene.wait("folder/odd/failed", lambda one: one["count"] == 1)
+        assert listed["items"][0]["error"]
+        scene.event("item_failed", folder="odd", label="Odd", error=listed["items"][0]["error"])
+        assert "1 item failed" in scene.problem("folder/odd", "failed_items")["message"]
+        bad.unlink()
+        stage.scan(stage.alpha, folder="odd")
+        scene.no_problem("folder/odd", "failed_items")
+        assert len(scene.events("item_failed")) == 1
+        assert scene.raised_and_cleared("failed_items") == ONCE
+    finally:
+        stage.alpha.request("DELETE", "/rest/config/folders/odd")
+
+
+def test_an_item_that_cannot_be_synced_is_told_once_however_often_it_is_tried(scene: Scene) -> None:
+    """Syncthing tries again and again; the event comes once."""
+    stage = scene.stage
+    shared = stage.path(stage.alpha, "blocked/shared.txt")
+    shared.parent.mkdir()
+    shared.write_bytes(b"x")
+    eventually(stage.path(stage.beta, "blocked/shared.txt").is_file)
+    stage.beta.request("POST", "/rest/db/ignores", {"folder": "docs"}, {"ignore": ["kept"]})
+    kept = stage.path(stage.beta, "blocked/kept")
+    kept.write_bytes(b"ignored, so Syncthing must not delete it")
+    scene.mark()
+    shutil.rmtree(shared.parent)
+    assert scene.event("item_failed", "beta")["path"] == "blocked"
+    scene.problem("folder/docs", "failed_items", "beta")
+    scene.problem("folder/docs", "out_of_sync", "beta")
+    stage.path(stage.alpha, "another.txt").write_bytes(b"makes beta sync, and try again")
+    scene.wait("folder/docs", lambda one: one["last_file"] == "another.txt" and one["failed"], "beta")
+    kept.unlink()
+    stage.beta.request("POST", "/rest/db/ignores", {"folder": "docs"}, {"ignore": []})
+    for command in ("pause", "resume"):  # or Syncthing would wait a minute before it tries again
+        assert ask(scene.subscriber, command, '{"folder": "docs"}', node="beta")["status"] == "ok"
+    scene.no_problem("folder/docs", "failed_items", "beta")
+    scene.no_problem("folder/docs", "out_of_sync", "beta")
+    assert len(scene.events("item_failed", node="beta")) == 1
+
+
+def test_a_folder_that_lost_its_marker_is_a_problem(scene: Scene) -> None:
+    """Its error is told once, and over once the marker is back."""
+    marker = scene.stage.path(scene.stage.beta, ".stfolder", "inbox")
+    shutil.rmtree(marker)
+    eventually(lambda: _scan_fails(scene.stage.beta, "inbox"))
+    assert "marker" in scene.event("folder_error", "beta", folder="inbox")["error"]
+    assert "marker" in scene.problem("folder/inbox", "folder_error", "beta")["message"]
+    assert scene.problem("system", "folder_error", "beta")["folder"] == "inbox"
+    marker.mkdir()
+    scene.stage.scan(scene.stage.beta, folder="inbox")
+    scene.no_problem("folder/inbox", "folder_error", "beta")
+    assert len(scene.events("folder_error", node="beta")) == 1
+
+
+def _scan_fails(node: SyncthingNode, folder: str) -> bool:
+    try:
+        node.request("POST", "/rest/db/scan", {"folder": folder})
+    except OSError:
+        return True
+    return False
+
+
+def test_local_changes_of_a_folder_that_only_receives_are_a_problem(scene: Scene) -> None:
+    """Until they are reverted, and over a restart of the bridge."""
+    scene.stage.path(scene.stage.alpha, "addition.txt", "inbox").write_bytes(b"not from elsewhere")
+    since = scene.problem("folder/inbox", "local_changes")["since"]
+    assert scene.wait("folder/inbox", lambda one: one["local_changes"])["local_changes"] == 1
+    scene.process.stop()
+    scene.start()
+    again = scene.problem("folder/inbox", "local_changes")
+    assert again["since"] == since
+    assert scene.raised_and_cleared("local_changes") == []
+    scene.stage.alpha.request("POST", "/rest/db/revert", {"folder": "inbox"})
+    scene.no_problem("folder/inbox", "local_changes")
+    scene.event("problem_cleared", code="local_changes", folder="inbox", since=since)
+
+
+def test_a_folder_that_cannot_be_watched_is_a_problem(scene: Scene) -> None:
+    """What Syncthing says of the watcher is told."""
+    scene.stage.alpha.share("unwatched", scene.stage.files / "unwatched", filesystemType="fake")
+    try:
+        assert scene.problem("folder/unwatched", "watch_error")["message"]
+    finally:
+        scene.stage.alpha.request("DELETE", "/rest/config/folders/unwatched")
+    scene.event("problem_cleared", code="watch_error", folder="unwatched")
+
+
+# --- devices
+
+
+def test_a_device_that_stays_away_is_a_problem(scene: Scene) -> None:
+    """It is unseen after a while, its folders go stale, and both are over when it is back."""
+    beta = f"device/{short_id(scene.stage.beta.device_id)}"
+    scene.stage.beta.stop()
+    try:
+        scene.event("device_disconnected", device=short_id(scene.stage.beta.device_id))
+        problem = scene.problem(beta, "unseen")
+        assert problem["since"] == scene.wait(beta, lambda one: not one["connected"])["unseen_since"]
+        scene.problem("folder/docs", "stale")
+        assert scene.problem("system", "unseen")["name"] == "beta"
+    finally:
+        scene.stage.beta.start()
+    scene.event("device_connected", device=short_id(scene.stage.beta.device_id))
+    scene.no_problem(beta, "unseen")
+    scene.no_problem("folder/docs", "stale")
+    assert scene.raised_and_cleared("unseen") == ONCE
+    names = [one["event_type"] for one in scene.events("device_connected", "device_disconnected")]
+    assert names == ["device_disconnected", "device_connected"]
+
+
+def test_a_device_and_a_folder_that_wait_are_told_once(scene: Scene) -> None:
+    """However often the device knocks, and also the folder that it offers once it is let in."""
+    alpha, gamma = scene.stage.alpha, scene.stage.gamma
+    address = {"deviceID": alpha.device_id, "name": "alpha", "addresses": [f"tcp://127.0.0.1:{alpha.sync_port}"]}
+    gamma.request("POST", "/rest/config/devices", body=address)
+    try:
+        event = scene.event("device_pending", device=gamma.device_id)
+        assert (event["name"], scene.wait("system", lambda one: one["pending_devices"])["pending_devices"]) == (
+            "gamma",
+            1,
+        )
+        knocked = scene.wait("pending", lambda one: one["devices"])["devices"][0]["time"]
+        scene.wait("pending", lambda one: one["devices"] and one["devices"][0]["time"] != knocked)
+        alpha.request("POST", "/rest/config/devices", body={"deviceID": gamma.device_id, "name": "gamma"})
+        scene.event("device_connected", device=short_id(gamma.device_id))
+        gamma.share("offer", scene.stage.files / "gamma/offer", label="Offer", devices=[alpha])
+        scene.event("folder_pending", folder="offer", label="Offer", device=short_id(gamma.device_id))
+        scene.wait("system", lambda one: one["pending_folders"] == 1)
+        assert [len(scene.events(name)) for name in ("device_pending", "folder_pending")] == [1, 1]
+    finally:
+        gamma.request("DELETE", "/rest/config/folders/offer")
+        for here, there in ((gamma, alpha), (alpha, gamma)):
+            here.request("DELETE", f"/rest/config/devices/{there.device_id}")
+
+
+def test_a_slow_sync_shows_its_progress_and_a_hung_one_is_stuck(scene: Scene) -> None:
+    """Progress, rate and end on the one side, a device that is behind on the other; then a sender that hangs."""
+    stage, rate = scene.stage, 400
+    limits = {"maxSendKbps": rate, "limitBandwidthInLan": True}
+    stage.beta.request("PATCH", "/rest/config/options", body=limits)
+    try:
+        stage.path(stage.beta, "large.bin").write_bytes(os.urandom(8_000_000))
+        folder = scene.wait("folder/docs", lambda one: one["sync_progress"] and one["sync_rate"])
+        assert 0 < folder["sync_progress"] < 100
+        assert folder["sync_ends_at"] > folder["out_of_sync_since"]
+        assert scene.wait("metrics", lambda one: one["in_rate"] > 10_000)["in_rate"] < 10_000 * rate
+        scene.problem(f"device/{short_id(stage.alpha.device_id)}", "behind", "beta")
+        stage.beta.hang()
+        assert "without progress" in scene.problem("folder/docs", "stuck")["message"]
+    finally:
+        stage.beta.wake()
+        stage.beta.request("PATCH", "/rest/config/options", body={"maxSendKbps": 0, "limitBandwidthInLan": False})
+    scene.event("folder_synced", folder="docs")
+    scene.event("device_synced", "beta", name="alpha")
+    scene.no_problem("folder/docs", "stuck")
+    scene.no_problem(f"device/{short_id(stage.alpha.device_id)}", "behind", "beta")
+    eventually(lambda: json.loads(scene.subscriber.latest()["syncthing/alpha/metrics"])["in_rate"] == 0)
+    assert json.loads(scene.subscriber.latest()["syncthing/alpha/folder/docs"])["sync_progress"] is None
+
+
+def test_a_scan_shows_its_progress(scene: Scene) -> None:
+    """Percent, bytes per second and the estimated end, while a large file is hashed."""
+    large = scene.stage.files / "large"
+    large.mkdir()
+    with (large / "sparse.bin").open("wb") as file:
+        file.truncate(6 << 30)
+    scene.stage.alpha.share("large", large, scanProgressIntervalS=1, hashers=1)
+    try:
+        folder = scene.wait("folder/large", lambda one: one["scan_progress"] and one["scan_rate"])
+        assert 0 < folder["scan_progress"] <= 100
+        assert folder["scan_ends_at"]
+    finally:
+        scene.stage.alpha.request("DELETE", "/rest/config/folders/large")
+
+
+# --- the instance
+
+
+def test_a_sync_is_told_once_on_each_side(scene: Scene) -> None:
+    """The receiver has synced, and the sender knows that the other device has; nothing more."""
+    scene.stage.path(scene.stage.alpha, "once.txt").write_bytes(b"once")
+    scene.event("folder_synced", "beta", folder="docs")
+    scene.event("device_synced", device=short_id(scene.stage.beta.device_id))
+    scene.wait("folder/docs", lambda one: one["last_file"] == "once.txt", "beta")
+    assert [len(scene.events("folder_synced", node=node)) for node in ("alpha", "beta")] == [0, 1]
+    assert [len(scene.events("device_synced", node=node)) for node in ("alpha", "beta")] == [1, 0]
+
+
+def test_a_restart_of_syncthing_is_told_once(scene: Scene) -> None:
+    """And nothing is raised, synced or paused by it."""
+    assert ask(scene.subscriber, "restart", "PRESS")["status"] == "ok"
+    started = scene.event("syncthing_started")
+    assert started["version"].startswith("v")
+    scene.subscriber.wait_for_payload("syncthing/alpha/state", b"online", since=scene.since)
+    scene.stage.settle()
+    scene.wait(f"device/{short_id(scene.stage.beta.device_id)}", lambda one: one["connected"])
+    names = [
+        message.topic.split("/")[-1]
+        for message in scene.subscriber.messages[scene.since :]
+        if "alpha/event" in message.topic
+    ]
+    assert set(names) <= {"syncthing_started", "device_connected", "device_disconnected"}
+    assert names.count("syncthing_started") == 1
+
+
+def test_errors_of_syncthing_are_a_problem(scene: Scene) -> None:
+    """Until they are cleared."""
+    for message in ("the floor is wet", "the roof leaks"):
+        assert ask(scene.subscriber, "new_error", message)["status"] == "ok"
+    assert "the roof leaks" in scene.problem("system", "system_errors")["message"]
+    assert ask(scene.subscriber, "clear_errors", "PRESS")["status"] == "ok"
+    scene.no_problem("system", "system_errors")
+    assert scene.raised_and_cleared("system_errors") == ONCE
+
+
+def test_listeners_and_discovery_that_fail_are_a_problem(scene: Scene) -> None:
+    """Both count only after a while, and are over when they work again."""
+    options = scene.stage.beta.request("GET", "/rest/config/options")
+    wrong = {
+        "listenAddresses": ["tcp://192.0.2.1:22000"],
+        "globalAnnounceEnabled": True,
+        "globalAnnounceServers": ["https://127.0.0.1:9/"],
+    }
+    scene.stage.beta.request("PATCH", "/rest/config/options", body=wrong)
+    try:
+        scene.problem("system", "no_listener", "beta")
+        scene.problem("system", "discovery", "beta")
+    finally:
+        right = {key: options[key] for key in wrong}
+        scene.stage.beta.request("PATCH", "/rest/config/options", body=right)
+    scene.no_problem("system", "no_listener", "beta")
+    scene.no_problem("system", "discovery", "beta")
+
+
+def test_another_syncthing_at_the_same_address_is_a_problem(
+    stage: Stage, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """The bridge remembers who was there before, and which folders."""
+    for number, node in enumerate((stage.beta, stage.gamma)):
+        since = subscriber.count
+        variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("nas", node)}
+        process = BridgeProcess(tmp_path, variables)
+        try:
+            process.start()
+            system = subscriber.wait_for_json(
+                "syncthing/nas/system", lambda one: one["problems"] is not None, since=since
+            )
+            if number:
+                system = subscriber.wait_for_json("syncthing/nas/system", lambda one: one["problem"], since=since)
+        finally:
+            process.stop()
+    assert {"identity_changed", "folders_vanished"} <= set(_codes(system))
+    messages = {one["code"]: one["message"] for one in system["problems"]}
+    assert stage.beta.device_id in messages["identity_changed"]
+
+
+def test_a_build_that_cannot_upgrade_has_no_upgrade(scene: Scene) -> None:
+    """The topic is absent, not empty of sense."""
+    assert "syncthing/alpha/system" in scene.subscriber.latest()
+    assert not [topic for topic in scene.subscriber.latest() if topic.endswith("/upgrade")]
