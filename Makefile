@@ -1,13 +1,14 @@
 # make demo   shows the whole job on this machine
 # make test   sets everything up and runs all tests
 # make check  style and types
+# make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
 
 PYTHON ?= python3
 SECONDS ?=
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test check servers fixtures clean
+.PHONY: demo test test-homeassistant check servers fixtures clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -15,6 +16,9 @@ demo: $(READY)
 
 test: $(READY) servers check
 	$(VENV)/bin/pytest
+
+test-homeassistant: $(READY) servers
+	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant; fi
 
 check: $(READY)
 	$(VENV)/bin/ruff check .

@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 
 from stbridge import __version__
+from stbridge.birth import Births
 from stbridge.commands.bridge_desk import BridgeDesk
 from stbridge.core.commands import allowed
 from stbridge.core.messages import Message, Received
@@ -16,6 +17,9 @@ from stbridge.core.times import in_utc
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.errors import Failed, SettingsError
 from stbridge.health import HealthFile
+from stbridge.homeassistant.announcer import Announcer
+from stbridge.homeassistant.discovery import Site
+from stbridge.homeassistant.ownership import owned
 from stbridge.instance import Instance
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
@@ -60,19 +64,24 @@ class Bridge:
                 allowed=self._allowed,
                 topics=self._topics,
                 outbox=self._outbox,
+                announcer=self._announcer(name),
             )
             for name, instance in settings.syncthing.items()
         }
         self._desk = BridgeDesk(self._topics, self._outbox)
+        self._births = Births(self._outbox.resend)
         self._broker = BrokerConnection(
             settings.mqtt,
             self._outbox,
             will=self._state(OFFLINE),
             birth=self._state(ONLINE),
-            subscriptions=[self._topics.command_filter(name) for name in (*self._instances, BRIDGE)],
+            subscriptions=self._subscriptions(),
             received=self._received,
             remembered=self._remembered,
-            remember_filters=[one for name in self._instances for one in self._topics.retained_filters(name)],
+            remember_filters=[
+                *(one for name in self._instances for one in self._topics.retained_filters(name)),
+                self._topics.discovery_filter,  # others' devices are among it, so it goes last
+            ],
             connecting=self._connecting,
             hold=self._settled,
         )
@@ -89,6 +98,7 @@ class Bridge:
         """Tell the broker that the bridge goes offline, and end."""
         notify("STOPPING=1")
         self._settled.set()
+        self._births.stop()
         for instance in self._instances.values():
             instance.stop()
         self._broker.stop(STOP_S)
@@ -133,6 +143,16 @@ class Bridge:
             self._health.write(status)
         self._outbox.put_state(self._message("bridge_health", as_json(self._counters()), expiry_s=HEALTH_EXPIRY_S))
 
+    def _announcer(self, name: str) -> Announcer | None:
+        if not self._settings.homeassistant.enabled:
+            return None
+        url = self._settings.syncthing[name].url
+        return Announcer(Site(instance=name, topics=self._topics, allowed=self._allowed, url=url, version=__version__))
+
+    def _subscriptions(self) -> list[str]:
+        commands = [self._topics.command_filter(name) for name in (*self._instances, BRIDGE)]
+        return [*commands, self._topics.home_assistant_status] if self._settings.homeassistant.enabled else commands
+
     def _settle(self) -> None:
         """Let the broker's connection go on when every instance has been tried once."""
         for instance in self._instances.values():
@@ -173,7 +193,9 @@ class Bridge:
 
     def _received(self, received: Received) -> None:
         parsed = self._topics.parse(received.topic)
-        if parsed is None or parsed[1].kind != "command":
+        if received.topic == self._topics.home_assistant_status:
+            self._births.take(received)
+        elif parsed is None or parsed[1].kind != "command":
             received.acknowledge()
         elif parsed[0] == BRIDGE:
             self._desk.take(parsed[1].name, received)
@@ -181,8 +203,12 @@ class Bridge:
             self._instances[parsed[0]].command(parsed[1].name, received)
 
     def _remembered(self, payloads: Mapping[str, bytes]) -> None:
-        for instance in self._instances.values():
-            instance.remember(payloads)
+        announced = owned(payloads, self._topics)
+        for name, instance in self._instances.items():
+            instance.remember(payloads, [topic for topic, of in announced.items() if of == name])
+        for topic, name in announced.items():
+            if name not in self._instances or not self._settings.homeassistant.enabled:
+                self._outbox.put_state(Message(topic=topic, payload=b"", retain=True), first=True)
 
     def _state(self, word: str) -> Message:
         return self._message("bridge_state", word.encode(), json=False)

@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     subcommands.add_parser("watch", parents=[common], help="a live view of what the bridge publishes")
     demo = subcommands.add_parser("demo", help="the whole job on this machine, with nothing configured")
     demo.add_argument("--seconds", type=float, help="end after so many seconds; otherwise by Ctrl-C")
+    subcommands.add_parser(
+        "purge", parents=[common], help="clear all that the broker keeps of this bridge, and for Home Assistant"
+    )
     subcommands.add_parser("schema", help="print the JSON Schema of the settings")
     subcommands.add_parser("health", help="tell whether the running service is healthy")
     return parser
@@ -122,6 +125,17 @@ def _call(given: argparse.Namespace) -> int:
     return 0
 
 
+def _purge(given: argparse.Namespace) -> int:
+    from stbridge.purge import purge  # noqa: PLC0415
+
+    count = 0
+    for topic in purge(load(config=given.config, flags=_flags(given))):
+        print(f"cleared {topic}")
+        count += 1
+    print(f"{count} topics cleared" if count else "there was nothing to clear")
+    return 0
+
+
 def _watch(given: argparse.Namespace) -> int:
     try:
         from stbridge.watch.live import Watch  # noqa: PLC0415
@@ -157,6 +171,7 @@ _SUBCOMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "call": _call,
     "watch": _watch,
     "demo": _demo,
+    "purge": _purge,
     "schema": _schema,
     "health": _health,
 }

@@ -22,6 +22,7 @@ from stbridge.core.payloads import RENDERED, render, render_happening, render_ra
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
+from stbridge.homeassistant.announcer import Announcer
 from stbridge.mqtt.outbox import Outbox
 from stbridge.remembering import recall
 from stbridge.settings import PollSettings, SyncthingSettings
@@ -43,7 +44,14 @@ class _Stop:
     """The last item of an inbox."""
 
 
-Item = Observation | Arrival | _Stop
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """The discovery topics of this instance that the broker has kept."""
+
+    topics: tuple[str, ...]
+
+
+Item = Observation | Arrival | _Announced | _Stop
 
 
 class Instance:
@@ -58,6 +66,7 @@ class Instance:
         allowed: the names of the commands that may be carried out.
         topics: builds the topics.
         outbox: where messages go.
+        announcer: what Home Assistant is told; None tells it nothing.
     """
 
     def __init__(
@@ -71,12 +80,14 @@ class Instance:
         allowed: frozenset[str],
         topics: Topics,
         outbox: Outbox,
+        announcer: Announcer | None = None,
     ) -> None:
         self.name = name
         self.settled = threading.Event()
         """Set when the first attempt to read this Syncthing has succeeded or failed."""
         self._topics = topics
         self._outbox = outbox
+        self._announcer = announcer
         self._poll = poll
         self._state = State(alerts)
         self._inbox: SimpleQueue[Item] = SimpleQueue()
@@ -137,8 +148,14 @@ class Instance:
         """The word for it in the `connection` topic."""
         return self._state.status
 
-    def remember(self, payloads: Mapping[str, bytes]) -> None:
-        """Take what the broker has kept of this instance from an earlier life of the bridge; any thread."""
+    def remember(self, payloads: Mapping[str, bytes], announced: Iterable[str] = ()) -> None:
+        """Take what the broker has kept of this instance from an earlier life of the bridge; any thread.
+
+        Args:
+            payloads: by topic; those of other instances are left alone.
+            announced: the discovery topics of this instance.
+        """
+        self._inbox.put(_Announced(tuple(announced)))
         self._inbox.put(seen.Remembered(payloads=recall(self._topics, self.name, payloads, RENDERED)))
 
     def command(self, name: str, received: Received) -> None:
@@ -195,6 +212,9 @@ class Instance:
                 return False
             case Arrival():
                 self._waiting.append(item)
+            case _Announced():
+                if self._announcer:
+                    self._announcer.remember(item.topics)
             case seen.RawEvent():
                 self._send(Address("raw", name=item.type), render_raw(item.event))
             case _:
@@ -239,6 +259,9 @@ class Instance:
         """Hand over what changed; while it is being read, only whether Syncthing can be reached is true."""
         whole = self._state.complete and not self._state.reading
         ready = list(self._changed) if whole else [one for one in (CONNECTION, STATE) if one in self._changed]
+        if self._announcer and whole:
+            for message in self._announcer.follow(self._state, ready):
+                self._outbox.put_state(message, first=True)
         for address in ready:
             del self._changed[address]
             self._outbox.put_state(

@@ -16,17 +16,17 @@ PACKAGE = "stbridge"
 LAYERS = (
     ("core", "errors"),
     ("settings",),
-    ("mqtt", "syncthing"),
-    ("commands", "health", "local", "log", "remembering", "settings_sources", "systemd", "watch"),
+    ("homeassistant", "mqtt", "syncthing"),
+    ("birth", "commands", "health", "local", "log", "remembering", "settings_sources", "systemd", "watch"),
     ("instance",),
     ("bridge",),
-    ("call", "check", "demo"),
+    ("call", "check", "demo", "purge"),
     ("cli",),
     ("__main__",),
 )
 """Whoever is in a layer may import from the layers above it in this table, and nobody beside or below."""
 
-PURE = ("core",)
+PURE = ("core", "homeassistant")
 """These import the standard library, as far as it does nothing by itself, and each other."""
 
 HARMLESS = frozenset(

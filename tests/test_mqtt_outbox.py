@@ -113,6 +113,20 @@ def test_after_a_connect_the_whole_tree_goes_availability_last_and_then_the_even
         assert topics(outbox.take()) == ["a", "b", "bridge/state", "event/x"]
 
 
+def test_what_tells_what_the_others_are_about_goes_before_them() -> None:
+    """A discovery message that is new is the first after the next connect, and no more when it has been cleared."""
+    outbox = connected()
+    outbox.put_state(state("a"))
+    outbox.put_state(state("discovery"), first=True)
+    outbox.connected()
+    assert topics(outbox.take()) == ["discovery", "a"]
+    outbox.put_state(state("discovery", b""), first=True)
+    drain(outbox)
+    outbox.put_state(state("discovery"))
+    outbox.connected()
+    assert topics(outbox.take()) == ["a", "discovery"]
+
+
 def test_a_new_availability_goes_to_the_end_of_the_queue() -> None:
     """`online` that waits already still lets pass what was queued after it, once it is said again."""
     outbox = connected()

@@ -176,7 +176,7 @@ def is_retained(kind: str) -> bool:
 
 
 class Topics:
-    """The topics below one base topic.
+    """The topics below one base topic, and those of Home Assistant's discovery.
 
     Args:
         base: the setting `mqtt.base_topic`.
@@ -233,6 +233,36 @@ class Topics:
         """Return filters that find everything retained of an instance, and no command to it."""
         below = f"{self._base}/{instance}"
         return [f"{below}/+", *(f"{below}/{branch}/#" for branch in ("folder", "device", "completion"))]
+
+    @property
+    def everything_retained(self) -> list[str]:
+        """The filters of everything that is retained of the bridge and of any instance."""
+        return self.retained_filters("+")
+
+    def event_filter(self, instance: str) -> str:
+        """Return the filter of everything that happens at an instance."""
+        return f"{self._base}/{instance}/event/+"
+
+    # Home Assistant's own: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
+
+    def discovery(self, object_id: str) -> str:
+        """Return the discovery topic of a device; Home Assistant knows only a-z, A-Z, 0-9, _ and - in its ID."""
+        return f"{self._discovery_prefix}/device/{object_id}/config"
+
+    def is_discovery(self, topic: str) -> bool:
+        """Tell whether a topic is the discovery topic of some device."""
+        levels = topic.removeprefix(f"{self._discovery_prefix}/").split("/")
+        return len(levels) == 3 and topic == self.discovery(levels[1])  # noqa: PLR2004 - the levels of `discovery`
+
+    @property
+    def discovery_filter(self) -> str:
+        """The filter of the discovery topics of all devices, of which only some are ours."""
+        return self.discovery("+")
+
+    @property
+    def home_assistant_status(self) -> str:
+        """Where Home Assistant says `online` when it has started."""
+        return f"{self._discovery_prefix}/status"
 
 
 def _is_below(topic: str, prefix: str) -> bool:

@@ -75,6 +75,7 @@ class Outbox:
         self._connected = False
         self._window = WINDOW
         self._desired: dict[str, Message] = {}  # in the order of the first put
+        self._first: set[str] = set()
         self._availability: set[str] = set()
         # OrderedDicts, because taking the first key of a plain dict again and again is quadratic.
         self._queue: OrderedDict[str | int, None] = OrderedDict()  # topics of states, numbers of events
@@ -84,7 +85,7 @@ class Outbox:
         self._numbers = itertools.count(1)
         self._sent = self._dropped = self._failed = 0
 
-    def put_state(self, message: Message, *, last: bool = False) -> None:
+    def put_state(self, message: Message, *, first: bool = False, last: bool = False) -> None:
         """Set what the broker is to keep on a topic.
 
         The same again is no work, unless it expires. An empty payload clears the topic; it is remembered
@@ -92,11 +93,14 @@ class Outbox:
 
         Args:
             message: a retained message.
+            first: marks a topic that tells what the others are about: on a (re)connect it goes before all states.
             last: marks a topic that tells availability: on a (re)connect it goes after all states, and a
                 new value goes to the end of the queue.
         """
         topic = message.topic
         with self._changed:
+            if first:
+                self._first.add(topic)
             if last:
                 self._availability.add(topic)
             # An expiring message that is the same still has to go out, or it would expire.
@@ -137,7 +141,8 @@ class Outbox:
     def connected(self, window: int = WINDOW) -> None:
         """Make due all that the broker is to have, because it may have forgotten all of it.
 
-        First the states in the order of their first put, then availability, then the events.
+        The states in the order of their first put, those marked `first` before and availability after the others;
+        then the events.
 
         Args:
             window: how many messages may be in flight.
@@ -238,6 +243,7 @@ class Outbox:
         topic = taken.message.topic
         if taken.lane is Lane.STATE and self._desired.get(topic) is taken.message:
             del self._desired[topic]
+            self._first.discard(topic)
             self._availability.discard(topic)
             self._queue.pop(topic, None)
 
@@ -260,9 +266,11 @@ class Outbox:
         self._drop_surplus()
 
     def _queue_everything(self) -> None:
-        states = [topic for topic in self._desired if topic not in self._availability]
+        first = [topic for topic in self._desired if topic in self._first]
         availability = [topic for topic in self._desired if topic in self._availability]
-        self._queue = OrderedDict.fromkeys([*states, *availability, *self._events])
+        placed = self._first | self._availability
+        states = [topic for topic in self._desired if topic not in placed]
+        self._queue = OrderedDict.fromkeys([*first, *states, *availability, *self._events])
 
     def _drop_surplus(self) -> None:
         while len(self._events) > self._limit:

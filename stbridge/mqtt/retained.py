@@ -1,11 +1,12 @@
-"""Reads what the broker keeps, through a connection of its own that leaves no trace."""
+"""Reads what the broker keeps, and clears it, through a connection of its own that leaves no trace."""
 
 import logging
 import threading
 import time
 from collections.abc import Sequence
 
-from stbridge.core.messages import Received
+from stbridge.core.messages import Message, Received
+from stbridge.errors import BrokerRefused
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.diagnosis import subscriptions_refused
 from stbridge.mqtt.link import Link
@@ -80,3 +81,52 @@ def read_retained(
     finally:
         link.close(say_goodbye=True)
     return found
+
+
+def clear_retained(settings: MqttSettings, topics: Sequence[str]) -> None:
+    """Make the broker keep nothing on some topics any more, and wait until it has answered for all of them.
+
+    Args:
+        settings: the broker's.
+        topics: the topics.
+
+    Raises:
+        BrokerRefused: the broker does not let us clear them.
+        BrokerUnavailable: the broker cannot be used.
+        SettingsError: the files for TLS cannot be used.
+    """
+    waiting: dict[int, str] = {}
+    refused: dict[str, str] = {}
+    stop = threading.Event()
+
+    def answered(packet_id: int, refusal: str | None) -> None:
+        topic = waiting.pop(packet_id)
+        if refusal is not None:
+            refused[topic] = refusal
+
+    def opened(protocol: Protocol) -> Link:
+        client_id = f"{settings.client_id}-purge"
+        link = Link(settings, protocol, client_id=client_id, received=_ignore, answered=answered)
+        link.open(stop)
+        return link
+
+    link = ProtocolChoice(settings.protocol).open(opened)
+    try:
+        for topic in topics:
+            waiting[link.publish(Message(topic=topic, payload=b"", retain=True))] = topic
+            while len(waiting) >= link.window:
+                link.turn()
+        while waiting:
+            link.turn()
+    finally:
+        link.close(say_goodbye=True)
+    if refused:
+        topic, reason = next(iter(refused.items()))
+        raise BrokerRefused(
+            f"the broker does not let the bridge clear {len(refused)} topics, such as {topic} ({reason.lower()}): "
+            "allow it in the broker's access list"
+        )
+
+
+def _ignore(_received: Received) -> None:
+    """Take no notice of what arrives: nothing was subscribed to."""

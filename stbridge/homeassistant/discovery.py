@@ -1,0 +1,173 @@
+"""The discovery message of a subject: one for the device, with all its entities.
+
+Home Assistant's schema is closed at the root: one key too many and the whole message is dropped. In an entity it drops
+unknown keys in silence, so keys are written out in full and checked against the real one.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from stbridge.core.envelope import PRESS
+from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.homeassistant.entity import Entity
+from stbridge.homeassistant.subjects import TABLES, Subject, instance_object_id
+from stbridge.homeassistant.templates import attributes_template, value_template
+
+ORIGIN = "stbridge"
+
+COMMAND_EXPIRY_S = 60
+"""As long as the broker keeps commands for an absent bridge: a press is carried out soon or not at all."""
+
+_MODELS = {"system": "Syncthing", "folder": "Folder", "device": "Remote device"}
+
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What all discovery messages of an instance have in common.
+
+    Attributes:
+        instance: the name of the instance.
+        topics: builds the topics.
+        allowed: the names of the commands that may be carried out.
+        url: the address of its GUI.
+        version: of the bridge.
+    """
+
+    instance: str
+    topics: Topics
+    allowed: frozenset[str]
+    url: str
+    version: str
+
+    def topic(self, subject: Subject, kind: str) -> str:
+        """Return a topic of a subject, or of the whole instance."""
+        address = subject.address
+        return self.topics.build(self.instance, Address(kind, folder=address.folder, device=address.device))
+
+    def available(self, kind: str) -> Config:
+        """Return an entry of the list of availability."""
+        return {"topic": self.topics.build(BRIDGE if kind == "bridge_state" else self.instance, Address(kind))}
+
+
+def config(subject: Subject, site: Site) -> Config:
+    """Return the discovery message of a subject.
+
+    Entities that do not apply are named with their platform alone, which makes Home Assistant remove what it may have
+    of them from a time when they did: a type that was changed, a command that was allowed.
+    """
+    return {
+        "device": _device(subject, site),
+        "origin": {"name": ORIGIN, "sw_version": site.version},
+        "availability": [site.available("bridge_state"), site.available("state")],
+        "availability_mode": "all",
+        "state_topic": site.topic(subject, subject.address.kind),
+        "qos": 1,
+        "components": {
+            row.key: _component(row, subject, site) if _applies(row, subject, site) else {"platform": row.platform}
+            for row in TABLES[subject.address.kind]
+        },
+    }
+
+
+def _device(subject: Subject, site: Site) -> Config:
+    device: Config = {
+        "identifiers": [subject.object_id],
+        "name": _name(subject, site),
+        "manufacturer": "Syncthing",
+        "model": _MODELS[subject.address.kind],
+        "serial_number": subject.id or subject.own_id,
+    }
+    if subject.version:
+        device["sw_version"] = subject.version
+    if subject.address.kind != "system":
+        device["via_device"] = instance_object_id(subject.own_id)
+    if urlsplit(site.url).scheme in ("http", "https"):
+        device["configuration_url"] = site.url
+    return device
+
+
+def _name(subject: Subject, site: Site) -> str:
+    """Name the instance in everything: the same folder is on several, and each of them is a device of the others."""
+    if subject.address.kind == "system":
+        return f"Syncthing {site.instance}"
+    return f"{site.instance}: {subject.name or subject.id}"
+
+
+def _applies(row: Entity, subject: Subject, site: Site) -> bool:
+    needs_leave = row.platform in ("button", "switch")
+    return (
+        (not needs_leave or row.command in site.allowed)
+        and (not row.instead_of or row.instead_of not in site.allowed)
+        and (not row.folder_types or subject.type in row.folder_types)
+        and (not row.optional or row.topic in subject.published)
+    )
+
+
+def _component(row: Entity, subject: Subject, site: Site) -> Config:
+    component: Config = {"platform": row.platform, "unique_id": f"{subject.object_id}_{row.key}"}
+    if row.name is not None:
+        component["name"] = row.name
+    given = {
+        "device_class": row.device_class,
+        "state_class": row.state_class,
+        "unit_of_measurement": row.unit,
+        "suggested_display_precision": row.precision,
+        "options": list(row.options) or None,
+        "entity_category": row.category,
+        "icon": row.icon,
+        "enabled_by_default": None if row.enabled else False,
+        "availability": [site.available("bridge_state")] if row.always else None,
+        **_reading(row, subject, site),
+        **_commanding(row, subject, site),
+    }
+    return component | {key: value for key, value in given.items() if value is not None}
+
+
+def _reading(row: Entity, subject: Subject, site: Site) -> Config:
+    reading: Config = {"value_template": value_template(row), "json_attributes_template": attributes_template(row)}
+    if row.topic:
+        reading["state_topic"] = site.topic(subject, row.topic)
+    if row.attributes or row.lists:
+        topic = row.lists_topic or row.topic or subject.address.kind
+        reading["json_attributes_topic"] = site.topic(subject, topic)
+    if row.platform == "binary_sensor":
+        reading |= {"payload_on": row.on, "payload_off": row.off}
+    if row.platform == "switch":
+        reading |= {"state_on": row.on, "state_off": row.off}
+    if row.types:
+        only = row.types[0] if len(row.types) == 1 else None
+        topics = site.topics
+        reading["state_topic"] = (
+            topics.build(site.instance, Address("event", name=only)) if only else topics.event_filter(site.instance)
+        )
+        reading["event_types"] = list(row.types)
+    return reading
+
+
+def _commanding(row: Entity, subject: Subject, site: Site) -> Config:
+    if not row.command or row.command not in site.allowed:
+        return {}
+    command: Config = {
+        "command_topic": site.topics.build(site.instance, Address("command", name=row.command)),
+        "message_expiry_interval": COMMAND_EXPIRY_S,
+    }
+    match row.platform:
+        case "switch":
+            command["payload_on"] = _payload(row, subject, {row.argument: True})
+            command["payload_off"] = _payload(row, subject, {row.argument: False})
+        case "update":
+            command["payload_install"] = _payload(row, subject, {})
+        case _:
+            command["payload_press"] = _payload(row, subject, {})
+    return command
+
+
+def _payload(row: Entity, subject: Subject, more: Mapping[str, bool]) -> str:
+    target = {} if subject.address.kind == "system" else {subject.address.kind: subject.id}
+    arguments = {**target, **row.arguments, **more}
+    return json.dumps(arguments) if arguments else PRESS

@@ -1,0 +1,63 @@
+"""The event entities of a Syncthing: every event that the bridge tells is in one of them."""
+
+from stbridge.homeassistant.entity import DIAGNOSTIC, Entity
+
+EVENT_ENTITIES = (
+    Entity(
+        key="conflict_event",
+        platform="event",
+        name="Conflict found",
+        meaning="a conflict file was made; folder and path are attributes",
+        types=("conflict",),
+        icon="mdi:file-alert-outline",
+    ),
+    Entity(
+        key="folder_event",
+        platform="event",
+        name="Folder activity",
+        meaning="a folder was synced, scanned, paused or resumed, or fell into error; which one is an attribute",
+        types=("folder_synced", "folder_error", "folder_paused", "folder_resumed", "scan_finished"),
+        icon="mdi:folder-outline",
+    ),
+    Entity(
+        key="item_event",
+        platform="event",
+        name="Item failed",
+        meaning="an item could not be synced; folder and path are attributes",
+        types=("item_failed",),
+        icon="mdi:file-remove-outline",
+    ),
+    Entity(
+        key="device_event",
+        platform="event",
+        name="Device activity",
+        meaning="a device connected, disconnected, was synced, paused or resumed; which one is an attribute",
+        types=("device_connected", "device_disconnected", "device_synced", "device_paused", "device_resumed"),
+        icon="mdi:laptop",
+    ),
+    Entity(
+        key="pending_event",
+        platform="event",
+        name="Request",
+        meaning="a device or a folder asks to be accepted; which one is an attribute",
+        types=("device_pending", "folder_pending"),
+        icon="mdi:account-question-outline",
+    ),
+    Entity(
+        key="problem_event",
+        platform="event",
+        name="Problem change",
+        meaning="a problem began or ended; which one is an attribute",
+        types=("problem_raised", "problem_cleared"),
+        icon="mdi:alert-outline",
+    ),
+    Entity(
+        key="syncthing_event",
+        platform="event",
+        name="Activity",
+        meaning="Syncthing started, its configuration changed, or somebody failed to log in",
+        types=("syncthing_started", "config_changed", "login_failed"),
+        category=DIAGNOSTIC,
+        icon="mdi:cog-outline",
+    ),
+)

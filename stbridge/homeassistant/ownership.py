@@ -1,0 +1,34 @@
+"""Which of the discovery messages on a broker are this bridge's, from an earlier life or this one."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.homeassistant.discovery import ORIGIN
+
+
+def owned(payloads: Mapping[str, bytes], topics: Topics) -> dict[str, str]:
+    """Return the discovery topics that are ours, each with the name of its instance.
+
+    Ours is what has our origin and depends on our `bridge/state`: another bridge has another base topic.
+
+    Args:
+        payloads: what the broker keeps, by topic; anything may be among it.
+        topics: the topics of this bridge.
+    """
+    found = {topic: _instance(payload, topics) for topic, payload in payloads.items() if topics.is_discovery(topic)}
+    return {topic: instance for topic, instance in found.items() if instance is not None}
+
+
+def _instance(payload: bytes, topics: Topics) -> str | None:
+    try:
+        value: Any = json.loads(payload)
+        if value["origin"]["name"] != ORIGIN:
+            return None
+        available = [topics.parse(entry["topic"]) for entry in value["availability"]]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None  # anybody may publish there
+    if (BRIDGE, Address("bridge_state")) not in available:
+        return None
+    return next((one[0] for one in available if one is not None and one[1] == Address("state")), None)

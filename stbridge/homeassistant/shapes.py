@@ -1,0 +1,98 @@
+"""Entities that look alike in all tables, said once."""
+
+from typing import Any
+
+from stbridge.homeassistant.entity import Entity
+
+PRECISIONS = {"kB/s": 1, "MB": 2, "GB": 3}
+
+
+def size(key: str, name: str, meaning: str, unit: str, **more: Any) -> Entity:
+    """Return a sensor of bytes.
+
+    Args:
+        key: its key, and that of its value.
+        name: what people read.
+        meaning: for the documentation.
+        unit: MB or GB, which Home Assistant converts into what people choose.
+        more: other attributes of the row.
+    """
+    row = {"device_class": "data_size", "state_class": "measurement", "precision": PRECISIONS[unit], **more}
+    return Entity(key=key, platform="sensor", name=name, meaning=meaning, value=key, unit=unit, **row)
+
+
+def rate(key: str, name: str, meaning: str, **more: Any) -> Entity:
+    """Return a sensor of bytes per second; arguments as for `size`."""
+    return size(key, name, meaning, "kB/s", **{"device_class": "data_rate", **more})
+
+
+def count(key: str, name: str, meaning: str, unit: str, icon: str, **more: Any) -> Entity:
+    """Return a sensor that counts; arguments as for `size`, but any unit, and an icon."""
+    row = {"value": key, "state_class": "measurement", **more}
+    return Entity(key=key, platform="sensor", name=name, meaning=meaning, unit=unit, icon=icon, **row)
+
+
+def completion(meaning: str) -> Entity:
+    """Return the sensor of how much is there."""
+    return count("completion", "Completion", meaning, "%", "mdi:progress-check", precision=1)
+
+
+def moment(key: str, name: str, meaning: str, **more: Any) -> Entity:
+    """Return a sensor of a time; arguments as for `size`."""
+    row = {"device_class": "timestamp", **more}
+    return Entity(key=key, platform="sensor", name=name, meaning=meaning, value=key, **row)
+
+
+def text(key: str, name: str, meaning: str, icon: str, **more: Any) -> Entity:
+    """Return a sensor of a text; arguments as for `count`."""
+    row = {"value": key, "keep": "start", **more}
+    return Entity(key=key, platform="sensor", name=name, meaning=meaning, icon=icon, **row)
+
+
+def problem(meaning: str) -> Entity:
+    """Return the sensor that is on when something is wrong, with the reasons."""
+    return Entity(
+        key="problem",
+        platform="binary_sensor",
+        meaning=meaning,
+        value="problem",
+        device_class="problem",
+        lists=("problems",),
+    )
+
+
+def in_sync(meaning: str) -> Entity:
+    """Return the sensor that is on when nothing is lacking."""
+    return Entity(
+        key="in_sync",
+        platform="binary_sensor",
+        name="In sync",
+        meaning=meaning,
+        value="in_sync",
+        icon="mdi:check-circle-outline",
+    )
+
+
+def paused(what: str) -> tuple[Entity, Entity]:
+    """Return the switch that pauses a folder or device, and the sensor in its place where nobody may."""
+    return (
+        Entity(
+            key="paused",
+            platform="switch",
+            name="Paused",
+            meaning=f"pauses the {what}",
+            value="paused",
+            command="set_paused",
+            argument="paused",
+            icon="mdi:pause-circle-outline",
+        ),
+        Entity(
+            key="is_paused",
+            platform="binary_sensor",
+            name="Paused",
+            meaning=f"the {what} is paused; in place of the switch where `set_paused` is not allowed",
+            value="paused",
+            instead_of="set_paused",
+            icon="mdi:pause-circle-outline",
+        ),
+    )

@@ -1,0 +1,112 @@
+"""What becomes a device of Home Assistant: a Syncthing, a folder or a remote device, as far as discovery tells it."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from stbridge.core.model import short_id
+from stbridge.core.outcome import SYSTEM, device_address, folder_address
+from stbridge.core.payloads import RENDERED, render
+from stbridge.core.state import State
+from stbridge.core.topics import Address
+from stbridge.homeassistant.devices import DEVICE_ENTITIES
+from stbridge.homeassistant.entity import Entity
+from stbridge.homeassistant.folders import FOLDER_ENTITIES
+from stbridge.homeassistant.instances import INSTANCE_ENTITIES
+
+_HASH_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One of them. Two that are equal have the same discovery message.
+
+    Attributes:
+        own_id: the ID of the Syncthing that it is about or belongs to.
+        address: its address in the tree; kind `system`, `folder` or `device`.
+        name: what people call it, empty if they do not.
+        id: the ID of the folder or device.
+        type: the type of the folder.
+        version: of the Syncthing.
+        published: which topics of optional entities are published.
+    """
+
+    own_id: str
+    address: Address
+    name: str = ""
+    id: str = ""
+    type: str = ""
+    version: str = ""
+    published: frozenset[str] = frozenset()
+
+    @property
+    def object_id(self) -> str:
+        """Its ID at Home Assistant: of IDs alone, so that it outlives every renaming, and fit for a topic."""
+        instance = instance_object_id(self.own_id)
+        if self.address.kind == "folder":
+            digest = hashlib.sha256(self.id.encode("utf-8", "surrogatepass")).hexdigest()
+            return f"{instance}_folder_{digest[:_HASH_LENGTH]}"
+        return f"{instance}_device_{short_id(self.id)}" if self.address.kind == "device" else instance
+
+
+def instance_object_id(own_id: str) -> str:
+    """Return the ID of a Syncthing at Home Assistant."""
+    return f"stbridge_{short_id(own_id)}"
+
+
+TABLES: Mapping[str, tuple[Entity, ...]] = {
+    "system": INSTANCE_ENTITIES,
+    "folder": FOLDER_ENTITIES,
+    "device": DEVICE_ENTITIES,
+}
+"""The entities of each kind of subject."""
+
+OPTIONAL = frozenset(row.topic for rows in TABLES.values() for row in rows if row.optional)
+
+
+def subject(state: State, address: Address) -> tuple[Address, Subject | None] | None:
+    """Return the subject that a changed address is about.
+
+    Args:
+        state: a state in which everything is known.
+        address: what has changed.
+
+    Returns:
+        its address, and what it is now, None if it is gone; nothing at all for what no discovery message is about.
+    """
+    kind = "system" if address.kind in OPTIONAL else address.kind
+    if kind not in _SUBJECTS or state.process is None:
+        return None
+    return _SUBJECTS[kind](state, address, state.process.device_id)
+
+
+_Found = tuple[Address, Subject | None]
+
+
+def _instance(state: State, _: Address, own_id: str) -> _Found:
+    published = frozenset(kind for kind in OPTIONAL if kind in RENDERED and render(state, Address(kind)) is not None)
+    version = state.version.version if state.version else ""
+    return SYSTEM, Subject(own_id=own_id, address=SYSTEM, version=version, published=published)
+
+
+def _folder(state: State, address: Address, own_id: str) -> _Found:
+    where, folder = folder_address(address.folder), state.folders.get(address.folder)
+    if folder is None:
+        return where, None
+    config = folder.config
+    return where, Subject(own_id=own_id, address=where, name=config.label, id=config.id, type=config.type)
+
+
+def _device(state: State, address: Address, own_id: str) -> _Found:
+    device = state.devices.get(state.device_ids.get(address.device, ""))
+    if device is None:
+        return address, None
+    where = device_address(device.config.id)
+    return where, Subject(own_id=own_id, address=where, name=device.config.name, id=device.config.id)
+
+
+_SUBJECTS: Mapping[str, Callable[[State, Address, str], _Found]] = {
+    "system": _instance,
+    "folder": _folder,
+    "device": _device,
+}

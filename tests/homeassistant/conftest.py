@@ -1,0 +1,162 @@
+"""A house: two real Syncthings, a broker, the bridge, and a real Home Assistant that knows them from the broker."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stbridge.core.commands import COMMANDS
+from stbridge.core.model import short_id
+from stbridge.core.topics import Address, Topics
+from stbridge.demo.node import SyncthingNode
+from stbridge.homeassistant.subjects import Subject
+from tests.homeassistant.hass import HomeAssistant
+from tests.servers import ROOT, BridgeProcess, Mosquitto, Subscriber, eventually, manifest
+
+TEMPLATE = "{{ 1 / 0 }} Papers"
+"""A label that would be no text if anything took it for a template."""
+
+ODD_FOLDER = "a/b +#%ü {{ 1 }}"
+ALLOWED = [
+    "read",
+    "operate",
+    *(command.name for command in COMMANDS if command.name in ("restart", "override", "revert")),
+]
+
+
+FIGURES: list[str] = []
+"""What is shown at the end of the run."""
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show the figures."""
+    for line in FIGURES:
+        terminalreporter.write_line(line)
+
+
+def python_path() -> dict[str, str]:
+    """Return what makes a bridge process run this source."""
+    return {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
+
+@dataclass
+class House:
+    """Everything that runs."""
+
+    hass: HomeAssistant
+    broker: Mosquitto
+    bridge: BridgeProcess
+    nodes: tuple[SyncthingNode, SyncthingNode]
+    directory: Path
+    topics: Topics = field(default_factory=lambda: Topics("syncthing", "homeassistant"))
+
+    def subjects(self) -> list[Subject]:
+        """Return what there is to be found at Home Assistant, as Syncthing itself tells it."""
+        node = self.nodes[0]
+        own, config = node.device_id, node.request("GET", "/rest/config")
+        found = [Subject(own_id=own, address=Address("system"), version="v2")]
+        for folder in config["folders"]:
+            address = Address("folder", folder=folder["id"])
+            found.append(
+                Subject(own_id=own, address=address, name=folder["label"], id=folder["id"], type=folder["type"])
+            )
+        for device in config["devices"]:
+            if device["deviceID"] != own:
+                address = Address("device", device=short_id(device["deviceID"]))
+                found.append(Subject(own_id=own, address=address, name=device["name"], id=device["deviceID"]))
+        return found
+
+    def subject(self, kind: str, identifier: str = "") -> Subject:
+        """Return one of them."""
+        return next(one for one in self.subjects() if one.address.kind == kind and identifier in one.id)
+
+    def entity_id(self, unique_id: str) -> str:
+        """Return the entity ID of an entity, as soon as it is available: before that, what is done to it is nothing."""
+        state = eventually(lambda: self._available(unique_id))
+        name: str = state["entity_id"]
+        return name
+
+    def _available(self, unique_id: str) -> dict[str, Any] | None:
+        state = self.hass.state_of(unique_id)
+        return state if state is not None and state["state"] != "unavailable" else None
+
+    def state(self, unique_id: str) -> str | None:
+        """Return the state of an entity."""
+        state = self.hass.state_of(unique_id)
+        return None if state is None else state["state"]
+
+    def retained(self) -> dict[str, Any]:
+        """Return what the broker keeps, by topic."""
+        late = Subscriber(self.broker.port)
+        late.publish("end", "end")
+        late.wait_for_payload("end", b"end")
+        found = late.latest()
+        late.close()
+        return {topic: _value(payload) for topic, payload in found.items()}
+
+
+def _value(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload.decode()
+
+
+def variables(broker: Mosquitto, node: SyncthingNode, **more: str) -> Mapping[str, str]:
+    """Return the settings of the bridge of the house, as variables."""
+    return {
+        **python_path(),
+        "STBRIDGE_MQTT__HOST": "127.0.0.1",
+        "STBRIDGE_MQTT__PORT": str(broker.port),
+        "STBRIDGE_SYNCTHING__NAS__URL": node.url,
+        "STBRIDGE_SYNCTHING__NAS__API_KEY": node.api_key,
+        "STBRIDGE_COMMANDS__ALLOW": json.dumps(ALLOWED),
+        **more,
+    }
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The house, with all in it at rest."""
+    directory = tmp_path_factory.mktemp("house")
+    (directory / "broker").mkdir()
+    binary = list(manifest()["syncthing"].values())[-1]
+    a = SyncthingNode("alpha", directory / "a/home", binary, monitor=True)
+    b = SyncthingNode("beta", directory / "b/home", binary)
+    broker = Mosquitto(directory / "broker")
+    hass = HomeAssistant(directory / "hass")
+    bridge: BridgeProcess | None = None
+    try:
+        broker.start()
+        a.start()
+        b.start()
+        _furnish(a, b, directory)
+        bridge = BridgeProcess(directory, variables(broker, a)).start()
+        hass.set_up()
+        hass.add_broker(broker.port)
+        one = House(hass, broker, bridge, (a, b), directory)
+        eventually(lambda: set(hass.devices()) >= {subject.object_id for subject in one.subjects()})
+        eventually(lambda: not hass.unavailable())
+        yield one
+    finally:
+        if bridge is not None:
+            bridge.stop()
+        hass.stop()
+        a.stop()
+        b.stop()
+        broker.stop()
+
+
+def _furnish(a: SyncthingNode, b: SyncthingNode, directory: Path) -> None:
+    a.link(b)
+    absent = "AIR6LPZ-7K4PTTV-UXQSMUU-CPQ5YWH-OEDFIIQ-JUG777G-2YQXXR5-YD6AWQR"
+    a.request("POST", "/rest/config/devices", body={"deviceID": absent, "name": "{{ absent }}"})
+    for here, there in ((a, b), (b, a)):
+        here.share("docs", directory / here.name / "docs", label=TEMPLATE, devices=[there])
+    a.share(ODD_FOLDER, directory / "alpha/odd", label="Sent", type="sendonly")
+    a.share("inbox", directory / "alpha/inbox", label="Inbox", type="receiveonly")
+    a.wait_for(lambda: a.is_connected(b) and all(a.is_idle(folder) for folder in ("docs", "inbox", ODD_FOLDER)))

@@ -1,0 +1,115 @@
+"""Buttons and switches of the real Home Assistant act on the real Syncthing, and events arrive there."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from stbridge.core.commands import allowed
+from stbridge.homeassistant.discovery import COMMAND_EXPIRY_S
+from stbridge.homeassistant.subjects import TABLES, Subject
+from tests.homeassistant.conftest import ALLOWED, House
+from tests.servers import Subscriber, eventually
+
+ENDS_IT = ("restart", "shutdown")
+
+
+@pytest.fixture
+def subscriber(house: House) -> Iterator[Subscriber]:
+    """A plain client that sees everything on the broker."""
+    one = Subscriber(house.broker.port)
+    yield one
+    one.close()
+
+
+def _replies(subscriber: Subscriber, command: str, since: int) -> Any:
+    return subscriber.wait_for_json(f"syncthing/nas/response/{command}", since=since)
+
+
+def test_every_button_is_carried_out(house: House, subscriber: Subscriber) -> None:
+    """A press is a command that Syncthing has carried out, for every button of every device."""
+    pressed = 0
+    for subject in house.subjects():
+        for row in TABLES[subject.address.kind]:
+            fits = not row.folder_types or subject.type in row.folder_types
+            if row.platform != "button" or row.key in ENDS_IT or not fits or row.command not in allowed(ALLOWED):
+                continue
+            since = subscriber.count
+            house.hass.act("button.press", house.entity_id(f"{subject.object_id}_{row.key}"))
+            reply = _replies(subscriber, row.command, since)
+            assert reply["status"] in ("ok", "accepted"), (row.key, reply)
+            pressed += 1
+    assert pressed >= 5
+
+
+@pytest.mark.parametrize(("kind", "identifier"), [("folder", "docs"), ("folder", "{{ 1 }}"), ("device", "-")])
+def test_a_switch_pauses_and_resumes(house: House, kind: str, identifier: str) -> None:
+    """The switch changes Syncthing's configuration, and shows what Syncthing says."""
+    subject = house.subject(kind, identifier)
+    switch = f"{subject.object_id}_paused"
+    for action, paused in (("on", True), ("off", False)):
+        house.hass.act(f"switch.turn_{action}", house.entity_id(switch))
+        eventually(partial(_is, house, subject, paused=paused))
+        eventually(partial(_shows, house, switch, action))
+
+
+def _is(house: House, subject: Subject, *, paused: bool) -> bool:
+    config = house.nodes[0].request("GET", f"/rest/config/{subject.address.kind}s")
+    return any(subject.id in one.values() and one["paused"] is paused for one in config)
+
+
+def _shows(house: House, unique_id: str, state: str) -> bool:
+    return house.state(unique_id) == state
+
+
+def test_a_press_expires(house: House, subscriber: Subscriber) -> None:
+    """What Home Assistant sends has QoS 1 and an expiry, so that nothing is carried out late."""
+    house.hass.act("button.press", house.entity_id(f"{house.subject('system').object_id}_scan_all"))
+    message = subscriber.wait_for(lambda one: one.topic == "syncthing/nas/command/scan")
+    assert json.loads(message.payload) == {"folder": "all"}
+    assert 0 < getattr(message.properties, "MessageExpiryInterval", 0) <= COMMAND_EXPIRY_S
+    assert message.qos == 1
+
+
+def test_errors_show_and_are_cleared(house: House) -> None:
+    """Syncthing's own error list shows with its text, and the button empties it."""
+    instance = house.subject("system").object_id
+    subscriber = Subscriber(house.broker.port)
+    subscriber.publish("syncthing/nas/command/new_error", "the disk is full")
+    subscriber.close()
+    eventually(lambda: "the disk is full" in (house.state(f"{instance}_last_error") or ""))
+    state = house.hass.state_of(f"{instance}_errors")
+    assert state is not None
+    assert state["attributes"]["items"][-1]["message"] == house.state(f"{instance}_last_error")
+    house.hass.act("button.press", house.entity_id(f"{instance}_clear_errors"))
+    eventually(lambda: house.state(f"{instance}_errors") == "0")
+
+
+@pytest.mark.parametrize(
+    ("key", "action", "event_type"),
+    [("folder_event", "turn_on", "folder_paused"), ("folder_event", "turn_off", "folder_resumed")],
+)
+def test_what_happens_is_an_event(house: House, key: str, action: str, event_type: str) -> None:
+    """The event entities tell what happened, and to which folder."""
+    instance, folder = house.subject("system").object_id, house.subject("folder", "docs")
+    house.hass.act(f"switch.{action}", house.entity_id(f"{folder.object_id}_paused"))
+
+    def told() -> bool:
+        attributes = (house.hass.state_of(f"{instance}_{key}") or {})["attributes"]
+        return bool(attributes["event_type"] == event_type and attributes["folder"] == "docs")
+
+    eventually(told)
+
+
+def test_restart_restarts_syncthing(house: House) -> None:
+    """The button restarts Syncthing; meanwhile its entities are unavailable, but not the one that tells why."""
+    instance = house.subject("system").object_id
+    before = house.nodes[0].request("GET", "/rest/system/status")["startTime"]
+    house.hass.act("button.press", house.entity_id(f"{instance}_restart"))
+    eventually(lambda: house.state(f"{instance}_state") == "unavailable")
+    assert house.state(f"{instance}_connection") != "unavailable"
+    eventually(lambda: house.state(f"{instance}_connected") == "on")
+    eventually(lambda: house.state(f"{instance}_state") == "idle")
+    assert house.nodes[0].request("GET", "/rest/system/status")["startTime"] > before

@@ -1,0 +1,122 @@
+"""Every entity of the tables, as the real Home Assistant has it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import pytest
+
+from stbridge.core.commands import allowed
+from stbridge.core.topics import Address
+from stbridge.homeassistant.entity import Entity
+from stbridge.homeassistant.subjects import TABLES, Subject
+from tests.homeassistant.conftest import ALLOWED, House
+from tests.servers import eventually
+
+MAY = allowed(ALLOWED)
+SCALES = {"kB/s": 1e3, "MB": 1e6, "GB": 1e9}
+MODELS = {"system": "Syncthing", "folder": "Folder", "device": "Remote device"}
+
+
+def expected(house: House) -> Iterator[tuple[Subject, Entity]]:
+    """Yield every entity that should be there."""
+    for subject in house.subjects():
+        for row in TABLES[subject.address.kind]:
+            pressed = row.platform in ("button", "switch")
+            if (
+                (not pressed or row.command in MAY)
+                and row.instead_of not in MAY
+                and (not row.folder_types or subject.type in row.folder_types)
+                and (not row.optional or f"syncthing/nas/{row.topic}" in house.retained())
+            ):
+                yield subject, row
+
+
+def test_every_entity_of_the_tables_is_there_and_no_other(house: House) -> None:
+    """The registry has exactly the rows that apply, each in its device, with its class, category and name."""
+    rows = {f"{subject.object_id}_{row.key}": (subject, row) for subject, row in expected(house)}
+    eventually(lambda: set(house.hass.entities()) == set(rows))
+    devices = {entry["id"]: name for name, entry in house.hass.devices().items()}
+    for unique_id, entry in house.hass.entities().items():
+        subject, row = rows[unique_id]
+        assert devices[entry["device_id"]] == subject.object_id
+        assert entry["entity_id"].startswith(f"{row.platform}."), unique_id
+        assert entry["entity_category"] == row.category, unique_id
+        assert entry["disabled_by"] == (None if row.enabled else "integration"), unique_id
+        assert entry["original_name"] == row.name or row.name is None, unique_id
+    assert len(rows) > 100
+
+
+def test_folders_and_devices_hang_on_their_syncthing(house: House) -> None:
+    """Each device of Home Assistant has a name that people know, its model, and is linked to the Syncthing."""
+    devices = house.hass.devices()
+    assert set(devices) == {subject.object_id for subject in house.subjects()}
+    instance = devices[house.subject("system").object_id]
+    assert instance["name"] == "Syncthing nas"
+    assert instance["sw_version"].startswith("v")
+    for subject in house.subjects():
+        entry = devices[subject.object_id]
+        assert entry["model"] == MODELS[subject.address.kind]
+        assert entry["configuration_url"] == house.nodes[0].url
+        assert entry["serial_number"] == (subject.id or subject.own_id)
+        if subject.address.kind != "system":
+            assert entry["via_device_id"] == instance["id"]
+            assert entry["name"] == f"nas: {subject.name}"
+
+
+@pytest.fixture(scope="module")
+def everything(house: House) -> House:
+    """The house, with those entities turned on, too, that are off by default."""
+    for entry in house.hass.entities().values():
+        if entry["disabled_by"]:
+            house.hass.ask("config/entity_registry/update", entity_id=entry["entity_id"], disabled_by=None)
+    for entry in house.hass.request("GET", "/api/config/config_entries/entry"):
+        if entry["domain"] == "mqtt":
+            house.hass.request("POST", f"/api/config/config_entries/entry/{entry['entry_id']}/reload", {})
+    return house
+
+
+def test_every_entity_has_the_value_that_is_on_the_broker(everything: House) -> None:
+    """State, unit and device class are right, for what is known and what is not, and nothing is unavailable."""
+    house = everything
+    for subject, row in expected(house):
+        unique_id = f"{subject.object_id}_{row.key}"
+        eventually(partial(_is_right, house, subject, row))
+        state = house.hass.state_of(unique_id)
+        assert state is not None
+        attributes = state["attributes"]
+        assert attributes.get("unit_of_measurement") == row.unit, unique_id
+        assert attributes.get("device_class") == row.device_class, unique_id
+        assert attributes.get("state_class") == row.state_class, unique_id
+        assert set(row.attributes) <= set(attributes), unique_id
+        assert {key for key in row.lists if _payload(house, subject, row.lists_topic or row.topic)} <= set(attributes)
+
+
+def _payload(house: House, subject: Subject, kind: str) -> Any:
+    address = subject.address._replace(kind=kind or subject.address.kind)
+    topic = house.topics.build("nas", Address(address.kind, folder=address.folder, device=address.device))
+    return house.retained().get(topic)
+
+
+def _is_right(house: House, subject: Subject, row: Entity) -> bool:
+    state = house.state(f"{subject.object_id}_{row.key}")
+    if row.platform in ("button", "event", "update"):
+        return state is not None and state != "unavailable"
+    value = _payload(house, subject, row.topic)
+    for key in row.value.split(".") if row.value else ():
+        value = None if value is None else value[key]
+    return state == _as_state(row, value, state)
+
+
+def _as_state(row: Entity, value: Any, state: str | None) -> str | None:
+    if value is None or (row.options and value not in row.options):
+        return "unknown"
+    if row.platform in ("binary_sensor", "switch"):
+        return "on" if str(value) == row.on else "off"
+    if row.unit in SCALES:
+        return state if state is not None and float(state) == pytest.approx(value / SCALES[row.unit]) else "another"
+    if row.device_class == "timestamp":
+        moment = datetime.fromisoformat(value).replace(microsecond=0)
+        return moment.isoformat()
+    return str(value)

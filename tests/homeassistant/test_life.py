@@ -1,0 +1,165 @@
+"""What comes, changes and goes at the real Home Assistant, and what everything does when one part restarts."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.homeassistant.conftest import ODD_FOLDER, House, python_path, variables
+from tests.servers import ROOT, BridgeProcess, Subscriber, eventually
+
+
+def _restart_home_assistant(house: House) -> None:
+    house.hass.stop()
+    house.hass.start()
+
+
+def _restart_broker(house: House) -> None:
+    house.broker.kill()
+    house.broker.start()
+
+
+def _restart_bridge(house: House) -> None:
+    house.bridge.stop()
+    instance = f"{house.subject('system').object_id}_state"
+    eventually(lambda: house.state(instance) == "unavailable")
+    house.bridge.start()
+
+
+def _kill_bridge(house: House) -> None:
+    house.bridge.kill()
+    house.bridge.start()
+
+
+@pytest.mark.parametrize("restart", [_restart_home_assistant, _restart_broker, _restart_bridge, _kill_bridge])
+def test_nothing_stays_unavailable(house: House, restart: Callable[[House], None]) -> None:
+    """After a restart of any part all entities are there again, with their history, and available."""
+    before = {name: entry["entity_id"] for name, entry in house.hass.entities().items()}
+    restart(house)
+    eventually(lambda: not house.hass.unavailable(), 60)
+    assert {name: entry["entity_id"] for name, entry in house.hass.entities().items()} == before
+
+
+def test_a_folder_that_is_added_renamed_and_removed_is_followed(house: House) -> None:
+    """It appears, is renamed, and goes, without a restart of anything, and keeps its entities all the while."""
+    node = house.nodes[0]
+    node.share("music", house.directory / "alpha/music", label="Music")
+    subject = house.subject("folder", "music")
+    eventually(lambda: house.state(f"{subject.object_id}_state") == "idle")
+    before = house.hass.devices()[subject.object_id]
+    entity_id = house.entity_id(f"{subject.object_id}_state")
+    node.request("PATCH", "/rest/config/folders/music", body={"label": "{{ states }}"})
+    eventually(lambda: house.hass.devices()[subject.object_id]["name"] == "nas: {{ states }}")
+    assert house.hass.devices()[subject.object_id]["id"] == before["id"]
+    assert house.entity_id(f"{subject.object_id}_state") == entity_id
+    node.request("DELETE", "/rest/config/folders/music")
+    eventually(lambda: subject.object_id not in house.hass.devices())
+    assert not [name for name in house.hass.entities() if name.startswith(subject.object_id)]
+    assert house.topics.discovery(subject.object_id) not in house.retained()
+
+
+def test_a_device_that_is_added_renamed_and_removed_is_followed(house: House) -> None:
+    """The same for a remote device."""
+    node = house.nodes[0]
+    identifier = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD"
+    node.request("POST", "/rest/config/devices", body={"deviceID": identifier, "name": "tablet"})
+    subject = house.subject("device", identifier)
+    eventually(lambda: house.state(f"{subject.object_id}_connected") == "off")
+    node.request("PATCH", f"/rest/config/devices/{identifier}", body={"name": "old tablet"})
+    eventually(lambda: house.hass.devices()[subject.object_id]["name"] == "nas: old tablet")
+    node.request("DELETE", f"/rest/config/devices/{identifier}")
+    eventually(lambda: subject.object_id not in house.hass.devices())
+
+
+def test_the_buttons_follow_the_type_of_the_folder(house: House) -> None:
+    """A folder whose type changes loses the entities that no longer fit, and gets those that do."""
+    node, inbox = house.nodes[0], house.subject("folder", "inbox")
+    assert f"{inbox.object_id}_local_changes" in house.hass.entities()
+    node.request("PATCH", "/rest/config/folders/inbox", body={"type": "sendreceive"})
+    eventually(lambda: f"{inbox.object_id}_local_changes" not in house.hass.entities())
+    node.request("PATCH", "/rest/config/folders/inbox", body={"type": "receiveonly"})
+    eventually(lambda: f"{inbox.object_id}_local_changes" in house.hass.entities())
+
+
+def test_leftovers_of_an_earlier_run_go_and_only_ours(house: House) -> None:
+    """What was removed while the bridge was away goes when it is back; others' devices stay."""
+    node = house.nodes[0]
+    node.share("gone", house.directory / "alpha/gone", label="Gone")
+    subject = house.subject("folder", "gone")
+    eventually(lambda: subject.object_id in house.hass.devices())
+    house.bridge.stop()
+    node.request("DELETE", "/rest/config/folders/gone")
+    ours = house.retained()[house.topics.discovery(house.subject("system").object_id)]
+    subscriber = Subscriber(house.broker.port)
+    elsewhere = [{"topic": "other/bridge/state"}, {"topic": "other/nas/state"}]
+    others: dict[str, dict[str, Any]] = {
+        "someone": {"origin": {"name": "someone"}},
+        "stbridge_OTHERRR": {"availability": elsewhere},
+    }
+    for name, payload in others.items():
+        component = {"platform": "sensor", "unique_id": name, "state_topic": "other/topic"}
+        message = {**ours, "device": {"identifiers": name, "name": name}, "components": {"one": component}, **payload}
+        subscriber.publish(house.topics.discovery(name), json.dumps(message), retain=True)
+    house.bridge.start()
+    eventually(lambda: subject.object_id not in house.hass.devices())
+    assert house.topics.discovery(subject.object_id) not in house.retained()
+    for name in others:
+        assert house.topics.discovery(name) in house.retained()
+        eventually(partial(_is_at_home_assistant, house, name))
+        subscriber.publish(house.topics.discovery(name), b"", retain=True)
+    subscriber.close()
+    eventually(lambda: not set(others) & set(house.hass.devices()))
+
+
+def _is_at_home_assistant(house: House, name: str) -> bool:
+    return name in house.hass.devices()
+
+
+def test_a_bridge_without_home_assistant_removes_all_of_it(house: House) -> None:
+    """`homeassistant.enabled = false` removes every device, and true brings them back."""
+    house.bridge.stop()
+    without = BridgeProcess(
+        house.directory, variables(house.broker, house.nodes[0], STBRIDGE_HOMEASSISTANT__ENABLED="false")
+    )
+    without.start()
+    try:
+        eventually(lambda: not house.hass.devices())
+        assert not house.hass.entities()
+    finally:
+        without.stop()
+    house.bridge.start()
+    eventually(lambda: len(house.hass.devices()) == len(house.subjects()))
+    eventually(lambda: not house.hass.unavailable())
+
+
+def test_purge_leaves_nothing_behind(house: House) -> None:
+    """`stbridge purge` clears all that the broker keeps, and Home Assistant forgets every device."""
+    house.bridge.stop()
+    done = subprocess.run(
+        [sys.executable, "-m", "stbridge", "purge"],
+        env={**python_path(), **variables(house.broker, house.nodes[0])},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert "cleared syncthing/bridge/state" in done.stdout
+    assert not [topic for topic in house.retained() if topic.startswith(("syncthing/", "homeassistant/device"))]
+    eventually(lambda: not house.hass.devices())
+    house.bridge.start()
+    eventually(lambda: len(house.hass.devices()) == len(house.subjects()))
+    eventually(lambda: not house.hass.unavailable())
+    assert ODD_FOLDER in {subject.id for subject in house.subjects()}
+
+
+def test_home_assistant_has_nothing_to_complain_of(house: House) -> None:
+    """Its log has no warning and no error about us, after all that has happened."""
+    ours = re.compile(r"20\d\d-.*(stbridge|syncthing|nas_|nas:|discovery|template|mqtt)", re.IGNORECASE)
+    expected = re.compile(r"\[homeassistant\.components\.mqtt\.client\]")  # the broker was restarted
+    complaints = [line for line in house.hass.log if ours.match(line) and not expected.search(line)]
+    assert not complaints, "\n".join(complaints)

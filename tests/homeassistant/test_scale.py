@@ -1,0 +1,117 @@
+"""A large house: 50 folders and 10 devices, and every part of it restarted in turn."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from stbridge.demo.node import SyncthingNode
+from tests.homeassistant.conftest import FIGURES, House, variables
+from tests.homeassistant.hass import HomeAssistant
+from tests.servers import BridgeProcess, Mosquitto, eventually, manifest
+
+FOLDERS = 50
+DEVICES = 10
+FIRST_S = 30.0
+AGAIN_S = 15.0
+
+
+def device_id(seed: str) -> str:
+    """Return a device ID that Syncthing accepts: base32 with a check digit after every 13 letters."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    text = base64.b32encode(hashlib.sha256(seed.encode()).digest()).decode().rstrip("=")
+    parts = []
+    for start in range(0, len(text), 13):
+        part = text[start : start + 13]
+        products = [letters.index(letter) * (1 + place % 2) for place, letter in enumerate(part)]
+        check = -sum(product // 32 + product % 32 for product in products) % 32
+        parts.append(part + letters[check])
+    joined = "".join(parts)
+    return "-".join(joined[start : start + 7] for start in range(0, len(joined), 7))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A Syncthing with many folders and devices; bridge and Home Assistant have just started."""
+    directory = tmp_path_factory.mktemp("large")
+    (directory / "broker").mkdir()
+    node = SyncthingNode("large", directory / "home", list(manifest()["syncthing"].values())[-1], monitor=True)
+    broker, hass = Mosquitto(directory / "broker"), HomeAssistant(directory / "hass")
+    bridge = BridgeProcess(directory, {})
+    try:
+        broker.start()
+        node.start()
+        _configure(node, directory)
+        hass.set_up()
+        hass.add_broker(broker.port)
+        bridge = BridgeProcess(directory, variables(broker, node)).start()
+        yield House(hass, broker, bridge, (node, node), directory)
+    finally:
+        bridge.stop()
+        hass.stop()
+        node.stop()
+        broker.stop()
+
+
+def _configure(node: SyncthingNode, directory: Path) -> None:
+    devices = [{"deviceID": device_id(str(number)), "name": f"device {number}"} for number in range(DEVICES)]
+    folders = [
+        {
+            "id": f"folder-{number}",
+            "label": f"Folder {number}",
+            "path": str(directory / f"files/{number}"),
+            "devices": devices,
+            "fsWatcherEnabled": False,
+        }
+        for number in range(FOLDERS)
+    ]
+    own = node.request("GET", "/rest/config/devices")
+    node.request("PUT", "/rest/config/devices", body=[*own, *devices])
+    node.request("PUT", "/rest/config/folders", body=folders)
+
+
+def _all_available(house: House) -> bool:
+    return len(house.hass.devices()) == 1 + FOLDERS + DEVICES and not house.hass.unavailable()
+
+
+def _note(house: House, what: str, began: float) -> None:
+    entries = house.hass.entities().values()
+    enabled = sum(not entry["disabled_by"] for entry in entries)
+    FIGURES.append(
+        f"{what}: {FOLDERS} folders, {DEVICES} devices: all {enabled} entities available after "
+        f"{monotonic() - began:.1f} s ({len(entries)} in the registry, the rest is off by default)"
+    )
+
+
+def test_everything_is_available_soon_after_the_start(large: House) -> None:
+    """Every entity of every folder and device is available 30 s after both have started."""
+    began = monotonic()
+    eventually(lambda: _all_available(large), FIRST_S)
+    _note(large, "start", began)
+
+
+def _broker(house: House) -> None:
+    house.broker.kill()
+    house.broker.start()
+
+
+def _home_assistant(house: House) -> None:
+    house.hass.stop()
+    house.hass.start()
+
+
+def _bridge(house: House) -> None:
+    house.bridge.stop()
+    house.bridge.start()
+
+
+@pytest.mark.parametrize("restart", [_broker, _home_assistant, _bridge])
+def test_everything_is_available_soon_after_a_restart(large: House, restart: Callable[[House], None]) -> None:
+    """And again 15 s after the broker, which forgets everything, Home Assistant, or the bridge was restarted."""
+    restart(large)
+    began = monotonic()
+    eventually(lambda: _all_available(large), AGAIN_S)
+    _note(large, f"restart of the {restart.__name__.strip('_').replace('_', ' ')}", began)

@@ -1,0 +1,153 @@
+"""What the bridge leaves on the broker for Home Assistant, and how it takes it back."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stbridge.birth import Births
+from stbridge.core.messages import Received
+from stbridge.demo.node import SyncthingNode
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually, manifest
+
+STATUS = "homeassistant/status"
+OURS = "homeassistant/device/stbridge_"
+LEFT = f"{OURS}GONE/config"
+OTHERS = "homeassistant/device/other/config"
+
+
+@pytest.fixture(scope="module")
+def syncthing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
+    """A running node of the newest version, with a folder."""
+    directory = tmp_path_factory.mktemp("syncthing")
+    node = SyncthingNode("nas", directory / "home", list(manifest()["syncthing"].values())[-1])
+    try:
+        node.start()
+        node.share("docs", directory / "docs", label="Papers")
+        yield node
+    finally:
+        node.stop()
+
+
+@pytest.fixture
+def variables(syncthing: SyncthingNode, broker: Mosquitto) -> dict[str, str]:
+    """The settings of a bridge, as environment variables."""
+    return {
+        "STBRIDGE_MQTT__PORT": str(broker.port),
+        "STBRIDGE_SYNCTHING__NAS__URL": syncthing.url,
+        "STBRIDGE_SYNCTHING__NAS__API_KEY": syncthing.api_key,
+    }
+
+
+@pytest.fixture
+def bridge(variables: dict[str, str], subscriber: Subscriber, tmp_path: Path) -> Iterator[BridgeProcess]:
+    """A bridge that is online."""
+    process = BridgeProcess(tmp_path, variables).start()
+    try:
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        yield process
+    finally:
+        process.stop()
+
+
+def leave_behind(subscriber: Subscriber, topic: str, *, base: str) -> None:
+    """Publish a discovery message of an earlier run."""
+    available = [{"topic": f"{base}/bridge/state"}, {"topic": f"{base}/nas/state"}]
+    message = {"origin": {"name": "stbridge"}, "availability": available}
+    subscriber.publish(topic, json.dumps(message), retain=True)
+
+
+@pytest.mark.usefixtures("bridge")
+def test_discovery_comes_before_every_state(subscriber: Subscriber, broker: Mosquitto) -> None:
+    """Home Assistant learns what there is before it learns how it is, also from a broker that has forgotten all."""
+    broker.kill()
+    broker.start()
+    late = Subscriber(broker.port)
+    late.wait_for_payload("syncthing/bridge/state", b"online")
+    topics = [message.topic for message in late.messages if message.topic != "syncthing/bridge/health"]
+    late.close()
+    discovery = [topic.startswith(OURS) for topic in topics]
+    assert sum(discovery) == 2
+    assert discovery == sorted(discovery, reverse=True)
+    assert topics[-1] == "syncthing/bridge/state"
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_birth_has_everything_sent_again(subscriber: Subscriber) -> None:
+    """When Home Assistant says that it has started, discovery, states and `online` come again, in this order."""
+    since = subscriber.count
+    subscriber.publish(STATUS, "offline")
+    subscriber.publish(STATUS, "online")
+    subscriber.wait_for_payload("syncthing/bridge/state", b"online", since=since)
+    topics = [message.topic for message in subscriber.messages[since:]]
+    assert sum(topic.startswith(OURS) for topic in topics) == 2
+    assert topics.index("syncthing/nas/folder/docs") > topics.index(next(one for one in topics if OURS in one))
+
+
+def test_births_in_a_row_are_one_and_a_stop_ends_the_wait() -> None:
+    """What is waited for is neither doubled nor done after a stop; any other word is no birth."""
+    sent: list[None] = []
+    acknowledged: list[None] = []
+    births = Births(lambda: sent.append(None))
+    for payload in (b"offline", b"online", b"online"):
+        births.take(Received(topic=STATUS, payload=payload, acknowledge=lambda: acknowledged.append(None)))
+    (timer,) = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    births.stop()
+    timer.join()
+    assert len(acknowledged) == 3
+    assert not sent
+
+
+def test_leftovers_of_ours_go_and_nobody_elses(
+    variables: dict[str, str], subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """A folder that went while the bridge was away is cleared at the next start, as is an instance that went."""
+    leave_behind(subscriber, LEFT, base="syncthing")
+    leave_behind(subscriber, OTHERS, base="elsewhere")
+    process = BridgeProcess(tmp_path, variables).start()
+    try:
+        subscriber.wait_for_payload(LEFT, b"")
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        assert OTHERS in subscriber.latest()
+    finally:
+        process.stop()
+
+
+def test_without_home_assistant_there_is_nothing_for_it(
+    variables: dict[str, str], subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """`homeassistant.enabled = false` publishes no discovery, and clears what there was."""
+    leave_behind(subscriber, LEFT, base="syncthing")
+    process = BridgeProcess(tmp_path, {**variables, "STBRIDGE_HOMEASSISTANT__ENABLED": "false"}).start()
+    try:
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        subscriber.wait_for_payload(LEFT, b"")
+        assert not [topic for topic in subscriber.latest() if topic.startswith(OURS)]
+    finally:
+        process.stop()
+
+
+def purge(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `stbridge purge`, as users do."""
+    command = [sys.executable, "-m", "stbridge", "purge"]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+
+
+def test_purge_clears_all_of_ours_and_says_so(
+    bridge: BridgeProcess, variables: dict[str, str], subscriber: Subscriber
+) -> None:
+    """Every retained topic and discovery message goes, each is named, and what others keep stays."""
+    leave_behind(subscriber, OTHERS, base="elsewhere")
+    subscriber.publish("syncthing/nas/note", "not the bridge's", retain=True)
+    bridge.stop()
+    ours = {topic for topic in subscriber.latest() if topic.startswith((OURS, "syncthing/"))} - {"syncthing/nas/note"}
+    done = purge(variables)
+    assert done.returncode == 0, done.stderr
+    assert {line.removeprefix("cleared ") for line in done.stdout.splitlines()[:-1]} == ours
+    eventually(lambda: not ours & set(subscriber.latest()))
+    assert {OTHERS, "syncthing/nas/note"} <= set(subscriber.latest())
+    assert purge(variables).stdout == "there was nothing to clear\n"
