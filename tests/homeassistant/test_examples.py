@@ -1,6 +1,5 @@
 """What users copy, imported into a real Home Assistant and run there."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.homeassistant.conftest import House
-from tests.servers import ROOT, Subscriber, eventually
+from tests.servers import ROOT, eventually
 
 EXAMPLES = ROOT / "examples/home-assistant"
 BLUEPRINTS = sorted((EXAMPLES / "blueprints").glob("*.yaml"))
@@ -83,35 +82,23 @@ def test_every_blueprint_is_valid(house: House) -> None:
 
 
 def test_a_conflict_notifies(house: House, automate: Callable[..., None]) -> None:
-    """The blueprint tells the folder and the file, also when two come in a row."""
-    automate("notify_conflict", conflict="event.syncthing_nas_conflict_found")
-    subscriber = Subscriber(house.broker.port)
-    for path in ("a.sync-conflict-1.txt", "b.sync-conflict-2.txt"):
-        event = f'{{"event_type": "conflict", "folder": "docs", "label": "{path[0]}", "path": "{path}"}}'
-        subscriber.publish("syncthing/nas/event/conflict", event)
-    subscriber.close()
-    expected = {
-        "Syncthing: conflict in a": "a.sync-conflict-1.txt",
-        "Syncthing: conflict in b": "b.sync-conflict-2.txt",
-    }
-    eventually(lambda: expected.items() <= _notifications(house).items())
-
-
-def test_a_problem_that_lasts_notifies(house: House, automate: Callable[..., None]) -> None:
-    """The blueprint tells the reasons when a problem has lasted long enough."""
-    instance = house.subject("system").object_id
-    problem = house.entity_id(f"{instance}_problem")
-    automate("notify_problem", problem=[problem], duration={"seconds": 1})
-    system = dict(house.retained()["syncthing/nas/system"])
-    subscriber = Subscriber(house.broker.port)
-    for state in (False, True):
-        problems = [{"code": "failed", "message": "2 items failed"}] if state else []
-        payload = json.dumps({**system, "problem": state, "problems": problems})
-        subscriber.publish("syncthing/nas/system", payload, retain=True)
-        eventually(partial(_shows, house, f"{instance}_problem", "on" if state else "off"))
-    eventually(lambda: _notifications(house).get("Syncthing nas Problem") == "2 items failed")
-    subscriber.publish("syncthing/bridge/command/republish", "PRESS")
-    subscriber.close()
+    """The blueprints tell folder and path at once, and that there is a problem when it has lasted; both are real."""
+    instance, folder = house.subject("system").object_id, house.subject("folder", "docs")
+    problem = f"{folder.object_id}_problem"
+    automate("notify_conflict", conflict=house.entity_id(f"{instance}_conflict_event"))
+    automate("notify_problem", problem=[house.entity_id(problem)], duration={"seconds": 1})
+    conflict = house.directory / "alpha/docs/letter.sync-conflict-20261125-120000-ABCDEFG.txt"
+    conflict.write_bytes(b"the other one")
+    eventually(partial(_shows, house, problem, "on"))
+    eventually(partial(_shows, house, f"{folder.object_id}_conflicts", "1"))
+    state = house.hass.state_of(f"{folder.object_id}_conflicts")
+    assert state is not None
+    assert state["attributes"]["items"] == [conflict.name]
+    eventually(lambda: _notifications(house).get(f"Syncthing: conflict in {folder.name}") == conflict.name)
+    eventually(lambda: "conflict" in _notifications(house).get(f"nas: {folder.name} Problem", ""))
+    conflict.unlink()
+    eventually(partial(_shows, house, problem, "off"))
+    eventually(partial(_shows, house, f"{folder.object_id}_conflicts", "0"))
 
 
 def _shows(house: House, unique_id: str, state: str) -> bool:
