@@ -169,13 +169,14 @@ def test_rates_come_from_the_counters_of_a_connection() -> None:
 
 def test_the_counters_of_another_connection_begin_anew() -> None:
     """What the earlier connection had counted makes no rate, in either direction."""
-    one = watched(polled(0, in_bytes=1000), polled(10, in_bytes=2000))
+    one = watched(polled(0, in_bytes=1000, out_bytes=100), polled(10, in_bytes=2000, out_bytes=200))
+    assert beta(one, "in_rate", "out_rate") == (100, 10)
     one.see(leaves(11))
-    assert beta(one, "in_rate") == 0
-    one.see(arrives(12), polled(20, in_bytes=9000))
-    assert beta(one, "in_bytes", "in_rate") == (9000, 0)
-    one.see(polled(30, in_bytes=9500))
-    assert beta(one, "in_rate") == 50
+    assert beta(one, "in_rate", "out_rate") == (0, 0)
+    one.see(arrives(12), polled(20, in_bytes=9000, out_bytes=900))
+    assert beta(one, "in_bytes", "in_rate", "out_bytes", "out_rate") == (9000, 0, 900, 0)
+    one.see(polled(30, in_bytes=9500, out_bytes=950))
+    assert beta(one, "in_rate", "out_rate") == (50, 5)
 
 
 def test_the_rates_of_the_instance_are_those_of_all_its_connections() -> None:
