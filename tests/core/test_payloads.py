@@ -28,7 +28,6 @@ from tests.core.observed import (
     DOCS,
     DOCS_ON_BETA,
     ON_BETA,
-    ON_GAMMA,
     Watched,
     after,
     completed,
@@ -164,7 +163,7 @@ def test_what_is_known_of_a_folder_is_shown() -> None:
         "last_file_deleted": False,
         "scan_progress": 50,
         "out_of_sync_since": noon,
-        "devices": [ON_BETA.device, ON_GAMMA.device],
+        "devices": ["BETABET", "GAMMAGA"],
     }
     payload = known().shown(DOCS)
     assert {key: payload[key] for key in shown} == shown

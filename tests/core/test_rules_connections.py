@@ -171,13 +171,14 @@ def test_rates_come_from_the_counters_of_a_connection() -> None:
 
 def test_the_counters_of_another_connection_begin_anew() -> None:
     """What the earlier connection had counted makes no rate, in either direction."""
-    one = watched(polled(0, in_bytes=1000), polled(10, in_bytes=2000))
+    one = watched(polled(0, in_bytes=10_000, out_bytes=1000), polled(10, in_bytes=20_000, out_bytes=3000))
+    assert beta(one, "in_rate", "out_rate") == (1000, 200)
     one.see(leaves(11))
-    assert beta(one, "in_rate") == 0
-    one.see(arrives(12), polled(20, in_bytes=9000))
-    assert beta(one, "in_bytes", "in_rate") == (9000, 0)
-    one.see(polled(30, in_bytes=14_000))
-    assert beta(one, "in_rate") == 500
+    assert beta(one, "in_rate", "out_rate") == (0, 0)
+    one.see(arrives(12), polled(20, in_bytes=90_000, out_bytes=9000))
+    assert beta(one, "in_bytes", "in_rate", "out_bytes", "out_rate") == (90_000, 0, 9000, 0)
+    one.see(polled(30, in_bytes=95_000, out_bytes=14_000))
+    assert beta(one, "in_rate", "out_rate") == (500, 500)
 
 
 def test_the_rates_of_the_instance_are_those_of_all_its_connections() -> None:
