@@ -106,7 +106,7 @@ class SyncthingClient:
         Raises:
             TimedOut: none does in time.
         """
-        self._transport.wait_until(lambda: self.get_status()["startTime"] != started_at, timeout_s)
+        self._transport.wait_until(lambda: self.get_status().get("startTime", started_at) != started_at, timeout_s)
 
     def shutdown(self) -> Json:
         """End Syncthing (POST /rest/system/shutdown)."""

@@ -33,9 +33,10 @@ class Reader:
     @property
     def own_id(self) -> str:
         """The ID of the device that is read."""
-        if self._own_id is None:
-            self._own_id = _decoded(decode.status, self.client.get_status()).device_id
-        return self._own_id
+        own_id = self._own_id  # looked at once: another thread may have it forgotten meanwhile
+        if own_id is None:
+            own_id = self._own_id = _decoded(decode.status, self.client.get_status()).device_id
+        return own_id
 
     def forget(self) -> None:
         """Forget who it was: another Syncthing may answer at the same address from now on."""

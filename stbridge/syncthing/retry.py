@@ -39,7 +39,7 @@ def retrying(method: str, stopped: threading.Event) -> Retrying:
     """
 
     def may_help(error: BaseException) -> bool:
-        if stopped.is_set() or isinstance(error, TimedOut):
+        if isinstance(error, TimedOut):
             return False
         if isinstance(error, Unreachable) and not error.arrived:
             return True

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stbridge.demo.node import SyncthingNode
+from stbridge.errors import SyncthingUnavailable
 from stbridge.syncthing import SyncthingClient
 from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import ScriptedServer, Table
@@ -15,6 +18,15 @@ KEY = "not-the-real-key"
 Serve = Callable[..., ScriptedServer]
 Connect = Callable[..., SyncthingClient]
 InBackground = Callable[[Callable[[], Any]], Future[Any]]
+
+
+def is_up(client: SyncthingClient) -> bool:
+    """Tell whether Syncthing answers."""
+    try:
+        client.get_ping()
+    except SyncthingUnavailable:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -56,3 +68,14 @@ def in_background() -> Iterator[InBackground]:
     """Do something in another thread."""
     with ThreadPoolExecutor() as executor:
         yield executor.submit
+
+
+@pytest.fixture
+def expendable(binary: str, tmp_path: Path) -> Iterator[SyncthingNode]:
+    """A real node for one test; it comes back after a restart by itself."""
+    one = SyncthingNode("expendable", tmp_path / "home", binary, monitor=True)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()

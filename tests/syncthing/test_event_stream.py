@@ -1,16 +1,14 @@
 """The cursor in the events: what is seen, what is noticed to be missing, and how a restart shows."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from stbridge.demo.node import SyncthingNode
 from stbridge.errors import BadReply, SyncthingUnavailable, Unauthorized
-from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.event_stream import POLL_S, EventsLost, EventStream
-from tests.syncthing.conftest import Connect, InBackground, Serve
+from tests.syncthing.conftest import Connect, InBackground, Serve, is_up
 from tests.syncthing.pretended import EVENTS, STATUS, PretendedSyncthing
 from tests.syncthing.server import closes, says, stranger
 
@@ -43,13 +41,14 @@ def test_what_happens_after_the_beginning_is_seen_once(syncthing: PretendedSynct
 
 
 def test_every_request_has_the_same_mask(syncthing: PretendedSyncthing, stream: EventStream) -> None:
-    """Each mask is a ring of its own at Syncthing, with ids of its own."""
+    """Each mask is a ring of its own at Syncthing, with ids of its own; to find a place in it takes one event."""
     syncthing.happens()
     stream.wait()
     stream.can_resume()
     requests = [one for one in syncthing.server.requests if one.path == EVENTS]
     assert len(requests) == 3
     assert {one.parameters["events"] for one in requests} == {",".join(MASK)}
+    assert [one.parameters.get("limit") for one in requests] == ["1", None, "1"]
 
 
 def test_a_poll_is_short_enough_for_old_versions(syncthing: PretendedSyncthing, stream: EventStream) -> None:
@@ -164,23 +163,12 @@ def test_a_syncthing_knows_when_it_started(serve: Serve, connect: Connect, statu
 # --- real ones
 
 
-@pytest.fixture
-def restartable(binary: str, tmp_path: Path) -> Iterator[SyncthingNode]:
-    """A real node that comes back after a restart."""
-    one = SyncthingNode("one", tmp_path / "home", binary, monitor=True)
-    try:
-        one.start()
-        yield one
-    finally:
-        one.stop()
-
-
 def test_a_real_syncthing_tells_what_happens_and_that_it_restarted(
-    restartable: SyncthingNode, connect: Connect, in_background: InBackground
+    expendable: SyncthingNode, connect: Connect, in_background: InBackground
 ) -> None:
     """Every version has the events that are waited for, and a restart during a poll is noticed."""
-    client = connect(restartable.url, restartable.api_key)
-    stream = EventStream(connect(restartable.url, restartable.api_key), ["ConfigSaved", "NoSuchEvent"])
+    client = connect(expendable.url, expendable.api_key)
+    stream = EventStream(connect(expendable.url, expendable.api_key), ["ConfigSaved", "NoSuchEvent"])
     stream.open()
     client.patch_config("options", {"maxSendKbps": 1000})
     assert set(types(stream.wait())) == {"ConfigSaved"}
@@ -188,7 +176,7 @@ def test_a_real_syncthing_tells_what_happens_and_that_it_restarted(
     waiting = in_background(lambda: until_lost(stream))
     client.restart()
     assert waiting.result(30) in ("lost", "unavailable")
-    restartable.wait_for(lambda: is_up(client))
+    expendable.wait_for(lambda: is_up(client))
     assert not stream.can_resume()
 
 
@@ -201,12 +189,3 @@ def until_lost(stream: EventStream) -> str:
         return "lost"
     except SyncthingUnavailable:
         return "unavailable"
-
-
-def is_up(client: SyncthingClient) -> bool:
-    """Tell whether Syncthing answers."""
-    try:
-        client.get_ping()
-    except SyncthingUnavailable:
-        return False
-    return True

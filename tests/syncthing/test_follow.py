@@ -8,13 +8,16 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
+from stbridge.demo.node import SyncthingNode
 from stbridge.syncthing import backoff
 from stbridge.syncthing.follow import Follower
 from tests.servers import eventually
-from tests.syncthing.conftest import Connect, Serve
+from tests.syncthing.conftest import KEY, Connect, Serve
 from tests.syncthing.pretended import CONFIG, EVENTS, STATUS, PretendedSyncthing
 from tests.syncthing.server import Behaviour, Exchange, closes, hangs, refuses, says, stranger
 
+OTHER_DEVICE = "AIR6LPZ-7K4PTTV-UXQSMUU-CPQ5YWH-OEDFIIQ-JUG777G-2YQXXR5-YD6AWQR"
+FAR_AWAY = {"folder": "docs", "summary": {"state": "idle", "stateChanged": "9999-12-31T23:59:59-12:00"}}
 STATE_CHANGED = {"folder": "docs", "from": "idle", "to": "scanning"}
 Follow = Callable[..., "Report"]
 
@@ -39,9 +42,9 @@ def follow(connect: Connect) -> Iterator[Follow]:
     """Follow what answers at an address."""
     followers: list[Follower] = []
 
-    def start(url: str, *, raw: tuple[str, ...] = ()) -> Report:
+    def start(url: str, api_key: str = KEY, *, raw: tuple[str, ...] = ()) -> Report:
         report = Report()
-        report.follower = Follower("nas", connect(url), raw=raw, report=report.append)
+        report.follower = Follower("nas", connect(url, api_key), raw=raw, report=report.append)
         report.follower.start()
         followers.append(report.follower)
         return report
@@ -116,7 +119,7 @@ def test_events_that_were_asked_for_are_handed_on_as_they_are(syncthing: Pretend
         {"folder": "docs"},
         {"folder": "docs", "summary": {"state": 7}},
         {"folder": [], "summary": 1},
-        1e999,
+        FAR_AWAY,
     ],
 )
 def test_an_event_that_is_not_understood_is_skipped(
@@ -200,18 +203,18 @@ def test_everything_is_read_again_on_demand(syncthing: PretendedSyncthing, follo
 
 
 def test_a_snapshot_that_was_cut_short_is_made_again(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """Half of everything is not enough: it is read from the beginning."""
+    """Half of everything is not enough, the first time and any other: it is read from the beginning."""
     answer = syncthing.table[CONFIG]
     assert callable(answer)
-    syncthing.table[CONFIG] = [stranger(403, "CSRF Error"), answer]
+    refusal = stranger(403, "CSRF Error")
+    syncthing.table[CONFIG] = [refusal, answer, refusal, answer]
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete)
-    assert [type(one) for one in report.of(seen.SnapshotStarted, seen.Unavailable, seen.SnapshotComplete)] == [
-        seen.SnapshotStarted,
-        seen.Unavailable,
-        seen.SnapshotStarted,
-        seen.SnapshotComplete,
-    ]
+    syncthing.happens(lost=1)
+    report.wait_for(seen.SnapshotComplete, 2)
+    cut_short_and_made_again = [seen.SnapshotStarted, seen.Unavailable, seen.SnapshotStarted, seen.SnapshotComplete]
+    kinds = [type(one) for one in report.of(*cut_short_and_made_again)]
+    assert kinds == cut_short_and_made_again * 2
 
 
 @pytest.mark.parametrize(
@@ -238,6 +241,20 @@ def test_why_no_use_can_be_made_of_syncthing_is_told(
     assert "127.0.0.1" in told.message or told.message.startswith("url: ")
     report.wait_for(seen.Unavailable, 2)
     assert report.follower.alive
+
+
+def test_a_real_syncthing_is_followed_through_a_restart(
+    expendable: SyncthingNode, follow: Follow, connect: Connect
+) -> None:
+    """Every version tells of a change in its configuration, and is read anew when another process answers."""
+    client = connect(expendable.url, expendable.api_key)
+    report = follow(expendable.url, expendable.api_key)
+    report.wait_for(seen.SnapshotComplete)
+    client.add_device({"deviceID": OTHER_DEVICE, "name": "other"})
+    assert list(report.wait_for(seen.ConfigRead, 2).config.devices) == [OTHER_DEVICE]
+    client.restart()
+    report.wait_for(seen.SnapshotComplete, 2)
+    assert len({one.started_at for one in report if isinstance(one, seen.StatusRead)}) == 2
 
 
 # --- the end

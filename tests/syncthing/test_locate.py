@@ -55,6 +55,22 @@ def test_the_places_are_those_of_syncthing_itself(environment: Mapping[str, str]
     assert places(environment, Path("/home/ann"))[: len(first)] == [Path(place) / "config.xml" for place in first]
 
 
+@pytest.mark.parametrize(
+    ("platform", "environment", "looked"),
+    [
+        ("darwin", {}, ["/home/ann/Library/Application Support/Syncthing"]),
+        ("win32", {"LOCALAPPDATA": "/local", "AppData": "/roaming"}, ["/local/Syncthing", "/roaming/Syncthing"]),
+        ("win32", {}, []),
+    ],
+)
+def test_other_systems_have_other_places(
+    monkeypatch: pytest.MonkeyPatch, platform: str, environment: Mapping[str, str], looked: list[str]
+) -> None:
+    """Each system keeps configurations where it keeps them."""
+    monkeypatch.setattr(sys, "platform", platform)
+    assert places(environment, Path("/home/ann")) == [Path(place) / "config.xml" for place in looked]
+
+
 def test_no_place_is_looked_at_twice() -> None:
     """A list of places that is shown to people has each one once."""
     looked = places({"XDG_CONFIG_HOME": "/home/ann/.config"}, Path("/home/ann"))

@@ -1,7 +1,6 @@
 """What can be read of a Syncthing: which requests it takes, what comes of them, and what does when they fail."""
 
 from collections.abc import Iterator
-from math import inf
 from typing import Any
 
 import pytest
@@ -50,7 +49,7 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
 }
 """What each read asks for, and what it tells."""
 
-RUBBISH = [None, True, -1, inf, "rubbish", "9999-12-31T23:59:59-12:00", [], [None], {}, {"rubbish": None}]
+RUBBISH = [None, True, -1, "rubbish", "9999-12-31T23:59:59-12:00", [], [None], {}, {"rubbish": None}]
 
 
 @pytest.fixture

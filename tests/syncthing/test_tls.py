@@ -163,6 +163,12 @@ def test_another_certificate_than_the_pinned_one_gets_no_key(
     assert other.fingerprint in says
 
 
+def test_a_pin_that_is_no_fingerprint_accepts_nothing(serve: Serve, connect: Connect, own: Certificate) -> None:
+    """Half a fingerprint is no fingerprint."""
+    server = serve(table(), context=own.context)
+    refusal(connect, server, f"sha256:{own.fingerprint[:30]}")
+
+
 def test_a_certificate_that_changes_is_refused_from_then_on(
     serve: Serve, connect: Connect, own: Certificate, other: Certificate
 ) -> None:

@@ -1,9 +1,10 @@
 """The one request function: what is sent, what is tried again, and what an error says."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -130,6 +131,30 @@ def test_nobody_at_the_address_is_unreachable(connect: Connect, url: str) -> Non
     url = url.format(port=free_port())
     with pytest.raises(Unreachable, match=f"^url: {url} cannot be reached .*does Syncthing run there") as raised:
         connect(url).get_ping()
+    assert not raised.value.arrived
+
+
+@pytest.mark.parametrize("url", ["nas:8384", "ftp://nas", "nas", "http://nas:http"])
+def test_what_is_no_address_is_unreachable(connect: Connect, url: str) -> None:
+    """A slip in the address is told like an address that is not there."""
+    with pytest.raises(Unreachable, match=f"^url: {url} cannot be reached"):
+        connect(url).get_ping()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue is another matter elsewhere")
+def test_an_address_that_does_not_answer_is_not_waited_for_long(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not even connected cannot have arrived."""
+    monkeypatch.setattr(transport, "CONNECT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as queue:
+        for _ in range(2):
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(TimedOut, match=f"^url: {url} does not answer$") as raised:
+            connect(url).get_ping()
     assert not raised.value.arrived
 
 
@@ -266,6 +291,17 @@ def test_a_client_that_is_closed_calls_nobody(serve: Serve, connect: Connect) ->
     with pytest.raises(Unreachable, match="closed"):
         client.get_ping()
     assert server.requests == []
+
+
+@pytest.mark.parametrize("over", ["port", "unix socket"])
+def test_a_close_ends_the_connections(serve: Serve, connect: Connect, tmp_path: Path, over: str) -> None:
+    """Nothing stays open at Syncthing that nobody uses."""
+    server = serve({PING: says(PONG)}, path=tmp_path / "gui.sock" if over == "unix socket" else None)
+    client = connect(server.url)
+    client.get_ping()
+    assert not server.idle
+    client.close()
+    eventually(lambda: server.idle)
 
 
 def test_a_connection_that_died_while_idle_is_replaced(serve: Serve) -> None:

@@ -1,0 +1,271 @@
+"""The client: every method there is, and the request that it makes."""
+
+import inspect
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import pytest
+
+import stbridge
+from stbridge import SyncthingClient
+from stbridge.errors import BadReply, NotFound, TimedOut
+from stbridge.syncthing import retry
+from stbridge.syncthing.client import Json
+from tests.servers import eventually
+from tests.syncthing.conftest import Connect, InBackground, Serve
+from tests.syncthing.pretended import STATUS
+from tests.syncthing.server import Answer, Exchange, closes, hangs, says
+
+OLD_NAMES = """
+    get_version get_connections get_config get_insync get_errors get_discovery new_error clear_errors new_config restart
+    reset shutdown check_upgrade upgrade get_status get_ping browse_database get_completion get_file get_ignores
+    new_ignores get_need assign_priority scan get_folder_status get_device_statistics get_folder_statistics
+"""
+"""The methods of the old pysyncthing bindings."""
+
+OTHERWISE_TESTED = {"close", "wait_for_restart"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A call of a method, and the request that it is."""
+
+    method: str
+    line: str
+    arguments: tuple[Any, ...] = ()
+    named: tuple[tuple[str, Any], ...] = ()
+    body: Any = None
+
+
+def row(method: str, line: str, *arguments: Any, body: Any = None, **named: Any) -> Row:
+    """Return a row of the table."""
+    return Row(method, line, arguments, tuple(named.items()), body)
+
+
+PATCH = {"maxSendKbps": 1}
+ROWS = (
+    row("get_ping", "GET /rest/system/ping"),
+    row("get_health", "GET /rest/noauth/health"),
+    row("get_version", "GET /rest/system/version"),
+    row("get_status", "GET /rest/system/status"),
+    row("get_paths", "GET /rest/system/paths"),
+    row("restart", "POST /rest/system/restart"),
+    row("shutdown", "POST /rest/system/shutdown"),
+    row("reset", "POST /rest/system/reset"),
+    row("reset", "POST /rest/system/reset?folder=docs", "docs"),
+    row("check_upgrade", "GET /rest/system/upgrade"),
+    row("upgrade", "POST /rest/system/upgrade"),
+    row("get_errors", "GET /rest/system/error"),
+    row("new_error", "POST /rest/system/error", "größer", body="größer"),
+    row("clear_errors", "POST /rest/system/error/clear"),
+    row("get_config", "GET /rest/config"),
+    row("new_config", "PUT /rest/config", {"version": 37}, body={"version": 37}),
+    row("patch_config", "PATCH /rest/config/options", "options", PATCH, body=PATCH),
+    row("patch_config", "PATCH /rest/config/defaults/folder", "defaults/folder", PATCH, body=PATCH),
+    row(
+        "patch_folder",
+        "PATCH /rest/config/folders/a%20b%23%25%C3%BC",
+        "a b#%ü",
+        {"paused": True},
+        body={"paused": True},
+    ),
+    row("patch_device", "PATCH /rest/config/devices/ABC-DEF", "ABC-DEF", {"name": "nas"}, body={"name": "nas"}),
+    row("add_folder", "POST /rest/config/folders", {"id": "docs"}, body={"id": "docs"}),
+    row("add_device", "POST /rest/config/devices", {"deviceID": "ABC"}, body={"deviceID": "ABC"}),
+    row("get_folder_defaults", "GET /rest/config/defaults/folder"),
+    row("get_device_defaults", "GET /rest/config/defaults/device"),
+    row("new_default_ignores", "PUT /rest/config/defaults/ignores", {"lines": ["*"]}, body={"lines": ["*"]}),
+    row("get_insync", "GET /rest/config/insync"),
+    row("get_restart_required", "GET /rest/config/restart-required"),
+    row("get_connections", "GET /rest/system/connections"),
+    row("get_discovery", "GET /rest/system/discovery"),
+    row("get_device_statistics", "GET /rest/stats/device"),
+    row("pause_device", "POST /rest/system/pause?device=ABC", "ABC"),
+    row("pause_device", "POST /rest/system/pause"),
+    row("resume_device", "POST /rest/system/resume?device=ABC", "ABC"),
+    row("resume_device", "POST /rest/system/resume"),
+    row("get_pending_devices", "GET /rest/cluster/pending/devices"),
+    row("get_pending_folders", "GET /rest/cluster/pending/folders"),
+    row("get_pending_folders", "GET /rest/cluster/pending/folders?device=ABC", "ABC"),
+    row("dismiss_pending_device", "DELETE /rest/cluster/pending/devices?device=ABC", "ABC"),
+    row("dismiss_pending_folder", "DELETE /rest/cluster/pending/folders?folder=docs", "docs"),
+    row("dismiss_pending_folder", "DELETE /rest/cluster/pending/folders?folder=docs&device=ABC", "docs", "ABC"),
+    row("get_folder_statistics", "GET /rest/stats/folder"),
+    row("get_folder_status", "GET /rest/db/status?folder=a%2Fb+%2B%23%25%C3%BC", "a/b +#%ü"),
+    row("get_folder_errors", "GET /rest/folder/errors?folder=docs", "docs"),
+    row("get_folder_errors", "GET /rest/folder/errors?folder=docs&page=2&perpage=9", "docs", 2, 9),
+    row("get_completion", "GET /rest/db/completion"),
+    row("get_completion", "GET /rest/db/completion?device=ABC&folder=docs", "ABC", "docs"),
+    row("get_completion", "GET /rest/db/completion?folder=docs", folder="docs"),
+    row("get_need", "GET /rest/db/need?folder=docs", "docs"),
+    row("get_need", "GET /rest/db/need?folder=docs&page=2&perpage=9", "docs", 2, 9),
+    row("get_remote_need", "GET /rest/db/remoteneed?device=ABC&folder=docs", "ABC", "docs"),
+    row("get_remote_need", "GET /rest/db/remoteneed?device=ABC&folder=docs&page=2&perpage=9", "ABC", "docs", 2, 9),
+    row("get_local_changes", "GET /rest/db/localchanged?folder=docs", "docs"),
+    row("get_local_changes", "GET /rest/db/localchanged?folder=docs&page=2&perpage=9", "docs", 2, 9),
+    row("get_file", "GET /rest/db/file?folder=docs&file=a%2Fb+c.txt", "docs", "a/b c.txt"),
+    row("browse_database", "GET /rest/db/browse?folder=docs", "docs"),
+    row("browse_database", "GET /rest/db/browse?folder=docs&levels=0&prefix=a%2Fb", "docs", 0, "a/b"),
+    row("get_ignores", "GET /rest/db/ignores?folder=docs", "docs"),
+    row("new_ignores", "POST /rest/db/ignores?folder=docs", "docs", ("*.tmp",), body={"ignore": ["*.tmp"]}),
+    row("assign_priority", "POST /rest/db/prio?folder=docs&file=a.txt", "docs", "a.txt"),
+    row("scan", "POST /rest/db/scan"),
+    row("scan", "POST /rest/db/scan?folder=docs&sub=a%2Fb", "docs", "a/b"),
+    row("scan", "POST /rest/db/scan?folder=docs&sub=a&sub=b&next=60", "docs", ["a", "b"], next_s=60),
+    row("override", "POST /rest/db/override?folder=docs", "docs"),
+    row("revert", "POST /rest/db/revert?folder=docs", "docs"),
+    row("get_events", "GET /rest/events?since=7&timeout=60", 7),
+    row("get_events", "GET /rest/events?since=0&limit=1&timeout=0&events=A%2CB", 0, ["A", "B"], limit=1, timeout_s=0),
+)
+
+
+def methods() -> dict[str, Callable[..., Any]]:
+    """Return the public methods of the client."""
+    return {name: one for name, one in inspect.getmembers(SyncthingClient, inspect.isfunction) if name[0] != "_"}
+
+
+def call(client: SyncthingClient, one: Row) -> Any:
+    """Make the call of a row."""
+    return getattr(client, one.method)(*one.arguments, **dict(one.named))
+
+
+# --- the interface
+
+
+def test_the_client_can_be_imported_from_the_top() -> None:
+    """`from stbridge import SyncthingClient` is all that is needed, and nothing else is there."""
+    assert SyncthingClient is stbridge.syncthing.SyncthingClient
+    with pytest.raises(AttributeError, match="no attribute 'Syncthing'"):
+        stbridge.Syncthing  # noqa: B018 - the look is what fails
+
+
+def test_a_key_is_enough_for_the_syncthing_of_this_machine() -> None:
+    """Address and time to wait have defaults, and the key is not shown."""
+    with SyncthingClient("the-key") as client:
+        assert client.url == "https://127.0.0.1:8384"
+        assert repr(client) == "SyncthingClient('https://127.0.0.1:8384')"
+
+
+@pytest.mark.parametrize("name", OLD_NAMES.split())
+def test_the_methods_of_the_old_bindings_are_there(name: str) -> None:
+    """Whoever used pysyncthing finds each method under its name."""
+    assert name in methods()
+
+
+@pytest.mark.parametrize("name", methods())
+def test_every_method_is_documented_and_typed(name: str) -> None:
+    """The documentation tells what it does, and also which request that is."""
+    method = methods()[name]
+    said = inspect.getdoc(method)
+    assert said
+    requests = tuple(re.findall(r"[A-Z]+ /rest/[a-z/-]+", said))
+    assert all(one.line.startswith(requests) for one in ROWS if one.method == name)
+    assert set(get_type_hints(method)) == {*inspect.signature(method).parameters, "return"} - {"self"}
+
+
+def test_the_table_has_every_method() -> None:
+    """Nothing of the client is untested, and a new method has its row."""
+    assert {one.method for one in ROWS} | OTHERWISE_TESTED == set(methods())
+
+
+# --- the requests
+
+
+@pytest.mark.parametrize("one", ROWS, ids=lambda one: one.line)
+def test_each_method_makes_its_request(serve: Serve, connect: Connect, one: Row) -> None:
+    """Method, path, query and body are what Syncthing documents; the method's own documentation names them."""
+    target = one.line.split()[1].partition("?")[0]
+    server = serve({target: says({"reply": 1})})
+    result = call(connect(server.url), one)
+    assert server.lines == [one.line]
+    body = server.requests[0].body.decode()
+    assert (body if isinstance(one.body, str) else json.loads(body or "null")) == one.body
+    assert result == (None if get_type_hints(methods()[one.method])["return"] is type(None) else {"reply": 1})
+
+
+@pytest.mark.parametrize(
+    "one", [one for one in ROWS if get_type_hints(methods()[one.method])["return"] == Json], ids=lambda one: one.line
+)
+def test_a_reply_of_another_kind_is_a_bad_one(serve: Serve, connect: Connect, one: Row) -> None:
+    """Where an object is promised, a list, a text and nothing at all are no answer of Syncthing."""
+    target = one.line.split()[1].partition("?")[0]
+    server = serve({target: [says([]), says("text"), Answer()]})
+    for kind in ("list", "str", "NoneType"):
+        with pytest.raises(BadReply, match=kind):
+            call(connect(server.url), one)
+
+
+@pytest.mark.parametrize("answer", [Answer(), says(None), says([])])
+def test_no_events_are_an_empty_list(serve: Serve, connect: Connect, answer: Answer) -> None:
+    """Old versions send null."""
+    assert connect(serve({"/rest/events": answer}).url).get_events(0, timeout_s=0) == []
+
+
+def test_nothing_newer_is_no_upgrade(serve: Serve, connect: Connect) -> None:
+    """Syncthing answers with nothing if there is nothing to upgrade to."""
+    assert connect(serve({"/rest/system/upgrade": Answer()}).url).upgrade() is None
+
+
+# --- what takes more than one request
+
+
+def test_a_folder_with_a_slash_in_its_id_is_changed_by_the_list(serve: Serve, connect: Connect) -> None:
+    """Such an ID cannot be part of a path: the folder is replaced by itself with the changes."""
+    folders = "/rest/config/folders"
+    odd = {"id": "a/b", "label": "Odd", "paused": False}
+    server = serve({folders: [says([{"id": "docs"}, odd]), Answer()]})
+    connect(server.url).patch_folder("a/b", {"paused": True})
+    assert server.lines == [f"GET {folders}", f"POST {folders}"]
+    assert json.loads(server.requests[1].body) == {**odd, "paused": True}
+
+
+def test_a_folder_with_a_slash_that_is_not_there_is_not_made(serve: Serve, connect: Connect) -> None:
+    """A change of nothing is an error, as it is for other IDs."""
+    server = serve({"/rest/config/folders": says([{"id": "docs"}])})
+    with pytest.raises(NotFound, match="'a/b'"):
+        connect(server.url).patch_folder("a/b", {"paused": True})
+    assert len(server.requests) == 1
+
+
+def test_a_restart_is_waited_for(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is over when another process answers, whatever happens in between."""
+    monkeypatch.setattr(retry, "LOOK_S", 0)
+    monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0)
+    old, new = says({"startTime": "old"}), says({"startTime": "new"})
+    server = serve({STATUS: [old, old, *[closes] * 9, says([]), says({}), new]})
+    connect(server.url).wait_for_restart("old", 30)
+    assert len(server.requests) == 14
+
+
+def test_a_restart_that_does_not_come_is_not_waited_for_any_longer(serve: Serve, connect: Connect) -> None:
+    """The time is over, or the client is closed."""
+    server = serve({STATUS: says({"startTime": "old"})})
+    client = connect(server.url)
+    with pytest.raises(TimedOut, match="within 0 s"):
+        client.wait_for_restart("old", 0)
+    client.close()
+    with pytest.raises(TimedOut):
+        client.wait_for_restart("old", 3600)
+
+
+def test_a_long_poll_is_given_more_time_than_other_calls(
+    serve: Serve, connect: Connect, in_background: InBackground
+) -> None:
+    """Whoever waits a tenth of a second for answers waits longer for events."""
+    happened = threading.Event()
+
+    def answer_then(exchange: Exchange) -> None:
+        happened.wait(30)
+        says([{"id": 1}])(exchange)
+
+    server = serve({"/rest/events": answer_then, STATUS: hangs})
+    waiting = in_background(lambda: connect(server.url, timeout_s=0.1).get_events(0))
+    eventually(lambda: server.requests)
+    with pytest.raises(TimedOut):
+        connect(server.url, timeout_s=0.1).get_status()
+    happened.set()
+    assert waiting.result(30) == [{"id": 1}]

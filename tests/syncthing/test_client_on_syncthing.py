@@ -1,0 +1,350 @@
+"""The client on real Syncthing of every version: each method works, and does what it says."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stbridge.demo.node import SyncthingNode
+from stbridge.errors import (
+    HostCheckFailed,
+    NotFound,
+    TlsFailure,
+    Unauthorized,
+    Unreachable,
+    Unsupported,
+)
+from stbridge.syncthing import SyncthingClient
+from tests.conftest import ODD_FOLDER, Pair
+from tests.servers import eventually
+from tests.syncthing.conftest import Connect, is_up
+
+NODE_FIELDS = {"state", "globalFiles", "needBytes"}
+
+
+def client_of(node: SyncthingNode, connect: Connect) -> SyncthingClient:
+    """Return a client of a node."""
+    return connect(node.url, node.api_key)
+
+
+@pytest.fixture
+def alpha(pair: Pair, connect: Connect) -> SyncthingClient:
+    """A client of the node `a` of the pair."""
+    return client_of(pair.a, connect)
+
+
+@pytest.fixture
+def alone(node: SyncthingNode, connect: Connect) -> SyncthingClient:
+    """A client of the node that knows nobody."""
+    return client_of(node, connect)
+
+
+# --- what is read
+
+Ask = Callable[[SyncthingClient, Pair], Any]
+READS: dict[str, tuple[Ask, set[str]]] = {
+    "get_ping": (lambda a, _: a.get_ping(), {"ping"}),
+    "get_version": (lambda a, _: a.get_version(), {"version", "os", "arch"}),
+    "get_status": (lambda a, _: a.get_status(), {"myID", "startTime", "uptime"}),
+    "get_errors": (lambda a, _: a.get_errors(), {"errors"}),
+    "get_config": (lambda a, _: a.get_config(), {"folders", "devices", "options", "gui"}),
+    "get_folder_defaults": (lambda a, _: a.get_folder_defaults(), {"type", "rescanIntervalS"}),
+    "get_device_defaults": (lambda a, _: a.get_device_defaults(), {"addresses", "paused"}),
+    "get_insync": (lambda a, _: a.get_insync(), {"configInSync"}),
+    "get_restart_required": (lambda a, _: a.get_restart_required(), {"requiresRestart"}),
+    "get_connections": (lambda a, _: a.get_connections(), {"total", "connections"}),
+    "get_discovery": (lambda a, _: a.get_discovery(), set()),
+    "get_device_statistics": (lambda a, pair: a.get_device_statistics()[pair.b.device_id], {"lastSeen"}),
+    "get_pending_devices": (lambda a, _: a.get_pending_devices(), set()),
+    "get_pending_folders": (lambda a, _: a.get_pending_folders(), set()),
+    "get_folder_statistics": (lambda a, _: a.get_folder_statistics()[ODD_FOLDER], {"lastScan", "lastFile"}),
+    "get_folder_status": (lambda a, _: a.get_folder_status(ODD_FOLDER), NODE_FIELDS),
+    "get_folder_errors": (lambda a, _: a.get_folder_errors("docs"), {"errors", "folder"}),
+    "get_completion": (lambda a, pair: a.get_completion(pair.b.device_id, ODD_FOLDER), {"completion", "needItems"}),
+    "get_completion of all": (lambda a, _: a.get_completion(), {"completion", "needItems"}),
+    "get_need": (lambda a, _: a.get_need("docs", 1, 10), {"progress", "queued", "rest"}),
+    "get_remote_need": (lambda a, pair: a.get_remote_need(pair.b.device_id, "docs"), {"files"}),
+    "get_local_changes": (lambda a, _: a.get_local_changes("docs", 1, 10), {"files"}),
+    "get_ignores": (lambda a, _: a.get_ignores("docs"), {"ignore", "expanded"}),
+}
+"""What each read is asked, and what must be in its answer."""
+
+
+@pytest.mark.parametrize("name", READS)
+def test_every_version_answers_every_read(pair: Pair, alpha: SyncthingClient, name: str) -> None:
+    """What is read is there under the same keys, whichever version answers."""
+    ask, keys = READS[name]
+    assert keys <= set(ask(alpha, pair))
+
+
+@pytest.mark.parametrize(
+    ("ask", "since"), [(SyncthingClient.get_health, (1, 22)), (SyncthingClient.get_paths, (1, 21))]
+)
+def test_what_came_later_is_unsupported_before(
+    alone: SyncthingClient, syncthing_version: str, ask: Callable[[SyncthingClient], Any], since: tuple[int, int]
+) -> None:
+    """A version that does not know a call says so, and not that something is missing."""
+    major, minor, *_ = map(int, syncthing_version.split("."))
+    if (major, minor) >= since:
+        assert ask(alone)
+    else:
+        with pytest.raises(Unsupported):
+            ask(alone)
+
+
+def test_what_is_not_there_is_not_found(alone: SyncthingClient) -> None:
+    """A folder that nobody has is no fault of the connection."""
+    for ask in (alone.get_folder_status, alone.get_folder_errors, lambda folder: alone.get_file(folder, "a")):
+        with pytest.raises(NotFound):
+            ask("nothing")
+    with pytest.raises(NotFound):
+        alone.patch_folder("nothing", {"paused": True})
+
+
+def test_a_syncthing_that_may_not_upgrade_says_so(alone: SyncthingClient) -> None:
+    """Whether there is an upgrade cannot be told here; to ask for one could do it, so nobody does."""
+    with pytest.raises(Unsupported):
+        alone.check_upgrade()
+
+
+# --- errors
+
+
+def test_errors_come_and_go(alone: SyncthingClient) -> None:
+    """An entry that is added is in the list, until it is cleared."""
+    alone.new_error("größer als erlaubt")
+    assert any("größer als erlaubt" in error["message"] for error in alone.get_errors()["errors"])
+    alone.clear_errors()
+    assert not alone.get_errors()["errors"]
+
+
+# --- the configuration
+
+
+def test_the_configuration_can_be_replaced_and_changed_in_parts(alone: SyncthingClient) -> None:
+    """What is put is what is got; a patch changes what it names and leaves the rest."""
+    before = alone.get_config()
+    alone.new_config({**before, "options": {**before["options"], "maxSendKbps": 1234}})
+    alone.patch_config("options", {"maxRecvKbps": 5678})
+    options = alone.get_config()["options"]
+    assert (options["maxSendKbps"], options["maxRecvKbps"]) == (1234, 5678)
+    alone.new_config(before)
+    assert alone.get_config()["options"] == before["options"]
+
+
+def test_the_patterns_of_new_folders_can_be_set(alone: SyncthingClient) -> None:
+    """They are part of the defaults."""
+    alone.new_default_ignores({"lines": ["*.tmp"]})
+    assert alone.get_config()["defaults"]["ignores"]["lines"] == ["*.tmp"]
+    alone.new_default_ignores({"lines": []})
+
+
+def test_folders_and_devices_are_added_and_changed(alone: SyncthingClient, pair: Pair, tmp_path: Path) -> None:
+    """A folder may have any ID, one with a slash, too; both begin with the defaults."""
+    alone.add_device({**alone.get_device_defaults(), "deviceID": pair.b.device_id, "name": "beta", "paused": True})
+    alone.patch_device(pair.b.device_id, {"name": "other"})
+    for folder in ("plain", ODD_FOLDER):
+        path = tmp_path / ("plain" if folder == "plain" else "odd")
+        alone.add_folder({**alone.get_folder_defaults(), "id": folder, "path": str(path), "paused": True})
+        alone.patch_folder(folder, {"label": "Other"})
+    config = alone.get_config()
+    assert {device["deviceID"]: device["name"] for device in config["devices"]}[pair.b.device_id] == "other"
+    added = {folder["id"]: folder for folder in config["folders"]}
+    assert [added[folder]["label"] for folder in ("plain", ODD_FOLDER)] == ["Other", "Other"]
+    assert all(added[folder]["rescanIntervalS"] == 3600 and added[folder]["paused"] for folder in added)
+    alone.new_config(
+        {**config, "folders": [], "devices": [one for one in config["devices"] if one["deviceID"] != pair.b.device_id]}
+    )
+
+
+# --- folders
+
+
+def test_a_scan_has_ended_when_it_returns(pair: Pair, alpha: SyncthingClient) -> None:
+    """What was there before is known afterwards; several paths can be scanned at once."""
+    for name in ("scanned/one.txt", "scanned/two.txt", "whole.txt"):
+        pair.write(name)
+    alpha.scan("docs", ["scanned/one.txt", "scanned/two.txt"])
+    for name in ("scanned/one.txt", "scanned/two.txt"):
+        assert alpha.get_file("docs", name)["local"]["name"] == name
+    alpha.scan(next_s=3600)
+    alpha.scan("docs", "whole.txt")
+    assert alpha.get_file("docs", "whole.txt")["local"]["deleted"] is False
+
+
+def test_the_tree_of_a_folder_can_be_browsed(pair: Pair, alpha: SyncthingClient) -> None:
+    """All of it, its top only, or what is below a directory."""
+    pair.write("browsed/deep/file.txt")
+    alpha.scan("docs", "browsed")
+    (top,) = [one for one in alpha.browse_database("docs", level=0) if one["name"] == "browsed"]
+    assert not top.get("children")
+    (deep,) = alpha.browse_database("docs", prefix="browsed")
+    assert (deep["name"], [one["name"] for one in deep["children"]]) == ("deep", ["file.txt"])
+
+
+def test_ignore_patterns_are_replaced(alpha: SyncthingClient) -> None:
+    """What is set is what is got, and no patterns are none."""
+    assert alpha.new_ignores("docs", ["*.ignored", "// a comment"])["ignore"] == ["*.ignored", "// a comment"]
+    assert alpha.get_ignores("docs")["ignore"] == ["*.ignored", "// a comment"]
+    alpha.new_ignores("docs", [])
+    assert not alpha.get_ignores("docs")["ignore"]
+
+
+def test_a_file_can_be_moved_to_the_front(alpha: SyncthingClient) -> None:
+    """The answer is what is needed now; a file that is not needed changes nothing."""
+    assert {"progress", "queued", "rest"} <= set(alpha.assign_priority("docs", "nothing.txt"))
+
+
+def test_local_changes_are_reverted(node: SyncthingNode, alone: SyncthingClient, tmp_path: Path) -> None:
+    """What was added to a receive-only folder is told, and deleted by `revert`."""
+    node.share("inbox", tmp_path, type="receiveonly")
+    added = tmp_path / "added.txt"
+    added.write_text("added", encoding="utf-8")
+    alone.scan("inbox")
+    assert [file["name"] for file in alone.get_local_changes("inbox")["files"]] == ["added.txt"]
+    alone.revert("inbox")
+    eventually(lambda: not added.exists() and not alone.get_local_changes("inbox")["files"])
+    node.request("DELETE", "/rest/config/folders/inbox")
+
+
+def test_changes_of_others_are_overridden(pair: Pair, alpha: SyncthingClient) -> None:
+    """In a send-only folder the local version counts, once `override` says so."""
+    file = pair.write("overridden.txt", b"ours")
+    theirs = pair.b_files / "docs/overridden.txt"
+    eventually(lambda: content_of(theirs) == b"ours")
+    alpha.patch_folder("docs", {"type": "sendonly"})
+    theirs.write_bytes(b"theirs")
+    pair.b.request("POST", "/rest/db/scan", {"folder": "docs"})
+    eventually(lambda: names_of(alpha.get_need("docs")) == ["overridden.txt"])
+    alpha.override("docs")
+    eventually(lambda: content_of(theirs) == b"ours")
+    assert content_of(file) == b"ours"
+    alpha.patch_folder("docs", {"type": "sendreceive"})
+    eventually(lambda: pair.a.is_idle("docs"))
+
+
+def content_of(file: Path) -> bytes | None:
+    """Return what is in a file; it may be about to be replaced."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def names_of(need: dict[str, Any]) -> list[str]:
+    """Return the names of what is needed."""
+    return [file["name"] for kind in ("progress", "queued", "rest") for file in need[kind] or ()]
+
+
+# --- devices
+
+
+def test_devices_are_paused_and_resumed(pair: Pair, alpha: SyncthingClient) -> None:
+    """One by one, or all."""
+
+    def paused() -> bool:
+        state: bool = alpha.get_connections()["connections"][pair.b.device_id]["paused"]
+        return state
+
+    for device in (pair.b.device_id, None):
+        alpha.pause_device(device)
+        eventually(paused)
+        alpha.resume_device(device)
+        eventually(lambda: not paused())
+    eventually(lambda: pair.a.is_connected(pair.b))
+
+
+def test_devices_and_folders_that_wait_are_dismissed(
+    pair: Pair, alpha: SyncthingClient, node: SyncthingNode, tmp_path: Path
+) -> None:
+    """A device that nobody invited waits, and so does its folder when it is invited; both can be sent away."""
+    address = f"tcp://127.0.0.1:{pair.a.sync_port}"
+    body = {"deviceID": pair.a.device_id, "name": "alpha", "addresses": [address]}
+    node.request("POST", "/rest/config/devices", body=body)
+    eventually(lambda: node.device_id in alpha.get_pending_devices())
+    node.request("POST", "/rest/system/pause")
+    alpha.dismiss_pending_device(node.device_id)
+    assert node.device_id not in alpha.get_pending_devices()
+
+    node.share("offered", tmp_path, devices=[pair.a])
+    alpha.add_device({"deviceID": node.device_id, "name": "node", "addresses": ["dynamic"]})
+    node.request("POST", "/rest/system/resume")
+    eventually(lambda: "offered" in alpha.get_pending_folders(node.device_id))
+    node.request("POST", "/rest/system/pause")
+    for device in (node.device_id, None):
+        alpha.dismiss_pending_folder("offered", device)
+        assert "offered" not in alpha.get_pending_folders()
+
+    node.request("DELETE", "/rest/config/folders/offered")
+    node.request("DELETE", f"/rest/config/devices/{pair.a.device_id}")
+    pair.a.request("DELETE", f"/rest/config/devices/{node.device_id}")
+
+
+# --- the process
+
+
+def test_a_restart_a_reset_and_a_shutdown(expendable: SyncthingNode, connect: Connect, tmp_path: Path) -> None:
+    """After a restart, and after a reset, another process answers; after a shutdown nobody does."""
+    client = client_of(expendable, connect)
+    started_at = client.get_status()["startTime"]
+    client.restart()
+    client.wait_for_restart(started_at, 60)
+
+    expendable.share("docs", tmp_path / "docs", paused=True)
+    started_at = client.get_status()["startTime"]
+    client.reset("docs")
+    client.wait_for_restart(started_at, 60)
+
+    client.shutdown()
+    eventually(lambda: not expendable.running)
+    with pytest.raises(Unreachable) as raised:
+        client.get_ping()
+    assert not raised.value.arrived
+
+
+# --- who is let in
+
+
+def test_a_wrong_key_is_refused(expendable: SyncthingNode, connect: Connect) -> None:
+    """Each version has its own words for it, and others once the GUI has a password."""
+    wrong = connect(expendable.url, "not-the-real-key")
+    with pytest.raises(Unauthorized, match=r"^api_key: "):
+        wrong.get_ping()
+    client_of(expendable, connect).patch_config("gui", {"user": "ann", "password": "secret"})
+    eventually(lambda: is_up(client_of(expendable, connect)))
+    with pytest.raises(Unauthorized, match=r"^api_key: "):
+        wrong.get_ping()
+
+
+def test_a_host_name_that_is_not_this_machine_is_refused(
+    node: SyncthingNode, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GUI that listens on loopback is to be called by a name of loopback, though the key is right."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *more, **named: resolve("127.0.0.1", *more, **named))
+    with pytest.raises(HostCheckFailed, match="insecureSkipHostcheck"):
+        connect(f"http://nas:{node.gui_port}", node.api_key).get_ping()
+
+
+def test_a_gui_with_tls_wants_https(expendable: SyncthingNode, connect: Connect) -> None:
+    """Plain HTTP is sent to https, whatever the method; there Syncthing shows the certificate that it has made."""
+    plain = client_of(expendable, connect)
+    plain.patch_config("gui", {"useTLS": True})
+    secure = connect(
+        expendable.url.replace("http:", "https:"), expendable.api_key, verify=str(expendable.home / "https-cert.pem")
+    )
+    eventually(lambda: is_up(secure))
+    for call in (plain.get_ping, plain.clear_errors):
+        with pytest.raises(TlsFailure, match="use https://"):
+            call()
+
+
+def test_a_gui_on_a_unix_socket_is_reached(expendable: SyncthingNode, connect: Connect, tmp_path: Path) -> None:
+    """Syncthing may listen on a path in place of a port."""
+    path = tmp_path / "gui.sock"
+    client_of(expendable, connect).patch_config("gui", {"address": str(path)})
+    client = connect(f"unix://{path}", expendable.api_key)
+    eventually(lambda: is_up(client))
+    assert client.get_status()["myID"] == expendable.device_id
