@@ -293,7 +293,7 @@ def test_the_changelog_knows_this_version() -> None:
     assert re.findall(r"^## (\S+)", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)[0] == __version__
 
 
-SOMEBODYS_OWN = re.compile(r"/(?:home|root|Users|mnt|media|work(?:space|tree)?s?|src)/(?!someone\b)\w")
+SOMEBODYS_OWN = re.compile(r"/(?:home|root|Users|mnt|media|work(?:space|tree)?s?|src)/(?!(?:someone|ann)\b)\w")
 
 
 def test_nothing_is_said_of_places_that_only_one_machine_has() -> None:

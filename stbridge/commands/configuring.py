@@ -24,7 +24,7 @@ def new_config(client: SyncthingClient, arguments: Mapping[str, Any]) -> Any:
     """
     document, current = arguments["config"], client.get_config()
     if arguments.get("replace"):
-        client.new_config(with_secrets(document, current))
+        client.new_config(with_secrets({"gui": {}, **document}, current))  # a new API key would lock the bridge out
         return {"changed": ["everything"]}
     done: list[str] = []
     for change in changes(document, current):

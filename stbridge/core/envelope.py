@@ -1,7 +1,5 @@
 """What comes in with a command is read and checked against its row; what goes out is one envelope."""
 
-import json
-import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 from stbridge.core.arguments import TYPES
 from stbridge.core.command import Argument, Command
 from stbridge.core.messages import Received
+from stbridge.core.strict_json import read_json
 
 Scalar = str | int | float | bool | None
 
@@ -60,34 +59,12 @@ def select(rows: Mapping[str, Command], name: str, received: Received, allowed: 
     return command
 
 
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):  # 1e999, which no JSON could say again
-        raise ValueError(f"{text} is too large a number")
-    return number
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _read_json(text: str) -> Any:
-    """Read strict JSON: Python's reader would take NaN and Infinity, too.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return json.loads(text, parse_float=_finite, parse_constant=_no_number)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-
-
 def transaction_of(payload: bytes) -> Scalar:
     """Return the transaction of a payload as far as one can be made out, also when the rest is wrong."""
     if len(payload) > LARGEST_PAYLOAD:
         return None
     try:
-        value = _read_json(payload.decode())
+        value = read_json(payload.decode())
     except ValueError:
         return None
     transaction = value.get("transaction") if isinstance(value, dict) else None
@@ -120,7 +97,7 @@ def parse(command: Command, payload: bytes) -> Request:
 def _as_object(command: Command, text: str) -> dict[str, Any]:
     if text.startswith("{"):
         try:
-            given: dict[str, Any] = _read_json(text)
+            given: dict[str, Any] = read_json(text)
         except ValueError as error:
             raise CommandError("invalid_json", f"the payload is not valid JSON: {error}") from error
         return given
@@ -135,7 +112,7 @@ def _bare(text: str) -> str:
     """Read a bare value: as it stands, or a JSON string."""
     if text.startswith('"'):
         try:
-            value = _read_json(text)
+            value = read_json(text)
         except ValueError:
             return text
         if isinstance(value, str):

@@ -1,10 +1,10 @@
 """What an answer of HTTP means: the JSON in it, or the error that it is."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stbridge.core.strict_json import read_json
 from stbridge.errors import (
     BadReply,
     HostCheckFailed,
@@ -47,8 +47,8 @@ def judge(url: str, call: str, *, status: int, headers: Mapping[str, str], conte
     if not content:
         return None
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:  # the latter for what is nested without end
+        return read_json(content)
+    except ValueError as error:
         raise BadReply(f"url: {url} sends a reply to {call} that is not JSON") from error
 
 

@@ -297,6 +297,12 @@ def test_what_would_lock_everybody_out_changes_nothing(syncthing: Syncthing, doc
     assert syncthing.changes == []
 
 
+def test_a_configuration_without_a_gui_keeps_the_key(syncthing: Syncthing) -> None:
+    """Whatever is left out of a replaced configuration, the bridge is not locked out of Syncthing."""
+    syncthing.carries_out("new_config", config={"folders": [], "devices": []}, replace=True)
+    assert syncthing.changes == [(f"PUT {CONFIG}", {"folders": [], "devices": [], "gui": {"apiKey": "key"}})]
+
+
 def test_a_whole_configuration_is_replaced_but_for_its_secrets(syncthing: Syncthing) -> None:
     """What `get_config` gave can be written back; what is not in it is gone."""
     config = syncthing.carries_out("get_config")

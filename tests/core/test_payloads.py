@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stbridge.core import observations as seen
+from stbridge.core.observations import Observation
 from stbridge.core.outcome import (
     CONNECTION,
     ERRORS,
@@ -231,6 +232,16 @@ def test_what_is_not_there_has_no_payload(address: Address) -> None:
 def test_what_was_not_read_yet_has_no_payload(address: Address) -> None:
     """Nothing is made up before Syncthing has answered."""
     assert render(Watched().state, address) is None
+
+
+@pytest.mark.parametrize("observation", [process(), configured()])
+def test_the_whole_is_published_when_process_and_configuration_are_known(observation: Observation) -> None:
+    """One of them alone says too little."""
+    one = Watched()
+    one.see(observation)
+    assert one.shown(SYSTEM) is None
+    one.see(process(), configured())
+    assert one.shown(SYSTEM) is not None
 
 
 def test_a_paused_folder_has_no_completion_on_a_device() -> None:

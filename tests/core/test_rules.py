@@ -168,7 +168,7 @@ def test_every_kind_of_observation_has_a_rule() -> None:
 # --- whatever is seen
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(HISTORIES)
 def test_whatever_is_published_differently_is_told_to_have_changed(history: History) -> None:
     """A payload that differs after an observation is among the changes, and so is one that is gone."""
@@ -183,7 +183,7 @@ def test_whatever_is_published_differently_is_told_to_have_changed(history: Hist
         before = published
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(HISTORIES)
 def test_the_sums_are_those_of_what_is_known(history: History) -> None:
     """Adding up all folders, devices and shares gives what is kept as their sum."""
@@ -196,7 +196,7 @@ def test_the_sums_are_those_of_what_is_known(history: History) -> None:
         assert one.shares.total == _sum(SharePart(), parts)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(HISTORIES)
 def test_what_is_published_of_a_folder_does_not_contradict_itself(history: History) -> None:
     """Complete is needing nothing, in sync is complete, out of sync has a time, and of a paused one nothing is told."""
@@ -212,7 +212,7 @@ def test_what_is_published_of_a_folder_does_not_contradict_itself(history: Histo
         assert not payload["paused"] or in_sync is since is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(HISTORIES)
 def test_what_is_published_of_a_device_does_not_contradict_itself(history: History) -> None:
     """Complete is in sync, and what is not connected has no address."""

@@ -126,6 +126,15 @@ def test_a_new_device_is_published_and_what_it_shares_asked_for() -> None:
     assert one.shown(SYSTEM)["all_in_sync"] is None
 
 
+def test_a_new_device_that_shares_nothing_is_published_as_well() -> None:
+    """Nothing has to be read of it."""
+    one = watched()
+    outcome = one.see(configured(devices=[BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta")]))
+    assert {device_address(DELTA), SYSTEM} <= outcome.changed.keys()
+    assert set(outcome.reads) == {Read("restart_required")}
+    assert one.shown(SYSTEM)["devices"]["total"] == 3
+
+
 # --- what is named, and shared
 
 

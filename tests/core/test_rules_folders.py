@@ -125,7 +125,7 @@ def test_a_change_of_state_is_shown() -> None:
 @pytest.mark.parametrize(
     ("observation", "shown"),
     [
-        (read(state="idle", changed_at=after(8)), ("scanning", "2024-05-01T12:00:10.500Z")),
+        (read(state="idle", changed_at=after(9)), ("scanning", "2024-05-01T12:00:10.500Z")),
         (read(state="scanning", changed_at=after(10)), ("scanning", "2024-05-01T12:00:10.500Z")),
         (read(state="idle", changed_at=after(10)), ("idle", "2024-05-01T12:00:10Z")),
         (read(state="idle", changed_at=after(12)), ("idle", "2024-05-01T12:00:12Z")),
@@ -218,6 +218,13 @@ def test_failed_items_are_read_when_their_count_tells_that_they_are_others() -> 
     assert one.shown(FAILED) == {"count": 0, "items": []}
 
 
+def test_failed_items_are_not_known_while_a_folder_does_not_run() -> None:
+    """Syncthing would refuse to tell them."""
+    one = watched(read(failed=1), seen.FolderErrorsRead(folder="docs", items=(ITEM,)))
+    assert not one.see(not_running()).reads
+    assert one.shown(FAILED) == {"count": 0, "items": []}
+
+
 def test_a_list_of_failed_items_counts_them() -> None:
     """The event with the list comes before the counts."""
     one = watched()
@@ -230,7 +237,7 @@ def test_a_list_of_failed_items_counts_them() -> None:
 
 @pytest.mark.parametrize(
     ("progress", "shown"),
-    [([(1, 3)], 33.3), ([(1, 3), (2, 3)], 66.7), ([(5, 3)], 100), ([(0, 0)], None), ([(1, 2), (0, 0)], 50)],
+    [([(1, 3)], 33.3), ([(1, 3), (2, 3)], 66.7), ([(5, 1)], 100), ([(0, 0)], None), ([(1, 2), (0, 0)], 50)],
 )
 def test_the_progress_of_a_scan_is_shown(progress: list[tuple[int, int]], shown: float | None) -> None:
     """It is in percent; files that grow meanwhile give no more than 100, and nothing to be hashed gives none."""

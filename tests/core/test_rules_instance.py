@@ -85,6 +85,7 @@ GAMMA_PAUSED = configured(devices=[device(BETA, "beta"), device(GAMMA, "gamma", 
         ([changed("syncing")], None, False, False, 100),
         ([changed("error", error="gone")], None, False, False, 100),
         ([BEHIND], None, True, False, 100),
+        ([BEHIND, read(need_bytes=500)], None, False, False, 75),
         ([BEHIND], GAMMA_PAUSED, True, True, 100),
         ([BEHIND], HALF_PAUSED, True, True, 100),
         ([not_running()], None, None, None, None),
@@ -117,6 +118,8 @@ def test_a_device_of_which_nothing_is_known_leaves_the_whole_open() -> None:
         )
     )
     assert system(one, "in_sync", "all_in_sync") == (True, None)
+    one.see(not_running())
+    assert system(one, "in_sync", "all_in_sync") == (None, None)
 
 
 def test_folders_and_devices_are_counted() -> None:

@@ -61,6 +61,7 @@ def test_only_what_is_complete_has_a_hundred_percent(need_bytes: int, global_byt
         (1, 3, 66.66),
         (9_971, 10_000, 0.29),
         (1, 10**18, 99.99),
+        (1, 1, 0.0),
         (7, 5, 0.0),  # Syncthing can need more than it knows of, for a moment
         (0, 100, ONLY_DELETES_LEFT),
         (0, 0, ONLY_DELETES_LEFT),

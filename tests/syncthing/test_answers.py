@@ -97,6 +97,8 @@ def test_no_content_is_a_success() -> None:
         (200, "<html>", True, BadReply, "^url: .* GET /rest/system/ping that is not JSON$"),
         (200, '{"cut": "sho', True, BadReply, "not JSON"),
         (200, "[" * 100_000, True, BadReply, "not JSON"),
+        (200, '{"rate": 1e999}', True, BadReply, "not JSON"),
+        (200, '{"rate": NaN}', True, BadReply, "not JSON"),
     ],
 )
 def test_an_answer_that_is_no_success_is_an_error_with_its_cure(
