@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,10 +93,12 @@ def test_births_in_a_row_are_one_and_a_stop_ends_the_wait() -> None:
     """What is waited for is neither doubled nor done after a stop; any other word is no birth."""
     sent: list[None] = []
     acknowledged: list[None] = []
-    births = Births(lambda: sent.append(None))
+    again = partial(sent.append, None)
+    births = Births(again)
     for payload in (b"offline", b"online", b"online"):
         births.take(Received(topic=STATUS, payload=payload, acknowledge=lambda: acknowledged.append(None)))
-    (timer,) = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    (timer,) = [thread for thread in timers if thread.function is again]
     births.stop()
     timer.join()
     assert len(acknowledged) == 3

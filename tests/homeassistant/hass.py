@@ -33,6 +33,7 @@ api:
 config:
 frontend:
 history:
+logbook:
 recorder:
   commit_interval: 1
 lovelace:

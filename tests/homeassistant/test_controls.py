@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from stbridge.core.commands import allowed
-from stbridge.homeassistant.discovery import COMMAND_EXPIRY_S
+from stbridge.core.topics import Address, Topics
+from stbridge.homeassistant.discovery import COMMAND_EXPIRY_S, Site, config
 from stbridge.homeassistant.subjects import TABLES, Subject
 from tests.homeassistant.conftest import ALLOWED, House
 from tests.servers import Subscriber, eventually
@@ -101,6 +102,37 @@ def test_what_happens_is_an_event(house: House, key: str, action: str, event_typ
         return bool(attributes["event_type"] == event_type and attributes["folder"] == "docs")
 
     eventually(told)
+
+
+def test_an_update_is_shown_and_installed(house: House, subscriber: Subscriber) -> None:
+    """A bridge whose Syncthing can upgrade itself: no Syncthing of the tests can, so its messages are made up."""
+    topics = Topics("made/up", "homeassistant")
+    site = Site(instance="up", topics=topics, allowed=frozenset({"upgrade"}), url="http://127.0.0.1:1", version="1")
+    subject = Subject(own_id="MADEUP1", address=Address("system"), published=frozenset({"upgrade"}))
+    upgrade = {
+        "installed_version": "v2.1.3",
+        "latest_version": "v2.2.0",
+        "title": "Syncthing",
+        "release_url": "https://github.com/syncthing/syncthing/releases/tag/v2.2.0",
+        "in_progress": False,
+    }
+    retained = {
+        topics.discovery(subject.object_id): json.dumps(config(subject, site)),
+        "made/up/bridge/state": "online",
+        "made/up/up/state": "online",
+        "made/up/up/upgrade": json.dumps(upgrade),
+    }
+    for topic, payload in retained.items():
+        subscriber.publish(topic, payload, retain=True)
+    update = f"{subject.object_id}_update"
+    eventually(partial(_shows, house, update, "on"))
+    attributes = (house.hass.state_of(update) or {})["attributes"]
+    assert {key: attributes[key] for key in upgrade} == upgrade
+    house.hass.act("update.install", house.entity_id(update))
+    assert subscriber.wait_for(lambda one: one.topic == "made/up/up/command/upgrade").payload == b"PRESS"
+    for topic in retained:
+        subscriber.publish(topic, "", retain=True)
+    eventually(lambda: subject.object_id not in house.hass.devices())
 
 
 def test_restart_restarts_syncthing(house: House) -> None:
