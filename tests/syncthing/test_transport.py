@@ -68,6 +68,14 @@ def test_the_key_is_sent_as_every_version_takes_it(serve: Serve, connect: Connec
     assert "Authorization" not in headers
 
 
+@pytest.mark.parametrize("written", ["{}\n", " {}", "\t{}\r\n"])
+def test_white_space_around_the_key_is_none_of_it(serve: Serve, written: str) -> None:
+    """A key is often copied with the end of its line."""
+    server = serve({PING: says(PONG)})
+    assert call(server.url, api_key=written.format(KEY)) == PONG
+    assert server.requests[0].headers["X-API-Key"] == KEY
+
+
 def test_proxies_and_passwords_of_the_environment_are_not_used(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -361,14 +369,15 @@ def test_an_error_names_the_setting_and_never_the_key(serve: Serve, failure: Beh
     assert all(KEY not in text for text in chain_of(error))
 
 
-@pytest.mark.parametrize("key", ["secret\n", " secret", "secret\r\nHost: evil", "secret…", ""])
+@pytest.mark.parametrize("key", ["secret\r\nHost: evil", "secret\0", "secret\udc80", "secret…", ""])
 def test_a_key_that_cannot_be_one_is_told_without_telling_it(serve: Serve, key: str) -> None:
-    """A key that was copied with a line break, or with a character too many, is a fault of the setting."""
+    """A key with a character that is none of a key's is refused like any other that is wrong."""
     server = serve({PING: stranger(403, "CSRF Error")})
     error = failure_of(lambda: call(server.url, api_key=key))
     assert isinstance(error, Unauthorized)
     assert str(error).startswith("api_key: ")
     assert all("secret" not in text for text in chain_of(error))
+    assert "evil" not in server.requests[0].headers["Host"]
 
 
 # ---
