@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 SECONDS ?=
+# Most tests wait for real servers, so there may be more of them than processors.
+WORKERS ?= 4
 VENV := .venv
 READY := $(VENV)/.ready
 
@@ -15,7 +17,7 @@ demo: $(READY)
 	@PATH="$$PATH:/usr/sbin" $(VENV)/bin/stbridge demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: $(READY) servers check
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
 
 test-homeassistant: $(READY) servers
 	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant; fi

@@ -119,6 +119,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares servers: the tests of one file on one version, where tests run side by side."""
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        version = parameters.get("syncthing_version", "")
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {version}"))
+
+
 def pytest_report_header() -> list[str]:
     """Say first which real parts there are."""
     if not MANIFEST.is_file():

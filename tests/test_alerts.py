@@ -395,7 +395,7 @@ def test_a_slow_sync_shows_its_progress_and_a_hung_one_is_stuck(scene: Scene) ->
     limits = {"maxSendKbps": rate, "limitBandwidthInLan": True}
     stage.beta.request("PATCH", "/rest/config/options", body=limits)
     try:
-        stage.path(stage.beta, "large.bin").write_bytes(os.urandom(8_000_000))
+        stage.path(stage.beta, "large.bin").write_bytes(os.urandom(24_000_000))
         folder = scene.wait("folder/docs", lambda one: one["sync_progress"] and one["sync_rate"])
         assert 0 < folder["sync_progress"] < 100
         assert folder["sync_ends_at"] > folder["out_of_sync_since"]

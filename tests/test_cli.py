@@ -12,7 +12,7 @@ import pytest
 from stbridge.core.commands import COMMANDS
 from stbridge.demo.node import free_port
 from tests.conftest import ODD_FOLDER, Pair
-from tests.servers import BridgeProcess, Mosquitto, Subscriber
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually
 
 USAGE, FAILED, SETTINGS = 2, 1, 78
 
@@ -192,9 +192,11 @@ def test_a_wrong_key_is_told_and_the_service_goes_on_trying(
             assert (connection["status"], setting in connection["message"]) == (status, True), connection
             subscriber.wait_for_payload(f"syncthing/{instance}/state", b"offline")
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
-        health = stbridge("health", variables={"XDG_RUNTIME_DIR": str(tmp_path)})
-        assert health.returncode == 0, health.stderr
-        assert "badkey unauthorized" in health.stdout
+        runtime = {"XDG_RUNTIME_DIR": str(tmp_path)}
+        eventually(
+            lambda: "badkey unauthorized" in stbridge("health", variables=runtime).stdout
+        )  # looked at every 10 s
+        assert stbridge("health", variables=runtime).returncode == 0
     finally:
         assert process.stop() == 0
     log = process.log.read_text(encoding="utf-8")
