@@ -377,7 +377,11 @@ def test_a_device_and_a_folder_that_wait_are_told_once(scene: Scene) -> None:
         )
         knocked = scene.wait("pending", lambda one: one["devices"])["devices"][0]["time"]
         scene.wait("pending", lambda one: one["devices"] and one["devices"][0]["time"] != knocked)
-        alpha.request("POST", "/rest/config/devices", body={"deviceID": gamma.device_id, "name": "gamma"})
+        there = [
+            f"tcp://127.0.0.1:{gamma.sync_port}"
+        ]  # or one would wait until gamma dials again, which takes a minute
+        body = {"deviceID": gamma.device_id, "name": "gamma", "addresses": there}
+        alpha.request("POST", "/rest/config/devices", body=body)
         scene.event("device_connected", device=short_id(gamma.device_id))
         gamma.share("offer", scene.stage.files / "gamma/offer", label="Offer", devices=[alpha])
         scene.event("folder_pending", folder="offer", label="Offer", device=short_id(gamma.device_id))
@@ -385,8 +389,8 @@ def test_a_device_and_a_folder_that_wait_are_told_once(scene: Scene) -> None:
         assert [len(scene.events(name)) for name in ("device_pending", "folder_pending")] == [1, 1]
     finally:
         gamma.request("DELETE", "/rest/config/folders/offer")
-        for here, there in ((gamma, alpha), (alpha, gamma)):
-            here.request("DELETE", f"/rest/config/devices/{there.device_id}")
+        for here, other in ((gamma, alpha), (alpha, gamma)):
+            here.request("DELETE", f"/rest/config/devices/{other.device_id}")
 
 
 def test_a_slow_sync_shows_its_progress_and_a_hung_one_is_stuck(scene: Scene) -> None:
