@@ -397,6 +397,10 @@ def test_a_slow_sync_shows_its_progress_and_a_hung_one_is_stuck(scene: Scene) ->
     """Progress, rate and end on the one side, a device that is behind on the other; then a sender that hangs."""
     stage, rate = scene.stage, 400
     limits = {"maxSendKbps": rate, "limitBandwidthInLan": True}
+    # to version 1 a device that has never announced a file lacks none
+    stage.path(stage.beta, "first.txt").write_bytes(b"first")
+    eventually(stage.path(stage.alpha, "first.txt").is_file)
+    scene.event("device_synced", "beta", name="alpha")
     stage.beta.request("PATCH", "/rest/config/options", body=limits)
     try:
         stage.path(stage.beta, "large.bin").write_bytes(os.urandom(24_000_000))
@@ -411,7 +415,7 @@ def test_a_slow_sync_shows_its_progress_and_a_hung_one_is_stuck(scene: Scene) ->
         stage.beta.wake()
         stage.beta.request("PATCH", "/rest/config/options", body={"maxSendKbps": 0, "limitBandwidthInLan": False})
     scene.event("folder_synced", folder="docs")
-    scene.event("device_synced", "beta", name="alpha")
+    eventually(lambda: len(scene.events("device_synced", node="beta")) == 2)
     scene.no_problem("folder/docs", "stuck")
     scene.no_problem(f"device/{short_id(stage.alpha.device_id)}", "behind", "beta")
     eventually(lambda: json.loads(scene.subscriber.latest()["syncthing/alpha/metrics"])["in_rate"] == 0)

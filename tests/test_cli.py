@@ -193,9 +193,7 @@ def test_a_wrong_key_is_told_and_the_service_goes_on_trying(
             subscriber.wait_for_payload(f"syncthing/{instance}/state", b"offline")
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
         runtime = {"XDG_RUNTIME_DIR": str(tmp_path)}
-        eventually(
-            lambda: "badkey unauthorized" in stbridge("health", variables=runtime).stdout
-        )  # looked at every 10 s
+        eventually(lambda: "badkey unauthorized" in stbridge("health", variables=runtime).stdout)
         assert stbridge("health", variables=runtime).returncode == 0
     finally:
         assert process.stop() == 0
