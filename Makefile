@@ -1,13 +1,14 @@
 # make demo   shows the whole job on this machine
 # make test   sets everything up and runs all tests
 # make check  style and types
+# make test-nodered  runs the example flows in a real Node-RED, where one can be had
 
 PYTHON ?= python3
 SECONDS ?=
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test check servers fixtures clean
+.PHONY: demo test test-nodered check servers fixtures pictures clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -15,6 +16,9 @@ demo: $(READY)
 
 test: $(READY) servers check
 	$(VENV)/bin/pytest
+
+test-nodered: $(READY) servers
+	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered; fi
 
 check: $(READY)
 	$(VENV)/bin/ruff check .
@@ -26,6 +30,10 @@ servers:
 
 fixtures: $(READY) servers
 	$(VENV)/bin/python scripts/record-fixtures
+
+pictures: $(READY) servers
+	@scripts/node-red || true
+	$(VENV)/bin/python scripts/pictures
 
 $(READY): pyproject.toml scripts/environment
 	@PYTHON=$(PYTHON) scripts/environment $(VENV)
