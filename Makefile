@@ -8,7 +8,7 @@ SECONDS ?=
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-nodered check servers fixtures pictures clean
+.PHONY: demo test test-nodered check servers fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -35,7 +35,10 @@ pictures: $(READY) servers
 	@scripts/node-red || true
 	$(VENV)/bin/python scripts/pictures
 
-$(READY): pyproject.toml scripts/environment
+lock: $(READY)
+	@scripts/lock
+
+$(READY): pyproject.toml requirements/development.txt scripts/environment
 	@PYTHON=$(PYTHON) scripts/environment $(VENV)
 	@touch $@
 
