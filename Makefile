@@ -1,6 +1,7 @@
 # make demo   shows the whole job on this machine
 # make test   sets everything up and runs all tests
 # make check  style and types
+# make test-wheel    tests the wheel as it is installed, on every Python that is at hand
 # make test-nodered  runs the example flows in a real Node-RED, where one can be had
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ SECONDS ?=
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-nodered check servers fixtures pictures lock clean
+.PHONY: demo test test-nodered test-wheel check servers fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -19,6 +20,9 @@ test: $(READY) servers check
 
 test-nodered: $(READY) servers
 	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered; fi
+
+test-wheel: $(READY) servers
+	$(VENV)/bin/pytest tests/wheel
 
 check: $(READY)
 	$(VENV)/bin/ruff check .
