@@ -1,11 +1,18 @@
-# The image of the bridge: the wheel in a virtual environment, run by an unprivileged user.
-FROM python:3.13-slim AS build
+# The image of the bridge: its wheel and exactly the packages of requirements/service.txt, run by an unprivileged user.
+FROM python:3.13-slim-trixie AS build
 WORKDIR /source
+COPY requirements/service.txt requirements/
+RUN python -m venv /opt/stbridge && \
+    /opt/stbridge/bin/pip install --no-cache-dir --require-hashes --requirement requirements/service.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY stbridge stbridge
-RUN python -m venv /opt/stbridge && /opt/stbridge/bin/pip install --no-cache-dir .
+RUN /opt/stbridge/bin/pip install --no-cache-dir --no-deps . && \
+    /opt/stbridge/bin/pip uninstall --yes pip
 
-FROM python:3.13-slim
+FROM python:3.13-slim-trixie
+LABEL org.opencontainers.image.title="stbridge" \
+      org.opencontainers.image.description="Syncthing on MQTT" \
+      org.opencontainers.image.licenses="MPL-2.0"
 COPY --from=build /opt/stbridge /opt/stbridge
 ENV PATH=/opt/stbridge/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532

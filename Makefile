@@ -1,7 +1,9 @@
 # make demo   shows the whole job on this machine
 # make test   sets everything up and runs all tests
 # make check  style and types
+# make test-wheel          tests the wheel as it is installed, on every Python that is at hand
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
+# make test-nodered        runs the example flows in a real Node-RED, where one can be had
 
 PYTHON ?= python3
 SECONDS ?=
@@ -10,7 +12,7 @@ WORKERS ?= 4
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-homeassistant check servers fixtures clean
+.PHONY: demo test test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -21,6 +23,12 @@ test: $(READY) servers check
 
 test-homeassistant: $(READY) servers
 	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant; fi
+
+test-nodered: $(READY) servers
+	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered; fi
+
+test-wheel: $(READY) servers
+	$(VENV)/bin/pytest tests/wheel
 
 check: $(READY)
 	$(VENV)/bin/ruff check .
@@ -33,7 +41,14 @@ servers:
 fixtures: $(READY) servers
 	$(VENV)/bin/python scripts/record-fixtures
 
-$(READY): pyproject.toml scripts/environment
+pictures: $(READY) servers
+	@scripts/node-red || true
+	$(VENV)/bin/python scripts/pictures
+
+lock: $(READY)
+	@scripts/lock
+
+$(READY): pyproject.toml requirements/development.txt scripts/environment
 	@PYTHON=$(PYTHON) scripts/environment $(VENV)
 	@touch $@
 

@@ -17,6 +17,31 @@ from stbridge.settings_sources import load
 FAILED = 1
 INTERRUPTED = 130
 
+MANUAL = """\
+settings, the strongest first:
+  --set KEY=VALUE, --log-level LEVEL
+  variables                 STBRIDGE_MQTT__HOST, STBRIDGE_SYNCTHING__NAS__API_KEY, ...
+  secret files              in $CREDENTIALS_DIRECTORY (systemd) and /run/secrets (Docker)
+  a TOML file               --config FILE, else $STBRIDGE_CONFIG, else ~/.config/stbridge/stbridge.toml,
+                            else /etc/stbridge/stbridge.toml
+  With no settings at all it uses the broker on localhost, and the Syncthing of this machine, as `local`.
+
+exit status:
+  0    done
+  1    failed while running; `run` is worth starting again
+  2    wrong usage
+  78   settings wrong, one line per fault; starting again does not mend them
+  130  interrupted
+
+examples:
+  stbridge check
+  stbridge run --config nas.toml
+  stbridge call nas scan photos
+  stbridge call local pause folder=photos for=30m
+  stbridge watch --set mqtt.host=broker.lan
+"""
+"""What `stbridge --help` says below the subcommands."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand and end the process with its exit status.
@@ -43,7 +68,10 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stbridge", description="Syncthing on MQTT: what it does, as it happens, and commands back."
+        prog="stbridge",
+        description="Syncthing on MQTT: what it does, as it happens, and commands back.",
+        epilog=MANUAL,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"stbridge {__version__}")
     common = argparse.ArgumentParser(add_help=False)

@@ -1,33 +1,31 @@
-"""The unit, the image and the compose file fit the program that they start."""
+"""The image and the compose file fit the program that they start, and the source distribution is complete."""
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from argparse import Namespace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
-from stbridge import bridge
 from stbridge.cli import _parser
-from stbridge.commands import desk
-from stbridge.errors import SettingsError
 from stbridge.health import health_file
-from stbridge.settings_sources import SYSTEM_FILE
 from tests.documents import ROOT, text_of
 from tests.machine import Machine
 
-UNIT = ROOT / "systemd/stbridge.service"
-IMAGE = text_of(ROOT / "Dockerfile")
-COMPOSE = text_of(ROOT / "docker-compose.yml")
-
-
-def unit(key: str) -> list[str]:
-    """Return the values that a key has in the unit."""
-    return re.findall(rf"^{key}=(.*)$", text_of(UNIT), re.MULTILINE)
+DOCKERFILE = ROOT / "Dockerfile"
+IMAGE = text_of(DOCKERFILE)
+COMPOSE: Any = yaml.safe_load(text_of(ROOT / "docker-compose.yml"))
+SERVICES: Any = COMPOSE["services"]
+PROJECT = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+COPIED = [name for line in re.findall(r"^COPY (?!--from)(.*) \S+$", IMAGE, re.MULTILINE) for name in line.split()]
 
 
 def understood(command: list[str]) -> Namespace:
@@ -36,65 +34,22 @@ def understood(command: list[str]) -> Namespace:
     return _parser().parse_args(command[1:])
 
 
-# --- systemd
-
-
-def test_the_unit_starts_the_service_with_the_usual_file() -> None:
-    """What the unit starts is understood, and reads the settings where the documents say."""
-    (start,) = unit("ExecStart")
-    given = understood(shlex.split(start.removeprefix("/usr/bin/env ")))
-    assert (given.subcommand, given.config) == ("run", SYSTEM_FILE)
-
-
-def test_the_unit_does_not_start_again_what_has_wrong_settings() -> None:
-    """Only where starting again may help, it is done."""
-    assert unit("Restart") == ["on-failure"]
-    assert unit("RestartPreventExitStatus") == [str(SettingsError.exit_status)]
-
-
-def test_the_unit_has_more_patience_than_the_bridge() -> None:
-    """Neither a slow look at the parts nor a stop that answers everything is cut short."""
-    assert unit("Type") == ["notify"]
-    assert int(unit("WatchdogSec")[0]) > 2 * bridge.SUPERVISION_S
-    assert int(unit("TimeoutStopSec")[0]) > bridge.STOP_S + desk.STOP_S
-
-
-def test_the_unit_gives_the_health_file_a_place() -> None:
-    """Nothing else can be written, and `stbridge health` looks there, too."""
-    assert unit("ProtectSystem") == ["strict"]
-    (directory,) = unit("RuntimeDirectory")
-    path = f"/run/{directory}"
-    assert health_file({"RUNTIME_DIRECTORY": path}).is_relative_to(path)
-
-
-def test_the_secrets_of_the_unit_reach_their_settings(machine: Machine) -> None:
-    """Each credential is called as the bridge expects, and may be missing: with a path the service would not start."""
-    machine.config('[syncthing.local]\nurl = "http://127.0.0.1:8384"\n')
-    for name in unit("LoadCredential"):
-        assert ":" not in name
-        machine.systemd_credential(name, f"from {name}")
-    settings = machine.load()
-    assert settings.mqtt.password.get_secret_value() == "from stbridge_mqtt_password"
-    assert settings.syncthing["local"].api_key.get_secret_value() == "from stbridge_syncthing_local_api_key"
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
-def test_systemd_has_nothing_against_the_unit() -> None:
-    """The real systemd knows every key of the unit."""
-    result = subprocess.run(["systemd-analyze", "verify", UNIT], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert UNIT.name not in result.stderr
-
-
-# --- containers
+# --- the image
 
 
 def test_the_image_is_made_of_what_there_is() -> None:
     """Whatever is copied into the image exists, and the package is complete there."""
-    copied = [name for line in re.findall(r"^COPY (?!--from)(.*) \S+$", IMAGE, re.MULTILINE) for name in line.split()]
-    assert [name for name in copied if not (ROOT / name).exists()] == []
-    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))
-    assert {"pyproject.toml", "stbridge", project["project"]["readme"]} <= set(copied)
+    assert [name for name in COPIED if not (ROOT / name).exists()] == []
+    assert {"pyproject.toml", "stbridge", PROJECT["project"]["readme"]} <= set(COPIED)
+
+
+def test_only_what_is_copied_is_handed_to_the_builder() -> None:
+    """The context lets in exactly what the Dockerfile copies, not the history or the caches."""
+    lines = text_of(ROOT / ".dockerignore").splitlines()
+    assert "*" in lines
+    let_in = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    assert all(any(fnmatch(name, f"{one}*") for one in let_in) for name in COPIED)
+    assert all(any(name.startswith(one) for name in COPIED) for one in let_in)
 
 
 def test_the_image_starts_the_service_and_its_health_check() -> None:
@@ -106,14 +61,79 @@ def test_the_image_starts_the_service_and_its_health_check() -> None:
     assert understood(json.loads(check)).subcommand == "health"
 
 
+def test_the_image_runs_as_nobody() -> None:
+    """The bridge is not root in its container, nor anybody whom the machine knows."""
+    assert re.findall(r"^USER (.*)$", IMAGE, re.MULTILINE) == ["65532:65532"]
+
+
+@pytest.mark.skipif(shutil.which("hadolint") is None, reason="there is no hadolint here")
+def test_hadolint_has_nothing_against_the_image() -> None:
+    """The usual traps of Dockerfiles are avoided."""
+    result = subprocess.run(["hadolint", DOCKERFILE], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+# --- the compose file
+
+
 def test_the_parts_of_the_compose_file_find_each_other(machine: Machine) -> None:
-    """The settings in it are real, lead to the other services, and hold the key that Syncthing is given."""
-    machine.environment(dict(re.findall(r"^ +(STBRIDGE_\w+): (.*)$", COMPOSE, re.MULTILINE)))
+    """The settings in it are real, lead to the other services, and to the key that one of them leaves behind."""
+    machine.environment(SERVICES["stbridge"]["environment"])
+    machine.docker_secret("syncthing_nas_api_key", "the key")
+    assert "/secrets/syncthing_nas_api_key" in SERVICES["key"]["entrypoint"][-1]
     settings = machine.load()
-    services = set(re.findall(r"^  ([\w-]+):$", COMPOSE, re.MULTILINE))
     (nas,) = settings.syncthing.values()
-    assert {settings.mqtt.host, urlsplit(nas.url).hostname} <= services - {"stbridge"}
-    assert re.findall(r"STGUIAPIKEY: (.*)$", COMPOSE, re.MULTILINE) == [nas.api_key.get_secret_value()]
+    assert {settings.mqtt.host, urlsplit(nas.url).hostname} <= set(SERVICES) - {"stbridge"}
+    assert nas.api_key.get_secret_value() == "the key"
+
+
+def test_the_key_is_taken_from_what_syncthing_writes(tmp_path: Path) -> None:
+    """The command of the service `key` finds the API key in a configuration of a real Syncthing's form."""
+    file, secrets = tmp_path / "config.xml", tmp_path / "key"
+    file.write_text("<gui>\n        <address>x</address>\n        <apikey>aB3</apikey>\n    </gui>\n", encoding="utf-8")
+    command = [part.replace("/secrets/syncthing_nas_api_key", str(secrets)) for part in SERVICES["key"]["entrypoint"]]
+    subprocess.run([*command, file], check=True)
+    assert secrets.read_text(encoding="utf-8").strip() == "aB3"
+
+
+def test_the_bridge_in_the_compose_file_can_write_its_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its root is read-only, all but where the health file is; it may gain nothing, and has no capabilities."""
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # as in the image, whatever TMPDIR is here
+    bridge = SERVICES["stbridge"]
+    assert bridge["read_only"] is True
+    assert bridge["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in bridge["security_opt"]
+    assert [str(health_file({}).parent)] == bridge["tmpfs"]
+
+
+def test_every_wait_in_the_compose_file_is_for_something_that_comes() -> None:
+    """Whoever waits for a service to be healthy waits for one that is looked at."""
+    for service in SERVICES.values():
+        waits = service.get("depends_on", {})
+        healthy = [name for name in waits if isinstance(waits, dict) and waits[name]["condition"] == "service_healthy"]
+        assert all(SERVICES[name]["healthcheck"]["test"] for name in healthy)
+        assert set(waits) <= set(SERVICES)
+
+
+def test_nobody_but_syncthing_can_be_reached_from_elsewhere() -> None:
+    """The broker has no users, and the GUIs no passwords: they listen on this machine alone."""
+    ports = {name: service.get("ports", []) for name, service in SERVICES.items()}
+    open_to_all = {(name, port) for name, ones in ports.items() for port in ones if not port.startswith("127.0.0.1:")}
+    assert open_to_all == {("syncthing", "22000:22000/tcp"), ("syncthing", "22000:22000/udp")}
+
+
+def test_the_files_that_the_compose_file_mounts_exist() -> None:
+    """What comes from the project is there, and the volumes are declared."""
+    mounts = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
+    assert all((ROOT / one).exists() for one in mounts if one.startswith("./"))
+    assert {one for one in mounts if not one.startswith("./")} == set(COMPOSE["volumes"])
+
+
+def test_the_broker_of_the_compose_file_keeps_what_the_bridge_has_to_remember() -> None:
+    """A restart of the broker does not lose retained topics: they are in a volume."""
+    lines = text_of(ROOT / "docker/mosquitto.conf").splitlines()
+    assert "persistence true" in lines
+    assert "mosquitto:/mosquitto/data" in SERVICES["mosquitto"]["volumes"]
 
 
 # --- the source
@@ -122,9 +142,8 @@ def test_the_parts_of_the_compose_file_find_each_other(machine: Machine) -> None
 def test_the_source_distribution_is_complete() -> None:
     """Whoever gets the source can run its tests and read its documents."""
     visible = {path.name for path in ROOT.iterdir() if not path.name.startswith((".", "__"))} - {"dist"}
-    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))
-    included = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
-    assert set(included) == visible - {"pyproject.toml"}  # which is always in it
+    included = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert set(included) - {".dockerignore"} == visible - {"pyproject.toml"}  # which is always in it
 
 
 def test_scripts_that_are_called_exist() -> None:
@@ -132,3 +151,17 @@ def test_scripts_that_are_called_exist() -> None:
     for caller in (ROOT / "Makefile", ROOT / ".ci/run"):
         for name in re.findall(r"scripts/[\w-]+", text_of(caller)):
             assert (ROOT / name).stat().st_mode & 0o111, name
+
+
+def names_in(requirements: list[str]) -> set[str]:
+    """Return the names of packages, in their normal form."""
+    return {re.sub(r"[-_.]+", "-", re.split(r"[<>=~!\[; ]", one)[0]).lower() for one in requirements}
+
+
+@pytest.mark.parametrize(("file", "extras"), [("service.txt", ()), ("development.txt", ("demo", "watch", "dev"))])
+def test_the_exact_packages_are_those_that_are_asked_for(file: str, extras: tuple[str, ...]) -> None:
+    """Nothing that pyproject.toml asks for is missing in the lists that are installed: otherwise run scripts/lock."""
+    project = PROJECT["project"]
+    asked = [*project["dependencies"], *(one for extra in extras for one in project["optional-dependencies"][extra])]
+    listed = re.findall(r"^(\S+==\S+)", text_of(ROOT / "requirements" / file), re.MULTILINE)
+    assert names_in(asked) <= names_in(listed)

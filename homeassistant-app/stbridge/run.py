@@ -1,0 +1,76 @@
+"""Starts the bridge as an app of Home Assistant: its options, and the broker that the Supervisor knows, as settings."""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+OPTIONS = Path("/data/options.json")
+SUPERVISOR = "http://supervisor"
+TOKEN = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of the variable
+NOBODY = 65532
+SETTINGS_WRONG = 78
+
+Options = Mapping[str, Any]
+
+
+def variables(options: Options, broker: Options) -> dict[str, str]:
+    """Return the options as environment variables of the bridge.
+
+    Args:
+        options: as the user has filled them in.
+        broker: the MQTT service of the Supervisor; it is used as long as the user has named no other host.
+    """
+    mqtt = {key: value for key, value in options["mqtt"].items() if value not in ("", None)}
+    if "host" not in mqtt:
+        mqtt |= {key: broker[key] for key in ("host", "port", "username", "password") if key in broker}
+        mqtt["tls"] = {"enabled": broker.get("ssl", False)}
+    syncthing = {one["name"]: {key: one[key] for key in one if key != "name"} for one in options["syncthing"]}
+    return dict(_flat("STBRIDGE", {**options, "mqtt": mqtt, "syncthing": syncthing}))
+
+
+def _flat(name: str, values: Options) -> Iterator[tuple[str, str]]:
+    separator = "_" if name == "STBRIDGE" else "__"
+    for key, value in values.items():
+        variable = f"{name}{separator}{key.upper()}"
+        if isinstance(value, Mapping):
+            yield from _flat(variable, value)
+        else:
+            yield variable, value if isinstance(value, str) else json.dumps(value)
+
+
+def mqtt_service(supervisor: str, token: str) -> Options:
+    """Ask the Supervisor for the broker; empty if it has none."""
+    request = urllib.request.Request(  # noqa: S310 - the scheme is ours
+        f"{supervisor}/services/mqtt", headers={"Authorization": f"Bearer {token}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            data: Options = json.load(answer)["data"]
+    except urllib.error.HTTPError:  # it answers that no app provides the service
+        return {}
+    return data
+
+
+def main() -> None:
+    """Become the bridge, as a user without rights."""
+    options = json.loads(OPTIONS.read_text(encoding="utf-8"))
+    broker = {} if options["mqtt"].get("host") else mqtt_service(SUPERVISOR, os.environ[TOKEN])
+    if not broker and not options["mqtt"].get("host"):
+        print(
+            "stbridge: mqtt: Home Assistant has no broker: install the Mosquitto app, or name a host", file=sys.stderr
+        )
+        sys.exit(SETTINGS_WRONG)
+    environment = {name: value for name, value in os.environ.items() if name != TOKEN}
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    os.execvpe("stbridge", ["stbridge", "run"], {**environment, **variables(options, broker)})  # noqa: S606, S607
+
+
+if __name__ == "__main__":
+    main()

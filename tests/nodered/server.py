@@ -1,0 +1,83 @@
+"""A real Node-RED on a free port of the loopback address, and the example flows for it."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from stbridge.demo.node import free_port
+from tests.servers import PATIENCE_S, ROOT, eventually
+
+PROGRAM = ROOT / ".cache/node-red/node_modules/node-red/red.js"
+EXAMPLES = ROOT / "examples/node-red"
+BROKER = "mqtt-broker"
+
+SETTINGS = """
+module.exports = {
+    uiHost: "127.0.0.1",
+    flowFile: "flows.json",
+    editorTheme: { tours: false },
+    telemetry: { enabled: false, updateNotification: false },
+    logging: { console: { level: "info" } },
+};
+"""
+
+
+def flow(name: str) -> list[dict[str, Any]]:
+    """Return the nodes of an example, as somebody would import them."""
+    nodes: list[dict[str, Any]] = json.loads((EXAMPLES / name).read_text(encoding="utf-8"))
+    return nodes
+
+
+class NodeRed:
+    """Node-RED with a user directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.log = directory / "node-red.log"
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where its editor is, and the pages of its flows."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> "NodeRed":
+        """Start it and wait until it takes flows."""
+        (self._directory / "settings.js").write_text(SETTINGS, encoding="utf-8")
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["node", PROGRAM, "--userDir", self._directory, "--port", str(self.port)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "HOME": str(self._directory)},
+            )
+        eventually(lambda: self._answers("flows"))
+        return self
+
+    def _answers(self, path: str) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text(encoding="utf-8")
+        try:
+            return requests.get(f"{self.url}/{path}", timeout=PATIENCE_S).ok
+        except requests.ConnectionError:
+            return False
+
+    def deploy(self, *flows: list[dict[str, Any]], broker_port: int) -> None:
+        """Import flows and deploy them; only the broker's port is not what the examples say."""
+        nodes = {node["id"]: node for one in flows for node in one}
+        deployed = [{**node, "port": str(broker_port)} if node["type"] == BROKER else node for node in nodes.values()]
+        answer = requests.post(f"{self.url}/flows", json=deployed, timeout=PATIENCE_S)
+        assert answer.ok, answer.text
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(PATIENCE_S)
+            self._process = None

@@ -1,0 +1,155 @@
+"""The example flows for Node-RED do in a real one what they say, with the real bridge and a real Syncthing."""
+
+import json
+from typing import Any
+
+import pytest
+import requests
+
+from tests.nodered.conftest import House
+from tests.nodered.server import BROKER, EXAMPLES, flow
+from tests.servers import PATIENCE_S, eventually
+
+FLOWS = sorted(one.name for one in EXAMPLES.glob("*.json"))
+PROBLEM = {"code": "folder_error", "message": "its marker is missing", "folder": "photos", "label": "Photos"}
+CONFLICT = {"path": "a.sync-conflict-20261123-201405-VW2PZWG.jpg", "folder": "photos", "label": "Photos"}
+
+
+def core_nodes(house: House) -> set[str]:
+    """Return the types of nodes that every Node-RED has."""
+    answer = requests.get(f"{house.node_red.url}/nodes", headers={"Accept": "application/json"}, timeout=PATIENCE_S)
+    return {kind for one in answer.json() if one["module"] == "node-red" for kind in one["types"]}
+
+
+def photos(house: House) -> Any:
+    """Return how Syncthing has the folder configured."""
+    return house.syncthing.request("GET", "/rest/config/folders/photos")
+
+
+def pressed(house: House) -> requests.Response:
+    """Press the button, by HTTP."""
+    return requests.post(f"{house.node_red.url}/syncthing/scan", timeout=2 * PATIENCE_S)
+
+
+# --- all of them
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_can_be_imported_beside_the_others(house: House, name: str) -> None:
+    """It is made of core nodes, its nodes have names of their own, and all share one broker."""
+    nodes = flow(name)
+    assert {node["type"] for node in nodes} <= core_nodes(house) | {"tab"}
+    (tab,) = [node for node in nodes if node["type"] == "tab"]
+    assert tab["info"]
+    assert [node["id"] for node in nodes if node["type"] == BROKER] == ["stbridge-broker"]
+    assert all(node["id"].startswith(f"{tab['id']}-") for node in nodes if "z" in node)
+
+
+def test_no_flow_complains(house: House) -> None:
+    """Node-RED has nothing against any of them."""
+    log = house.node_red.log.read_text(encoding="utf-8")
+    assert "[error]" not in log
+    assert "unknown" not in log
+
+
+# --- alerts
+
+
+@pytest.mark.parametrize(
+    ("event", "payload", "alert"),
+    [
+        ("conflict", CONFLICT, f"nas: Photos: conflict: {CONFLICT['path']}"),
+        ("problem_raised", PROBLEM, "nas: Photos: its marker is missing"),
+        ("problem_cleared", PROBLEM, "nas: Photos: over: its marker is missing"),
+        ("problem_raised", {"code": "no_listener", "message": "no address works"}, "nas: no address works"),
+    ],
+)
+def test_a_conflict_and_a_problem_become_a_line_of_text(
+    house: House, event: str, payload: dict[str, str], alert: str
+) -> None:
+    """Whatever comes as an event is told in words, with the instance and the folder."""
+    since = house.subscriber.count
+    content = json.dumps({"event_type": event, "time": "2026-11-23T20:14:05.000Z", **payload})
+    house.subscriber.publish(f"syncthing/nas/event/{event}", content)
+    house.subscriber.wait_for_payload("alerts/syncthing", alert.encode(), since=since)
+
+
+# --- pause while streaming
+
+
+def test_a_folder_is_paused_while_something_plays(house: House) -> None:
+    """Syncthing itself has the folder paused, for six hours at most, and resumed when the player stops."""
+    since = house.subscriber.count
+    house.subscriber.publish("home/tv/state", "playing")
+    house.subscriber.wait_for_json("syncthing/nas/folder/photos", lambda one: one["resume_at"], since=since)
+    assert photos(house)["paused"] is True
+    house.subscriber.publish("home/tv/state", "idle")
+    eventually(lambda: photos(house)["paused"] is False)
+
+
+def test_a_folder_that_somebody_else_paused_is_left_alone(house: House) -> None:
+    """A player that stops resumes only what it has paused, and what it repeats changes nothing."""
+    since = house.subscriber.count
+    for state in ("idle", "playing", "playing", "off", "idle"):
+        house.subscriber.publish("home/tv/state", state)
+    house.subscriber.wait_for_json("syncthing/nas/response/resume", since=since)
+    sent = [one.topic for one in house.subscriber.messages[since:] if "/command/" in one.topic]
+    assert sent == ["syncthing/nas/command/pause", "syncthing/nas/command/resume"]
+
+
+# --- scan button
+
+
+def test_the_button_gets_the_reply_to_its_own_scan(house: House) -> None:
+    """The request by HTTP is answered with the bridge's reply, and Syncthing has really scanned."""
+    since = house.subscriber.count
+    (house.photos / "unseen.jpg").write_bytes(b"a photo")
+    answer = pressed(house)
+    assert house.syncthing.request("GET", "/rest/db/status", {"folder": "photos"})["localFiles"] == 1
+    assert answer.status_code == requests.codes.ok
+    assert answer.headers["content-type"].startswith("application/json")
+    assert (answer.json()["command"], answer.json()["status"]) == ("scan", "ok")
+    command = house.subscriber.wait_for(lambda one: one.topic == "syncthing/nas/command/scan", since=since)
+    assert json.loads(command.payload) == {"folder": "photos"}
+    assert command.properties is not None
+    assert command.properties.ResponseTopic == "answers/node-red"  # type: ignore[attr-defined]  # paho sets it
+
+
+def test_a_refused_scan_is_told_as_such(house: House) -> None:
+    """An error in the reply is one of HTTP as well, with the reason."""
+    house.syncthing.request("PATCH", "/rest/config/folders/photos", body={"paused": True})
+    house.subscriber.wait_for_json("syncthing/nas/folder/photos", lambda one: one["paused"])
+    try:
+        answer = pressed(house)
+    finally:
+        house.syncthing.request("PATCH", "/rest/config/folders/photos", body={"paused": False})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "not_applicable")
+
+
+# --- dashboard
+
+
+def test_the_dashboard_shows_what_is_published(house: House) -> None:
+    """The page has every instance with its folders, safely written, and the same comes as JSON."""
+
+    def shown() -> str:
+        return requests.get(f"{house.node_red.url}/syncthing", timeout=PATIENCE_S).text
+
+    eventually(lambda: "Photos &lt;1&gt;" in shown())
+    assert 'nas: <span class="online">online</span>' in shown()
+    assert 'The bridge is <b class="online">online</b>' in shown()
+    (nas,) = requests.get(f"{house.node_red.url}/syncthing.json", timeout=PATIENCE_S).json()["instances"]
+    assert [folder["id"] for folder in nas["folders"]] == ["photos"]
+
+
+def test_what_is_gone_leaves_the_dashboard(house: House) -> None:
+    """A topic that is cleared is not shown any more."""
+
+    def shown() -> bool:
+        return "Old folder" in requests.get(f"{house.node_red.url}/syncthing", timeout=PATIENCE_S).text
+
+    topic = "syncthing/nas/folder/old"
+    house.subscriber.publish(topic, json.dumps({"id": "old", "label": "Old folder"}), retain=True)
+    eventually(shown)
+    house.subscriber.publish(topic, "", retain=True)
+    eventually(lambda: not shown())

@@ -1,0 +1,222 @@
+"""The app of Home Assistant: its options are settings, and its script hands them to the real bridge."""
+
+import json
+import re
+import struct
+import threading
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from stbridge import __version__
+from stbridge.demo.node import SyncthingNode
+from stbridge.errors import SettingsError
+from stbridge.settings import LogSettings
+from tests.documents import ROOT, rows, spans, text_of
+from tests.machine import SETTINGS, Machine, Setting, value_of
+from tests.servers import BridgeProcess, Mosquitto, Subscriber
+
+APP = ROOT / "homeassistant-app/stbridge"
+CONFIG: Any = yaml.safe_load(text_of(APP / "config.yaml"))
+TOKEN = "the token"
+BROKER = {"host": "core-mosquitto", "port": 1883, "ssl": False, "username": "addons", "password": "secret"}
+NAS = {"name": "nas", "url": "http://nas:8384", "api_key": "key"}
+FORMS = re.compile(r"(?:str|bool|url|port|password|int|match\(.+\)|list\(.+\))\??")
+
+
+def run_script() -> ModuleType:
+    """Load the script that the app starts."""
+    loader = SourceFileLoader("run", str(APP / "run.py"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+RUN = run_script()
+
+
+def leaves(values: Any, path: Setting = ()) -> Iterator[tuple[Setting, Any]]:
+    """Give every single option with its path; those of a Syncthing are of the instance `nas`."""
+    for key, value in values.items():
+        if key == "syncthing":
+            yield from leaves(value[0], (key, "nas"))
+        elif isinstance(value, dict) and (value or key != "mqtt"):
+            yield from leaves(value, (*path, key))
+        elif not isinstance(value, dict):
+            yield (*path, key), value
+
+
+OPTIONS = {path: form for path, form in leaves(CONFIG["schema"]) if path[-1] != "name"}
+
+
+# --- what it is made of
+
+
+def test_the_app_is_of_this_version() -> None:
+    """Whoever installs it gets the bridge that it says, and is told what is new."""
+    assert CONFIG["version"] == __version__
+    assert re.findall(r"^## (\S+)", text_of(APP / "CHANGELOG.md"), re.MULTILINE)[0] == __version__
+    assert json.loads(text_of(APP.parent / "repository.json"))["name"]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=".".join)
+def test_every_option_is_a_setting(option: Setting) -> None:
+    """The options are called as the settings are, and have forms that the Supervisor knows."""
+    assert option in SETTINGS
+    (form,) = OPTIONS[option] if isinstance(OPTIONS[option], list) else [OPTIONS[option]]
+    assert FORMS.fullmatch(form)
+
+
+def test_secrets_are_not_shown() -> None:
+    """What is secret in the settings is a password in the form."""
+    assert {path for path, form in OPTIONS.items() if str(form).startswith("password")} == {
+        ("syncthing", "nas", "api_key"),
+        ("mqtt", "password"),
+    }
+
+
+def test_the_levels_of_the_log_are_those_of_the_settings() -> None:
+    """No level can be chosen that the bridge refuses, and none is missing."""
+    levels = typing.get_args(LogSettings.model_fields["level"].annotation)
+    assert OPTIONS["log", "level"] == f"list({'|'.join(levels)})"
+
+
+def test_every_option_is_explained() -> None:
+    """The form has a name for each option, and the documentation a row."""
+    words = yaml.safe_load(text_of(APP / "translations/en.yaml"))["configuration"]
+    for key, form in CONFIG["schema"].items():
+        inner = form[0] if isinstance(form, list) else form
+        assert set(words[key]["fields"]) == set(inner)
+        assert all(field["name"] for field in words[key]["fields"].values())
+    explained = {
+        name.partition(".")[0] for cells in rows(text_of(APP / "DOCS.md"), "option") for name in spans(cells[0])
+    }
+    assert explained == set(CONFIG["schema"])
+
+
+@pytest.mark.parametrize(("name", "size"), [("icon.png", (128, 128)), ("logo.png", (250, 100))])
+def test_the_pictures_have_the_size_that_is_asked_for(name: str, size: tuple[int, int]) -> None:
+    """Home Assistant shows them as they are."""
+    content = (APP / name).read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert struct.unpack(">II", content[16:24]) == size
+
+
+# --- what it does
+
+
+def test_the_options_that_it_comes_with_are_understood(machine: Machine) -> None:
+    """Only the API key and the address are left to be filled in."""
+    machine.environment(RUN.variables(CONFIG["options"], BROKER))
+    settings = machine.load()
+    assert value_of(settings, ("syncthing", "nas", "url")) == CONFIG["options"]["syncthing"][0]["url"]
+    assert settings.commands.allow == tuple(CONFIG["options"]["commands"]["allow"])
+
+
+@pytest.mark.parametrize(
+    ("filled_in", "host", "port", "username", "tls"),
+    [
+        ({}, "core-mosquitto", 1883, "addons", False),
+        ({"host": ""}, "core-mosquitto", 1883, "addons", False),
+        ({"base_topic": "sync"}, "core-mosquitto", 1883, "addons", False),
+        ({"host": "elsewhere"}, "elsewhere", 1883, "", False),
+        ({"host": "elsewhere", "port": 8883, "username": "me"}, "elsewhere", 8883, "me", True),
+    ],
+)
+def test_the_broker_of_home_assistant_is_used_unless_another_is_named(
+    machine: Machine, filled_in: Mapping[str, Any], host: str, port: int, username: str, *, tls: bool
+) -> None:
+    """Nothing of the one gets mixed into the other: no password goes to a stranger."""
+    machine.environment(RUN.variables({**CONFIG["options"], "mqtt": filled_in}, BROKER))
+    mqtt = machine.load().mqtt
+    assert (mqtt.host, mqtt.port, mqtt.username, mqtt.uses_tls) == (host, port, username, tls)
+    assert mqtt.password.get_secret_value() == (BROKER["password"] if host == BROKER["host"] else "")
+
+
+def test_several_syncthings_are_followed(machine: Machine) -> None:
+    """Each entry becomes an instance; an empty list of commands is a bridge that only reads."""
+    options = {**CONFIG["options"], "syncthing": [NAS, {**NAS, "name": "lap-top"}], "commands": {"allow": []}}
+    machine.environment(RUN.variables(options, BROKER))
+    settings = machine.load()
+    assert set(settings.syncthing) == {"nas", "lap-top"}
+    assert settings.commands.allow == ()
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Callable[[Any], str]]:
+    """Be the Supervisor, as far as its services go; tells its address."""
+    servers: list[HTTPServer] = []
+
+    def start(service: Any) -> str:
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                known = self.path == "/services/mqtt" and self.headers["Authorization"] == f"Bearer {TOKEN}"
+                body = (
+                    {"result": "ok", "data": service} if known and service else {"result": "error", "message": "none"}
+                )
+                self.send_response(200 if known and service else 400)
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
+
+            def log_message(self, *_arguments: Any) -> None:
+                """Say nothing."""
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Answer))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_supervisor_is_asked_for_its_broker(supervisor: Callable[[Any], str]) -> None:
+    """It tells everything that is needed to whoever has the token, and nothing if no broker is installed."""
+    assert RUN.mqtt_service(supervisor(BROKER), TOKEN) == BROKER
+    assert RUN.mqtt_service(supervisor(None), TOKEN) == {}
+
+
+def test_without_any_broker_the_app_says_what_to_do(
+    supervisor: Callable[[Any], str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It ends as it does for wrong settings, with one line."""
+    options = tmp_path / "options.json"
+    options.write_text(json.dumps(CONFIG["options"]), encoding="utf-8")
+    monkeypatch.setattr(RUN, "OPTIONS", options)
+    monkeypatch.setattr(RUN, "SUPERVISOR", supervisor(None))
+    monkeypatch.setenv(RUN.TOKEN, TOKEN)
+    with pytest.raises(SystemExit) as ended:
+        RUN.main()
+    assert ended.value.code == RUN.SETTINGS_WRONG == SettingsError.exit_status
+    assert "install the Mosquitto app" in capsys.readouterr().err
+
+
+def test_the_bridge_runs_with_what_the_app_hands_it(
+    supervisor: Callable[[Any], str], node: SyncthingNode, new_broker: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    """Options as a user fills them in, and a broker from the Supervisor, put a real Syncthing on a real broker."""
+    broker = new_broker().start()
+    subscriber = Subscriber(broker.port)
+    service = RUN.mqtt_service(supervisor({**BROKER, "host": "127.0.0.1", "port": broker.port}), TOKEN)
+    options = {**CONFIG["options"], "syncthing": [{"name": "nas", "url": node.url, "api_key": node.api_key}]}
+    bridge = BridgeProcess(tmp_path, RUN.variables(options, service)).start()
+    try:
+        assert subscriber.wait_for_json("syncthing/nas/connection")["status"] == "online"
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+    finally:
+        bridge.stop()
+        subscriber.close()

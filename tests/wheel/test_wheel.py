@@ -1,0 +1,152 @@
+"""The wheel that is built works by itself, on every Python that is at hand, without the source tree beside it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from stbridge import __version__
+from stbridge.demo.node import SyncthingNode
+from stbridge.errors import UsageError
+from tests.servers import PATIENCE_S, ROOT, Mosquitto, Subscriber, instance, manifest
+
+MINORS = range(11, 20)
+EXACT_PACKAGES = ROOT / "requirements/service.txt"
+
+
+def pythons() -> Iterator[str]:
+    """Give one interpreter of each version that can run the bridge."""
+    ours = f"3.{sys.version_info.minor}"
+    for version in (f"3.{minor}" for minor in MINORS):
+        program = sys.executable if version == ours else shutil.which(f"python{version}") or _unpacked(version)
+        if program and _answers(program, version):
+            yield program
+
+
+def _unpacked(version: str) -> str | None:
+    """Find one that scripts/homeassistant has brought."""
+    return next((str(path) for path in ROOT.glob(f".cache/*/root/usr/bin/python{version}")), None)
+
+
+def _answers(program: str, version: str) -> bool:
+    """Tell whether it runs: pyenv has programs for versions that are not there."""
+    result = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    return result.returncode == 0 and f" {version}." in result.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source."""
+    directory = tmp_path_factory.mktemp("wheel")
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", str(directory)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], check=True)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module", params=list(pythons()), ids=lambda program: Path(program).name)
+def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the programs of an environment that the wheel is installed in, with its exact packages."""
+    directory: Path = tmp_path_factory.mktemp("installed")
+    subprocess.run([request.param, "-m", "venv", "--without-pip", str(directory)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(directory), "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--require-hashes", "--requirement", str(EXACT_PACKAGES)], check=True)
+    subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
+    return directory / "bin"
+
+
+@pytest.fixture(scope="module")
+def syncthing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
+    """A running Syncthing of the newest version."""
+    newest = list(manifest()["syncthing"].values())[-1]
+    one = SyncthingNode("nas", tmp_path_factory.mktemp("syncthing"), newest)
+    one.start()
+    yield one
+    one.stop()
+
+
+def variables_of(directory: Path) -> Mapping[str, str]:
+    """Return an environment that has nothing of the source tree, and in which warnings are errors."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(directory),
+        "XDG_RUNTIME_DIR": str(directory),
+        "PYTHONWARNINGS": "error",
+    }
+
+
+def called(installed: Path, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call the installed program."""
+    return subprocess.run(
+        [installed / "stbridge", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=directory,
+        env=variables_of(directory),
+    )
+
+
+def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
+    """Types, licence and the console script are in it, tests are not."""
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+        told = archive.read(metadata).decode()
+    assert {name.partition("/")[0] for name in names} == {"stbridge", f"stbridge-{__version__}.dist-info"}
+    assert "stbridge/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert f"Version: {__version__}" in told
+    assert "Requires-Python: >=3.11" in told
+
+
+def test_the_program_says_what_it_is(installed: Path, tmp_path: Path) -> None:
+    """Version, manual and the schema of the settings come without any settings."""
+    assert called(installed, tmp_path, "--version").stdout == f"stbridge {__version__}\n"
+    assert "exit status:" in called(installed, tmp_path, "--help").stdout
+    assert json.loads(called(installed, tmp_path, "schema").stdout)["properties"]["mqtt"]
+
+
+@pytest.mark.parametrize("extra", ["watch", "demo"])
+def test_what_needs_an_extra_says_so(installed: Path, tmp_path: Path, extra: str) -> None:
+    """The service does not bring the live view or the demo; asked for them, it says how to get them."""
+    result = called(installed, tmp_path, extra)
+    assert result.returncode == UsageError.exit_status
+    assert f"pip install 'stbridge[{extra}]'" in result.stderr
+
+
+def test_the_client_can_be_used_from_python(installed: Path, tmp_path: Path, syncthing: SyncthingNode) -> None:
+    """Without MQTT, the package is a client of Syncthing."""
+    client = f"SyncthingClient({syncthing.api_key!r}, {syncthing.url!r})"
+    script = f"from stbridge import SyncthingClient; print({client}.get_ping())"
+    command = [str(installed / "python"), "-c", script]
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=variables_of(tmp_path)
+    )
+    assert "pong" in result.stdout, result.stderr
+
+
+def test_the_service_runs_from_the_wheel(
+    installed: Path, tmp_path: Path, broker: Mosquitto, syncthing: SyncthingNode
+) -> None:
+    """A real Syncthing comes to a real broker, the service is healthy, and ends in order."""
+    subscriber = Subscriber(broker.port)
+    variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("nas", syncthing), **variables_of(tmp_path)}
+    with (tmp_path / "log").open("wb") as log:
+        bridge = subprocess.Popen([installed / "stbridge", "run"], cwd=tmp_path, env=variables, stderr=log)
+    try:
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        assert json.loads(subscriber.latest()["syncthing/nas/connection"])["status"] == "online"
+        health = called(installed, tmp_path, "health")
+        assert health.returncode == 0, health.stderr
+    finally:
+        bridge.terminate()
+        ended = bridge.wait(PATIENCE_S)
+        subscriber.close()
+    assert ended == 0
+    assert "Warning" not in (tmp_path / "log").read_text(encoding="utf-8")
