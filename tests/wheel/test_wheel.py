@@ -30,7 +30,7 @@ def pythons() -> Iterator[str]:
 
 def _unpacked(version: str) -> str | None:
     """Find one that scripts/homeassistant has brought."""
-    return next((str(path) for path in ROOT.glob(f".cache/*/root/usr/bin/python{version}")), None)
+    return next((str(path) for path in ROOT.glob(f".cache/*/*/usr/bin/python{version}")), None)
 
 
 def _answers(program: str, version: str) -> bool:
