@@ -1,0 +1,106 @@
+"""Whether another client uses our client ID, and how long the broker is left to it."""
+
+import threading
+import time
+
+from stbridge.core.messages import Message, Received
+from stbridge.errors import BrokerUnavailable, SettingsError, TakenOver
+from stbridge.mqtt.backoff import Backoff
+from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.link import TURN_S, Link
+from stbridge.mqtt.protocol import Protocol, ProtocolChoice
+from stbridge.settings import MqttSettings
+
+SHORT_LIFE_S = 5.0
+SHORT_LIVES = 3  # connections in a row that live no longer: somebody else may have the client ID
+FIRST_WAIT_S = 2.0
+LONGEST_WAIT_S = 600.0
+GONE_S = 2.0  # for so long the other one must have been offline: a moment of it is our own will, or a restart
+
+
+class Contest:
+    """Two clients with one client ID throw each other out for ever, unless each waits longer and longer.
+
+    With MQTT 5 the broker says that the session was taken over. With 3.1.1 it just closes the connection, which it also
+    does for other reasons, so that many short lives only make it likely.
+
+    Args:
+        settings: the broker's.
+        birth: what a bridge says that is online.
+        will: what it says that is not.
+    """
+
+    def __init__(self, settings: MqttSettings, birth: Message, will: Message) -> None:
+        self._settings = settings
+        self._birth = birth
+        self._will = will
+        self._backoff = Backoff(FIRST_WAIT_S)
+        self._short_lives = 0
+        self._taken_over = False
+        self._was_online = False
+        self._offline_since: float | None = None
+
+    def ended(self, lived_s: float, error: BrokerUnavailable | None) -> None:
+        """Note that a connection has ended.
+
+        Args:
+            lived_s: for how many seconds it was.
+            error: why it ended.
+        """
+        self._taken_over = isinstance(error, TakenOver)
+        self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
+        if not self._taken_over:
+            self._backoff.reset()
+
+    @property
+    def hint(self) -> str:
+        """What to add to the reason why a connection has ended; the same for as long as nothing changes."""
+        if self._taken_over or self._short_lives < SHORT_LIVES:
+            return ""
+        return (
+            "; several connections in a row ended within seconds: if another client uses the client ID "
+            f"{self._settings.client_id!r}, set another mqtt.client_id"
+        )
+
+    @property
+    def lost(self) -> bool:
+        """Whether another client has our session now."""
+        return self._taken_over
+
+    def wait(self, stop: threading.Event, choice: ProtocolChoice) -> None:
+        """Leave the broker to the other one for a while; or until that is a bridge, and has gone.
+
+        Args:
+            stop: ends the wait.
+            choice: the version of MQTT to speak.
+        """
+        self._taken_over = False
+        deadline = time.monotonic() + self._backoff.next(LONGEST_WAIT_S)
+        try:
+            link = choice.open(lambda protocol: self._open(protocol, stop))
+        except (BrokerUnavailable, SettingsError):
+            return  # no reason to wait any more: the next connection tells what is wrong
+        try:
+            link.subscribe([Subscription(self._birth.topic, no_local=False)])
+            while not stop.is_set() and time.monotonic() < deadline and not self._has_gone():
+                link.turn(min(TURN_S, max(0.0, deadline - time.monotonic())))
+        except BrokerUnavailable:
+            return
+        finally:
+            link.close(say_goodbye=True)
+
+    def _open(self, protocol: Protocol, stop: threading.Event) -> Link:
+        self._was_online, self._offline_since = False, None
+        link = Link(self._settings, protocol, client_id=f"{self._settings.client_id}-waiting", received=self._hear)
+        link.open(stop)
+        return link
+
+    def _hear(self, received: Received) -> None:
+        received.acknowledge()
+        if received.payload == self._birth.payload:
+            self._was_online, self._offline_since = True, None
+        elif received.payload == self._will.payload and self._offline_since is None:
+            self._offline_since = time.monotonic()
+
+    def _has_gone(self) -> bool:
+        return self._was_online and self._offline_since is not None and time.monotonic() - self._offline_since > GONE_S
