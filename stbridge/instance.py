@@ -196,6 +196,8 @@ class Instance:
                 self._poller.enable(enabled=seen.EVENTS not in self._state.faults)
                 self._log_reachability()
                 self.settled.set()
+                if observation == seen.Available(way=seen.POLLS):
+                    self._follower.look_again()
             case seen.ConfigRead():
                 self._poller.reconcile(self._state.folders)
             case seen.StatusRead() if self._state.restarted:

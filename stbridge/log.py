@@ -84,7 +84,8 @@ def start_logging(settings: LogSettings, secrets: Iterable[str], stream: TextIO 
         time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
         handler.setFormatter(TextFormatter(f"{time}%(levelname)-7s %(message)s"))
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
-    logging.getLogger("urllib3").setLevel(logging.WARNING)  # its debug messages show every request
+    # It tells every try, with a traceback; what went wrong is told once, by whoever made the request.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def secrets_of(settings: Settings) -> list[str]:

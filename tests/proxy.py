@@ -52,6 +52,10 @@ class Proxy:
             _close(end, reset=True)
         self._thread.join(30)
 
+    def more_than(self, connections: int) -> bool:
+        """Tell whether there have been more connections than so many."""
+        return self.connections > connections
+
     # --- faults
 
     def cut(self) -> None:

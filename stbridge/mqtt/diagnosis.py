@@ -34,7 +34,7 @@ _CURES: dict[int, str] = {
     0x89: "the broker is busy; it is tried again",
     0x8A: "the broker has banned this client; see the broker's log",
     0x8B: "it is tried again",
-    SESSION_TAKEN_OVER: "another client uses the client ID {settings.client_id!r}: set another mqtt.client_id for one of them",
+    SESSION_TAKEN_OVER: "another client uses the client ID {settings.client_id!r}: set another mqtt.client_id",
     0x95: "raise the broker's max_packet_size",
     0x9A: "allow retained messages at the broker: the bridge cannot do without them",
     0x9B: "allow QoS 1 at the broker: the bridge cannot do without it",

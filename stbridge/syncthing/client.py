@@ -58,8 +58,12 @@ class SyncthingClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a call that waits to be tried again fails."""
+        """Close the connections; a call that is under way, or waits to be tried again, fails."""
         self._transport.close()
+
+    def break_off(self) -> None:
+        """Break off the calls that are under way, as if their connections had been lost."""
+        self._transport.break_off()
 
     def _get(self, path: str, timeout_s: float | None = None, **parameters: Any) -> Any:
         return self._transport.call("GET", f"/rest/{path}", parameters=parameters, timeout_s=timeout_s)
@@ -334,9 +338,11 @@ class SyncthingClient:
             timeout_s: seconds until an empty list is returned; 0 does not wait.
         """
         parameters = {"since": since, "limit": limit, "timeout": int(timeout_s), "events": ",".join(mask) or None}
-        events: list[Json] | None = self._transport.call(
+        events = self._transport.call(
             "GET", "/rest/events", parameters=parameters, timeout_s=timeout_s + EXTRA_S, again=False
         )
+        if not isinstance(events, list | None):
+            raise BadReply(f"url: what answers is not Syncthing (it sends a {type(events).__name__} of events)")
         return events or []
 
     @staticmethod

@@ -50,13 +50,18 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """End without waiting: a request that hangs ends with the process."""
+        """End, and break off the request that is under way."""
         self._stop.set()
         self._client.close()
 
     def read_again(self) -> None:
-        """Read everything again after the request that is under way: somebody saw that Syncthing restarted."""
+        """Read everything again: somebody saw that Syncthing restarted."""
         self._again.set()
+        self._client.break_off()
+
+    def look_again(self) -> None:
+        """Wait for events on a new connection: the old one may have died without a word, as others have."""
+        self._client.break_off()
 
     @property
     def alive(self) -> bool:
@@ -68,10 +73,10 @@ class Follower:
         while not self._stop.is_set():
             try:
                 self._synchronise()
-                backoff.reset()
-                self._follow()
+                self._follow(backoff)
             except EventsLost:
                 log.info("events were missed or Syncthing restarted: reading everything again")
+                self._stop.wait(backoff.next())
             except SyncthingUnavailable as error:
                 self._tell(error)
                 self._stop.wait(backoff.next())
@@ -95,10 +100,11 @@ class Follower:
             self._report(observation)
         self._whole = True
 
-    def _follow(self) -> None:
+    def _follow(self, backoff: Backoff) -> None:
         while not self._stop.is_set() and not self._again.is_set():
             for event in self._stream.wait():
                 self._take(event)
+            backoff.reset()
 
     def _take(self, event: dict[str, Any]) -> None:
         try:

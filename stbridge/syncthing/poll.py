@@ -59,7 +59,7 @@ class Poller:
         self._thread.start()
 
     def stop(self) -> None:
-        """End without waiting: a request that hangs ends with the process."""
+        """End, and break off the request that is under way."""
         with self._condition:
             self._stopped = True
             self._condition.notify()

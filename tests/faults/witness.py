@@ -83,6 +83,11 @@ class Witness:
         with self._changed:
             return dict(self._tree)
 
+    def topics(self, since: int = 0) -> set[str]:
+        """Return the topics on which something came from a message on."""
+        with self._changed:
+            return {one.topic for one in self._seen[since:]}
+
     def seen(self, topic: str, since: int = 0) -> list[bytes]:
         """Return what came on a topic from a message on."""
         with self._changed:
