@@ -172,14 +172,17 @@ class BrokerConnection:
                 self.errors += 1
                 _log.exception("the connection to the broker failed unexpectedly; it is made anew")
                 self._lost(error)
-            self._heartbeat = time.monotonic()
+            self._beat()
             self._wait()
 
     def _wait(self) -> None:
         """Wait before the next try."""
-        if self._contest.lost:
-            self._contest.wait(self._stop, self._choice)
+        if self._contest.likely:
+            self._contest.wait(self._stop, self._choice, self._beat)
         self._stop.wait(self._backoff.next(LONGEST_WAIT_S))
+
+    def _beat(self) -> None:
+        self._heartbeat = time.monotonic()
 
     def _remember(self) -> None:
         """Hand over what the broker keeps, once, before anything is published over it."""
@@ -197,7 +200,7 @@ class BrokerConnection:
         try:
             self._greet(link)
             while not self._stop.is_set():
-                self._heartbeat = time.monotonic()
+                self._beat()
                 self._sender.send(link)
                 link.turn()
         except BrokerUnavailable as error:
