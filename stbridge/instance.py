@@ -25,6 +25,7 @@ from stbridge.core.topics import Address, Topics
 from stbridge.mqtt.outbox import Outbox
 from stbridge.remembering import recall
 from stbridge.settings import PollSettings, SyncthingSettings
+from stbridge.supervision import BEAT_S, Part
 from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.follow import Follower
 from stbridge.syncthing.poll import RECONCILE, Poller
@@ -34,8 +35,10 @@ log = logging.getLogger(__name__)
 LARGEST_BATCH = 1000
 """How many observations are taken in before what they changed is rendered, each thing once."""
 
-LONGEST_WAIT_S = 3600.0
-"""How long to wait for a time by the wall's clock, which may be set; what is remembered may be beyond any wait."""
+LONGEST_SILENCE_S = 120.0
+"""A batch of observations may take some of this, with thousands of folders on a small machine."""
+
+STOP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +98,13 @@ class Instance:
             read=self._poller.request,
             report=self._inbox.put,
         )
-        self._thread = threading.Thread(target=self._run, name=f"{name}-state", daemon=True)
+        self._part = Part(f"{name}-state", self._run, longest_s=LONGEST_SILENCE_S)
 
     def start(self) -> None:
         """Begin to read Syncthing; nothing is sent before the broker is there."""
         self._changed.update(dict.fromkeys((CONNECTION, STATE)))
         self._publish()
-        self._thread.start()
+        self._part.start()
         self._poller.start()
         self._follower.start()
 
@@ -110,21 +113,16 @@ class Instance:
         self._follower.stop()
         self._poller.stop()
         self._inbox.put(_Stop())
-        self._thread.join()
+        self._part.join(STOP_S)
         self._refuse_waiting()
         self._desk.stop()
         for client in self._clients:
             client.close()
 
     @property
-    def dead(self) -> list[str]:
-        """The names of the threads that should live and do not."""
-        parts = {
-            "state": self._thread.is_alive(),
-            "events": self._follower.alive,
-            "polls": self._poller.alive,
-        }
-        return [f"{self.name}-{part}" for part, alive in parts.items() if not alive]
+    def parts(self) -> tuple[Part, ...]:
+        """Its threads."""
+        return (self._part, self._follower.part, self._poller.part)
 
     @property
     def status(self) -> str:
@@ -155,17 +153,27 @@ class Instance:
     # --- the thread that owns the state ----------------------------------------------------------------------------
 
     def _run(self) -> None:
+        if self._part.deaths:
+            self._begin_anew()
         running = True
         while running:
+            self._part.beat()
             for item in self._batch():
                 running = running and self._take(item)
             self._follow_up()
+
+    def _begin_anew(self) -> None:
+        """Read everything again, for what an exception left half changed cannot be trusted."""
+        self._state = State()
+        self._changed.clear()
+        self.remember(self._outbox.states())
+        self._follower.read_again()
 
     def _batch(self) -> Iterable[Item]:
         """Wait for something to come in, or for the time at which something is due."""
         next_try = self._state.timed_pauses.next_try
         seconds = 0.0 if next_try is None else (next_try - datetime.now(UTC)).total_seconds()
-        patience = None if next_try is None else min(LONGEST_WAIT_S, max(0.0, seconds))
+        patience = BEAT_S if next_try is None else min(BEAT_S, max(0.0, seconds))
         try:
             yield self._inbox.get(timeout=patience)
         except Empty:

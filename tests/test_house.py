@@ -14,7 +14,7 @@ from tests.documents import ROOT, rows, spans, text_of
 PACKAGE = "stbridge"
 
 LAYERS = (
-    ("core", "errors", "settings"),
+    ("core", "errors", "settings", "supervision"),
     ("mqtt", "syncthing"),
     ("commands", "health", "local", "log", "remembering", "settings_sources", "systemd", "watch"),
     ("instance",),

@@ -1,5 +1,6 @@
 """Scans under way: each runs once, however often it is asked for meanwhile."""
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -8,6 +9,8 @@ from typing import Any
 from stbridge.core.command import ALL_FOLDERS
 from stbridge.core.envelope import CommandError, Request
 from stbridge.errors import StbridgeError
+
+log = logging.getLogger(__name__)
 
 MOST = 100
 """How many different scans may be under way at once; each holds a request to Syncthing until it has ended."""
@@ -53,6 +56,9 @@ class Scans:
             self._carry_out(request)
         except (StbridgeError, CommandError) as error:
             failure = error
+        except Exception as error:  # whatever it is, those who wait for the scan are answered, and the log has it
+            log.exception("a scan of %s failed", self._name)
+            failure = CommandError("syncthing_error", f"internal error: {error!r}")
         with self._lock:
             del self._under_way[scan]
         if failure is None:

@@ -58,11 +58,11 @@ class SyncthingClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a call that is under way, or waits to be tried again, fails."""
+        """Close the connections; calls that are under way, or wait to be tried again, fail."""
         self._transport.close()
 
     def break_off(self) -> None:
-        """Break off the calls that are under way, as if their connections had been lost."""
+        """Fail the calls that are under way, as if their connections had been lost."""
         self._transport.break_off()
 
     def _get(self, path: str, timeout_s: float | None = None, **parameters: Any) -> Any:
@@ -328,8 +328,7 @@ class SyncthingClient:
     ) -> list[Json]:
         """Wait for events (GET /rest/events).
 
-        It is not tried again: if it broke off because Syncthing restarted, IDs have begun anew, and the same request
-        would wait for one that is far away now.
+        It is not tried again: after a restart IDs begin anew, and the same request waits for one that is far away.
 
         Args:
             since: the ID of the last event known; IDs are per mask and begin anew when Syncthing restarts.
@@ -338,9 +337,8 @@ class SyncthingClient:
             timeout_s: seconds until an empty list is returned; 0 does not wait.
         """
         parameters = {"since": since, "limit": limit, "timeout": int(timeout_s), "events": ",".join(mask) or None}
-        events = self._transport.call(
-            "GET", "/rest/events", parameters=parameters, timeout_s=timeout_s + EXTRA_S, again=False
-        )
+        patience_s = timeout_s + EXTRA_S
+        events = self._transport.call("GET", "/rest/events", parameters=parameters, timeout_s=patience_s, again=False)
         if not isinstance(events, list | None):
             raise BadReply(f"url: what answers is not Syncthing (it sends a {type(events).__name__} of events)")
         return events or []

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stbridge.errors import Failed
+from stbridge.health import HealthFile
 from tests.faults.world import World, wait_for_vitals
 from tests.servers import eventually
 
@@ -193,3 +195,43 @@ def no_more_connections(world: World) -> int | None:
     except AssertionError:
         return connections
     return None
+
+
+# --- its threads
+
+
+@pytest.mark.parametrize("name", ["alpha-state", "alpha-events", "alpha-polls"])
+def test_a_thread_that_dies_is_started_again(world: World, name: str, measure: Callable[[float], None]) -> None:
+    """Whichever it is: its death is told in `bridge/health`, and what it missed is made up for."""
+    deaths = world.health["restarts"]
+    (world.directory / "dying").write_text(name)
+    world.rename(f"renamed while {name} died")
+    eventually(lambda: world.health["restarts"] > deaths)
+    world.rename(f"renamed when {name} had died")
+    measure(world.wait_until_right())
+    assert set(world.health["threads"]) == {"mqtt", "alpha-state", "alpha-events", "alpha-polls"}
+    wait_for_vitals(world)
+
+
+def test_a_connection_that_fails_unexpectedly_is_made_anew(world: World, measure: Callable[[float], None]) -> None:
+    """Whatever is raised in the thread that serves the broker, it goes on with another connection."""
+    since = world.witness.count
+    (world.directory / "dying").write_text("mqtt")
+    world.witness.wait_for(STATE, b"offline", since=since)
+    world.rename("renamed while the connection failed")
+    measure(world.wait_until_right())
+    wait_for_vitals(world)
+
+
+def test_a_thread_that_keeps_dying_ends_the_process_with_the_reason(world: World) -> None:
+    """The service manager is told by the exit status, and everybody by `offline` and the log."""
+    dying = world.directory / "dying"
+    dying.write_text("alpha-polls again")
+    try:
+        assert world.bridge.wait() == 1
+    finally:
+        dying.unlink()
+    assert "alpha-polls keeps dying of RuntimeError" in world.bridge.log.read_text(encoding="utf-8")
+    eventually(lambda: world.witness.tree[STATE] == b"offline")
+    with pytest.raises(Failed, match="has ended"):
+        HealthFile(world.directory / "bridge/stbridge.health").check()

@@ -202,6 +202,11 @@ class World:
         return json.loads(self.witness.wait_for(f"syncthing/alpha/response/{command}", since=since))
 
     @property
+    def health(self) -> Any:
+        """What the bridge says of itself."""
+        return json.loads(self.witness.tree.get("syncthing/bridge/health", b"{}"))
+
+    @property
     def vitals(self) -> Vitals:
         """What the bridge holds."""
         return Vitals.of(self.bridge.id)
