@@ -24,6 +24,7 @@ from stbridge.instance import Instance
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.settings import Settings
+from stbridge.supervision import Supervision
 from stbridge.systemd import notify
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,8 @@ class Bridge:
             connecting=self._connecting,
             hold=self._settled,
         )
+        parts = [part for instance in self._instances.values() for part in instance.parts]
+        self._supervision = Supervision([self._broker.part, *parts], SUPERVISION_S)
 
     def start(self) -> None:
         """Begin to read every Syncthing, and to connect to the broker; returns at once."""
@@ -111,7 +114,7 @@ class Bridge:
             signals: a signal handler puts in; unlike an Event, a SimpleQueue may be used in one.
 
         Raises:
-            Failed: a part died that cannot be started again.
+            Failed: a part hangs, or keeps dying.
         """
         self.start()
         notify("READY=1")
@@ -129,14 +132,13 @@ class Bridge:
     def supervise(self) -> None:
         """Look at every part once, and tell how it is.
 
+        What systemd and the health check are told comes from here, so from the signs of life of every part.
+
         Raises:
-            Failed: a part has died.
+            Failed: a part hangs, or keeps dying.
         """
-        dead = [part for instance in self._instances.values() for part in instance.dead]
-        if not self._broker.alive:
-            dead.append("broker connection")
-        if dead:
-            raise Failed(f"{', '.join(dead)} died, see the log; the service manager should start the bridge again")
+        if faults := self._supervision.look():
+            raise Failed(f"{faults}, see the log; the service manager should start the bridge again")
         status = self._status()
         notify(f"WATCHDOG=1\nSTATUS={status}")
         if self._health:
@@ -176,6 +178,8 @@ class Bridge:
             "reconnects": broker.reconnects,
             "connected_s": round(monotonic() - broker.since_monotonic) if broker.connected else None,
             "message": broker.message or None,
+            "threads": dict(self._supervision.silent_s),
+            "restarts": self._supervision.deaths,
             "instances": {name: instance.status for name, instance in self._instances.items()},
         }
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
@@ -121,10 +122,11 @@ def _settings(given: argparse.Namespace) -> Settings:
 def _service(given: argparse.Namespace) -> int:
     from stbridge.bridge import Bridge  # noqa: PLC0415
     from stbridge.health import HealthFile, health_file  # noqa: PLC0415
-    from stbridge.log import secrets_of, start_logging  # noqa: PLC0415
+    from stbridge.log import log_death, secrets_of, start_logging  # noqa: PLC0415
 
     settings = _settings(given)
     start_logging(settings.log, secrets_of(settings))
+    threading.excepthook = log_death
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda arrived, _frame: signals.put(arrived))

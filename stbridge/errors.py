@@ -9,6 +9,7 @@
     |   +-- BrokerUnavailable     no use can be made of the broker now
     |   |   +-- BrokerUnreachable nothing answers at the address
     |   |   +-- BrokerRefused     it answers, and refuses the login or the session
+    |   |       +-- TakenOver     another client has the client ID, and took the session
     |   +-- SyncthingUnavailable  (also a SyncthingError) no use can be made of this Syncthing now
     |       +-- Unreachable       nothing answers at the address
     |       |   +-- TimedOut      it was reached, but the answer did not come in time
@@ -175,3 +176,7 @@ class BrokerUnreachable(BrokerUnavailable):
 
 class BrokerRefused(BrokerUnavailable):
     """The broker answers, and refuses the login or the session."""
+
+
+class TakenOver(BrokerRefused):
+    """Another client uses the same client ID, and the broker has ended our session for it."""

@@ -26,6 +26,7 @@ from stbridge.homeassistant.announcer import Announcer
 from stbridge.mqtt.outbox import Outbox
 from stbridge.remembering import recall
 from stbridge.settings import PollSettings, SyncthingSettings
+from stbridge.supervision import BEAT_S, Part
 from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.follow import Follower
 from stbridge.syncthing.poll import RECONCILE, Poller
@@ -35,8 +36,10 @@ log = logging.getLogger(__name__)
 LARGEST_BATCH = 1000
 """How many observations are taken in before what they changed is rendered, each thing once."""
 
-LONGEST_WAIT_S = 600.0
-"""How long to wait for a time by the wall's clock, which may be set; what is remembered may be beyond any wait."""
+LONGEST_SILENCE_S = 120.0
+"""A batch of observations may take some of this, with thousands of folders on a small machine."""
+
+STOP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Instance:
         self._outbox = outbox
         self._announcer = announcer
         self._poll = poll
+        self._alerts = alerts
         self._state = State(alerts)
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._changed: dict[Address, None] = {}
@@ -109,13 +113,13 @@ class Instance:
             read=self._poller.request,
             report=self._inbox.put,
         )
-        self._thread = threading.Thread(target=self._run, name=f"{name}-state", daemon=True)
+        self._part = Part(f"{name}-state", self._run, longest_s=LONGEST_SILENCE_S)
 
     def start(self) -> None:
         """Begin to read Syncthing; nothing is sent before the broker is there."""
         self._changed.update(dict.fromkeys((CONNECTION, STATE)))
         self._publish()
-        self._thread.start()
+        self._part.start()
         self._poller.start()
         self._follower.start()
 
@@ -124,7 +128,7 @@ class Instance:
         self._follower.stop()
         self._poller.stop()
         self._inbox.put(_Stop())
-        self._thread.join()
+        self._part.join(STOP_S)
         self._take_rest()
         self._desk.stop()
         self._take_rest()  # what commands have done at the very end
@@ -134,14 +138,9 @@ class Instance:
             client.close()
 
     @property
-    def dead(self) -> list[str]:
-        """The names of the threads that should live and do not."""
-        parts = {
-            "state": self._thread.is_alive(),
-            "events": self._follower.alive,
-            "polls": self._poller.alive,
-        }
-        return [f"{self.name}-{part}" for part, alive in parts.items() if not alive]
+    def parts(self) -> tuple[Part, ...]:
+        """Its threads."""
+        return (self._part, self._follower.part, self._poller.part)
 
     @property
     def status(self) -> str:
@@ -181,11 +180,21 @@ class Instance:
     # --- the thread that owns the state ----------------------------------------------------------------------------
 
     def _run(self) -> None:
+        if self._part.deaths:
+            self._begin_anew()
         running = True
         while running:
+            self._part.beat()
             for item in self._batch():
                 running = running and self._take(item)
             self._follow_up()
+
+    def _begin_anew(self) -> None:
+        """Read everything again, for what an exception left half changed cannot be trusted."""
+        self._state = State(self._alerts)
+        self._changed.clear()
+        self.remember(self._outbox.states())
+        self._follower.read_again()
 
     def _batch(self) -> Iterable[Item]:
         """Wait for something to come in, or for the time at which something is due."""
@@ -199,12 +208,12 @@ class Instance:
             except Empty:
                 return
 
-    def _time_to_wait(self) -> float | None:
+    def _time_to_wait(self) -> float:
         """Return the seconds until something follows from time alone; not too many, because clocks are set."""
         times = [at for at in (self._state.next_due, self._state.timed_pauses.next_try) if at is not None]
         if not times:
-            return None
-        return min(max(0.0, (min(times) - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_S)
+            return BEAT_S
+        return min(max(0.0, (min(times) - datetime.now(UTC)).total_seconds()), BEAT_S)
 
     def _take(self, item: Item) -> bool:
         match item:
@@ -229,6 +238,8 @@ class Instance:
                 self._poller.enable(enabled=seen.EVENTS not in self._state.faults)
                 self._log_reachability()
                 self.settled.set()
+                if observation == seen.Available(way=seen.POLLS):
+                    self._follower.look_again()
             case seen.ConfigRead():
                 self._poller.reconcile(self._state.folders)
             case seen.StatusRead() if self._state.restarted:

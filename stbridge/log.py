@@ -4,12 +4,15 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TextIO
 
 from stbridge.core.times import in_utc
 from stbridge.settings import LogSettings, Settings
+
+log = logging.getLogger(__name__)
 
 HIDDEN = "***"
 SHORTEST_SECRET = 4
@@ -84,7 +87,14 @@ def start_logging(settings: LogSettings, secrets: Iterable[str], stream: TextIO 
         time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
         handler.setFormatter(TextFormatter(f"{time}%(levelname)-7s %(message)s"))
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
-    logging.getLogger("urllib3").setLevel(logging.WARNING)  # its debug messages show every request
+    # It tells every try, with a traceback; what went wrong is told once, by whoever made the request.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def log_death(death: threading.ExceptHookArgs) -> None:
+    """Log what a thread died of: Python itself would write it down with whatever secrets are in it."""
+    exception = (death.exc_type, death.exc_value, death.exc_traceback)
+    log.error("%s died", death.thread and death.thread.name, exc_info=exception)  # type: ignore[arg-type]
 
 
 def secrets_of(settings: Settings) -> list[str]:

@@ -55,15 +55,15 @@ class Mosquitto:
         port: int | None = None,
     ) -> None:
         self.port = port or free_port()
+        self.lines = lines
         self._directory = directory
-        self._lines = lines
         self._listener_lines = listener_lines
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Mosquitto":
         """Start it and wait until it listens."""
         configuration = self._directory / "mosquitto.conf"
-        lines = [f"listener {self.port} 127.0.0.1", *self._listener_lines, *self._lines, "user root", ""]
+        lines = [f"listener {self.port} 127.0.0.1", *self._listener_lines, *self.lines, "user root", ""]
         configuration.write_text("\n".join(lines), encoding="utf-8")
         with (self._directory / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen([manifest()["mosquitto"], "-c", str(configuration)], stderr=log)
@@ -86,6 +86,18 @@ class Mosquitto:
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(signal.SIGKILL)
+
+    def hang(self) -> None:
+        """Stop it in its tracks."""
+        self._signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "start() comes first"
+        self._process.send_signal(number)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -199,10 +211,11 @@ def instance(name: str, node: SyncthingNode) -> dict[str, str]:
 
 
 class BridgeProcess:
-    """`stbridge run`, as users run it."""
+    """`stbridge run`, as users run it, or another module that ends in the same."""
 
-    def __init__(self, directory: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, variables: Mapping[str, str], module: str = "stbridge") -> None:
         self.log = directory / "stbridge.log"
+        self._module = module
         self._variables = {"XDG_RUNTIME_DIR": str(directory), "HOME": str(directory), **variables}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -211,12 +224,28 @@ class BridgeProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STBRIDGE_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stbridge", "run"],
+                [sys.executable, "-m", self._module, "run"],
                 stderr=log,
                 stdout=log,
                 env={**environment, **self._variables},
             )
         return self
+
+    @property
+    def id(self) -> int:
+        """The ID of the process."""
+        assert self._process is not None, "start() comes first"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None, "start() comes first"
+        self._process.send_signal(number)
 
     def stop(self) -> int:
         """Ask it to end, and return its exit status."""

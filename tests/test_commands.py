@@ -195,9 +195,13 @@ def test_foreign_changes_are_overridden(plane: Plane) -> None:
     here, there = plane.files / "out-alpha", plane.files / "out-beta"
     plane.pair.a.share("out", here, devices=[plane.pair.b], type="sendonly")
     plane.pair.b.share("out", there, devices=[plane.pair.a])
+    plane.wait_for("alpha/folder/out", lambda one: one["state"] == "idle")
+    plane.wait_for("beta/folder/out", lambda one: one["state"] == "idle")
     (here / "mine.txt").write_text("mine", encoding="utf-8")
+    plane.do("scan", {"folder": "out", "wait": True})  # a new folder may not be watched yet
     eventually((there / "mine.txt").is_file)
     (there / "mine.txt").write_text("theirs, and longer", encoding="utf-8")
+    plane.do("scan", {"folder": "out", "wait": True}, node="beta")
     plane.wait_for("alpha/folder/out", lambda one: one["need_items"])
     assert plane.refusal("revert", {"folder": "out"}) == "not_applicable"
     plane.do("override", {"folder": "out"})
@@ -284,6 +288,7 @@ def test_who_asks_is_accepted_or_dismissed(plane: Plane) -> None:
     accepted = plane.folder(offered)
     assert (accepted["path"], accepted["type"], accepted["label"]) == (str(target), "receiveonly", "Second")
     (plane.files / "second-gamma/hello.txt").write_text("hello", encoding="utf-8")
+    plane.do("scan", {"folder": offered, "wait": True}, node="gamma")
     eventually((target / "hello.txt").is_file)
     alpha.request("DELETE", f"/rest/config/folders/{encode(offered)}")
     alpha.request("DELETE", f"/rest/config/devices/{gamma.device_id}")

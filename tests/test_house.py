@@ -15,7 +15,7 @@ PACKAGE = "stbridge"
 
 LAYERS = (
     ("core", "errors"),
-    ("settings",),
+    ("settings", "supervision"),
     ("homeassistant", "mqtt", "syncthing"),
     ("birth", "commands", "health", "local", "log", "remembering", "settings_sources", "systemd", "watch"),
     ("instance",),

@@ -1,10 +1,8 @@
 """The connection to the broker, over everything that can happen to one."""
 
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from stbridge.mqtt import link
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.settings import MqttSettings
+from tests.proxy import Proxy
 from tests.servers import Mosquitto, Subscriber, eventually
 
 STATE = "syncthing/bridge/state"
@@ -56,54 +55,6 @@ def until(subscriber: Subscriber, condition: Callable[[list[Any]], bool]) -> lis
     """Wait until what has come fulfils a condition, and return it."""
     eventually(lambda: condition(seen_by(subscriber)))
     return seen_by(subscriber)
-
-
-class Cable:
-    """What lies between the bridge and the broker, and can be cut or go silent."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._ends: list[socket.socket] = []
-        self._silent = False
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):  # closed
-            while True:
-                near = self._listener.accept()[0]
-                far = socket.create_connection(("127.0.0.1", self._target))
-                self._ends += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    self._threads.append(threading.Thread(target=self._carry, args=(source, sink)))
-                    self._threads[-1].start()
-
-    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):  # cut
-            while data := source.recv(65536):
-                if not self._silent:
-                    sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    def cut(self) -> None:
-        ends, self._ends = self._ends, []
-        for end in ends:
-            with suppress(OSError):  # closed by its own side already
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def silence(self, silent: bool = True) -> None:
-        self._silent = silent
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
-        self._listener.close()
-        self.cut()
-        for thread in self._threads:
-            thread.join(30)
 
 
 class Bridge:
@@ -149,11 +100,11 @@ def said() -> Iterator[Changes]:
 
 
 @pytest.fixture
-def cable(broker: Mosquitto) -> Iterator[Cable]:
+def cable(broker: Mosquitto) -> Iterator[Proxy]:
     """A cable to the broker."""
-    cable = Cable(broker.port)
+    cable = Proxy(broker.port).start()
     yield cable
-    cable.close()
+    cable.stop()
 
 
 def online(seen: list[Any]) -> bool:
@@ -217,7 +168,7 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(
 
 
 def test_a_bridge_that_is_cut_off_is_offline_until_it_is_back(
-    start: Start, cable: Cable, subscriber: Subscriber
+    start: Start, cable: Proxy, subscriber: Subscriber
 ) -> None:
     """The broker publishes the will, and the bridge says `online` after everything else when it returns."""
     outbox = Outbox()
@@ -230,18 +181,17 @@ def test_a_bridge_that_is_cut_off_is_offline_until_it_is_back(
 
 
 def test_a_broker_that_answers_no_more_is_left(
-    start: Start, cable: Cable, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+    start: Start, cable: Proxy, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that swallows everything is noticed by its missing acknowledgements and made anew."""
     monkeypatch.setattr(link, "ACKNOWLEDGEMENT_TIMEOUT_S", 0.2)
     bridge = start(cable.port)
     until(subscriber, online)
-    cable.silence()
+    cable.hang()
     bridge.outbox.put_state(folder("a", b"1"))
-    lost = until(subscriber, lambda seen: (STATE, b"offline") in seen)
-    assert ("syncthing/nas/folder/a", b"1") not in lost
-    cable.silence(False)
-    cable.cut()
+    eventually(lambda: not bridge.connection.status.connected)
+    assert ("syncthing/nas/folder/a", b"1") not in seen_by(subscriber)
+    cable.mend(lost=True)
     until(subscriber, lambda seen: ("syncthing/nas/folder/a", b"1") in seen and online(seen))
 
 
@@ -282,7 +232,7 @@ def test_a_command_sent_during_a_short_absence_is_delivered(
 
 
 def test_only_what_was_not_acknowledged_comes_again(
-    start: Start, broker: Mosquitto, cable: Cable, subscriber: Subscriber
+    start: Start, broker: Mosquitto, cable: Proxy, subscriber: Subscriber
 ) -> None:
     """A command is carried out at least once, and not again after its acknowledgement."""
     bridge = start(cable.port)

@@ -15,7 +15,7 @@ import pytest
 
 from stbridge.core.messages import Message
 from stbridge.demo.node import free_port
-from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable
+from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, TakenOver
 from stbridge.mqtt import link
 from stbridge.mqtt.backoff import Backoff
 from stbridge.mqtt.connection import BrokerConnection
@@ -216,7 +216,7 @@ def test_each_refusal_names_its_cure(pretend: Any, code: int, says: str) -> None
 @pytest.mark.parametrize(
     ("code", "kind", "says"),
     [
-        (0x8E, BrokerRefused, "give each its own mqtt.client_id"),
+        (0x8E, TakenOver, "set another mqtt.client_id"),
         (0x8B, BrokerUnreachable, "shutting down"),
         (0x87, BrokerRefused, "access list"),
     ],

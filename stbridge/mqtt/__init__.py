@@ -8,6 +8,7 @@ client      paho's client, set up as the settings say
 packets     what MQTT can carry
 backoff     how long to wait before the next try
 protocol    MQTT 5 or 3.1.1
+contest     who else uses our client ID
 connection  link after link for as long as the bridge runs
 retained    reads what the broker keeps
 probe       tries whether the bridge could connect

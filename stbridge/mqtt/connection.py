@@ -10,6 +10,7 @@ from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from stbridge.mqtt.backoff import Backoff
 from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.contest import Contest
 from stbridge.mqtt.diagnosis import address, subscriptions_refused
 from stbridge.mqtt.link import Link
 from stbridge.mqtt.outbox import Outbox
@@ -18,15 +19,15 @@ from stbridge.mqtt.retained import read_retained
 from stbridge.mqtt.sender import Sender
 from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
+from stbridge.supervision import Part
 
 SESSION_EXPIRY_S = 60  # for so long the broker keeps commands for an absent bridge (MQTT 5)
 HOLD_S = 5.0
 FIRST_WAIT_S = 0.5
-UNREACHABLE_WAIT_S = 3.0  # short: everything is to be right again soon after the broker is back
-REFUSED_WAIT_S = 30.0
-SHORT_LIFE_S = 5.0  # several connections in a row that live no longer: somebody else has the client ID
-SHORT_LIVES = 3
+LONGEST_WAIT_S = 3.0  # short: everything is to be right again soon after the broker is back, or lets us in
+SHORT_LIFE_S = 5.0  # a connection that lives no longer is none that worked
 HUNG_S = 120.0  # resolving a name can take the system's resolver most of this
+MOST_FAILURES = 5  # unexpected ones in a row; more are for the supervision
 HOLD_TURN_S = 0.02
 LEAST_JOIN_S = 1.5  # a goodbye fits in
 
@@ -113,9 +114,9 @@ class BrokerConnection:
         self._link: Link | None = None
         self._online = False
         self._connections = 0
-        self._short_lives = 0
-        self._heartbeat = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._failures = 0
+        self._contest = Contest(settings, birth, will)
+        self.part = Part("mqtt", self._run, longest_s=HUNG_S)
 
     @property
     def status(self) -> BrokerStatus:
@@ -124,8 +125,8 @@ class BrokerConnection:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread behind this works; an absent broker is no reason to be dead."""
-        return self._thread.is_alive() and time.monotonic() - self._heartbeat < HUNG_S
+        """Whether the thread behind this lives; an absent broker is no reason to be dead."""
+        return self.part.alive
 
     def start(self) -> None:
         """Start connecting.
@@ -135,7 +136,7 @@ class BrokerConnection:
         """
         tls_context(self._settings)
         self._outbox.on_work = self._wake
-        self._thread.start()
+        self.part.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Publish `will`, wait for the acknowledgement of everything, disconnect, and end the thread.
@@ -153,8 +154,7 @@ class BrokerConnection:
                 _log.warning("stopping although the broker does not have everything: %s", self._outbox.counters())
         self._stop.set()
         self._wake()
-        if self._thread.is_alive():
-            self._thread.join(max(LEAST_JOIN_S, deadline - time.monotonic()))
+        self.part.join(max(LEAST_JOIN_S, deadline - time.monotonic()))
 
     def _wake(self) -> None:
         if link := self._link:
@@ -167,17 +167,23 @@ class BrokerConnection:
             try:
                 self._remember()
                 self._live()
-                longest = UNREACHABLE_WAIT_S
             except (BrokerUnavailable, SettingsError) as error:
-                longest = REFUSED_WAIT_S if isinstance(error, BrokerRefused) else UNREACHABLE_WAIT_S
                 self._lost(error)
-            except Exception as error:  # noqa: BLE001 - whatever it was, in paho or here: start afresh
-                longest = REFUSED_WAIT_S
+            except Exception as error:  # whatever it was, in paho or here: start afresh
                 self.errors += 1
+                self._failures += 1
+                if self._failures > MOST_FAILURES:
+                    raise
                 _log.exception("the connection to the broker failed unexpectedly; it is made anew")
                 self._lost(error)
-            self._heartbeat = time.monotonic()
-            self._stop.wait(self._backoff.next(longest))
+            self.part.beat()
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait before the next try."""
+        if self._contest.likely:
+            self._contest.wait(self._stop, self._choice, self.part.beat)
+        self._stop.wait(self._backoff.next(LONGEST_WAIT_S))
 
     def _remember(self) -> None:
         """Hand over what the broker keeps, once, before anything is published over it."""
@@ -191,23 +197,26 @@ class BrokerConnection:
     def _live(self) -> None:
         """Live through one connection, until it is lost or `stop` is called."""
         link = self._choice.open(self._open)
-        since = time.monotonic()
+        since, reason = time.monotonic(), None
         try:
             self._greet(link)
             while not self._stop.is_set():
-                self._heartbeat = time.monotonic()
+                self.part.beat()
                 self._sender.send(link)
                 link.turn()
+        except BrokerUnavailable as error:
+            reason = error
+            raise
         finally:
             self._online = False
             self._link = None
             self._sender.lost()
             link.close(say_goodbye=self._said_goodbye)
-            if time.monotonic() - since > SHORT_LIFE_S:
-                self._short_lives = 0
+            lived_s = time.monotonic() - since
+            self._contest.ended(lived_s, reason)
+            if lived_s > SHORT_LIFE_S:
+                self._failures = 0
                 self._backoff.reset()
-            else:
-                self._short_lives += 1
 
     def _open(self, protocol: Protocol) -> Link:
         self._link = Link(
@@ -254,12 +263,7 @@ class BrokerConnection:
         """Note why there is no connection, and log it if it is news."""
         if self._stop.is_set():
             return
-        message = str(error) or type(error).__name__
-        if self._short_lives >= SHORT_LIVES:
-            message += (
-                f"; {self._short_lives} connections in a row ended within seconds: if another client uses "
-                f"the client ID {self._settings.client_id!r}, set another mqtt.client_id"
-            )
+        message = (str(error) or type(error).__name__) + self._contest.hint
         before = self._status
         self._status = replace(
             before,

@@ -7,10 +7,11 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 
-from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable
+from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, TakenOver
 from stbridge.settings import MqttSettings
 
 SESSION_TAKEN_OVER = 0x8E
+KEEP_ALIVE_TIMEOUT = 0x8D  # paho: the broker has not been heard of for too long
 UNSUPPORTED_PROTOCOL_VERSION = 0x84
 
 
@@ -33,7 +34,7 @@ _CURES: dict[int, str] = {
     0x89: "the broker is busy; it is tried again",
     0x8A: "the broker has banned this client; see the broker's log",
     0x8B: "it is tried again",
-    SESSION_TAKEN_OVER: "another client uses the client ID {settings.client_id!r}: give each its own mqtt.client_id",
+    SESSION_TAKEN_OVER: "another client uses the client ID {settings.client_id!r}: set another mqtt.client_id",
     0x95: "raise the broker's max_packet_size",
     0x9A: "allow retained messages at the broker: the bridge cannot do without them",
     0x9B: "allow QoS 1 at the broker: the bridge cannot do without it",
@@ -54,7 +55,7 @@ def refusal(code: int, name: str, settings: MqttSettings) -> BrokerUnavailable:
         settings: the broker's.
     """
     cure = _CURES.get(code, "see the broker's log").format(settings=settings)
-    kind = BrokerUnreachable if code in _PASSING else BrokerRefused
+    kind = BrokerUnreachable if code in _PASSING else TakenOver if code == SESSION_TAKEN_OVER else BrokerRefused
     return kind(f"the broker at {address(settings)} says: {name.lower()}; {cure}")
 
 

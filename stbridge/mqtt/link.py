@@ -200,7 +200,7 @@ class Link:
     def _end(self) -> BrokerUnavailable:
         if self._ended or self._accepted:
             return self._ended or BrokerUnreachable(f"{diagnosis.address(self._settings)} has closed the connection")
-        return self._version_refused("closes the connection without an answer to")
+        return self._version_refused("closes the connection without an answer to", silent=True)
 
     def _version_refused(self, what: str, *, silent: bool = False) -> VersionRefused:
         return VersionRefused(
@@ -262,8 +262,12 @@ class Link:
         code: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        if flags.is_disconnect_packet_from_server and self._ended is None:
+        if self._ended is not None:
+            return
+        if flags.is_disconnect_packet_from_server:
             self._ended = diagnosis.refusal(code.value, str(code), self._settings)
+        elif code.value == diagnosis.KEEP_ALIVE_TIMEOUT:
+            self._ended = BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
 
     def _on_subscribe(
         self,

@@ -198,6 +198,11 @@ class Outbox:
         with self._changed:
             return {topic for topic, message in self._desired.items() if message.payload}
 
+    def states(self) -> dict[str, bytes]:
+        """Return what the broker is to keep, payloads by topic."""
+        with self._changed:
+            return {topic: message.payload for topic, message in self._desired.items() if message.payload}
+
     def counters(self) -> Counters:
         """Return how busy the outbox is."""
         with self._changed:

@@ -21,7 +21,7 @@ class VersionRefused(BrokerRefused):
 
     Args:
         message: what it did.
-        silent: whether it said nothing at all in time, which may also mean that it hangs.
+        silent: whether it said nothing at all, which may also mean that it hangs or is just ending.
     """
 
     def __init__(self, message: str, *, silent: bool = False) -> None:
@@ -64,7 +64,7 @@ class ProtocolChoice:
                 opened = open_with(protocol)
             except VersionRefused as error:
                 if error.silent and self._remembered:
-                    raise  # it spoke this version before: it hangs, and can do as much when it is back
+                    raise  # it spoke this version before, and can do as much when it is back
                 refused = error
                 self._remembered = None
             else:

@@ -1,7 +1,6 @@
 """A client for Syncthing's REST API; useful by itself, without MQTT.
 
-It works with Syncthing 1.19 and later, 2.x included. Replies are the decoded JSON of Syncthing, as it came; what
-differs between versions is told in https://docs.syncthing.net/dev/rest.html.
+It works with Syncthing 1.19 and later, 2.x included. Replies are Syncthing's JSON (docs.syncthing.net/dev/rest.html).
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,14 +54,16 @@ class SyncthingClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a call that waits to be tried again fails."""
+        """Close the connections; calls that are under way, or wait to be tried again, fail."""
         self._transport.close()
+
+    def break_off(self) -> None:
+        """Fail the calls that are under way, as if their connections had been lost."""
+        self._transport.break_off()
 
     def _get(self, path: str, timeout_s: float | None = None, **parameters: Any) -> Any:
         return self._transport.call("GET", f"/rest/{path}", parameters=parameters, timeout_s=timeout_s)
@@ -327,19 +328,19 @@ class SyncthingClient:
     ) -> list[Json]:
         """Wait for events (GET /rest/events).
 
-        It is not tried again: if it broke off because Syncthing restarted, IDs have begun anew, and the same request
-        would wait for one that is far away now.
+        It is not tried again: when Syncthing restarts IDs begin anew, and this one may be far away then.
 
         Args:
-            since: the ID of the last event known; IDs are per mask and begin anew when Syncthing restarts.
+            since: the ID of the last event known; IDs are per mask.
             mask: the types to be told; none means Syncthing's default. Each mask costs the server a buffer.
             limit: the newest so many.
             timeout_s: seconds until an empty list is returned; 0 does not wait.
         """
         parameters = {"since": since, "limit": limit, "timeout": int(timeout_s), "events": ",".join(mask) or None}
-        events: list[Json] | None = self._transport.call(
-            "GET", "/rest/events", parameters=parameters, timeout_s=timeout_s + EXTRA_S, again=False
-        )
+        timeout_s += EXTRA_S
+        events = self._transport.call("GET", "/rest/events", parameters=parameters, timeout_s=timeout_s, again=False)
+        if not isinstance(events, list | None):
+            raise BadReply(f"url: what answers is not Syncthing (it sends a {type(events).__name__} of events)")
         return events or []
 
     @staticmethod

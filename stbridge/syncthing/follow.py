@@ -9,12 +9,16 @@ from stbridge.core import events
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
 from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable
+from stbridge.supervision import Part
 from stbridge.syncthing.backoff import Backoff
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.event_stream import EventsLost, EventStream
 from stbridge.syncthing.reads import Reader
 
 log = logging.getLogger(__name__)
+
+LONGEST_SILENCE_S = 180.0
+"""A long poll, or a resolver that does not answer, can take most of this."""
 
 
 class Follower:
@@ -43,41 +47,48 @@ class Follower:
         self._stop = threading.Event()
         self._again = threading.Event()
         self._whole = False
-        self._thread = threading.Thread(target=self._run, name=f"{name}-events", daemon=True)
+        self.part = Part(f"{name}-events", self._run, longest_s=LONGEST_SILENCE_S)
 
     def start(self) -> None:
         """Begin to follow."""
-        self._thread.start()
+        self.part.start()
 
     def stop(self) -> None:
-        """End without waiting: a request that hangs ends with the process."""
+        """End, and break off the request that is under way."""
         self._stop.set()
         self._client.close()
 
     def read_again(self) -> None:
-        """Read everything again after the request that is under way: somebody saw that Syncthing restarted."""
+        """Read everything again: somebody saw that Syncthing restarted."""
         self._again.set()
+        self._client.break_off()
+
+    def look_again(self) -> None:
+        """Wait for events on a new connection: the old one may have died without a word, as others have."""
+        self._client.break_off()
 
     @property
     def alive(self) -> bool:
         """Whether the thread lives."""
-        return self._thread.is_alive()
+        return self.part.alive
 
     def _run(self) -> None:
         backoff = Backoff()
+        self._whole = False  # if it died on an event, that one is missed
         while not self._stop.is_set():
             try:
                 self._synchronise()
-                backoff.reset()
-                self._follow()
+                self._follow(backoff)
             except EventsLost:
                 log.info("events were missed or Syncthing restarted: reading everything again")
+                self._stop.wait(backoff.next())
             except SyncthingUnavailable as error:
                 self._tell(error)
                 self._stop.wait(backoff.next())
             except CallFailed as error:  # a path that every Syncthing has is refused: it is none
                 self._tell(BadReply(f"url: what answers does not serve Syncthing's API ({error})"))
                 self._stop.wait(backoff.next())
+            self.part.beat()
 
     def _tell(self, error: SyncthingUnavailable) -> None:
         if not self._stop.is_set():
@@ -92,13 +103,16 @@ class Follower:
         self._again.clear()
         self._stream.open()
         for observation in self._reader.snapshot():
+            self.part.beat()
             self._report(observation)
         self._whole = True
 
-    def _follow(self) -> None:
+    def _follow(self, backoff: Backoff) -> None:
         while not self._stop.is_set() and not self._again.is_set():
+            self.part.beat()
             for event in self._stream.wait():
                 self._take(event)
+            backoff.reset()
 
     def _take(self, event: dict[str, Any]) -> None:
         try:

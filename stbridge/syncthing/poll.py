@@ -9,6 +9,7 @@ from time import monotonic
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
 from stbridge.errors import CallFailed, SyncthingUnavailable
+from stbridge.supervision import BEAT_S, Part
 from stbridge.syncthing.allowance import Allowance
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.reads import Reader
@@ -20,6 +21,9 @@ THRIFTY = frozenset({"scan_errors", "statistics"})
 not grow with the number of folders."""
 
 RECONCILE = "reconcile"
+
+LONGEST_SILENCE_S = 180.0
+"""Several tries, or a resolver that does not answer, can take most of this."""
 
 
 class Poller:
@@ -52,14 +56,14 @@ class Poller:
         self._enabled = False
         self._blocked = False
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name=f"{name}-polls", daemon=True)
+        self.part = Part(f"{name}-polls", self._run, longest_s=LONGEST_SILENCE_S)
 
     def start(self) -> None:
         """Begin to wait; nothing is read before `enable`."""
-        self._thread.start()
+        self.part.start()
 
     def stop(self) -> None:
-        """End without waiting: a request that hangs ends with the process."""
+        """End, and break off the request that is under way."""
         with self._condition:
             self._stopped = True
             self._condition.notify()
@@ -68,7 +72,7 @@ class Poller:
     @property
     def alive(self) -> bool:
         """Whether the thread lives."""
-        return self._thread.is_alive()
+        return self.part.alive
 
     def enable(self, *, enabled: bool) -> None:
         """Read, or leave it while Syncthing cannot be reached anyway."""
@@ -113,11 +117,12 @@ class Poller:
         """Wait for the next thing to be read; None at the end."""
         with self._condition:
             while not self._stopped:
+                self.part.beat()
                 now = monotonic()
                 read = self._ready(now) if self._enabled else None
                 if read is not None:
                     return read
-                self._condition.wait(self._time_to_wait(now) if self._enabled else None)
+                self._condition.wait(min(BEAT_S, self._time_to_wait(now)) if self._enabled else BEAT_S)
             return None
 
     def _ready(self, now: float) -> Read | None:

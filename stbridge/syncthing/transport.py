@@ -14,7 +14,7 @@ from tenacity import RetryError
 
 from stbridge.errors import BadReply, SyncthingUnavailable, TimedOut, TlsFailure, Unreachable
 from stbridge.syncthing import tls
-from stbridge.syncthing.adapters import TlsAdapter, UnixAdapter
+from stbridge.syncthing.adapters import Sockets, TcpAdapter, TlsAdapter, UnixAdapter
 from stbridge.syncthing.answers import judge
 from stbridge.syncthing.retry import retrying, waiting
 
@@ -39,6 +39,7 @@ class Transport:
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
         self._stopped = threading.Event()
+        self._sockets = Sockets()
         self._session = requests.Session()
         # No proxies, .netrc or certificate authorities from the environment: Syncthing is near, and its key is secret.
         self._session.trust_env = False
@@ -49,20 +50,26 @@ class Transport:
         """Set the way up, and return what goes before a path."""
         parts = urlsplit(self._url)
         if parts.scheme == "unix":
-            self._session.mount("http://", UnixAdapter(unquote(parts.path)))
+            self._session.mount("http://", UnixAdapter(unquote(parts.path), self._sockets))
             return "http://localhost"
+        self._session.mount("http://", TcpAdapter(self._sockets))
         if parts.scheme == "https":
             context = tls.tls_context(verify)
             self._session.verify = context.verify_mode == ssl.CERT_REQUIRED
-            self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify)))
+            self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify), self._sockets))
             if verify == tls.OFF:
                 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
         return self._url
 
     def close(self) -> None:
-        """Close the connections, and cut short whatever waits to try again."""
+        """Close the connections, and cut short whatever waits for an answer, or to try again."""
         self._stopped.set()
+        self._sockets.shut_down()
         self._session.close()
+
+    def break_off(self) -> None:
+        """Break off the requests that are under way; they fail as if the connection had been lost."""
+        self._sockets.shut_down()
 
     def call(
         self,

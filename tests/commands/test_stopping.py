@@ -65,7 +65,7 @@ def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(synct
     assert patch.asked.wait(PATIENCE_S)
     with ThreadPoolExecutor() as executor:
         stopped = executor.submit(instance.stop)
-        eventually(lambda: "nas-state" in instance.dead)
+        eventually(lambda: not next(part for part in instance.parts if part.name == "nas-state").alive)
         patch.let_go.set()
         stopped.result(PATIENCE_S)
     messages = published(outbox)

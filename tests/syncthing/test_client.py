@@ -27,7 +27,7 @@ OLD_NAMES = """
 """
 """The methods of the old pysyncthing bindings."""
 
-OTHERWISE_TESTED = {"close", "wait_for_restart"}
+OTHERWISE_TESTED = {"break_off", "close", "wait_for_restart"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,15 +191,42 @@ def test_when_something_may_have_been_missed_everything_is_read_again(
 
 
 def test_everything_is_read_again_on_demand(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """Somebody else may see first that Syncthing restarted; what is under way comes to its end before."""
+    """Somebody else may see first that Syncthing restarted; the poll that is under way is not waited for."""
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete)
     syncthing.wait_for_poll()
     report.follower.read_again()
-    syncthing.happens("StateChanged", STATE_CHANGED)
     report.wait_for(seen.SnapshotComplete, 2)
-    kinds = [type(one) for one in report]
-    assert kinds.index(seen.FolderStateChanged) < len(kinds) - 1 - kinds[::-1].index(seen.SnapshotStarted)
+    assert not report.of(seen.Unavailable)
+
+
+def test_a_poll_that_may_wait_for_ever_is_made_anew(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """A connection can die without a word; whoever sees that others have, has the poll made on a new one."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    report.follower.look_again()
+    syncthing.wait_for_poll()
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.FolderStateChanged)
+    assert len(report.of(seen.SnapshotStarted)) == 1
+
+
+def test_events_without_order_do_not_make_it_read_in_a_hurry(
+    syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever numbers events at will causes full reads, but ever more seldom."""
+    waits: list[float] = []
+
+    def wait(_: backoff.Backoff) -> float:
+        waits.append(0.0)
+        return 0.0
+
+    monkeypatch.setattr(backoff.Backoff, "next", wait)
+    syncthing.table[EVENTS] = [says([]), says([{"id": 7}]), says([]), says([{"id": 9}]), says([]), hangs]
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete, 3)
+    assert len(waits) == 2
 
 
 def test_a_snapshot_that_was_cut_short_is_made_again(syncthing: PretendedSyncthing, follow: Follow) -> None:
@@ -261,14 +288,12 @@ def test_a_real_syncthing_is_followed_through_a_restart(
 
 
 def test_a_stop_does_not_wait_for_a_poll_that_hangs(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """The poll would take another minute; when it ends, nothing is reported any more."""
+    """The poll would take another minute: it is broken off, and nothing is reported any more."""
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete)
     syncthing.wait_for_poll()
     before = list(report)
     report.follower.stop()
-    assert report.follower.alive
-    syncthing.server.stop()
     eventually(lambda: not report.follower.alive)
     assert report == before
 

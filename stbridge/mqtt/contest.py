@@ -1,0 +1,116 @@
+"""Whether another client uses our client ID, and how long the broker is left to it."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from stbridge.core.messages import Message, Received
+from stbridge.errors import BrokerUnavailable, SettingsError, TakenOver
+from stbridge.mqtt.backoff import Backoff
+from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.link import TURN_S, Link
+from stbridge.mqtt.protocol import Protocol, ProtocolChoice
+from stbridge.settings import MqttSettings
+
+SHORT_LIFE_S = 5.0
+SHORT_LIVES = 3  # connections in a row that live no longer: somebody else may have the client ID
+FIRST_WAIT_S = 5.0
+LONGEST_WAIT_S = 600.0
+HEAR_S = 0.5  # the broker tells at once what it keeps
+GONE_S = 2.0  # for so long the other one must have been offline: a moment of it is our own will, or a restart
+
+
+class Contest:
+    """Two clients with one client ID throw each other out for ever, unless each waits longer and longer.
+
+    With MQTT 5 the broker may say that the session was taken over. Others just close the connection, as they do for
+    many reasons. Several short lives make it likely, and whoever says `online` where we do makes it certain.
+
+    Args:
+        settings: the broker's.
+        birth: what a bridge says that is online.
+        will: what it says that is not.
+    """
+
+    def __init__(self, settings: MqttSettings, birth: Message, will: Message) -> None:
+        self._settings = settings
+        self._birth = birth
+        self._will = will
+        self._backoff = Backoff(FIRST_WAIT_S)
+        self._short_lives = 0
+        self._taken_over = False
+        self._other_online = False
+        self._offline_since: float | None = None
+
+    def ended(self, lived_s: float, error: BrokerUnavailable | None) -> None:
+        """Note that a connection has ended.
+
+        Args:
+            lived_s: for how many seconds it was.
+            error: why it ended.
+        """
+        self._taken_over = isinstance(error, TakenOver)
+        self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
+        if not self.likely:
+            self._backoff.reset()
+
+    @property
+    def hint(self) -> str:
+        """What to add to the reason why a connection has ended; the same for as long as nothing changes."""
+        if self._taken_over or not self.likely:
+            return ""
+        return (
+            "; several connections in a row ended within seconds: if another client uses the client ID "
+            f"{self._settings.client_id!r}, set another mqtt.client_id"
+        )
+
+    @property
+    def likely(self) -> bool:
+        """Whether another client seems to have our session now."""
+        return self._taken_over or self._short_lives >= SHORT_LIVES
+
+    def wait(self, stop: threading.Event, choice: ProtocolChoice, beat: Callable[[], None]) -> None:
+        """Leave the broker to the other one for a while, if it is there; or until that is a bridge, and has gone.
+
+        Args:
+            stop: ends the wait.
+            choice: the version of MQTT to speak.
+            beat: is called about every second.
+        """
+        with suppress(BrokerUnavailable, SettingsError):  # no reason to wait: the next connection tells what is wrong
+            link = choice.open(lambda protocol: self._open(protocol, stop))
+            try:
+                link.subscribe([Subscription(self._birth.topic, no_local=False)])
+                self._watch(link, stop, beat)
+            finally:
+                link.close(say_goodbye=True)
+
+    def _watch(self, link: Link, stop: threading.Event, beat: Callable[[], None]) -> None:
+        began = time.monotonic()
+        deadline = began + self._backoff.next(LONGEST_WAIT_S)
+        while not stop.is_set() and (left := deadline - time.monotonic()) > 0 and not self._has_gone():
+            certain = self._taken_over or self._other_online
+            if not certain and time.monotonic() - began > HEAR_S:
+                self._backoff.reset()
+                return
+            beat()
+            link.turn(min(TURN_S, left) if certain else HEAR_S)
+
+    def _open(self, protocol: Protocol, stop: threading.Event) -> Link:
+        self._other_online, self._offline_since = False, None
+        link = Link(self._settings, protocol, client_id=f"{self._settings.client_id}-waiting", received=self._hear)
+        link.open(stop)
+        return link
+
+    def _hear(self, received: Received) -> None:
+        received.acknowledge()
+        if received.payload == self._birth.payload:
+            self._other_online, self._offline_since = True, None
+        elif received.payload == self._will.payload and self._offline_since is None:
+            self._offline_since = time.monotonic()
+
+    def _has_gone(self) -> bool:
+        return (
+            self._other_online and self._offline_since is not None and time.monotonic() - self._offline_since > GONE_S
+        )

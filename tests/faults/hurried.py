@@ -1,0 +1,70 @@
+"""`stbridge run` with two time-outs shortened, and with a clock, a resolver and threads that a test can spoil.
+
+- An acknowledgement of the broker is waited for 2 s in place of 10 s.
+- The parts are looked at every second in place of every 10 s.
+- In the directory SPOILED a file `clock` holds how many seconds the clock of the wall is wrong, and while there is a
+  file `nameless` no host name is known.
+- A part whose name is in the file `dying` there dies; once, unless the name is followed by `again`.
+"""
+
+import os
+import socket
+import threading
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any, Self
+
+from stbridge import bridge, instance
+from stbridge.cli import main
+from stbridge.commands import desk
+from stbridge.mqtt import link
+from stbridge.supervision import Part
+
+SPOILED = "FAULTS_DIRECTORY"
+
+
+class SpoiledClock(datetime):
+    """The time of the wall, which somebody sets now and then."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        """Return a wrong time."""
+        file = Path(os.environ[SPOILED]) / "clock"
+        return super().now(tz) + timedelta(seconds=float(file.read_text() if file.exists() else 0))
+
+
+_getaddrinfo = socket.getaddrinfo
+
+
+def spoiled_getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+    """Know addresses, and `localhost` as long as names are known."""
+    if host == "localhost":
+        if (Path(os.environ[SPOILED]) / "nameless").exists():
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        host = "127.0.0.1"
+    return _getaddrinfo(host, *arguments, **options)
+
+
+_beat = Part.beat
+
+
+def fatal_beat(part: Part) -> None:
+    """Die, in place of a sign of life, if that is wanted; never when it is started."""
+    file = Path(os.environ[SPOILED]) / "dying"
+    if threading.current_thread().name == part.name and file.exists():
+        name, _, again = file.read_text(encoding="utf-8").partition(" ")
+        if name == part.name:
+            if not again:
+                file.unlink()
+            raise RuntimeError("killed by a test")
+    _beat(part)
+
+
+if __name__ == "__main__":
+    link.ACKNOWLEDGEMENT_TIMEOUT_S = 2.0
+    bridge.SUPERVISION_S = 1.0
+    for module in (bridge, instance, desk):
+        module.datetime = SpoiledClock  # type: ignore[attr-defined]
+    Part.beat = fatal_beat  # type: ignore[method-assign, assignment]  # the one thing that every part does
+    socket.getaddrinfo = spoiled_getaddrinfo
+    main()

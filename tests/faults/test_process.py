@@ -1,0 +1,237 @@
+"""Faults of the bridge itself and of the machine that it runs on."""
+
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from stbridge.errors import Failed
+from stbridge.health import HealthFile
+from tests.faults.world import World, wait_for_vitals
+from tests.servers import eventually
+
+STATE = "syncthing/bridge/state"
+HOLDS_MUCH = 20
+"""Messages that come before a bridge is online, roughly."""
+
+
+@pytest.mark.parametrize("messages", [0, 1, 5, 10, HOLDS_MUCH])
+def test_a_bridge_that_was_killed_leaves_nothing_behind_that_is_wrong(
+    world: World, messages: int, measure: Callable[[float], None]
+) -> None:
+    """Killed at whatever message, it says `offline` by its will, and the next one tells what is true by then."""
+    world.add_folder(f"killed-{messages}")
+    world.wait_until_right(30)
+    world.bridge.kill()
+    since = world.witness.count
+    world.bridge.start()
+    eventually(lambda: world.witness.count >= since + messages)
+    world.rename(f"killed after {messages}")
+    world.bridge.kill()
+    world.remove_folder(f"killed-{messages}")
+    eventually(lambda: world.witness.tree[STATE] == b"offline")
+    world.start_bridge()
+    measure(world.wait_until_right())
+
+
+# --- a stop at every stage of the start
+
+
+@contextmanager
+def fine(_world: World) -> Iterator[None]:
+    """Leave everything as it is."""
+    yield
+
+
+@contextmanager
+def hung_broker(world: World) -> Iterator[None]:
+    """Have the broker take connections and not answer."""
+    world.broker_proxy.hang()
+    yield
+    world.broker_proxy.mend(lost=True)
+
+
+@contextmanager
+def hung_syncthing(world: World) -> Iterator[None]:
+    """Have Syncthing take connections and not answer."""
+    world.alpha_proxy.hang()
+    yield
+    world.alpha_proxy.mend(lost=True)
+
+
+STAGES = {
+    "at once": (fine, lambda world, _: world.bridge.running),
+    "syncthing asked": (fine, lambda world, before: world.alpha_proxy.more_than(before[0])),
+    "syncthing silent": (hung_syncthing, lambda world, before: world.alpha_proxy.more_than(before[0])),
+    "broker asked": (fine, lambda world, before: world.broker_proxy.more_than(before[1])),
+    "broker silent": (hung_broker, lambda world, before: world.broker_proxy.more_than(before[1])),
+    "remembered": (fine, lambda world, before: world.broker_proxy.more_than(before[1] + 1)),
+    "first word": (fine, lambda world, before: world.witness.count > before[2]),
+    "online": (fine, lambda world, before: b"online" in world.witness.seen(STATE, before[2])),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stop_at_any_stage_of_the_start_ends_it_and_leaves_it_offline(world: World, stage: str) -> None:
+    """SIGTERM always ends it soon, with status 0 as soon as it listens to signals, and never leaves `online` behind."""
+    fault, reached = STAGES[stage]
+    world.bridge.stop()
+    before = (world.alpha_proxy.connections, world.broker_proxy.connections, world.witness.count)
+    with fault(world):
+        world.bridge.start()
+        eventually(partial(reached, world, before))
+        status = world.bridge.stop()
+    assert status == 0 or (stage == "at once" and status == -signal.SIGTERM)
+    eventually(lambda: world.witness.tree[STATE] == b"offline")
+    world.start_bridge()
+    world.wait_until_right()
+
+
+# --- the machine
+
+
+def test_a_disk_that_is_full_ends_nothing(world: World, measure: Callable[[float], None]) -> None:
+    """Neither the log nor the sign of life can be written: the health check fails, and the bridge goes on."""
+    world.bridge.stop()
+    partial_file = world.directory / "bridge/stbridge.partial"
+    partial_file.symlink_to("/dev/full")
+    full = world.new_bridge(STBRIDGE_LOG__LEVEL="debug")
+    full.log = Path("/dev/full")
+    since = world.witness.count
+    try:
+        full.start()
+        world.witness.wait_for(STATE, b"online", since=since)
+        world.rename("renamed while the disk was full")
+        measure(world.wait_until_right())
+        assert full.stop() == 0
+    finally:
+        full.kill()
+        partial_file.unlink()
+    world.start_bridge()
+
+
+def test_a_clock_that_is_set_changes_nothing_that_is_true(world: World, measure: Callable[[float], None]) -> None:
+    """A year ahead, two years back, and right again: everything is told on, and commands are carried out."""
+    clock = world.directory / "clock"
+    for seconds in (365 * 86400, -365 * 86400):
+        clock.write_text(str(seconds))
+        world.rename(f"renamed {seconds} s from now")
+        world.wait_until_right()
+        assert world.ask("get_ping")["status"] == "ok"
+    clock.unlink()
+    world.rename("renamed when the clock was right again")
+    measure(world.wait_until_right())
+    wait_for_vitals(world)
+
+
+def test_names_that_do_not_resolve_are_tried_again(world: World, measure: Callable[[float], None]) -> None:
+    """Without a resolver neither side is found; when there is one again, both are."""
+    since = world.witness.count
+    nameless = world.directory / "nameless"
+    nameless.touch()
+    world.alpha_proxy.cut()
+    world.broker_proxy.cut()
+    world.witness.wait_for(STATE, b"offline", since=since)
+    eventually(lambda: "check mqtt.host" in world.bridge.log.read_text(encoding="utf-8"))
+    world.rename("renamed while there were no names")
+    nameless.unlink()
+    measure(world.wait_until_right())
+    wait_for_vitals(world)
+
+
+def test_a_process_without_file_descriptors_recovers(world: World, measure: Callable[[float], None]) -> None:
+    """When no socket can be opened any more, nothing dies; when there are some again, all is as before."""
+    limits = resource.prlimit(world.bridge.id, resource.RLIMIT_NOFILE)
+    since = world.witness.count
+    resource.prlimit(world.bridge.id, resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        world.alpha_proxy.cut()
+        world.broker_proxy.cut()
+        world.witness.wait_for(STATE, b"offline", since=since)
+        eventually(lambda: "Too many open files" in world.bridge.log.read_text(encoding="utf-8"))
+        world.rename("renamed while there were no descriptors")
+    finally:
+        resource.prlimit(world.bridge.id, resource.RLIMIT_NOFILE, limits)
+    measure(world.wait_until_right())
+    wait_for_vitals(world)
+
+
+def test_two_bridges_with_one_client_id_leave_each_other_in_peace(
+    world: World, tmp_path: Path, measure: Callable[[float], None]
+) -> None:
+    """Both say what is wrong and how to mend it; one of them stays away, and is back when the other has ended."""
+    size = world.bridge.log.stat().st_size
+    other = world.new_bridge()
+    other.log = tmp_path / "other.log"
+    since = world.witness.count
+    try:
+        other.start()
+        for log in (world.bridge.log, other.log):
+            eventually(partial(says_what_is_wrong, log))
+        connections = eventually(partial(no_more_connections, world))
+    finally:
+        other.stop()
+    measure(world.wait_until_right(30))
+    assert connections < 30
+    assert world.bridge.log.read_bytes()[size:].decode().count("no connection to the broker") < 10
+    assert world.witness.seen(STATE, since)[-1] == b"online"
+    wait_for_vitals(world)
+
+
+def says_what_is_wrong(log: Path) -> bool:
+    """Tell whether the log names the setting that both have in common."""
+    return "set another mqtt.client_id" in log.read_text(encoding="utf-8")
+
+
+def no_more_connections(world: World) -> int | None:
+    """Return how many connections there have been, if there are no new ones for a while."""
+    connections = world.broker_proxy.connections
+    try:
+        eventually(partial(world.broker_proxy.more_than, connections), 4)
+    except AssertionError:
+        return connections
+    return None
+
+
+# --- its threads
+
+
+@pytest.mark.parametrize("name", ["alpha-state", "alpha-events", "alpha-polls"])
+def test_a_thread_that_dies_is_started_again(world: World, name: str, measure: Callable[[float], None]) -> None:
+    """Whichever it is: its death is told in `bridge/health`, and what it missed is made up for."""
+    deaths = world.health["restarts"]
+    (world.directory / "dying").write_text(name)
+    world.rename(f"renamed while {name} died")
+    eventually(lambda: world.health["restarts"] > deaths)
+    world.rename(f"renamed when {name} had died")
+    measure(world.wait_until_right())
+    assert set(world.health["threads"]) == {"mqtt", "alpha-state", "alpha-events", "alpha-polls"}
+    wait_for_vitals(world)
+
+
+def test_a_connection_that_fails_unexpectedly_is_made_anew(world: World, measure: Callable[[float], None]) -> None:
+    """Whatever is raised in the thread that serves the broker, it goes on with another connection."""
+    since = world.witness.count
+    (world.directory / "dying").write_text("mqtt")
+    world.witness.wait_for(STATE, b"offline", since=since)
+    world.rename("renamed while the connection failed")
+    measure(world.wait_until_right())
+    wait_for_vitals(world)
+
+
+def test_a_thread_that_keeps_dying_ends_the_process_with_the_reason(world: World) -> None:
+    """The service manager is told by the exit status, and everybody by `offline` and the log."""
+    dying = world.directory / "dying"
+    dying.write_text("alpha-polls again")
+    try:
+        assert world.bridge.wait() == 1
+    finally:
+        dying.unlink()
+    assert "alpha-polls keeps dying of RuntimeError" in world.bridge.log.read_text(encoding="utf-8")
+    eventually(lambda: world.witness.tree[STATE] == b"offline")
+    with pytest.raises(Failed, match="has ended"):
+        HealthFile(world.directory / "bridge/stbridge.health").check()

@@ -1,0 +1,278 @@
+"""Faults of Syncthing, and of the way to it: told as what they are, and forgotten when they are over."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.world import World, version_1, wait_for_vitals
+from tests.servers import eventually
+from tests.syncthing.server import Answer, Behaviour, ScriptedServer, drips, says, stranger, truncates
+
+Fault = Callable[[World], AbstractContextManager[None]]
+
+NUMBERS = count()
+STATE = "syncthing/alpha/state"
+CONNECTION = "syncthing/alpha/connection"
+RING = 1000
+"""How many events Syncthing keeps."""
+
+
+def wait_until_offline(world: World, since: int, *statuses: str) -> None:
+    """Wait until the bridge says that it cannot reach Syncthing, and why."""
+    world.witness.wait_for(STATE, b"offline", since=since)
+    if statuses:
+        eventually(lambda: json.loads(world.witness.tree[CONNECTION])["status"] in statuses)
+
+
+# --- the process
+
+
+@contextmanager
+def killed(world: World) -> Iterator[None]:
+    """Syncthing crashes, and is started again later."""
+    since = world.witness.count
+    world.alpha.kill()
+    wait_until_offline(world, since, "unreachable")
+    yield
+    world.alpha.start()
+
+
+@contextmanager
+def restarted(world: World) -> Iterator[None]:
+    """Syncthing restarts, as it does after some changes of its configuration."""
+    started_at = world.alpha.request("GET", "/rest/system/status")["startTime"]
+    world.alpha.request("POST", "/rest/system/restart")
+    yield
+
+    def another() -> bool:
+        try:
+            return bool(world.alpha.request("GET", "/rest/system/status")["startTime"] != started_at)
+        except (OSError, ValueError):
+            return False
+
+    eventually(another)
+
+
+@contextmanager
+def hung(world: World) -> Iterator[None]:
+    """Syncthing stops in its tracks."""
+    since = world.witness.count
+    world.alpha.hang()
+    wait_until_offline(world, since, "unreachable")
+    yield
+    world.alpha.wake()
+
+
+@pytest.mark.parametrize("fault", [killed, restarted, hung])
+def test_after_a_fault_of_syncthing_every_topic_is_the_truth(
+    world: World, fault: Fault, measure: Callable[[float], None]
+) -> None:
+    """Syncthing is told to be away while it is, and what it is after that is told at once."""
+    with fault(world):
+        pass
+    measure(world.wait_until_right())
+    wait_for_vitals(world)
+
+
+def test_a_key_that_was_changed_is_told_until_it_is_mended(world: World, measure: Callable[[float], None]) -> None:
+    """A key that Syncthing does not accept any more is told as such, and tried until it is accepted again."""
+    since, key = world.witness.count, world.alpha.api_key
+    world.alpha.request("PATCH", "/rest/config/gui", body={"apiKey": "another-key-of-32-characters-long"})
+    world.alpha.api_key = "another-key-of-32-characters-long"
+    wait_until_offline(world, since, "unauthorized")
+    world.rename("renamed while the key was another")
+    world.alpha.request("PATCH", "/rest/config/gui", body={"apiKey": key})
+    world.alpha.api_key = key
+    measure(world.wait_until_right())
+
+
+# --- the way
+
+
+@contextmanager
+def cut(world: World) -> Iterator[None]:
+    """Every connection ends while events are on their way."""
+    yield
+    world.alpha_proxy.cut()
+
+
+@contextmanager
+def reset(world: World) -> Iterator[None]:
+    """Connections break again and again."""
+    for _ in range(3):
+        connections = world.alpha_proxy.connections
+        world.alpha_proxy.reset()
+        eventually(partial(world.alpha_proxy.more_than, connections))
+    yield
+
+
+@contextmanager
+def refused(world: World) -> Iterator[None]:
+    """Whoever connects is hung up on."""
+    since = world.witness.count
+    world.alpha_proxy.refuse()
+    wait_until_offline(world, since, "unreachable")
+    yield
+    world.alpha_proxy.mend()
+
+
+@contextmanager
+def half_open(world: World) -> Iterator[None]:
+    """The network holds everything back, and then delivers it."""
+    since = world.witness.count
+    world.alpha_proxy.hang()
+    wait_until_offline(world, since, "unreachable")
+    yield
+    world.alpha_proxy.mend()
+
+
+@contextmanager
+def half_open_and_lost(world: World) -> Iterator[None]:
+    """The network holds everything back, and then forgets all connections without a word."""
+    since = world.witness.count
+    world.alpha_proxy.hang()
+    wait_until_offline(world, since, "unreachable")
+    yield
+    world.alpha_proxy.mend(lost=True)
+
+
+@contextmanager
+def slow(world: World) -> Iterator[None]:
+    """A few thousand bytes a second."""
+    world.alpha_proxy.slow(3000)
+    yield
+    world.alpha_proxy.mend()
+
+
+@contextmanager
+def truncated(world: World) -> Iterator[None]:
+    """Every answer ends in the middle."""
+    since = world.witness.count
+    world.alpha_proxy.truncate(100)
+    wait_until_offline(world, since, "unreachable")
+    yield
+    world.alpha_proxy.mend()
+
+
+@pytest.mark.parametrize("fault", [cut, reset, refused, half_open, half_open_and_lost, slow, truncated])
+def test_after_a_fault_on_the_way_to_syncthing_every_topic_is_the_truth(
+    world: World, fault: Fault, measure: Callable[[float], None]
+) -> None:
+    """What changed meanwhile is told, what went meanwhile is cleared, and the bridge holds no more than before."""
+    number = next(NUMBERS)
+    world.add_folder(f"away-{number}")
+    world.wait_until_right(30)
+    with fault(world):
+        world.rename(f"Documents on the way {number}")
+        world.remove_folder(f"away-{number}")
+        world.add_folder(f"came-{number}")
+        world.write(f"way-{number}.txt")
+        world.wait_until_quiet()
+    measure(world.wait_until_right())
+    wait_for_vitals(world)
+    world.remove_folder(f"came-{number}")
+
+
+# --- somebody else answers
+
+
+class Everywhere(dict[str, Any]):
+    """A table that has the same behaviour for every path."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        super().__init__()
+        self._behaviour = behaviour
+
+    def get(self, _path: str, _default: Any = None) -> Behaviour:
+        return self._behaviour
+
+
+def huge(exchange: Any) -> None:
+    """Answer with 50 MB of JSON."""
+    Answer(body=b"[" + b'"' + b"x" * 50_000_000 + b'"' + b"]")(exchange)
+
+
+ANSWERS: tuple[tuple[str, Behaviour, str], ...] = (
+    ("401", stranger(401, "Not Authorized"), "unauthorized"),
+    ("403", stranger(403, "Forbidden"), "unauthorized"),
+    ("500", stranger(500, "Internal Server Error"), "unreachable"),
+    ("html", stranger(200, "<html>It works!</html>"), "unreachable"),
+    ("truncated", truncates, "unreachable"),
+    ("list", says([]), "unreachable"),
+    ("word", says("online"), "unreachable"),
+    ("nothing", says(None), "unreachable"),
+    ("object", says({"startTime": 7, "myID": [], "total": {}, "id": "x"}), "unreachable"),
+    ("huge", huge, "unreachable"),
+    ("endless", drips, "unreachable"),
+)
+
+
+@pytest.mark.parametrize(("behaviour", "status"), [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
+def test_an_answer_that_syncthing_would_not_give_is_told_and_forgotten(
+    world: World, behaviour: Behaviour, status: str, measure: Callable[[float], None]
+) -> None:
+    """Whatever answers in its place, no topic is cleared, and Syncthing is offline until it is itself again."""
+    since = world.witness.count
+    other = ScriptedServer(Everywhere(behaviour)).start()
+    try:
+        world.alpha_proxy.lead_to(other.port)
+        wait_until_offline(world, since, status)
+        world.rename(f"Documents while {status} {since}")
+    finally:
+        world.alpha_proxy.lead_to(world.alpha.gui_port)
+        other.stop()
+    measure(world.wait_until_right())
+    cleared = {one for one in world.witness.topics(since) if b"" in world.witness.seen(one, since)}
+    assert cleared == set()
+    wait_for_vitals(world)
+
+
+# --- events that are missed
+
+
+def test_events_that_the_ring_has_lost_are_no_loss(world: World, measure: Callable[[float], None]) -> None:
+    """After thousands of events while the poll was held up, everything is read again."""
+    missed = "missed" in world.bridge.log.read_text(encoding="utf-8")
+    with world.hung_bridge():
+        for _ in range(RING // 2):
+            world.alpha.request("POST", "/rest/db/scan", {"folder": "docs"})
+        world.rename("renamed before thousands of events")
+        world.add_folder("came-before-thousands")
+        for _ in range(RING // 2):
+            world.alpha.request("POST", "/rest/db/scan", {"folder": "docs"})
+    measure(world.wait_until_right())
+    assert missed or "events were missed" in world.bridge.log.read_text(encoding="utf-8")
+    world.remove_folder("came-before-thousands")
+
+
+def test_ids_that_begin_anew_are_noticed(world: World, measure: Callable[[float], None]) -> None:
+    """A Syncthing that restarted while nobody looked, and has come to the same ids, is not taken for the old one."""
+    with world.hung_bridge():
+        world.alpha.kill()
+        world.alpha.start()
+        world.rename("renamed by another process")
+        for _ in range(20):
+            world.alpha.request("POST", "/rest/db/scan", {"folder": "docs"})
+        world.wait_until_quiet()
+    measure(world.wait_until_right())
+
+
+def test_version_1_becomes_version_2_underneath(tmp_path: Path, measure: Callable[[float], None]) -> None:
+    """An upgrade that migrates the database is an absence like any other: all is told as version 2 has it then."""
+    world = World(tmp_path, version_1())
+    try:
+        world.start()
+        assert json.loads(world.witness.tree["syncthing/alpha/system"])["version"].startswith("v1.")
+        world.alpha.stop()
+        world.upgrade()
+        world.alpha.start()
+        measure(world.wait_until_right())
+        assert json.loads(world.witness.tree["syncthing/alpha/system"])["version"].startswith("v2.")
+    finally:
+        world.stop()

@@ -1,0 +1,111 @@
+"""A plain client straight at the broker, which sees what everybody sees and comes back whenever the broker does."""
+
+import threading
+from dataclasses import dataclass
+from time import monotonic
+
+from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from tests.servers import PATIENCE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A message, and when it came by the monotonic clock."""
+
+    at: float
+    topic: str
+    payload: bytes
+
+
+class Witness:
+    """Sees every message, and keeps the tree of retained ones as the broker has it.
+
+    Args:
+        port: of the broker.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._changed = threading.Condition()
+        self._seen: list[Seen] = []
+        self._tree: dict[str, bytes] = {}
+        self._subscribed = threading.Event()
+        self._client = Client(CallbackAPIVersion.VERSION2, "witness", protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.reconnect_delay_set(0.1, 0.2)  # type: ignore[arg-type]  # takes parts of a second, too
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = self._on_message
+
+    def start(self) -> None:
+        """Connect, and stay connected."""
+        self._client.connect("127.0.0.1", self._port)
+        self._client.loop_start()
+        assert self._subscribed.wait(PATIENCE_S)
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(
+        self, client: Client, _data: object, _flags: ConnectFlags, _code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        with self._changed:
+            self._tree.clear()  # the broker tells all that it has
+        options = SubscribeOptions(qos=1, retainAsPublished=True)
+        client.subscribe("#", options=options)
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        with self._changed:
+            self._seen.append(Seen(monotonic(), message.topic, payload))
+            if message.retain and payload:
+                self._tree[message.topic] = payload
+            elif message.retain:
+                self._tree.pop(message.topic, None)
+            self._changed.notify_all()
+
+    @property
+    def count(self) -> int:
+        """How many messages have come so far."""
+        with self._changed:
+            return len(self._seen)
+
+    @property
+    def tree(self) -> dict[str, bytes]:
+        """What the broker keeps."""
+        with self._changed:
+            return dict(self._tree)
+
+    def topics(self, since: int = 0) -> set[str]:
+        """Return the topics on which something came from a message on."""
+        with self._changed:
+            return {one.topic for one in self._seen[since:]}
+
+    def seen(self, topic: str, since: int = 0) -> list[bytes]:
+        """Return what came on a topic from a message on."""
+        with self._changed:
+            return [one.payload for one in self._seen[since:] if one.topic == topic]
+
+    def wait_for(self, topic: str, payload: bytes | None = None, *, since: int = 0) -> bytes:
+        """Wait for something on a topic, or exactly for a payload, and return it."""
+
+        def found() -> list[bytes]:
+            return [one for one in self.seen(topic, since) if payload in (None, one)]
+
+        with self._changed:
+            assert self._changed.wait_for(found, PATIENCE_S), (topic, payload, self.seen(topic))
+            return found()[0]
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, response_topic: str | None = None) -> None:
+        """Publish, and wait until the broker has it."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho types only some
+        if response_topic is not None:
+            properties.ResponseTopic = response_topic
+        self._client.publish(topic, payload, 1, retain, properties).wait_for_publish(PATIENCE_S)

@@ -1,0 +1,251 @@
+"""Everything that the bridge lives with, all of it real, and how it is told whether all is right again."""
+
+import json
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from stbridge.core.model import short_id
+from stbridge.demo.node import SyncthingNode
+from tests.faults.hurried import SPOILED
+from tests.faults.truth import differences, fixed, truth
+from tests.faults.witness import Witness
+from tests.proxy import Proxy
+from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, eventually, manifest
+
+RIGHT_AGAIN_S = 5.0
+"""Within so many seconds after a fault every topic is to be the truth again."""
+
+MORE_DESCRIPTORS = 4
+"""Connections to Syncthing are kept for the next request, and there are some more of them at times."""
+
+MORE_MEMORY = 64 * 1024 * 1024
+"""Bytes that may stay with the process: Python and its allocator give back what they got as it suits them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What a process holds."""
+
+    threads: int
+    descriptors: int
+    memory: int
+
+    @classmethod
+    def of(cls, process: int) -> "Vitals":
+        """Look at a process."""
+        status = dict(
+            line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+        )
+        descriptors = len(list(Path(f"/proc/{process}/fd").iterdir()))
+        return cls(int(status["Threads"]), descriptors, int(status["VmRSS"].split()[0]) * 1024)
+
+
+class World:
+    """A broker, two Syncthings that share a folder, and a bridge that reaches the broker and the first by proxies.
+
+    Args:
+        directory: where everything is kept.
+        binary: the Syncthing.
+    """
+
+    def __init__(self, directory: Path, binary: str) -> None:
+        self.directory = directory
+        (directory / "broker").mkdir()
+        (directory / "bridge").mkdir()
+        self.broker = Mosquitto(directory / "broker")
+        self.alpha = SyncthingNode("alpha", directory / "a/home", binary, monitor=True)
+        self.beta = SyncthingNode("beta", directory / "b/home", binary)
+        self.files = directory / "a/files"
+        self.witness = Witness(self.broker.port)
+        self.broker_proxy = Proxy(self.broker.port)
+        self.alpha_proxy = Proxy(self.alpha.gui_port)
+        self.bridge = self.new_bridge()
+        self.vitals_at_start = Vitals(0, 0, 0)
+        self._ends = ExitStack()
+
+    def new_bridge(self, **variables: str) -> BridgeProcess:
+        """Return a bridge that has not been started, with more settings than the usual ones."""
+        usual = {
+            "STBRIDGE_MQTT__HOST": "localhost",
+            "STBRIDGE_MQTT__PORT": str(self.broker_proxy.port),
+            "STBRIDGE_MQTT__KEEPALIVE_S": "5",
+            "STBRIDGE_SYNCTHING__ALPHA__URL": f"http://localhost:{self.alpha_proxy.port}",
+            "STBRIDGE_SYNCTHING__ALPHA__API_KEY": self.alpha.api_key,
+            "STBRIDGE_SYNCTHING__ALPHA__TIMEOUT_S": "2",
+            "STBRIDGE_POLL__CONNECTIONS": "1",
+            "STBRIDGE_COMMANDS__ALLOW": '["read", "operate", "admin"]',
+            SPOILED: str(self.directory),
+        }
+        return BridgeProcess(self.directory / "bridge", {**usual, **variables}, "tests.faults.hurried")
+
+    def start(self) -> None:
+        """Start everything, and wait until all is right."""
+        for start, stop in (
+            (self.broker.start, self.broker.stop),
+            (self.alpha.start, self.alpha.stop),
+            (self.beta.start, self.beta.stop),
+            (self.witness.start, self.witness.stop),
+            (self.broker_proxy.start, self.broker_proxy.stop),
+            (self.alpha_proxy.start, self.alpha_proxy.stop),
+        ):
+            self._ends.callback(stop)
+            start()
+        self.alpha.link(self.beta)
+        self.alpha.share("docs", self.files / "docs", label="Documents", devices=[self.beta])
+        self.beta.share("docs", self.directory / "b/files/docs", label="Documents", devices=[self.alpha])
+        self.wait_until_quiet()
+        self.bridge = self.new_bridge()
+        self._ends.callback(self._stop_bridge)
+        self.start_bridge()
+
+    def _stop_bridge(self) -> None:
+        self.bridge.stop()  # the one of then
+
+    def stop(self) -> None:
+        """End everything."""
+        self._ends.close()
+
+    def start_bridge(self) -> None:
+        """Start the bridge, and wait until it is online."""
+        since = self.witness.count
+        self.bridge.start()
+        self.witness.wait_for("syncthing/bridge/state", b"online", since=since)
+        self.vitals_at_start = self.vitals
+
+    def wait_until_quiet(self) -> None:
+        """Wait until the Syncthings have nothing more to do."""
+
+        def quiet() -> bool:
+            return self.alpha.is_connected(self.beta) and all(
+                node.is_idle(folder["id"])
+                for node in (self.alpha, self.beta)
+                for folder in node.request("GET", "/rest/config/folders")
+                if not folder["paused"]
+            )
+
+        self.alpha.wait_for(quiet)
+
+    def upgrade(self) -> None:
+        """Have the first Syncthing be the newest version from its next start on."""
+        home = self.alpha.home
+        upgraded = SyncthingNode("alpha", home, newest(), monitor=True)
+        upgraded.gui_port, upgraded.sync_port = self.alpha.gui_port, self.alpha.sync_port
+        self._ends.callback(upgraded.stop)
+        self.alpha = upgraded
+
+    # --- changes, so that there is something to be missed
+
+    def write(self, name: str, content: bytes = b"content") -> None:
+        """Write a file that will be synced."""
+        (self.files / "docs" / name).write_bytes(content)
+        self.alpha.request("POST", "/rest/db/scan", {"folder": "docs"})
+
+    def add_folder(self, folder: str) -> None:
+        """Add a folder, shared with nobody."""
+        self.alpha.share(folder, self.files / folder)
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder."""
+        self.alpha.request("DELETE", f"/rest/config/folders/{folder}")
+
+    def rename(self, label: str) -> None:
+        """Change the label of the folder."""
+        self.alpha.request("PATCH", "/rest/config/folders/docs", body={"label": label})
+
+    def pause(self, *, paused: bool) -> None:
+        """Pause or resume the folder."""
+        self.alpha.request("PATCH", "/rest/config/folders/docs", body={"paused": paused})
+
+    @property
+    def beta_topic(self) -> str:
+        """The topic of the second Syncthing at the first."""
+        return f"syncthing/alpha/device/{short_id(self.beta.device_id)}"
+
+    # --- what is to be the case
+
+    def wrong(self) -> list[str]:
+        """Return what is not as it should be."""
+        tree = self.witness.tree
+        lines = differences(fixed(tree), truth("alpha", self.alpha))
+        if tree.get("syncthing/bridge/state") != b"online":
+            lines.append("the bridge is not online")
+        return lines
+
+    def wait_until_right(self, timeout_s: float = RIGHT_AGAIN_S) -> float:
+        """Wait until everything published is true, and return how many seconds that took."""
+        began, wrong = monotonic(), ["never looked"]
+
+        def right() -> bool:
+            nonlocal wrong
+            wrong = self.wrong()
+            return not wrong
+
+        try:
+            eventually(right, timeout_s)
+        except AssertionError:
+            raise AssertionError("\n".join([f"not right after {timeout_s} s:", *wrong, *self.last_words()])) from None
+        return monotonic() - began
+
+    def last_words(self) -> list[str]:
+        """Return the end of the bridge's log."""
+        return self.bridge.log.read_text(encoding="utf-8").splitlines()[-25:]
+
+    def ask(self, command: str, arguments: Mapping[str, Any] = {}) -> Any:
+        """Send a command, and return its reply."""
+        since = self.witness.count
+        self.witness.publish(f"syncthing/alpha/command/{command}", json.dumps(arguments).encode())
+        return json.loads(self.witness.wait_for(f"syncthing/alpha/response/{command}", since=since))
+
+    @property
+    def health(self) -> Any:
+        """What the bridge says of itself."""
+        return json.loads(self.witness.tree.get("syncthing/bridge/health", b"{}"))
+
+    @property
+    def vitals(self) -> Vitals:
+        """What the bridge holds."""
+        return Vitals.of(self.bridge.id)
+
+    @contextmanager
+    def hung_bridge(self) -> Iterator[None]:
+        """Stop the bridge in its tracks for a while."""
+        self.bridge.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.bridge.signal(signal.SIGCONT)
+
+
+def newest() -> str:
+    """Return the newest Syncthing at hand."""
+    return _binaries()[-1][1]
+
+
+def version_1() -> str:
+    """Return the newest Syncthing of version 1."""
+    return [binary for version, binary in _binaries() if version.startswith("1.")][-1]
+
+
+def _binaries() -> list[tuple[str, str]]:
+    return list(manifest()["syncthing"].items())
+
+
+def wait_for_vitals(world: World) -> Vitals:
+    """Wait until the bridge holds no more than soon after its start, and return what it holds."""
+    before = world.vitals_at_start
+
+    def back() -> Vitals | None:
+        now = world.vitals
+        fine = now.threads <= before.threads and now.descriptors <= before.descriptors + MORE_DESCRIPTORS
+        return now if fine and now.memory <= before.memory + MORE_MEMORY else None
+
+    try:
+        found: Vitals = eventually(back, PATIENCE_S)
+    except AssertionError:
+        raise AssertionError(f"{world.vitals} after {before}") from None
+    return found
