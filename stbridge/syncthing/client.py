@@ -4,7 +4,6 @@ It works with Syncthing 1.19 and later, 2.x included. Replies are Syncthing's JS
 """
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -54,7 +53,7 @@ class SyncthingClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
