@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from stbridge.core.observations import Remembered
 from stbridge.core.payloads import render
-from stbridge.core.rules import apply
+from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Topics
 from stbridge.demo.node import SyncthingNode
@@ -40,9 +41,14 @@ def fixed(tree: Mapping[str, bytes]) -> Tree:
         found[topic] = (
             payload.decode()
             if kind == "state"
-            else {key: value for key, value in json.loads(payload).items() if key not in moving}
+            else {key: _kept(key, value) for key, value in json.loads(payload).items() if key not in moving}
         )
     return found
+
+
+def _kept(key: str, value: Any) -> Any:
+    """Leave out since when there is a problem, and its words, which may tell numbers."""
+    return [one["code"] for one in value or ()] if key == "problems" else value
 
 
 def truth(instance: str, node: SyncthingNode) -> Tree:
@@ -54,8 +60,14 @@ def truth(instance: str, node: SyncthingNode) -> Tree:
     """
     state, now = State(), datetime.now(UTC)
     with SyncthingClient(node.api_key, node.url) as client:
-        for observation in Reader(client).snapshot():
-            apply(state, observation, now)
+        reader = Reader(client)
+        observations = [Remembered(payloads={}), *reader.snapshot()]
+        while observations:
+            for observation in observations:
+                apply(state, observation, now)
+            conclude(state, now)
+            asked = [read for read in state.take_outcome().reads if read.what != "upgrade"]
+            observations = [observation for read in asked for observation in reader.read(read)]
     rendered = {TOPICS.build(instance, address): render(state, address) for address in state.everything()}
     return fixed({topic: payload for topic, payload in rendered.items() if payload})
 
