@@ -2,6 +2,7 @@
 # make test   sets everything up and runs all tests
 # make check  style and types
 # make test-wheel          tests the wheel as it is installed, on every Python that is at hand
+# make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
 
@@ -12,7 +13,7 @@ WORKERS ?= 4
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
+.PHONY: demo test test-faults test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -20,6 +21,9 @@ demo: $(READY)
 
 test: $(READY) servers check
 	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
+
+test-faults: $(READY) servers
+	$(VENV)/bin/pytest tests/faults
 
 test-homeassistant: $(READY) servers
 	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant; fi
