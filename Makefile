@@ -10,6 +10,8 @@ PYTHON ?= python3
 SECONDS ?=
 # Most tests wait for real servers, so there may be more of them than processors.
 WORKERS ?= 4
+# Real servers on a busy machine may be late: a test that fails is tried once more, and named at the end.
+AGAIN := --reruns 1 -rR
 VENV := .venv
 READY := $(VENV)/.ready
 
@@ -20,16 +22,16 @@ demo: $(READY)
 	@PATH="$$PATH:/usr/sbin" $(VENV)/bin/stbridge demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: $(READY) servers check
-	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup $(AGAIN)
 
 test-faults: $(READY) servers
-	$(VENV)/bin/pytest tests/faults
+	$(VENV)/bin/pytest tests/faults $(AGAIN)
 
 test-homeassistant: $(READY) servers
-	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant; fi
+	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant $(AGAIN); fi
 
 test-nodered: $(READY) servers
-	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered; fi
+	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered $(AGAIN); fi
 
 test-wheel: $(READY) servers
 	$(VENV)/bin/pytest tests/wheel
