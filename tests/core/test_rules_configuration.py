@@ -185,11 +185,11 @@ def test_a_folder_that_is_shared_with_one_more_device_makes_it_unknown() -> None
 
 
 def test_a_change_of_the_configuration_is_told_once() -> None:
-    """It may require a restart; the first configuration, and the same one again, are no change."""
+    """The first configuration, and the same one again, are no change; but an option may wait for a restart now."""
     one = Watched()
     assert names(one.see(configured())) == []
     outcome = one.see(configured())
-    assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
+    assert (outcome.changed, list(outcome.reads), outcome.happenings) == ({}, [Read("restart_required")], [])
     outcome = one.see(configured(name="box"), at=after(4))
     assert [(happening.event_type, happening.at) for happening in outcome.happenings] == [("config_changed", after(4))]
     assert set(outcome.reads) == {Read("restart_required")}

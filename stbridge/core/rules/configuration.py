@@ -17,6 +17,8 @@ from stbridge.core.topics import Address
 
 def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
     before, config = state.config, observation.config
+    if before is not None:  # an option may wait for a restart, though no folder or device has changed
+        state.outcome.read(Read("restart_required"))
     if before == config:
         return
     state.config = config
@@ -30,7 +32,6 @@ def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> No
     for folder_config in config.folders.values():
         _configure_folder(state, folder_config, now)
     if before is not None:
-        state.outcome.read(Read("restart_required"))
         state.happened("config_changed", now)
         note_vanished(state, before.folders, now)
 
