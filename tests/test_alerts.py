@@ -438,19 +438,6 @@ def test_a_scan_shows_its_progress(scene: Scene) -> None:
 # --- the instance
 
 
-def test_an_option_that_waits_for_a_restart_is_a_problem(scene: Scene) -> None:
-    """The saved configuration tells nothing of it, so it is asked for, also if no folder or device has changed."""
-    alpha = scene.stage.alpha
-    options = alpha.request("GET", "/rest/config/options")
-    changes = {"databaseTuning": "large", "auditEnabled": True}  # the former for version 1, the latter for 2
-    alpha.request("PATCH", "/rest/config/options", body=changes)
-    try:
-        assert scene.event("problem_raised", code="restart_required")["message"]
-        assert scene.wait("system", lambda one: one["restart_required"])["problem"] is True
-    finally:
-        alpha.request("PATCH", "/rest/config/options", body={key: options[key] for key in changes if key in options})
-
-
 def test_a_sync_is_told_once_on_each_side(scene: Scene) -> None:
     """The receiver has synced, and the sender knows that the other device has; nothing more."""
     scene.stage.path(scene.stage.alpha, "once.txt").write_bytes(b"once")
