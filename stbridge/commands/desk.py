@@ -176,9 +176,20 @@ class CommandDesk:
             self._workers.release()
 
     def _carry_out(self, arrival: Arrival, request: Request) -> None:
-        data = carry_out(self._client, request)
+        data = self._perform(request)
         self._finish(arrival, request, data=self._note_pause(request) or data)
         self._read(Read(what) for what in request.command.changes)
+
+    def _perform(self, request: Request) -> object:
+        """Have it done; of an upgrade, tell that it is in progress: a restart ends it, or that it is refused."""
+        if request.command.operation != "upgrade":
+            return carry_out(self._client, request)
+        self._report(seen.Upgrading(in_progress=True))
+        try:
+            return carry_out(self._client, request)
+        except (SyncthingError, CommandError):
+            self._report(seen.Upgrading(in_progress=False))
+            raise
 
     def _note_pause(self, request: Request) -> dict[str, str | None] | None:
         """Tell the state how long a pause lasts; it resumes, and says until when."""

@@ -664,6 +664,14 @@ def test_a_pause_that_is_over_is_resumed(
     assert caplog.messages == ["nas: a pause is over, but it cannot be resumed yet: gone"]
 
 
+@pytest.mark.parametrize(("answer", "left"), [({"ok": "restarting"}, [True]), (Unsupported("no"), [True, False])])
+def test_an_upgrade_is_told_while_it_is_in_progress(plane: Plane, answer: Any, left: list[bool]) -> None:
+    """One that is refused is over at once; otherwise the restart that it ends with will tell."""
+    plane.syncthing.answers["/rest/system/upgrade"] = answer
+    plane.ask("upgrade")
+    assert plane.reports == [seen.Upgrading(in_progress=one) for one in left]
+
+
 # --- whatever anybody sends
 
 MESSAGES = st.tuples(
