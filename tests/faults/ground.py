@@ -1,11 +1,14 @@
 """What a walk goes through: a changing world in which everything fails, with an account of what that excuses."""
 
+import re
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from stbridge.demo.node import SyncthingNode
 from tests.faults.changes import ChangingWorld
 from tests.faults.orders import Orders
 from tests.servers import BridgeProcess, eventually
@@ -31,6 +34,11 @@ STRANGERS: Mapping[str, Behaviour] = {
     "half an answer": truncates,
 }
 """What answers in the place of Syncthing."""
+
+
+KNOWN_OF_A_FOLDER = r"syncthing/alpha/folder/{}(/conflicts| (conflicts|last_file\w*|problems?):)"
+KNOWN_OF_THE_WHOLE = r"syncthing/alpha/system (conflicts|problems?):"
+"""What a bridge still knows of a folder that was paused, and no fresh reader can find out."""
 
 
 class Anywhere(dict[str, Behaviour]):
@@ -64,12 +72,10 @@ class Ground(ChangingWorld):
         super().stop()
 
     def wrong(self) -> list[str]:
-        """Return what is not as it should be; what was known of a folder that is paused now, no fresh reader can know."""
+        """Return what is not as it should be."""
         paused = [folder["id"] for folder in self.request("GET", "/rest/config/folders") if folder["paused"]]
-        unknown = [f"syncthing/alpha/folder/{folder}{end}" for folder in paused for end in ("/conflicts ", " conflicts:")]
-        if paused:
-            unknown.append("syncthing/alpha/system conflicts:")
-        return [line for line in super().wrong() if not line.startswith(tuple(unknown))]
+        known = [KNOWN_OF_A_FOLDER.format(folder) for folder in paused] + [KNOWN_OF_THE_WHOLE] * bool(paused)
+        return [line for line in super().wrong() if not any(re.match(one, line) for one in known)]
 
     # --- commands
 
@@ -165,7 +171,15 @@ class Ground(ChangingWorld):
         """Take back a death that has not come by now."""
         (self.directory / "dying").unlink(missing_ok=True)
 
-    # --- Syncthing
+    # --- the Syncthings
+
+    def kill_syncthing(self) -> None:
+        """Kill the first Syncthing."""
+        kill_all_of(self.alpha)
+
+    def kill_beta(self) -> None:
+        """Kill the second Syncthing."""
+        kill_all_of(self.beta)
 
     def start_syncthing(self) -> None:
         """Start the first Syncthing again."""
@@ -206,3 +220,15 @@ class Ground(ChangingWorld):
             return tree.get(SYNCTHING_STATE) == b"offline" or tree.get(BRIDGE_STATE) != b"online"
 
         eventually(missed, TOLD_S)
+
+
+def kill_all_of(node: SyncthingNode) -> None:
+    """Kill a Syncthing, and wait until the last of its processes has gone, or the next could not start."""
+    node.kill()
+    eventually(lambda: not listens(node.gui_port) and not listens(node.sync_port))
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody takes connections at a port of the loopback address."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

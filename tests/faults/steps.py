@@ -220,12 +220,12 @@ FAULTS = (
     fault(BRIDGE, WELL, HUNG, "the bridge hangs", 1, Ground.hang_bridge),
     fault(BRIDGE, HUNG, WELL, "the bridge goes on", 3, Ground.wake_bridge),
     fault(BRIDGE, WELL, WELL, "{} dies", 2, Ground.let_die, thread),
-    fault(SYNCTHING, WELL, DOWN, "syncthing is killed", 1, lambda ground: ground.alpha.kill()),
+    fault(SYNCTHING, WELL, DOWN, "syncthing is killed", 1, Ground.kill_syncthing),
     fault(SYNCTHING, WELL, DOWN, "syncthing is stopped", 1, lambda ground: ground.alpha.stop()),
     fault(SYNCTHING, DOWN, WELL, "syncthing is started", 3, Ground.start_syncthing),
     fault(SYNCTHING, WELL, HUNG, "syncthing hangs", 2, lambda ground: ground.alpha.hang()),
     fault(SYNCTHING, HUNG, WELL, "syncthing goes on", 3, lambda ground: ground.alpha.wake()),
-    fault(BETA, WELL, DOWN, "beta is killed", 1, lambda ground: ground.beta.kill()),
+    fault(BETA, WELL, DOWN, "beta is killed", 1, Ground.kill_beta),
     fault(BETA, DOWN, WELL, "beta is started", 3, lambda ground: ground.beta.start()),
 )  # fmt: skip
 
