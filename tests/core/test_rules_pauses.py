@@ -5,7 +5,6 @@ import pytest
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import SYSTEM, failed_address
-from stbridge.core.rules import conclude
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.topics import Address
 from tests.core.observed import (
@@ -102,17 +101,6 @@ def test_a_paused_device_is_left_out_of_the_whole(way: str) -> None:
     assert system["all_in_sync"] is True
     paused = next(one for one in outcome.happenings if one.event_type == "device_paused")
     assert (paused.at, paused.data) == (after(2), {"device": ON_BETA.device, "name": "beta"})
-
-
-@either_way
-def test_of_a_paused_device_it_is_forgotten_since_when_it_lacks_something(way: str) -> None:
-    """Whether it still lacks something is not known then."""
-    one = watched(completed(BETA, "docs", need_bytes=500))
-    conclude(one.state, after(1))
-    assert one.shown(ON_BETA)["out_of_sync_since"] is not None
-    one.see(DEVICE_EVENT[True] if way == "event" else beta_configured(paused=True), at=after(2))
-    conclude(one.state, after(2))
-    assert one.shown(ON_BETA)["out_of_sync_since"] is None
 
 
 @either_way
