@@ -41,7 +41,7 @@ KNOWN_OF_THE_WHOLE = r"syncthing/alpha/system (conflicts|problems?):"
 """What a bridge still knows of a folder that was paused, and no fresh reader can find out."""
 
 
-class Anywhere(dict[str, Behaviour]):
+class Anywhere(dict[str, Any]):
     """A table that has the same behaviour for every path."""
 
     def get(self, _path: str, _default: Any = None) -> Any:

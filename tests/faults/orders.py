@@ -33,26 +33,26 @@ def arguments_for(command: Command, number: int, model: Model, random: Random) -
 
 def _value(argument: Argument, number: int, model: Model, random: Random) -> Any:
     folder = random.choice(["docs", "docs", *model.of("folders")])
-    texts = {"file": random.choice(["none", *model.of("files")]), "path": f"accepted-{number}", "sub": "", "prefix": ""}
-    match argument.type:
-        case "folder":
-            return random.choice([folder, folder, folder, "nowhere", argument.special or folder])
-        case "device" | "pending_device":
-            return random.choice(["beta", "beta", *model.of("strangers")])
-        case "pending_folder":
-            return random.choice(["nowhere", *model.of("offers")])
-        case "folder_type":
-            return random.choice(["sendreceive", "receiveonly"])
-        case "integer":
-            return random.randint(1, 3)
-        case "boolean":
-            return random.random() < 0.5
-        case "texts":
-            return [f"*.ignored-{number}"]
-        case "object":
-            return {"folders": [{"id": folder, "label": f"Configured {number}"}]}
-        case _:
-            return texts.get(argument.name, f"text {number} of a walk")
+    devices = ["beta", "beta", *model.of("strangers")]
+    texts = {
+        "file": random.choice(["none", *model.of("files")]),
+        "path": f"accepted-{number}",
+        "sub": "a",
+        "prefix": "a",
+    }
+    choices: Mapping[str, Sequence[Any]] = {
+        "folder": [folder, folder, folder, "nowhere", argument.special or folder],
+        "device": devices,
+        "pending_device": devices,
+        "pending_folder": ["nowhere", *model.of("offers")],
+        "folder_type": ["sendreceive", "receiveonly"],
+        "integer": [1, 2, 3],
+        "boolean": [True, False],
+        "texts": [[f"*.ignored-{number}"]],
+        "object": [{"folders": [{"id": folder, "label": f"Configured {number}"}]}],
+        "text": [texts.get(argument.name, f"text {number} of a walk")],
+    }
+    return random.choice(choices[argument.type])
 
 
 @dataclass(slots=True)

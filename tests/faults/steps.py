@@ -32,6 +32,7 @@ BURSTS_BETWEEN_RESTARTS = 4
 BURSTS_OF_A_LIFE, BURSTS_OF_DEATH = 100, 20
 """Of so many bursts only the first few end the bridge: what grows in it needs time to be seen."""
 
+FOLDER_TYPES = ("sendreceive", "sendonly", "receiveonly")
 SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 BYTES = (1, 10, 100, 1000, 5000)
 BYTES_PER_S = (500, 2000, 10_000)
@@ -141,10 +142,9 @@ def change(text: str, weight: float, do: Callable[..., None], draw: Draw = nothi
     return Step(text=text, weight=weight, do=do, draw=draw, needs=needs)
 
 
-def fault(
-    part: str, before: str, after: str, text: str, weight: float, do: Callable[..., None], draw: Draw = nothing
-) -> Step:
-    """Return a row of something that happens to a part: how that was, and how it is then."""
+def fault(text: str, weight: float, do: Callable[..., None], turn: tuple[str, str, str], draw: Draw = nothing) -> Step:
+    """Return a row of something that happens to a part: which it is, how it was, and how it is then."""
+    part, before, after = turn
     return Step(text=text, weight=weight, do=do, draw=draw, needs={part: (before,)}, becomes={part: after})
 
 
@@ -156,7 +156,7 @@ CHANGES = (
     change("{} and the other write {} ({})", 3, Ground.write_on_both, together(side, file, number), beta=True),
     change("{} deletes {} ({})", 2, Ground.delete_on, together(side, file, number), beta=True),
     change("{} renames {} ({})", 2, Ground.rename_on, together(side, file, number), beta=True),
-    change("{} is added, {}", 3, Ground.join_folder, together(new("folders"), any_of("sendreceive", "sendonly", "receiveonly"))),
+    change("{} is added, {}", 3, Ground.join_folder, together(new("folders"), any_of(*FOLDER_TYPES))),
     change("{} is removed", 2, Ground.leave_folder, gone("folders")),
     change("{} gets label {}", 3, Ground.label_folder, together(folder, number)),
     change("{} is paused: {}", 3, Ground.pause_folder, together(folder, paused)),
@@ -174,10 +174,12 @@ CHANGES = (
     change("errors are cleared", 1, Ground.clear_errors),
 )  # fmt: skip
 
+HEARS = {BROKER: (WELL,)}
+
 COMMANDS = (
-    Step(text="order {2}: {0} {1}", weight=30, do=Ground.order, draw=command, needs={BROKER: (WELL,)}),
-    Step(text="order {2}, retained: {0} {1}", weight=1, do=Ground.order_retained, draw=command, needs={BROKER: (WELL,)}),
-    Step(text="order {2}: {0}", weight=2, do=Ground.order, needs={BROKER: (WELL,)},
+    Step(text="order {2}: {0} {1}", weight=30, do=Ground.order, draw=command, needs=HEARS),
+    Step(text="order {2}, retained: {0} {1}", weight=1, do=Ground.order_retained, draw=command, needs=HEARS),
+    Step(text="order {2}: {0}", weight=2, do=Ground.order, needs=HEARS,
          draw=together(any_of("restart"), any_of({}), number, every(BURSTS_BETWEEN_RESTARTS, "restart"))),
 )  # fmt: skip
 
@@ -189,47 +191,47 @@ def faults_of_the_way(way: str, proxy: str) -> tuple[Step, ...]:
         return lambda ground, *arguments: getattr(getattr(ground, proxy), method)(*arguments, **options)
 
     return (
-        fault(way, WELL, WELL, f"{way} is cut", 3, of("cut")),
-        fault(way, WELL, WELL, f"{way} is reset", 3, of("reset")),
-        fault(way, WELL, HUNG, f"{way} hangs", 2, of("hang")),
-        fault(way, HUNG, WELL, f"{way} delivers", 2, of("mend")),
-        fault(way, HUNG, WELL, f"{way} has forgotten all connections", 1, of("mend", lost=True)),
-        fault(way, WELL, REFUSING, f"{way} refuses", 2, of("refuse")),
-        fault(way, REFUSING, WELL, f"{way} is open", 3, of("mend")),
-        fault(way, WELL, SLOW, f"{way} carries {{}} bytes a second", 2, of("slow"), any_of(*BYTES_PER_S)),
-        fault(way, SLOW, WELL, f"{way} is fast", 3, of("mend")),
-        fault(way, WELL, CUTTING, f"{way} ends after {{}} bytes", 2, of("truncate"), any_of(*BYTES)),
-        fault(way, CUTTING, WELL, f"{way} goes on without an end", 3, of("mend")),
+        fault(f"{way} is cut", 3, of("cut"), (way, WELL, WELL)),
+        fault(f"{way} is reset", 3, of("reset"), (way, WELL, WELL)),
+        fault(f"{way} hangs", 2, of("hang"), (way, WELL, HUNG)),
+        fault(f"{way} delivers", 2, of("mend"), (way, HUNG, WELL)),
+        fault(f"{way} has forgotten all connections", 1, of("mend", lost=True), (way, HUNG, WELL)),
+        fault(f"{way} refuses", 2, of("refuse"), (way, WELL, REFUSING)),
+        fault(f"{way} is open", 3, of("mend"), (way, REFUSING, WELL)),
+        fault(f"{way} carries {{}} bytes a second", 2, of("slow"), (way, WELL, SLOW), any_of(*BYTES_PER_S)),
+        fault(f"{way} is fast", 3, of("mend"), (way, SLOW, WELL)),
+        fault(f"{way} ends after {{}} bytes", 2, of("truncate"), (way, WELL, CUTTING), any_of(*BYTES)),
+        fault(f"{way} goes on without an end", 3, of("mend"), (way, CUTTING, WELL)),
     )
 
 
 FAULTS = (
     *faults_of_the_way(WAY_TO_BROKER, "broker_proxy"),
     *faults_of_the_way(WAY_TO_SYNCTHING, "alpha_proxy"),
-    fault(WAY_TO_SYNCTHING, WELL, STRANGE, "{} is all that syncthing answers", 2, Ground.lead_astray, any_of(*STRANGERS)),
-    fault(WAY_TO_SYNCTHING, STRANGE, WELL, "syncthing answers again", 3, Ground.lead_home),
-    fault(BROKER, WELL, DOWN, "the broker is killed", 1, Ground.kill_broker),
-    fault(BROKER, WELL, DOWN, "the broker is stopped", 1, Ground.stop_broker),
-    fault(BROKER, DOWN, WELL, "the broker is started", 3, Ground.start_broker),
-    fault(BROKER, WELL, WELL, "the broker is restarted", 1, Ground.restart_broker),
-    fault(BROKER, WELL, HUNG, "the broker hangs", 1, Ground.hang_broker),
-    fault(BROKER, HUNG, WELL, "the broker goes on", 3, Ground.wake_broker),
-    fault(BRIDGE, WELL, DOWN, "the bridge is killed", 2, Ground.kill_bridge, death),
-    fault(BRIDGE, WELL, DOWN, "the bridge is ended", 2, Ground.end_bridge, death),
-    fault(BRIDGE, DOWN, WELL, "the bridge is started", 5, Ground.begin_bridge),
-    fault(BRIDGE, WELL, HUNG, "the bridge hangs", 1, Ground.hang_bridge),
-    fault(BRIDGE, HUNG, WELL, "the bridge goes on", 3, Ground.wake_bridge),
-    fault(BRIDGE, WELL, WELL, "{} dies", 2, Ground.let_die, thread),
-    fault(SYNCTHING, WELL, DOWN, "syncthing is killed", 1, Ground.kill_syncthing),
-    fault(SYNCTHING, WELL, DOWN, "syncthing is stopped", 1, lambda ground: ground.alpha.stop()),
-    fault(SYNCTHING, DOWN, WELL, "syncthing is started", 3, Ground.start_syncthing),
-    fault(SYNCTHING, WELL, HUNG, "syncthing hangs", 2, lambda ground: ground.alpha.hang()),
-    fault(SYNCTHING, HUNG, WELL, "syncthing goes on", 3, lambda ground: ground.alpha.wake()),
-    fault(BETA, WELL, DOWN, "beta is killed", 1, Ground.kill_beta),
-    fault(BETA, DOWN, WELL, "beta is started", 3, lambda ground: ground.beta.start()),
+    fault("somebody answers {}", 2, Ground.lead_astray, (WAY_TO_SYNCTHING, WELL, STRANGE), any_of(*STRANGERS)),
+    fault("syncthing answers again", 3, Ground.lead_home, (WAY_TO_SYNCTHING, STRANGE, WELL)),
+    fault("the broker is killed", 1, Ground.kill_broker, (BROKER, WELL, DOWN)),
+    fault("the broker is stopped", 1, Ground.stop_broker, (BROKER, WELL, DOWN)),
+    fault("the broker is started", 3, Ground.start_broker, (BROKER, DOWN, WELL)),
+    fault("the broker is restarted", 1, Ground.restart_broker, (BROKER, WELL, WELL)),
+    fault("the broker hangs", 1, Ground.hang_broker, (BROKER, WELL, HUNG)),
+    fault("the broker goes on", 3, Ground.wake_broker, (BROKER, HUNG, WELL)),
+    fault("the bridge is killed", 2, Ground.kill_bridge, (BRIDGE, WELL, DOWN), death),
+    fault("the bridge is ended", 2, Ground.end_bridge, (BRIDGE, WELL, DOWN), death),
+    fault("the bridge is started", 5, Ground.begin_bridge, (BRIDGE, DOWN, WELL)),
+    fault("the bridge hangs", 1, Ground.hang_bridge, (BRIDGE, WELL, HUNG)),
+    fault("the bridge goes on", 3, Ground.wake_bridge, (BRIDGE, HUNG, WELL)),
+    fault("{} dies", 2, Ground.let_die, (BRIDGE, WELL, WELL), thread),
+    fault("syncthing is killed", 1, Ground.kill_syncthing, (SYNCTHING, WELL, DOWN)),
+    fault("syncthing is stopped", 1, lambda ground: ground.alpha.stop(), (SYNCTHING, WELL, DOWN)),
+    fault("syncthing is started", 3, Ground.start_syncthing, (SYNCTHING, DOWN, WELL)),
+    fault("syncthing hangs", 2, lambda ground: ground.alpha.hang(), (SYNCTHING, WELL, HUNG)),
+    fault("syncthing goes on", 3, lambda ground: ground.alpha.wake(), (SYNCTHING, HUNG, WELL)),
+    fault("beta is killed", 1, Ground.kill_beta, (BETA, WELL, DOWN)),
+    fault("beta is started", 3, lambda ground: ground.beta.start(), (BETA, DOWN, WELL)),
 )  # fmt: skip
 
-_REPORTS = {BROKER: (WELL,), WAY_TO_BROKER: (WELL,), BRIDGE: (WELL,)}
+_REPORTS = {**HEARS, WAY_TO_BROKER: (WELL,), BRIDGE: (WELL,)}
 
 OTHERS = (
     Step(text="{} s pass", weight=25, do=Ground.wait, draw=any_of(*SECONDS)),

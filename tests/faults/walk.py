@@ -1,6 +1,6 @@
 """A walk at random through faults, commands and changes, after whose every burst all has to be right again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -16,7 +16,7 @@ ANSWERED_S = 30.0
 """By then the bridge has given up on everything that Syncthing does not answer."""
 
 CONTEST, CONTEST_S = "several connections in a row ended within seconds", 15.0
-"""A bridge that loses one connection after the other leaves the broker for a while to whoever may have its client ID."""
+"""A bridge that lost several connections in a row leaves the broker for a while: another may have its client ID."""
 
 LATE_S = 30.0
 """What is right then was late; what is not is wrong for good."""
@@ -116,7 +116,7 @@ class Walk:
             self._ground.orders.disturb()
         planned.step.do(self._ground, *planned.arguments)
 
-    def _settle_orders(self) -> list[Order]:
+    def _settle_orders(self) -> Sequence[Order]:
         """Wait for every reply, and compare with what must have come."""
         book = self._ground.orders
         try:
@@ -126,7 +126,7 @@ class Walk:
             assert not faults, "\n".join(faults)
         return orders
 
-    def _check_effects(self, orders: list[Order]) -> None:
+    def _check_effects(self, orders: Sequence[Order]) -> None:
         """Compare what commands did that must not be repeated with what was answered."""
         log = self._ground.syncthing_log()
         restarts = 0
