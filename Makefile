@@ -3,11 +3,14 @@
 # make check  style and types
 # make test-wheel          tests the wheel as it is installed, on every Python that is at hand
 # make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
+# make soak MINUTES=60     does so at random for so long, and draws what the bridge held; SEED=n goes the same way again
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
 
 PYTHON ?= python3
 SECONDS ?=
+MINUTES ?= 20
+SEED ?=
 # Most tests wait for real servers, so there may be more of them than processors.
 WORKERS ?= 4
 # Real servers on a busy machine may be late: a test that fails is tried once more, and named at the end.
@@ -15,7 +18,7 @@ AGAIN := --reruns 1 -rR
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-faults test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
+.PHONY: demo test test-faults soak test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -26,6 +29,9 @@ test: $(READY) servers check
 
 test-faults: $(READY) servers
 	$(VENV)/bin/pytest tests/faults $(AGAIN)
+
+soak: $(READY) servers
+	$(VENV)/bin/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 test-homeassistant: $(READY) servers
 	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant $(AGAIN); fi
@@ -59,4 +65,4 @@ $(READY): pyproject.toml requirements/development.txt scripts/environment
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .cache build .mypy_cache .ruff_cache .pytest_cache

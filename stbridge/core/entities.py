@@ -170,7 +170,7 @@ class DeviceState:
 
     def note_sync(self, now: datetime) -> None:
         """Keep the time since which it lacks something in step."""
-        if self.in_sync is True:
+        if self.in_sync is True or not self.shares.total.counted:
             self.out_of_sync_since = None
         elif self.in_sync is False and self.out_of_sync_since is None:
             self.out_of_sync_since = now

@@ -95,6 +95,7 @@ class Contest:
                 self._backoff.reset()
                 return
             beat()
+            link.send_acknowledgements(link.to_acknowledge)
             link.turn(min(TURN_S, left) if certain else HEAR_S)
 
     def _open(self, protocol: Protocol, stop: threading.Event) -> Link:

@@ -178,7 +178,6 @@ class Link:
         if connection is None:
             raise self._end()
         readable, writable = self._waiter.wait(connection, to_write=self._client.want_write(), timeout_s=timeout_s)
-        self._send_acknowledgements()
         if readable:
             self._client.loop_read()
         if writable:
@@ -188,8 +187,14 @@ class Link:
             raise self._end()
         self._check_that_it_answers()
 
-    def _send_acknowledgements(self) -> None:
-        while self._to_acknowledge:
+    @property
+    def to_acknowledge(self) -> int:
+        """How many messages `acknowledge` was called for that the broker has not been told of."""
+        return len(self._to_acknowledge)
+
+    def send_acknowledgements(self, most: int) -> None:
+        """Tell the broker which messages it need not deliver again, the first ones first."""
+        for _ in range(most):
             self._client.ack(self._to_acknowledge.popleft(), 1)
 
     def _check_that_it_answers(self) -> None:
@@ -216,7 +221,7 @@ class Link:
             say_goodbye: send DISCONNECT, so that the broker does not publish the will.
         """
         if say_goodbye and self._client.socket() is not None:
-            self._send_acknowledgements()  # or a command that was carried out would be delivered again
+            self.send_acknowledgements(self.to_acknowledge)  # or a command that was carried out would be delivered again
             self._client.disconnect()
             with contextlib.suppress(BrokerUnavailable):  # that is what is wanted
                 self._wait_until(lambda: self._client.socket() is None)
@@ -231,7 +236,7 @@ class Link:
         self._waiter.wake()
 
     def acknowledge(self, packet_id: int) -> None:
-        """Tell the broker that it need not deliver a message again."""
+        """Have the broker told, by the next `send_acknowledgements`, that it need not deliver a message again."""
         self._to_acknowledge.append(packet_id)
         self.wake()
 

@@ -84,6 +84,7 @@ class Observer:
             while not self._stop.is_set():
                 while self._to_publish:
                     self._link.publish(self._to_publish.popleft())
+                self._link.send_acknowledgements(self._link.to_acknowledge)
                 self._link.turn()
         except BrokerUnavailable as error:
             self.failure = error

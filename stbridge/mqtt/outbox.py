@@ -193,6 +193,12 @@ class Outbox:
                 self._dropped += 1
                 self._forget(taken)
 
+    @property
+    def replies_wait(self) -> bool:
+        """Whether there are replies that have not been taken."""
+        with self._changed:
+            return bool(self._replies)
+
     def topics(self) -> set[str]:
         """Return the topics on which the broker is to keep something."""
         with self._changed:

@@ -24,11 +24,15 @@ class Sender:
         self._said: set[str] = set()
 
     def send(self, link: Link) -> None:
-        """Send as much as may be in flight.
+        """Send as much as may be in flight, and then acknowledge commands.
+
+        A reply goes before the acknowledgement of its command: a bridge that is killed in between has either answered
+        it, or is given it again.
 
         Args:
             link: the connection.
         """
+        acknowledged = link.to_acknowledge  # their replies are in the outbox by now
         while batch := self._outbox.take():
             for taken in batch:
                 if fault := unsendable(taken.message, link.largest_packet):
@@ -36,6 +40,8 @@ class Sender:
                     self._say(taken, f"cannot be sent: {fault}")
                 else:
                     self._in_flight[link.publish(taken.message)] = taken
+        if not self._outbox.replies_wait:
+            link.send_acknowledgements(acknowledged)
 
     def answered(self, packet_id: int, refusal: str | None) -> None:
         """Pass on what the broker says to a message.

@@ -18,6 +18,7 @@ from tests.core.world import (
     HOUR,
     LACKING,
     LAPTOP,
+    MINUTE,
     PHONE,
     START,
     World,
@@ -328,3 +329,11 @@ def test_folders_that_are_removed_one_by_one_have_not_vanished() -> None:
     assert world.system["problem"] is False
     after = World(remembered=World().start(configured=three).published()).start(configured=config(folder_config("a")))
     assert [one["message"] for one in after.system["problems"]] == ["folders went from the configuration: b, c"]
+
+
+def test_since_when_a_device_lacks_something_is_forgotten_while_it_is_paused() -> None:
+    """Whether it still does is not known then; when it is resumed, the time begins anew."""
+    world = World().start(completion(400))
+    assert world.laptop["out_of_sync_since"] is not None
+    world.later(MINUTE).see(seen.DevicePaused(device=LAPTOP, paused=True))
+    assert world.laptop["out_of_sync_since"] is None

@@ -40,6 +40,7 @@ class Witness:
         self._client.reconnect_delay_set(0.1, 0.2)  # type: ignore[arg-type]  # takes parts of a second, too
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_disconnect = lambda *_: self._subscribed.clear()
         self._client.on_message = self._on_message
 
     def start(self) -> None:
@@ -70,6 +71,11 @@ class Witness:
             elif message.retain:
                 self._tree.pop(message.topic, None)
             self._changed.notify_all()
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether it is connected, and told everything."""
+        return self._subscribed.is_set()
 
     @property
     def count(self) -> int:

@@ -1,0 +1,201 @@
+"""What users and Syncthing change while a walk goes on: all of it directly, none of it through the bridge."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+from stbridge.demo.node import SyncthingNode
+from tests.faults.world import World
+from tests.homeassistant.test_scale import device_id
+from tests.servers import eventually
+
+MOST_RENAMED = 10
+
+
+class ChangingWorld(World):
+    """A world in which much changes; what is changed need not be there."""
+
+    def __init__(self, directory: Path, binary: str) -> None:
+        super().__init__(directory, binary)
+        self._pause = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        """Let some time pass."""
+        self._pause.wait(seconds)
+
+    def request(self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+        """Make a call of the first Syncthing, which a command may be restarting; None if it refuses."""
+        return patient_request(self.alpha, method, path, parameters, body)
+
+    # --- files of the folder that is shared
+
+    def side(self, node: str) -> tuple[SyncthingNode, Path]:
+        """Return a Syncthing by its name, and where it keeps the folder."""
+        return (self.alpha, self.files / "docs") if node == "alpha" else (self.beta, self.directory / "b/files/docs")
+
+    def scan(self, *nodes: str) -> None:
+        """Have Syncthings look at the folder."""
+        for node in nodes:
+            patient_request(self.side(node)[0], "POST", "/rest/db/scan", {"folder": "docs"})
+
+    def write_on(self, node: str, name: str, number: int) -> None:
+        """Write a file."""
+        self._put(node, name, number)
+        self.scan(node)
+
+    def write_on_both(self, _node: str, name: str, number: int) -> None:
+        """Write a file on both sides at once, which is a conflict at times."""
+        self._put("alpha", name, number)
+        self._put("beta", name, number)
+        self.scan("alpha", "beta")
+
+    def _put(self, node: str, name: str, number: int) -> None:
+        (self.side(node)[1] / name).write_text(f"{node} {number}\n" * number, encoding="utf-8")
+
+    def delete_on(self, node: str, name: str, _number: int) -> None:
+        """Delete a file, and every conflict of it."""
+        for file in self.side(node)[1].glob(f"{name}*"):
+            file.unlink(missing_ok=True)
+        self.scan(node)
+
+    def rename_on(self, node: str, name: str, number: int) -> None:
+        """Rename a file."""
+        file = self.side(node)[1] / name
+        if file.exists():
+            file.rename(file.with_name(f"renamed-{number % MOST_RENAMED}"))
+        self.scan(node)
+
+    # --- folders
+
+    def join_folder(self, folder: str, kind: str) -> None:
+        """Add a folder that is offered to the other Syncthing, too."""
+        path = self.files / folder
+        path.mkdir(parents=True, exist_ok=True)
+        devices = [{"deviceID": node.device_id} for node in (self.alpha, self.beta)]
+        body = {"id": folder, "path": str(path), "type": kind, "devices": devices}
+        self.request("POST", "/rest/config/folders", body=body)
+
+    def leave_folder(self, folder: str) -> None:
+        """Remove a folder."""
+        self.request("DELETE", f"/rest/config/folders/{folder}")
+
+    def label_folder(self, folder: str, number: int) -> None:
+        """Call a folder by another name."""
+        self._patch_folder(folder, label=f"Label {number}")
+
+    def pause_folder(self, folder: str, paused: bool) -> None:
+        """Pause or resume a folder."""
+        self._patch_folder(folder, paused=paused)
+
+    def ignore(self, folder: str, number: int) -> None:
+        """Change the ignore patterns of a folder."""
+        self.request("POST", "/rest/db/ignores", {"folder": folder}, {"ignore": [f"*.ignored-{number}"]})
+
+    def _patch_folder(self, folder: str, **change: Any) -> None:
+        self.request("PATCH", f"/rest/config/folders/{folder}", body=change)
+
+    def offer(self, folder: str) -> None:
+        """Have the other Syncthing offer a folder."""
+        self.beta.share(folder, self.directory / "b/files" / folder, devices=[self.alpha])
+
+    def offer_no_more(self, folder: str) -> None:
+        """Have the other Syncthing give up a folder."""
+        patient_request(self.beta, "DELETE", f"/rest/config/folders/{folder}")
+
+    # --- devices
+
+    def id_of(self, device: str) -> str:
+        """Return the ID of a device: that of the other Syncthing, or of a stranger that never connects."""
+        return self.beta.device_id if device == "beta" else device_id(device)
+
+    def add_device(self, device: str) -> None:
+        """Make a device known; with the other Syncthing, share the folder again."""
+        port = self.beta.sync_port if device == "beta" else 1
+        body = {"deviceID": self.id_of(device), "name": device, "addresses": [f"tcp://127.0.0.1:{port}"]}
+        self.request("POST", "/rest/config/devices", body=body)
+        if device == "beta":
+            self._patch_folder("docs", devices=[{"deviceID": node.device_id} for node in (self.alpha, self.beta)])
+
+    def remove_device(self, device: str) -> None:
+        """Remove a device."""
+        self.request("DELETE", f"/rest/config/devices/{self.id_of(device)}")
+
+    def name_device(self, device: str, number: int) -> None:
+        """Call a device by another name."""
+        self.request("PATCH", f"/rest/config/devices/{self.id_of(device)}", body={"name": f"{device} {number}"})
+
+    def pause_device(self, device: str, paused: bool) -> None:
+        """Pause or resume a device."""
+        self.request("PATCH", f"/rest/config/devices/{self.id_of(device)}", body={"paused": paused})
+
+    def is_wanted(self, device: str) -> bool:
+        """Tell whether the first Syncthing knows a device, and lets it connect."""
+        known: Sequence[Mapping[str, Any]] = self.request("GET", "/rest/config/devices")
+        return any(one["deviceID"] == self.id_of(device) and not one["paused"] for one in known)
+
+    # --- the whole
+
+    def set_options(self, number: int) -> None:
+        """Change options; for some of that Syncthing wants to be restarted."""
+        change = {"maxFolderConcurrency": number, "auditEnabled": number % 2 == 0}
+        self.request("PATCH", "/rest/config/options", body=change)
+
+    def add_error(self, number: int) -> None:
+        """Add an error to Syncthing's list."""
+        self.request("POST", "/rest/system/error", body=f"error {number}")
+
+    def clear_errors(self) -> None:
+        """Empty Syncthing's list of errors."""
+        self.request("POST", "/rest/system/error/clear")
+
+    # --- whether that has had its effect
+
+    def settle(self) -> None:
+        """Wait until the Syncthings have nothing more to do, or cannot go on."""
+        before: Any = None
+
+        def settled() -> bool:
+            nonlocal before
+            now = self._standing()
+            same, before = now is not None and now == before, now
+            self.wait(0.0 if same else 0.5)
+            return same
+
+        for node in (self.alpha, self.beta):
+            patient_request(node, "POST", "/rest/db/scan")
+        eventually(settled, 60)
+
+    def _standing(self) -> Any:
+        """Return how far the folders are; None if something is going on, or about to."""
+        if self.is_wanted("beta") and not self.alpha.is_connected(self.beta):
+            return None
+        found = []
+        for node in (self.alpha, self.beta):
+            for folder in patient_request(node, "GET", "/rest/config/folders"):
+                status = patient_request(node, "GET", "/rest/db/status", {"folder": folder["id"]}) or {}
+                if not folder["paused"] and status.get("state") not in ("idle", "error"):
+                    return None
+                found.append([folder, status.get("sequence"), status.get("needTotalItems"), status.get("globalBytes")])
+        return found
+
+
+def patient_request(
+    node: SyncthingNode, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None
+) -> Any:
+    """Make a call until it is answered, and return its JSON; None if it is refused."""
+    answers: list[Any] = []
+
+    def answered() -> bool:
+        try:
+            answers.append(node.request(method, path, parameters, body))
+        except HTTPError:
+            answers.append(None)
+        except (OSError, ValueError, HTTPException):  # it is not there, or went in the middle of its answer
+            return False
+        return True
+
+    eventually(answered)
+    return answers[-1]

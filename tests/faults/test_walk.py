@@ -1,0 +1,59 @@
+"""A short walk at random; `make soak MINUTES=60` takes a long one."""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from random import SystemRandom
+from time import monotonic
+
+import pytest
+
+from tests.faults.ground import Ground
+from tests.faults.plan import plan
+from tests.faults.steps import STEPS
+from tests.faults.walk import Walk
+from tests.faults.world import newest
+
+SECONDS = 60.0
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    """A world of its own."""
+    one = Ground(tmp_path, newest())
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+
+
+def test_the_same_seed_takes_the_same_steps() -> None:
+    """What a seed decides can be told beforehand, and differs from that of another."""
+    first, again, other = ([str(step) for burst in islice(plan(seed, STEPS), 20) for step in burst.steps]
+                           for seed in (1, 1, 2))  # fmt: skip
+    assert first == again
+    assert first != other
+
+
+def test_every_step_is_taken_sooner_or_later() -> None:
+    """No row of the table is there in vain, and whatever breaks is mended."""
+    taken = {
+        planned.step.text
+        for seed in range(10)
+        for burst in islice(plan(seed, STEPS), 50)
+        for planned in (*burst.steps, *burst.mending)
+    }
+    assert taken == {step.text for step in STEPS}
+
+
+@pytest.mark.timeout(SECONDS + 180)
+def test_after_every_burst_of_a_walk_all_is_right(ground: Ground, measure: Callable[[float], None]) -> None:
+    """Whatever happens in whatever order, every topic is the truth soon, and every command has its reply."""
+    seed = int(os.environ.get("SEED") or SystemRandom().randrange(10**6))
+    began = monotonic()
+    for reading in Walk(ground, seed).go():
+        measure(reading.right_s)
+        if monotonic() - began > SECONDS:
+            return
