@@ -22,6 +22,7 @@ from stbridge.homeassistant.discovery import Site
 from stbridge.homeassistant.ownership import owned
 from stbridge.instance import Instance
 from stbridge.mqtt.connection import BrokerConnection
+from stbridge.mqtt.contest import Signature
 from stbridge.mqtt.outbox import Outbox
 from stbridge.settings import Settings
 from stbridge.supervision import Supervision
@@ -84,6 +85,7 @@ class Bridge:
                 self._topics.discovery_filter,  # others' devices are among it, so it goes last
             ],
             connecting=self._connecting,
+            signature=Signature(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info),
             hold=self._settled,
         )
         parts = [part for instance in self._instances.values() for part in instance.parts]
@@ -194,6 +196,9 @@ class Bridge:
             "commands": sorted(self._allowed),
         }
         self._outbox.put_state(self._message("bridge_info", as_json(info)))
+
+    def _is_our_info(self, payload: bytes) -> bool:
+        return f'"started_at":"{in_utc(self._started_at)}"'.encode() in payload
 
     def _received(self, received: Received) -> None:
         parsed = self._topics.parse(received.topic)

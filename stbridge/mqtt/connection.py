@@ -10,7 +10,7 @@ from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from stbridge.mqtt.backoff import Backoff
 from stbridge.mqtt.client import Subscription
-from stbridge.mqtt.contest import Contest
+from stbridge.mqtt.contest import Contest, Signature
 from stbridge.mqtt.diagnosis import address, subscriptions_refused
 from stbridge.mqtt.link import Link
 from stbridge.mqtt.outbox import Outbox
@@ -70,6 +70,7 @@ class BrokerConnection:
             `remember_filters`.
         remember_filters: topic filters.
         connecting: is called with the version of MQTT after each subscription, before anything is sent.
+        signature: tells whether it was us who said `birth`.
         hold: before the first `birth`, this is waited for, at most HOLD_S.
     """
 
@@ -85,6 +86,7 @@ class BrokerConnection:
         remembered: Callable[[Mapping[str, bytes]], None] | None = None,
         remember_filters: Sequence[str] = (),
         connecting: Callable[[str], None] | None = None,
+        signature: Signature | None = None,
         hold: threading.Event | None = None,
     ) -> None:
         self.errors = 0
@@ -115,7 +117,7 @@ class BrokerConnection:
         self._online = False
         self._connections = 0
         self._failures = 0
-        self._contest = Contest(settings, birth, will)
+        self._contest = Contest(settings, birth, will, signature)
         self.part = Part("mqtt", self._run, longest_s=HUNG_S)
 
     @property

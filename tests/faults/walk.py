@@ -15,7 +15,7 @@ from tests.servers import eventually
 ANSWERED_S = 30.0
 """By then the bridge has given up on everything that Syncthing does not answer."""
 
-CONTEST, CONTEST_S = "several connections in a row ended within seconds", 15.0
+CONTEST, CONTEST_S = "several connections ended soon after each other", 15.0
 """A bridge that lost several connections in a row leaves the broker for a while: another may have its client ID."""
 
 LATE_S = 30.0
