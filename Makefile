@@ -28,7 +28,7 @@ test: $(READY) servers check
 	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup $(AGAIN)
 
 test-faults: $(READY) servers
-	$(VENV)/bin/pytest tests/faults $(AGAIN)
+	$(VENV)/bin/pytest tests/faults --numprocesses $(WORKERS) --dist loadgroup $(AGAIN)
 
 soak: $(READY) servers
 	$(VENV)/bin/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

@@ -117,7 +117,10 @@ class Link:
         connection = self._client.socket()
         if connection is None:
             raise self._end()
-        self._waiter.watch(connection)
+        try:
+            self._waiter.watch(connection)
+        except OSError as error:
+            raise diagnosis.unreachable(error, self._settings) from error
         if self._wait_until(lambda: self._accepted or stop.is_set()) and self._accepted:
             return
         if stop.is_set():

@@ -1,8 +1,8 @@
 """Waits for a socket, and for other threads that have something to be done."""
 
-import contextlib
 import selectors
 import socket
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 
@@ -20,9 +20,10 @@ class Waiter:
     """
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._reader, self._writer = socket.socketpair()
-        self._selector.register(self._reader, selectors.EVENT_READ)
+        self._open = ExitStack()
+        self._selector: selectors.BaseSelector
+        self._reader: socket.socket
+        self._writer: socket.socket | None = None
         self._woken = False
 
     def watch(self, connection: Waitable) -> None:
@@ -30,7 +31,13 @@ class Waiter:
 
         Args:
             connection: the only one.
+
+        Raises:
+            OSError: the process has no file descriptors left.
         """
+        self._selector = self._open.enter_context(selectors.DefaultSelector())
+        self._reader, self._writer = map(self._open.enter_context, socket.socketpair())
+        self._selector.register(self._reader, selectors.EVENT_READ)
         self._selector.register(connection, selectors.EVENT_READ)
 
     def wait(self, connection: Waitable, *, to_write: bool, timeout_s: float) -> tuple[bool, bool]:
@@ -58,13 +65,11 @@ class Waiter:
 
     def wake(self) -> None:
         """End the wait, or the next one; any thread."""
-        if not self._woken:
+        if self._writer and not self._woken:
             self._woken = True
-            with contextlib.suppress(OSError):  # closed meanwhile: nobody waits any more
+            with suppress(OSError):  # closed meanwhile: nobody waits any more
                 self._writer.send(b"\0")
 
     def close(self) -> None:
         """Let go of everything but the socket that was watched."""
-        self._selector.close()
-        self._reader.close()
-        self._writer.close()
+        self._open.close()

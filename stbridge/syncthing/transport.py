@@ -216,7 +216,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _reason(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.rsplit(": ", 1)[-1] if "HTTPConnection" in text or "HTTPSConnection" in text else text
+    return text.rsplit(": ", 1)[-1] if "(host=" in text else text
 
 
 def _tls_reason(text: str) -> str:

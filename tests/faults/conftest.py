@@ -1,7 +1,9 @@
 """One world for all faults, so that each meets a bridge that has lived through the others."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from tests.faults.world import World, newest
 DEATH = re.compile("(died|it is made anew)\nTraceback.*?killed by a test", re.DOTALL)
 """What the log says of a thread that a test has killed."""
 
-MEASURED = pytest.StashKey[list[str]]()
+RIGHT_AGAIN = "seconds until right again"
 
 
 @pytest.fixture(scope="session")
@@ -40,19 +42,35 @@ def world(_world: World) -> Iterator[World]:
 
 
 @pytest.fixture
-def measure(request: pytest.FixtureRequest) -> Any:
+def measure(record_property: Callable[[str, object], None]) -> Callable[[float], None]:
     """Note how long something took, for the summary of the run."""
-    rows = request.config.stash.setdefault(MEASURED, [])
+    return partial(record_property, RIGHT_AGAIN)
 
-    def note(seconds: float) -> None:
-        rows.append(f"{seconds:5.2f} s  {request.node.name}")
 
-    return note
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Have the summary written down, too."""
+    parser.addoption("--table", type=Path, help="write how long each fault took to a Markdown file")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Tell how long it took after each fault until every topic was the truth again."""
-    if rows := config.stash.get(MEASURED, []):
-        terminalreporter.section("until right again")
-        for row in rows:
-            terminalreporter.write_line(row)
+    passed = terminalreporter.getreports("passed")
+    rows = [(told(one.nodeid), value) for one in passed for name, value in one.user_properties if name == RIGHT_AGAIN]
+    if rows:
+        terminalreporter.section(RIGHT_AGAIN)
+        for words, seconds in sorted(rows):
+            terminalreporter.write_line(f"{seconds:5.2f} s  {words}")
+    if file := config.getoption("table"):
+        lines = [
+            "| fault | s until right again |",
+            "|---|---|",
+            *(f"| {words} | {s:.2f} |" for words, s in sorted(rows)),
+        ]
+        file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def told(test: str) -> str:
+    """Return the name of a test in words."""
+    file, _, name = test.partition("::")
+    words = name.removeprefix("test_").replace("_", " ").replace("[", ": ").removesuffix("]")
+    return f"{Path(file).stem.removeprefix('test_')}: {words}"

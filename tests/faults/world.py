@@ -15,7 +15,7 @@ from tests.faults.hurried import SPOILED
 from tests.faults.truth import differences, fixed, truth
 from tests.faults.witness import Witness
 from tests.proxy import Proxy
-from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, eventually, manifest
+from tests.servers import MANIFEST, PATIENCE_S, BridgeProcess, Mosquitto, eventually, manifest
 
 RIGHT_AGAIN_S = 5.0
 """Within so many seconds after a fault every topic is to be the truth again."""
@@ -224,6 +224,11 @@ class World:
 def newest() -> str:
     """Return the newest Syncthing at hand."""
     return _binaries()[-1][1]
+
+
+def newest_is_version_2() -> bool:
+    """Tell whether there is a Syncthing of version 2."""
+    return MANIFEST.is_file() and _binaries()[-1][0].startswith("2.")
 
 
 def version_1() -> str:
