@@ -98,9 +98,10 @@ def has_passed(moment: float) -> bool:
 @contextmanager
 def half_open(world: World) -> Iterator[None]:
     """The network holds everything back, and then delivers it."""
-    connections = world.broker_proxy.connections
+    since, connections = world.witness.count, world.broker_proxy.connections
     world.broker_proxy.hang()
     eventually(partial(world.broker_proxy.more_than, connections))
+    world.witness.wait_for(STATE, b"offline", since=since)  # the broker has noticed, too
     yield
     world.broker_proxy.mend()
 
@@ -108,9 +109,10 @@ def half_open(world: World) -> Iterator[None]:
 @contextmanager
 def half_open_and_lost(world: World) -> Iterator[None]:
     """The network holds everything back, and then forgets all connections without a word."""
-    connections = world.broker_proxy.connections
+    since, connections = world.witness.count, world.broker_proxy.connections
     world.broker_proxy.hang()
     eventually(partial(world.broker_proxy.more_than, connections))
+    world.witness.wait_for(STATE, b"offline", since=since)  # the broker has noticed, too
     yield
     world.broker_proxy.mend(lost=True)
 
