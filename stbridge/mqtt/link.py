@@ -221,7 +221,8 @@ class Link:
             say_goodbye: send DISCONNECT, so that the broker does not publish the will.
         """
         if say_goodbye and self._client.socket() is not None:
-            self.send_acknowledgements(self.to_acknowledge)  # or a command that was carried out would be delivered again
+            # or a command that was carried out would be delivered again
+            self.send_acknowledgements(self.to_acknowledge)
             self._client.disconnect()
             with contextlib.suppress(BrokerUnavailable):  # that is what is wanted
                 self._wait_until(lambda: self._client.socket() is None)

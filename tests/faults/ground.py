@@ -92,7 +92,7 @@ class Ground(ChangingWorld):
         if "path" in given:
             given["path"] = str(self.files / given["path"])
         order = self.orders.send(name, given, f"order-{number}", retain=retain)
-        order.disturbed = retain or self._away_since is not None
+        order.disturbed = retain  # the broker may deliver it, and have it besides
         if b"online" not in self.witness.seen(BRIDGE_STATE, self._broker_since):
             order.excuse = "the broker had not met the bridge yet"
 

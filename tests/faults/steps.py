@@ -190,6 +190,10 @@ def faults_of_the_way(way: str, proxy: str) -> tuple[Step, ...]:
     def of(method: str, **options: Any) -> Callable[..., None]:
         return lambda ground, *arguments: getattr(getattr(ground, proxy), method)(*arguments, **options)
 
+    def go_on(ground: Ground) -> None:
+        of("mend")(ground)
+        of("reset")(ground)  # or those that are to end after so many bytes would do so some time later
+
     return (
         fault(f"{way} is cut", 3, of("cut"), (way, WELL, WELL)),
         fault(f"{way} is reset", 3, of("reset"), (way, WELL, WELL)),
@@ -201,7 +205,7 @@ def faults_of_the_way(way: str, proxy: str) -> tuple[Step, ...]:
         fault(f"{way} carries {{}} bytes a second", 2, of("slow"), (way, WELL, SLOW), any_of(*BYTES_PER_S)),
         fault(f"{way} is fast", 3, of("mend"), (way, SLOW, WELL)),
         fault(f"{way} ends after {{}} bytes", 2, of("truncate"), (way, WELL, CUTTING), any_of(*BYTES)),
-        fault(f"{way} goes on without an end", 3, of("mend"), (way, CUTTING, WELL)),
+        fault(f"{way} goes on without an end", 3, go_on, (way, CUTTING, WELL)),
     )
 
 

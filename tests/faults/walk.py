@@ -7,7 +7,7 @@ from time import monotonic
 from tests.faults.conftest import DEATH
 from tests.faults.ground import Ground
 from tests.faults.orders import Order
-from tests.faults.plan import BRIDGE, BROKER, WAY_TO_BROKER, Burst, Planned, plan
+from tests.faults.plan import Burst, Planned, plan
 from tests.faults.steps import STEPS
 from tests.faults.world import RIGHT_AGAIN_S, Vitals, wait_for_vitals
 from tests.servers import eventually
@@ -15,6 +15,7 @@ from tests.servers import eventually
 ANSWERED_S = 30.0
 """By then the bridge has given up on everything that Syncthing does not answer."""
 
+CONNECTED = "connected to the broker"
 CONTEST, CONTEST_S = "several connections in a row ended within seconds", 15.0
 """A bridge that lost several connections in a row leaves the broker for a while: another may have its client ID."""
 
@@ -65,7 +66,7 @@ class Walk:
         self._seed = seed
         self._began = monotonic()
         self._told: list[str] = []
-        self._errors: dict[str, str] = {}
+        self._restarts = 0
 
     def go(self) -> Iterator[Reading]:
         """Go on without an end, and yield what is seen after each burst.
@@ -90,7 +91,7 @@ class Walk:
         for planned in burst.mending:
             self._take(planned)
         ground.let_live()
-        orders = self._settle_orders()
+        orders = self._settle_orders(size)
         ground.settle()
         right_s = self._wait_until_right(CONTEST_S if CONTEST in self._log(size) else RIGHT_AGAIN_S)
         vitals = wait_for_vitals(ground)
@@ -112,24 +113,21 @@ class Walk:
 
     def _take(self, planned: Planned) -> None:
         self._told.append(f"{monotonic() - self._began:7.2f} {planned}")
-        if {BROKER, WAY_TO_BROKER, BRIDGE} & planned.step.becomes.keys():
-            self._ground.orders.disturb()
         planned.step.do(self._ground, *planned.arguments)
 
-    def _settle_orders(self) -> Sequence[Order]:
+    def _settle_orders(self, size: int) -> Sequence[Order]:
         """Wait for every reply, and compare with what must have come."""
         book = self._ground.orders
         try:
             eventually(lambda: not book.unanswered(), ANSWERED_S)
         finally:
-            orders, faults = book.close()
+            orders, faults = book.close(disturbed=CONNECTED in self._log(size))
             assert not faults, "\n".join(faults)
         return orders
 
     def _check_effects(self, orders: Sequence[Order]) -> None:
         """Compare what commands did that must not be repeated with what was answered."""
         log = self._ground.syncthing_log()
-        restarts = 0
         for order in orders:
             codes = [reply["error"]["code"] if reply["error"] else "ok" for reply in order.replies]
             if order.command.name == "new_error":
@@ -137,11 +135,9 @@ class Walk:
                 assert times <= 1, f"{order} was carried out {times} times"
                 assert times == 1 or "ok" not in codes, f"{order} was not carried out, though its reply is ok"
             elif order.command.name == "restart":
-                restarts += not codes or "ok" in codes or any(code in UNDONE for code in codes)
-        starts = self._ground.starts()
-        extra = starts - self._ground.own_starts
-        assert 0 <= extra <= restarts, f"{restarts} restarts were ordered, {extra} were carried out"
-        self._ground.own_starts = starts
+                self._restarts += not codes or "ok" in codes or any(code in UNDONE for code in codes)
+        restarts = self._ground.starts() - self._ground.own_starts
+        assert 0 <= restarts <= self._restarts, f"{self._restarts} restarts were ordered, {restarts} were carried out"
 
     def _check_log(self, log: str, burst: Burst) -> int:
         """Look at what the bridge has logged, and return how many lines that are."""
