@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from stbridge.syncthing.event_stream import POLL_S
 from tests.faults.conftest import DEATH
 from tests.faults.ground import Ground
 from tests.faults.orders import Order
@@ -19,8 +20,14 @@ CONNECTED = "connected to the broker"
 CONTEST, CONTEST_S = "several connections in a row ended within seconds", 15.0
 """A bridge that lost several connections in a row leaves the broker for a while: another may have its client ID."""
 
+FORGOTTEN_S = POLL_S + 10.0
+"""A connection that the network has forgotten looks like one on which there are no events, until a request ends."""
+
 LATE_S = 30.0
 """What is right then was late; what is not is wrong for good."""
+
+NOTES = 20
+"""So many of the latest notes are looked for in Syncthing's log; what comes twice does so soon."""
 
 LOG_LINES = 40
 LOG_LINES_OF_A_STEP = 10
@@ -93,7 +100,7 @@ class Walk:
         ground.let_live()
         orders = self._settle_orders(size)
         ground.settle()
-        right_s = self._wait_until_right(CONTEST_S if CONTEST in self._log(size) else RIGHT_AGAIN_S)
+        right_s = self._wait_until_right(self._deadline(size))
         vitals = wait_for_vitals(ground)
         self._check_effects(orders)
         lines = self._check_log(self._log(size), burst)
@@ -103,6 +110,13 @@ class Walk:
     def _log(self, since: int) -> str:
         """Return what the bridge has logged since its log had a size."""
         return self._ground.bridge.log.read_bytes()[since:].decode()
+
+    def _deadline(self, size: int) -> float:
+        """Return within how many seconds all has to be right."""
+        forgotten, self._ground.forgotten = self._ground.forgotten, False
+        if forgotten:
+            return FORGOTTEN_S
+        return CONTEST_S if CONTEST in self._log(size) else RIGHT_AGAIN_S
 
     def _wait_until_right(self, soon_s: float) -> float:
         try:
@@ -136,6 +150,8 @@ class Walk:
                 assert times == 1 or "ok" not in codes, f"{order} was not carried out, though its reply is ok"
             elif order.command.name == "restart":
                 self._restarts += not codes or "ok" in codes or any(code in UNDONE for code in codes)
+        for note in self._ground.notes[-NOTES:]:
+            assert log.count(note) <= 1, f"{note!r} was noted {log.count(note)} times"
         restarts = self._ground.starts() - self._ground.own_starts
         assert 0 <= restarts <= self._restarts, f"{self._restarts} restarts were ordered, {restarts} were carried out"
 
