@@ -5,9 +5,12 @@
 # make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
+# make bench               measures speed and cost, and writes benchmarks/REPORT.md (ONLY=latency measures one part)
 
 PYTHON ?= python3
 SECONDS ?=
+ONLY ?=
+QUICK ?=
 # Most tests wait for real servers, so there may be more of them than processors.
 WORKERS ?= 4
 # Real servers on a busy machine may be late: a test that fails is tried once more, and named at the end.
@@ -15,7 +18,7 @@ AGAIN := --reruns 1 -rR
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-faults test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
+.PHONY: bench demo test test-faults test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -35,6 +38,9 @@ test-nodered: $(READY) servers
 
 test-wheel: $(READY) servers
 	$(VENV)/bin/pytest tests/wheel
+
+bench: $(READY) servers
+	$(VENV)/bin/python -m benchmarks $(ONLY) $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS))
 
 check: $(READY)
 	$(VENV)/bin/ruff check .
