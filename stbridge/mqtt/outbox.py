@@ -85,7 +85,7 @@ class Outbox:
         self._numbers = itertools.count(1)
         self._sent = self._dropped = self._failed = 0
 
-    def put_state(self, message: Message, *, first: bool = False, last: bool = False) -> None:
+    def put_state(self, message: Message, *, first: bool = False, last: bool = False) -> bool:
         """Set what the broker is to keep on a topic.
 
         The same again is no work, unless it expires. An empty payload clears the topic; it is remembered
@@ -96,6 +96,9 @@ class Outbox:
             first: marks a topic that tells what the others are about: on a (re)connect it goes before all states.
             last: marks a topic that tells availability: on a (re)connect it goes after all states, and a
                 new value goes to the end of the queue.
+
+        Returns:
+            whether it is to be sent.
         """
         topic = message.topic
         with self._changed:
@@ -105,12 +108,13 @@ class Outbox:
                 self._availability.add(topic)
             # An expiring message that is the same still has to go out, or it would expire.
             if self._desired.get(topic) == message and message.expiry_s is None:
-                return
+                return False
             self._desired[topic] = message
             self._queue[topic] = None
             if last:
                 self._queue.move_to_end(topic)
             self._tell()
+            return True
 
     def put(self, message: Message, *, urgent: bool = False) -> None:
         """Queue a message that the broker is not to keep.
