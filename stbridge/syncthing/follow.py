@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 from stbridge.core import events
@@ -19,6 +20,15 @@ log = logging.getLogger(__name__)
 
 LONGEST_SILENCE_S = 180.0
 """A long poll, or a resolver that does not answer, can take most of this."""
+
+GATHER_S = 0.05
+"""A request follows the one before no sooner: of events that come thick and fast, each request brings several.
+
+An event that comes after a rest, and the next, are not delayed by it: the request for them is there already.
+"""
+
+MANY = 200
+"""So many events at once are a flood, and the ring is small: the next request follows without delay."""
 
 
 class Follower:
@@ -110,9 +120,13 @@ class Follower:
     def _follow(self, backoff: Backoff) -> None:
         while not self._stop.is_set() and not self._again.is_set():
             self.part.beat()
-            for event in self._stream.wait():
+            asked_at = monotonic()
+            found = self._stream.wait()
+            for event in found:
                 self._take(event)
             backoff.reset()
+            if len(found) < MANY:
+                self._stop.wait(max(0.0, asked_at + GATHER_S - monotonic()))
 
     def _take(self, event: dict[str, Any]) -> None:
         try:

@@ -1,6 +1,7 @@
 """The thread that follows the events: what it reports, in which order, and what it does when something breaks."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -94,6 +95,22 @@ def test_what_happens_while_everything_is_read_is_not_missed(syncthing: Pretende
     changed = report.wait_for(seen.FolderStateChanged)
     assert (changed.folder, changed.state) == ("docs", "scanning")
     assert report.index(changed) > report.index(report.wait_for(seen.SnapshotComplete))
+
+
+def test_events_that_come_thick_and_fast_are_fetched_several_at_once(
+    syncthing: PretendedSyncthing, follow: Follow
+) -> None:
+    """A request costs far more than an event: in a flood there are only so many of them a second."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    since, pause, flood = len(syncthing.server.requests), threading.Event(), 100
+    for _ in range(flood):
+        syncthing.happens("StateChanged", STATE_CHANGED)
+        pause.wait(0.005)
+    report.wait_for(seen.FolderStateChanged, flood)
+    polls = [one for one in syncthing.server.requests[since:] if one.path == EVENTS]
+    assert len(polls) < flood / 3
 
 
 def test_events_that_were_asked_for_are_handed_on_as_they_are(syncthing: PretendedSyncthing, follow: Follow) -> None:
