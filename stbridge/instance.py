@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from queue import Empty, SimpleQueue
+from queue import Empty
 from time import monotonic
 from typing import Any
 
@@ -23,6 +23,7 @@ from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
+from stbridge.inbox import Inbox
 from stbridge.mqtt.outbox import Outbox
 from stbridge.publishing import Publisher
 from stbridge.remembering import recall
@@ -98,14 +99,16 @@ class Instance:
         self._poll = poll
         self._alerts = alerts
         self._state = State(alerts)
-        self._inbox: SimpleQueue[Item] = SimpleQueue()
+        self._inbox: Inbox[Item] = Inbox()
         self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
         self._ended = False
         self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
-        self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put)
+        self._follower = Follower(
+            name, self._clients[0], raw=raw, report=self._inbox.put, give_way=self._inbox.give_way
+        )
         self._poller = Poller(name, self._clients[1], intervals=_intervals(poll), report=self._inbox.put)
         self._desk = CommandDesk(
             name,
@@ -170,8 +173,8 @@ class Instance:
         """Answer what nobody will take from the inbox any more; when a pause ends, the next life has to know."""
         self._ended = True
         with self._taking_rest:
-            while not self._inbox.empty():
-                match self._inbox.get_nowait():
+            while not self._inbox.empty:
+                match self._inbox.take():
                     case Arrival() as arrival:
                         self._waiting.append(arrival)
                     case seen.PauseTimed() as pause:
@@ -191,6 +194,7 @@ class Instance:
             for item in self._batch():
                 running = running and self._take(item)
             self._follow_up()
+            self._inbox.done()
 
     def _begin_anew(self) -> None:
         """Read everything again, for what an exception left half changed cannot be trusted."""
@@ -202,12 +206,12 @@ class Instance:
     def _batch(self) -> Iterable[Item]:
         """Wait for something to come in, or for the time at which something is due."""
         try:
-            yield self._inbox.get(timeout=self._time_to_wait())
+            yield self._inbox.take(self._time_to_wait())
         except Empty:
             return
         for _ in range(LARGEST_BATCH):
             try:
-                yield self._inbox.get_nowait()
+                yield self._inbox.take()
             except Empty:
                 return
 

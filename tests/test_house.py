@@ -15,7 +15,7 @@ PACKAGE = "stbridge"
 
 LAYERS = (
     ("core", "errors"),
-    ("settings", "supervision"),
+    ("inbox", "settings", "supervision"),
     ("homeassistant", "mqtt", "syncthing"),
     (
         "birth",

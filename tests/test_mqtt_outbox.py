@@ -224,6 +224,22 @@ def test_whoever_sends_is_told_of_work_only_when_it_can_do_it() -> None:
     assert len(calls) == 1
 
 
+def test_whoever_is_told_of_work_may_do_it_at_once() -> None:
+    """The outbox is not locked while it tells of work: another thread would wait for it in vain."""
+    outbox = connected()
+    counted: list[int] = []
+    outbox.on_work = lambda: _in_another_thread(lambda: counted.append(outbox.counters().queued))
+    outbox.put_state(state("a"))
+    outbox.put(event("b"))
+    assert counted == [1, 2]
+
+
+def _in_another_thread(task: Callable[[], None]) -> None:
+    thread = threading.Thread(target=task, daemon=True)
+    thread.start()
+    thread.join(5)
+
+
 def test_waiting_until_it_is_empty_includes_what_is_in_flight() -> None:
     """A stop waits for acknowledgements, not only for an empty queue."""
     outbox = connected()

@@ -69,7 +69,7 @@ class Outbox:
 
     def __init__(self, events_limit: int = EVENTS_LIMIT) -> None:
         self.on_work: Callable[[], None] = _ignore_work
-        """Called, with the outbox locked, when there is something to take; must not block."""
+        """Called when there is something to take; must not block."""
         self._limit = events_limit
         self._changed = threading.Condition()
         self._connected = False
@@ -113,8 +113,8 @@ class Outbox:
             self._queue[topic] = None
             if last:
                 self._queue.move_to_end(topic)
-            self._tell()
-            return True
+        self._tell()
+        return True
 
     def put(self, message: Message, *, urgent: bool = False) -> None:
         """Queue a message that the broker is not to keep.
@@ -131,7 +131,7 @@ class Outbox:
                 self._events[number] = message
                 self._queue[number] = None
             self._drop_surplus()
-            self._tell()
+        self._tell()
 
     def resend(self, topic: str | None = None) -> None:
         """Make every state due again, or only that of one topic."""

@@ -30,6 +30,12 @@ An event that comes after a rest, and the next, are not delayed by it: the reque
 MANY = 200
 """So many events at once are a flood, and the ring is small: the next request follows without delay."""
 
+GIVE_WAY_S = 0.02
+"""How long the next request for events may wait until what the last one told is published.
+
+Events that happen meanwhile wait at Syncthing; after this long they go first, because its ring holds 1000.
+"""
+
 
 class Follower:
     """Follows one Syncthing by its events.
@@ -39,6 +45,7 @@ class Follower:
         client: the way to it; for this thread alone.
         raw: types of events that are handed on as they are, too.
         report: takes observations in; called by this thread only.
+        give_way: waits until what they tell is published, for so many seconds at most.
     """
 
     def __init__(
@@ -48,10 +55,12 @@ class Follower:
         *,
         raw: Sequence[str],
         report: Callable[[Observation], None],
+        give_way: Callable[[float], object],
     ) -> None:
         self._client = client
         self._raw = frozenset(raw)
         self._report = report
+        self._give_way = give_way
         self._reader = Reader(client)
         self._stream = EventStream(client, sorted({*events.EVENT_TYPES, *raw}))
         self._stop = threading.Event()
@@ -124,6 +133,7 @@ class Follower:
             found = self._stream.wait()
             for event in found:
                 self._take(event)
+            self._give_way(GIVE_WAY_S)
             backoff.reset()
             if len(found) < MANY:
                 self._stop.wait(max(0.0, asked_at + GATHER_S - monotonic()))

@@ -28,6 +28,15 @@ class Report(list[Observation]):
 
     follower: Follower
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.gave_way_at: list[int] = []
+        """How much had been reported each time that the follower gave way."""
+
+    def give_way(self, _longest_s: float) -> None:
+        """Note that the follower gives way."""
+        self.gave_way_at.append(len(self))
+
     def of(self, *kinds: type[Observation]) -> list[Observation]:
         """Return the reports of some kinds."""
         return [one for one in self if isinstance(one, kinds)]
@@ -45,7 +54,9 @@ def follow(connect: Connect) -> Iterator[Follow]:
 
     def start(url: str, api_key: str = KEY, *, raw: tuple[str, ...] = ()) -> Report:
         report = Report()
-        report.follower = Follower("nas", connect(url, api_key), raw=raw, report=report.append)
+        report.follower = Follower(
+            "nas", connect(url, api_key), raw=raw, report=report.append, give_way=report.give_way
+        )
         report.follower.start()
         followers.append(report.follower)
         return report
@@ -111,6 +122,18 @@ def test_events_that_come_thick_and_fast_are_fetched_several_at_once(
     report.wait_for(seen.FolderStateChanged, flood)
     polls = [one for one in syncthing.server.requests[since:] if one.path == EVENTS]
     assert len(polls) < flood / 3
+
+
+def test_the_next_request_for_events_waits_until_what_the_last_one_told_is_published(
+    syncthing: PretendedSyncthing, follow: Follow
+) -> None:
+    """The follower gives way between what it has reported and its next request."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.FolderStateChanged)
+    told = len(report)
+    eventually(lambda: told in report.gave_way_at)
 
 
 def test_events_that_were_asked_for_are_handed_on_as_they_are(syncthing: PretendedSyncthing, follow: Follow) -> None:
