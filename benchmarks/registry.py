@@ -33,5 +33,6 @@ BENCHMARKS = (
     Benchmark("commands", 200, "how long a command takes, and how many there may be"),
     Benchmark("idle", 600, "what the bridge costs while nothing happens"),
     Benchmark("scale", 400, "what folders, devices and instances cost"),
-    Benchmark("storms", 600, "what many changes at once do"),
+    Benchmark("storms", 240, "what ten thousand events a second do"),
+    Benchmark("files", 480, "what a sync of very many small files does"),
 )

@@ -54,16 +54,16 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
         title="Scale: folders, devices, instances",
         summary=[
             (
-                "The Syncthings are fakes (`benchmarks/fake`), which answer as real ones did, and take a seventh of a core"
-                " for 10,000 events a second. All devices share all folders, so most topics are completions,"
+                "The Syncthings are fakes (`benchmarks/fake`), which answer as real ones did, and take a seventh of a"
+                " core for 10,000 events a second. All devices share all folders, so most topics are completions,"
                 " and most of the time until all is published goes into asking for them: one request for each, because"
                 " Syncthing has no other. `online` comes before, when all topics are there; completions that are not"
                 " known yet are `null`."
             ),
             (
                 f"The cost of an event is the bridge's processor time for {RATE} events a second about one folder, for"
-                f" {storm_s:.0f} s, however many others there are. With many instances they are spread over all of them,"
-                " so that nearly each takes a request of its own, which costs much more than the event."
+                f" {storm_s:.0f} s, however many others there are. With many instances they are spread over all, so"
+                " that nearly each takes a request of its own, which costs much more than the event."
             ),
         ],
         tables=[_table([*curve, large, many])],
