@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
@@ -27,14 +27,17 @@ GATHER_S = 0.05
 An event that comes after a rest, and the next, are not delayed by it: the request for them is there already.
 """
 
-MANY = 200
-"""So many events at once are a flood, and the ring is small: the next request follows without delay."""
+GATHERED = 200
+"""It follows sooner when more events than that would gather: the ring is small."""
 
 GIVE_WAY_S = 0.02
 """How long the next request for events may wait until what the last one told is published.
 
 Events that happen meanwhile wait at Syncthing; after this long they go first, because its ring holds 1000.
 """
+
+FETCH_S = 0.05
+"""While everything is being read, what happens meanwhile is fetched so often."""
 
 
 class Follower:
@@ -121,30 +124,44 @@ class Follower:
         self._whole = False
         self._again.clear()
         self._stream.open()
-        for observation in self._reader.snapshot():
-            self.part.beat()
+        for observation in [*self._read_everything()]:
             self._report(observation)
         self._whole = True
 
+    def _read_everything(self) -> Iterator[Observation]:
+        """Report everything, and give what happened meanwhile, which the ring might lose before it is all read."""
+        fetched_at = monotonic()
+        for observation in self._reader.snapshot():
+            self.part.beat()
+            self._report(observation)
+            if monotonic() - fetched_at > FETCH_S:
+                for event in self._stream.wait(timeout_s=0):
+                    yield from self._observe(event)
+                fetched_at = monotonic()
+
     def _follow(self, backoff: Backoff) -> None:
+        answered_at = monotonic()
         while not self._stop.is_set() and not self._again.is_set():
             self.part.beat()
             asked_at = monotonic()
             found = self._stream.wait()
+            answered_before, answered_at = answered_at, monotonic()
             for event in found:
-                self._take(event)
+                for observation in self._observe(event):
+                    self._report(observation)
             self._give_way(GIVE_WAY_S)
             backoff.reset()
-            if len(found) < MANY:
-                self._stop.wait(max(0.0, asked_at + GATHER_S - monotonic()))
+            if found:
+                gathering_s = min(GATHER_S, (answered_at - answered_before) * GATHERED / len(found))
+                self._stop.wait(max(0.0, asked_at + gathering_s - monotonic()))
 
-    def _take(self, event: dict[str, Any]) -> None:
+    def _observe(self, event: dict[str, Any]) -> Iterator[Observation]:
         try:
             observation = events.observe(event, self._reader.own_id)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             log.warning("event %s %s is not understood: %r", event.get("id"), event.get("type"), error)
             return
         if observation is not None:
-            self._report(observation)
+            yield observation
         if event["type"] in self._raw:
-            self._report(seen.RawEvent(type=event["type"], event=event))
+            yield seen.RawEvent(type=event["type"], event=event)

@@ -11,10 +11,11 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
 from stbridge.demo.node import SyncthingNode
 from stbridge.syncthing import backoff
+from stbridge.syncthing import follow as follow_module
 from stbridge.syncthing.follow import Follower
 from tests.servers import eventually
 from tests.syncthing.conftest import KEY, Connect, Serve
-from tests.syncthing.pretended import CONFIG, EVENTS, STATUS, PretendedSyncthing
+from tests.syncthing.pretended import CONFIG, EVENTS, FOLDER_STATISTICS, STATUS, PretendedSyncthing
 from tests.syncthing.server import Behaviour, Exchange, closes, hangs, refuses, says, stranger
 
 OTHER_DEVICE = "AIR6LPZ-7K4PTTV-UXQSMUU-CPQ5YWH-OEDFIIQ-JUG777G-2YQXXR5-YD6AWQR"
@@ -106,6 +107,27 @@ def test_what_happens_while_everything_is_read_is_not_missed(syncthing: Pretende
     changed = report.wait_for(seen.FolderStateChanged)
     assert (changed.folder, changed.state) == ("docs", "scanning")
     assert report.index(changed) > report.index(report.wait_for(seen.SnapshotComplete))
+
+
+def test_nothing_is_lost_while_everything_is_read(
+    syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More may happen meanwhile than the ring of events holds: they are fetched in between, and told afterwards."""
+    monkeypatch.setattr(follow_module, "FETCH_S", 0)
+    much = 600
+    for path in (CONFIG, FOLDER_STATISTICS):
+        answer = syncthing.table[path]
+        assert callable(answer)
+
+        def meanwhile(exchange: Exchange, answer: Behaviour = answer) -> None:
+            for _ in range(much):
+                syncthing.happens("StateChanged", STATE_CHANGED)
+            answer(exchange)
+
+        syncthing.table[path] = meanwhile
+    report = follow(syncthing.url)
+    report.wait_for(seen.FolderStateChanged, 2 * much)
+    assert len(report.of(seen.SnapshotStarted)) == 1
 
 
 def test_events_that_come_thick_and_fast_are_fetched_several_at_once(
@@ -263,6 +285,7 @@ def test_events_without_order_do_not_make_it_read_in_a_hurry(
         return 0.0
 
     monkeypatch.setattr(backoff.Backoff, "next", wait)
+    monkeypatch.setattr(follow_module, "FETCH_S", 60)
     syncthing.table[EVENTS] = [says([]), says([{"id": 7}]), says([]), says([{"id": 9}]), says([]), hangs]
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete, 3)
