@@ -84,3 +84,8 @@ class Audience:
         levels = topic.split("/")
         if levels[0] == "syncthing" and len(levels) == LEVELS.get(levels[2]):
             self.known[levels[2]] += 1
+
+
+def busiest(counts: Counter[str]) -> int:
+    """Return how many messages one topic had at most, events aside: each of these is another one."""
+    return max((times for topic, times in counts.items() if "/event/" not in topic), default=0)

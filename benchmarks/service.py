@@ -50,6 +50,11 @@ class Service:
         self._began_at = began_at
 
     @property
+    def process(self) -> int:
+        """The ID of the bridge's process."""
+        return self._process.id
+
+    @property
     def usage(self) -> Usage:
         """What the bridge has used so far."""
         return Usage.of(self._process.id)

@@ -2,27 +2,28 @@
 
 import json
 import sys
-import threading
-from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Self
+from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks.audience import busiest
 from benchmarks.fake.fleet import Fleet
 from benchmarks.fake.syncthing import folder_id
 from benchmarks.quantiles import quantiles
 from benchmarks.section import Plot, Section, Table, Verdict
 from benchmarks.service import Service, service
-from benchmarks.usage import Usage
+from benchmarks.usage import Looks
+from tests.servers import eventually
 
 FOLDERS, DEVICES, BEACONS = 100, 10, 10
 RATE = 10_000
 BEACON_EVERY_S = 2.0
-LOOK_S = 0.5
 LONGEST_S = 60.0
+RIGHT_S = 30.0
 MOST_LATENCY_MS = 1000.0
 MOST_MORE_MB = 50.0
 PACE = "STBRIDGE_MQTT__UPDATES_PER_SECOND"
@@ -36,29 +37,30 @@ class Weather:
         name: of the storm.
         events: how many there were.
         seconds: how long they took.
-        usages: of the bridge, the first before and the last after the storm.
+        cpu_s: processor time of the bridge.
+        memory_mb: of the bridge before the storm.
+        more_mb: how much it took at most beyond that.
         messages: in each second of it, to the broker.
         busiest: the most messages of one topic of state in one second, after its beginning.
         latencies: when each change of a quiet folder arrived, in seconds from the beginning, and how many
             milliseconds it took.
         reread: how often everything was read anew, because events had been lost.
-        wrong: topics that are not right in the end.
+        right_after_s: how many seconds after the last event every topic was right.
+        wrong: topics that never became so.
     """
 
     name: str
     events: int
     seconds: float
-    usages: Sequence[Usage]
+    cpu_s: float
+    memory_mb: float
+    more_mb: float
     messages: Sequence[int]
     busiest: int
     latencies: Sequence[tuple[float, float]]
     reread: int
+    right_after_s: float
     wrong: Sequence[str]
-
-    @property
-    def more_mb(self) -> float:
-        """How much memory it took beyond what there was before."""
-        return max(one.memory_mb for one in self.usages) - self.usages[0].memory_mb
 
 
 def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
@@ -71,12 +73,12 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
             (
                 f"A fake Syncthing with {FOLDERS} folders x {DEVICES} devices has {RATE:,} events a second about"
                 f" {FOLDERS - BEACONS} of the folders: changes of state, summaries and completions. It keeps 1,000"
-                " events, as a real one does: a bridge that is a tenth of a second late loses some, and reads everything"
-                " anew."
+                " events, as a real one does: a bridge that is a tenth of a second late loses some, and reads all"
+                " of it anew."
             ),
             (
                 f"Each of the other {BEACONS} folders changes every {BEACON_EVERY_S:.0f} s: what counts is the time"
-                " from that change to a subscriber's receipt. In the end every topic is compared with what the fake has."
+                " from that change to a subscriber's receipt. In the end each topic is compared with what the fake has."
             ),
         ],
         tables=[_table([usual, unbounded])],
@@ -95,7 +97,7 @@ def storm(name: str, *, seconds: float, **variables: str) -> Weather:
         one.wait_until_complete(FOLDERS, DEVICES, LONGEST_S)
         one.wait_until_quiet()
         began_at = monotonic()
-        with Looks(one) as looks:
+        with Looks(one.process) as looks:
             blown = fleet.tell(
                 "storm",
                 rate=RATE,
@@ -104,19 +106,22 @@ def storm(name: str, *, seconds: float, **variables: str) -> Weather:
                 beacons=BEACONS,
                 beacon_every_s=BEACON_EVERY_S,
             )
-        one.wait_until_quiet()
+            right_after_s = _right_after_s(fleet, one)
         by_second = [one.audience.by_second[int(began_at) + second] for second in range(1, int(seconds))]
         weather = Weather(
             name=name,
             events=int(blown["events"]),
             seconds=blown["seconds"],
-            usages=[*looks.usages, one.usage],
+            cpu_s=looks.cpu_s,
+            memory_mb=looks.usages[0].memory_mb,
+            more_mb=looks.more_mb,
             messages=[counts.total() for counts in by_second],
-            busiest=max(_of_state(counts) for counts in by_second[len(by_second) // 2 :]),
+            busiest=max(busiest(counts) for counts in by_second[len(by_second) // 2 :]),
             latencies=[
                 (at - began_at, _latency_ms(at, payload)) for at, _, payload in one.audience.kept if at > began_at
-            ],  # fmt: skip
+            ],
             reread=fleet.tell("requests")["/rest/config"] - 1,
+            right_after_s=right_after_s,
             wrong=list(_wrong(fleet, one)),
         )
     sys.stdout.write(f"  {name}: {weather.events:,} events in {weather.seconds:.1f} s\n")
@@ -124,35 +129,17 @@ def storm(name: str, *, seconds: float, **variables: str) -> Weather:
     return weather
 
 
-class Looks:
-    """Looks at what the bridge uses, again and again, for as long as the `with` lasts."""
-
-    def __init__(self, one: Service) -> None:
-        self.usages = [one.usage]
-        self._service = one
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(LOOK_S):
-            self.usages.append(self._service.usage)
-
-
-def _of_state(counts: Counter[str]) -> int:
-    return max((times for topic, times in counts.items() if "/event/" not in topic), default=0)
-
-
 def _latency_ms(at: float, payload: bytes) -> float:
     changed_at_us = json.loads(payload)["global_files"]
     return float(at * 1000 - changed_at_us / 1000)
+
+
+def _right_after_s(fleet: Fleet, one: Service) -> float:
+    """Wait until all is right, or it does not become so, and return how many seconds that took."""
+    began_at = monotonic()
+    with suppress(AssertionError):
+        eventually(lambda: not _wrong(fleet, one), RIGHT_S)
+    return monotonic() - began_at
 
 
 def _wrong(fleet: Fleet, one: Service) -> Sequence[str]:
@@ -177,17 +164,17 @@ def _table(storms: Sequence[Weather]) -> Table:
     rows = []
     for one in storms:
         median, most, nearly_all = quantiles([latency for _, latency in one.latencies])
-        cpu_s = one.usages[-1].cpu_s - one.usages[0].cpu_s
         rows.append(
             (
                 one.name,
                 f"{one.events:,} in {one.seconds:.0f} s",
-                f"{cpu_s / one.events * 1e6:.0f}",
-                f"{one.usages[0].memory_mb:.0f} + {one.more_mb:.0f}",
+                f"{one.cpu_s / one.events * 1e6:.0f}",
+                f"{one.memory_mb:.0f} + {one.more_mb:.0f}",
                 f"{sum(one.messages) / len(one.messages):,.0f}",
                 f"{one.busiest}",
                 f"{median:.0f}, {most:.0f}, {nearly_all:.0f}, {max(latency for _, latency in one.latencies):.0f}",
                 f"{one.reread}",
+                f"{one.right_after_s:.1f}",
                 f"{len(one.wrong)}",
             )
         )
@@ -202,6 +189,7 @@ def _table(storms: Sequence[Weather]) -> Table:
             "most of one topic in a second",
             "latency of other folders, ms: median, 90th, 99th, greatest",
             "read anew",
+            "right after, s",
             "topics wrong in the end",
         ),
         rows=rows,

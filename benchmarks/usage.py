@@ -1,8 +1,11 @@
 """What a process costs."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +36,40 @@ class Usage:
             most_memory_mb=int(status["VmHWM"].split()[0]) / 1024,
             threads=int(status["Threads"]),
         )
+
+
+class Looks:
+    """Looks at what a process uses, again and again, for as long as the `with` lasts.
+
+    Args:
+        process: its ID.
+    """
+
+    def __init__(self, process: int) -> None:
+        self.usages = [Usage.of(process)]
+        self._process = process
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self.usages.append(Usage.of(self._process))
+
+    @property
+    def cpu_s(self) -> float:
+        """How many seconds of processor time it took meanwhile."""
+        return self.usages[-1].cpu_s - self.usages[0].cpu_s
+
+    @property
+    def more_mb(self) -> float:
+        """How much memory it took at most beyond what there was at the beginning."""
+        return max(one.memory_mb for one in self.usages) - self.usages[0].memory_mb
+
+    def _run(self) -> None:
+        while not self._over.wait(LOOK_S):
+            self.usages.append(Usage.of(self._process))
