@@ -19,7 +19,7 @@ def main(url: str, api_key: str, port: str, mask: str) -> None:
     while not client.is_connected():
         client.loop()
     connection = client.socket()
-    assert connection is not None
+    assert isinstance(connection, socket.socket)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     session = requests.Session()
     session.headers["X-API-Key"] = api_key

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -47,18 +47,18 @@ def _version_of(package: str) -> str:
 
 
 @contextmanager
-def watching(directory: Path, node: SyncthingNode, folder: str, receipts: Receipts) -> Iterator[None]:
-    """Have a Home Assistant follow a Syncthing, and note every state of the sensor of a folder."""
+def watching(directory: Path, node: SyncthingNode, receipts: Receipts) -> Iterator[None]:
+    """Have a Home Assistant follow a Syncthing, and note every state of the sensor of every folder."""
     hass = HomeAssistant(directory)
     package = directory / "custom_components/__init__.py"  # what Home Assistant imports first
     package.parent.mkdir(parents=True)
     package.write_text(STAND_IN, encoding="utf-8")
     try:
         hass.set_up()
-        entity = _add(hass, node, folder)
+        sensors = _add(hass, node)
         with connect(f"ws://127.0.0.1:{hass.port}/api/websocket", max_size=None) as socket:
-            _subscribe(socket, hass.token, entity)
-            thread = threading.Thread(target=_follow, args=(socket, receipts), daemon=True)
+            _subscribe(socket, hass.token, list(sensors))
+            thread = threading.Thread(target=_follow, args=(socket, sensors, receipts), daemon=True)
             thread.start()
             yield
         thread.join(30)
@@ -66,23 +66,25 @@ def watching(directory: Path, node: SyncthingNode, folder: str, receipts: Receip
         hass.stop()
 
 
-def _add(hass: HomeAssistant, node: SyncthingNode, folder: str) -> str:
-    """Add the integration as its page does, and return the sensor of a folder."""
+def _add(hass: HomeAssistant, node: SyncthingNode) -> Mapping[str, str]:
+    """Add the integration as its page does, and return the folder of each sensor."""
     flow = hass.request("POST", "/api/config/config_entries/flow", {"handler": "syncthing"})
     given = {"url": node.url, "token": node.api_key, "verify_ssl": False}
     result = hass.request("POST", f"/api/config/config_entries/flow/{flow['flow_id']}", given)
     assert result["type"] == "create_entry", result
+    folders = {folder["id"] for folder in node.request("GET", "/rest/config/folders")}
 
-    def sensor() -> str | None:
-        found = (name for name, one in hass.states().items() if one["attributes"].get("id") == folder)
-        return next(found, None)
+    def sensors() -> Mapping[str, str] | None:
+        found = {name: one["attributes"]["id"] for name, one in hass.states().items() if "id" in one["attributes"]}
+        mine = {name: folder for name, folder in found.items() if folder in folders}
+        return mine if set(mine.values()) == folders else None
 
-    name: str = eventually(sensor)
-    return name
+    there: Mapping[str, str] = eventually(sensors)
+    return there
 
 
-def _subscribe(socket: Connection, token: str, entity: str) -> None:
-    trigger = {"platform": "state", "entity_id": entity}
+def _subscribe(socket: Connection, token: str, entities: Sequence[str]) -> None:
+    trigger = {"platform": "state", "entity_id": entities}
     socket.recv()
     socket.send(json.dumps({"type": "auth", "access_token": token}))
     socket.recv()
@@ -90,8 +92,8 @@ def _subscribe(socket: Connection, token: str, entity: str) -> None:
     assert json.loads(socket.recv())["success"]
 
 
-def _follow(socket: Connection, receipts: Receipts) -> None:
+def _follow(socket: Connection, sensors: Mapping[str, str], receipts: Receipts) -> None:
     with suppress(ConnectionClosed):
         while True:
-            event = json.loads(socket.recv())["event"]
-            receipts.put(TOPIC, json.dumps(event["variables"]["trigger"]["to_state"]["state"]).encode())
+            trigger = json.loads(socket.recv())["event"]["variables"]["trigger"]
+            receipts.put(f"{TOPIC}/{sensors[trigger['entity_id']]}", json.dumps(trigger["to_state"]["state"]).encode())

@@ -7,7 +7,8 @@ and says what became of them.
 import itertools
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -84,6 +85,32 @@ class Outbox:
         self._in_flight: dict[int, Taken] = {}
         self._numbers = itertools.count(1)
         self._sent = self._dropped = self._failed = 0
+        self._together: set[int] = set()
+        self._taken = threading.Event()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Tell only at the end of what this thread puts in meanwhile, unless it is much.
+
+        Whoever sends has little to do for a few messages, and less if nobody is at work beside it.
+        """
+        self._together.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._together.discard(threading.get_ident())
+            self._tell()
+
+    def give_way(self, longest_s: float) -> bool:
+        """Wait until what was put in is on its way, as far as that can be.
+
+        Args:
+            longest_s: the longest wait.
+
+        Returns:
+            whether it is.
+        """
+        return self._taken.wait(longest_s)
 
     def put_state(self, message: Message, *, first: bool = False, last: bool = False) -> bool:
         """Set what the broker is to keep on a topic.
@@ -164,6 +191,7 @@ class Outbox:
             self._connected = False
             self._return_what_was_in_flight()
             self._changed.notify_all()
+            self._taken.set()
 
     def take(self) -> list[Taken]:
         """Return what is to be sent now: as much as is due and as fits into the window."""
@@ -174,6 +202,8 @@ class Outbox:
                 one = Taken(next(self._numbers), message, lane)
                 self._in_flight[one.token] = one
                 taken.append(one)
+            if not taken:
+                self._taken.set()
             return taken
 
     def sent(self, token: int) -> None:
@@ -222,11 +252,15 @@ class Outbox:
             self._changed.wait_for(lambda: self._is_empty() or not self._connected, timeout_s)
             return self._is_empty()
 
-    # Everything below expects the outbox to be locked.
-
     def _tell(self) -> None:
-        if self._connected and len(self._in_flight) < self._window:
+        waiting = self._waiting()
+        if not waiting or not self._connected or len(self._in_flight) >= self._window:
+            return
+        self._taken.clear()
+        if waiting >= self._window or threading.get_ident() not in self._together:
             self.on_work()
+
+    # Everything below expects the outbox to be locked.
 
     def _waiting(self) -> int:
         return len(self._queue) + len(self._replies)

@@ -11,6 +11,7 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
 from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable
 from stbridge.supervision import Part
+from stbridge.syncthing.allowance import Allowance
 from stbridge.syncthing.backoff import Backoff
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.event_stream import EventsLost, EventStream
@@ -22,9 +23,10 @@ LONGEST_SILENCE_S = 180.0
 """A long poll, or a resolver that does not answer, can take most of this."""
 
 GATHER_S = 0.05
-"""A request follows the one before no sooner: of events that come thick and fast, each request brings several.
+BURST = 10
+"""So many requests follow each other at once, then one every GATHER_S, until there was a rest.
 
-An event that comes after a rest, and the next, are not delayed by it: the request for them is there already.
+Of events that come thick and fast each request brings several then; one that comes now and then is not delayed.
 """
 
 GATHERED = 200
@@ -66,6 +68,7 @@ class Follower:
         self._give_way = give_way
         self._reader = Reader(client)
         self._stream = EventStream(client, sorted({*events.EVENT_TYPES, *raw}))
+        self._allowance = Allowance(burst=BURST, every_s=GATHER_S)
         self._stop = threading.Event()
         self._again = threading.Event()
         self._whole = False
@@ -143,7 +146,6 @@ class Follower:
         answered_at = monotonic()
         while not self._stop.is_set() and not self._again.is_set():
             self.part.beat()
-            asked_at = monotonic()
             found = self._stream.wait()
             answered_before, answered_at = answered_at, monotonic()
             for event in found:
@@ -151,9 +153,10 @@ class Follower:
                     self._report(observation)
             self._give_way(GIVE_WAY_S)
             backoff.reset()
-            if found:
-                gathering_s = min(GATHER_S, (answered_at - answered_before) * GATHERED / len(found))
-                self._stop.wait(max(0.0, asked_at + gathering_s - monotonic()))
+            if found and not self._allowance.take(monotonic()):
+                enough_at = answered_at + (answered_at - answered_before) * GATHERED / len(found)
+                now = monotonic()
+                self._stop.wait(max(0.0, min(enough_at - now, self._allowance.available_in(now))))
 
     def _observe(self, event: dict[str, Any]) -> Iterator[Observation]:
         try:
