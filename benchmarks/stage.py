@@ -9,10 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stbridge.demo.node import SyncthingNode
-from tests.servers import PATIENCE_S, ROOT, BridgeProcess, Mosquitto, Subscriber, manifest
-
-ONLINE_S = 120.0
-"""With many folders the first start takes a while."""
+from tests.servers import ANONYMOUS, PATIENCE_S, ROOT, BridgeProcess, Mosquitto, Subscriber, manifest
 
 
 @contextmanager
@@ -23,7 +20,7 @@ def directory() -> Iterator[Path]:
 
 
 @contextmanager
-def broker(where: Path, lines: Sequence[str] = ("allow_anonymous true",)) -> Iterator[Mosquitto]:
+def broker(where: Path, lines: Sequence[str] = (ANONYMOUS,)) -> Iterator[Mosquitto]:
     """Have a broker."""
     place = where / "broker"
     place.mkdir()
@@ -45,12 +42,11 @@ def syncthing(where: Path, name: str = "alpha") -> Iterator[SyncthingNode]:
         one.stop()
 
 
-@contextmanager
-def bridge(where: Path, port: int, node: SyncthingNode, *, url: str = "", **more: str) -> Iterator[BridgeProcess]:
-    """Have the bridge, online, as `alpha`."""
+def new_bridge(where: Path, port: int, node: SyncthingNode, *, url: str = "", **more: str) -> BridgeProcess:
+    """Return a bridge that has not been started; it knows the Syncthing as `alpha`."""
     place = where / "bridge"
     place.mkdir(exist_ok=True)
-    one = BridgeProcess(
+    return BridgeProcess(
         place,
         {
             "PYTHONPATH": str(ROOT),
@@ -62,15 +58,32 @@ def bridge(where: Path, port: int, node: SyncthingNode, *, url: str = "", **more
             **more,
         },
     )
-    watcher = Subscriber(port, "syncthing/bridge/state")
-    since = watcher.count  # what is kept of an earlier life
+
+
+@contextmanager
+def running(bridge: BridgeProcess, port: int, base_topic: str = "syncthing") -> Iterator[BridgeProcess]:
+    """Have a bridge run; it is online from the beginning on.
+
+    Args:
+        bridge: the bridge, which has not said anything at this broker, or said goodbye.
+        port: of the broker.
+        base_topic: of the bridge.
+    """
+    watcher = Subscriber(port, f"{base_topic}/bridge/state")
     try:
-        one.start()
-        watcher.wait_for_payload("syncthing/bridge/state", b"online", since=since)
-        yield one
+        bridge.start()
+        watcher.wait_for_payload(f"{base_topic}/bridge/state", b"online")
+        yield bridge
     finally:
         watcher.close()
-        one.stop()
+        bridge.stop()
+
+
+@contextmanager
+def bridge(where: Path, port: int, node: SyncthingNode, **more: str) -> Iterator[BridgeProcess]:
+    """Have the bridge, online."""
+    with running(new_bridge(where, port, node, **more), port) as one:
+        yield one
 
 
 @contextmanager
