@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Self
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 STOP_S = 10.0
 
 
@@ -28,6 +30,7 @@ class Fleet:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=ROOT,
         )
         self.ports = self._answer()
         return self

@@ -66,7 +66,9 @@ class FakeSyncthing:
         self._answers: Mapping[str, Callable[[Query], bytes]] = {
             "/rest/db/status": lambda query: _as_bytes(self.folders[query["folder"]]),
             "/rest/db/completion": lambda query: _as_bytes(self.completion(query["device"], query["folder"])),
-            "/rest/folder/errors": lambda query: _as_bytes({"folder": query["folder"], "errors": None}),
+            "/rest/folder/errors": lambda query: _as_bytes(
+                {**recorded("folder_errors"), "folder": query["folder"], "errors": None}
+            ),
             "/rest/db/browse": lambda _: b"[]",
             "/rest/db/file": lambda _: _as_bytes(recorded("db_file")),
         }
