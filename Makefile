@@ -6,11 +6,14 @@
 # make soak MINUTES=60     does so at random for so long, and draws what the bridge held; SEED=n goes the same way again
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
+# make bench               measures speed and cost, and writes benchmarks/REPORT.md (ONLY=latency measures one part)
 
 PYTHON ?= python3
 SECONDS ?=
 MINUTES ?= 20
 SEED ?=
+ONLY ?=
+QUICK ?=
 # Most tests wait for real servers, so there may be more of them than processors.
 WORKERS ?= 4
 # Real servers on a busy machine may be late: a test that fails is tried once more, and named at the end.
@@ -18,7 +21,8 @@ AGAIN := --reruns 1 -rR
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-faults soak test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
+.PHONY: bench demo test test-faults soak test-homeassistant test-nodered test-wheel check servers fixtures pictures lock \
+        clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -41,6 +45,9 @@ test-nodered: $(READY) servers
 
 test-wheel: $(READY) servers
 	$(VENV)/bin/pytest tests/wheel
+
+bench: $(READY) servers
+	$(VENV)/bin/python -m benchmarks $(ONLY) $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS))
 
 check: $(READY)
 	$(VENV)/bin/ruff check .

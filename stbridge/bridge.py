@@ -67,6 +67,7 @@ class Bridge:
                 topics=self._topics,
                 outbox=self._outbox,
                 announcer=self._announcer(name),
+                updates_per_second=settings.mqtt.updates_per_second,
             )
             for name, instance in settings.syncthing.items()
         }

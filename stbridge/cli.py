@@ -1,6 +1,7 @@
 """The command line: argv becomes a subcommand; the only place that ends the process."""
 
 import argparse
+import gc
 import json
 import os
 import signal
@@ -130,6 +131,7 @@ def _service(given: argparse.Namespace) -> int:
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda arrived, _frame: signals.put(arrived))
+    gc.freeze()  # what was imported stays: to look through it again and again would stop every thread for some 20 ms
     Bridge(settings, HealthFile(health_file(os.environ))).run(signals)
     return 0
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from queue import Empty, SimpleQueue
+from queue import Empty
 from time import monotonic
 from typing import Any
 
@@ -18,12 +18,14 @@ from stbridge.core.envelope import Reply
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import CONNECTION, STATE, Happening
-from stbridge.core.payloads import RENDERED, render, render_happening, render_raw
+from stbridge.core.payloads import RENDERED, render_happening, render_raw
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
+from stbridge.inbox import Inbox
 from stbridge.mqtt.outbox import Outbox
+from stbridge.publishing import Publisher
 from stbridge.remembering import recall
 from stbridge.settings import PollSettings, SyncthingSettings
 from stbridge.supervision import BEAT_S, Part
@@ -70,6 +72,7 @@ class Instance:
         topics: builds the topics.
         outbox: where messages go.
         announcer: what Home Assistant is told; None tells it nothing.
+        updates_per_second: how often a topic is sent while it keeps changing; 0 is as often as it changes.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Instance:
         topics: Topics,
         outbox: Outbox,
         announcer: Announcer | None = None,
+        updates_per_second: float = 0.0,
     ) -> None:
         self.name = name
         self.settled = threading.Event()
@@ -92,11 +96,11 @@ class Instance:
         self._topics = topics
         self._outbox = outbox
         self._announcer = announcer
+        self._publisher = Publisher(name, topics, outbox, announcer, updates_per_second)
         self._poll = poll
         self._alerts = alerts
         self._state = State(alerts)
-        self._inbox: SimpleQueue[Item] = SimpleQueue()
-        self._changed: dict[Address, None] = {}
+        self._inbox: Inbox[Item] = Inbox()
         self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
         self._tried = False
@@ -104,7 +108,7 @@ class Instance:
         self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
-        self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put)
+        self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put, give_way=self._give_way)
         self._poller = Poller(name, self._clients[1], intervals=_intervals(poll), report=self._inbox.put)
         self._desk = CommandDesk(
             name,
@@ -119,8 +123,8 @@ class Instance:
 
     def start(self) -> None:
         """Begin to read Syncthing; nothing is sent before the broker is there."""
-        self._changed.update(dict.fromkeys((CONNECTION, STATE)))
-        self._publish()
+        self._publisher.change((CONNECTION, STATE))
+        self._publisher.publish(self._state, monotonic())
         self._part.start()
         self._poller.start()
         self._follower.start()
@@ -134,8 +138,8 @@ class Instance:
         self._take_rest()
         self._desk.stop()
         self._take_rest()  # what commands have done at the very end
-        self._changed.update(self._state.take_outcome().changed)
-        self._publish()
+        self._publisher.change(self._state.take_outcome().changed)
+        self._publisher.publish(self._state, monotonic(), at_end=True)
         for client in self._clients:
             client.close()
 
@@ -169,8 +173,8 @@ class Instance:
         """Answer what nobody will take from the inbox any more; when a pause ends, the next life has to know."""
         self._ended = True
         with self._taking_rest:
-            while not self._inbox.empty():
-                match self._inbox.get_nowait():
+            while not self._inbox.empty:
+                match self._inbox.take():
                     case Arrival() as arrival:
                         self._waiting.append(arrival)
                     case seen.PauseTimed() as pause:
@@ -189,33 +193,36 @@ class Instance:
             self._part.beat()
             for item in self._batch():
                 running = running and self._take(item)
-            self._follow_up()
+            with self._outbox.together():
+                self._follow_up()
+            self._inbox.done()
 
     def _begin_anew(self) -> None:
         """Read everything again, for what an exception left half changed cannot be trusted."""
         self._state = State(self._alerts)
-        self._changed.clear()
+        self._publisher.forget()
         self.remember(self._outbox.states())
         self._follower.read_again()
 
     def _batch(self) -> Iterable[Item]:
         """Wait for something to come in, or for the time at which something is due."""
         try:
-            yield self._inbox.get(timeout=self._time_to_wait())
+            yield self._inbox.take(self._time_to_wait())
         except Empty:
             return
         for _ in range(LARGEST_BATCH):
             try:
-                yield self._inbox.get_nowait()
+                yield self._inbox.take()
             except Empty:
                 return
 
     def _time_to_wait(self) -> float:
         """Return the seconds until something follows from time alone; not too many, because clocks are set."""
         times = [at for at in (self._state.next_due, self._state.timed_pauses.next_try) if at is not None]
-        if not times:
-            return BEAT_S
-        return min(max(0.0, (min(times) - datetime.now(UTC)).total_seconds()), BEAT_S)
+        waits = [(at - datetime.now(UTC)).total_seconds() for at in times]
+        if self._publisher.next is not None:
+            waits.append(self._publisher.next - monotonic())
+        return max(0.0, min([BEAT_S, *waits]))
 
     def _take(self, item: Item) -> bool:
         match item:
@@ -252,8 +259,8 @@ class Instance:
         now = datetime.now(UTC)
         conclude(self._state, now)
         outcome = self._state.take_outcome()
-        self._changed.update(outcome.changed)
-        self._publish()
+        self._publisher.change(outcome.changed)
+        self._publisher.publish(self._state, monotonic())
         if self._tried and self._state.remembered is not None:
             self.settled.set()
         for happening in outcome.happenings:
@@ -269,29 +276,6 @@ class Instance:
             waiting, self._waiting = self._waiting, []
             for arrival in waiting:
                 self._desk.take(arrival, self._state)
-
-    def _publish(self) -> None:
-        """Hand over what changed; while it is being read, only whether Syncthing can be reached is true.
-
-        What the broker had kept has to be known first, or totals and dates of earlier lives would be overwritten.
-        """
-        state = self._state
-        whole = state.complete and not state.reading and state.remembered is not None
-        ready = list(self._changed) if whole else [one for one in (CONNECTION, STATE) if one in self._changed]
-        if self._announcer and whole:
-            for message in self._announcer.follow(self._state, ready):
-                self._outbox.put_state(message, first=True)
-        for address in ready:
-            del self._changed[address]
-            self._outbox.put_state(
-                Message(
-                    topic=self._topics.build(self.name, address),
-                    payload=render(self._state, address) or b"",
-                    retain=True,
-                    json=address != STATE,
-                ),
-                last=address == STATE,
-            )
 
     def _log_reachability(self) -> None:
         reachability = (self._state.status, self._state.message)
@@ -309,6 +293,10 @@ class Instance:
             log.warning("%s: %s: %s", self.name, *reachability)
 
     # --- what any thread may do -------------------------------------------------------------------------------------
+
+    def _give_way(self, longest_s: float) -> bool:
+        """Wait until what was put into the inbox is on its way to the broker."""
+        return self._inbox.give_way(longest_s) and self._outbox.give_way(longest_s)
 
     def _send(self, address: Address, payload: bytes) -> None:
         self._outbox.put(Message(topic=self._topics.build(self.name, address), payload=payload))

@@ -73,6 +73,12 @@ class MqttSettings(Section):
     path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
     keepalive_s: int = Field(30, ge=5, le=3600, description="Seconds between signs of life to the broker.")
     base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
+    updates_per_second: float = Field(
+        2.0,
+        ge=0,
+        description="How often a topic of state is sent while it keeps changing, the newest value in the end; "
+        "0: as often as it changes.",
+    )
     tls: TlsSettings = Field(TlsSettings(), description="TLS to the broker.")
 
     @property

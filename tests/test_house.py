@@ -15,9 +15,20 @@ PACKAGE = "stbridge"
 
 LAYERS = (
     ("core", "errors"),
-    ("settings", "supervision"),
+    ("inbox", "settings", "supervision"),
     ("homeassistant", "mqtt", "syncthing"),
-    ("birth", "commands", "health", "local", "log", "remembering", "settings_sources", "systemd", "watch"),
+    (
+        "birth",
+        "commands",
+        "health",
+        "local",
+        "log",
+        "publishing",
+        "remembering",
+        "settings_sources",
+        "systemd",
+        "watch",
+    ),
     ("instance",),
     ("bridge",),
     ("call", "check", "demo", "purge"),
@@ -130,7 +141,7 @@ MODULES = [
     if path != ROOT / PACKAGE / "__init__.py"  # the door for users, see below
 ]
 SCRIPTS = [path for path in (ROOT / "scripts").iterdir() if b"python" in path.read_bytes().splitlines()[0]]
-SOURCES = [*MODULES, *map(read, [*SCRIPTS, *(ROOT / "tests").rglob("*.py")])]
+SOURCES = [*MODULES, *map(read, [*SCRIPTS, *chain(*((ROOT / one).rglob("*.py") for one in ("benchmarks", "tests")))])]
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 
 

@@ -75,10 +75,11 @@ def _any_without_error(services: Json) -> bool:
 def config(raw: Json, own_id: str) -> seen.ConfigRead:
     """Read GET /rest/config (or the older /rest/system/config): the same document as in ConfigSaved."""
     devices = {device["deviceID"]: device for device in raw["devices"] or ()}
+    ids = {device: device for device in devices}  # one string for each, or every folder would keep its own of all
     return seen.ConfigRead(
         config=Config(
             name=devices.get(own_id, {}).get("name") or "",
-            folders={folder["id"]: _folder_config(folder, own_id) for folder in raw["folders"] or ()},
+            folders={folder["id"]: _folder_config(folder, own_id, ids) for folder in raw["folders"] or ()},
             devices={
                 device_id: DeviceConfig(id=device_id, name=device.get("name") or "", paused=bool(device["paused"]))
                 for device_id, device in devices.items()
@@ -88,14 +89,15 @@ def config(raw: Json, own_id: str) -> seen.ConfigRead:
     )
 
 
-def _folder_config(raw: Json, own_id: str) -> FolderConfig:
+def _folder_config(raw: Json, own_id: str, ids: Mapping[str, str]) -> FolderConfig:
+    devices = [device["deviceID"] for device in raw.get("devices") or ()]
     return FolderConfig(
         id=raw["id"],
         label=raw.get("label") or "",
         path=raw["path"],
         type=raw["type"],
         paused=bool(raw["paused"]),
-        devices=tuple(device["deviceID"] for device in raw.get("devices") or () if device["deviceID"] != own_id),
+        devices=tuple(ids.get(device, device) for device in devices if device != own_id),
     )
 
 

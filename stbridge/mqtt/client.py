@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,6 +103,25 @@ def connect(client: Client, settings: MqttSettings, protocol: Protocol, session_
 
 def _send_without_delay(client: Client) -> None:
     """Turn off Nagle's algorithm: it holds back a change while the one before is on its way."""
+    _set_option(client, socket.TCP_NODELAY)
+
+
+def acknowledge_without_delay(client: Client) -> None:
+    """Have TCP acknowledge at once what has been read.
+
+    Linux waits up to 40 ms for something to send along with it, and a broker that leaves Nagle's algorithm on, as
+    Mosquitto does by default, holds back the next command until then. The system forgets it again and again, so this
+    is called after each read.
+
+    Args:
+        client: a client whose socket has been read.
+    """
+    if sys.platform == "linux":
+        _set_option(client, socket.TCP_QUICKACK)
+
+
+def _set_option(client: Client, option: int) -> None:
+    """Set an option of TCP, whatever paho has wrapped around the connection."""
     connection = client.socket()
     if connection is None or client.transport == "unix":
         return
@@ -109,7 +129,7 @@ def _send_without_delay(client: Client) -> None:
         contextlib.suppress(OSError),  # it has ended already, which is noticed elsewhere
         socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same_connection,
     ):
-        same_connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        same_connection.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 def subscribe(client: Client, protocol: Protocol, subscriptions: Sequence[Subscription]) -> int | None:

@@ -21,7 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerUnavailable, BrokerUnreachable
 from stbridge.mqtt import diagnosis
-from stbridge.mqtt.client import Subscription, connect, new_client, subscribe
+from stbridge.mqtt.client import Subscription, acknowledge_without_delay, connect, new_client, subscribe
 from stbridge.mqtt.deliveries import Deliveries
 from stbridge.mqtt.outbox import WINDOW
 from stbridge.mqtt.packets import publish_properties, received_from
@@ -187,6 +187,7 @@ class Link:
         readable, writable = self._waiter.wait(connection, to_write=self._client.want_write(), timeout_s=timeout_s)
         if readable:
             self._client.loop_read()
+            acknowledge_without_delay(self._client)
         if writable:
             self._client.loop_write()
         self._client.loop_misc()

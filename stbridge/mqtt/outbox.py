@@ -7,7 +7,8 @@ and says what became of them.
 import itertools
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -69,7 +70,7 @@ class Outbox:
 
     def __init__(self, events_limit: int = EVENTS_LIMIT) -> None:
         self.on_work: Callable[[], None] = _ignore_work
-        """Called, with the outbox locked, when there is something to take; must not block."""
+        """Called when there is something to take; must not block."""
         self._limit = events_limit
         self._changed = threading.Condition()
         self._connected = False
@@ -84,8 +85,34 @@ class Outbox:
         self._in_flight: dict[int, Taken] = {}
         self._numbers = itertools.count(1)
         self._sent = self._dropped = self._failed = 0
+        self._together: set[int] = set()
+        self._taken = threading.Event()
 
-    def put_state(self, message: Message, *, first: bool = False, last: bool = False) -> None:
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Tell only at the end of what this thread puts in meanwhile, unless it is much.
+
+        Whoever sends has little to do for a few messages, and less if nobody is at work beside it.
+        """
+        self._together.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._together.discard(threading.get_ident())
+            self._tell()
+
+    def give_way(self, longest_s: float) -> bool:
+        """Wait until what was put in is on its way, as far as that can be.
+
+        Args:
+            longest_s: the longest wait.
+
+        Returns:
+            whether it is.
+        """
+        return self._taken.wait(longest_s)
+
+    def put_state(self, message: Message, *, first: bool = False, last: bool = False) -> bool:
         """Set what the broker is to keep on a topic.
 
         The same again is no work, unless it expires. An empty payload clears the topic; it is remembered
@@ -96,6 +123,9 @@ class Outbox:
             first: marks a topic that tells what the others are about: on a (re)connect it goes before all states.
             last: marks a topic that tells availability: on a (re)connect it goes after all states, and a
                 new value goes to the end of the queue.
+
+        Returns:
+            whether it is to be sent.
         """
         topic = message.topic
         with self._changed:
@@ -105,12 +135,13 @@ class Outbox:
                 self._availability.add(topic)
             # An expiring message that is the same still has to go out, or it would expire.
             if self._desired.get(topic) == message and message.expiry_s is None:
-                return
+                return False
             self._desired[topic] = message
             self._queue[topic] = None
             if last:
                 self._queue.move_to_end(topic)
-            self._tell()
+        self._tell()
+        return True
 
     def put(self, message: Message, *, urgent: bool = False) -> None:
         """Queue a message that the broker is not to keep.
@@ -127,7 +158,7 @@ class Outbox:
                 self._events[number] = message
                 self._queue[number] = None
             self._drop_surplus()
-            self._tell()
+        self._tell()
 
     def resend(self, topic: str | None = None) -> None:
         """Make every state due again, or only that of one topic."""
@@ -160,6 +191,7 @@ class Outbox:
             self._connected = False
             self._return_what_was_in_flight()
             self._changed.notify_all()
+            self._taken.set()
 
     def take(self) -> list[Taken]:
         """Return what is to be sent now: as much as is due and as fits into the window."""
@@ -170,6 +202,8 @@ class Outbox:
                 one = Taken(next(self._numbers), message, lane)
                 self._in_flight[one.token] = one
                 taken.append(one)
+            if not taken:
+                self._taken.set()
             return taken
 
     def sent(self, token: int) -> None:
@@ -224,11 +258,15 @@ class Outbox:
             self._changed.wait_for(lambda: self._is_empty() or not self._connected, timeout_s)
             return self._is_empty()
 
-    # Everything below expects the outbox to be locked.
-
     def _tell(self) -> None:
-        if self._connected and len(self._in_flight) < self._window:
+        waiting = self._waiting()
+        if not waiting or not self._connected or len(self._in_flight) >= self._window:
+            return
+        self._taken.clear()
+        if waiting >= self._window or threading.get_ident() not in self._together:
             self.on_work()
+
+    # Everything below expects the outbox to be locked.
 
     def _waiting(self) -> int:
         return len(self._queue) + len(self._replies)

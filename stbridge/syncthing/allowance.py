@@ -15,18 +15,18 @@ class Allowance:
         self._left = float(burst)
         self._at: float | None = None
 
-    def take(self, now: float) -> bool:
-        """Take one if there is one."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Take so many if there are as many."""
         self._refill(now)
-        if self._left < 1:
+        if self._left < count:
             return False
-        self._left -= 1
+        self._left -= count
         return True
 
-    def available_in(self, now: float) -> float:
-        """Return the seconds until there will be one."""
+    def available_in(self, now: float, count: int = 1) -> float:
+        """Return the seconds until there will be so many."""
         self._refill(now)
-        return max(0.0, (1 - self._left) * self._every_s)
+        return max(0.0, (count - self._left) * self._every_s)
 
     def _refill(self, now: float) -> None:
         if self._at is not None:

@@ -50,11 +50,14 @@ class EventStream:
             return False
         return self._newest_id() >= self._last_id
 
-    def wait(self) -> list[dict[str, Any]]:
+    def wait(self, timeout_s: float = POLL_S) -> list[dict[str, Any]]:
         """Wait for events and return them; there may be none after a while.
 
         A request that broke off has often met the end of the process: the cursor is used again only after a look at
         whether that is the same still.
+
+        Args:
+            timeout_s: how long to wait; 0 returns those that are there.
 
         Raises:
             EventsLost: some were missed.
@@ -62,7 +65,7 @@ class EventStream:
         """
         assert self._last_id is not None, "open() comes first"
         try:
-            events = self._client.get_events(since=self._last_id, mask=self._mask, timeout_s=POLL_S)
+            events = self._client.get_events(since=self._last_id, mask=self._mask, timeout_s=timeout_s)
         except (Unreachable, Starting) as error:
             if self.can_resume():
                 return []

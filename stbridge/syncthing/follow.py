@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 from typing import Any
 
 from stbridge.core import events
@@ -10,6 +11,7 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
 from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable
 from stbridge.supervision import Part
+from stbridge.syncthing.allowance import Allowance
 from stbridge.syncthing.backoff import Backoff
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.event_stream import EventsLost, EventStream
@@ -20,6 +22,25 @@ log = logging.getLogger(__name__)
 LONGEST_SILENCE_S = 180.0
 """A long poll, or a resolver that does not answer, can take most of this."""
 
+GATHER_S = 0.05
+BURST = 10
+"""So many requests follow each other at once, then one every GATHER_S, until there was a rest.
+
+Of events that come thick and fast each request brings several then; one that comes now and then is not delayed.
+"""
+
+GATHERED = 200
+"""It follows sooner when more events than that would gather: the ring is small."""
+
+GIVE_WAY_S = 0.02
+"""How long the next request for events may wait until what the last one told is published.
+
+Events that happen meanwhile wait at Syncthing; after this long they go first, because its ring holds 1000.
+"""
+
+FETCH_S = 0.05
+"""While everything is being read, what happens meanwhile is fetched so often."""
+
 
 class Follower:
     """Follows one Syncthing by its events.
@@ -29,6 +50,7 @@ class Follower:
         client: the way to it; for this thread alone.
         raw: types of events that are handed on as they are, too.
         report: takes observations in; called by this thread only.
+        give_way: waits until what they tell is published, for so many seconds at most.
     """
 
     def __init__(
@@ -38,12 +60,15 @@ class Follower:
         *,
         raw: Sequence[str],
         report: Callable[[Observation], None],
+        give_way: Callable[[float], object],
     ) -> None:
         self._client = client
         self._raw = frozenset(raw)
         self._report = report
+        self._give_way = give_way
         self._reader = Reader(client)
         self._stream = EventStream(client, sorted({*events.EVENT_TYPES, *raw}))
+        self._allowance = Allowance(burst=BURST, every_s=GATHER_S)
         self._stop = threading.Event()
         self._again = threading.Event()
         self._whole = False
@@ -102,25 +127,44 @@ class Follower:
         self._whole = False
         self._again.clear()
         self._stream.open()
-        for observation in self._reader.snapshot():
-            self.part.beat()
+        for observation in [*self._read_everything()]:
             self._report(observation)
         self._whole = True
 
+    def _read_everything(self) -> Iterator[Observation]:
+        """Report everything, and give what happened meanwhile, which the ring might lose before it is all read."""
+        fetched_at = monotonic()
+        for observation in self._reader.snapshot():
+            self.part.beat()
+            self._report(observation)
+            if monotonic() - fetched_at > FETCH_S:
+                for event in self._stream.wait(timeout_s=0):
+                    yield from self._observe(event)
+                fetched_at = monotonic()
+
     def _follow(self, backoff: Backoff) -> None:
+        answered_at = monotonic()
         while not self._stop.is_set() and not self._again.is_set():
             self.part.beat()
-            for event in self._stream.wait():
-                self._take(event)
+            found = self._stream.wait()
+            answered_before, answered_at = answered_at, monotonic()
+            for event in found:
+                for observation in self._observe(event):
+                    self._report(observation)
+            self._give_way(GIVE_WAY_S)
             backoff.reset()
+            if found and not self._allowance.take(monotonic()):
+                enough_at = answered_at + (answered_at - answered_before) * GATHERED / len(found)
+                now = monotonic()
+                self._stop.wait(max(0.0, min(enough_at - now, self._allowance.available_in(now))))
 
-    def _take(self, event: dict[str, Any]) -> None:
+    def _observe(self, event: dict[str, Any]) -> Iterator[Observation]:
         try:
             observation = events.observe(event, self._reader.own_id)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             log.warning("event %s %s is not understood: %r", event.get("id"), event.get("type"), error)
             return
         if observation is not None:
-            self._report(observation)
+            yield observation
         if event["type"] in self._raw:
-            self._report(seen.RawEvent(type=event["type"], event=event))
+            yield seen.RawEvent(type=event["type"], event=event)

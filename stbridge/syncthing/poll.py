@@ -16,9 +16,12 @@ from stbridge.syncthing.reads import Reader
 
 log = logging.getLogger(__name__)
 
-THRIFTY = frozenset({"scan_errors", "statistics"})
-"""Reads that every scan of every folder asks for: they come out of an allowance, so that the number of requests does
-not grow with the number of folders."""
+THRIFTY: Mapping[str, int] = {"scan_errors": 1, "statistics": 2}
+"""Reads that every scan of every folder asks for, and how many requests each is: they come out of an allowance, so
+that the number of requests does not grow with the number of folders."""
+
+THRIFTY_AT_ONCE, THRIFTY_EVERY_S = 20, 90.0
+"""How many requests of these there may be at once, and after how many seconds there may be one more."""
 
 RECONCILE = "reconcile"
 
@@ -49,7 +52,7 @@ class Poller:
         self._report = report
         self._intervals = dict(intervals)
         self._due = {what: monotonic() + seconds for what, seconds in intervals.items()}
-        self._allowance = Allowance(burst=20, every_s=90)
+        self._allowance = Allowance(burst=THRIFTY_AT_ONCE, every_s=THRIFTY_EVERY_S)
         self._requested: dict[Read, None] = {}
         self._folders: deque[str] = deque()
         self._condition = threading.Condition()
@@ -134,16 +137,21 @@ class Poller:
                 if self._folders:
                     self._folders.rotate(-1)
                     return Read("folder", self._folders[-1])
+        used_up = False  # then those wait in their order, or the cheap ones would go before the others for ever
         for read in self._requested:
-            if read.what not in THRIFTY or self._allowance.take(now):
+            cost = THRIFTY.get(read.what, 0)
+            if cost and not used_up:
+                used_up = not self._allowance.take(now, cost)
+            if not cost or not used_up:
                 del self._requested[read]
                 return read
         return None
 
     def _time_to_wait(self, now: float) -> float:
         nearest = min(self._due.values()) - now
-        if self._requested:
-            nearest = min(nearest, self._allowance.available_in(now))
+        first = next(iter(self._requested), None)
+        if first is not None:
+            nearest = min(nearest, self._allowance.available_in(now, THRIFTY.get(first.what, 0)))
         return max(0.0, nearest)
 
     def _block(self, error: SyncthingUnavailable, read: Read) -> None:

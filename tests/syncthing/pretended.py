@@ -17,6 +17,7 @@ CONFIG = "/rest/config"
 EVENTS = "/rest/events"
 FILE = "/rest/db/file"
 FOLDER_ERRORS = "/rest/folder/errors"
+FOLDER_STATISTICS = "/rest/stats/folder"
 FOLDER_STATUS = "/rest/db/status"
 STATUS = "/rest/system/status"
 UPGRADE = "/rest/system/upgrade"
@@ -35,7 +36,7 @@ DOCUMENTS: Mapping[str, str] = {
     FOLDER_STATUS: "db_status_idle",
     FOLDER_ERRORS: "folder_errors",
     "/rest/stats/device": "stats_device",
-    "/rest/stats/folder": "stats_folder",
+    FOLDER_STATISTICS: "stats_folder",
     "/rest/system/connections": "system_connections",
     "/rest/system/error": "system_error",
     STATUS: "system_status",

@@ -1,6 +1,7 @@
 """The thread that follows the events: what it reports, in which order, and what it does when something breaks."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,10 +11,11 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
 from stbridge.demo.node import SyncthingNode
 from stbridge.syncthing import backoff
+from stbridge.syncthing import follow as follow_module
 from stbridge.syncthing.follow import Follower
 from tests.servers import eventually
 from tests.syncthing.conftest import KEY, Connect, Serve
-from tests.syncthing.pretended import CONFIG, EVENTS, STATUS, PretendedSyncthing
+from tests.syncthing.pretended import CONFIG, EVENTS, FOLDER_STATISTICS, STATUS, PretendedSyncthing
 from tests.syncthing.server import Behaviour, Exchange, closes, hangs, refuses, says, stranger
 
 OTHER_DEVICE = "AIR6LPZ-7K4PTTV-UXQSMUU-CPQ5YWH-OEDFIIQ-JUG777G-2YQXXR5-YD6AWQR"
@@ -26,6 +28,15 @@ class Report(list[Observation]):
     """What a follower has reported, and the follower."""
 
     follower: Follower
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gave_way_at: list[int] = []
+        """How much had been reported each time that the follower gave way."""
+
+    def give_way(self, _longest_s: float) -> None:
+        """Note that the follower gives way."""
+        self.gave_way_at.append(len(self))
 
     def of(self, *kinds: type[Observation]) -> list[Observation]:
         """Return the reports of some kinds."""
@@ -44,7 +55,9 @@ def follow(connect: Connect) -> Iterator[Follow]:
 
     def start(url: str, api_key: str = KEY, *, raw: tuple[str, ...] = ()) -> Report:
         report = Report()
-        report.follower = Follower("nas", connect(url, api_key), raw=raw, report=report.append)
+        report.follower = Follower(
+            "nas", connect(url, api_key), raw=raw, report=report.append, give_way=report.give_way
+        )
         report.follower.start()
         followers.append(report.follower)
         return report
@@ -94,6 +107,55 @@ def test_what_happens_while_everything_is_read_is_not_missed(syncthing: Pretende
     changed = report.wait_for(seen.FolderStateChanged)
     assert (changed.folder, changed.state) == ("docs", "scanning")
     assert report.index(changed) > report.index(report.wait_for(seen.SnapshotComplete))
+
+
+def test_nothing_is_lost_while_everything_is_read(
+    syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More may happen meanwhile than the ring of events holds: they are fetched in between, and told afterwards."""
+    monkeypatch.setattr(follow_module, "FETCH_S", 0)
+    much = 600
+    for path in (CONFIG, FOLDER_STATISTICS):
+        answer = syncthing.table[path]
+        assert callable(answer)
+
+        def meanwhile(exchange: Exchange, answer: Behaviour = answer) -> None:
+            for _ in range(much):
+                syncthing.happens("StateChanged", STATE_CHANGED)
+            answer(exchange)
+
+        syncthing.table[path] = meanwhile
+    report = follow(syncthing.url)
+    report.wait_for(seen.FolderStateChanged, 2 * much)
+    assert len(report.of(seen.SnapshotStarted)) == 1
+
+
+def test_events_that_come_thick_and_fast_are_fetched_several_at_once(
+    syncthing: PretendedSyncthing, follow: Follow
+) -> None:
+    """A request costs far more than an event: in a flood there are only so many of them a second."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    since, pause, flood = len(syncthing.server.requests), threading.Event(), 100
+    for _ in range(flood):
+        syncthing.happens("StateChanged", STATE_CHANGED)
+        pause.wait(0.005)
+    report.wait_for(seen.FolderStateChanged, flood)
+    polls = [one for one in syncthing.server.requests[since:] if one.path == EVENTS]
+    assert len(polls) < flood / 3
+
+
+def test_the_next_request_for_events_waits_until_what_the_last_one_told_is_published(
+    syncthing: PretendedSyncthing, follow: Follow
+) -> None:
+    """The follower gives way between what it has reported and its next request."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.FolderStateChanged)
+    told = len(report)
+    eventually(lambda: told in report.gave_way_at)
 
 
 def test_events_that_were_asked_for_are_handed_on_as_they_are(syncthing: PretendedSyncthing, follow: Follow) -> None:
@@ -223,6 +285,7 @@ def test_events_without_order_do_not_make_it_read_in_a_hurry(
         return 0.0
 
     monkeypatch.setattr(backoff.Backoff, "next", wait)
+    monkeypatch.setattr(follow_module, "FETCH_S", 60)
     syncthing.table[EVENTS] = [says([]), says([{"id": 7}]), says([]), says([{"id": 9}]), says([]), hangs]
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete, 3)

@@ -8,12 +8,15 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
+from stbridge.settings import PollSettings
 from stbridge.syncthing import poll
+from stbridge.syncthing.event_stream import POLL_S
 from stbridge.syncthing.poll import RECONCILE, THRIFTY, Poller
 from tests.servers import eventually
 from tests.syncthing.conftest import Connect
 from tests.syncthing.pretended import FOLDER_ERRORS, FOLDER_STATUS, STATUS, PretendedSyncthing
 from tests.syncthing.server import closes, hangs, refuses, stranger
+from tests.syncthing.test_reads import READS
 
 NEVER: Mapping[str, float] = {"connections": 3600, RECONCILE: 3600}
 OFTEN = 0.01
@@ -150,9 +153,34 @@ def test_only_what_scans_ask_for_is_rationed(
     syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
 ) -> None:
     """What an event tells to have changed is read, however many there are."""
-    assert {"scan_errors", "statistics"} == THRIFTY
+    assert {"scan_errors", "statistics"} == set(THRIFTY)
     polling().request([Read("folder", f"folder{number}") for number in range(100)])
     wait_for(told, seen.FolderRead, 100)
+
+
+def test_what_is_rationed_goes_in_its_order(
+    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes two requests is not passed by again and again by what takes one."""
+    monkeypatch.setattr(poll, "THRIFTY_AT_ONCE", 3)
+    monkeypatch.setattr(poll, "THRIFTY_EVERY_S", 0.05)
+    scans = [Read("scan_errors", f"folder{number}") for number in range(6)]
+    polling().request([*scans[:2], Read("statistics"), *scans[2:]])
+    wait_for(told, seen.FolderErrorsRead, len(scans))
+    kinds = [type(one) for one in told]
+    assert kinds.index(seen.FolderStatisticsRead) == 3
+
+
+def test_an_idle_syncthing_gets_at_most_240_requests_an_hour() -> None:
+    """So many for what has no event, for the wait for events, and for all the scans of however many folders."""
+    requests = {
+        read.what: len([line for line in lines if line != "system/status"]) or 1  # whose it is, is asked for once
+        for read, (lines, _) in READS.items()
+    }
+    assert {what: requests[what] for what in THRIFTY} == THRIFTY
+    intervals = PollSettings().model_dump(exclude={"transfer"})
+    by_the_clock = sum(3600 / seconds * requests.get(what, 1) for what, seconds in intervals.items())
+    assert by_the_clock + 3600 / POLL_S + 3600 / poll.THRIFTY_EVERY_S <= 240
 
 
 # --- on and off

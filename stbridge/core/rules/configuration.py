@@ -105,8 +105,9 @@ def _pause_timed(state: State, observation: seen.PauseTimed, _: datetime) -> Non
 
 def _share(state: State, folder: FolderConfig) -> None:
     """Make a folder's shares those of its configuration."""
+    sharing = frozenset(folder.devices)
     for device, device_state in state.devices.items():
-        shares = device in folder.devices
+        shares = device in sharing
         if shares and folder.id not in device_state.folders:
             device_state.folders.add(folder.id)
             device_state.taken[folder.id] = state.folders[folder.id].changes

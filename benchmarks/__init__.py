@@ -1,0 +1,1 @@
+"""Measures the bridge, side by side with the bare minimum: `make bench` writes REPORT.md."""

@@ -1,0 +1,1 @@
+"""A fast fake of Syncthing: any number of folders, devices and instances, and as many events as one likes."""

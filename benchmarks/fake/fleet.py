@@ -1,0 +1,77 @@
+"""Starts a process of fake Syncthings, and tells it what to do."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STOP_S = 10.0
+
+
+class Fleet:
+    """Fake Syncthings in a process of their own, for as long as the `with` lasts.
+
+    Args:
+        instances: how many there are.
+        folders: how many each of them has.
+        devices: how many devices each of them shares all of its folders with.
+    """
+
+    def __init__(self, *, instances: int = 1, folders: int, devices: int) -> None:
+        self.ports: list[int] = []
+        self._arguments = [str(one) for one in (instances, folders, devices)]
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.fake.server", *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        self.ports = self._answer()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None, "it was started"
+        self._process.kill()
+        self._process.communicate(timeout=STOP_S)
+
+    @property
+    def id(self) -> int:
+        """The ID of the process."""
+        assert self._process is not None, "it was started"
+        return self._process.pid
+
+    @property
+    def urls(self) -> list[str]:
+        """Where they are."""
+        return [f"http://127.0.0.1:{port}" for port in self.ports]
+
+    def settings(self) -> dict[str, str]:
+        """Return the variables that make them the instances of a bridge: fake0, fake1 and so on."""
+        prefix = "STBRIDGE_SYNCTHING__FAKE"
+        return {
+            name: value
+            for number, url in enumerate(self.urls)
+            for name, value in ((f"{prefix}{number}__URL", url), (f"{prefix}{number}__API_KEY", "key"))
+        }
+
+    def tell(self, what: str, **arguments: Any) -> Any:
+        """Have a method of the `Director` done, and return its result when it is done."""
+        assert self._process is not None, "it was started"
+        assert self._process.stdin is not None, "it is piped"
+        self._process.stdin.write(f"{what} {json.dumps(arguments)}\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process is not None, "it was started"
+        assert self._process.stdout is not None, "it is piped"
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the fake Syncthings have ended")
+        return json.loads(line)

@@ -1,0 +1,158 @@
+"""Serves fake Syncthings, each on a port of its own, and does what its standard input says.
+
+It is a process of its own: python -m benchmarks.fake.server INSTANCES FOLDERS DEVICES. A line of standard input is
+`NAME JSON-OF-ARGUMENTS`, of a method of `Director`, and is answered by a line of JSON; at its end the process ends.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from time import process_time
+from typing import Any
+
+from benchmarks.fake.storm import Storm
+from benchmarks.fake.syncthing import FakeSyncthing, query_of
+from stbridge.syncthing.answers import IDENTITY
+
+HEAD = (
+    "HTTP/1.1 {status}\r\nContent-Type: application/json; charset=utf-8\r\n"
+    f"{IDENTITY}: {{identity}}\r\nX-Syncthing-Version: v2.1.3\r\nContent-Length: {{length}}\r\n\r\n"
+)
+
+
+class Connection(asyncio.Protocol):
+    """One connection of HTTP: requests without a body, one after the other."""
+
+    def __init__(self, fake: FakeSyncthing, waiting: set["Connection"]) -> None:
+        self._fake = fake
+        self._waiting = waiting
+        self._received = b""
+        self._since = 0
+        self._limit = 0
+        self._timeout: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember whom to answer."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Have nobody wait any more."""
+        self._stop_waiting()
+        if exc is not None:
+            sys.stderr.write(f"a connection broke: {exc}\n")
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and answer a request when it is whole."""
+        self._received += data
+        while b"\r\n\r\n" in self._received:
+            head, _, self._received = self._received.partition(b"\r\n\r\n")
+            path, _, query = head.split(b" ", 2)[1].decode().partition("?")
+            if path == "/rest/events":
+                self._wait_for_events(query)
+            else:
+                answer = self._fake.answer(path, query_of(query))
+                self._say(answer) if answer is not None else self._say(b"no such thing", "404 Not Found")
+
+    def _wait_for_events(self, query: str) -> None:
+        self._fake.requests["/rest/events"] = self._fake.requests.get("/rest/events", 0) + 1
+        parameters = dict(part.split("=", 1) for part in query.split("&"))
+        self._since, self._limit = int(parameters["since"]), int(parameters.get("limit", 1000))
+        timeout_s = float(parameters["timeout"])
+        if timeout_s == 0 or self._fake.newest_id > self._since:
+            self.tell_events()
+        else:
+            self._waiting.add(self)
+            self._timeout = asyncio.get_running_loop().call_later(timeout_s, self.tell_events)
+
+    def tell_events(self) -> None:
+        """Answer with the events that there are."""
+        self._stop_waiting()
+        self._say(self._fake.events(self._since, self._limit))
+
+    def _stop_waiting(self) -> None:
+        self._waiting.discard(self)
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+    def _say(self, body: bytes, status: str = "200 OK") -> None:
+        assert self._transport is not None, "who asks is connected"
+        head = HEAD.format(status=status, identity=self._fake.own_id, length=len(body))
+        self._transport.write(head.encode() + body)
+
+
+class Director:
+    """Makes the fakes do things.
+
+    Args:
+        fakes: all of them.
+    """
+
+    def __init__(self, fakes: Sequence[FakeSyncthing]) -> None:
+        self._fakes = fakes
+
+    async def requests(self) -> dict[str, int]:
+        """Return how often each path was asked for, of all of them."""
+        total: dict[str, int] = {}
+        for fake in self._fakes:
+            for path, times in fake.requests.items():
+                total[path] = total.get(path, 0) + times
+        return total
+
+    async def cpu_s(self) -> float:
+        """Return the seconds of processor time that this process has used."""
+        return process_time()
+
+    async def folders(self, instance: int = 0) -> dict[str, Any]:
+        """Return the summary of every folder."""
+        return self._fakes[instance].folders
+
+    async def completions(self, instance: int = 0) -> list[Any]:
+        """Return what devices are known to have, where that has changed: device, folder, completion."""
+        return [[*key, completion] for key, completion in self._fakes[instance].completions.items()]
+
+    async def change(self, folder: str, files: int, lacks: int = 0, instance: int = 0) -> None:
+        """Have one event: other counts of a folder."""
+        self._fakes[instance].changes(folder, files=files, lacks=lacks)
+
+    async def storm(self, **quantities: Any) -> dict[str, float]:
+        """Have many events, and return how many there were and how long they took; for the arguments see `Storm`."""
+        return await Storm(self._fakes, **quantities).blow()
+
+
+async def _serve(instances: int, folders: int, devices: int) -> None:
+    fakes = [FakeSyncthing(number, folders, devices) for number in range(1, instances + 1)]
+    ports = [await _listen(fake) for fake in fakes]
+    director = Director(fakes)
+    _say(ports)
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        name, _, arguments = line.partition(" ")
+        _say(await getattr(director, name)(**json.loads(arguments)))
+
+
+async def _listen(fake: FakeSyncthing) -> int:
+    waiting: set[Connection] = set()
+    loop = asyncio.get_running_loop()
+
+    def wake() -> None:
+        if waiting:
+            for connection in tuple(waiting):
+                connection.tell_events()
+
+    fake.on_event = wake
+    server = await loop.create_server(lambda: Connection(fake, waiting), "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+def _say(what: Any) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(*map(int, sys.argv[1:4])))

@@ -1,0 +1,206 @@
+"""One fake Syncthing: what it has, what it answers, as a real one did when it was recorded, and its ring of events."""
+
+import base64
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+RECORDED = Path(__file__).resolve().parent.parent.parent / "tests/fixtures/2.1.3"
+RING = 1000
+"""So many events Syncthing keeps for each mask."""
+
+FILE_BYTES = 1000
+"""The size of every file."""
+
+FILES = 100
+"""How many files every folder holds."""
+
+Json = dict[str, Any]
+Query = Mapping[str, str]
+
+
+@lru_cache
+def recorded(name: str) -> Any:
+    """Return what a real Syncthing answered."""
+    return json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def device_id(number: int) -> str:
+    """Return an ID that looks like one, and whose first seven characters are like no other's."""
+    text = base64.b32encode(number.to_bytes(4, "big")).decode().rstrip("=")
+    return "-".join([text.rjust(7, "A"), *["ABCDEFG"] * 7])
+
+
+def folder_id(number: int) -> str:
+    """Return the ID of a folder."""
+    return f"folder-{number:04}"
+
+
+class FakeSyncthing:
+    """One Syncthing, all of whose devices are connected and share all of its folders.
+
+    Args:
+        number: tells it from others.
+        folders: how many it has.
+        devices: how many there are beside itself.
+    """
+
+    def __init__(self, number: int, folders: int, devices: int) -> None:
+        self.own_id = device_id(number << 16)
+        self.devices = [device_id((number << 16) + one) for one in range(1, devices + 1)]
+        self.folders = {folder_id(one): self._summary() for one in range(folders)}
+        self.completions: dict[tuple[str, str], Json] = {}
+        self.requests: dict[str, int] = {}
+        self.newest_id = 0
+        self.on_event: Callable[[], None] = lambda: None
+        """Called when there are new events."""
+        self._ring: deque[bytes] = deque(maxlen=RING)
+        self._fixed = {path: _as_bytes(document) for path, document in self._documents().items()}
+        self._answers: Mapping[str, Callable[[Query], bytes]] = {
+            "/rest/db/status": lambda query: _as_bytes(self.folders[query["folder"]]),
+            "/rest/db/completion": lambda query: _as_bytes(self.completion(query["device"], query["folder"])),
+            "/rest/folder/errors": lambda query: _as_bytes(
+                {**recorded("folder_errors"), "folder": query["folder"], "errors": None}
+            ),
+            "/rest/db/browse": lambda _: b"[]",
+            "/rest/db/file": lambda _: _as_bytes(recorded("db_file")),
+        }
+
+    def answer(self, path: str, query: Query) -> bytes | None:
+        """Return what it answers; None if there is no such path, folder or device.
+
+        Args:
+            path: without the query.
+            query: its parameters.
+        """
+        self.requests[path] = self.requests.get(path, 0) + 1
+        if (fixed := self._fixed.get(path)) is not None:
+            return fixed
+        try:
+            return self._answers[path](query)
+        except KeyError:
+            return None
+
+    def completion(self, device: str, folder: str) -> Json:
+        """Return how far a device has a folder."""
+        known = self.completions.get((device, folder))
+        return known or {
+            **recorded("db_completion"),
+            "globalBytes": self.folders[folder]["globalBytes"],
+            "globalItems": FILES,
+        }
+
+    def events(self, since: int, limit: int) -> bytes:
+        """Return the events after one, as far as the ring has them still; of too many the newest."""
+        count = min(self.newest_id - since, len(self._ring), limit)
+        return b"[" + b",".join(islice(self._ring, len(self._ring) - count, None)) + b"]"
+
+    def happens(self, event_type: str, data: Mapping[str, Any]) -> None:
+        """Have an event."""
+        self.newest_id += 1
+        time = datetime.now(UTC).isoformat()
+        event = {"id": self.newest_id, "globalID": self.newest_id, "time": time, "type": event_type, "data": data}
+        self._ring.append(_as_bytes(event))
+        self.on_event()
+
+    def changes(self, folder: str, *, lacks: int = 0, files: int = FILES, state: str = "idle") -> None:
+        """Have other counts in a folder, and tell so by an event.
+
+        Args:
+            folder: its ID.
+            lacks: how many files it lacks.
+            files: how many there are in all.
+            state: what it does.
+        """
+        summary = self.folders[folder]
+        summary.update(_counts(files, lacks), state=state, sequence=summary["sequence"] + 1)
+        self.happens("FolderSummary", {"folder": folder, "summary": summary})
+
+    def turns(self, folder: str, state: str) -> None:
+        """Have a folder go to another state, and tell so by an event."""
+        summary = self.folders[folder]
+        before, summary["state"] = summary["state"], state
+        summary["stateChanged"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self.happens("StateChanged", {"folder": folder, "from": before, "to": state, "duration": 0.1})
+
+    def lags(self, device: str, folder: str, lacks: int) -> None:
+        """Have a device lack so many files of a folder, and tell so by an event."""
+        total = FILES * FILE_BYTES
+        completion = {
+            **recorded("db_completion"),
+            "completion": 100 * (FILES - lacks) / FILES,
+            "globalBytes": total,
+            "globalItems": FILES,
+            "needBytes": lacks * FILE_BYTES,
+            "needItems": lacks,
+        }
+        self.completions[device, folder] = completion
+        self.happens("FolderCompletion", {"device": device, "folder": folder, **completion})
+
+    def _summary(self) -> Json:
+        return {**recorded("db_status_idle"), **_counts(FILES, 0), "remoteSequence": {}}
+
+    def _documents(self) -> Mapping[str, Any]:
+        status = {**recorded("system_status"), "myID": self.own_id}
+        ids = (self.own_id, *self.devices)
+        folder_statistics = next(iter(recorded("stats_folder").values()))
+        connection = next(one for one in recorded("system_connections")["connections"].values() if one["connected"])
+        return {
+            "/rest/config": self._config(),
+            "/rest/config/restart-required": {"requiresRestart": False},
+            "/rest/cluster/pending/devices": {},
+            "/rest/cluster/pending/folders": {},
+            "/rest/stats/device": dict.fromkeys(ids, next(iter(recorded("stats_device").values()))),
+            "/rest/stats/folder": dict.fromkeys(self.folders, folder_statistics),
+            "/rest/system/connections": {
+                **recorded("system_connections"),
+                "connections": dict.fromkeys(self.devices, connection),
+            },
+            "/rest/system/error": recorded("system_error_empty"),
+            "/rest/system/status": status,
+            "/rest/system/upgrade": {"running": "v2.1.3", "latest": "v2.1.3", "newer": False, "majorNewer": False},
+            "/rest/system/version": recorded("system_version"),
+        }
+
+    def _config(self) -> Json:
+        config: Json = deepcopy(recorded("config"))
+        folder, device = config["folders"][0], config["devices"][0]
+        ids = (self.own_id, *self.devices)
+        shared = [{"deviceID": one, "introducedBy": "", "encryptionPassword": ""} for one in ids]
+        config["devices"] = [{**device, "deviceID": one, "name": f"device {number}"} for number, one in enumerate(ids)]
+        config["folders"] = [
+            {**folder, "id": one, "label": one.capitalize(), "path": f"/data/{one}", "devices": shared}
+            for one in self.folders
+        ]
+        return config
+
+
+def _counts(files: int, lacks: int) -> Json:
+    return {
+        "globalBytes": files * FILE_BYTES,
+        "globalFiles": files,
+        "globalTotalItems": files,
+        "localBytes": (files - lacks) * FILE_BYTES,
+        "localFiles": files - lacks,
+        "localTotalItems": files - lacks,
+        "needBytes": lacks * FILE_BYTES,
+        "needFiles": lacks,
+        "needTotalItems": lacks,
+    }
+
+
+def _as_bytes(document: Any) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+@lru_cache(maxsize=1024)
+def query_of(text: str) -> Query:
+    """Read the query of an address."""
+    return dict(parse_qsl(text))

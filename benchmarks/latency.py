@@ -1,0 +1,282 @@
+"""How long a change takes from the stamp that Syncthing sets on its event to a subscriber.
+
+The change is a folder that is paused or resumed: one event, whose effect shows in one topic. It is made again when
+everybody has told of the one before.
+"""
+
+import json
+import random
+import shutil
+import signal
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks import integration, stage
+from benchmarks.quantiles import quantiles
+from benchmarks.receipts import Receipt, Receipts
+from benchmarks.section import Plot, Section, Table, Verdict
+from stbridge.core.events import EVENT_TYPES
+from stbridge.demo.node import SyncthingNode
+
+FOLDERS = tuple(f"folder-{number}" for number in range(10))
+"""They take turns, so that none changes as often as the bridge bounds."""
+
+WARM_UP = 10
+BLOCK = 10
+GIVE_UP_S = 5.0
+PAUSE_S = (0.1, 0.3)
+SETTLE_S = 0.7
+POLL_S = 10
+MOST_TIMES = 1.5
+NAMES = ("median", "90th percentile", "99th percentile")
+
+BRIDGE, BARE, POLLING, CORE = "stbridge", "bare minimum", f"{POLL_S} s polling", "Home Assistant's own integration"
+COLOURS = {BRIDGE: "tab:blue", BARE: "tab:gray", POLLING: "tab:orange", CORE: "tab:green"}
+
+POLL = """
+while :; do
+    curl -sf -H "X-API-Key: $KEY" "$URL/rest/config/folders" | mosquitto_pub -h 127.0.0.1 -p "$PORT" -t polled -s -q 1
+    sleep "$SECONDS_BETWEEN"
+done
+"""
+
+Figures = dict[str, list[float]]
+
+
+def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
+    """Measure."""
+    with stage.directory() as where, ExitStack() as ends:
+        broker = ends.enter_context(stage.broker(where))
+        node = ends.enter_context(stage.syncthing(where))
+        for folder in FOLDERS:
+            node.share(folder, where / folder)
+        bridge = ends.enter_context(stage.bridge(where, broker.port, node))
+        bare = ends.enter_context(stage.program(*_bare_minimum(node, broker.port)))
+        receipts = Receipts(broker.port, "syncthing/alpha/folder/+", "baseline/#", "polled").start()
+        ends.callback(receipts.stop)
+        changes = Changes(node, receipts)
+        changes.make(WARM_UP, {BRIDGE, BARE})
+        in_turn = changes.make_in_turn(20 if quick else 250, {BRIDGE: bridge.signal, BARE: bare.send_signal})
+        with _polling(node, broker.port):
+            at_once = milliseconds(changes.make(30 if quick else 200, {BRIDGE, BARE}))
+        why, with_core = integration.missing(), Figures()
+        if why is None:
+            try:
+                with integration.watching(where / "hass", node, receipts):
+                    changes.make(WARM_UP, {BRIDGE, BARE})
+                    with_core = milliseconds(changes.make(20 if quick else 150, {BRIDGE, BARE, CORE}))
+            except (AssertionError, OSError, KeyError) as error:  # what it is compared with must not end the rest
+                why = f"it did not work: {type(error).__name__}: {str(error)[:200]}"
+    return _section(in_turn, at_once, with_core, why)
+
+
+def _bare_minimum(node: SyncthingNode, port: int) -> Sequence[str]:
+    return stage.module("baseline", node.url, node.api_key, str(port), ",".join(EVENT_TYPES))
+
+
+@contextmanager
+def _polling(node: SyncthingNode, port: int) -> Iterator[None]:
+    if not all(map(shutil.which, ("sh", "curl", "mosquitto_pub"))):
+        yield
+        return
+    variables = {"URL": node.url, "KEY": node.api_key, "PORT": str(port), "SECONDS_BETWEEN": str(POLL_S)}
+    with stage.program("sh", "-c", POLL, **variables):
+        yield
+
+
+@dataclass(slots=True)
+class Change:
+    """One change, and who has told of it when."""
+
+    folder: str
+    paused: bool
+    awaited: frozenset[str]
+    stamp_ns: int = 0
+    told_ns: dict[str, int] = field(default_factory=dict)
+    polled_ns: list[int] = field(default_factory=list)
+
+    @property
+    def event(self) -> str:
+        """The type of its event."""
+        return "FolderPaused" if self.paused else "FolderResumed"
+
+    def take(self, receipt: Receipt) -> bool:
+        """Take a message that came, and tell whether nothing more is awaited."""
+        who, _, rest = receipt.topic.partition("/")
+        if who == "polled":
+            self.polled_ns.append(receipt.at_ns)
+        elif self._is_told(who, rest, json.loads(receipt.payload)):
+            self.told_ns.setdefault(WHO[who], receipt.at_ns)
+        # Home Assistant's own integration takes no notice of the end of a pause.
+        return self.told_ns.keys() >= (self.awaited if self.paused else self.awaited - {CORE})
+
+    def _is_told(self, who: str, rest: str, payload: object) -> bool:
+        if isinstance(payload, dict):
+            if who == "baseline":
+                return rest == self.event and payload["data"]["id"] == self.folder
+            return payload.get("id") == self.folder and payload["paused"] is self.paused
+        return self.paused and rest == self.folder and payload == integration.PAUSED
+
+
+WHO = {"syncthing": BRIDGE, "baseline": BARE, integration.TOPIC: CORE}
+"""By the first level of a topic."""
+
+
+class Changes:
+    """Makes changes, one after the other, and finds out when each was told.
+
+    Args:
+        node: where.
+        receipts: what is told.
+    """
+
+    def __init__(self, node: SyncthingNode, receipts: Receipts) -> None:
+        self._node = node
+        self._receipts = receipts
+        self._made = 0
+        self._last_event = 0
+        self._events(timeout_s=0)  # the server keeps events of a mask from the first request with it on
+
+    def make(self, count: int, awaited: set[str]) -> list[Change]:
+        """Make some changes; each waits until the one before has been told by all that are awaited."""
+        return [self._make(frozenset(awaited)) for _ in range(count)]
+
+    def make_in_turn(self, count: int, stoppable: Mapping[str, Callable[[signal.Signals], None]]) -> Figures:
+        """Make changes that only one at a time can tell of, block by block; the other processes are stopped."""
+        figures: Figures = {who: [] for who in stoppable}
+        while len(figures[BARE]) < count:
+            for who in stoppable:
+                others = [send for other, send in stoppable.items() if other != who]
+                for send in others:
+                    send(signal.SIGSTOP)
+                try:
+                    figures[who] += milliseconds(self.make(BLOCK, {who}))[who]
+                finally:
+                    for send in others:
+                        send(signal.SIGCONT)
+                self._receipts.until(lambda _: False, SETTLE_S)
+        return figures
+
+    def _make(self, awaited: frozenset[str]) -> Change:
+        change = Change(FOLDERS[self._made // 2 % len(FOLDERS)], self._made % 2 == 0, awaited)
+        self._made += 1
+        self._node.request("PATCH", f"/rest/config/folders/{change.folder}", body={"paused": change.paused})
+        assert self._receipts.until(change.take, GIVE_UP_S), f"after {GIVE_UP_S} s only told by {set(change.told_ns)}"
+        self._receipts.until(lambda one: change.take(one) and False, random.uniform(*PAUSE_S))
+        [event] = self._events(timeout_s=1)
+        assert (event["type"], event["data"]["id"]) == (change.event, change.folder)
+        change.stamp_ns = in_ns(event["time"])
+        assert all(told_ns > change.stamp_ns for told_ns in change.told_ns.values()), "told before it happened"
+        return change
+
+    def _events(self, *, timeout_s: int) -> list[dict[str, Any]]:
+        """Return the events of changes since this was called last; they come from a ring of their own."""
+        query = {"events": "FolderPaused,FolderResumed", "since": self._last_event, "timeout": timeout_s}
+        events: list[dict[str, Any]] = self._node.request("GET", "/rest/events", query)
+        self._last_event += len(events)
+        return events
+
+
+def milliseconds(changes: Sequence[Change]) -> Figures:
+    """Return how long each change took, by who told it; a poll tells all that has changed since the one before."""
+    figures: Figures = defaultdict(list)
+    waiting: list[int] = []
+    for change in changes:
+        for who, told_ns in change.told_ns.items():
+            figures[who].append((told_ns - change.stamp_ns) / 1e6)
+        waiting.append(change.stamp_ns)
+        for polled_ns in change.polled_ns:
+            figures[POLLING] += [(polled_ns - stamp_ns) / 1e6 for stamp_ns in waiting if stamp_ns < polled_ns]
+            waiting = [stamp_ns for stamp_ns in waiting if stamp_ns >= polled_ns]
+    return figures
+
+
+def in_ns(stamp: str) -> int:
+    """Return a stamp of Syncthing, with its nanoseconds, as nanoseconds since 1970."""
+    whole, _, rest = stamp.partition(".")
+    digits = rest.rstrip("Z").partition("+")[0].partition("-")[0]
+    zone = rest[len(digits) :]
+    return int(datetime.fromisoformat(whole + zone).timestamp()) * 10**9 + int(digits.ljust(9, "0"))
+
+
+# --- what it tells
+
+
+def _section(in_turn: Figures, at_once: Figures, with_core: Figures, why_not: str | None) -> Section:
+    how = (
+        f"One of {len(FOLDERS)} folders of a real Syncthing is paused or resumed, at random moments, one change after "
+        "the other. What counts is the time from Syncthing's own stamp on the event to a subscriber's receipt, by the "
+        "same clock. The bare minimum is `benchmarks/baseline.py`: a long poll with the same mask of events, JSON, a "
+        "publication, in one thread."
+    )
+    turns = (
+        f"In turn: {len(in_turn[BRIDGE])} changes each, in blocks of {BLOCK}, while the other process is stopped; both "
+        "have only Syncthing, the broker and the subscriber beside them. This is what the aim is about. At once: both "
+        "wait for the same event and compete for the processors, which tells more of these than of either."
+    )
+    polling = (
+        f"A loop of `curl`, `mosquitto_pub` and a pause of {POLL_S} s cannot be followed change by change: what is "
+        "counted is the time to the next poll, also where the state had changed again by then and nobody was ever told."
+    )
+    tables = [_table("In turn, milliseconds", in_turn), _table("At once, milliseconds", at_once)]
+    if with_core:
+        tables.append(_table("At once, with Home Assistant's own integration, milliseconds", with_core))
+        core = (
+            f"Home Assistant {integration.version()} follows the same Syncthing by its own integration (`aiosyncthing` "
+            f"{integration.library()}); its websocket tells when the sensor of the folder says that it is paused: no "
+            "broker is between. It follows a few types of events only: the end of a pause, for one, it does not notice."
+        )
+    else:
+        core = f"Home Assistant's own integration was not measured: {why_not}."
+    shown = {**with_core, **at_once, **in_turn}
+    return Section(
+        title="From a change to a subscriber",
+        summary=[how, turns, polling, core],
+        tables=tables,
+        plots=[Plot(name="latency", figure=_figure(shown), caption=CAPTION)],
+        verdicts=list(_verdicts(in_turn)),
+    )
+
+
+CAPTION = (
+    "The share of changes that a subscriber knew of after so many milliseconds (logarithmic); the bridge and the bare "
+    "minimum in turn."
+)
+
+
+def _table(title: str, figures: Figures) -> Table:
+    rows = []
+    for who in COLOURS:
+        if values := figures.get(who):
+            pairs = zip(quantiles(values), quantiles(figures[BARE]), strict=True)
+            cells = [f"{own:.2f}" if who == BARE else f"{own:.2f} ({own / bare:.2f} times)" for own, bare in pairs]
+            rows.append([who, str(len(values)), *cells, f"{max(values):.2f}"])
+    return Table(title=title, head=["who tells", "changes", *NAMES, "longest"], rows=rows)
+
+
+def _verdicts(figures: Figures) -> Iterator[Verdict]:
+    for name, own, bare in zip(NAMES, quantiles(figures[BRIDGE]), quantiles(figures[BARE]), strict=True):
+        yield Verdict(
+            aim=f"{name} at most {MOST_TIMES} times the bare minimum",
+            measured=f"{own:.2f} ms, {own / bare:.2f} times {bare:.2f} ms",
+            met=own / bare <= MOST_TIMES,
+        )
+
+
+def _figure(figures: Figures) -> Figure:
+    figure = Figure(figsize=(8, 4))
+    axes = figure.add_subplot(xscale="log", xlabel="milliseconds since Syncthing's stamp", ylabel="share of changes")
+    for who, colour in COLOURS.items():
+        if values := figures.get(who):
+            ranked = sorted(values)
+            shares = [(number + 1) / len(ranked) for number in range(len(ranked))]
+            axes.step(ranked, shares, where="post", color=colour, label=who)
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+    return figure

@@ -1,0 +1,199 @@
+"""What folders, devices and instances cost: the time until all is published, memory, and the cost of an event."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.fake.fleet import Fleet
+from benchmarks.section import Plot, Section, Table, Verdict
+from benchmarks.service import Cost, Service, service
+from benchmarks.usage import Usage
+
+CURVE = (1, 10, 100, 300, 1000)
+DEVICES = 10
+LONGEST_S = 240.0
+RATE, STORM_S, WARM_UP_S = 500, 8.0, 2.0
+WITHIN = 0.25
+"""Two figures that are to be the same may differ by so much: neither is measured better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """What was measured with so many of everything."""
+
+    instances: int
+    folders: int
+    devices: int
+    online_s: float
+    complete_s: float
+    usage: Usage
+    cost: Cost
+
+    @property
+    def shares(self) -> int:
+        """How many completions are published, which is most of everything."""
+        return self.instances * self.folders * self.devices
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        several = f"{self.instances} instances x " if self.instances > 1 else ""
+        return f"{several}{self.folders:,} folders x {self.devices} devices"
+
+
+def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
+    """Measure."""
+    storm_s = 2.0 if quick else STORM_S
+    curve = [measure(folders=one, devices=DEVICES, storm_s=storm_s) for one in (CURVE[:3] if quick else CURVE)]
+    large = measure(folders=100 if quick else 1000, devices=100, storm_s=storm_s)
+    many = measure(instances=5 if quick else 50, folders=20, devices=10, storm_s=storm_s)
+    return Section(
+        title="Scale: folders, devices, instances",
+        summary=[
+            (
+                "The Syncthings are fakes (`benchmarks/fake`), which answer as real ones did, and take a seventh of a"
+                " core for 10,000 events a second. All devices share all folders, so most topics are completions,"
+                " and most of the time until all is published goes into asking for them: one request for each, because"
+                " Syncthing has no other. `online` comes before, when all topics are there; completions that are not"
+                " known yet are `null`."
+            ),
+            (
+                f"The cost of an event is the bridge's processor time for {RATE} events a second about one folder, for"
+                f" {storm_s:.0f} s, however many others there are. With many instances they are spread over all, so"
+                " that nearly each takes a request of its own, which costs much more than the event."
+            ),
+        ],
+        tables=[_table([*curve, large, many])],
+        plots=[_plot(curve)],
+        verdicts=list(_verdicts(curve, large, many)),
+    )
+
+
+def measure(*, instances: int = 1, folders: int, devices: int, storm_s: float) -> Point:
+    """Start a bridge with so many of everything, and have it take events."""
+    with Fleet(instances=instances, folders=folders, devices=devices) as fleet, service(fleet) as one:
+        complete_s = one.wait_until_complete(instances * folders, devices, LONGEST_S)
+        one.wait_until_quiet()
+        usage = one.usage
+        point = Point(
+            instances=instances,
+            folders=folders,
+            devices=devices,
+            online_s=one.online_after_s,
+            complete_s=complete_s,
+            usage=usage,
+            cost=_cost(one, storm_s, spread=instances > 1),
+        )
+    sys.stdout.write(f"  {point.name}: complete after {complete_s:.1f} s, {usage.memory_mb:.0f} MB\n")
+    sys.stdout.flush()
+    return point
+
+
+def _cost(one: Service, storm_s: float, *, spread: bool) -> Cost:
+    one.fleet.tell("storm", rate=RATE, seconds=WARM_UP_S, stirred=1, spread=spread)  # uses allowances up
+    one.wait_until_quiet()
+    return one.cost_of(rate=RATE, seconds=storm_s, stirred=1, spread=spread)
+
+
+def _table(points: Sequence[Point]) -> Table:
+    return Table(
+        title="From the start of the process on, and for each event",
+        head=(
+            "what there is",
+            "online after, s",
+            "all known after, s",
+            "processor until then, s",
+            "resident, MB",
+            "threads",
+            "processor per event, µs",
+            "messages per event",
+            "requests per event",
+        ),
+        rows=[
+            (
+                one.name,
+                f"{one.online_s:.1f}",
+                f"{one.complete_s:.1f}",
+                f"{one.usage.cpu_s:.1f}",
+                f"{one.usage.memory_mb:.0f}",
+                f"{one.usage.threads}",
+                f"{one.cost.cpu_us:.0f}",
+                f"{one.cost.messages:.2f}",
+                f"{one.cost.requests:.2f}",
+            )
+            for one in points
+        ],
+    )
+
+
+def _plot(curve: Sequence[Point]) -> Plot:
+    figure = Figure(figsize=(12, 3.6))
+    folders = [one.folders for one in curve]
+    panels: Sequence[tuple[str, Sequence[float]]] = (
+        ("all known after, s", [one.complete_s for one in curve]),
+        ("resident memory, MB", [one.usage.memory_mb for one in curve]),
+        ("processor time per event, µs", [one.cost.cpu_us for one in curve]),
+    )
+    for place, (label, values) in enumerate(panels, start=1):
+        axes: Axes = figure.add_subplot(1, len(panels), place)
+        axes.plot(folders, values, marker="o")
+        axes.set_xlabel(f"folders, each shared with {DEVICES} devices")
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    figure.tight_layout()
+    return Plot(
+        name="scale",
+        figure=figure,
+        caption="Time until all is known and memory grow with what there is; the cost of an event does not.",
+    )
+
+
+def _verdicts(curve: Sequence[Point], large: Point, many: Point) -> Sequence[Verdict]:
+    costs = [one.cost.cpu_us for one in curve]
+    middle = sorted(costs)[len(costs) // 2]
+    times = [_each(one.usage.cpu_s - curve[0].usage.cpu_s, one, curve[0]) for one in curve[2:]]
+    memory = [_each(one.usage.memory_mb - curve[0].usage.memory_mb, one, curve[0]) for one in curve[2:]]
+    return [
+        Verdict(
+            aim="the cost of an event does not depend on the number of folders",
+            measured=f"{min(costs):.0f} to {max(costs):.0f} µs, from 1 to {curve[-1].folders:,} folders",
+            met=max(costs) < (1 + 2 * WITHIN) * middle and costs[-1] < (1 + WITHIN) * middle,
+        ),
+        Verdict(
+            aim="the processor time until all is known is linear in what there is",
+            measured=_range(times, 1000, "ms for each further completion"),
+            met=_alike(times),
+        ),
+        Verdict(
+            aim="memory is linear in what there is",
+            measured=_range(memory, 1024, "KB for each further completion"),
+            met=memory[-1] <= (1 + WITHIN) * memory[0],
+        ),
+        _all_there(large),
+        _all_there(many),
+    ]
+
+
+def _each(more: float, one: Point, first: Point) -> float:
+    return more / (one.shares - first.shares)
+
+
+def _range(values: Sequence[float], factor: float, unit: str) -> str:
+    return f"{min(values) * factor:.1f} to {max(values) * factor:.1f} {unit}"
+
+
+def _alike(values: Sequence[float]) -> bool:
+    return max(values) <= (1 + WITHIN) * min(values)
+
+
+def _all_there(point: Point) -> Verdict:
+    return Verdict(
+        aim=f"{point.name} in one process: everything is published",
+        measured=f"online after {point.online_s:.1f} s, with {point.shares:,} completions after"
+        f" {point.complete_s:.0f} s, {point.usage.memory_mb:.0f} MB",
+        met=True,  # or it would have come to nothing
+    )

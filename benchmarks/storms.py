@@ -1,0 +1,240 @@
+"""What ten thousand events a second do: whether all is right in the end, and who has to wait meanwhile."""
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.audience import busiest
+from benchmarks.fake.fleet import Fleet
+from benchmarks.fake.syncthing import folder_id
+from benchmarks.quantiles import quantiles
+from benchmarks.section import Plot, Section, Table, Verdict
+from benchmarks.service import Service, service
+from benchmarks.usage import Looks
+from tests.servers import eventually
+
+FOLDERS, DEVICES, BEACONS = 100, 10, 10
+RATE = 10_000
+BEACON_EVERY_S = 2.0
+LONGEST_S = 60.0
+RIGHT_S = 30.0
+MOST_LATENCY_MS = 1000.0
+MOST_MORE_MB = 50.0
+PACE = "STBRIDGE_MQTT__UPDATES_PER_SECOND"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weather:
+    """What came of a storm.
+
+    Attributes:
+        name: of the storm.
+        events: how many there were.
+        seconds: how long they took.
+        cpu_s: processor time of the bridge.
+        memory_mb: of the bridge before the storm.
+        more_mb: how much it took at most beyond that.
+        messages: in each second of it, to the broker.
+        busiest: the most messages of one topic of state in one second, after its beginning.
+        latencies: when each change of a quiet folder arrived, in seconds from the beginning, and how many
+            milliseconds it took.
+        reread: how often everything was read anew, because events had been lost.
+        right_after_s: how many seconds after the last event every topic was right.
+        wrong: topics that never became so.
+    """
+
+    name: str
+    events: int
+    seconds: float
+    cpu_s: float
+    memory_mb: float
+    more_mb: float
+    messages: Sequence[int]
+    busiest: int
+    latencies: Sequence[tuple[float, float]]
+    reread: int
+    right_after_s: float
+    wrong: Sequence[str]
+
+
+def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
+    """Measure."""
+    usual = storm("as it comes", seconds=5 if quick else 30)
+    unbounded = storm("without a bound on updates", seconds=3 if quick else 15, **{PACE: "0"})
+    return Section(
+        title=f"Storms: {RATE:,} events a second",
+        summary=[
+            (
+                f"A fake Syncthing with {FOLDERS} folders x {DEVICES} devices has {RATE:,} events a second about"
+                f" {FOLDERS - BEACONS} of the folders: changes of state, summaries and completions. It keeps 1,000"
+                " events, as a real one does: a bridge that is a tenth of a second late loses some, and reads all"
+                " of it anew."
+            ),
+            (
+                f"Each of the other {BEACONS} folders changes every {BEACON_EVERY_S:.0f} s: what counts is the time"
+                " from that change to a subscriber's receipt. In the end each topic is compared with what the fake has."
+            ),
+        ],
+        tables=[_table([usual, unbounded])],
+        plots=[_plot(usual)],
+        verdicts=_verdicts(usual),
+    )
+
+
+def storm(name: str, *, seconds: float, **variables: str) -> Weather:
+    """Have a storm, and see what comes of it."""
+    beacons = frozenset(f"syncthing/fake0/folder/{folder_id(one)}" for one in range(FOLDERS - BEACONS, FOLDERS))
+    with (
+        Fleet(folders=FOLDERS, devices=DEVICES) as fleet,
+        service(fleet, closely=beacons, **variables) as one,
+    ):
+        one.wait_until_complete(FOLDERS, DEVICES, LONGEST_S)
+        one.wait_until_quiet()
+        began_at = monotonic()
+        with Looks(one.process) as looks:
+            blown = fleet.tell(
+                "storm",
+                rate=RATE,
+                seconds=seconds,
+                stirred=FOLDERS - BEACONS,
+                beacons=BEACONS,
+                beacon_every_s=BEACON_EVERY_S,
+            )
+            right_after_s = _right_after_s(fleet, one)
+        by_second = [one.audience.by_second[int(began_at) + second] for second in range(1, int(seconds))]
+        weather = Weather(
+            name=name,
+            events=int(blown["events"]),
+            seconds=blown["seconds"],
+            cpu_s=looks.cpu_s,
+            memory_mb=looks.usages[0].memory_mb,
+            more_mb=looks.more_mb,
+            messages=[counts.total() for counts in by_second],
+            busiest=max(busiest(counts) for counts in by_second[len(by_second) // 2 :]),
+            latencies=[
+                (at - began_at, _latency_ms(at, payload)) for at, _, payload in one.audience.kept if at > began_at
+            ],
+            reread=fleet.tell("requests")["/rest/config"] - 1,
+            right_after_s=right_after_s,
+            wrong=list(_wrong(fleet, one)),
+        )
+    sys.stdout.write(f"  {name}: {weather.events:,} events in {weather.seconds:.1f} s\n")
+    sys.stdout.flush()
+    return weather
+
+
+def _latency_ms(at: float, payload: bytes) -> float:
+    changed_at_us = json.loads(payload)["global_files"]
+    return float(at * 1000 - changed_at_us / 1000)
+
+
+def _right_after_s(fleet: Fleet, one: Service) -> float:
+    """Wait until all is right, or it does not become so, and return how many seconds that took."""
+    began_at = monotonic()
+    with suppress(AssertionError):
+        eventually(lambda: not _wrong(fleet, one), RIGHT_S)
+    return monotonic() - began_at
+
+
+def _wrong(fleet: Fleet, one: Service) -> Sequence[str]:
+    """Return the topics that do not tell what the fake has."""
+    wrong = []
+    for folder, summary in fleet.tell("folders").items():
+        published = _published(one, f"folder/{folder}")
+        true = (summary["state"], summary["needBytes"], summary["globalFiles"])
+        if (published.get("state"), published.get("need_bytes"), published.get("global_files")) != true:
+            wrong.append(folder)
+    for device, folder, completion in fleet.tell("completions"):
+        if _published(one, f"completion/{device[:7]}/{folder}").get("need_bytes") != completion["needBytes"]:
+            wrong.append(f"{device[:7]}/{folder}")
+    return wrong
+
+
+def _published(one: Service, topic: str) -> Any:
+    return json.loads(one.audience.newest.get(f"syncthing/fake0/{topic}", b"{}"))
+
+
+def _table(storms: Sequence[Weather]) -> Table:
+    rows = []
+    for one in storms:
+        median, most, nearly_all = quantiles([latency for _, latency in one.latencies])
+        rows.append(
+            (
+                one.name,
+                f"{one.events:,} in {one.seconds:.0f} s",
+                f"{one.cpu_s / one.events * 1e6:.0f}",
+                f"{one.memory_mb:.0f} + {one.more_mb:.0f}",
+                f"{sum(one.messages) / len(one.messages):,.0f}",
+                f"{one.busiest}",
+                f"{median:.0f}, {most:.0f}, {nearly_all:.0f}, {max(latency for _, latency in one.latencies):.0f}",
+                f"{one.reread}",
+                f"{one.right_after_s:.1f}",
+                f"{len(one.wrong)}",
+            )
+        )
+    return Table(
+        title="Two storms",
+        head=(
+            "storm",
+            "events",
+            "processor per event, µs",
+            "memory, MB",
+            "messages per second",
+            "most of one topic in a second",
+            "latency of other folders, ms: median, 90th, 99th, greatest",
+            "read anew",
+            "right after, s",
+            "topics wrong in the end",
+        ),
+        rows=rows,
+    )
+
+
+def _plot(weather: Weather) -> Plot:
+    figure = Figure(figsize=(9, 4.5))
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.scatter([at for at, _ in weather.latencies], [latency for _, latency in weather.latencies], s=8)
+    above.set_ylabel("latency of\nother folders, ms")
+    above.set_ylim(bottom=0)
+    below.step(range(1, len(weather.messages) + 1), weather.messages, where="post")
+    below.set_ylabel("messages per second")
+    below.set_xlabel(f"seconds since the beginning of {RATE:,} events a second")
+    below.set_ylim(bottom=0)
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+    figure.tight_layout()
+    return Plot(name="storms", figure=figure, caption="A storm: who has to wait, and what the broker gets.")
+
+
+def _verdicts(weather: Weather) -> Sequence[Verdict]:
+    latencies = [latency for _, latency in weather.latencies]
+    median, _, nearly_all = quantiles(latencies)
+    return [
+        Verdict(
+            aim=f"{RATE:,} events a second end in the right state",
+            measured=f"{len(weather.wrong)} topics wrong after {weather.events:,} events"
+            f" in {weather.seconds:.0f} s, read anew {weather.reread} times",
+            met=not weather.wrong and weather.events >= 0.95 * RATE * weather.seconds,
+        ),
+        Verdict(
+            aim="changes of other folders take less than a second meanwhile",
+            measured=f"median {median:.0f} ms, 99th percentile {nearly_all:.0f} ms, greatest {max(latencies):.0f} ms",
+            met=max(latencies) < MOST_LATENCY_MS,
+        ),
+        Verdict(
+            aim="memory is bounded",
+            measured=f"{weather.more_mb:.0f} MB more than before",
+            met=weather.more_mb < MOST_MORE_MB,
+        ),
+        Verdict(
+            aim="no topic is sent more often than `mqtt.updates_per_second` (2) says, once the storm has begun",
+            measured=f"at most {weather.busiest} messages of one topic in one second",
+            met=weather.busiest <= 3,  # two a second may be three between two strokes of the clock
+        ),
+    ]

@@ -1,0 +1,83 @@
+"""What of one Syncthing is published, and when."""
+
+from collections.abc import Iterable
+
+from stbridge.core.messages import Message
+from stbridge.core.outcome import CONNECTION, STATE
+from stbridge.core.pace import Pace
+from stbridge.core.payloads import render
+from stbridge.core.state import State
+from stbridge.core.topics import Address, Topics
+from stbridge.homeassistant.announcer import Announcer
+from stbridge.mqtt.outbox import Outbox
+
+AT_ONCE = frozenset({CONNECTION, STATE})
+"""Whether Syncthing can be reached: that is told at once, and also while it is being read."""
+
+
+class Publisher:
+    """Renders what changed, and hands it over to be sent: the last of many changes of a topic, and not too often.
+
+    Args:
+        name: the name of the instance.
+        topics: builds the topics.
+        outbox: where messages go.
+        announcer: what Home Assistant is told; None tells it nothing.
+        updates_per_second: how often a topic is sent while it keeps changing; 0 is as often as it changes.
+    """
+
+    def __init__(
+        self, name: str, topics: Topics, outbox: Outbox, announcer: Announcer | None, updates_per_second: float
+    ) -> None:
+        self._name = name
+        self._topics = topics
+        self._outbox = outbox
+        self._announcer = announcer
+        self._changed: dict[Address, None] = {}
+        self._pace = Pace(updates_per_second)
+
+    @property
+    def next(self) -> float | None:
+        """When there is something to be published that has not changed since, by the monotonic clock."""
+        return self._pace.next
+
+    def change(self, addresses: Iterable[Address]) -> None:
+        """Note what may have changed."""
+        self._changed.update(dict.fromkeys(addresses))
+
+    def forget(self) -> None:
+        """Forget what may have changed: everything will be looked at again."""
+        self._changed.clear()
+        self._pace.release()
+
+    def publish(self, state: State, now: float, *, at_end: bool = False) -> None:
+        """Hand over what changed; while it is being read, only whether Syncthing can be reached is true.
+
+        What the broker had kept has to be known first, or totals and dates of earlier lives would be overwritten.
+
+        Args:
+            state: of the Syncthing.
+            now: the time of the monotonic clock.
+            at_end: hand over what would have to wait, too.
+        """
+        self.change(self._pace.release() if at_end else self._pace.due(now))
+        whole = state.complete and not state.reading and state.remembered is not None
+        ready = [
+            one for one in self._changed if one in AT_ONCE or (whole and (at_end or not self._pace.holds(one, now)))
+        ]
+        self._changed = {} if whole else {one: None for one in self._changed if one not in AT_ONCE}
+        if self._announcer and whole:
+            for message in self._announcer.follow(state, ready):
+                self._outbox.put_state(message, first=True)
+        for address in ready:
+            self._hand_over(state, address, now)
+
+    def _hand_over(self, state: State, address: Address, now: float) -> None:
+        message = Message(
+            topic=self._topics.build(self._name, address),
+            payload=render(state, address) or b"",
+            retain=True,
+            json=address != STATE,
+        )
+        if self._outbox.put_state(message, last=address == STATE) and address not in AT_ONCE:
+            self._pace.note(address, now)

@@ -1,0 +1,134 @@
+"""The fake Syncthing of the benchmarks: it answers as a real one did when it was recorded, only faster."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from benchmarks.fake.fleet import Fleet
+from benchmarks.fake.storm import TICK_S
+from benchmarks.fake.syncthing import FILE_BYTES, FILES, RING, folder_id
+from stbridge.core import events
+from stbridge.core import observations as seen
+from stbridge.core.observations import Read
+from stbridge.syncthing import SyncthingClient
+from stbridge.syncthing.event_stream import EventsLost, EventStream
+from stbridge.syncthing.reads import Reader
+from stbridge.syncthing.transport import Transport
+from tests.syncthing.pretended import DOCUMENTS, EVENTS, document
+
+FOLDERS, DEVICES, INSTANCES = 3, 2, 2
+QUERIES: Mapping[str, Mapping[str, str]] = {
+    "/rest/db/completion": {"folder": folder_id(0)},
+    "/rest/db/file": {"folder": folder_id(0), "file": "a"},
+    "/rest/db/status": {"folder": folder_id(0)},
+    "/rest/db/browse": {"folder": folder_id(0)},
+    "/rest/folder/errors": {"folder": folder_id(0)},
+}
+BY_ID = ("pending/devices", "pending/folders", "stats/device", "stats/folder", "db/browse")
+"""The keys of these are the IDs of what there is."""
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    """Two fakes."""
+    with Fleet(instances=INSTANCES, folders=FOLDERS, devices=DEVICES) as one:
+        yield one
+
+
+@pytest.fixture
+def client(fleet: Fleet) -> Iterator[SyncthingClient]:
+    """The way to the first of them."""
+    with SyncthingClient("key", fleet.urls[0]) as one:
+        yield one
+
+
+def a_device(client: SyncthingClient) -> str:
+    """Return the ID of a remote device."""
+    return str(next(iter(client.get_connections()["connections"])))
+
+
+def keys(document_of_it: Any) -> Any:
+    """Return what there is to be read in a document."""
+    return set(document_of_it) if isinstance(document_of_it, dict) else type(document_of_it)
+
+
+@pytest.mark.parametrize("path", sorted(DOCUMENTS))
+def test_it_answers_as_a_real_one_did(client: SyncthingClient, fleet: Fleet, path: str) -> None:
+    """Each answer that the bridge reads has the keys of the recorded one."""
+    query = {**QUERIES.get(path, {}), **({"device": a_device(client)} if path.endswith("completion") else {})}
+    transport = Transport("key", fleet.urls[0], "system", 10)
+    answer = transport.call("GET", path, parameters=query)
+    transport.close()
+    if not path.endswith(BY_ID):
+        assert keys(answer) == keys(document(DOCUMENTS[path]))
+
+
+def test_everything_can_be_read_of_it(client: SyncthingClient) -> None:
+    """The bridge takes it for a Syncthing with as many folders, devices and completions as it was told to have."""
+    told = list(Reader(client).snapshot())
+    (configured,) = (one.config for one in told if isinstance(one, seen.ConfigRead))
+    assert (len(configured.folders), len(configured.devices)) == (FOLDERS, DEVICES)
+    assert sum(isinstance(one, seen.FolderRead) for one in told) == FOLDERS
+    assert sum(isinstance(one, seen.CompletionRead) for one in told) == FOLDERS * DEVICES
+    assert all(one.counts and one.counts.complete for one in told if isinstance(one, seen.FolderRead))
+
+
+def test_every_fake_is_another_syncthing(fleet: Fleet) -> None:
+    """They differ in who they are, and in their devices."""
+    clients = [SyncthingClient("key", url) for url in fleet.urls]
+    ids = {one.get_status()["myID"][:7] for one in clients} | {a_device(one)[:7] for one in clients}
+    for one in clients:
+        one.close()
+    assert len(ids) == 2 * INSTANCES
+
+
+def test_its_events_tell_what_it_has(fleet: Fleet, client: SyncthingClient) -> None:
+    """A change comes as an event to whoever waits for it, and can be read as well."""
+    stream = EventStream(client, events.EVENT_TYPES)
+    stream.open()
+    fleet.tell("change", folder=folder_id(1), files=FILES, lacks=7)
+    (event,) = stream.wait()
+    told = events.observe(event, "")
+    assert isinstance(told, seen.FolderRead)
+    assert told.folder == folder_id(1)
+    assert told.counts is not None
+    assert told.counts.need_bytes == 7 * FILE_BYTES
+    assert list(Reader(client).read(Read("folder", folder_id(1)))) == [told]
+
+
+def test_its_ring_of_events_is_as_small_as_a_real_one(fleet: Fleet, client: SyncthingClient) -> None:
+    """Who comes too late misses the oldest, and notices it."""
+    stream = EventStream(client, events.EVENT_TYPES)
+    stream.open()
+    fleet.tell("storm", rate=int(2 * RING / TICK_S), seconds=TICK_S, stirred=FOLDERS)
+    assert len(client.get_events(since=0, mask=events.EVENT_TYPES)) == RING
+    with pytest.raises(EventsLost):
+        stream.wait()
+
+
+def test_a_storm_is_about_what_it_has(fleet: Fleet, client: SyncthingClient) -> None:
+    """All events of a storm are understood, and the last of each folder tells what there is in the end."""
+    stream = EventStream(client, events.EVENT_TYPES)
+    stream.open()
+    storm = fleet.tell("storm", rate=10_000, seconds=0.05, stirred=2)
+    told = [events.observe(event, "") for event in stream.wait()]
+    assert len(told) == storm["events"]
+    kinds = {type(one) for one in told}
+    assert kinds == {seen.FolderStateChanged, seen.FolderRead, seen.CompletionRead}
+    last = {one.folder: one for one in told if isinstance(one, seen.FolderRead)}
+    for folder, one in last.items():
+        assert one.counts is not None
+        assert one.counts.need_bytes == fleet.tell("folders")[folder]["needBytes"]
+
+
+def test_it_counts_what_it_is_asked(fleet: Fleet, client: SyncthingClient) -> None:
+    """Requests are what a bridge costs a Syncthing."""
+    before = fleet.tell("requests")
+    client.get_status()
+    client.get_events(since=0, mask=events.EVENT_TYPES, limit=1, timeout_s=0)
+    after = fleet.tell("requests")
+    assert {path: times - before.get(path, 0) for path, times in after.items() if times != before.get(path)} == {
+        "/rest/system/status": 1,
+        EVENTS: 1,
+    }

@@ -1,0 +1,144 @@
+"""What of one Syncthing is published, and when."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stbridge.core import observations as seen
+from stbridge.core.outcome import folder_address
+from stbridge.core.pace import BURST
+from stbridge.core.payloads import render
+from stbridge.core.topics import Topics
+from stbridge.mqtt.outbox import Outbox
+from stbridge.publishing import Publisher
+from tests.core.world import COUNTS, World, config, folder, folder_config
+
+TOPICS = Topics("syncthing")
+DOCS, PHOTOS = "syncthing/nas/folder/docs", "syncthing/nas/folder/photos"
+AT_ONCE, LATER = 1000.0, 1000.5
+STORM = range(1, 501)
+
+
+class Nas:
+    """A Syncthing with two folders, all of which has been published, and a broker that takes everything."""
+
+    def __init__(self, updates_per_second: float = 2) -> None:
+        self.world = World().start(configured=config(folder_config("docs"), folder_config("photos")))
+        self.outbox = Outbox()
+        self.outbox.connected()
+        self.publisher = Publisher("nas", TOPICS, self.outbox, None, updates_per_second)
+        self.publisher.change(self.world.state.everything())
+        self.publisher.publish(self.world.state, AT_ONCE - 100)
+        self.news()
+
+    def sees(self, name: str, need: int, *, now: float = AT_ONCE) -> None:
+        """See that a folder lacks so many bytes, and publish what is to be published."""
+        self.world.see(folder(replace(COUNTS, need_bytes=need, need_items=need), name=name))
+        self.publisher.change(self.world.changed)
+        self.publisher.publish(self.world.state, now)
+
+    def news(self) -> list[tuple[str, bytes]]:
+        """Return what goes to the broker."""
+        return list(self._sent())
+
+    def of(self, topic: str) -> list[int | None]:
+        """Return what a folder was told to lack, message by message."""
+        return [json.loads(payload)["need_bytes"] for name, payload in self.news() if name == topic]
+
+    def _sent(self) -> Iterator[tuple[str, bytes]]:
+        while taken := self.outbox.take():
+            for one in taken:
+                self.outbox.sent(one.token)
+                yield one.message.topic, one.message.payload
+
+
+def test_a_single_change_is_published_at_once() -> None:
+    """Nothing waits that does not come in masses."""
+    nas = Nas()
+    nas.sees("docs", 1)
+    assert nas.of(DOCS) == [1]
+
+
+def test_a_topic_that_keeps_changing_is_sent_now_and_then() -> None:
+    """A storm of changes becomes a few messages, although each of them could have been sent."""
+    nas = Nas()
+    sent = []
+    for need in STORM:
+        nas.sees("docs", need, now=AT_ONCE + need / 100)
+        sent += nas.of(DOCS)
+    assert sent[:BURST] == list(STORM[:BURST])
+    assert len(sent) <= BURST + 2 * 5
+
+
+def test_the_last_value_always_follows() -> None:
+    """What was held back is sent when its time has come, with its newest value, though nothing happens any more."""
+    nas = Nas()
+    for need in STORM:
+        nas.sees("docs", need)
+    nas.news()
+    assert nas.publisher.next == LATER
+    nas.publisher.publish(nas.world.state, LATER)
+    assert nas.of(DOCS) == [STORM[-1]]
+    assert nas.publisher.next is None
+
+
+def test_other_topics_do_not_wait_for_one_that_keeps_changing() -> None:
+    """A change of a folder is published at once, whatever happens in another."""
+    nas = Nas()
+    for need in STORM:
+        nas.sees("docs", need)
+    nas.news()
+    nas.sees("photos", 7)
+    assert nas.of(PHOTOS) == [7]
+
+
+def test_what_is_the_same_again_is_not_counted() -> None:
+    """Only what is sent uses the allowance up: a change waits for nothing after many looks that found none."""
+    nas = Nas()
+    for _ in STORM:
+        nas.sees("docs", 1)
+    nas.news()
+    nas.sees("docs", 2)
+    assert nas.of(DOCS) == [2]
+
+
+def test_whether_syncthing_can_be_reached_is_never_held_back() -> None:
+    """Availability is told at once, however often it changes."""
+    nas = Nas()
+    told = []
+    for _ in STORM:
+        for seen_of_it in (
+            seen.Unavailable(way=seen.EVENTS, status="unreachable", message="gone"),
+            seen.Available(way=seen.EVENTS),
+        ):
+            nas.world.see(seen_of_it)
+            nas.publisher.change(nas.world.changed)
+            nas.publisher.publish(nas.world.state, AT_ONCE)
+            told += [payload for topic, payload in nas.news() if topic == "syncthing/nas/state"]
+    assert told == [b"offline", b"online"] * len(STORM)
+
+
+def test_nothing_is_sent_twice_because_it_waited_while_everything_is_read_again() -> None:
+    """What comes due meanwhile waits until the truth is known."""
+    nas = Nas()
+    for need in STORM:
+        nas.sees("docs", need)
+    nas.news()
+    nas.world.see(seen.SnapshotStarted())
+    nas.publisher.publish(nas.world.state, LATER)
+    assert nas.news() == []
+    nas.world.snapshot(folder(name="docs"), folder(name="photos"))
+    nas.publisher.change(nas.world.changed)
+    nas.publisher.publish(nas.world.state, LATER)
+    assert nas.of(DOCS) == [0]
+
+
+def test_at_the_end_nothing_is_left_behind() -> None:
+    """The bridge stops with the last value of everything on the broker."""
+    nas = Nas()
+    for need in STORM:
+        nas.sees("docs", need)
+    nas.news()
+    nas.publisher.publish(nas.world.state, AT_ONCE, at_end=True)
+    assert nas.of(DOCS) == [STORM[-1]]
+    assert nas.outbox.states()[DOCS] == render(nas.world.state, folder_address("docs"))
