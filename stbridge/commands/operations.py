@@ -60,6 +60,7 @@ def _scan(client: SyncthingClient, arguments: Arguments) -> None:
 
 
 def _upgrade(client: SyncthingClient, _: Arguments) -> Any:
+    client.check_upgrade()  # a build that cannot says so here; asked to do it, it may look for versions in vain
     result = client.upgrade()
     if result is None:
         raise NotApplicable("there is no newer version to upgrade to")

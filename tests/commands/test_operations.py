@@ -145,7 +145,8 @@ def test_secrets_stay_here(syncthing: Syncthing) -> None:
 
 def test_an_upgrade_needs_something_newer(syncthing: Syncthing) -> None:
     """Syncthing answers nothing when there is none; that, and a build that cannot, is told."""
-    syncthing.does({UPGRADE: [OK, refuses(501, "upgrade unsupported"), says({"ok": "restarting"})]})
+    newer, restarting = says({"newer": True}), says({"ok": "restarting"})
+    syncthing.does({UPGRADE: [newer, OK, refuses(501, "upgrade unsupported"), newer, restarting]})
     with pytest.raises(NotApplicable, match="no newer version"):
         syncthing.carries_out("upgrade")
     with pytest.raises(Unsupported):
