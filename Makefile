@@ -3,6 +3,7 @@
 # make check  style and types
 # make test-wheel          tests the wheel as it is installed, on every Python that is at hand
 # make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
+# make fuzz MINUTES=10     sends spoilt documents, commands and payloads through the bridge, for as long as one likes
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
 
@@ -12,10 +13,11 @@ SECONDS ?=
 WORKERS ?= 4
 # Real servers on a busy machine may be late: a test that fails is tried once more, and named at the end.
 AGAIN := --reruns 1 -rR
+MINUTES ?= 10
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-faults test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
+.PHONY: demo test fuzz test-faults test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -26,6 +28,9 @@ test: $(READY) servers check
 
 test-faults: $(READY) servers
 	$(VENV)/bin/pytest tests/faults $(AGAIN)
+
+fuzz: $(READY)
+	$(VENV)/bin/python -m tests.fuzzing --minutes $(MINUTES)
 
 test-homeassistant: $(READY) servers
 	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant $(AGAIN); fi

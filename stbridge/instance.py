@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from queue import Empty, SimpleQueue
+from queue import Empty
 from time import monotonic
 from typing import Any
 
@@ -23,6 +23,7 @@ from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
+from stbridge.inbox import Inbox
 from stbridge.mqtt.outbox import Outbox
 from stbridge.remembering import recall
 from stbridge.settings import PollSettings, SyncthingSettings
@@ -38,6 +39,9 @@ LARGEST_BATCH = 1000
 
 LONGEST_SILENCE_S = 120.0
 """A batch of observations may take some of this, with thousands of folders on a small machine."""
+
+MOST_WAITING = 10_000
+"""How many observations wait to be taken in before events are left with Syncthing."""
 
 STOP_S = 5.0
 
@@ -94,7 +98,7 @@ class Instance:
         self._poll = poll
         self._alerts = alerts
         self._state = State(alerts)
-        self._inbox: SimpleQueue[Item] = SimpleQueue()
+        self._inbox: Inbox[Item] = Inbox(MOST_WAITING)
         self._changed: dict[Address, None] = {}
         self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
@@ -102,8 +106,8 @@ class Instance:
         self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
-        self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put)
-        self._poller = Poller(name, self._clients[1], intervals=_intervals(poll), report=self._inbox.put)
+        self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.bring)
+        self._poller = Poller(name, self._clients[1], intervals=_intervals(poll), report=self._inbox.bring)
         self._desk = CommandDesk(
             name,
             self._clients[2],
@@ -127,6 +131,7 @@ class Instance:
         """End: what is known stays on the broker, the bridge's own state says that it is old."""
         self._follower.stop()
         self._poller.stop()
+        self._inbox.close()
         self._inbox.put(_Stop())
         self._part.join(STOP_S)
         self._take_rest()
@@ -159,7 +164,9 @@ class Instance:
 
     def command(self, name: str, received: Received) -> None:
         """Take a command; any thread."""
-        self._inbox.put(Arrival(name, received, monotonic()))
+        arrival = Arrival(name, received, monotonic())
+        if self._desk.admit(arrival):
+            self._inbox.put(arrival)
         if self._ended:
             self._take_rest()
 
@@ -199,7 +206,7 @@ class Instance:
     def _batch(self) -> Iterable[Item]:
         """Wait for something to come in, or for the time at which something is due."""
         try:
-            yield self._inbox.get(timeout=self._time_to_wait())
+            yield self._inbox.get(self._time_to_wait())
         except Empty:
             return
         for _ in range(LARGEST_BATCH):

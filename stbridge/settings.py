@@ -72,6 +72,10 @@ class MqttSettings(Section):
     transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
     path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
     keepalive_s: int = Field(30, ge=5, le=3600, description="Seconds between signs of life to the broker.")
+    queued_events: int = Field(
+        10_000, ge=1, description="How many events, and how many replies, may wait for the broker; the oldest go."
+    )
+    queued_mb: int = Field(64, ge=1, description="The same in megabytes; what is retained waits with its last value.")
     base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
     tls: TlsSettings = Field(TlsSettings(), description="TLS to the broker.")
 

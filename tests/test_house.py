@@ -17,7 +17,7 @@ LAYERS = (
     ("core", "errors"),
     ("settings", "supervision"),
     ("homeassistant", "mqtt", "syncthing"),
-    ("birth", "commands", "health", "local", "log", "remembering", "settings_sources", "systemd", "watch"),
+    ("birth", "commands", "health", "inbox", "local", "log", "remembering", "settings_sources", "systemd", "watch"),
     ("instance",),
     ("bridge",),
     ("call", "check", "demo", "purge"),

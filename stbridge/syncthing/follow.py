@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 LONGEST_SILENCE_S = 180.0
 """A long poll, or a resolver that does not answer, can take most of this."""
 
+MOST_KINDS = 50
+"""How many kinds of events that are not understood are told, each once."""
+
 
 class Follower:
     """Follows one Syncthing by its events.
@@ -47,6 +50,7 @@ class Follower:
         self._stop = threading.Event()
         self._again = threading.Event()
         self._whole = False
+        self._not_understood: set[str] = set()
         self.part = Part(f"{name}-events", self._run, longest_s=LONGEST_SILENCE_S)
 
     def start(self) -> None:
@@ -80,7 +84,8 @@ class Follower:
                 self._synchronise()
                 self._follow(backoff)
             except EventsLost:
-                log.info("events were missed or Syncthing restarted: reading everything again")
+                if backoff.fresh:
+                    log.info("events were missed or Syncthing restarted: reading everything again")
                 self._stop.wait(backoff.next())
             except SyncthingUnavailable as error:
                 self._tell(error)
@@ -118,7 +123,10 @@ class Follower:
         try:
             observation = events.observe(event, self._reader.own_id)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            log.warning("event %s %s is not understood: %r", event.get("id"), event.get("type"), error)
+            kind = str(event.get("type"))
+            if kind not in self._not_understood and len(self._not_understood) < MOST_KINDS:
+                self._not_understood.add(kind)
+                log.warning("events such as %s %s are not understood: %r", event.get("id"), kind, error)
             return
         if observation is not None:
             self._report(observation)

@@ -11,7 +11,7 @@ from stbridge.core.observations import Read
 from stbridge.core.outcome import SYSTEM, conflicts_address, device_address, failed_address, folder_address
 from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
-from stbridge.core.times import from_utc
+from stbridge.core.times import from_utc, past_from_utc
 from stbridge.core.topics import Address
 
 
@@ -63,7 +63,7 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
     if folder is None:
         recall_timed_pause(state, Paused("folder", config.id), folder_address(config.id), paused=config.paused)
         # what comes after everything was read once is new, whatever had its ID in an earlier life
-        since = None if state.complete else recall_out_of_sync(state, config)
+        since = None if state.complete else recall_out_of_sync(state, config, now)
         state.folders[config.id] = FolderState(config, out_of_sync_since=since)
         state.outcome.change(failed_address(config.id), conflicts_address(config.id))
         if not config.paused:
@@ -76,10 +76,10 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
     state.folder_changed(config.id, now)
 
 
-def recall_out_of_sync(state: State, folder: FolderConfig) -> datetime | None:
+def recall_out_of_sync(state: State, folder: FolderConfig, now: datetime) -> datetime | None:
     """Return since when a folder had been out of sync in an earlier life of the bridge; a paused one is not."""
     payload = (state.remembered or {}).get(folder_address(folder.id)) or {}
-    return None if folder.paused else from_utc(payload.get("out_of_sync_since"))
+    return None if folder.paused else past_from_utc(payload.get("out_of_sync_since"), now)
 
 
 def recall_timed_pause(state: State, subject: Paused, address: Address, *, paused: bool) -> None:
