@@ -47,6 +47,8 @@ TOPICS = Topics("syncthing", "homeassistant")
 ROWS = {command.name: command for command in COMMANDS}
 EVERYTHING = allowed(("read", "operate", "admin"))
 LARGEST = 1024 * 1024
+MOST_CHARACTERS = 1_000_000
+"""Of a document: what is larger than a reply may be is not read at all, and smaller ones tell as much."""
 
 NOT_UNDERSTOOD = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 """What decoding raises over a document that is none of Syncthing's; whoever fetched it takes these."""
@@ -126,7 +128,8 @@ def _nest(inside: Any, key: Any, random: Random, _: Any) -> None:
 
 
 def _grow(inside: Any, key: Any, random: Random, _: Any) -> None:
-    inside[key] = [inside[key]] * random.choice((2, 60, 300))
+    most = MOST_CHARACTERS // (len(json.dumps(inside[key])) + 1)
+    inside[key] = [inside[key]] * min(most, random.choice((2, 60, 300)))
 
 
 def _rename(inside: Any, key: Any, random: Random, _: Any) -> None:
@@ -143,7 +146,7 @@ def spoilt(document: Any, random: Random) -> Any:
         return deepcopy(random.choice(RUBBISH))
     copy = deepcopy(document)
     for _ in range(random.choice((1, 1, 1, 2, 5))):
-        if found := places(copy):
+        if (found := places(copy)) and len(json.dumps(copy)) < MOST_CHARACTERS:
             random.choice(_WAYS)(*random.choice(found), random, copy)
     return copy
 

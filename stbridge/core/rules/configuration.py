@@ -14,6 +14,9 @@ from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import from_utc, past_from_utc
 from stbridge.core.topics import Address
 
+MOST_NAMED = 20
+"""How many of the folders that have vanished are named."""
+
 
 def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
     before, config = state.config, observation.config
@@ -42,7 +45,9 @@ def note_vanished(state: State, before: Iterable[str], now: datetime) -> None:
     known = list(before)
     gone = [folder for folder in known if folder not in state.config.folders]
     if gone and (not state.config.folders or (len(gone) > 1 and 2 * len(gone) >= len(known))):
-        state.notice("folders_vanished", f"folders went from the configuration: {', '.join(gone)}", now)
+        more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
+        named = ", ".join(gone[:MOST_NAMED])
+        state.notice("folders_vanished", f"folders went from the configuration: {named}{more}", now)
 
 
 def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None:

@@ -106,12 +106,18 @@ def _resume_instance(state: State, now: datetime) -> None:
         if started_at is not None and started_at != in_utc(process.started_at):
             version = state.version and state.version.version
             state.happened("syncthing_started", now, late=True, version=version)
-    note_vanished(state, [address.folder for address in state.remembered or () if address.kind == "folder"], now)
+    note_vanished(state, _published_folders(state), now)
     _resume_pending(state, now)
     latest = _published(state, UPGRADE).get("latest_version")
     if state.upgrade is None and isinstance(latest, str):
         state.upgrade = UpgradeRead(latest=latest)  # until it is read, which takes hours or the Internet
         state.outcome.change(UPGRADE)
+
+
+def _published_folders(state: State) -> list[str]:
+    """Return the folders there had been, as far as what was published looks like ours."""
+    published = (state.remembered or {}).items()
+    return [one.folder for one, payload in published if one.kind == FOLDER and (payload or {}).get("id") == one.folder]
 
 
 def _differs(published: object, *, from_now: bool) -> bool:
