@@ -13,13 +13,13 @@ from stbridge.mqtt.link import Link
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice
 from stbridge.settings import MqttSettings
 
-LARGEST_KEPT = 1024 * 1024
+LARGEST_KEPT = 512 * 1024
 """In bytes; no payload of ours is larger, so of such a one it is only known that it is there."""
 
-MOST_KEPT = 256 * 1024 * 1024
+MOST_KEPT = 128 * 1024 * 1024
 """How large everything that is read may be, with its topics, in bytes."""
 
-_MORE = 200  # about what an entry takes beside its topic and payload
+_MORE = 100  # about what an entry takes beside its topic and payload
 
 _log = logging.getLogger(__name__)
 
