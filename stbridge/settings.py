@@ -84,6 +84,14 @@ class MqttSettings(Section):
         """Whether the connection is encrypted."""
         return self.port == 8883 if self.tls.enabled is None else self.tls.enabled  # noqa: PLR2004 - IANA's secure-mqtt
 
+    @field_validator("host")
+    @classmethod
+    def _no_url(cls, value: str) -> str:
+        """Refuse what may hold a password: the host is shown in messages."""
+        if "://" in value or ("@" in value and not value.startswith(("/", "@"))):
+            raise ValueError("must be a host name or address alone: set mqtt.username and mqtt.password, not a URL")
+        return value
+
     @field_validator("protocol", mode="before")
     @classmethod
     def _number_is_fine(cls, value: object) -> object:
@@ -113,6 +121,8 @@ class SyncthingSettings(Section):
             raise ValueError("must look like https://nas:8384, http://127.0.0.1:8384 or unix:///run/syncthing.sock")
         if parts.username or parts.password:
             raise ValueError("must not hold a user name or password: Syncthing's API takes only api_key")
+        if parts.query or parts.fragment:
+            raise ValueError("must end with the path, without ? or #: it is shown in messages, and may hold no token")
         return value.rstrip("/")
 
     @field_validator("verify")
