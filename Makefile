@@ -4,6 +4,7 @@
 # make test-wheel          tests the wheel as it is installed, on every Python that is at hand
 # make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
 # make soak MINUTES=60     does so at random for so long, and draws what the bridge held; SEED=n goes the same way again
+# make fuzz MINUTES=10     sends spoilt documents, commands and payloads through the bridge, for as long as one likes
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
 # make bench               measures speed and cost, and writes benchmarks/REPORT.md (ONLY=latency measures one part)
@@ -18,11 +19,12 @@ QUICK ?=
 WORKERS ?= 4
 # Real servers on a busy machine may be late: a test that fails is tried once more, and named at the end.
 AGAIN := --reruns 1 -rR
+MINUTES ?= 10
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: bench demo test test-faults soak test-homeassistant test-nodered test-wheel check servers fixtures pictures lock \
-        clean
+.PHONY: bench demo test test-faults soak fuzz test-homeassistant test-nodered test-wheel check servers fixtures pictures \
+        lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -36,6 +38,9 @@ test-faults: $(READY) servers
 
 soak: $(READY) servers
 	$(VENV)/bin/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(READY)
+	$(VENV)/bin/python -m tests.fuzzing --minutes $(MINUTES)
 
 test-homeassistant: $(READY) servers
 	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant $(AGAIN); fi

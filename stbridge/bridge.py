@@ -12,9 +12,10 @@ from stbridge.birth import Births
 from stbridge.commands.bridge_desk import BridgeDesk
 from stbridge.core.commands import allowed
 from stbridge.core.messages import Message, Received
-from stbridge.core.payloads import OFFLINE, ONLINE, as_json
+from stbridge.core.payloads import OFFLINE, ONLINE
 from stbridge.core.times import in_utc
 from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.core.writing import as_json
 from stbridge.errors import Failed, SettingsError
 from stbridge.health import HealthFile
 from stbridge.homeassistant.announcer import Announcer
@@ -51,7 +52,7 @@ class Bridge:
     def __init__(self, settings: Settings, health: HealthFile | None = None) -> None:
         self._settings = settings
         self._topics = Topics(settings.mqtt.base_topic, settings.homeassistant.discovery_prefix)
-        self._outbox = Outbox()
+        self._outbox = Outbox(settings.mqtt.queued_events, settings.mqtt.queued_mb * 1_000_000)
         self._health = health
         self._allowed = _allowed(settings)
         self._started_at = datetime.now(UTC)

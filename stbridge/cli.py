@@ -12,6 +12,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from stbridge import __version__
+from stbridge.core.plain import on_one_line, printable_json
 from stbridge.errors import Fatal, SettingsError, StbridgeError, UsageError
 from stbridge.settings import Settings
 from stbridge.settings_sources import load
@@ -59,13 +60,17 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _SUBCOMMANDS[given.subcommand](given)
     except SettingsError as error:
         for fault in error.faults:
-            print(f"stbridge: {fault}", file=sys.stderr)
+            _complain(fault)
         return error.exit_status
     except StbridgeError as error:
-        print(f"stbridge: {error}", file=sys.stderr)
+        _complain(str(error))
         return error.exit_status if isinstance(error, Fatal) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _complain(message: str) -> None:
+    print(f"stbridge: {on_one_line(message)}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,7 +146,7 @@ def _check(given: argparse.Namespace) -> int:
 
     findings = check(_settings(given))
     for finding in findings:
-        print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.text}")
+        print(f"{'ok  ' if finding.ok else 'FAIL'}  {on_one_line(finding.text)}")
     return 0 if all(finding.ok for finding in findings) else FAILED
 
 
@@ -153,7 +158,7 @@ def _call(given: argparse.Namespace) -> int:
         known = ", ".join(settings.syncthing)
         raise UsageError(f"there is no Syncthing {given.instance!r} in the settings, only {known}")
     result = call(settings.syncthing[given.instance], given.command, given.arguments)
-    print(json.dumps(result, indent=2, ensure_ascii=False))
+    print(printable_json(json.dumps(result, indent=2, ensure_ascii=False)))
     return 0
 
 
@@ -162,7 +167,7 @@ def _purge(given: argparse.Namespace) -> int:
 
     count = 0
     for topic in purge(load(config=given.config, flags=_flags(given))):
-        print(f"cleared {topic}")
+        print(f"cleared {on_one_line(topic)}")
         count += 1
     print(f"{count} topics cleared" if count else "there was nothing to clear")
     return 0
@@ -193,7 +198,7 @@ def _schema(_: argparse.Namespace) -> int:
 def _health(_: argparse.Namespace) -> int:
     from stbridge.health import HealthFile, health_file  # noqa: PLC0415
 
-    print(HealthFile(health_file(os.environ)).check())
+    print(on_one_line(HealthFile(health_file(os.environ)).check()))
     return 0
 
 

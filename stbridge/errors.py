@@ -23,6 +23,7 @@
             +-- NotFound          no such folder, device or file, or it is paused
             +-- Unsupported       this build or version of Syncthing cannot do that
             +-- NotApplicable     it makes no sense as things are
+            +-- TooLarge          the answer is more than anybody should take in
             +-- Rejected          anything else that Syncthing answers with an error of its own
 
 A message names what is wrong, the setting, and the cure. It never holds an API key or a password.
@@ -160,6 +161,12 @@ class NotApplicable(CallFailed):
     """It makes no sense as things are, for example for this type of folder."""
 
     code = "not_applicable"
+
+
+class TooLarge(CallFailed):
+    """It answers with more than anybody should take in."""
+
+    code = "too_large"
 
 
 class Rejected(CallFailed):

@@ -41,6 +41,9 @@ LARGEST_BATCH = 1000
 LONGEST_SILENCE_S = 120.0
 """A batch of observations may take some of this, with thousands of folders on a small machine."""
 
+MOST_WAITING = 10_000
+"""How many observations wait to be taken in before events are left with Syncthing."""
+
 STOP_S = 5.0
 
 
@@ -100,7 +103,7 @@ class Instance:
         self._poll = poll
         self._alerts = alerts
         self._state = State(alerts)
-        self._inbox: Inbox[Item] = Inbox()
+        self._inbox: Inbox[Item] = Inbox(MOST_WAITING)
         self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
         self._tried = False
@@ -108,8 +111,8 @@ class Instance:
         self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
-        self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.put, give_way=self._give_way)
-        self._poller = Poller(name, self._clients[1], intervals=_intervals(poll), report=self._inbox.put)
+        self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.bring, give_way=self._give_way)
+        self._poller = Poller(name, self._clients[1], intervals=_intervals(poll), report=self._inbox.bring)
         self._desk = CommandDesk(
             name,
             self._clients[2],
@@ -133,6 +136,7 @@ class Instance:
         """End: what is known stays on the broker, the bridge's own state says that it is old."""
         self._follower.stop()
         self._poller.stop()
+        self._inbox.close()
         self._inbox.put(_Stop())
         self._part.join(STOP_S)
         self._take_rest()
@@ -165,7 +169,9 @@ class Instance:
 
     def command(self, name: str, received: Received) -> None:
         """Take a command; any thread."""
-        self._inbox.put(Arrival(name, received, monotonic()))
+        arrival = Arrival(name, received, monotonic())
+        if self._desk.admit(arrival):
+            self._inbox.put(arrival)
         if self._ended:
             self._take_rest()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TextIO
 
+from stbridge.core.plain import cut, on_one_line, printable_json
 from stbridge.core.times import in_utc
 from stbridge.settings import LogSettings, Settings
 
@@ -17,8 +18,8 @@ log = logging.getLogger(__name__)
 HIDDEN = "***"
 SHORTEST_SECRET = 4
 
-_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
-"""What would begin a new line, or steer a terminal: names and messages of others come into the log."""
+LONGEST_MESSAGE = 2000
+"""In characters; what a client or a peer sends may be in it."""
 
 
 class HideSecrets(logging.Filter):
@@ -37,7 +38,8 @@ class HideSecrets(logging.Filter):
         """Let every record pass, without secrets."""
         record.msg, record.args = self._without_secrets(record.getMessage()), None
         if record.exc_info:
-            record.exc_text = self._without_secrets(logging.Formatter().formatException(record.exc_info))
+            lines = self._without_secrets(logging.Formatter().formatException(record.exc_info)).split("\n")
+            record.exc_text = "\n".join(map(on_one_line, lines))
         return True
 
     def _without_secrets(self, text: str) -> str:
@@ -51,7 +53,8 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
         """Write the line down."""
-        return super().formatMessage(record).translate(_ESCAPES)
+        record.message = _shown(record.message)
+        return super().formatMessage(record)
 
 
 class JsonFormatter(logging.Formatter):
@@ -63,11 +66,16 @@ class JsonFormatter(logging.Formatter):
             "time": in_utc(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _shown(record.getMessage()),
         }
         if record.exc_text:
             entry["exception"] = record.exc_text
-        return json.dumps(entry, ensure_ascii=False).translate(_ESCAPES)
+        return printable_json(json.dumps(entry, ensure_ascii=False))
+
+
+def _shown(message: str) -> str:
+    """Return a message that begins no new line and steers no terminal: names and messages of others are in it."""
+    return on_one_line(cut(message, LONGEST_MESSAGE))
 
 
 def start_logging(settings: LogSettings, secrets: Iterable[str], stream: TextIO = sys.stderr) -> None:

@@ -1,15 +1,39 @@
 """What the bridge had published in an earlier life, read back from the broker."""
 
-import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
+from stbridge.core.strict_json import read_json
 from stbridge.core.topics import Address, Topics
 
+Payload = Mapping[str, Any] | None
 
-def recall(
-    topics: Topics, instance: str, payloads: Mapping[str, bytes], kinds: Container[str]
-) -> dict[Address, Mapping[str, Any] | None]:
+
+class Recalled(Mapping[Address, Payload]):
+    """Payloads by address, None for what is no JSON object.
+
+    Each is read when somebody asks for it: little of it is ever asked for, and JSON takes twenty times the memory, as
+    whoever may publish here can arrange.
+    """
+
+    def __init__(self, payloads: Mapping[Address, bytes]) -> None:
+        self._payloads = payloads
+
+    def __getitem__(self, address: Address) -> Payload:
+        try:
+            value = read_json(self._payloads[address])
+        except ValueError:  # whatever is there, it is not what the bridge published
+            return None
+        return value if isinstance(value, dict) else None
+
+    def __iter__(self) -> Iterator[Address]:
+        return iter(self._payloads)
+
+    def __len__(self) -> int:
+        return len(self._payloads)
+
+
+def recall(topics: Topics, instance: str, payloads: Mapping[str, bytes], kinds: Container[str]) -> Recalled:
     """Sort out what the broker keeps of one instance.
 
     Args:
@@ -17,18 +41,10 @@ def recall(
         instance: the name of the instance.
         payloads: what the broker keeps, by topic.
         kinds: the kinds of addresses that the bridge publishes; anything else is left alone.
-
-    Returns:
-        payloads by address, None for what is no JSON object.
     """
-    recalled: dict[Address, Mapping[str, Any] | None] = {}
+    found: dict[Address, bytes] = {}
     for topic, payload in payloads.items():
         parsed = topics.parse(topic)
-        if parsed is None or parsed[0] != instance or parsed[1].kind not in kinds:
-            continue
-        try:
-            value = json.loads(payload)
-        except (ValueError, RecursionError):  # whatever is there, it is not what the bridge published
-            value = None
-        recalled[parsed[1]] = value if isinstance(value, dict) else None
-    return recalled
+        if parsed is not None and parsed[0] == instance and parsed[1].kind in kinds:
+            found[parsed[1]] = payload
+    return Recalled(found)

@@ -72,6 +72,10 @@ class MqttSettings(Section):
     transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
     path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
     keepalive_s: int = Field(30, ge=5, le=3600, description="Seconds between signs of life to the broker.")
+    queued_events: int = Field(
+        10_000, ge=1, description="How many events, and how many replies, may wait for the broker; the oldest go."
+    )
+    queued_mb: int = Field(64, ge=1, description="The same in megabytes; what is retained waits with its last value.")
     base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
     updates_per_second: float = Field(
         2.0,
@@ -85,6 +89,14 @@ class MqttSettings(Section):
     def uses_tls(self) -> bool:
         """Whether the connection is encrypted."""
         return self.port == 8883 if self.tls.enabled is None else self.tls.enabled  # noqa: PLR2004 - IANA's secure-mqtt
+
+    @field_validator("host")
+    @classmethod
+    def _no_url(cls, value: str) -> str:
+        """Refuse what may hold a password: the host is shown in messages."""
+        if "://" in value or ("@" in value and not value.startswith(("/", "@"))):
+            raise ValueError("must be a host name or address alone: set mqtt.username and mqtt.password, not a URL")
+        return value
 
     @field_validator("protocol", mode="before")
     @classmethod
@@ -115,6 +127,8 @@ class SyncthingSettings(Section):
             raise ValueError("must look like https://nas:8384, http://127.0.0.1:8384 or unix:///run/syncthing.sock")
         if parts.username or parts.password:
             raise ValueError("must not hold a user name or password: Syncthing's API takes only api_key")
+        if parts.query or parts.fragment:
+            raise ValueError("must end with the path, without ? or #: it is shown in messages, and may hold no token")
         return value.rstrip("/")
 
     @field_validator("verify")

@@ -1,5 +1,6 @@
 """Fixtures: real servers, started by the tests that need them and ended with them."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from stbridge.demo.node import SyncthingNode
 from tests.machine import Machine
+from tests.secrecy import SECRECY, Listener
 from tests.servers import MANIFEST, Mosquitto, Subscriber, manifest
 
 ODD_FOLDER = "a/b +#%ü"
@@ -31,6 +33,16 @@ class Pair:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         return file
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_told() -> Iterator[None]:
+    """Keep the secrets of the servers out of every message, log of a bridge, and record of the log."""
+    listener = Listener()
+    logging.getLogger().addHandler(listener)
+    yield
+    logging.getLogger().removeHandler(listener)
+    assert SECRECY.take() == []
 
 
 def _versions() -> list[str]:
@@ -57,6 +69,7 @@ def node(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sync
     one = SyncthingNode("node", tmp_path_factory.mktemp("node") / "home", binary)
     try:
         one.start()
+        SECRECY.keep(one.api_key, "the API key of a node")
         yield one
     finally:
         one.stop()
@@ -72,6 +85,8 @@ def pair(syncthing_version: str, binary: str, tmp_path_factory: pytest.TempPathF
     try:
         a.start()
         b.start()
+        for one in (a, b):
+            SECRECY.keep(one.api_key, "the API key of a node")
         a.link(b)
         for here, there in ((a, b), (b, a)):
             here.share("docs", files[here] / "docs", label="Documents", devices=[there])

@@ -18,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from stbridge.demo.node import SyncthingNode, free_port
+from tests.secrecy import SECRECY
 
 PATIENCE_S = 30.0
 ANONYMOUS = "allow_anonymous true"
@@ -114,6 +115,7 @@ class Subscriber:
         self, port: int, topic_filter: str = "#", *, client_id: str = "", username: str = "", password: str = ""
     ) -> None:
         self.messages: list[MQTTMessage] = []
+        self.port = port
         self._changed = threading.Condition()
         subscribed = threading.Event()
         self._client = Client(
@@ -131,6 +133,8 @@ class Subscriber:
         assert subscribed.wait(PATIENCE_S)
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        SECRECY.look(message.topic, message.topic)
+        SECRECY.look(message.topic, bytes(message.payload))
         with self._changed:
             self.messages.append(message)
             self._changed.notify_all()
@@ -217,6 +221,9 @@ class BridgeProcess:
         self.log = directory / "stbridge.log"
         self._module = module
         self._variables = {"XDG_RUNTIME_DIR": str(directory), "HOME": str(directory), **variables}
+        for name, value in variables.items():
+            if name.endswith(("API_KEY", "PASSWORD")):
+                SECRECY.keep(value, name)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "BridgeProcess":
@@ -268,4 +275,5 @@ class BridgeProcess:
         finally:
             self._process.kill()
             self._process = None
+            SECRECY.look("the log of the bridge", self.log.read_bytes())
         return status

@@ -22,7 +22,7 @@ CODES = frozenset(
     {
         *("invalid_json", "invalid_arguments", "unknown_command", "forbidden", "retained_command", "empty_payload"),
         *("rate_limited", "not_found", "not_applicable", "unsupported", "unauthorized", "unreachable", "timeout"),
-        "syncthing_error",
+        *("syncthing_error", "too_large"),
     }
 )
 MOST_EXAMPLES = 150

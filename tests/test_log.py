@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 from pydantic import SecretStr
 
-from stbridge.log import secrets_of, start_logging
+from stbridge.log import LONGEST_MESSAGE, secrets_of, start_logging
 from stbridge.settings import LogSettings, MqttSettings, Settings, SyncthingSettings
 
 SECRETS = ("a-secret", "a-secret-that-is-longer", 'with "quotes"', "")
@@ -66,12 +66,27 @@ def test_json_is_for_programs(logged: Logged) -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize("text", ["two\nlines", "a\r\nb", "\x1b[2Jcleared", "a\x85b"])
+@pytest.mark.parametrize("text", ["two\nlines", "a\r\nb", "\x1b[2Jcleared", "a\x85b", "\u202etxt.exe", "\ud800"])
 def test_a_record_is_one_line_whatever_is_in_it(logged: Logged, form: str, text: str) -> None:
     """Names and messages of others can neither forge a line of the log nor steer the terminal that shows it."""
     lines = logged(lambda: log.warning("folder %s", text), format=form)
     assert len(lines) == 1
     assert lines[0].isprintable()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_record_is_no_longer_than_one_can_read(logged: Logged, form: str) -> None:
+    """What a client sends may be in it, and that may be megabytes."""
+    (line,) = logged(lambda: log.warning("there is no command %r", "x" * 1_000_000), format=form)
+    assert LONGEST_MESSAGE < len(line) < LONGEST_MESSAGE + 200
+    assert "\u2026" in line
+
+
+def test_a_traceback_steers_no_terminal_either(logged: Logged) -> None:
+    """The text of an exception may be that of others."""
+    lines = logged(lambda: fail("\x1b[2J\x9b"))
+    assert lines[-1] == "ValueError: \\u001b[2J\\u009b"
+    assert all(line.isprintable() for line in lines)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -403,3 +403,29 @@ class AnyInterleaving(RuleBasedStateMachine):
 
 
 TestWhateverTheInterleavingTheBrokerEndsUpWithWhatIsDesired = AnyInterleaving.TestCase
+
+
+def test_an_outage_of_any_length_costs_the_same_memory() -> None:
+    """States wait with their last values, events and replies up to a number and a size; what was dropped is counted."""
+    outbox = Outbox(events_limit=10, bytes_limit=100)
+    for number in range(1000):
+        outbox.put_state(state(f"state/{number % 5}", f"{number}".encode()))
+        outbox.put(Message(topic="event", payload=b"x"))
+        outbox.put(Message(topic="reply", payload=b"x" * 45), urgent=True)
+    assert outbox.counters().queued == 5 + 10 + 2
+    assert outbox.counters().dropped == 990 + 998
+    outbox.connected()
+    sent = drain(outbox)
+    assert [message.topic for message in sent[:2]] == ["reply"] * 2
+    assert sorted(message.payload for message in sent if message.retain) == [b"995", b"996", b"997", b"998", b"999"]
+    assert outbox.counters().queued == 0
+
+
+def test_the_broker_says_how_much_it_takes() -> None:
+    """As long as it does not, only MQTT itself sets a limit."""
+    outbox = Outbox()
+    assert outbox.largest_payload > 100_000_000
+    outbox.connected(largest_packet=100_000)
+    assert 90_000 < outbox.largest_payload < 100_000
+    outbox.connected(largest_packet=10)
+    assert outbox.largest_payload == 0

@@ -27,6 +27,7 @@ class BridgeDesk:
     def __init__(self, topics: Topics, outbox: Outbox) -> None:
         self._topics = topics
         self._outbox = outbox
+        self._last_time: dict[str, float] = {}
         self._operations: Mapping[str, Callable[[], None]] = {"republish": outbox.resend}
 
     def take(self, name: str, received: Received) -> None:
@@ -51,4 +52,8 @@ class BridgeDesk:
     def _carry_out(self, name: str, received: Received) -> None:
         command = select(_ROWS, name, received, _ROWS)
         parse(command, received.payload)
+        now = monotonic()
+        if now - self._last_time.get(name, -command.every_s) < command.every_s:
+            raise CommandError("rate_limited", f"{name} is carried out once in {command.every_s:.0f} s")
+        self._last_time[name] = now
         self._operations[name]()

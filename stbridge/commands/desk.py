@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 
 from stbridge.commands.arrival import Arrival, Unanswered
@@ -17,7 +18,7 @@ from stbridge.core import observations as seen
 from stbridge.core.command import Command
 from stbridge.core.commands import COMMANDS
 from stbridge.core.durations import seconds
-from stbridge.core.envelope import CommandError, Reply, Request, parse, select, transaction_of
+from stbridge.core.envelope import CommandError, Reply, Request, Scalar, parse, select, transaction_of
 from stbridge.core.messages import Received
 from stbridge.core.naming import Known, check_applicable, with_ids
 from stbridge.core.observations import Read
@@ -37,6 +38,12 @@ MOST_WORKERS = 32
 
 MOST_UNANSWERED = 1000
 """How many commands, those that wait for a scan to end included, may be waiting for their reply."""
+
+MOST_UNANSWERED_BYTES = 64 * 1024 * 1024
+"""How large they may be altogether."""
+
+SAID_AGAIN_S = 60.0
+"""How often at most the log tells of commands that are too many."""
 
 STOP_S = 2.0
 """How long commands under way may take when the bridge stops."""
@@ -77,19 +84,35 @@ class CommandDesk:
         self._report = report
         self._scans = Scans(name, lambda request: carry_out(client, request))
         self._ledger = Ledger()
-        self._unanswered = Unanswered()
+        self._unanswered = Unanswered(MOST_UNANSWERED, MOST_UNANSWERED_BYTES)
         self._turns = Turns()
         self._last_time: dict[str, float] = {}
+        self._said_at: float | None = None
+        self._not_resumed: set[Paused] = set()
         self._workers = threading.Semaphore(MOST_WORKERS)
 
+    def admit(self, arrival: Arrival) -> bool:
+        """Let a command in, to be taken or refused later; any thread.
+
+        Returns:
+            whether there was room for it; if not, it has been answered.
+        """
+        if self._unanswered.add(arrival):
+            return True
+        if self._said_at is None or arrival.at - self._said_at > SAID_AGAIN_S:
+            self._said_at = arrival.at
+            log.warning("%s: too many commands are under way: more are refused", self._name)
+        error = CommandError("rate_limited", "too many commands are under way already")
+        self._send(arrival, _reply(arrival, error=error, transaction=transaction_of(arrival.received.payload)))
+        return False
+
     def take(self, arrival: Arrival, state: State) -> None:
-        """Check a command, and have it carried out; returns at once.
+        """Check a command that was let in, and have it carried out; returns at once.
 
         Args:
             arrival: the command.
             state: what is known of Syncthing, to find folders and devices by their names.
         """
-        self._unanswered.add(arrival)
         request: Request | None = None
         try:
             request = self._check(arrival, state)
@@ -105,8 +128,7 @@ class CommandDesk:
         self._start(f"{self._name}-{arrival.name}", self._work, arrival, request, turn)
 
     def refuse(self, arrival: Arrival) -> None:
-        """Answer a command that comes too late: the bridge is stopping."""
-        self._unanswered.add(arrival)
+        """Answer a command that was let in but comes too late: the bridge is stopping."""
         self._finish(arrival, None, error=_stopping("it was not carried out, send it again"))
 
     def stop(self) -> None:
@@ -117,7 +139,7 @@ class CommandDesk:
     def resume(self, paused: Paused) -> None:
         """End a pause whose time is up; returns at once."""
         request = Request(command=_ROWS["resume"], arguments={paused.kind: paused.id})
-        self._start(f"{self._name}-resume", self._resume, request, self._turns.draw())
+        self._start(f"{self._name}-resume", self._resume, paused, request, self._turns.draw())
 
     @staticmethod
     def _start(name: str, target: Callable[..., None], *arguments: object) -> None:
@@ -154,7 +176,7 @@ class CommandDesk:
                 "rate_limited",
                 f"{command.name} is carried out once in {command.every_s:.0f} s: {left:.0f} s left",
             )
-        if len(self._unanswered) > MOST_UNANSWERED or not self._workers.acquire(blocking=False):
+        if not self._workers.acquire(blocking=False):
             raise CommandError("rate_limited", "too many commands are under way already")
         self._last_time[command.name] = now
 
@@ -203,12 +225,16 @@ class CommandDesk:
         self._report(seen.PauseTimed(paused=Paused(kind, request.arguments[kind]), until=until))
         return {"resume_at": in_utc(until)} if until else None
 
-    def _resume(self, request: Request, turn: Turn) -> None:
+    def _resume(self, paused: Paused, request: Request, turn: Turn) -> None:
         try:
             with turn.taken():
                 carry_out(self._client, request)
         except SyncthingError as error:
-            log.warning("%s: a pause is over, but it cannot be resumed yet: %s", self._name, error)
+            if paused not in self._not_resumed:  # it is tried every 30 s
+                self._not_resumed.add(paused)
+                log.warning("%s: a pause is over, but %s cannot be resumed yet: %s", self._name, paused.id, error)
+        else:
+            self._not_resumed.discard(paused)
 
     def _scan(self, arrival: Arrival, request: Request) -> None:
         scan = self._scans.start(request)
@@ -219,18 +245,14 @@ class CommandDesk:
             scan.exception(SCAN_PATIENCE_S)
         except FutureTimeout:
             self._finish(arrival, request, status="accepted")
-            scan.add_done_callback(lambda ended: self._scan_ended(request, ended))
+            scan.add_done_callback(partial(self._scan_ended, request.arguments["folder"], request.transaction))
         else:
             self._finish(arrival, request, error=_failure(scan))
 
-    def _scan_ended(self, request: Request, scan: "Future[None]") -> None:
+    def _scan_ended(self, folder: str, transaction: Scalar, scan: "Future[None]") -> None:
         error = _failure(scan)
-        self._happened(
-            "scan_finished",
-            folder=request.arguments["folder"],
-            error=None if error is None else str(error),
-            transaction=request.transaction,
-        )
+        told = None if error is None else str(error)
+        self._happened("scan_finished", folder=folder, error=told, transaction=transaction)
 
     # --- the one reply
 
@@ -246,14 +268,8 @@ class CommandDesk:
         """Answer a command, and all that wait for the same; does nothing if it has been answered."""
         if not self._unanswered.claim(arrival):
             return
-        reply = Reply(
-            command=arrival.name,
-            status="error" if error else status,
-            data=data,
-            error=None if error is None else CommandError(error.code, str(error)),
-            transaction=request.transaction if request else transaction_of(arrival.received.payload),
-            took_ms=round((monotonic() - arrival.at) * 1000),
-        )
+        transaction = request.transaction if request else transaction_of(arrival.received.payload)
+        reply = _reply(arrival, status=status, data=data, error=error, transaction=transaction)
         level = logging.DEBUG if error is None and request and request.command.group == "read" else logging.INFO
         log.log(level, "command %s/%s: %s", self._name, arrival.name, error or status)
         key = request and key_of(request, arrival.received)
@@ -264,6 +280,24 @@ class CommandDesk:
     def _send(self, arrival: Arrival, reply: Reply) -> None:
         self._answer(arrival.received, reply)
         arrival.received.acknowledge()
+
+
+def _reply(
+    arrival: Arrival,
+    *,
+    status: str = "ok",
+    data: object = None,
+    error: SyncthingError | CommandError | None = None,
+    transaction: Scalar,
+) -> Reply:
+    return Reply(
+        command=arrival.name,
+        status="error" if error else status,
+        data=data,
+        error=None if error is None else CommandError(error.code, str(error)),
+        transaction=transaction,
+        took_ms=round((monotonic() - arrival.at) * 1000),
+    )
 
 
 def _failure(scan: "Future[None]") -> SyncthingError | CommandError | None:

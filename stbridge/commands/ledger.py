@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from stbridge.commands.arrival import Arrival
 from stbridge.core.envelope import Reply, Request
@@ -12,7 +13,7 @@ KEPT_S = 600.0
 MOST = 500
 """How many commands are remembered; the oldest are forgotten first."""
 
-Key = tuple[str, object, bytes | None, bytes]
+Key = bytes
 
 
 def key_of(request: Request, received: Received) -> Key | None:
@@ -23,7 +24,9 @@ def key_of(request: Request, received: Received) -> Key | None:
     """
     if request.command.group == "read" or (request.transaction is None and received.correlation is None):
         return None
-    return (request.command.name, request.transaction, received.correlation, received.payload)
+    marks = repr((request.command.name, request.transaction, received.correlation))
+    # Not the payload itself: hundreds are remembered, and each may be megabytes.
+    return sha256(marks.encode("utf-8", "surrogatepass") + received.payload).digest()
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -16,6 +17,12 @@ MOST = 100
 """How many different scans may be under way at once; each holds a request to Syncthing until it has ended."""
 
 
+_Scan = tuple[str, str | None]
+
+MOST_JOINED = 1000
+"""How many may wait for the end of one scan, which may take hours."""
+
+
 class Scans:
     """Runs scans, and lets those who ask for one that is under way join it.
 
@@ -28,7 +35,8 @@ class Scans:
         self._name = name
         self._carry_out = carry_out
         self._lock = threading.Lock()
-        self._under_way: dict[tuple[str, str | None], Future[None]] = {}
+        self._under_way: dict[_Scan, Future[None]] = {}
+        self._joined: Counter[_Scan] = Counter()
 
     def start(self, request: Request) -> "Future[None]":
         """Start a scan, or join one that covers it; the future ends with it.
@@ -40,7 +48,7 @@ class Scans:
         with self._lock:
             for covering in ((folder, sub), (folder, None), (ALL_FOLDERS, None)):
                 if covering in self._under_way:
-                    return self._under_way[covering]
+                    return self._join(covering)
             if len(self._under_way) >= MOST:
                 raise CommandError("rate_limited", f"{MOST} scans are under way already")
             future: Future[None] = Future()
@@ -50,7 +58,13 @@ class Scans:
         ).start()
         return future
 
-    def _run(self, scan: tuple[str, str | None], request: Request, future: "Future[None]") -> None:
+    def _join(self, scan: _Scan) -> "Future[None]":
+        if self._joined[scan] >= MOST_JOINED:
+            raise CommandError("rate_limited", f"{MOST_JOINED} wait for the end of the scan already")
+        self._joined[scan] += 1
+        return self._under_way[scan]
+
+    def _run(self, scan: _Scan, request: Request, future: "Future[None]") -> None:
         failure: Exception | None = None
         try:
             self._carry_out(request)
@@ -61,6 +75,7 @@ class Scans:
             failure = error
         with self._lock:
             del self._under_way[scan]
+            self._joined.pop(scan, None)
         if failure is None:
             future.set_result(None)
         else:

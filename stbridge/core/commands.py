@@ -170,7 +170,7 @@ COMMANDS = (
     *ADMIN_COMMANDS,
 )
 
-BRIDGE_COMMANDS = (Command(name="republish", group="operate", meaning="publish everything again"),)
+BRIDGE_COMMANDS = (Command(name="republish", group="operate", meaning="publish everything again", every_s=1),)
 
 
 def allowed(allow: Iterable[str]) -> frozenset[str]:

@@ -26,27 +26,31 @@ from stbridge.core.model import (
     PendingFolder,
     floored,
 )
+from stbridge.core.typed import flag, flag_or_none, listed, mapping, number, text, text_or_none, whole
 
 Json = Mapping[str, Any]
 
 _NEVER_BEFORE = 1971  # "never" is year 1 (Go's zero time) for folders, and 1970 for devices never seen
+_NEVER_AFTER = 9000  # nothing can be added to the last day that Python knows
 
 
-def time(text: str | None) -> datetime | None:
+def time(stamp_text: str | None) -> datetime | None:
     """Read a time stamp of Syncthing; "never" becomes None.
 
     Time stamps carry the offset of Syncthing's machine and up to nine digits of a second. Year 1 must be found before
     the conversion to UTC, which overflows there.
     """
-    if not text:
+    if not stamp_text:
         return None
-    stamp = datetime.fromisoformat(text)
+    stamp = datetime.fromisoformat(stamp_text)
+    if stamp.year > _NEVER_AFTER:
+        raise ValueError("a time in the far future")
     return None if stamp.year < _NEVER_BEFORE else stamp.astimezone(UTC)
 
 
 def version(raw: Json) -> seen.VersionRead:
     """Read GET /rest/system/version."""
-    return seen.VersionRead(version=raw["version"], os=raw["os"], arch=raw["arch"])
+    return seen.VersionRead(version=text(raw["version"]), os=text(raw["os"]), arch=text(raw["arch"]))
 
 
 def status(raw: Json) -> seen.StatusRead:
@@ -58,30 +62,32 @@ def status(raw: Json) -> seen.StatusRead:
     listeners = raw.get("connectionServiceStatus")
     discovery = raw.get("discoveryStatus")
     return seen.StatusRead(
-        device_id=raw["myID"],
+        device_id=text(raw["myID"]),
         started_at=time(raw["startTime"]),
-        uptime_s=int(raw["uptime"]),
-        memory_bytes=int(raw["alloc"]),
-        goroutines=int(raw["goroutines"]),
-        listeners_ok=_any_without_error(listeners) if listeners is not None else None,
-        discovery_ok=_any_without_error(discovery) if discovery else None,
+        uptime_s=whole(raw["uptime"]),
+        memory_bytes=whole(raw["alloc"]),
+        goroutines=whole(raw["goroutines"]),
+        listeners_ok=_any_without_error(mapping(listeners)) if listeners is not None else None,
+        discovery_ok=_any_without_error(mapping(discovery)) if discovery else None,
     )
 
 
 def _any_without_error(services: Json) -> bool:
-    return any(not service.get("error") for service in services.values())
+    return any(not mapping(service).get("error") for service in services.values())
 
 
 def config(raw: Json, own_id: str) -> seen.ConfigRead:
     """Read GET /rest/config (or the older /rest/system/config): the same document as in ConfigSaved."""
-    devices = {device["deviceID"]: device for device in raw["devices"] or ()}
+    devices = {text(device["deviceID"]): mapping(device) for device in listed(raw["devices"])}
     ids = {device: device for device in devices}  # one string for each, or every folder would keep its own of all
     return seen.ConfigRead(
         config=Config(
-            name=devices.get(own_id, {}).get("name") or "",
-            folders={folder["id"]: _folder_config(folder, own_id, ids) for folder in raw["folders"] or ()},
+            name=text_or_none(devices.get(own_id, {}).get("name")) or "",
+            folders={text(folder["id"]): _folder_config(folder, own_id, ids) for folder in listed(raw["folders"])},
             devices={
-                device_id: DeviceConfig(id=device_id, name=device.get("name") or "", paused=bool(device["paused"]))
+                device_id: DeviceConfig(
+                    id=device_id, name=text_or_none(device.get("name")) or "", paused=flag(device["paused"])
+                )
                 for device_id, device in devices.items()
                 if device_id != own_id
             },
@@ -90,20 +96,23 @@ def config(raw: Json, own_id: str) -> seen.ConfigRead:
 
 
 def _folder_config(raw: Json, own_id: str, ids: Mapping[str, str]) -> FolderConfig:
-    devices = [device["deviceID"] for device in raw.get("devices") or ()]
     return FolderConfig(
         id=raw["id"],
-        label=raw.get("label") or "",
-        path=raw["path"],
-        type=raw["type"],
-        paused=bool(raw["paused"]),
-        devices=tuple(ids.get(device, device) for device in devices if device != own_id),
+        label=text_or_none(raw.get("label")) or "",
+        path=text(raw["path"]),
+        type=text(raw["type"]),
+        paused=flag(raw["paused"]),
+        devices=tuple(ids.get(device, device) for device in _sharing(raw) if device != own_id),
     )
+
+
+def _sharing(folder: Json) -> Iterator[str]:
+    return (text(device["deviceID"]) for device in listed(folder.get("devices")))
 
 
 def restart_required(raw: Json) -> seen.RestartRequiredRead:
     """Read GET /rest/config/restart-required."""
-    return seen.RestartRequiredRead(restart_required=bool(raw["requiresRestart"]))
+    return seen.RestartRequiredRead(restart_required=flag(raw["requiresRestart"]))
 
 
 def folder_status(folder: str, raw: Json) -> seen.FolderRead:
@@ -113,44 +122,44 @@ def folder_status(folder: str, raw: Json) -> seen.FolderRead:
     `error` and `watchError` are absent without an error up to 1.19, "" later; so are `receiveOnly...` for other types.
     `*TotalItems` counts deleted items too, so the parts are added up here.
     """
-    running = raw["state"] != ""
+    state = text(raw["state"])
     return seen.FolderRead(
         folder=folder,
-        state=raw["state"] or None,
+        state=state or None,
         state_changed_at=time(raw.get("stateChanged")),
-        error=raw.get("error") or None,
-        watch_error=raw.get("watchError") or None,
-        counts=_folder_counts(raw) if running else None,
+        error=text_or_none(raw.get("error")),
+        watch_error=text_or_none(raw.get("watchError")),
+        counts=_folder_counts(raw) if state else None,
     )
 
 
 def _folder_counts(raw: Json) -> FolderCounts:
     return FolderCounts(
-        global_bytes=raw["globalBytes"],
-        global_files=raw["globalFiles"],
-        local_bytes=raw["localBytes"],
-        local_files=raw["localFiles"],
-        need_bytes=raw["needBytes"],
+        global_bytes=whole(raw["globalBytes"]),
+        global_files=whole(raw["globalFiles"]),
+        local_bytes=whole(raw["localBytes"]),
+        local_files=whole(raw["localFiles"]),
+        need_bytes=whole(raw["needBytes"]),
         need_items=_sum(raw, "need", ("Files", "Directories", "Symlinks")),
-        need_deletes=raw["needDeletes"],
-        failed=raw["errors"],
+        need_deletes=whole(raw["needDeletes"]),
+        failed=whole(raw["errors"]),
         local_changes=_sum(raw, "receiveOnlyChanged", ("Files", "Directories", "Symlinks", "Deletes")),
     )
 
 
 def _sum(raw: Json, prefix: str, parts: Sequence[str]) -> int:
-    return sum(int(raw.get(prefix + part, 0)) for part in parts)
+    return sum(whole(raw.get(prefix + part, 0)) for part in parts)
 
 
 def folder_errors(raw: Json) -> seen.FolderErrorsRead:
     """Read GET /rest/folder/errors, and FolderErrors; the list may be null."""
-    items = tuple(FailedItem(path=item["path"], error=item["error"]) for item in raw["errors"] or ())
-    return seen.FolderErrorsRead(folder=raw["folder"], items=items)
+    items = tuple(FailedItem(path=text(item["path"]), error=text(item["error"])) for item in listed(raw["errors"]))
+    return seen.FolderErrorsRead(folder=text(raw["folder"]), items=items)
 
 
 def conflict(folder: str, path: str, raw: Json) -> seen.ConflictRead:
     """Read GET /rest/db/file: what is deleted stays in the index for a while."""
-    local = raw.get("local") or {}
+    local = mapping(raw.get("local"))
     return seen.ConflictRead(folder=folder, path=path, present=bool(local.get("name")) and not local.get("deleted"))
 
 
@@ -163,10 +172,10 @@ def _files(tree: Sequence[Json]) -> Iterator[str]:
     branches = [("", tree)]
     while branches:
         prefix, branch = branches.pop()
-        for entry in branch:
-            path = prefix + entry["name"]
+        for entry in listed(branch):
+            path = prefix + text(entry["name"])
             if entry["type"] == "FILE_INFO_TYPE_DIRECTORY":
-                branches.append((f"{path}/", entry.get("children") or ()))
+                branches.append((f"{path}/", listed(entry.get("children"))))
             else:
                 yield path
 
@@ -177,12 +186,12 @@ def completion(device: str, folder: str, raw: Json) -> seen.CompletionRead:
         device=device,
         folder=folder,
         completion=Completion(
-            completion=floored(float(raw["completion"])),
-            need_bytes=raw["needBytes"],
-            need_items=raw["needItems"],
-            need_deletes=raw["needDeletes"],
-            global_bytes=raw["globalBytes"],
-            remote_state=raw.get("remoteState"),
+            completion=floored(min(100.0, max(0.0, number(raw["completion"])))),
+            need_bytes=whole(raw["needBytes"]),
+            need_items=whole(raw["needItems"]),
+            need_deletes=whole(raw["needDeletes"]),
+            global_bytes=whole(raw["globalBytes"]),
+            remote_state=text_or_none(raw.get("remoteState")),
         ),
     )
 
@@ -195,26 +204,28 @@ def connections(raw: Json, own_id: str) -> seen.ConnectionsRead:
         raise ValueError("connections without a time")
     return seen.ConnectionsRead(
         at=at,
-        in_bytes=total["inBytesTotal"],
-        out_bytes=total["outBytesTotal"],
+        in_bytes=whole(total["inBytesTotal"]),
+        out_bytes=whole(total["outBytesTotal"]),
         connections={
-            device: _connection(connection) for device, connection in raw["connections"].items() if device != own_id
+            device: _connection(connection)
+            for device, connection in mapping(raw["connections"]).items()
+            if device != own_id
         },
     )
 
 
 def _connection(raw: Json) -> Connection:
-    if not raw["connected"]:
+    if not flag(raw["connected"]):
         return Connection(connected=False)
     return Connection(
         connected=True,
-        address=raw["address"] or None,
-        connection_type=raw["type"] or None,
-        is_local=raw.get("isLocal"),  # since 1.23
-        crypto=raw.get("crypto") or None,
-        client_version=raw["clientVersion"] or None,
-        in_bytes=raw["inBytesTotal"],
-        out_bytes=raw["outBytesTotal"],
+        address=text_or_none(raw["address"]),
+        connection_type=text_or_none(raw["type"]),
+        is_local=flag_or_none(raw.get("isLocal")),  # since 1.23
+        crypto=text_or_none(raw.get("crypto")),
+        client_version=text_or_none(raw["clientVersion"]),
+        in_bytes=whole(raw["inBytesTotal"]),
+        out_bytes=whole(raw["outBytesTotal"]),
     )
 
 
@@ -237,32 +248,32 @@ def _folder_statistics(raw: Json) -> FolderStatistics:
     at = time(last["at"])
     return FolderStatistics(
         last_scan_at=time(raw["lastScan"]),
-        last_file=last["filename"] if at else None,
+        last_file=text(last["filename"]) if at else None,
         last_file_at=at,
-        last_file_deleted=bool(last["deleted"]) if at else None,
+        last_file_deleted=flag(last["deleted"]) if at else None,
     )
 
 
 def errors(raw: Json) -> seen.ErrorsRead:
     """Read GET /rest/system/error; without errors it is null."""
     return seen.ErrorsRead(
-        items=tuple(LoggedError(when=time(entry["when"]), message=entry["message"]) for entry in raw["errors"] or ())
+        items=tuple(
+            LoggedError(when=time(entry["when"]), message=text(entry["message"])) for entry in listed(raw["errors"])
+        )
     )
 
 
 def upgrade(raw: Json) -> seen.UpgradeRead:
     """Read GET /rest/system/upgrade; without anything newer, `latest` may be an older one."""
     latest = raw["latest"] if raw["newer"] or raw["majorNewer"] else raw["running"]
-    if not isinstance(latest, str):
-        raise TypeError("a version that is no text")
-    return seen.UpgradeRead(latest=latest)
+    return seen.UpgradeRead(latest=text(latest))
 
 
 def pending_devices(raw: Json) -> seen.PendingDevicesRead:
     """Read GET /rest/cluster/pending/devices."""
     return seen.PendingDevicesRead(
         devices=tuple(
-            PendingDevice(id=device, name=entry["name"], address=entry["address"], time=time(entry["time"]))
+            PendingDevice(id=device, name=text(entry["name"]), address=text(entry["address"]), time=time(entry["time"]))
             for device, entry in sorted(raw.items())
         )
     )
@@ -272,8 +283,8 @@ def pending_folders(raw: Json) -> seen.PendingFoldersRead:
     """Read GET /rest/cluster/pending/folders."""
     return seen.PendingFoldersRead(
         folders=tuple(
-            PendingFolder(id=folder, label=offer["label"], device=device, time=time(offer["time"]))
+            PendingFolder(id=folder, label=text(offer["label"]), device=device, time=time(offer["time"]))
             for folder, entry in sorted(raw.items())
-            for device, offer in sorted((entry["offeredBy"] or {}).items())
+            for device, offer in sorted(mapping(entry["offeredBy"]).items())
         )
     )

@@ -1,12 +1,13 @@
 """What comes in with a command is read and checked against its row; what goes out is one envelope."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stbridge.core.arguments import TYPES
 from stbridge.core.command import Argument, Command
 from stbridge.core.messages import Received
+from stbridge.core.plain import cut
 from stbridge.core.strict_json import read_json
 
 Scalar = str | int | float | bool | None
@@ -15,6 +16,12 @@ PRESS = "PRESS"
 """What buttons send: a payload for commands that need no arguments."""
 
 LARGEST_PAYLOAD = 4 * 1024 * 1024
+
+LONGEST_TRANSACTION = 1024
+"""In characters; it comes back with every reply, and is remembered."""
+
+LONGEST_MESSAGE = 1024
+"""Of an error, in characters: what was sent may be in it."""
 
 
 class CommandError(Exception):
@@ -68,7 +75,11 @@ def transaction_of(payload: bytes) -> Scalar:
     except ValueError:
         return None
     transaction = value.get("transaction") if isinstance(value, dict) else None
-    return transaction if isinstance(transaction, str | int | float) else None
+    return transaction if isinstance(transaction, str | int | float) and _is_short(transaction) else None
+
+
+def _is_short(transaction: Scalar) -> bool:
+    return len(str(transaction)) <= LONGEST_TRANSACTION
 
 
 def parse(command: Command, payload: bytes) -> Request:
@@ -91,6 +102,8 @@ def parse(command: Command, payload: bytes) -> Request:
     transaction = given.pop("transaction", None)
     if not isinstance(transaction, str | int | float | None):
         raise CommandError("invalid_arguments", "transaction must be a text, a number, true or false")
+    if not _is_short(transaction):
+        raise CommandError("invalid_arguments", f"transaction must have at most {LONGEST_TRANSACTION} characters")
     return Request(command=command, arguments=check(command, given), transaction=transaction)
 
 
@@ -166,7 +179,7 @@ class Reply:
 
     def payload(self) -> Mapping[str, Any]:
         """Return the envelope."""
-        error = self.error and {"code": self.error.code, "message": self.error.message}
+        error = self.error and {"code": self.error.code, "message": cut(self.error.message, LONGEST_MESSAGE)}
         return {
             "command": self.command,
             "status": self.status,
@@ -180,3 +193,9 @@ class Reply:
 def retained_command(reply: Reply) -> bool:
     """Tell whether a command was refused because it was retained."""
     return reply.error is not None and reply.error.code == "retained_command"
+
+
+def too_large(reply: Reply, size: int, limit: int) -> Reply:
+    """Return what is said in place of a reply that nobody could take."""
+    message = f"the reply would have {size} bytes, of {limit} that it may have: ask for less, by page, prefix or level"
+    return replace(reply, status="error", data=None, error=CommandError("too_large", message))

@@ -9,6 +9,7 @@ from stbridge.core.conflicts import is_conflict
 from stbridge.core.decode import Json
 from stbridge.core.model import Connection
 from stbridge.core.observations import Observation, Read
+from stbridge.core.typed import flag, listed, number, text, text_or_none, whole
 
 
 def _time_of(event: Json) -> datetime:
@@ -21,16 +22,16 @@ def _time_of(event: Json) -> datetime:
 def _state_changed(event: Json, _own_id: str) -> Observation:
     data = event["data"]
     return seen.FolderStateChanged(
-        folder=data["folder"], state=data["to"], at=_time_of(event), error=data.get("error") or None
+        folder=text(data["folder"]), state=text(data["to"]), at=_time_of(event), error=text_or_none(data.get("error"))
     )
 
 
 def _folder_summary(event: Json, _own_id: str) -> Observation:
-    return decode.folder_status(event["data"]["folder"], event["data"]["summary"])
+    return decode.folder_status(text(event["data"]["folder"]), event["data"]["summary"])
 
 
 def _folder_completion(event: Json, _own_id: str) -> Observation:
-    return decode.completion(event["data"]["device"], event["data"]["folder"], event["data"])
+    return decode.completion(text(event["data"]["device"]), text(event["data"]["folder"]), event["data"])
 
 
 def _folder_errors(event: Json, _own_id: str) -> Observation:
@@ -40,48 +41,48 @@ def _folder_errors(event: Json, _own_id: str) -> Observation:
 def _scan_progress(event: Json, _own_id: str) -> Observation:
     data = event["data"]
     return seen.ScanProgressed(
-        folder=data["folder"],
-        current=int(data["current"]),
-        total=int(data["total"]),
-        rate=float(data.get("rate") or 0) or None,
+        folder=text(data["folder"]),
+        current=whole(data["current"]),
+        total=whole(data["total"]),
+        rate=number(data.get("rate") or 0) or None,
     )
 
 
 def _local_index(event: Json, _own_id: str) -> Observation:
     """One for a whole batch of items, scanned or received, deletions included: cheaper than an event for each item."""
-    conflicts = tuple(path for path in event["data"].get("filenames") or () if is_conflict(path))
-    return seen.LocalIndexChanged(folder=event["data"]["folder"], conflicts=conflicts)
+    conflicts = tuple(path for path in map(text, listed(event["data"].get("filenames"))) if is_conflict(path))
+    return seen.LocalIndexChanged(folder=text(event["data"]["folder"]), conflicts=conflicts)
 
 
 def _watch_state(event: Json, _own_id: str) -> Observation:
-    return seen.WatchErrorChanged(folder=event["data"]["folder"], error=event["data"].get("to") or None)
+    return seen.WatchErrorChanged(folder=text(event["data"]["folder"]), error=text_or_none(event["data"].get("to")))
 
 
 def _folder_paused(event: Json, _own_id: str) -> Observation:
-    return seen.FolderPaused(folder=event["data"]["id"], paused=event["type"] == "FolderPaused")
+    return seen.FolderPaused(folder=text(event["data"]["id"]), paused=event["type"] == "FolderPaused")
 
 
 def _device_paused(event: Json, _own_id: str) -> Observation:
-    return seen.DevicePaused(device=event["data"]["device"], paused=event["type"] == "DevicePaused")
+    return seen.DevicePaused(device=text(event["data"]["device"]), paused=event["type"] == "DevicePaused")
 
 
 def _device_connected(event: Json, _own_id: str) -> Observation:
     data = event["data"]
     return seen.DeviceConnected(
-        device=data["id"],
+        device=text(data["id"]),
         at=_time_of(event),
         connection=Connection(
             connected=True,
-            address=data.get("addr") or None,
-            connection_type=data.get("type") or None,
-            client_version=data.get("clientVersion") or None,
+            address=text_or_none(data.get("addr")),
+            connection_type=text_or_none(data.get("type")),
+            client_version=text_or_none(data.get("clientVersion")),
         ),
     )
 
 
 def _device_disconnected(event: Json, _own_id: str) -> Observation:
     data = event["data"]
-    return seen.DeviceDisconnected(device=data["id"], at=_time_of(event), error=data.get("error") or None)
+    return seen.DeviceDisconnected(device=text(data["id"]), at=_time_of(event), error=text_or_none(data.get("error")))
 
 
 def _config_saved(event: Json, own_id: str) -> Observation:
@@ -103,10 +104,12 @@ def _pending(_event: Json, _own_id: str) -> Observation:
 
 def _login(event: Json, _own_id: str) -> Observation | None:
     data = event["data"]
-    if data["success"]:
+    if flag(data["success"]):
         return None
     return seen.LoginFailed(
-        at=_time_of(event), username=data.get("username") or "", address=data.get("remoteAddress") or ""
+        at=_time_of(event),
+        username=text_or_none(data.get("username")) or "",
+        address=text_or_none(data.get("remoteAddress")) or "",
     )
 
 

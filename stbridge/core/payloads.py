@@ -1,6 +1,5 @@
 """What is published: the payload of every retained address of an instance, from one table."""
 
-import json
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
@@ -15,6 +14,7 @@ from stbridge.core.secrets import without_secrets
 from stbridge.core.state import State
 from stbridge.core.times import in_utc
 from stbridge.core.topics import Address
+from stbridge.core.writing import as_json
 
 LISTED_ITEMS = 50
 """How many items a list in a payload holds at most; the count beside it is the true one."""
@@ -23,12 +23,6 @@ OFFLINE = "offline"
 ONLINE = "online"
 
 Payload = Mapping[str, Any]
-
-
-def as_json(payload: Payload) -> bytes:
-    """Write a payload down as UTF-8; what a file name may hold and UTF-8 may not is replaced."""
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
 
 
 def render(state: State, address: Address) -> bytes | None:
@@ -46,7 +40,7 @@ def render_happening(happening: Happening) -> bytes:
 
 def render_raw(event: Payload) -> bytes:
     """Return the payload of `raw/TYPE`: an event as it came but for secrets, for ConfigSaved holds the API key."""
-    return as_json(without_secrets(event))
+    return as_json(without_secrets(event), whole=True)
 
 
 def _connection(state: State, _: Address) -> Payload:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+_FIRST = datetime(2013, 1, 1, tzinfo=UTC)
+
 
 def in_utc(stamp: datetime | None) -> str | None:
     """Write an aware time down; fractions of a second are cut to milliseconds, and left out where there are none."""
@@ -19,3 +21,9 @@ def from_utc(text: object) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError:
         return None
+
+
+def past_from_utc(text: object, now: datetime) -> datetime | None:
+    """Read back when something began; what lies ahead, or before there was any Syncthing, cannot be true."""
+    stamp = from_utc(text)
+    return stamp if stamp is not None and _FIRST <= stamp <= now else None

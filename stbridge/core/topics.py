@@ -8,6 +8,9 @@ from urllib.parse import unquote_to_bytes
 
 BRIDGE = "bridge"
 
+HOME_ASSISTANT = "homeassistant"
+"""Where Home Assistant listens by default, whatever is set here."""
+
 LONGEST_RESPONSE_TOPIC = 1024
 """In bytes; a longer one is no honest one."""
 
@@ -209,21 +212,16 @@ class Topics:
         return None
 
     def may_answer_on(self, topic: str) -> bool:
-        """Tell whether a reply may go to a topic that a command names: never to anything that acts on messages.
+        """Tell whether a reply may go to a topic that a command names: never to anything that is not for replies.
 
-        That is wildcards, the broker's own topics, Home Assistant's discovery, and the bridge's own tree, except for
-        replies.
+        That is what no broker takes, the broker's own topics, what Home Assistant acts on, and our own tree, where a
+        reply to somebody else could be forged.
         """
         if not 0 < len(topic.encode("utf-8", "replace")) <= LONGEST_RESPONSE_TOPIC or topic.startswith("$"):
             return False
-        if set(topic) & set("+#\0"):
+        if any(_UNFIT_IN_A_NAME.search(level) for level in topic.split("/")):
             return False
-        if self._discovery_prefix and _is_below(topic, self._discovery_prefix):
-            return False
-        if not _is_below(topic, self._base):
-            return True
-        parsed = self.parse(topic)
-        return parsed is not None and parsed[1].kind == "response"
+        return not any(_is_below(topic, prefix) for prefix in (self._base, self._discovery_prefix, HOME_ASSISTANT))
 
     def command_filter(self, instance: str) -> str:
         """Return the filter of all commands to an instance."""
@@ -266,7 +264,7 @@ class Topics:
 
 
 def _is_below(topic: str, prefix: str) -> bool:
-    return topic == prefix or topic.startswith(f"{prefix}/")
+    return prefix != "" and (topic == prefix or topic.startswith(f"{prefix}/"))
 
 
 def _address(kind: str, levels: Mapping[str, str]) -> tuple[str, Address] | None:

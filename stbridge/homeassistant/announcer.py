@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from stbridge.core.messages import Message
-from stbridge.core.payloads import as_json
 from stbridge.core.state import State
 from stbridge.core.topics import Address
+from stbridge.core.writing import as_json
 from stbridge.homeassistant.discovery import Site, config
 from stbridge.homeassistant.subjects import Subject, subject
 

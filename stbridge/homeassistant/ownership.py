@@ -6,18 +6,25 @@ from typing import Any
 
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.homeassistant.discovery import ORIGIN
+from stbridge.homeassistant.subjects import OBJECT_ID_PREFIX
 
 
 def owned(payloads: Mapping[str, bytes], topics: Topics) -> dict[str, str]:
     """Return the discovery topics that are ours, each with the name of its instance.
 
-    Ours is what has our origin and depends on our `bridge/state`: another bridge has another base topic.
+    Ours is what has an ID as we give it and our origin, and depends on our `bridge/state`: another bridge has another
+    base topic. Whoever forges all of it could have cleared the topic as well.
 
     Args:
         payloads: what the broker keeps, by topic; anything may be among it.
         topics: the topics of this bridge.
     """
-    found = {topic: _instance(payload, topics) for topic, payload in payloads.items() if topics.is_discovery(topic)}
+    ours = topics.discovery(OBJECT_ID_PREFIX).removesuffix("/config")
+    found = {
+        topic: _instance(payload, topics)
+        for topic, payload in payloads.items()
+        if topics.is_discovery(topic) and topic.startswith(ours)
+    }
     return {topic: instance for topic, instance in found.items() if instance is not None}
 
 

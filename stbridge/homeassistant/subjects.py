@@ -1,6 +1,7 @@
 """What becomes a device of Home Assistant: a Syncthing, a folder or a remote device, as far as discovery tells it."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,10 @@ from stbridge.homeassistant.entity import Entity
 from stbridge.homeassistant.folders import FOLDER_ENTITIES
 from stbridge.homeassistant.instances import INSTANCE_ENTITIES
 
+OBJECT_ID_PREFIX = "stbridge_"
+
 _HASH_LENGTH = 12
+_FIT = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +48,23 @@ class Subject:
         """Its ID at Home Assistant: of IDs alone, so that it outlives every renaming, and fit for a topic."""
         instance = instance_object_id(self.own_id)
         if self.address.kind == "folder":
-            digest = hashlib.sha256(self.id.encode("utf-8", "surrogatepass")).hexdigest()
-            return f"{instance}_folder_{digest[:_HASH_LENGTH]}"
-        return f"{instance}_device_{short_id(self.id)}" if self.address.kind == "device" else instance
+            return f"{instance}_folder_{_hash(self.id)}"
+        return f"{instance}_device_{_device(self.id)}" if self.address.kind == "device" else instance
 
 
 def instance_object_id(own_id: str) -> str:
     """Return the ID of a Syncthing at Home Assistant."""
-    return f"stbridge_{short_id(own_id)}"
+    return f"{OBJECT_ID_PREFIX}{_device(own_id)}"
+
+
+def _device(identifier: str) -> str:
+    """Return what stands for a device; an ID that no Syncthing has may hold anything."""
+    short = short_id(identifier)
+    return short if _FIT.fullmatch(short) else _hash(identifier)
+
+
+def _hash(identifier: str) -> str:
+    return hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
 
 
 TABLES: Mapping[str, tuple[Entity, ...]] = {
@@ -97,7 +110,7 @@ def _folder(state: State, address: Address, own_id: str) -> _Found:
     return where, Subject(own_id=own_id, address=where, name=config.label, id=config.id, type=config.type)
 
 
-def _device(state: State, address: Address, own_id: str) -> _Found:
+def _remote(state: State, address: Address, own_id: str) -> _Found:
     device = state.devices.get(state.device_ids.get(address.device, ""))
     if device is None:
         return address, None
@@ -108,5 +121,5 @@ def _device(state: State, address: Address, own_id: str) -> _Found:
 _SUBJECTS: Mapping[str, Callable[[State, Address, str], _Found]] = {
     "system": _instance,
     "folder": _folder,
-    "device": _device,
+    "device": _remote,
 }

@@ -1,6 +1,7 @@
 """The door to the broker: the only package that imports paho.
 
 outbox      what the broker is to have: last values, replies and events
+backlog     messages that wait, and no more than there may be
 sender      from the outbox to a link
 link        one connection, from CONNECT to its end
 waiter      waits for a socket and for other threads

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from paho.mqtt import MQTTException
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -19,6 +20,28 @@ from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
 
 _VERSIONS = {Protocol.MQTT_5: MQTTProtocolVersion.MQTTv5, Protocol.MQTT_3_1_1: MQTTProtocolVersion.MQTTv311}
+
+
+LARGEST_PACKET = 16 * 1024 * 1024
+"""In bytes, of what is delivered to us: the broker drops what is larger (MQTT 5)."""
+
+
+class _Steadfast(Client):
+    """A client that no publisher can throw off the broker.
+
+    paho refuses U+FEFF in response topics and user properties, which MQTT 5 allows (1.5.4-3) and brokers pass on. It
+    takes that for a broken broker and hangs up, and gets the same message again with the session, for ever.
+    """
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            return super()._handle_publish()
+        except (MQTTException, UnicodeDecodeError):
+            header, packet = self._in_packet["command"], self._in_packet["packet"]
+            if qos := (header & 0x06) >> 1:
+                at = 2 + int.from_bytes(packet[:2], "big")  # behind the topic (MQTT 5, section 3.3.2)
+                self.ack(int.from_bytes(packet[at : at + 2], "big"), qos)
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +77,7 @@ def new_client(
     Raises:
         SettingsError: the files for TLS cannot be used.
     """
-    client = Client(
+    client = _Steadfast(
         CallbackAPIVersion.VERSION2,
         client_id,
         protocol=_VERSIONS[protocol],
@@ -94,6 +117,7 @@ def connect(client: Client, settings: MqttSettings, protocol: Protocol, session_
         _send_without_delay(client)
         return
     properties = new_properties(PacketTypes.CONNECT)
+    properties.MaximumPacketSize = LARGEST_PACKET
     if session_expiry_s:
         # Not as 0, the default: brokers that take it for 3.1.1 (amqtt) wait for more, instead of refusing.
         properties.SessionExpiryInterval = session_expiry_s

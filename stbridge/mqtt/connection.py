@@ -246,7 +246,7 @@ class BrokerConnection:
         if self._connecting:
             self._connecting(link.protocol.value)
         self._wait_for_hold(link)
-        self._outbox.connected(link.window)
+        self._outbox.connected(link.window, link.largest_packet)
         self._outbox.put_state(self._birth, last=True)
         self._online = True
         self._status = BrokerStatus(

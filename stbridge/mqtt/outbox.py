@@ -6,16 +6,20 @@ and says what became of them.
 
 import itertools
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from stbridge.core.messages import Message
+from stbridge.mqtt.backlog import Backlog
 
 WINDOW = 20
 EVENTS_LIMIT = 10_000
+BYTES_LIMIT = 64 * 1024 * 1024
+LARGEST_PAYLOAD = 268_000_000  # what MQTT can carry
+ROOM = 4096  # for topic, correlation data and the like, as long as those are no longer than usual
 
 
 class Lane(Enum):
@@ -66,22 +70,23 @@ class Outbox:
 
     Args:
         events_limit: how many events, and how many replies, may wait; the oldest are dropped.
+        bytes_limit: how large they may be altogether, events and replies each.
     """
 
-    def __init__(self, events_limit: int = EVENTS_LIMIT) -> None:
+    def __init__(self, events_limit: int = EVENTS_LIMIT, bytes_limit: int = BYTES_LIMIT) -> None:
         self.on_work: Callable[[], None] = _ignore_work
         """Called when there is something to take; must not block."""
-        self._limit = events_limit
         self._changed = threading.Condition()
         self._connected = False
         self._window = WINDOW
+        self._largest_payload = LARGEST_PAYLOAD
         self._desired: dict[str, Message] = {}  # in the order of the first put
         self._first: set[str] = set()
         self._availability: set[str] = set()
         # OrderedDicts, because taking the first key of a plain dict again and again is quadratic.
         self._queue: OrderedDict[str | int, None] = OrderedDict()  # topics of states, numbers of events
-        self._events: OrderedDict[int, Message] = OrderedDict()
-        self._replies: deque[Message] = deque()
+        self._events = Backlog(events_limit, bytes_limit)
+        self._replies = Backlog(events_limit, bytes_limit)
         self._in_flight: dict[int, Taken] = {}
         self._numbers = itertools.count(1)
         self._sent = self._dropped = self._failed = 0
@@ -151,11 +156,11 @@ class Outbox:
             urgent: a reply: goes before everything else.
         """
         with self._changed:
+            number = next(self._numbers)
             if urgent:
-                self._replies.append(message)
+                self._replies.put(number, message)
             else:
-                number = next(self._numbers)
-                self._events[number] = message
+                self._events.put(number, message)
                 self._queue[number] = None
             self._drop_surplus()
         self._tell()
@@ -169,7 +174,12 @@ class Outbox:
                 self._queue[topic] = None
             self._tell()
 
-    def connected(self, window: int = WINDOW) -> None:
+    @property
+    def largest_payload(self) -> int:
+        """How many bytes of a payload the broker takes, with some room for topic and properties."""
+        return self._largest_payload
+
+    def connected(self, window: int = WINDOW, largest_packet: int | None = None) -> None:
         """Make due all that the broker is to have, because it may have forgotten all of it.
 
         The states in the order of their first put, those marked `first` before and availability after the others;
@@ -177,8 +187,11 @@ class Outbox:
 
         Args:
             window: how many messages may be in flight.
+            largest_packet: bytes that the broker accepts; None if it did not say.
         """
         with self._changed:
+            if largest_packet is not None:
+                self._largest_payload = max(largest_packet - ROOM, 0)
             self._return_what_was_in_flight()
             self._queue_everything()
             self._window = window
@@ -276,10 +289,10 @@ class Outbox:
 
     def _next(self) -> tuple[Lane, Message]:
         if self._replies:
-            return Lane.REPLY, self._replies.popleft()
+            return Lane.REPLY, self._replies.take_oldest()
         key, _ = self._queue.popitem(last=False)
         if isinstance(key, int):
-            return Lane.EVENT, self._events.pop(key)
+            return Lane.EVENT, self._events.take(key)
         return Lane.STATE, self._desired[key]
 
     def _land(self, token: int) -> Taken | None:
@@ -299,14 +312,15 @@ class Outbox:
     def _return_what_was_in_flight(self) -> None:
         """At least once: what was not acknowledged goes again, before what came after it."""
         returned = self._in_flight.values()
-        self._replies.extendleft(reversed([taken.message for taken in returned if taken.lane is Lane.REPLY]))
+        replies = [taken.message for taken in returned if taken.lane is Lane.REPLY]
         events = [taken.message for taken in returned if taken.lane is Lane.EVENT]
         states = [taken.message.topic for taken in returned if taken.lane is Lane.STATE]
         self._in_flight.clear()
+        for reply in reversed(replies):
+            self._replies.put(next(self._numbers), reply, oldest=True)
         for event in reversed(events):
             number = next(self._numbers)
-            self._events[number] = event
-            self._events.move_to_end(number, last=False)
+            self._events.put(number, event, oldest=True)
             self._queue[number] = None
             self._queue.move_to_end(number, last=False)
         for topic in states:
@@ -319,13 +333,10 @@ class Outbox:
         availability = [topic for topic in self._desired if topic in self._availability]
         placed = self._first | self._availability
         states = [topic for topic in self._desired if topic not in placed]
-        self._queue = OrderedDict.fromkeys([*first, *states, *availability, *self._events])
+        self._queue = OrderedDict.fromkeys([*first, *states, *availability, *self._events.numbers()])
 
     def _drop_surplus(self) -> None:
-        while len(self._events) > self._limit:
-            number, _ = self._events.popitem(last=False)
+        events = self._events.drop_surplus()
+        for number in events:
             del self._queue[number]
-            self._dropped += 1
-        while len(self._replies) > self._limit:
-            self._replies.popleft()
-            self._dropped += 1
+        self._dropped += len(events) + len(self._replies.drop_surplus())

@@ -13,7 +13,39 @@ from stbridge.mqtt.link import Link
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice
 from stbridge.settings import MqttSettings
 
+LARGEST_KEPT = 512 * 1024
+"""In bytes; no payload of ours is larger, so of such a one it is only known that it is there."""
+
+MOST_KEPT = 128 * 1024 * 1024
+"""How large everything that is read may be, with its topics, in bytes."""
+
+_MORE = 100  # about what an entry takes beside its topic and payload
+
 _log = logging.getLogger(__name__)
+
+
+class _Found:
+    """What has been read: no more of it than memory is meant for, whoever put it there."""
+
+    def __init__(self) -> None:
+        self.payloads: dict[str, bytes] = {}
+        self.last_at = 0.0
+        self._size = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether there was room for everything."""
+        return self._size <= MOST_KEPT
+
+    def take(self, message: Received) -> None:
+        self.last_at = time.monotonic()
+        if message.payload and message.retained:
+            payload = message.payload if len(message.payload) <= LARGEST_KEPT else message.payload[:1]
+            self._size += len(message.topic) + len(payload) + _MORE
+            if self.complete:
+                self.payloads[message.topic] = payload
+        elif not message.payload:
+            self.payloads.pop(message.topic, None)  # cleared while we read
 
 
 def read_retained(
@@ -47,20 +79,11 @@ def read_retained(
         BrokerUnavailable: the broker cannot be used.
         SettingsError: the files for TLS cannot be used.
     """
-    found: dict[str, bytes] = {}
+    found = _Found()
     stop = stop or threading.Event()
-    last = 0.0
-
-    def received(message: Received) -> None:
-        nonlocal last
-        last = time.monotonic()
-        if message.payload and message.retained:
-            found[message.topic] = message.payload
-        elif not message.payload:
-            found.pop(message.topic, None)  # cleared while we read
 
     def opened(protocol: Protocol) -> Link:
-        link = Link(settings, protocol, client_id=f"{settings.client_id}-reader", received=received)
+        link = Link(settings, protocol, client_id=f"{settings.client_id}-reader", received=found.take)
         link.open(stop)
         return link
 
@@ -73,14 +96,16 @@ def read_retained(
             refused |= link.subscribe([Subscription(topic_filter, qos=0)])
         if refused:
             _log.error("%s", subscriptions_refused(refused))
-        last = time.monotonic()
-        while not stop.is_set() and (remaining := min(last + quiet_s, deadline) - time.monotonic()) > 0:
+        found.last_at = time.monotonic()
+        while not stop.is_set() and (remaining := min(found.last_at + quiet_s, deadline) - time.monotonic()) > 0:
             link.turn(remaining)
-        if last + quiet_s > deadline:
+        if found.last_at + quiet_s > deadline:
             _log.warning("more than %s s of retained messages: what came later is not known", deadline_s)
+        if not found.complete:
+            _log.warning("more than %s MB of retained messages: what came later is not known", MOST_KEPT >> 20)
     finally:
         link.close(say_goodbye=True)
-    return found
+    return found.payloads
 
 
 def clear_retained(settings: MqttSettings, topics: Sequence[str]) -> None:

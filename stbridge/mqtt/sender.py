@@ -3,10 +3,11 @@
 import logging
 
 from stbridge.mqtt.link import Link
-from stbridge.mqtt.outbox import Outbox, Taken
+from stbridge.mqtt.outbox import Lane, Outbox, Taken
 from stbridge.mqtt.packets import unsendable
 
 _LEVELS = 3  # of a topic, that make it one of a kind in the log
+MOST_KINDS = 100
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,8 @@ class Sender:
 
     def _say(self, taken: Taken, what: str) -> None:
         """Log once for each kind of topic, or a thousand folders would fill the log."""
-        kind = "/".join(taken.message.topic.split("/")[:_LEVELS])
-        if kind not in self._said:
+        # A reply may be wanted anywhere: the topics that commands name are no kinds of ours.
+        kind = "" if taken.lane is Lane.REPLY else "/".join(taken.message.topic.split("/")[:_LEVELS])
+        if kind not in self._said and len(self._said) < MOST_KINDS:
             self._said.add(kind)
-            _log.error("a message on %r %s", taken.message.topic, what)
+            _log.error("a message on %.300r %s", taken.message.topic, what)

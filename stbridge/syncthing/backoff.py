@@ -12,6 +12,11 @@ class Backoff:
     def __init__(self) -> None:
         self._next_s = SHORTEST_S
 
+    @property
+    def fresh(self) -> bool:
+        """Whether there has been no wait since the last success."""
+        return self._next_s == SHORTEST_S
+
     def reset(self) -> None:
         """Begin anew after a success."""
         self._next_s = SHORTEST_S

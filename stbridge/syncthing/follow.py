@@ -40,6 +40,8 @@ Events that happen meanwhile wait at Syncthing; after this long they go first, b
 
 FETCH_S = 0.05
 """While everything is being read, what happens meanwhile is fetched so often."""
+MOST_KINDS = 50
+"""How many kinds of events that are not understood are told, each once."""
 
 
 class Follower:
@@ -72,6 +74,7 @@ class Follower:
         self._stop = threading.Event()
         self._again = threading.Event()
         self._whole = False
+        self._not_understood: set[str] = set()
         self.part = Part(f"{name}-events", self._run, longest_s=LONGEST_SILENCE_S)
 
     def start(self) -> None:
@@ -105,7 +108,8 @@ class Follower:
                 self._synchronise()
                 self._follow(backoff)
             except EventsLost:
-                log.info("events were missed or Syncthing restarted: reading everything again")
+                if backoff.fresh:
+                    log.info("events were missed or Syncthing restarted: reading everything again")
                 self._stop.wait(backoff.next())
             except SyncthingUnavailable as error:
                 self._tell(error)
@@ -162,7 +166,10 @@ class Follower:
         try:
             observation = events.observe(event, self._reader.own_id)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            log.warning("event %s %s is not understood: %r", event.get("id"), event.get("type"), error)
+            kind = str(event.get("type"))
+            if kind not in self._not_understood and len(self._not_understood) < MOST_KINDS:
+                self._not_understood.add(kind)
+                log.warning("events such as %s %s are not understood: %r", event.get("id"), kind, error)
             return
         if observation is not None:
             yield observation

@@ -11,6 +11,7 @@ from stbridge.core.observations import Observation, Read
 from stbridge.errors import CallFailed, SyncthingUnavailable
 from stbridge.supervision import BEAT_S, Part
 from stbridge.syncthing.allowance import Allowance
+from stbridge.syncthing.backoff import Backoff
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.reads import Reader
 
@@ -24,6 +25,12 @@ THRIFTY_AT_ONCE, THRIFTY_EVERY_S = 20, 90.0
 """How many requests of these there may be at once, and after how many seconds there may be one more."""
 
 RECONCILE = "reconcile"
+
+MOST_PATHS = 1000
+"""How many single files wait to be looked up; of more it is only known that there may be some."""
+
+MOST_REFUSED = 1000
+"""How many refusals are remembered, to be logged once."""
 
 LONGEST_SILENCE_S = 180.0
 """Several tries, or a resolver that does not answer, can take most of this."""
@@ -54,10 +61,13 @@ class Poller:
         self._due = {what: monotonic() + seconds for what, seconds in intervals.items()}
         self._allowance = Allowance(burst=THRIFTY_AT_ONCE, every_s=THRIFTY_EVERY_S)
         self._requested: dict[Read, None] = {}
+        self._paths = 0
         self._folders: deque[str] = deque()
         self._condition = threading.Condition()
         self._enabled = False
         self._blocked = False
+        self._backoff = Backoff()
+        self._refused: dict[Read, str] = {}
         self._stopped = False
         self.part = Part(f"{name}-polls", self._run, longest_s=LONGEST_SILENCE_S)
 
@@ -86,9 +96,17 @@ class Poller:
             self._condition.notify()
 
     def request(self, reads: Iterable[Read]) -> None:
-        """Read these soon, each once however often it was asked for."""
+        """Read these soon, each once however often it was asked for.
+
+        Folders and devices are as many as there are; paths are as many as a device cares to send.
+        """
         with self._condition:
-            self._requested.update(dict.fromkeys(reads))
+            for read in reads:
+                if read.path and self._paths >= MOST_PATHS:
+                    self._requested[Read("conflicts_lost", read.folder)] = None
+                elif read not in self._requested:
+                    self._requested[read] = None
+                    self._paths += bool(read.path)
             self._condition.notify()
 
     def reconcile(self, folders: Iterable[str]) -> None:
@@ -113,7 +131,9 @@ class Poller:
                 self._block(error, read)
                 continue
             except CallFailed as error:
-                log.warning("%s: %s", read.what, error)
+                self._refuse(read, str(error))
+            else:
+                self._refused.pop(read, None)
             self._unblock()
 
     def _next(self) -> Read | None:
@@ -144,6 +164,7 @@ class Poller:
                 used_up = not self._allowance.take(now, cost)
             if not cost or not used_up:
                 del self._requested[read]
+                self._paths -= bool(read.path)
                 return read
         return None
 
@@ -154,21 +175,24 @@ class Poller:
             nearest = min(nearest, self._allowance.available_in(now, THRIFTY.get(first.what, 0)))
         return max(0.0, nearest)
 
+    def _refuse(self, read: Read, message: str) -> None:
+        """Log what Syncthing refuses, unless it did so the last time."""
+        if self._refused.get(read) != message and len(self._refused) < MOST_REFUSED:
+            self._refused[read] = message
+            log.warning("%s: %s", read.what, message)
+
     def _block(self, error: SyncthingUnavailable, read: Read) -> None:
         with self._condition:
             if self._stopped:
                 return
             self._blocked = True
-            self._requested.setdefault(read, None)
+        self.request([read])
         self._report(seen.Unavailable(way=seen.POLLS, status=error.status, message=str(error)))
         with self._condition:
-            self._condition.wait_for(lambda: self._stopped, timeout=RETRY_S)
+            self._condition.wait_for(lambda: self._stopped, timeout=self._backoff.next())
 
     def _unblock(self) -> None:
+        self._backoff.reset()
         if self._blocked:
             self._blocked = False
             self._report(seen.Available(way=seen.POLLS))
-
-
-RETRY_S = 3.0
-"""Seconds until the next try after one that failed."""

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from stbridge.core import decode
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.errors import BadReply, NotFound, TimedOut, Unsupported
+from stbridge.errors import BadReply, NotFound, TimedOut, TooLarge, Unsupported
 from stbridge.syncthing.client import SyncthingClient
 
 log = logging.getLogger(__name__)
@@ -63,8 +64,10 @@ class Reader:
         yield from self.read(Read("status"))
         configured = _decoded(decode.config, self.client.get_config(), self.own_id)
         yield configured  # first of all, because the rest is about what is configured
-        for what in ("connections", "errors", "pending", "restart_required"):
+        for what in ("connections", "errors", "restart_required"):
             yield from self.read(Read(what))
+        with suppress(TooLarge):  # anybody who connects adds to what waits: that must not keep us from the rest
+            yield from self.read(Read("pending"))
         folders = [folder for folder in configured.config.folders.values() if not folder.paused]
         for folder in folders:
             yield from self.read(Read("folder", folder.id))
@@ -153,6 +156,11 @@ def _conflicts(reader: Reader, read: Read) -> Iterator[Observation]:
         yield _decoded(decode.conflicts, read.folder, tree)
 
 
+def _conflicts_lost(_: Reader, read: Read) -> Iterator[Observation]:
+    """There were more to be looked up than could wait: what is known is not all any more."""
+    yield seen.ConflictsRead(folder=read.folder, paths=None)
+
+
 def _upgrade(reader: Reader, _: Read) -> Iterator[Observation]:
     try:
         yield _decoded(decode.upgrade, reader.client.check_upgrade())
@@ -192,5 +200,6 @@ _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {
     "completion": _completion,
     "conflict": _conflict,
     "conflicts": _conflicts,
+    "conflicts_lost": _conflicts_lost,
     "upgrade": _upgrade,
 }

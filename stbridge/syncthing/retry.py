@@ -10,7 +10,7 @@ from tenacity import (
     stop_after_attempt,
     stop_after_delay,
     stop_when_event_set,
-    wait_fixed,
+    wait_random,
 )
 from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_random_exponential
@@ -64,6 +64,6 @@ def waiting(timeout_s: float, stopped: threading.Event) -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(SyncthingUnavailable) | retry_if_result(lambda holds: not holds),
         stop=stop_after_delay(timeout_s) | stop_when_event_set(stopped),
-        wait=wait_fixed(LOOK_S),
+        wait=wait_random(LOOK_S / 2, LOOK_S),
         sleep=sleep_using_event(stopped),
     )

@@ -4,6 +4,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Mapping
+from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,13 +13,13 @@ import requests
 import urllib3
 from tenacity import RetryError
 
-from stbridge.errors import BadReply, SyncthingUnavailable, TimedOut, TlsFailure, Unreachable
+from stbridge.errors import SyncthingUnavailable, TimedOut, TlsFailure, TooLarge, Unreachable
 from stbridge.syncthing import tls
 from stbridge.syncthing.adapters import Sockets, TcpAdapter, TlsAdapter, UnixAdapter
 from stbridge.syncthing.answers import judge
 from stbridge.syncthing.retry import retrying, waiting
 
-LARGEST_REPLY = 256 * 1024 * 1024
+LARGEST_REPLY = 64 * 1024 * 1024
 CONNECT_S = 5.0
 _CHUNK = 64 * 1024
 
@@ -43,6 +44,7 @@ class Transport:
         self._session = requests.Session()
         # No proxies, .netrc or certificate authorities from the environment: Syncthing is near, and its key is secret.
         self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # the key is enough
         self._headers = {**requests.utils.default_headers(), "X-API-Key": _as_header(api_key), "Accept": "*/*"}
         self._base = self._mount(verify)
 
@@ -197,7 +199,7 @@ def _content(response: requests.Response, deadline: float) -> bytes:
         parts.append(part)
         size += len(part)
         if size > LARGEST_REPLY:
-            raise BadReply(f"url: a reply of more than {LARGEST_REPLY} bytes is none of Syncthing's")
+            raise TooLarge(f"url: the reply has more than {LARGEST_REPLY} bytes")
         if monotonic() > deadline + CONNECT_S:
             raise requests.exceptions.ReadTimeout("the reply takes too long")
     return b"".join(parts)

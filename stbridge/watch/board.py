@@ -1,6 +1,5 @@
 """What has been seen on the broker so far: the newest payload of every topic, and the last events."""
 
-import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,9 +7,18 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from stbridge.core.messages import Received
+from stbridge.core.plain import cut, on_one_line
+from stbridge.core.strict_json import read_json
 from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.watch.lines import LONGEST_SHOWN
 
 KEPT_EVENTS = 100
+
+MOST_INSTANCES = 100
+MOST_ENTRIES = 10_000
+"""How many folders, and devices, of an instance are shown: anybody may publish any number."""
+
+MOST_ITEMS = 50
 
 Payload = Mapping[str, Any]
 
@@ -78,11 +86,13 @@ class Board:
         instance, address = parsed
         if instance == BRIDGE:
             if address.kind == "bridge_state":
-                self.bridge_state = received.payload.decode("utf-8", "replace")
+                self.bridge_state = _word(received.payload)
+            return None
+        if instance not in self.instances and len(self.instances) >= MOST_INSTANCES:
             return None
         board = self.instances.setdefault(instance, InstanceBoard())
         if address.kind == "state":
-            board.state = received.payload.decode("utf-8", "replace") or None
+            board.state = _word(received.payload) or None
             return None
         payload = _object(received.payload)
         if address.kind in ("event", "response") and payload is not None:
@@ -101,13 +111,26 @@ def _put(board: InstanceBoard, address: Address, payload: Payload | None) -> Non
         identifier = address.folder or address.device
         if payload is None:
             entries.pop(identifier, None)
-        else:
+        elif identifier in entries or len(entries) < MOST_ENTRIES:
             entries[identifier] = payload
+
+
+def _word(payload: bytes) -> str:
+    return on_one_line(cut(payload.decode("utf-8", "replace"), LONGEST_SHOWN))
 
 
 def _object(payload: bytes) -> Payload | None:
     try:
-        value = json.loads(payload)
+        value = read_json(payload)
     except ValueError:
         return None
-    return value if isinstance(value, dict) else None
+    return _plain(value) if isinstance(value, dict) else None
+
+
+def _plain(value: Any) -> Any:
+    """Take out of texts what would steer the terminal, and keep as much of them as can be shown."""
+    if isinstance(value, str):
+        return on_one_line(cut(value, LONGEST_SHOWN))
+    if isinstance(value, dict):
+        return {on_one_line(cut(key, LONGEST_SHOWN)): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value[:MOST_ITEMS]] if isinstance(value, list) else value

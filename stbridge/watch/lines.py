@@ -1,20 +1,31 @@
 """What a person wants to read of a message: one line in words, or nothing."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from stbridge.core.messages import Received
+from stbridge.core.plain import cut_all, on_one_line
+from stbridge.core.strict_json import read_json
 from stbridge.core.topics import BRIDGE, Address, Topics
 
 Payload = Mapping[str, Any]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _STEP = 1000
+_LARGEST = 1e30
+
+LONGEST_SHOWN = 300
+"""Characters of a text that are shown."""
 
 
-def size(count: float | None) -> str:
+def number(value: object) -> float | None:
+    """Return a number; None for anything else, since anybody may publish."""
+    return value if isinstance(value, int | float) and abs(value) < _LARGEST else None
+
+
+def size(value: object) -> str:
     """Write bytes for people: 1.2 MB."""
+    count = number(value)
     if count is None:
         return "?"
     for unit in _UNITS[:-1]:
@@ -27,20 +38,23 @@ def size(count: float | None) -> str:
 def describe(address: Address, payload: Payload) -> str | None:
     """Return a line about what was published on an address, None for what people need not see."""
     row = _ROWS.get(address.kind)
-    return row(address, payload) if row else None
+    try:
+        return on_one_line(row(address, payload) or "") or None if row else None
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
+        return None  # the bridge has not published that
 
 
 def describe_received(topics: Topics, received: Received) -> str | None:
     """Return a line about a message of the bridge, None for what people need not see."""
     parsed = topics.parse(received.topic)
     try:
-        payload = json.loads(received.payload)
+        payload = read_json(received.payload)
     except ValueError:
         return None
     if parsed is None or parsed[0] == BRIDGE or not isinstance(payload, dict):
         return None
-    line = describe(parsed[1], payload)
-    return line and f"{parsed[0]:>7}  {line}"
+    line = describe(parsed[1], cut_all(payload, LONGEST_SHOWN))
+    return line and on_one_line(f"{parsed[0]:>7}  {line}")
 
 
 def _folder(_: Address, payload: Payload) -> str:

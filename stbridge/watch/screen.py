@@ -9,8 +9,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stbridge.core.plain import on_one_line
 from stbridge.watch.board import Board, InstanceBoard, Place
-from stbridge.watch.lines import describe, size
+from stbridge.watch.lines import describe, number, size
 
 HELP = "up/down select   s scan   p pause/resume   q quit"
 BAR_WIDTH = 20
@@ -45,7 +46,7 @@ def screen(board: Board, selected: Place | None, note: str, *, height: int) -> R
     if not board.instances:
         parts.append(Text("nothing has been published yet: is the bridge running, with this base topic?"))
     parts.append(_events(board, max(3, height - used)))
-    parts.append(Text(note or HELP, style="bright_black"))
+    parts.append(Text(on_one_line(note) or HELP, style="bright_black"))
     return Group(*parts)
 
 
@@ -65,15 +66,15 @@ def _instance(name: str, board: InstanceBoard, selected: Place | None) -> Panel:
 
 
 def _title(name: str, board: InstanceBoard) -> Text:
-    title = Text.assemble((name, "bold"), "  ")
+    title = Text.assemble((on_one_line(name), "bold"), "  ")
     if board.state != "online":
-        reason = (board.connection or {}).get("message") or "not reachable"
+        reason = _text((board.connection or {}).get("message")) or "not reachable"
         return title.append(f"{board.state or 'unknown'}: {reason}", "red")
     system, metrics = board.system or {}, board.metrics or {}
-    state = str(system.get("state") or "unknown")
+    state = _text(system.get("state")) or "unknown"
     title.append(state, _COLOURS.get(state, "yellow"))
     if system.get("problem"):
-        title.append("  " + "; ".join(one["message"] for one in system.get("problems") or ()), "red")
+        title.append("  " + "; ".join(_messages(system)), "red")
     return title.append(f"  in {_rate(metrics.get('in_rate'))}  out {_rate(metrics.get('out_rate'))}")
 
 
@@ -86,9 +87,9 @@ def _folders(board: InstanceBoard, marked: str | None) -> Table:
     table.add_column("size", width=9, justify="right", no_wrap=True)
     table.add_column("needs", ratio=1, no_wrap=True)
     for identifier, folder in sorted(board.folders.items()):
-        state, completion = str(folder.get("state")), folder.get("completion")
+        state, completion = _text(folder.get("state")), _percent(folder.get("completion"))
         table.add_row(
-            Text(f"{'>' if identifier == marked else ' '}{folder.get('label') or identifier}"),
+            Text(f"{'>' if identifier == marked else ' '}{_text(folder.get('label')) or on_one_line(identifier)}"),
             Text(state, _COLOURS.get(state, "yellow")),
             ProgressBar(total=100, completed=completion or 0, width=BAR_WIDTH),
             "" if completion is None else f"{completion:.0f}",
@@ -100,13 +101,30 @@ def _folders(board: InstanceBoard, marked: str | None) -> Table:
 
 
 def _needs(folder: Mapping[str, Any]) -> str:
-    words = [str(folder["error"])] if folder.get("error") else []
-    words += [str(one["message"]) for one in folder.get("problems") or ()]
+    words = [_text(folder["error"])] if folder.get("error") else []
+    words += _messages(folder)
     if folder.get("need_items"):
         words.append(f"{folder['need_items']} items, {size(folder.get('need_bytes'))}")
     if folder.get("resume_at"):
         words.append(f"until {folder['resume_at']}")
     return "; ".join(words)
+
+
+def _messages(payload: Mapping[str, Any]) -> list[str]:
+    problems = payload.get("problems")
+    return (
+        [_text(one.get("message")) for one in problems if isinstance(one, dict)] if isinstance(problems, list) else []
+    )
+
+
+def _text(value: object) -> str:
+    """Return a text; of anything else there is none, since anybody may publish."""
+    return value if isinstance(value, str) else ""
+
+
+def _percent(value: object) -> float | None:
+    percent = number(value)
+    return None if percent is None else max(0.0, min(100.0, percent))
 
 
 def _devices(board: InstanceBoard) -> Table:
@@ -117,9 +135,9 @@ def _devices(board: InstanceBoard) -> Table:
     table.add_column("%", width=6, justify="right")
     table.add_column("rates", width=28, no_wrap=True)
     for identifier, device in sorted(board.devices.items()):
-        completion = device.get("completion")
+        completion = _percent(device.get("completion"))
         table.add_row(
-            Text(f" {device.get('name') or identifier}"),
+            Text(f" {_text(device.get('name')) or on_one_line(identifier)}"),
             _connection(device),
             ProgressBar(total=100, completed=completion or 0, width=BAR_WIDTH),
             "" if completion is None else f"{completion:.0f}",
@@ -136,7 +154,7 @@ def _connection(device: Mapping[str, Any]) -> Text:
     return Text("connected", "green") if device.get("connected") else Text("not connected", "yellow")
 
 
-def _rate(rate: float | None) -> str:
+def _rate(rate: object) -> str:
     return f"{size(rate)}/s"
 
 
@@ -147,4 +165,6 @@ def _events(board: Board, count: int) -> Text:
 def _latest(board: Board, count: int) -> Iterator[Text]:
     for happened in list(board.happened)[-count:]:
         line = describe(happened.address, happened.payload) or ""
-        yield Text.assemble((f"{happened.at:%H:%M:%S} ", "bright_black"), f"{happened.instance:>7}  ", line)
+        yield Text.assemble(
+            (f"{happened.at:%H:%M:%S} ", "bright_black"), f"{on_one_line(happened.instance):>7}  ", line
+        )

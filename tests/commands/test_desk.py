@@ -21,9 +21,9 @@ from stbridge.core.commands import COMMANDS, allowed
 from stbridge.core.envelope import CommandError, Reply
 from stbridge.core.messages import Received
 from stbridge.core.observations import Observation, Read
-from stbridge.core.payloads import as_json
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import from_utc
+from stbridge.core.writing import as_json
 from stbridge.errors import (
     BadReply,
     HostCheckFailed,
@@ -93,12 +93,14 @@ class Plane:
     def send(self, name: str, payload: Any = None, **values: Any) -> Callable[[], Reply]:
         """Send a command, and return what waits for its reply."""
         arrival = self._arrival(name, payload, **values)
-        self.desk.take(arrival, self._state)
+        if self.desk.admit(arrival):
+            self.desk.take(arrival, self._state)
         return lambda: self._reply_to(arrival.received)
 
     def send_too_late(self, name: str, payload: Any = None) -> Reply:
         """Send a command to a bridge that is stopping, and return its reply."""
         arrival = self._arrival(name, payload)
+        assert self.desk.admit(arrival)
         self.desk.refuse(arrival)
         return self._reply_to(arrival.received)
 
@@ -371,15 +373,51 @@ def test_only_so_many_commands_are_under_way(monkeypatch: pytest.MonkeyPatch) ->
     plane.end()
 
 
-def test_only_so_many_commands_wait_for_their_reply(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scans that are waited for hold no worker, but they are counted."""
-    monkeypatch.setattr(desk_module, "MOST_UNANSWERED", 2)
+@pytest.mark.parametrize(("limit", "value"), [("MOST_UNANSWERED", 2), ("MOST_UNANSWERED_BYTES", 80)])
+def test_only_so_many_commands_wait_for_their_reply(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: str, value: int
+) -> None:
+    """Scans that are waited for hold no worker, but they are counted, and so is what they are made of."""
+    monkeypatch.setattr(desk_module, limit, value)
+    plane = Plane()
     plane.syncthing.hold(SCAN)
     waiting = [plane.send("scan", {"folder": one, "wait": True}) for one in ("docs", "art")]
-    assert plane.code("get_version") == "rate_limited"
+    for _ in range(3):
+        assert plane.code("get_version") == "rate_limited"
+    assert [text for text in caplog.messages if "too many" in text and "command" not in text.split(":")[0]] == [
+        "nas: too many commands are under way: more are refused"
+    ]
     plane.syncthing.release()
     assert [reply().status for reply in waiting] == ["ok"] * 2
     assert plane.code("get_version") is None
+    plane.end()
+
+
+def test_the_same_command_again_and_again_waits_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repetitions hold neither a worker nor Syncthing, but memory: beyond the limit they are answered at once."""
+    monkeypatch.setattr(desk_module, "MOST_UNANSWERED", 3)
+    plane = Plane()
+    plane.syncthing.hold(ERROR)
+    said = {"message": "once", "transaction": "t"}
+    waiting = [plane.send("new_error", said) for _ in range(3)]
+    assert plane.code("new_error", said) == "rate_limited"
+    plane.syncthing.release()
+    assert [reply().status for reply in waiting] == ["ok"] * 3
+    assert plane.calls == [f"POST {ERROR}"]
+    plane.end()
+
+
+def test_only_so_many_wait_for_the_end_of_a_scan(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan may take hours, and whoever was told `accepted` is told its end, too: so they are counted."""
+    monkeypatch.setattr("stbridge.commands.scans.MOST_JOINED", 2)
+    monkeypatch.setattr(desk_module, "SCAN_PATIENCE_S", 0.0)
+    plane.syncthing.hold(SCAN)
+    assert [plane.ask("scan", b"docs").status for _ in range(3)] == ["accepted"] * 3
+    assert plane.code("scan", b"docs") == "rate_limited"
+    plane.syncthing.release()
+    plane.wait_for_happenings(3)
+    plane.settle()
+    assert plane.code("scan", b"docs") is None
 
 
 def test_a_slow_command_keeps_nobody_waiting(plane: Plane) -> None:
@@ -661,14 +699,17 @@ def test_a_pause_that_failed_does_not_end(plane: Plane) -> None:
 def test_a_pause_that_is_over_is_resumed(
     plane: Plane, caplog: pytest.LogCaptureFixture, paused: Paused, call: str
 ) -> None:
-    """Nobody sent a command for it, so nobody gets a reply; if it fails, the log tells."""
+    """Nobody sent a command for it, so nobody gets a reply; if it fails, the log tells, once however often it does."""
     plane.desk.resume(paused)
     plane.settle()
     assert (plane.log, caplog.messages) == ([call], [])
-    plane.syncthing.answers[call.partition(" ")[2]] = Unreachable("gone", arrived=False)
-    plane.desk.resume(paused)
-    plane.settle()
-    assert caplog.messages == ["nas: a pause is over, but it cannot be resumed yet: gone"]
+    told = f"nas: a pause is over, but {paused.id} cannot be resumed yet: gone"
+    for fails, messages in ((True, [told]), (True, [told]), (False, [told]), (True, [told, told])):
+        answer: Any = Unreachable("gone", arrived=False) if fails else {}
+        plane.syncthing.answers[call.partition(" ")[2]] = answer
+        plane.desk.resume(paused)
+        plane.settle()
+        assert caplog.messages == messages
 
 
 @pytest.mark.parametrize(("answer", "left"), [({"ok": "restarting"}, [True]), (Unsupported("no"), [True, False])])

@@ -14,7 +14,7 @@ from stbridge.core.messages import Received
 ROWS = {command.name: command for command in COMMANDS}
 REPLY = Reply(command="restart", status="ok")
 RECEIVED = Received(topic="syncthing/nas/command/restart", payload=b"{}")
-KEY: Key = ("restart", "t", None, b"{}")
+KEY: Key = b"key"
 
 
 def arrival() -> Arrival:
@@ -62,6 +62,14 @@ def test_anything_else_is_another_command(change: dict[str, Any]) -> None:
 def test_what_nobody_marked_or_what_only_reads_is_never_the_same(values: dict[str, Any]) -> None:
     """Whoever presses a button twice means it twice; what is read again may have changed."""
     assert key(**values) is None
+
+
+def test_a_command_is_remembered_in_few_bytes() -> None:
+    """Hundreds are remembered, and each payload may be megabytes."""
+    known = key(payload=b"x" * 1_000_000)
+    assert known is not None
+    assert len(known) == 32
+    assert key(transaction="\ud800") is not None
 
 
 # --- what is known of it
@@ -120,14 +128,14 @@ def test_what_is_under_way_is_not_forgotten() -> None:
     ledger = Ledger()
     ledger.begin(KEY, arrival(), 0)
     for number in range(MOST + 10):
-        ledger.begin(("restart", number, None, b""), arrival(), 1)
+        ledger.begin(str(number).encode(), arrival(), 1)
     assert ledger.begin(KEY, arrival(), 10 * KEPT_S) == (False, None)
 
 
 def test_of_too_many_the_oldest_are_forgotten() -> None:
     """The memory has a limit."""
     ledger = Ledger()
-    keys: list[Key] = [("restart", number, None, b"") for number in range(MOST + 1)]
+    keys: list[Key] = [str(number).encode() for number in range(MOST + 1)]
     for one in keys:
         ledger.begin(one, arrival(), 0)
         ledger.end(one, REPLY, carried_out=True)

@@ -1,6 +1,7 @@
 """Where a reply goes; and the bridge's own command."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,7 +58,9 @@ def test_a_reply_goes_where_it_is_wanted_as_well() -> None:
     assert [message.correlation for message in (one, other)] == [b"\x00\xff"] * 2
 
 
-@pytest.mark.parametrize("wanted", [RESPONSE, "", "a/+", "$SYS/x", COMMAND, "homeassistant/switch/x/config"])
+@pytest.mark.parametrize(
+    "wanted", [RESPONSE, "", "a/+", "$SYS/x", COMMAND, "syncthing/nas/response/other", "homeassistant/switch/x/config"]
+)
 def test_a_reply_goes_nowhere_twice_and_nowhere_where_it_could_act(
     wanted: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -65,6 +68,30 @@ def test_a_reply_goes_nowhere_twice_and_nowhere_where_it_could_act(
     (message,) = sent(response_topic=wanted)
     assert message.topic == RESPONSE
     assert [repr(wanted) in text for text in caplog.messages] == ([] if wanted == RESPONSE else [True])
+
+
+@pytest.mark.parametrize(("size", "limit"), [(9_000_000, None), (200_000, 100_000)])
+def test_a_reply_that_nobody_could_take_says_so(size: int, limit: int | None) -> None:
+    """There is one reply to every command, even if what was asked for is more than a broker, or anybody, takes."""
+    outbox = Outbox()
+    outbox.connected(largest_packet=limit)
+    received = Received(topic=COMMAND, payload=b"{}", response_topic="answers/me")
+    send_reply(outbox, TOPICS, "nas", received, replace(SCANNED, data="x" * size))
+    messages = taken(outbox)
+    assert [message.topic for message in messages] == [RESPONSE, "answers/me"]
+    for message in messages:
+        reply = json.loads(message.payload)
+        assert (reply["status"], reply["data"], reply["error"]["code"]) == ("error", None, "too_large")
+        assert reply["transaction"] == "t"
+
+
+def test_any_number_of_retained_commands_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be cleared waits like a reply, and not for ever: anybody can think of names."""
+    outbox = Outbox(events_limit=10)
+    refused = Reply(command="x", status="error", error=CommandError("retained_command", "no"))
+    for number in range(1000):
+        send_reply(outbox, TOPICS, "nas", Received(topic=f"syncthing/nas/command/{number}", payload=b"{}"), refused)
+    assert outbox.counters().queued == 10
 
 
 def test_a_retained_command_is_cleared() -> None:
@@ -107,3 +134,14 @@ def test_the_bridge_answers_for_itself(name: str, received: dict[str, Any], code
     assert reply["transaction"] == ("t" if b"transaction" in received["payload"] else None)
     assert messages.keys() == {None: {"syncthing/nas/system"}, "retained_command": {topic}}.get(code, set())
     assert acknowledged == [True]
+
+
+def test_everything_is_not_sent_again_without_end() -> None:
+    """It is much work for the bridge and for the broker, and little for whoever asks."""
+    outbox = Outbox()
+    outbox.connected()
+    desk = BridgeDesk(TOPICS, outbox)
+    for _ in range(3):
+        desk.take("republish", Received(topic="syncthing/bridge/command/republish", payload=b"{}"))
+    replies = [json.loads(message.payload) for message in taken(outbox)]
+    assert [reply["error"] and reply["error"]["code"] for reply in replies] == [None, "rate_limited", "rate_limited"]

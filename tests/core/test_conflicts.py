@@ -10,7 +10,7 @@ from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
 from stbridge.core.conflicts import is_conflict, original, winner
 from stbridge.core.observations import Read
-from stbridge.core.rules.conflicts import MOST_LOOKUPS
+from stbridge.core.rules.conflicts import MOST_KEPT, MOST_LOOKUPS, MOST_TOLD
 from stbridge.core.topics import Address
 from tests.core.world import COUNTS, World, config, folder, folder_config
 
@@ -152,6 +152,24 @@ def test_the_list_is_cut_and_the_count_is_true() -> None:
     world = World().start(found(*(name(number) for number in range(120))))
     payload = world.payload(DOCS)
     assert (payload["count"], len(payload["items"]), payload["complete"]) == (120, 50, True)
+
+
+def test_only_so_many_are_known_by_name() -> None:
+    """A device may send any number: beyond the limit the list says that it is not complete."""
+    most = [name(number) for number in range(MOST_KEPT)]
+    world = World().start(found(*most))
+    assert (world.payload(DOCS)["count"], world.payload(DOCS)["complete"]) == (MOST_KEPT, True)
+    world.see(there(name(MOST_KEPT)))
+    assert (world.payload(DOCS)["count"], world.payload(DOCS)["complete"]) == (MOST_KEPT, False)
+    world.see(found(*most, name(MOST_KEPT)))
+    assert (world.payload(DOCS)["count"], world.payload(DOCS)["complete"]) == (MOST_KEPT, False)
+
+
+def test_only_some_of_what_a_search_finds_are_told() -> None:
+    """Thousands of events at once would tell nobody anything; the list has the count."""
+    world = World().start(found())
+    world.see(found(*(name(number) for number in range(1000))))
+    assert len(world.told("conflict")) == MOST_TOLD
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from stbridge.core.envelope import (
     transaction_of,
 )
 from stbridge.core.messages import Received
-from stbridge.core.payloads import as_json
+from stbridge.core.writing import as_json
 
 ROWS = {command.name: command for command in COMMANDS}
 CODES = {

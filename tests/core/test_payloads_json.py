@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from stbridge.core import observations as seen
 from stbridge.core.model import FailedItem, LoggedError, PendingDevice, PendingFolder
 from stbridge.core.outcome import ERRORS, PENDING, STATE, SYSTEM, failed_address
-from stbridge.core.payloads import LISTED_ITEMS, as_json, render
+from stbridge.core.payloads import LISTED_ITEMS, render
+from stbridge.core.writing import as_json
 from tests.core.observed import BETA, NOW, Watched, after, changed, configured, device, folder, known, read, watched
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")

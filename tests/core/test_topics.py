@@ -202,13 +202,12 @@ def test_every_topic_can_be_parsed(levels: str) -> None:
         "replies/to/me",
         "syncthing2/nas/command/scan",
         "homeassistant2/sensor/nas/config",
-        "syncthing/nas/response/scan",
         "home/$SYS",
         "ü" * (LONGEST_RESPONSE_TOPIC // 2),
     ],
 )
 def test_a_reply_may_go_where_its_reader_waits(topic: str) -> None:
-    """Any topic outside our own tree will do, and in it those for replies."""
+    """Any topic outside our own tree will do."""
     assert Topics("syncthing", "homeassistant").may_answer_on(topic)
 
 
@@ -227,7 +226,12 @@ def test_a_reply_may_go_where_its_reader_waits(topic: str) -> None:
         "syncthing/nas/folder/docs",
         "syncthing/nas/command/shutdown",
         "syncthing/bridge/command/republish",
+        "syncthing/nas/response/scan",
         "syncthing/unheard-of",
+        "replies\n",
+        "replies/\x7f",
+        "replies/\ud800",
+        "replies/\uffff",
         "homeassistant",
         "homeassistant/sensor/nas/config",
         "ü" * (LONGEST_RESPONSE_TOPIC // 2) + "x",
@@ -235,7 +239,9 @@ def test_a_reply_may_go_where_its_reader_waits(topic: str) -> None:
 )
 def test_a_reply_may_not_go_where_somebody_acts_on_it(topic: str) -> None:
     """A command cannot make the bridge command itself, forge what others act on, or publish what no broker takes."""
-    assert not Topics("syncthing", "homeassistant").may_answer_on(topic)
+    for discovery_prefix in ("homeassistant", "hass"):
+        assert not Topics("syncthing", discovery_prefix).may_answer_on(topic)
+    assert not Topics("home/syncthing", "hass").may_answer_on("hass/status")
 
 
 # --- filters

@@ -9,19 +9,20 @@ import pytest
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
 from stbridge.settings import PollSettings
-from stbridge.syncthing import poll
+from stbridge.syncthing import backoff, poll
 from stbridge.syncthing.event_stream import POLL_S
 from stbridge.syncthing.poll import RECONCILE, THRIFTY, Poller
 from tests.servers import eventually
 from tests.syncthing.conftest import Connect
-from tests.syncthing.pretended import FOLDER_ERRORS, FOLDER_STATUS, STATUS, PretendedSyncthing
-from tests.syncthing.server import closes, hangs, refuses, stranger
+from tests.syncthing.pretended import FILE, FOLDER_ERRORS, FOLDER_STATUS, STATUS, PretendedSyncthing
+from tests.syncthing.server import closes, hangs, refuses, says, stranger
 from tests.syncthing.test_reads import READS
 
 NEVER: Mapping[str, float] = {"connections": 3600, RECONCILE: 3600}
 OFTEN = 0.01
 CONNECTIONS = "/rest/system/connections"
 VERSION = "/rest/system/version"
+ERRORS = "/rest/system/error"
 CSRF = stranger(403, "CSRF Error")
 
 Poll = Callable[..., Poller]
@@ -53,7 +54,13 @@ def polling(syncthing: PretendedSyncthing, connect: Connect, told: list[Observat
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again soon."""
-    monkeypatch.setattr(poll, "RETRY_S", OFTEN)
+    try_again_after(OFTEN, monkeypatch)
+
+
+def try_again_after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set how long it takes until the next try."""
+    for name in ("SHORTEST_S", "LONGEST_S"):
+        monkeypatch.setattr(backoff, name, seconds)
 
 
 def wait_for(told: list[Observation], kind: type[Observation], count: int = 1) -> Any:
@@ -121,6 +128,42 @@ def test_an_interval_can_be_made_longer(polling: Poll, told: list[Observation]) 
 
 
 # --- on request
+
+
+def test_only_so_many_files_wait_to_be_looked_up(
+    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device may send more conflict files than there is memory for; of a folder with more, it is told that it has."""
+    monkeypatch.setattr(poll, "MOST_PATHS", 3)
+    syncthing.table[FILE] = says({"local": {"name": "found"}})
+    poller = polling(enabled=False)
+    for _ in range(2):
+        poller.request([Read("conflict", "docs", path=f"{number}") for number in range(100)])
+    poller.request([Read("conflict", "photos", path="x"), Read("version")])
+    poller.enable(enabled=True)
+    wait_for(told, seen.VersionRead)
+    assert [one.path for one in told if isinstance(one, seen.ConflictRead)] == ["0", "1", "2"]
+    assert [one for one in told if isinstance(one, seen.ConflictsRead)] == [
+        seen.ConflictsRead(folder=folder, paths=None) for folder in ("docs", "photos")
+    ]
+    poller.request([Read("conflict", "docs", path="later")])
+    wait_for(told, seen.ConflictRead, 4)
+
+
+def test_what_is_refused_again_and_again_is_logged_once(
+    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line tells that something is refused, however often it is tried; when it works again, so may the next."""
+    refused = refuses(500, "no errors today")
+    syncthing.table[ERRORS] = refused
+    poller = polling(errors=OFTEN)
+    eventually(lambda: len(asked(syncthing, ERRORS)) >= 3)
+    assert [text for text in caplog.messages if "no errors today" in text] == ["errors: no errors today"]
+    syncthing.table[ERRORS] = says({"errors": None})
+    wait_for(told, seen.ErrorsRead, 2)
+    syncthing.table[ERRORS] = refused
+    eventually(lambda: len([text for text in caplog.messages if "no errors today" in text]) == 2)
+    poller.stop()
 
 
 def test_what_is_asked_for_often_is_read_once(
@@ -287,7 +330,7 @@ def test_a_stop_ends_the_wait_for_another_try(
     syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Syncthing that is away does not keep the bridge."""
-    monkeypatch.setattr(poll, "RETRY_S", 3600)
+    try_again_after(3600, monkeypatch)
     syncthing.table[VERSION] = closes
     poller = polling()
     poller.request([Read("version")])

@@ -21,11 +21,12 @@ from stbridge.errors import (
     SyncthingError,
     TimedOut,
     TlsFailure,
+    TooLarge,
     Unauthorized,
     Unreachable,
     Unsupported,
 )
-from stbridge.syncthing import retry, transport
+from stbridge.syncthing import SyncthingClient, retry, transport
 from stbridge.syncthing.transport import Transport
 from tests.servers import eventually
 from tests.syncthing.conftest import KEY, Connect, Serve
@@ -326,6 +327,15 @@ def test_a_connection_that_died_while_idle_is_replaced(serve: Serve) -> None:
 # --- what is too much
 
 
+def test_no_cookie_is_kept(serve: Serve) -> None:
+    """Syncthing hands some out with every answer; the key is all that is needed."""
+    server = serve({PING: Answer(body=b"{}", headers={**KNOWN, "Set-Cookie": "CSRF-Token-ABCDE=secret"})})
+    with SyncthingClient(KEY, server.url) as client:
+        client.get_ping()
+        client.get_ping()
+    assert ["Cookie" in request.headers for request in server.requests] == [False, False]
+
+
 def test_a_large_reply_is_read(serve: Serve) -> None:
     """The tree of a folder may have megabytes."""
     tree = [{"name": f"file {number}", "size": number} for number in range(50_000)]
@@ -336,7 +346,7 @@ def test_a_reply_without_end_is_cut_off(serve: Serve, monkeypatch: pytest.Monkey
     """Whatever answers there cannot fill the memory."""
     monkeypatch.setattr(transport, "LARGEST_REPLY", 1000)
     assert call(serve({PING: says("x" * 998)}).url) == "x" * 998
-    with pytest.raises(BadReply, match=r"^url: a reply of more than 1000 bytes"):
+    with pytest.raises(TooLarge, match=r"^url: the reply has more than 1000 bytes"):
         call(serve({PING: says("x" * 999)}).url)
 
 

@@ -11,8 +11,11 @@ from stbridge.core.observations import Read
 from stbridge.core.outcome import SYSTEM, conflicts_address, device_address, failed_address, folder_address
 from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
-from stbridge.core.times import from_utc
+from stbridge.core.times import from_utc, past_from_utc
 from stbridge.core.topics import Address
+
+MOST_NAMED = 20
+"""How many of the folders that have vanished are named."""
 
 
 def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
@@ -42,7 +45,9 @@ def note_vanished(state: State, before: Iterable[str], now: datetime) -> None:
     known = list(before)
     gone = [folder for folder in known if folder not in state.config.folders]
     if gone and (not state.config.folders or (len(gone) > 1 and 2 * len(gone) >= len(known))):
-        state.notice("folders_vanished", f"folders went from the configuration: {', '.join(gone)}", now)
+        more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
+        named = ", ".join(gone[:MOST_NAMED])
+        state.notice("folders_vanished", f"folders went from the configuration: {named}{more}", now)
 
 
 def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None:
@@ -63,7 +68,7 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
     if folder is None:
         recall_timed_pause(state, Paused("folder", config.id), folder_address(config.id), paused=config.paused)
         # what comes after everything was read once is new, whatever had its ID in an earlier life
-        since = None if state.complete else recall_out_of_sync(state, config)
+        since = None if state.complete else recall_out_of_sync(state, config, now)
         state.folders[config.id] = FolderState(config, out_of_sync_since=since)
         state.outcome.change(failed_address(config.id), conflicts_address(config.id))
         if not config.paused:
@@ -80,10 +85,10 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
     state.folder_changed(config.id, now)
 
 
-def recall_out_of_sync(state: State, folder: FolderConfig) -> datetime | None:
+def recall_out_of_sync(state: State, folder: FolderConfig, now: datetime) -> datetime | None:
     """Return since when a folder had been out of sync in an earlier life of the bridge; a paused one is not."""
     payload = (state.remembered or {}).get(folder_address(folder.id)) or {}
-    return None if folder.paused else from_utc(payload.get("out_of_sync_since"))
+    return None if folder.paused else past_from_utc(payload.get("out_of_sync_since"), now)
 
 
 def recall_timed_pause(state: State, subject: Paused, address: Address, *, paused: bool) -> None:

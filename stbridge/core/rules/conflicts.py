@@ -13,6 +13,12 @@ from stbridge.core.state import Rules, State
 MOST_LOOKUPS = 100
 """How many conflict files are looked up one by one at once; beyond, it is cheaper to search the whole folder."""
 
+MOST_KEPT = 10_000
+"""How many conflict files of a folder are known by name: a device may send any number."""
+
+MOST_TOLD = 50
+"""How many that a search has found are told by events."""
+
 
 def search(state: State, folder: FolderState) -> None:
     """Have a folder searched for conflict files, if it is not too large; else have the known ones looked up."""
@@ -56,7 +62,9 @@ def _looked_up(state: State, observation: seen.ConflictRead, now: datetime) -> N
     folder = state.folders.get(observation.folder)
     if folder is None or observation.present == (observation.path in folder.conflicts):
         return
-    if observation.present:
+    if observation.present and len(folder.conflicts) >= MOST_KEPT:
+        folder.conflicts_complete = False
+    elif observation.present:
         folder.conflicts[observation.path] = None
         _tell(state, folder, observation.path, now, late=False)
     else:
@@ -71,11 +79,11 @@ def _searched(state: State, observation: seen.ConflictsRead, now: datetime) -> N
     if observation.paths is None:
         folder.conflicts_complete = False
     else:
-        new = [path for path in observation.paths if path not in folder.conflicts]
-        for path in new if folder.conflicts_complete else ():
+        new = (path for path in observation.paths if path not in folder.conflicts)
+        for path in islice(new, MOST_TOLD) if folder.conflicts_complete else ():
             _tell(state, folder, path, now, late=True)
-        folder.conflicts = dict.fromkeys(observation.paths)
-        folder.conflicts_complete = True
+        folder.conflicts = dict.fromkeys(observation.paths[:MOST_KEPT])
+        folder.conflicts_complete = len(observation.paths) <= MOST_KEPT
     _changed(state, folder, now)
 
 

@@ -20,6 +20,9 @@ BUSY = SYNCING | SCANNING
 MOST_TOLD = 50
 """How many items that fail at once are told by events; the list of failed items tells the count."""
 
+MOST_REMEMBERED = 10_000
+"""How many items that failed while a sync goes on are remembered as told."""
+
 
 def _taking_part(state: State, folder: str) -> FolderState | None:
     """Return a folder, unless it is gone or paused: what was under way when it was paused does not hold."""
@@ -152,7 +155,8 @@ def _errors(state: State, observation: seen.FolderErrorsRead, now: datetime) -> 
 def _tell_failed(state: State, folder: FolderState, now: datetime) -> None:
     """Tell the items that newly failed; one that Syncthing tries again and again is told once."""
     told, paths = folder.told_failed, frozenset(item.path for item in folder.failed)
-    folder.told_failed = told | paths if folder.state in BUSY else paths
+    remembers = folder.state in BUSY and len(told) < MOST_REMEMBERED
+    folder.told_failed = told | paths if remembers else paths
     if state.complete:
         new = (item for item in folder.failed if item.path not in told)
         for item in islice(new, MOST_TOLD):

@@ -22,6 +22,9 @@ from stbridge.core.state import ONLINE, Rules, State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import in_utc
 
+LARGEST_COUNT = 2**63
+"""Bytes that anybody can have sent; a number of thousands of digits could not even be written down again."""
+
 
 def _unavailable(state: State, observation: seen.Unavailable, now: datetime) -> None:
     state.faults[observation.way] = (observation.status, observation.message)
@@ -85,7 +88,7 @@ def _stop_rates(state: State) -> None:
 def _remembered(state: State, observation: seen.Remembered, now: datetime) -> None:
     state.remembered = observation.payloads
     for folder in state.folders.values():
-        if not folder.in_sync and (since := recall_out_of_sync(state, folder.config)):
+        if not folder.in_sync and (since := recall_out_of_sync(state, folder.config, now)):
             folder.out_of_sync_since = since
             state.outcome.change(folder_address(folder.config.id))
         subject = Paused("folder", folder.config.id)
@@ -119,7 +122,7 @@ def _recall_lifetime(state: State) -> None:
 
 def _count(value: object) -> int | None:
     """Take what the broker kept for a count only if it is one: anybody may publish."""
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_COUNT else None
 
 
 def _version(state: State, observation: seen.VersionRead, _: datetime) -> None:

@@ -3,11 +3,12 @@
 Anybody may publish below the base topic, so nothing of it is trusted to have the right form.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
+from stbridge.core.conflicts import is_conflict
 from stbridge.core.entities import ERROR, ConnectionChange, DeviceState, FolderState
 from stbridge.core.model import PendingDevice, PendingFolder, short_id
 from stbridge.core.observations import UpgradeRead
@@ -21,13 +22,19 @@ from stbridge.core.outcome import (
     failed_address,
     folder_address,
 )
+from stbridge.core.problems import ROWS_BY_SUBJECT
 from stbridge.core.rules.configuration import note_vanished
 from stbridge.core.rules.conflicts import search_if_due
 from stbridge.core.state import State
-from stbridge.core.times import from_utc, in_utc
+from stbridge.core.times import in_utc, past_from_utc
 from stbridge.core.topics import Address
 
 NOTICES = ("identity_changed", "folders_vanished")
+
+_CODES = {kind: frozenset(row.code for row in rows) for kind, rows in ROWS_BY_SUBJECT.items()}
+
+MOST_RECALLED = 50
+"""How many items of a list that had been published are believed; we never published more."""
 
 
 def resume(state: State, now: datetime) -> None:
@@ -41,6 +48,7 @@ def resume(state: State, now: datetime) -> None:
         search_if_due(state, folder)
     for device in state.devices.values():
         _resume_device(state, device, now)
+    state.remembered = {}  # all that it was good for is done, and it may be large
 
 
 def note_identity(state: State, before: str, now: datetime) -> None:
@@ -66,7 +74,8 @@ def _published(state: State, address: Address) -> Mapping[str, Any]:
 
 def _items(payload: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
     items = payload.get(key)
-    yield from (item for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
+    if isinstance(items, list):
+        yield from (item for item in items[:MOST_RECALLED] if isinstance(item, Mapping))
 
 
 def _texts(payload: Mapping[str, Any], key: str, *names: str) -> set[tuple[str, ...]]:
@@ -85,7 +94,7 @@ def _is_whole(payload: Mapping[str, Any], items: set[Any]) -> bool:
 
 def _resume_instance(state: State, now: datetime) -> None:
     system, process = _published(state, SYSTEM), state.process
-    _recall_problems(state, THE_INSTANCE, [one for one in _items(system, "problems") if _is_of_the_instance(one)])
+    _recall_problems(state, THE_INSTANCE, filter(_is_of_the_instance, _items(system, "problems")), now)
     for code in NOTICES:
         if problem := state.problems.get(THE_INSTANCE, {}).get(code):
             state.notices.setdefault(code, problem)
@@ -97,12 +106,18 @@ def _resume_instance(state: State, now: datetime) -> None:
         if started_at is not None and started_at != in_utc(process.started_at):
             version = state.version and state.version.version
             state.happened("syncthing_started", now, late=True, version=version)
-    note_vanished(state, [address.folder for address in state.remembered or () if address.kind == "folder"], now)
+    note_vanished(state, _published_folders(state), now)
     _resume_pending(state, now)
     latest = _published(state, UPGRADE).get("latest_version")
     if state.upgrade is None and isinstance(latest, str):
         state.upgrade = UpgradeRead(latest=latest)  # until it is read, which takes hours or the Internet
         state.outcome.change(UPGRADE)
+
+
+def _published_folders(state: State) -> list[str]:
+    """Return the folders there had been, as far as what was published looks like ours."""
+    published = (state.remembered or {}).items()
+    return [one.folder for one, payload in published if one.kind == FOLDER and (payload or {}).get("id") == one.folder]
 
 
 def _differs(published: object, *, from_now: bool) -> bool:
@@ -119,10 +134,11 @@ def _resume_pending(state: State, now: datetime) -> None:
         return
     devices = _texts(published, "devices", "device")
     folders = _texts(published, "folders", "folder", "device")
-    for device in state.pending_devices or ():
+    # of a list that had been cut, nobody knows who was in it
+    for device in (state.pending_devices or ()) if len(devices) < MOST_RECALLED else ():
         if (device.id,) not in devices:
             tell_pending_device(state, device, now, late=True)
-    for folder in state.pending_folders or ():
+    for folder in (state.pending_folders or ()) if len(folders) < MOST_RECALLED else ():
         if (folder.id, short_id(folder.device)) not in folders:
             tell_pending_folder(state, folder, now, late=True)
 
@@ -135,7 +151,7 @@ def _resume_folder(state: State, folder: FolderState, now: datetime) -> None:
     if not published:
         return
     naming: dict[str, Any] = {"folder": folder.config.id, "label": folder.config.label}
-    _recall_problems(state, Subject(FOLDER, folder.config.id), _items(published, "problems"))
+    _recall_problems(state, Subject(FOLDER, folder.config.id), _items(published, "problems"), now)
     if _differs(published.get("paused"), from_now=folder.config.paused):
         state.happened("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **naming)
     if folder.state == ERROR != published.get("state"):
@@ -158,7 +174,8 @@ def _recall_conflicts(state: State, folder: FolderState, now: datetime) -> None:
     """Take what was known for true until the folder has been searched again."""
     published = _published(state, conflicts_address(folder.config.id))
     items = published.get("items")
-    paths = {path for path in items if isinstance(path, str)} if isinstance(items, list) else set()
+    listed = items[:MOST_RECALLED] if isinstance(items, list) else []
+    paths = {path for path in listed if isinstance(path, str) and is_conflict(path)}
     folder.conflicts.update(dict.fromkeys(sorted(paths)))
     folder.conflicts_complete = published.get("complete") is True and _is_whole(published, paths)
     state.outcome.change(conflicts_address(folder.config.id))
@@ -172,12 +189,12 @@ def _resume_device(state: State, device: DeviceState, now: datetime) -> None:
     published = _published(state, device_address(device.config.id))
     if not published:
         return
-    _recall_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"))
-    since = from_utc(published.get("unseen_since"))
+    _recall_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"), now)
+    since = past_from_utc(published.get("unseen_since"), now)
     if since and device.last_seen_at is None and device.away_since is not None:
         device.away_since = min(device.away_since, since)
     if device.in_sync is False:
-        device.out_of_sync_since = from_utc(published.get("out_of_sync_since"))
+        device.out_of_sync_since = past_from_utc(published.get("out_of_sync_since"), now)
     if _differs(published.get("paused"), from_now=device.config.paused):
         name = "device_paused" if device.config.paused else "device_resumed"
         state.happened(name, now, late=True, **state.naming(device.config.id))
@@ -187,11 +204,11 @@ def _resume_device(state: State, device: DeviceState, now: datetime) -> None:
         state.connection_timers.set(device.config.id, now + state.alerts.flapping)
 
 
-def _recall_problems(state: State, subject: Subject, published: Iterator[Mapping[str, Any]] | list[Any]) -> None:
+def _recall_problems(state: State, subject: Subject, published: Iterable[Mapping[str, Any]], now: datetime) -> None:
     """Take the problems that had been raised for raised; the next judgement clears those that are over."""
     for one in published:
-        code, since = one.get("code"), from_utc(one.get("since"))
-        if isinstance(code, str) and since is not None:
+        code, since = one.get("code"), past_from_utc(one.get("since"), now)
+        if isinstance(code, str) and code in _CODES[subject.kind] and since is not None:
             problem = Problem(code, str(one.get("message")), since)
             state.problems.setdefault(subject, {})[code] = problem
     state.touched[subject] = None

@@ -1,0 +1,322 @@
+"""A client that may publish to the broker and means harm: the bridge goes on, and does nothing but answer."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from stbridge.core.model import short_id
+from stbridge.core.strict_json import read_json
+from stbridge.demo.node import SyncthingNode
+from stbridge.homeassistant.discovery import ORIGIN
+from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, eventually, instance, manifest
+
+COMMAND, RESPONSE = "syncthing/alpha/command/get_ping", "syncthing/alpha/response/get_ping"
+BOM = "\ufeff"
+"""MQTT 5 allows it in texts (1.5.4-3), and paho takes it for the end of the world."""
+
+MOST_MEMORY = 300 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
+    """A node of the newest version at hand: what is tested here does not depend on it."""
+    directory = tmp_path_factory.mktemp("hostile-client")
+    one = SyncthingNode("alpha", directory / "home", list(manifest()["syncthing"].values())[-1])
+    try:
+        one.start()
+        one.share("docs", directory / "docs", label="Documents")
+        one.wait_for(lambda: one.is_idle("docs"))
+        yield one
+    finally:
+        one.wake()
+        one.stop()
+
+
+class Villain:
+    """A client that sends what it likes, and hears nothing."""
+
+    def __init__(self, port: int) -> None:
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.max_queued_messages_set(0)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def send(
+        self, topic: str, payload: bytes | str = b"{}", *, qos: int = 1, retain: bool = False, **properties: Any
+    ) -> None:
+        """Publish something, and wait until the broker has it."""
+        given = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho types only some
+        for name, value in properties.items():
+            setattr(given, name, value)
+        self._client.publish(topic, payload, qos, retain, given).wait_for_publish(PATIENCE_S)
+
+
+@dataclass
+class Stage:
+    """A bridge, somebody who looks on, and somebody who means harm."""
+
+    broker: Mosquitto
+    bridge: BridgeProcess
+    replies: Subscriber
+    rest: Subscriber
+    villain: Villain
+    numbers: list[int] = field(default_factory=list)
+
+    def check_that_it_goes_on(self) -> None:
+        """See that a command is answered, over the same connection as ever."""
+        self.numbers.append(len(self.numbers))
+        mark = f"mark {self.numbers[-1]}"
+        self.villain.send(COMMAND, json.dumps({"transaction": mark}))
+        self.replies.wait_for(lambda one: mark.encode() in one.payload and json.loads(one.payload)["status"] == "ok")
+        states = [one.payload for one in self.rest.messages if one.topic == "syncthing/bridge/state"]
+        assert states[-1] == b"online"
+        assert b"offline" not in states[states.index(b"online") :]
+        assert "Traceback" not in self.bridge.log.read_text(encoding="utf-8")
+        assert self.process("VmRSS") * 1024 < MOST_MEMORY
+
+    def process(self, what: str) -> int:
+        """Return a number that Linux tells of the bridge's process."""
+        lines = Path(f"/proc/{self.bridge.id}/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith(f"{what}:")).split()[1])
+
+
+@pytest.fixture
+def new_stage(node: SyncthingNode, broker: Mosquitto, tmp_path: Path) -> Iterator[Callable[[], Stage]]:
+    """Start a bridge."""
+    ends: list[Callable[[], Any]] = []
+
+    def start() -> Stage:
+        variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", node)}
+        bridge = BridgeProcess(tmp_path, variables)
+        ends.append(bridge.kill)
+        # Not everything: those who look on are paho's clients, too.
+        replies, rest = Subscriber(broker.port, "syncthing/+/response/#"), Subscriber(broker.port, "syncthing/bridge/+")
+        villain = Villain(broker.port)
+        ends.extend((replies.close, rest.close, villain.close))
+        bridge.start()
+        rest.wait_for(lambda one: one.topic == "syncthing/bridge/state" and one.payload == b"online" and not one.retain)
+        return Stage(broker, bridge, replies, rest, villain)
+
+    yield start
+    for end in ends:
+        end()
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"ResponseTopic": f"{BOM}answers"},
+        {"UserProperty": [("name", BOM)]},
+        {"ContentType": BOM},
+        {"CorrelationData": b"\x00" * 65_535, "ResponseTopic": "answers/" + "x" * 60_000},
+        {"MessageExpiryInterval": 1, "PayloadFormatIndicator": 1},
+    ],
+    ids=["response topic", "user property", "content type", "all that fits", "payload format"],
+)
+@pytest.mark.parametrize("qos", [0, 1])
+def test_no_message_throws_the_bridge_off_the_broker(
+    new_stage: Callable[[], Stage], properties: dict[str, Any], qos: int
+) -> None:
+    """Whatever MQTT lets pass as the properties of a message: it would come again with every new connection."""
+    stage = new_stage()
+    stage.villain.send(COMMAND, b"\xff", qos=qos, **properties)
+    stage.check_that_it_goes_on()
+    health = stage.rest.wait_for_json("syncthing/bridge/health")
+    assert health["reconnects"] == 0
+
+
+FORBIDDEN = (
+    *("syncthing/bridge/state", "syncthing/alpha/state", "syncthing/alpha/folder/docs", "syncthing/alpha/response/x"),
+    *(COMMAND, "syncthing/alpha/command/restart", "syncthing/bridge/command/republish", "syncthing/elsewhere"),
+    *("homeassistant/status", "homeassistant/device/x/config", "$SYS/broker/uptime", "$share/a/b", "x" * 1025),
+)
+
+
+def test_a_response_topic_is_no_way_into_any_tree(new_stage: Callable[[], Stage]) -> None:
+    """Neither its own, where it would command itself or forge a state, nor Home Assistant's."""
+    stage = new_stage()
+    before = stage.replies.count
+    with_everything = Subscriber(stage.broker.port)
+    try:
+        stage.villain.send(COMMAND, b'{"transaction": "good"}', ResponseTopic="answers/here")
+        with_everything.wait_for_json("answers/here")
+        for topic in FORBIDDEN:
+            stage.villain.send(COMMAND, b'{"transaction": "bad"}', ResponseTopic=topic)
+        eventually(lambda: stage.replies.count == before + 1 + len(FORBIDDEN))
+        stage.check_that_it_goes_on()
+        said = [one.topic for one in with_everything.messages if b'"transaction":"bad"' in one.payload]
+        assert set(said) == {RESPONSE}
+        assert len(said) == len(FORBIDDEN)
+    finally:
+        with_everything.close()
+
+
+def test_a_flood_of_commands_fills_nothing(new_stage: Callable[[], Stage], node: SyncthingNode) -> None:
+    """While Syncthing hangs, what can wait is bounded: the rest is refused at once, and afterwards all is as before."""
+    stage = new_stage()
+    node.hang()
+    try:
+        for number in range(3000):
+            marked = json.dumps({"folder": "docs", "sub": "x" * 30_000, "wait": True, "transaction": number})
+            stage.villain.send("syncthing/alpha/command/scan", marked, qos=0)
+        stage.replies.wait_for_json("syncthing/alpha/response/scan", lambda one: one["error"]["code"] == "rate_limited")
+        assert stage.process("VmRSS") * 1024 < MOST_MEMORY
+        assert stage.process("Threads") < 100
+    finally:
+        node.wake()
+    eventually(lambda: len([one for one in stage.replies.messages if one.topic.endswith("/scan")]) == 3000)
+    stage.check_that_it_goes_on()
+    log = stage.bridge.log.read_text(encoding="utf-8")
+    assert log.count("too many commands are under way: more are refused") == 1
+
+
+def test_the_same_transaction_without_end_costs_nothing(new_stage: Callable[[], Stage], node: SyncthingNode) -> None:
+    """Repetitions wait for the first one, and no more of them than may."""
+    stage = new_stage()
+    node.request("POST", "/rest/system/error/clear")
+    node.hang()
+    try:
+        for _ in range(1500):
+            stage.villain.send("syncthing/alpha/command/new_error", b'{"message": "once", "transaction": "t"}', qos=0)
+        topic = "syncthing/alpha/response/new_error"
+        stage.replies.wait_for_json(topic, lambda one: one["error"]["code"] == "rate_limited")
+    finally:
+        node.wake()
+    eventually(lambda: len([one for one in stage.replies.messages if one.topic == topic]) == 1500)
+    stage.check_that_it_goes_on()
+    errors = node.request("GET", "/rest/system/error")["errors"]
+    assert len([one for one in errors if one["message"] == "once"]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("command", "payload"),
+    [
+        ("scan", b"x" * 20_000_000),
+        ("scan", b"[" * 1_000_000),
+        ("get_ping", json.dumps({"transaction": "x" * 1_000_000}).encode()),
+        ("get_ping", b'{"transaction": ' + b"9" * 100_000 + b"}"),
+        ("x" * 60_000, b"{}"),
+        ("", b"{}"),
+    ],
+    ids=["20 MB", "deep", "long transaction", "long number", "long name", "no name"],
+)
+def test_what_is_too_large_is_refused(new_stage: Callable[[], Stage], command: str, payload: bytes) -> None:
+    """The broker keeps from us what is larger than 16 MB; for the rest, nothing of it comes back but its name."""
+    stage = new_stage()
+    before = stage.replies.count
+    stage.villain.send(f"syncthing/alpha/command/{command}", payload)
+    stage.check_that_it_goes_on()
+    assert all(len(one.payload) < 100_000 for one in stage.replies.messages[before:])
+    assert max(map(len, stage.bridge.log.read_text(encoding="utf-8").splitlines())) < 3000
+
+
+def test_retained_commands_are_cleared_however_many(new_stage: Callable[[], Stage]) -> None:
+    """Each is refused, and none comes again."""
+    stage = new_stage()
+    before = stage.replies.count
+    for number in range(200):
+        stage.villain.send(f"syncthing/alpha/command/n{number}", b"{}", retain=True)
+    eventually(lambda: stage.replies.count >= before + 200)
+    stage.check_that_it_goes_on()
+    latecomer = Subscriber(stage.broker.port, "syncthing/alpha/command/#")
+    try:
+        stage.check_that_it_goes_on()
+        assert not [one for one in latecomer.messages if one.retain]
+    finally:
+        latecomer.close()
+
+
+def test_home_assistant_cannot_be_born_without_end(new_stage: Callable[[], Stage]) -> None:
+    """Births come together, and everything is sent again once for many of them."""
+    stage = new_stage()
+    everything = Subscriber(stage.broker.port, "syncthing/alpha/folder/docs")
+    try:
+        everything.wait_for_json("syncthing/alpha/folder/docs")
+        for _ in range(500):
+            stage.villain.send("homeassistant/status", b"online")
+            stage.villain.send("syncthing/bridge/command/republish", b"{}", qos=0)
+        stage.check_that_it_goes_on()
+        assert everything.count < 100
+    finally:
+        everything.close()
+
+
+# --- what was left on the broker before the bridge came
+
+FAR, LONG_AGO = "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"
+PROBLEMS = [
+    {"code": code, "message": "x" * 1000, "since": since}
+    for code in ("unseen", "out_of_sync", "stuck", "made-up", "identity_changed")
+    for since in (FAR, LONG_AGO, 5)
+]
+HUGE = int("9" * 4000)
+FORGED: tuple[tuple[str, bytes], ...] = (
+    ("bridge/state", b"online"),
+    ("bridge/info", b"[" * 100_000),
+    ("alpha/state", b"nonsense"),
+    ("alpha/system", json.dumps({"problems": PROBLEMS, "device_id": {}, "name": "x"}).encode()),
+    ("alpha/metrics", json.dumps({"in_bytes_lifetime": HUGE, "out_bytes_lifetime": True, "in_bytes": -1}).encode()),
+    ("alpha/folder/docs", json.dumps({"problems": PROBLEMS, "out_of_sync_since": FAR, "paused": 5}).encode()),
+    ("alpha/folder/docs/failed", json.dumps({"count": 1, "items": [{"path": []}]}).encode()),
+    ("alpha/folder/docs/conflicts", json.dumps({"items": ["x.sync-conflict-1"] * 5000, "complete": True}).encode()),
+    ("alpha/pending", json.dumps({"devices": "x", "folders": [[]]}).encode()),
+    ("alpha/upgrade", json.dumps({"latest_version": "v9" * 1000}).encode()),
+    ("alpha/errors", b"x" * 3_000_000),
+    *((f"alpha/folder/{number}", b'{"problems": ' + b"[" * 500) for number in range(300)),
+    *((f"alpha/folder/a/b/c/{number}", b"x") for number in range(20)),
+)
+IN_A_FOLDER = "syncthing/alpha/folder/"
+UNKNOWN = {f"syncthing/{topic}" for topic, _ in FORGED if topic.startswith("alpha/folder/a/")}
+"""No topics of ours, whoever publishes them."""
+
+
+def test_what_is_forged_in_its_tree_does_no_harm(new_stage: Callable[[], Stage], broker: Mosquitto) -> None:
+    """It publishes the truth over it, clears what is of nothing that exists, and leaves what is not its own."""
+    forger = Villain(broker.port)
+    ours = {"origin": {"name": ORIGIN}, "availability": [{"topic": "syncthing/bridge/state"}]}
+    ours["availability"].append({"topic": "syncthing/alpha/state"})  # type: ignore[attr-defined]  # it is a list
+    discovery = {
+        "stbridge_OTHER_folder_1": (json.dumps(ours).encode(), True),
+        "stbridge_x": (json.dumps({**ours, "availability": [[]]}).encode(), False),
+        "zigbee2mqtt_lamp": (json.dumps(ours).encode(), False),
+        "deep": (b'{"origin":' * 50_000, False),
+    }
+    try:
+        for topic, payload in FORGED:
+            forger.send(f"syncthing/{topic}", payload, retain=True)
+        for name, (payload, _) in discovery.items():
+            forger.send(f"homeassistant/device/{name}/config", payload, retain=True)
+        stage = new_stage()
+        stage.check_that_it_goes_on()
+        kept = Subscriber(broker.port, "#")
+        try:
+            kept.wait_for_json("syncthing/alpha/folder/docs", lambda one: one["id"] == "docs")
+            eventually(lambda: {one for one in kept.latest() if IN_A_FOLDER in one and "/docs" not in one} == UNKNOWN)
+            stage.check_that_it_goes_on()
+            found = kept.latest()
+        finally:
+            kept.close()
+    finally:
+        forger.close()
+    for topic in ("system", "metrics", "folder/docs", "folder/docs/conflicts", "pending", "errors"):
+        payload = read_json(found[f"syncthing/alpha/{topic}"])
+        assert not any("x" * 100 in str(value) for value in payload.values())
+    system = read_json(found["syncthing/alpha/system"])
+    assert {one["code"] for one in system["problems"]} <= {"system_errors"}
+    assert read_json(found["syncthing/alpha/metrics"])["in_bytes_lifetime"] < 2**63
+    for name, (_, cleared) in discovery.items():
+        assert (f"homeassistant/device/{name}/config" in found) is not cleared
+    assert f"homeassistant/device/stbridge_{short_id(system['device_id'])}/config" in found

@@ -1,0 +1,270 @@
+"""Secrets and certificates in a whole run: real servers, and everything that anybody can see of the bridge."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stbridge.demo.node import SyncthingNode, free_port
+from tests.certificates import Authority, Certificate, self_signed
+from tests.conftest import Pair
+from tests.secrecy import SECRECY
+from tests.servers import PATIENCE_S, ROOT, BridgeProcess, Mosquitto, Subscriber, eventually, manifest
+
+USER, PASSWORD = "bridge", "the password of the broker 6f1d"
+GUI_PASSWORD = "the password of the GUI 8c2e"
+FOLDER_PASSWORD = "the password of a folder 1b7a"
+WRONG_KEY = "a-key-that-is-not-accepted-5d90"
+UNTRUSTED = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD"
+"""A device ID from Syncthing's own documentation."""
+
+EVERYTHING = '["ConfigSaved", "LoginAttempt", "StateChanged", "DeviceConnected", "ItemFinished", "Failure", "Starting"]'
+
+
+@dataclass
+class Fortress:
+    """A bridge that is let in by certificates and secrets alone."""
+
+    node: SyncthingNode
+    authority: Authority
+    own: Certificate
+    broker: Mosquitto
+    subscriber: Subscriber
+    bridge: BridgeProcess
+    variables: Mapping[str, str]
+    directory: Path
+
+    def run(self, *arguments: str, **variables: str) -> str:
+        """Return all that a subcommand says."""
+        environment = {**self.variables, "PYTHONPATH": str(ROOT), "HOME": str(self.directory), **variables}
+        command = [sys.executable, "-m", "stbridge", *arguments]
+        result = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE_S, check=False)
+        return (result.stdout + result.stderr).decode()
+
+    def ask(self, command: str, payload: Any = None) -> Any:
+        """Send a command, and return its reply."""
+        since = self.subscriber.count
+        self.subscriber.publish(f"syncthing/nas/command/{command}", json.dumps(payload or {}))
+        return self.subscriber.wait_for_json(f"syncthing/nas/response/{command}", since=since)
+
+
+@pytest.fixture(scope="module")
+def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
+    """Everything that can be secret is, and everything that can be checked is checked."""
+    directory = tmp_path_factory.mktemp("fortress")
+    node = SyncthingNode("nas", directory / "nas", list(manifest()["syncthing"].values())[-1])
+    authority, plain = Authority(directory, "authority"), free_port()
+    passwords = directory / "passwords"
+    passwords.write_text(f"{USER}:{PASSWORD}\n", encoding="utf-8")
+    subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True)
+    passwords.chmod(0o600)
+    broker = Mosquitto(
+        directory,
+        listener_lines=[*authority.listener_lines("127.0.0.1"), "require_certificate true"],
+        lines=["allow_anonymous false", f"password_file {passwords}", f"listener {plain} 127.0.0.1"],
+    )
+    own = authority.certificate_for("127.0.0.3")
+    bridge = subscriber = None
+    try:
+        node.start()
+        with suppress(OSError):  # it begins to listen anew, and may hang up before it has answered
+            node.request("PATCH", "/rest/config/gui", body={"user": "admin", "password": GUI_PASSWORD})
+        node.wait_for(lambda: has_a_password(node))
+        node.request("POST", "/rest/config/devices", body={"deviceID": UNTRUSTED, "name": "untrusted"})
+        node.share("docs", directory / "docs")
+        encrypted = [{"deviceID": node.device_id}, {"deviceID": UNTRUSTED, "encryptionPassword": FOLDER_PASSWORD}]
+        node.request("PATCH", "/rest/config/folders/docs", body={"devices": encrypted})
+        keep_secrets(node, own)
+        broker.start()
+        subscriber = Subscriber(plain, username=USER, password=PASSWORD)
+        fingerprint = Certificate(node.home / "https-cert.pem", node.home / "https-key.pem").fingerprint
+        variables = {
+            "STBRIDGE_MQTT__PORT": str(broker.port),
+            "STBRIDGE_MQTT__HOST": "127.0.0.1",
+            "STBRIDGE_MQTT__USERNAME": USER,
+            "STBRIDGE_MQTT__PASSWORD": PASSWORD,
+            "STBRIDGE_MQTT__TLS__ENABLED": "true",
+            "STBRIDGE_MQTT__TLS__CA_FILE": str(authority.file),
+            "STBRIDGE_MQTT__TLS__CERT_FILE": str(own.file),
+            "STBRIDGE_MQTT__TLS__KEY_FILE": str(own.key),
+            "STBRIDGE_SYNCTHING__NAS__URL": node.url.replace("http://", "https://"),
+            "STBRIDGE_SYNCTHING__NAS__API_KEY": node.api_key,
+            "STBRIDGE_SYNCTHING__NAS__VERIFY": f"sha256:{fingerprint}",
+            "STBRIDGE_SYNCTHING__WRONG__URL": node.url,
+            "STBRIDGE_SYNCTHING__WRONG__API_KEY": WRONG_KEY,
+            "STBRIDGE_COMMANDS__ALLOW": '["read", "operate", "admin"]',
+            "STBRIDGE_EVENTS__RAW": EVERYTHING,
+            "STBRIDGE_LOG__LEVEL": "debug",
+            "XDG_RUNTIME_DIR": str(directory),
+        }
+        bridge = BridgeProcess(directory, variables).start()
+        subscriber.wait_for_payload("syncthing/nas/state", b"online")
+        yield Fortress(node, authority, own, broker, subscriber, bridge, variables, directory)
+    finally:
+        if bridge:
+            bridge.stop()
+        if subscriber:
+            subscriber.close()
+        node.stop()
+        broker.stop()
+
+
+def has_a_password(node: SyncthingNode) -> bool:
+    """Tell whether the GUI asks for a password."""
+    try:
+        return bool(node.request("GET", "/rest/config/gui")["password"])
+    except OSError:
+        return False
+
+
+def keep_secrets(node: SyncthingNode, own: Certificate) -> None:
+    """Look for all of these from now on."""
+    gui = node.request("GET", "/rest/config/gui")
+    SECRECY.keep(gui["password"], "the hash of the GUI's password")
+    SECRECY.keep(node.api_key, "the API key")
+    SECRECY.keep(GUI_PASSWORD, "the GUI's password")
+    SECRECY.keep(FOLDER_PASSWORD, "the password of an encrypted folder")
+    SECRECY.keep(own.key.read_text(encoding="ascii").splitlines()[1], "the bridge's private key")
+    SECRECY.keep((node.home / "key.pem").read_text(encoding="ascii").splitlines()[1], "Syncthing's private key")
+    assert gui["password"].startswith("$2")
+
+
+def test_no_secret_is_told_in_a_whole_run(fortress: Fortress) -> None:
+    """Not by a message, a reply, an error, the log at its most talkative, a subcommand, a file, or the process itself.
+
+    All that comes over the broker, and the log at the end, is looked through as it comes.
+    """
+    config = fortress.ask("get_config")["data"]
+    assert config["gui"]["user"] == "admin"
+    assert "password" not in config["gui"]
+    for command in ("get_status", "get_connections", "get_errors", "get_discovery", "get_pending", "check_upgrade"):
+        fortress.ask(command)
+    parts: list[Mapping[str, Any]] = [
+        config,
+        {"gui": {"user": "root"}},
+        {"gui": {"password": []}},
+        {"folders": [{"id": "docs", "label": "x"}]},
+    ]
+    for part in parts:
+        fortress.ask("new_config", {"config": part})
+    fortress.ask("new_config", {"config": config, "replace": True})
+    fortress.subscriber.wait_for_json("syncthing/nas/raw/ConfigSaved")
+    wrong = fortress.subscriber.wait_for_json("syncthing/wrong/connection", lambda one: one["status"] == "unauthorized")
+    assert "api_key" in wrong["message"]
+    assert fortress.subscriber.count > 50
+    process = Path(f"/proc/{fortress.bridge.id}")
+    said = {
+        "what `check` says": fortress.run("check"),
+        "what `call` says": fortress.run("call", "nas", "get_config"),
+        "what `schema` says": fortress.run("schema"),
+        "what `health` says": fortress.run("health"),
+        "the health file": (fortress.directory / "stbridge.health").read_text(encoding="utf-8"),
+        "the command line of the process": (process / "cmdline").read_text(encoding="utf-8"),
+        "the name of the process": (process / "comm").read_text(encoding="utf-8"),
+        "the log": fortress.bridge.log.read_text(encoding="utf-8"),
+    }
+    for where, text in said.items():
+        assert text, where
+        SECRECY.look(where, text)
+    assert "admin" in said["what `call` says"]
+    # it has not been lost: Syncthing still has what the bridge does not tell
+    devices = fortress.node.request("GET", "/rest/config/folders/docs")["devices"]
+    assert FOLDER_PASSWORD in [one["encryptionPassword"] for one in devices]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("STBRIDGE_MQTT__HOST", f"mqtt://user:{PASSWORD}@127.0.0.1"),
+        ("STBRIDGE_MQTT__HOST", f"user:{PASSWORD}@127.0.0.1"),
+        ("STBRIDGE_SYNCTHING__NAS__URL", f"http://user:{PASSWORD}@127.0.0.1:1"),
+        ("STBRIDGE_SYNCTHING__NAS__URL", f"http://127.0.0.1:1/?apikey={PASSWORD}"),
+        ("STBRIDGE_SYNCTHING__NAS__URL", f"http://127.0.0.1:1/#{PASSWORD}"),
+        ("STBRIDGE_SYNCTHING__NAS__API_KEY", f"{WRONG_KEY}\nX-Other: 1"),
+        ("STBRIDGE_SYNCTHING__NAS__APIKEY", PASSWORD),
+        ("STBRIDGE_MQTT__PASSWORT", PASSWORD),
+        ("STBRIDGE_MQTT", f'{{"password": ["{PASSWORD}"]}}'),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_told_either(fortress: Fortress, variable: str, value: str) -> None:
+    """A URL with a password in it, a key with a line break, a misspelt setting: the fault is told without it."""
+    said = fortress.run("check", **{variable: value})
+    assert said
+    SECRECY.look(f"what `check` says of {variable}", said)
+
+
+# --- the search itself
+
+
+def test_a_secret_that_is_told_would_be_found(
+    pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """In a topic, in a payload, in a record of the log and its traceback, and in the log of a bridge."""
+    key = pair.a.api_key
+    subscriber.publish(f"leak/{key}", b"x")
+    subscriber.wait_for(lambda one: one.topic.startswith("leak/"))
+    assert SECRECY.take() == [f"the API key of a node is in leak/{key}"]
+    subscriber.publish("leak", f'{{"key": "{key}"}}')
+    subscriber.wait_for(lambda one: one.topic == "leak")
+    assert SECRECY.take() == ["the API key of a node is in leak"]
+    logging.getLogger("stbridge.planted").error("it is %s", key)
+    logging.getLogger("stbridge.planted").error("failed", exc_info=ValueError(key))
+    assert SECRECY.take() == ["the API key of a node is in the log of stbridge.planted"] * 2
+    process = BridgeProcess(tmp_path, {"STBRIDGE_MQTT__PORT": str(broker.port)}).start()
+    process.log.write_text(f"key {key}", encoding="utf-8")
+    process.stop()
+    assert SECRECY.take() == ["the API key of a node is in the log of the bridge"]
+
+
+# --- certificates that change
+
+
+def test_another_certificate_than_the_pinned_one_takes_syncthing_offline(fortress: Fortress) -> None:
+    """Whoever took its place gets no key, and everybody is told; when the right one is back, so is the bridge."""
+    kept = {name: (fortress.node.home / name).read_bytes() for name in ("https-cert.pem", "https-key.pem")}
+    fortress.node.stop()
+    self_signed(fortress.node.home)
+    since = fortress.subscriber.count
+    fortress.node.start()
+    topic = "syncthing/nas/connection"
+    told = fortress.subscriber.wait_for_json(topic, lambda one: one["status"] == "tls_error", since=since)
+    assert told["message"].startswith("verify: the certificate of https://127.0.0.1:")
+    assert "its fingerprint is not the pinned one" in told["message"]
+    fortress.subscriber.wait_for_payload("syncthing/nas/state", b"offline", since=since)
+    fortress.node.stop()
+    for name, content in kept.items():
+        (fortress.node.home / name).write_bytes(content)
+    fortress.node.start()
+    fortress.subscriber.wait_for_payload("syncthing/nas/state", b"online", since=since)
+
+
+def test_a_broker_with_another_certificate_is_not_spoken_to(fortress: Fortress, tmp_path: Path) -> None:
+    """Whoever took its place gets no password; when the right one is back, so is the bridge."""
+    files = [fortress.directory / f"127.0.0.1.{ending}" for ending in ("crt", "key")]
+    kept = [file.read_bytes() for file in files]
+    other = Authority(tmp_path, "another").certificate_for("127.0.0.1")
+    fortress.broker.stop()
+    for file, source in zip(files, (other.file, other.key), strict=True):
+        file.write_bytes(source.read_bytes())
+    fortress.broker.start()
+    log = fortress.bridge.log
+    eventually(lambda: "the certificate of 127.0.0.1:" in log.read_text(encoding="utf-8"))
+    refusals = [line for line in log.read_text(encoding="utf-8").splitlines() if "is not trusted" in line]
+    assert len(refusals) == 1
+    assert "mqtt.tls.ca_file" in refusals[0]
+    fortress.broker.stop()
+    for file, content in zip(files, kept, strict=True):
+        file.write_bytes(content)
+    fortress.broker.start()
+    again = Subscriber(fortress.subscriber.port, username=USER, password=PASSWORD)
+    try:
+        again.wait_for_payload("syncthing/bridge/state", b"online")
+    finally:
+        again.close()
