@@ -29,6 +29,9 @@ from stbridge.core.problems import Measure
 
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
+LONGEST_S = 3650 * 24 * 3600
+"""Of a threshold: ten years; times beyond what a calendar knows cannot be reckoned with."""
+
 RESERVED_INSTANCE_NAME = "bridge"  # syncthing/bridge/... is the bridge's own part of the tree
 
 
@@ -176,8 +179,8 @@ class EventSettings(Section):
 _LIMITS: Mapping[Measure, Any] = {
     Measure.SWITCH: bool,
     Measure.COUNT: Annotated[int, Field(ge=0)],
-    Measure.SECONDS: Annotated[float, Field(ge=0)],
-    Measure.NOTICE: Annotated[float, Field(ge=0)],
+    Measure.SECONDS: Annotated[float, Field(ge=0, le=LONGEST_S)],
+    Measure.NOTICE: Annotated[float, Field(ge=0, le=LONGEST_S)],
 }
 
 
@@ -207,6 +210,7 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
     flapping: float = Field(
         FLAPPING_S,
         ge=0,
+        le=LONGEST_S,
         description="A device that connects or disconnects again within so many seconds is told when it rests.",
     )
     conflict_inventory: int = Field(

@@ -129,7 +129,8 @@ def _nest(inside: Any, key: Any, random: Random, _: Any) -> None:
 
 def _grow(inside: Any, key: Any, random: Random, _: Any) -> None:
     most = MOST_CHARACTERS // (len(json.dumps(inside[key])) + 1)
-    inside[key] = [inside[key]] * min(most, random.choice((2, 60, 300)))
+    # Each a copy, or what is done to one later would be done to all.
+    inside[key] = [deepcopy(inside[key]) for _ in range(min(most, random.choice((2, 60, 300))))]
 
 
 def _rename(inside: Any, key: Any, random: Random, _: Any) -> None:

@@ -254,6 +254,34 @@ def test_home_assistant_cannot_be_born_without_end(new_stage: Callable[[], Stage
         everything.close()
 
 
+def test_an_outage_costs_only_so_much(
+    node: SyncthingNode, new_broker: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    """Of the events of a long outage the newest are told, as many as the settings say, and the others counted."""
+    broker = new_broker().start()
+    variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", node)}
+    settings = {"STBRIDGE_MQTT__QUEUED_EVENTS": "5", "STBRIDGE_EVENTS__RAW": '["StateChanged"]'}
+    bridge = BridgeProcess(tmp_path, {**variables, **settings}).start()
+    before = Subscriber(broker.port)
+    try:
+        before.wait_for_payload("syncthing/bridge/state", b"online")
+        broker.stop()
+        for _ in range(20):
+            node.request("POST", "/rest/db/scan", {"folder": "docs"})
+        broker.start()
+        after = Subscriber(broker.port)
+        try:
+            after.wait_for_payload("syncthing/bridge/state", b"online")
+            health = after.wait_for_json("syncthing/bridge/health", lambda one: one["dropped"])
+            assert health["dropped"] >= 30
+            assert len([one for one in after.messages if "/raw/" in one.topic or "/event/" in one.topic]) <= 5
+        finally:
+            after.close()
+    finally:
+        before.close()
+        bridge.stop()
+
+
 # --- what was left on the broker before the bridge came
 
 FAR, LONG_AGO = "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"

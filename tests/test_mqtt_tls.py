@@ -64,6 +64,27 @@ def test_a_broker_may_ask_for_a_certificate_of_the_bridge(new_broker: NewBroker,
         probe(with_tls(broker.port, ca_file=authority.file))
 
 
+def test_an_expired_certificate_of_the_broker_is_not_trusted(new_broker: NewBroker, authority: Authority) -> None:
+    """A certificate is good for its time only."""
+    expired = authority.certificate_for("127.0.0.1", days=-1)
+    lines = [f"cafile {authority.file}", f"certfile {expired.file}", f"keyfile {expired.key}"]
+    broker = new_broker(listener_lines=lines).start()
+    with pytest.raises(BrokerUnreachable, match=r"not trusted .*expired"):
+        probe(with_tls(broker.port, ca_file=authority.file))
+
+
+def test_a_certificate_of_another_authority_is_no_way_in(
+    new_broker: NewBroker, authority: Authority, tmp_path: Path
+) -> None:
+    """The broker refuses it, and the message names the settings."""
+    broker = tls_broker(new_broker, authority, "127.0.0.1", "require_certificate true")
+    (tmp_path / "other").mkdir()
+    certificate = Authority(tmp_path / "other", "other").certificate_for("127.0.0.3")
+    own: dict[str, Any] = {"ca_file": authority.file, "cert_file": certificate.file, "key_file": certificate.key}
+    with pytest.raises(BrokerUnavailable, match=r"mqtt\.tls"):
+        probe(with_tls(broker.port, **own))
+
+
 def test_tls_to_a_port_without_it_says_so(new_broker: NewBroker, authority: Authority) -> None:
     """The commonest slip, in both directions."""
     plain = new_broker().start()

@@ -7,9 +7,9 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.model import Config, FolderConfig
-from stbridge.core.outcome import METRICS
+from stbridge.core.outcome import METRICS, SYSTEM
 from stbridge.core.payloads import RENDERED, render
-from stbridge.core.rules import apply
+from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.times import in_utc
 from stbridge.core.topics import Address, Topics
@@ -69,6 +69,49 @@ def test_rubbish_among_what_was_kept_counts_as_nothing(rubbish: object) -> None:
         10,
         15,
     )  # 5 is a count, if not one of ours
+
+
+FAR, LONG_AGO = "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("since", [FAR, LONG_AGO])
+@pytest.mark.parametrize("code", ["out_of_sync", "stuck", "folders_vanished", "made-up"])
+def test_problems_that_cannot_have_begun_are_not_believed(code: str, since: str) -> None:
+    """Nothing can be reckoned with such times, and nobody told of them but who means harm."""
+    docs, kept = Address("folder", folder="docs"), {}
+    for address in (docs, SYSTEM):
+        problem = {"code": code, "message": "forged", "since": since}
+        kept[TOPICS.build("nas", address)] = json.dumps({"problems": [problem], "out_of_sync_since": since}).encode()
+    state = _read(kept)
+    conclude(state, NOW)
+    assert state.problems == {}
+    assert [one for one in state.take_outcome().happenings if "problem" in one.event_type] == []
+
+
+@pytest.mark.parametrize("count", [10**4000, 2**63, True])
+def test_totals_that_nobody_can_have_sent_are_not_believed(count: int) -> None:
+    """A number of thousands of digits could be read, added to, and then not be written any more."""
+    metrics = {"in_bytes": 0, "in_bytes_lifetime": count, "started_at": in_utc(NOW)}
+    state = _read({TOPICS.build("nas", METRICS): json.dumps(metrics).encode()})
+    assert json.loads(render(state, METRICS) or b"")["in_bytes_lifetime"] == 10
+
+
+def test_what_was_remembered_is_let_go() -> None:
+    """It may be large, and it is of no use once everything has been compared with it."""
+    state = _read({TOPICS.build("nas", Address("folder", folder=f"{number}")): b"{}" for number in range(100)})
+    assert state.remembered == {}
+    assert Address("folder", folder="99") in state.take_outcome().changed
+
+
+def _read(kept: dict[str, bytes]) -> State:
+    """Return a state that has read everything, and what the broker kept."""
+    state = State()
+    apply(state, seen.Remembered(payloads=recall(TOPICS, "nas", kept, RENDERED)), NOW)
+    for observation in (_process(), _configuration()):
+        apply(state, observation, NOW)
+    apply(state, seen.ConnectionsRead(at=NOW, in_bytes=10, out_bytes=10, connections={}), NOW)
+    apply(state, seen.SnapshotComplete(), NOW)
+    return state
 
 
 def _process() -> seen.StatusRead:
