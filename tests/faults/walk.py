@@ -86,7 +86,7 @@ class Walk:
             self._told = []
             try:
                 yield self._live_through(burst)
-            except Exception as error:
+            except Exception as error:  # whatever it was, one wants to come there again
                 begun = f"SEED={self._seed}, burst {burst.number}, which was:"
                 words = [begun, *self._told, f"{type(error).__name__}: {error}", *self._ground.last_words()]
                 raise AssertionError("\n".join(words)) from error
