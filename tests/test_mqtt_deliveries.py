@@ -1,6 +1,6 @@
 """What the broker delivers again is taken in once."""
 
-from stbridge.mqtt.deliveries import MOST, Acknowledge, Deliveries
+from stbridge.mqtt.deliveries import MOST, Deliveries, Taken
 
 SCAN = b"scan"
 
@@ -12,9 +12,7 @@ class Broker:
         self.deliveries = Deliveries()
         self.acknowledged: list[tuple[str, int]] = []
 
-    def deliver(
-        self, packet_id: int, content: bytes = SCAN, *, again: bool = False, by: str = "first"
-    ) -> Acknowledge | None:
+    def deliver(self, packet_id: int, content: bytes = SCAN, *, again: bool = False, by: str = "first") -> Taken | None:
         """Deliver a message."""
 
         def acknowledge() -> None:
@@ -22,17 +20,17 @@ class Broker:
 
         return self.deliveries.take(packet_id, content, again=again, acknowledge=acknowledge)
 
-    def deliver_new(self, packet_id: int, content: bytes = SCAN) -> Acknowledge:
+    def deliver_new(self, packet_id: int, *, again: bool = False) -> Taken:
         """Deliver a message that must be taken for a new one."""
-        acknowledge = self.deliver(packet_id, content)
-        assert acknowledge is not None
-        return acknowledge
+        taken = self.deliver(packet_id, again=again)
+        assert taken is not None
+        return taken
 
 
 def test_what_was_acknowledged_in_vain_is_acknowledged_again() -> None:
     """It has been taken in, and there is nothing else to do."""
     broker = Broker()
-    broker.deliver_new(7)()
+    broker.deliver_new(7).acknowledge()
     assert broker.deliver(7, again=True, by="second") is None
     assert broker.acknowledged == [("first", 7), ("second", 7)]
 
@@ -40,24 +38,24 @@ def test_what_was_acknowledged_in_vain_is_acknowledged_again() -> None:
 def test_what_is_under_way_is_acknowledged_by_the_connection_that_there_is_then() -> None:
     """The one that it came by first is gone."""
     broker = Broker()
-    acknowledge = broker.deliver_new(7)
+    taken = broker.deliver_new(7)
     assert broker.deliver(7, again=True, by="second") is None
     assert broker.acknowledged == []
-    acknowledge()
+    taken.acknowledge()
     assert broker.acknowledged == [("second", 7)]
 
 
 def test_a_packet_identifier_that_is_used_again_is_another_message() -> None:
     """The broker says that it comes for the first time, though it looks the same."""
     broker = Broker()
-    broker.deliver_new(7)()
+    broker.deliver_new(7).acknowledge()
     assert broker.deliver(7) is not None
 
 
 def test_another_message_that_comes_again_is_taken_in() -> None:
     """Its first delivery never arrived."""
     broker = Broker()
-    broker.deliver_new(7)()
+    broker.deliver_new(7).acknowledge()
     assert broker.deliver(7, b"pause", again=True) is not None
     assert broker.deliver(8, again=True) is not None
 
@@ -65,7 +63,7 @@ def test_another_message_that_comes_again_is_taken_in() -> None:
 def test_nothing_is_known_of_another_session() -> None:
     """A broker that was restarted empty uses its packet identifiers from the first on."""
     broker = Broker()
-    broker.deliver_new(7)()
+    broker.deliver_new(7).acknowledge()
     broker.deliveries.forget()
     assert broker.deliver(7, again=True) is not None
 
@@ -77,3 +75,18 @@ def test_deliveries_are_remembered_up_to_a_bound() -> None:
         broker.deliver_new(packet_id)
     assert broker.deliver(0, again=True) is not None
     assert broker.deliver(MOST, again=True) is None
+
+
+def test_what_comes_again_at_first_may_have_been_taken_in_by_an_earlier_life() -> None:
+    """The broker delivers all of that before anything new; what comes again later had been lost on its way."""
+    broker = Broker()
+    assert [broker.deliver_new(packet_id, again=True).again for packet_id in (7, 8)] == [True, True]
+    assert not broker.deliver_new(9).again
+    assert not broker.deliver_new(10, again=True).again
+
+
+def test_a_session_that_begins_has_had_no_earlier_life() -> None:
+    """Nothing was delivered in it before."""
+    broker = Broker()
+    broker.deliveries.forget()
+    assert not broker.deliver_new(7, again=True).again

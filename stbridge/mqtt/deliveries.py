@@ -22,6 +22,19 @@ class _Delivery:
     done: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A message that has to be taken in.
+
+    Attributes:
+        acknowledge: acknowledges it, whatever the connection is then.
+        again: whether it may have been taken in by an earlier life of the bridge.
+    """
+
+    acknowledge: Acknowledge
+    again: bool
+
+
 class Deliveries:
     """Tells a message that comes again from one that only looks the same; outlives connections, as the session does.
 
@@ -32,13 +45,15 @@ class Deliveries:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[int, _Delivery] = OrderedDict()
+        self._inherited = True  # until the broker says that it knows no session, or all that is old has come
 
     def forget(self) -> None:
         """Note that the broker knows no session: packet identifiers mean other messages from now on."""
         with self._lock:
             self._known.clear()
+            self._inherited = False
 
-    def take(self, packet_id: int, content: bytes, *, again: bool, acknowledge: Acknowledge) -> Acknowledge | None:
+    def take(self, packet_id: int, content: bytes, *, again: bool, acknowledge: Acknowledge) -> Taken | None:
         """Note a delivery.
 
         Args:
@@ -48,17 +63,18 @@ class Deliveries:
             acknowledge: acknowledges it on the connection that it came by.
 
         Returns:
-            what acknowledges it, whatever the connection is then; None if it has been taken in before.
+            what is to be taken in; None if it has been.
         """
         digest = hashlib.sha256(content).digest()
         with self._lock:
+            self._inherited = self._inherited and again  # what is delivered again comes before all that is new
             known = self._known.get(packet_id)
             if not (again and known and known.content == digest):
                 delivery = self._known[packet_id] = _Delivery(digest, acknowledge)
                 self._known.move_to_end(packet_id)
                 if len(self._known) > MOST:
                     self._known.popitem(last=False)
-                return partial(self._acknowledge, delivery)
+                return Taken(partial(self._acknowledge, delivery), again=self._inherited)
             known.acknowledge = acknowledge
             done = known.done
         if done:

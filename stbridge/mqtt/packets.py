@@ -9,7 +9,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from stbridge.core.messages import Message, Received
-from stbridge.mqtt.deliveries import Acknowledge, Deliveries
+from stbridge.mqtt.deliveries import Deliveries, Taken
 
 LONGEST_STRING = 65_535  # bytes (MQTT 5, section 1.5.4)
 LARGEST_PACKET = 268_435_455  # bytes (MQTT 5, section 2.1.4)
@@ -100,7 +100,7 @@ def received_from(message: MQTTMessage, acknowledge: Callable[[int], None], deli
         once()
         return None
     payload = bytes(message.payload)
-    taken: Acknowledge | None = once
+    taken: Taken | None = Taken(once, again=False)
     if message.qos:
         content = b"\0".join((topic.encode(), correlation or b"", payload))  # a topic holds no NUL
         taken = deliveries.take(message.mid, content, again=message.dup, acknowledge=once)
@@ -113,8 +113,8 @@ def received_from(message: MQTTMessage, acknowledge: Callable[[int], None], deli
         response_topic=getattr(message.properties, "ResponseTopic", None),
         correlation=correlation,
         expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
-        again=message.dup,
-        acknowledge=taken,
+        again=taken.again,
+        acknowledge=taken.acknowledge,
     )
 
 

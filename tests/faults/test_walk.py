@@ -10,6 +10,7 @@ from time import monotonic
 import pytest
 
 from tests.faults.ground import Ground
+from tests.faults.orders import ROWS, Order
 from tests.faults.plan import plan
 from tests.faults.steps import STEPS
 from tests.faults.walk import Walk
@@ -46,6 +47,24 @@ def test_every_step_is_taken_sooner_or_later() -> None:
         for planned in (*burst.steps, *burst.mending)
     }
     assert taken == {step.text for step in STEPS}
+
+
+@pytest.mark.parametrize(
+    ("replies", "excuse", "disturbed", "faults"),
+    [
+        (1, "", False, 0),
+        (0, "", False, 1),
+        (0, "the broker lost it", False, 0),
+        (2, "", False, 1),
+        (2, "", True, 0),
+    ],
+)
+def test_a_command_has_exactly_one_reply_unless_there_is_a_reason(
+    replies: int, excuse: str, disturbed: bool, faults: int
+) -> None:
+    """None only if it was lost with the broker, several only if a connection broke."""
+    order = Order("alpha", ROWS["scan"], {}, "order-1", 0, excuse, disturbed, replies=[{}] * replies)
+    assert len(order.faults) == faults
 
 
 @pytest.mark.timeout(SECONDS + 180)

@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from stbridge.syncthing.adapters import CONNECTIONS
 from stbridge.syncthing.event_stream import POLL_S
 from tests.faults.conftest import DEATH
 from tests.faults.ground import Ground
 from tests.faults.orders import Order
 from tests.faults.plan import Burst, Planned, plan
 from tests.faults.steps import STEPS
-from tests.faults.world import RIGHT_AGAIN_S, Vitals, wait_for_vitals
-from tests.servers import eventually
+from tests.faults.world import MORE_MEMORY, RIGHT_AGAIN_S, Vitals
+from tests.servers import PATIENCE_S, eventually
 
 ANSWERED_S = 30.0
 """By then the bridge has given up on everything that Syncthing does not answer."""
@@ -84,7 +85,7 @@ class Walk:
             self._told = []
             try:
                 yield self._live_through(burst)
-            except Exception as error:
+            except Exception as error:  # whatever it was, one wants to come there again
                 begun = f"SEED={self._seed}, burst {burst.number}, which was:"
                 words = [begun, *self._told, f"{type(error).__name__}: {error}", *self._ground.last_words()]
                 raise AssertionError("\n".join(words)) from error
@@ -100,7 +101,7 @@ class Walk:
         orders = self._settle_orders(size)
         ground.settle()
         right_s = self._wait_until_right(self._deadline())
-        vitals = wait_for_vitals(ground)
+        vitals = self._wait_for_vitals()
         self._check_effects(orders)
         lines = self._check_log(self._log(size), burst)
         since = monotonic() - self._began
@@ -121,6 +122,21 @@ class Walk:
         except AssertionError as error:
             late_s = self._ground.wait_until_right(LATE_S)
             raise AssertionError(f"it was right {soon_s + late_s:.1f} s later only; before: {error}") from error
+
+    def _wait_for_vitals(self) -> Vitals:
+        """Wait until the bridge holds no more than at its start, but for connections that it keeps for commands."""
+        before = self._ground.vitals_at_start
+        most = Vitals(before.threads, before.descriptors + CONNECTIONS, before.memory + MORE_MEMORY)
+
+        def back() -> bool:
+            now = self._ground.vitals
+            return now.threads <= most.threads and now.descriptors <= most.descriptors and now.memory <= most.memory
+
+        try:
+            eventually(back, PATIENCE_S)
+        except AssertionError:
+            raise AssertionError(f"{self._ground.vitals}, and at most should be {most}") from None
+        return self._ground.vitals
 
     def _take(self, planned: Planned) -> None:
         self._told.append(f"{monotonic() - self._began:7.2f} {planned}")
