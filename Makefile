@@ -3,6 +3,7 @@
 # make check  style and types
 # make test-wheel          tests the wheel as it is installed, on every Python that is at hand
 # make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
+# make test-image          carries out the Dockerfiles in a root directory of Debian, and runs what comes of them
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
 
@@ -15,7 +16,7 @@ AGAIN := --reruns 1 -rR
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-faults test-homeassistant test-nodered test-wheel check servers fixtures pictures lock clean
+.PHONY: demo test test-faults test-homeassistant test-nodered test-wheel test-image check servers fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -32,6 +33,9 @@ test-homeassistant: $(READY) servers
 
 test-nodered: $(READY) servers
 	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered $(AGAIN); fi
+
+test-image: $(READY) servers
+	@if scripts/image; then $(VENV)/bin/pytest tests/image $(AGAIN); fi
 
 test-wheel: $(READY) servers
 	$(VENV)/bin/pytest tests/wheel
