@@ -3,7 +3,9 @@
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from queue import Empty, SimpleQueue
 from time import monotonic
 
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 
 SUPERVISION_S = 10.0
 """Seconds between two looks at the parts."""
+
+SETTLING_S = (1.0, 2.0, 3.0)
+"""The first looks are sooner: whoever asks how a service is, asks when it has just been started."""
 
 HEALTH_EXPIRY_S = 180
 STOP_S = 5.0
@@ -123,13 +128,11 @@ class Bridge:
         self.start()
         notify("READY=1")
         try:
-            while True:
+            for pause_s in chain(SETTLING_S, repeat(SUPERVISION_S)):
                 self.supervise()
-                try:
-                    signals.get(timeout=SUPERVISION_S)
-                except Empty:
-                    continue
-                return
+                with suppress(Empty):
+                    signals.get(timeout=pause_s)
+                    return
         finally:
             self.stop()
 

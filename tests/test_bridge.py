@@ -14,6 +14,7 @@ from paho.mqtt.client import MQTTMessage
 
 from stbridge.core.model import short_id
 from stbridge.core.topics import encode
+from stbridge.health import HealthFile, health_file
 from tests.conftest import ODD_FOLDER, Pair
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
 
@@ -429,6 +430,18 @@ def test_a_stop_says_offline_and_a_crash_leaves_it_to_the_broker(bridge: BridgeP
     since = subscriber.count
     bridge.kill()
     subscriber.wait_for_payload("syncthing/bridge/state", b"offline", since=since)
+
+
+def test_the_health_check_soon_says_how_the_parts_are(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:
+    """What it says is not what was so in the first moment, when nothing was connected, until much later."""
+    variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a)}
+    process = BridgeProcess(tmp_path, variables, "tests.unhurried").start()
+    sign = HealthFile(health_file({"XDG_RUNTIME_DIR": str(tmp_path)}))
+    try:
+        eventually((tmp_path / "stbridge.health").exists)
+        eventually(lambda: sign.check() == "broker connected; alpha online")
+    finally:
+        process.stop()
 
 
 @pytest.mark.usefixtures("bridge")

@@ -1,9 +1,11 @@
 """The image and the compose file fit the program that they start, and the source distribution is complete."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
 from argparse import Namespace
@@ -26,6 +28,7 @@ COMPOSE: Any = yaml.safe_load(text_of(ROOT / "docker-compose.yml"))
 SERVICES: Any = COMPOSE["services"]
 PROJECT = tomllib.loads(text_of(ROOT / "pyproject.toml"))
 COPIED = [name for line in re.findall(r"^COPY (?!--from)(.*) \S+$", IMAGE, re.MULTILINE) for name in line.split()]
+HADOLINT = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
 
 def understood(command: list[str]) -> Namespace:
@@ -66,10 +69,13 @@ def test_the_image_runs_as_nobody() -> None:
     assert re.findall(r"^USER (.*)$", IMAGE, re.MULTILINE) == ["65532:65532"]
 
 
-@pytest.mark.skipif(shutil.which("hadolint") is None, reason="there is no hadolint here")
-def test_hadolint_has_nothing_against_the_image() -> None:
+@pytest.mark.skipif(HADOLINT is None, reason="there is no hadolint for this machine")
+@pytest.mark.parametrize(
+    "dockerfile", [DOCKERFILE, ROOT / "homeassistant-app/stbridge/Dockerfile"], ids=["image", "app"]
+)
+def test_hadolint_has_nothing_against_a_dockerfile(dockerfile: Path) -> None:
     """The usual traps of Dockerfiles are avoided."""
-    result = subprocess.run(["hadolint", DOCKERFILE], capture_output=True, text=True, check=False)
+    result = subprocess.run([str(HADOLINT), dockerfile], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "")
 
 
@@ -158,7 +164,9 @@ def names_in(requirements: list[str]) -> set[str]:
     return {re.sub(r"[-_.]+", "-", re.split(r"[<>=~!\[; ]", one)[0]).lower() for one in requirements}
 
 
-@pytest.mark.parametrize(("file", "extras"), [("service.txt", ()), ("development.txt", ("demo", "watch", "dev"))])
+@pytest.mark.parametrize(
+    ("file", "extras"), [("service.txt", ()), ("development.txt", ("demo", "completion", "watch", "dev"))]
+)
 def test_the_exact_packages_are_those_that_are_asked_for(file: str, extras: tuple[str, ...]) -> None:
     """Nothing that pyproject.toml asks for is missing in the lists that are installed: otherwise run scripts/lock."""
     project = PROJECT["project"]

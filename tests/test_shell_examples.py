@@ -1,0 +1,102 @@
+"""The examples for a shell say what is amiss, from a real broker that a real Syncthing is followed on."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from stbridge.demo.node import SyncthingNode
+from tests.documents import ROOT
+from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance, manifest
+
+EXAMPLES = ROOT / "examples/shell"
+
+pytestmark = pytest.mark.skipif(shutil.which("jq") is None, reason="there is no jq here")
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A Syncthing, called `nas`, with the folder "docs"; a bridge that follows it; and whoever listens."""
+
+    files: Path
+    broker: Mosquitto
+    bridge: BridgeProcess
+    subscriber: Subscriber
+
+    @property
+    def options(self) -> list[str]:
+        """What tells mosquitto_sub where the broker is."""
+        return ["-h", "127.0.0.1", "-p", str(self.broker.port)]
+
+    def scan(self) -> None:
+        """Have the folder scanned, and wait for the end of it."""
+        assert ask(self.subscriber, "scan", '{"folder": "docs", "wait": true}', node="nas")["status"] == "ok"
+
+
+@pytest.fixture
+def house(broker: Mosquitto, subscriber: Subscriber, tmp_path: Path) -> Iterator[House]:
+    """Everything runs, and nothing is amiss."""
+    binary = list(manifest()["syncthing"].values())[-1]
+    node = SyncthingNode("nas", tmp_path / "home", binary)
+    node.start()
+    bridge = BridgeProcess(tmp_path, {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("nas", node)})
+    try:
+        node.share("docs", tmp_path / "docs", label="Documents")
+        bridge.start()
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        yield House(tmp_path / "docs", broker, bridge, subscriber)
+    finally:
+        bridge.stop()
+        node.stop()
+
+
+def checked(house: House, name: str) -> tuple[int, str]:
+    """Return the exit status and the line of the example that checks."""
+    result = subprocess.run(
+        [EXAMPLES / "check", name, *house.options],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_a_check_tells_fine_amiss_and_not_known_apart(house: House) -> None:
+    """What is retained of a bridge that has gone does not count: it might be fine no more."""
+    assert checked(house, "nas") == (0, "nas: fine\n")
+    assert checked(house, "nobody")[0] == 3
+    ask(house.subscriber, "new_error", "the disk is full", node="nas")
+    status, line = eventually(lambda: (found := checked(house, "nas"))[0] and found)
+    assert status == 2
+    assert "the disk is full" in line
+    house.bridge.stop()
+    assert checked(house, "nas") == (3, "unknown: the bridge is offline\n")
+
+
+def test_alerts_come_as_lines(house: House, tmp_path: Path) -> None:
+    """Each conflict is told, and so is each problem when it is over."""
+    told, numbers = tmp_path / "told", count()
+
+    def told_of_one_more() -> bool:
+        (house.files / f"{next(numbers)}.sync-conflict-20261123-201405-ABCDEFG.txt").touch()
+        house.scan()
+        return "nas: Documents: conflict: " in told.read_text(encoding="utf-8")
+
+    with told.open("wb") as out:
+        alerts = subprocess.Popen([EXAMPLES / "alerts", *house.options], stdout=out, start_new_session=True)
+    try:
+        eventually(told_of_one_more)  # what happened before it had subscribed is not told
+        for file in house.files.glob("*.sync-conflict-*"):
+            file.unlink()
+        house.scan()
+        eventually(lambda: "nas: Documents: over: " in told.read_text(encoding="utf-8"))
+    finally:
+        os.killpg(alerts.pid, signal.SIGTERM)  # every program of the pipe
+        alerts.wait(PATIENCE_S)
