@@ -75,8 +75,8 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
                 f"{result.files:,} files of a few bytes are synced from one real Syncthing to another on this machine,"
                 f" both of which the bridge follows.{in_time} Meanwhile another folder of the second is scanned every"
                 f" {SCAN_EVERY_S:.0f} s: what counts is the time from Syncthing's stamp on its change of state to a"
-                " subscriber's receipt. The Syncthings take all of the processors that they can get. In the end all topics"
-                " are compared with what a bridge would publish that has just been started."
+                " subscriber's receipt. The Syncthings take all of the processors that they can get. In the end all"
+                " topics are compared with what a bridge would publish that has just been started."
             )
         ],
         tables=[_table(result)],
