@@ -186,7 +186,9 @@ class Bridge:
         with self.client() as one:
             one.subscribe("syncthing/bridge/state")
             self._process.start()
-            assert one.hears(lambda message: message.payload == b"online", ONLINE_S), self._last_words()
+            assert one.hears(lambda message: message.payload == b"online" and not message.retain, ONLINE_S), (
+                self._last_words()
+            )
 
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8").splitlines()
@@ -210,7 +212,7 @@ class Bridge:
         with self.client() as one:
             one.subscribe("syncthing/#")
             one.hears(lambda _: False, QUIET_S)
-            return {message.topic: bytes(message.payload) for message in one.messages if message.payload}
+            return {message.topic: bytes(message.payload) for message in one.messages if message.retain}
 
     def ask(self, one: Peer, command: str) -> None:
         """Send a command."""
