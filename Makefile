@@ -20,7 +20,6 @@ QUICK ?=
 WORKERS ?= 4
 # Real servers on a busy machine may be late: a test that fails is tried once more, and named at the end.
 AGAIN := --reruns 1 -rR
-MINUTES ?= 10
 VENV := .venv
 READY := $(VENV)/.ready
 

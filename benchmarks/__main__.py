@@ -4,16 +4,21 @@ Usage: python -m benchmarks [NAME ...] [--quick] [--seconds N]
 """
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from time import monotonic
+from types import FrameType
+from typing import NoReturn
+
+import psutil
 
 from benchmarks import report
 from benchmarks.registry import BENCHMARKS, Benchmark
 
 INNER = "--this-process"
+STOP_S = 30.0
 
 
 def main() -> int:
@@ -58,15 +63,23 @@ def _run(benchmark: Benchmark, *, quick: bool, deadline_s: float | None) -> bool
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and everything that it started."""
+    """End a process and everything that it started; it is given some time to do that by itself."""
+    if process.poll() is not None:
+        return
+    below = psutil.Process(process.pid).children(recursive=True)  # Syncthings have sessions of their own
+    process.terminate()
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # it has cleaned up after itself
-    process.wait()
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for one in below:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
 
 
 def _measure(benchmark: Benchmark, *, quick: bool) -> int:
+    signal.signal(signal.SIGTERM, _stop)
     try:
         section = benchmark.run(quick=quick)
     except Exception as error:
@@ -74,6 +87,11 @@ def _measure(benchmark: Benchmark, *, quick: bool) -> int:
         raise
     report.keep(benchmark, section, quick=quick)
     return 0
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Let everything that was started be ended on the way out."""
+    raise SystemExit(1)
 
 
 def _say(what: str) -> None:

@@ -27,8 +27,9 @@ A_DIRECTORY = 500
 MANY, OTHER = "many", "other"
 SCAN_EVERY_S = 2.0
 RIGHT_S = 30.0
-SEARCHED = "/conflicts complete: "
-"""Whether all conflict files are known: a folder that was small when the bridge started was searched for them."""
+MAY_DIFFER = ("/conflicts complete: ", " last_file: ", " last_file_at: ", " last_file_deleted: ")
+"""A folder that was small when the bridge started was searched for conflict files, a large one is not; and no event
+tells the last file, which is read out of an allowance that the many scans have used up."""
 
 MOST_LATENCY_MS = 1000.0
 MOST_MORE_MB = 50.0
@@ -74,7 +75,8 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
                 f"{result.files:,} files of a few bytes are synced from one real Syncthing to another on this machine,"
                 f" both of which the bridge follows.{in_time} Meanwhile another folder of the second is scanned every"
                 f" {SCAN_EVERY_S:.0f} s: what counts is the time from Syncthing's stamp on its change of state to a"
-                " subscriber's receipt. The Syncthings take all of the processors that they can get."
+                " subscriber's receipt. The Syncthings take all of the processors that they can get. In the end all"
+                " topics are compared with what a bridge would publish that has just been started."
             )
         ],
         tables=[_table(result)],
@@ -200,7 +202,7 @@ def _wrong(audience: Audience, nodes: Sequence[SyncthingNode]) -> Sequence[str]:
                 {topic: value for topic, value in tree.items() if topic.startswith(f"syncthing/{node.name}/")},
                 truth(node.name, node),
             )
-            if SEARCHED not in line
+            if not any(words in line for words in MAY_DIFFER)
         ]
         return not found
 

@@ -32,6 +32,7 @@ BENCHMARKS = (
     Benchmark("latency", 400, "how long a change takes to reach a subscriber"),
     Benchmark("commands", 200, "how long a command takes, and how many there may be"),
     Benchmark("idle", 600, "what the bridge costs while nothing happens"),
+    Benchmark("brokers", 300, "what the bridge does with other brokers than Mosquitto"),
     Benchmark("scale", 400, "what folders, devices and instances cost"),
     Benchmark("storms", 240, "what ten thousand events a second do"),
     Benchmark("files", 480, "what a sync of very many small files does"),

@@ -1,15 +1,19 @@
 """The connection to the broker, over everything that can happen to one."""
 
 import logging
+import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.client import Client
 
 from stbridge.core.messages import Message, Received
 from stbridge.mqtt import link
+from stbridge.mqtt.client import acknowledge_without_delay
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.settings import MqttSettings
@@ -110,6 +114,29 @@ def cable(broker: Mosquitto) -> Iterator[Proxy]:
 def online(seen: list[Any]) -> bool:
     """Tell whether `online` is the last that was said of the bridge."""
     return [payload for topic, payload in seen if topic == STATE][-1:] == [b"online"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the option, and needs it")
+def test_what_was_read_is_acknowledged_to_tcp_at_once(
+    broker: Mosquitto, subscriber: Subscriber, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker with Nagle's algorithm holds back the next command until then, by default for up to 40 ms."""
+    options = Changes()
+
+    def observed(client: Client) -> None:
+        connection = client.socket()
+        assert isinstance(connection, socket.socket)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        acknowledge_without_delay(client)
+        options.add(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK))
+
+    monkeypatch.setattr(link, "acknowledge_without_delay", observed)
+    bridge = start(broker.port)
+    subscriber.wait_for_payload(STATE, b"online")
+    before = len(options.items)
+    subscriber.publish(SCAN, "docs")
+    bridge.received.wait_for(bool)
+    assert all(options.wait_for(lambda items: len(items) > before))
 
 
 def test_online_is_said_after_the_whole_state(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:

@@ -65,7 +65,7 @@ class Tally(Generic[Part]):
             return False
         self._parts[key] = part
         self.total = type(part)._make(
-            total - old + new for total, old, new in zip(self.total, before, part, strict=True)
+            [total - old + new for total, old, new in zip(self.total, before, part, strict=True)]
         )
         return True
 
