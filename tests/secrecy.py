@@ -16,7 +16,7 @@ class Secrecy:
     def keep(self, secret: str, what: str) -> str:
         """Look for a secret from now on, and return it."""
         if len(secret) >= SHORTEST:
-            self._secrets[secret] = what
+            self._secrets.setdefault(secret, what)
         return secret
 
     def look(self, where: str, content: str | bytes) -> None:
