@@ -23,6 +23,7 @@ from benchmarks.receipts import Receipt, Receipts
 from benchmarks.section import Plot, Section, Table, Verdict
 from stbridge.core.events import EVENT_TYPES
 from stbridge.demo.node import SyncthingNode
+from tests.servers import ANONYMOUS
 
 FOLDERS = tuple(f"folder-{number}" for number in range(10))
 """They take turns, so that none changes as often as the bridge bounds."""
@@ -52,7 +53,7 @@ Figures = dict[str, list[float]]
 def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
     """Measure."""
     with stage.directory() as where, ExitStack() as ends:
-        broker = ends.enter_context(stage.broker(where))
+        broker = ends.enter_context(stage.broker(where, [ANONYMOUS, "set_tcp_nodelay true"]))
         node = ends.enter_context(stage.syncthing(where))
         for folder in FOLDERS:
             node.share(folder, where / folder)
@@ -213,7 +214,8 @@ def _section(in_turn: Figures, at_once: Figures, with_core: Figures, why_not: st
         f"One of {len(FOLDERS)} folders of a real Syncthing is paused or resumed, at random moments, one change after "
         "the other. What counts is the time from Syncthing's own stamp on the event to a subscriber's receipt, by the "
         "same clock. The bare minimum is `benchmarks/baseline.py`: a long poll with the same mask of events, JSON, a "
-        "publication, in one thread."
+        "publication, in one thread. Mosquitto sends without delay (`set_tcp_nodelay true`): else it holds back one "
+        "message or another for 40 ms, of whomever."
     )
     turns = (
         f"In turn: {len(in_turn[BRIDGE])} changes each, in blocks of {BLOCK}, while the other process is stopped; both "
