@@ -129,6 +129,8 @@ class CommandDesk:
         command = select(_ROWS, arrival.name, arrival.received, self._allowed)
         if arrival.expired:
             raise CommandError("timeout", "its message expiry passed before it could be carried out")
+        if arrival.received.again and not command.repeatable:  # an earlier life of the bridge may have had it
+            raise CommandError("timeout", "it was delivered before and may have been carried out, so it is not now")
         known = Known(config=state.config, pending_devices=state.pending_devices, pending_folders=state.pending_folders)
         request = with_ids(parse(command, arrival.received.payload), known)
         check_applicable(request, state.config)

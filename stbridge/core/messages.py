@@ -40,6 +40,7 @@ class Received:
         response_topic: MQTT 5: where the sender wants its reply.
         correlation: MQTT 5: what the sender wants back with it.
         expiry_s: MQTT 5: for how many seconds from its arrival on its sender wants it to count.
+        again: whether the broker has tried to deliver it before, maybe to an earlier life of the bridge.
         acknowledge: tells the broker that it need not be delivered again; any thread, once.
     """
 
@@ -49,4 +50,5 @@ class Received:
     response_topic: str | None = None
     correlation: bytes | None = None
     expiry_s: int | None = None
+    again: bool = False
     acknowledge: Callable[[], None] = field(default=_nothing_to_acknowledge, compare=False, repr=False)

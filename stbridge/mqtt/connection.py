@@ -11,6 +11,7 @@ from stbridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from stbridge.mqtt.backoff import Backoff
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.contest import Contest, Signature
+from stbridge.mqtt.deliveries import Deliveries
 from stbridge.mqtt.diagnosis import address, subscriptions_refused
 from stbridge.mqtt.link import Link
 from stbridge.mqtt.outbox import Outbox
@@ -106,6 +107,7 @@ class BrokerConnection:
         self._connecting = connecting
         self._hold = hold
         self._sender = Sender(outbox)
+        self._deliveries = Deliveries()
         self._choice = ProtocolChoice(settings.protocol)
         self._backoff = Backoff(FIRST_WAIT_S)
         self._status = BrokerStatus(
@@ -229,6 +231,7 @@ class BrokerConnection:
             answered=self._sender.answered,
             will=self._will,
             session_expiry_s=SESSION_EXPIRY_S,
+            deliveries=self._deliveries,
         )
         self._link.open(self._stop)
         return self._link

@@ -22,6 +22,7 @@ from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerUnavailable, BrokerUnreachable
 from stbridge.mqtt import diagnosis
 from stbridge.mqtt.client import Subscription, connect, new_client, subscribe
+from stbridge.mqtt.deliveries import Deliveries
 from stbridge.mqtt.outbox import WINDOW
 from stbridge.mqtt.packets import publish_properties, received_from
 from stbridge.mqtt.protocol import Protocol, VersionRefused
@@ -49,6 +50,7 @@ class Link:
             refused it.
         will: what the broker publishes when this connection ends without DISCONNECT.
         session_expiry_s: MQTT 5: how long the broker keeps subscriptions and undelivered commands.
+        deliveries: what the broker may deliver again, over all connections of the session.
 
     Raises:
         SettingsError: the files for TLS cannot be used.
@@ -64,6 +66,7 @@ class Link:
         answered: Callable[[int, str | None], None] | None = None,
         will: Message | None = None,
         session_expiry_s: int = 0,
+        deliveries: Deliveries | None = None,
     ) -> None:
         self.protocol = protocol
         self.window = WEBSOCKET_WINDOW if settings.transport == "websockets" else WINDOW
@@ -72,6 +75,7 @@ class Link:
         self._received = received
         self._answered = answered
         self._session_expiry_s = session_expiry_s
+        self._deliveries = deliveries or Deliveries()
         self._accepted = False
         self._heard_at = 0.0
         self._ended: BrokerUnavailable | None = None
@@ -224,9 +228,8 @@ class Link:
             say_goodbye: send DISCONNECT, so that the broker does not publish the will.
         """
         if say_goodbye and self._client.socket() is not None:
-            self.send_acknowledgements(
-                self.to_acknowledge
-            )  # or a command that was carried out would be delivered again
+            # or a command that was carried out would be delivered again
+            self.send_acknowledgements(self.to_acknowledge)
             self._client.disconnect()
             with contextlib.suppress(BrokerUnavailable):  # that is what is wanted
                 self._wait_until(lambda: self._client.socket() is None)
@@ -251,7 +254,7 @@ class Link:
         self,
         _client: Client,
         _userdata: Any,
-        _flags: ConnectFlags,
+        flags: ConnectFlags,
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
@@ -261,6 +264,8 @@ class Link:
             self._ended = diagnosis.refusal(code.value, str(code), self._settings)
         else:
             self._accepted = True
+            if not flags.session_present:
+                self._deliveries.forget()
             self.window = min(self.window, getattr(properties, "ReceiveMaximum", WINDOW))
             self.largest_packet = getattr(properties, "MaximumPacketSize", None)
 
@@ -303,5 +308,5 @@ class Link:
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         self._heard_at = time.monotonic()  # an answer waits behind the messages that were sent before it
-        if (received := received_from(message, self.acknowledge)) is not None:
+        if (received := received_from(message, self.acknowledge, self._deliveries)) is not None:
             self._received(received)

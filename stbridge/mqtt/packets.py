@@ -9,6 +9,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from stbridge.core.messages import Message, Received
+from stbridge.mqtt.deliveries import Acknowledge, Deliveries
 
 LONGEST_STRING = 65_535  # bytes (MQTT 5, section 1.5.4)
 LARGEST_PACKET = 268_435_455  # bytes (MQTT 5, section 2.1.4)
@@ -79,30 +80,41 @@ def _describe_json(properties: Properties) -> Properties:
 _JSON = _describe_json(new_properties(PacketTypes.PUBLISH))  # paho only reads it, and it is slow to build
 
 
-def received_from(message: MQTTMessage, acknowledge: Callable[[int], None]) -> Received | None:
+def received_from(message: MQTTMessage, acknowledge: Callable[[int], None], deliveries: Deliveries) -> Received | None:
     """Translate a message that arrived.
 
     Args:
         message: paho's.
         acknowledge: acknowledges a packet identifier.
+        deliveries: knows what has been taken in before.
 
     Returns:
-        ours; None if its topic is not UTF-8, which a broker must not let pass (MQTT 5, section 1.5.4).
+        ours; None if it has been taken in before, or if its topic is not UTF-8, which a broker must not let pass
+        (MQTT 5, section 1.5.4).
     """
+    correlation = getattr(message.properties, "CorrelationData", None)
     once = _Once(message.mid, acknowledge) if message.qos else _nothing_to_acknowledge
     try:
         topic = message.topic
     except UnicodeDecodeError:
         once()
         return None
+    payload = bytes(message.payload)
+    taken: Acknowledge | None = once
+    if message.qos:
+        content = b"\0".join((topic.encode(), correlation or b"", payload))  # a topic holds no NUL
+        taken = deliveries.take(message.mid, content, again=message.dup, acknowledge=once)
+    if taken is None:
+        return None
     return Received(
         topic=topic,
-        payload=bytes(message.payload),
+        payload=payload,
         retained=message.retain,
         response_topic=getattr(message.properties, "ResponseTopic", None),
-        correlation=getattr(message.properties, "CorrelationData", None),
+        correlation=correlation,
         expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
-        acknowledge=once,
+        again=message.dup,
+        acknowledge=taken,
     )
 
 

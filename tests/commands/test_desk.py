@@ -318,6 +318,13 @@ def test_what_must_not_be_done_twice_is_acknowledged_before(plane: Plane, comman
         assert calls
 
 
+def test_what_must_not_be_done_twice_is_not_done_when_it_is_delivered_again(plane: Plane) -> None:
+    """An earlier life of the bridge may have done it; the sender is told that it may have been done."""
+    assert plane.code("new_error", b"text", again=True) == "timeout"
+    assert plane.code("clear_errors", b"PRESS", again=True) is None
+    assert plane.calls == [f"POST {CLEAR}"]
+
+
 @pytest.mark.parametrize("name", ["new_error", "clear_errors"])
 def test_what_no_event_tells_is_read_afterwards(plane: Plane, name: str) -> None:
     """Syncthing does not tell of its error list; what failed has changed nothing."""

@@ -173,6 +173,28 @@ def test_a_folder_that_is_not_shared_any_more_leaves_the_device() -> None:
     assert names(outcome) == ["config_changed"]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        configured([folder("docs", GAMMA), ART_FOLDER]),
+        configured([folder("docs", GAMMA), folder("art")], [GAMMA_DEVICE]),
+        configured([replace(DOCS_FOLDER, type="sendonly"), ART_FOLDER]),
+    ],
+    ids=["unshared", "device removed", "type"],
+)
+def test_a_folder_that_may_lack_less_by_a_change_is_asked_for(config: seen.ConfigRead) -> None:
+    """What only a device had that is gone is not lacking any more, and Syncthing sends no event of that."""
+    one = watched(read("docs", need_bytes=500))
+    outcome = one.see(config)
+    assert {Read("folder", "docs"), Read("completion", "docs", GAMMA)} <= outcome.reads.keys()
+
+
+def test_a_paused_folder_that_is_shared_with_fewer_devices_is_not_asked_for() -> None:
+    """Syncthing refuses to tell what it holds."""
+    one = watched(config=configured([folder("docs", BETA, GAMMA, paused=True)]))
+    assert Read("folder", "docs") not in one.see(configured([folder("docs", GAMMA, paused=True)])).reads
+
+
 def test_a_folder_that_is_shared_with_one_more_device_makes_it_unknown() -> None:
     """How far the device is with it has to be read first."""
     one = watched()

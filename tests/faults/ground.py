@@ -54,6 +54,10 @@ class Ground(ChangingWorld):
     def __init__(self, directory: Path, binary: str) -> None:
         super().__init__(directory, binary)
         self.orders = Orders(self.witness)
+        self.notes: list[str] = []
+        """What was commanded to be done once, by commands that nothing tells from another."""
+        self.forgotten = False
+        """Whether the network has forgotten connections to Syncthing since that was last looked at."""
         self.own_starts = 1
         """How often Syncthing was started by a step."""
         self._broker_since = 0
@@ -83,6 +87,22 @@ class Ground(ChangingWorld):
         """Send a command over MQTT, and keep account of it."""
         self._order(name, arguments, number, retain=False)
 
+    def order_and_cut(self, name: str, arguments: Mapping[str, Any], number: int) -> None:
+        """Send a command, and cut the way while the bridge is about to take it in or to acknowledge it."""
+        self._order(name, arguments, number, retain=False)
+        self.broker_proxy.cut()
+
+    def note_once(self, number: int) -> None:
+        """Have something done that must not be done twice, by a command that nothing tells from another."""
+        text = f"note {number} of a walk"
+        self.notes.append(text)
+        self.witness.publish("syncthing/alpha/command/new_error", text.encode())
+
+    def note_once_and_cut(self, number: int) -> None:
+        """Do so, and cut the way at once."""
+        self.note_once(number)
+        self.broker_proxy.cut()
+
     def order_retained(self, name: str, arguments: Mapping[str, Any], number: int) -> None:
         """Send a command as it must not be sent."""
         self._order(name, arguments, number, retain=True)
@@ -92,7 +112,7 @@ class Ground(ChangingWorld):
         if "path" in given:
             given["path"] = str(self.files / given["path"])
         order = self.orders.send(name, given, f"order-{number}", retain=retain)
-        order.disturbed = retain or self._away_since is not None
+        order.disturbed = retain  # the broker may deliver it, and have it besides
         if b"online" not in self.witness.seen(BRIDGE_STATE, self._broker_since):
             order.excuse = "the broker had not met the bridge yet"
 
@@ -193,6 +213,11 @@ class Ground(ChangingWorld):
     def syncthing_log(self) -> str:
         """Return what the first Syncthing has logged."""
         return (self.alpha.home / "syncthing.log").read_text(encoding="utf-8", errors="replace")
+
+    def forget_connections(self) -> None:
+        """Have the network forget all connections to Syncthing, without a word to anybody."""
+        self.alpha_proxy.mend(lost=True)
+        self.forgotten = True
 
     def lead_astray(self, answer: str) -> None:
         """Have somebody answer in the place of Syncthing."""

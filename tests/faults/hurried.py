@@ -10,6 +10,7 @@
 import os
 import socket
 import threading
+from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Self
@@ -52,11 +53,12 @@ def fatal_beat(part: Part) -> None:
     """Die, in place of a sign of life, if that is wanted; never when it is started."""
     file = Path(os.environ[SPOILED]) / "dying"
     if threading.current_thread().name == part.name and file.exists():
-        name, _, again = file.read_text(encoding="utf-8").partition(" ")
-        if name == part.name:
-            if not again:
-                file.unlink()
-            raise RuntimeError("killed by a test")
+        with suppress(FileNotFoundError):  # another thread has died of it, or it was taken back
+            name, _, again = file.read_text(encoding="utf-8").partition(" ")
+            if name == part.name:
+                if not again:
+                    file.unlink()
+                raise RuntimeError("killed by a test")
     _beat(part)
 
 

@@ -63,7 +63,7 @@ class Order:
         transaction: by which its reply is known.
         since: how many messages had been seen before.
         excuse: why there may be no reply; nothing if there has to be one.
-        disturbed: whether something happened to it on the way, after which MQTT delivers it, or its reply, again.
+        disturbed: whether it may have more than one reply.
         replies: what was answered.
     """
 
@@ -124,19 +124,20 @@ class Orders:
             if not order.replies and not (only_once and order.command.repeatable):
                 order.excuse = order.excuse or why
 
-    def disturb(self) -> None:
-        """Note that commands and replies that are on their way may be delivered again."""
-        for order in self._open:
-            order.disturbed = True
-
     def unanswered(self) -> list[Order]:
         """Return the commands whose reply has to come yet."""
         self._collect()
         return [order for order in self._open if not order.replies and not order.excuse]
 
-    def close(self) -> tuple[Sequence[Order], list[str]]:
-        """End the account of all commands so far, and return them, and what is wrong with them."""
+    def close(self, *, disturbed: bool) -> tuple[Sequence[Order], list[str]]:
+        """End the account of all commands so far, and return them, and what is wrong with them.
+
+        Args:
+            disturbed: whether a connection broke: then MQTT delivers commands and replies again.
+        """
         self._collect()
+        for order in self._open:
+            order.disturbed = order.disturbed or disturbed
         closed, self._open = self._open, []
         self.repeated += sum(len(order.replies) > 1 for order in closed)
         self.excused += sum(not order.replies for order in closed)

@@ -175,9 +175,13 @@ CHANGES = (
 )  # fmt: skip
 
 HEARS = {BROKER: (WELL,)}
+WAY = {**HEARS, WAY_TO_BROKER: (WELL,)}
 
 COMMANDS = (
     Step(text="order {2}: {0} {1}", weight=30, do=Ground.order, draw=command, needs=HEARS),
+    Step(text="order {2}, while the way is cut: {0} {1}", weight=4, do=Ground.order_and_cut, draw=command, needs=WAY),
+    Step(text="note {}", weight=2, do=Ground.note_once, draw=number, needs=HEARS),
+    Step(text="note {}, while the way is cut", weight=2, do=Ground.note_once_and_cut, draw=number, needs=WAY),
     Step(text="order {2}, retained: {0} {1}", weight=1, do=Ground.order_retained, draw=command, needs=HEARS),
     Step(text="order {2}: {0}", weight=2, do=Ground.order, needs=HEARS,
          draw=together(any_of("restart"), any_of({}), number, every(BURSTS_BETWEEN_RESTARTS, "restart"))),
@@ -190,24 +194,31 @@ def faults_of_the_way(way: str, proxy: str) -> tuple[Step, ...]:
     def of(method: str, **options: Any) -> Callable[..., None]:
         return lambda ground, *arguments: getattr(getattr(ground, proxy), method)(*arguments, **options)
 
+    def go_on(ground: Ground) -> None:
+        of("mend")(ground)
+        of("reset")(ground)  # or those that are to end after so many bytes would do so some time later
+
     return (
         fault(f"{way} is cut", 3, of("cut"), (way, WELL, WELL)),
         fault(f"{way} is reset", 3, of("reset"), (way, WELL, WELL)),
         fault(f"{way} hangs", 2, of("hang"), (way, WELL, HUNG)),
         fault(f"{way} delivers", 2, of("mend"), (way, HUNG, WELL)),
-        fault(f"{way} has forgotten all connections", 1, of("mend", lost=True), (way, HUNG, WELL)),
         fault(f"{way} refuses", 2, of("refuse"), (way, WELL, REFUSING)),
         fault(f"{way} is open", 3, of("mend"), (way, REFUSING, WELL)),
         fault(f"{way} carries {{}} bytes a second", 2, of("slow"), (way, WELL, SLOW), any_of(*BYTES_PER_S)),
         fault(f"{way} is fast", 3, of("mend"), (way, SLOW, WELL)),
         fault(f"{way} ends after {{}} bytes", 2, of("truncate"), (way, WELL, CUTTING), any_of(*BYTES)),
-        fault(f"{way} goes on without an end", 3, of("mend"), (way, CUTTING, WELL)),
+        fault(f"{way} goes on without an end", 3, go_on, (way, CUTTING, WELL)),
     )
 
 
 FAULTS = (
     *faults_of_the_way(WAY_TO_BROKER, "broker_proxy"),
     *faults_of_the_way(WAY_TO_SYNCTHING, "alpha_proxy"),
+    fault("the way to the broker has forgotten all connections", 1, lambda ground: ground.broker_proxy.mend(lost=True),
+          (WAY_TO_BROKER, HUNG, WELL)),
+    fault("the way to syncthing has forgotten all connections", 1, Ground.forget_connections,
+          (WAY_TO_SYNCTHING, HUNG, WELL)),
     fault("somebody answers {}", 2, Ground.lead_astray, (WAY_TO_SYNCTHING, WELL, STRANGE), any_of(*STRANGERS)),
     fault("syncthing answers again", 3, Ground.lead_home, (WAY_TO_SYNCTHING, STRANGE, WELL)),
     fault("the broker is killed", 1, Ground.kill_broker, (BROKER, WELL, DOWN)),
@@ -231,7 +242,7 @@ FAULTS = (
     fault("beta is started", 3, lambda ground: ground.beta.start(), (BETA, DOWN, WELL)),
 )  # fmt: skip
 
-_REPORTS = {**HEARS, WAY_TO_BROKER: (WELL,), BRIDGE: (WELL,)}
+_REPORTS = {**WAY, BRIDGE: (WELL,)}
 
 OTHERS = (
     Step(text="{} s pass", weight=25, do=Ground.wait, draw=any_of(*SECONDS)),

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from stbridge.syncthing.event_stream import POLL_S
 from tests.faults.conftest import DEATH
 from tests.faults.ground import Ground
 from tests.faults.orders import Order
-from tests.faults.plan import BRIDGE, BROKER, WAY_TO_BROKER, Burst, Planned, plan
+from tests.faults.plan import Burst, Planned, plan
 from tests.faults.steps import STEPS
 from tests.faults.world import RIGHT_AGAIN_S, Vitals, wait_for_vitals
 from tests.servers import eventually
@@ -15,11 +16,18 @@ from tests.servers import eventually
 ANSWERED_S = 30.0
 """By then the bridge has given up on everything that Syncthing does not answer."""
 
+CONNECTED = "connected to the broker"
 CONTEST, CONTEST_S = "several connections ended soon after each other", 15.0
 """A bridge that lost several connections in a row leaves the broker for a while: another may have its client ID."""
 
+FORGOTTEN_S = POLL_S + 10.0
+"""A connection that the network has forgotten looks like one on which there are no events, until a request ends."""
+
 LATE_S = 30.0
 """What is right then was late; what is not is wrong for good."""
+
+NOTES = 20
+"""So many of the latest notes are looked for in Syncthing's log; what comes twice does so soon."""
 
 LOG_LINES = 40
 LOG_LINES_OF_A_STEP = 10
@@ -65,7 +73,7 @@ class Walk:
         self._seed = seed
         self._began = monotonic()
         self._told: list[str] = []
-        self._errors: dict[str, str] = {}
+        self._restarts = 0
 
     def go(self) -> Iterator[Reading]:
         """Go on without an end, and yield what is seen after each burst.
@@ -90,9 +98,9 @@ class Walk:
         for planned in burst.mending:
             self._take(planned)
         ground.let_live()
-        orders = self._settle_orders()
+        orders = self._settle_orders(size)
         ground.settle()
-        right_s = self._wait_until_right(CONTEST_S if CONTEST in self._log(size) else RIGHT_AGAIN_S)
+        right_s = self._wait_until_right(self._deadline(size))
         vitals = wait_for_vitals(ground)
         self._check_effects(orders)
         lines = self._check_log(self._log(size), burst)
@@ -103,6 +111,13 @@ class Walk:
         """Return what the bridge has logged since its log had a size."""
         return self._ground.bridge.log.read_bytes()[since:].decode()
 
+    def _deadline(self, size: int) -> float:
+        """Return within how many seconds all has to be right."""
+        forgotten, self._ground.forgotten = self._ground.forgotten, False
+        if forgotten:
+            return FORGOTTEN_S
+        return CONTEST_S if CONTEST in self._log(size) else RIGHT_AGAIN_S
+
     def _wait_until_right(self, soon_s: float) -> float:
         try:
             return self._ground.wait_until_right(soon_s)
@@ -112,24 +127,21 @@ class Walk:
 
     def _take(self, planned: Planned) -> None:
         self._told.append(f"{monotonic() - self._began:7.2f} {planned}")
-        if {BROKER, WAY_TO_BROKER, BRIDGE} & planned.step.becomes.keys():
-            self._ground.orders.disturb()
         planned.step.do(self._ground, *planned.arguments)
 
-    def _settle_orders(self) -> Sequence[Order]:
+    def _settle_orders(self, size: int) -> Sequence[Order]:
         """Wait for every reply, and compare with what must have come."""
         book = self._ground.orders
         try:
             eventually(lambda: not book.unanswered(), ANSWERED_S)
         finally:
-            orders, faults = book.close()
+            orders, faults = book.close(disturbed=CONNECTED in self._log(size))
             assert not faults, "\n".join(faults)
         return orders
 
     def _check_effects(self, orders: Sequence[Order]) -> None:
         """Compare what commands did that must not be repeated with what was answered."""
         log = self._ground.syncthing_log()
-        restarts = 0
         for order in orders:
             codes = [reply["error"]["code"] if reply["error"] else "ok" for reply in order.replies]
             if order.command.name == "new_error":
@@ -137,11 +149,11 @@ class Walk:
                 assert times <= 1, f"{order} was carried out {times} times"
                 assert times == 1 or "ok" not in codes, f"{order} was not carried out, though its reply is ok"
             elif order.command.name == "restart":
-                restarts += not codes or "ok" in codes or any(code in UNDONE for code in codes)
-        starts = self._ground.starts()
-        extra = starts - self._ground.own_starts
-        assert 0 <= extra <= restarts, f"{restarts} restarts were ordered, {extra} were carried out"
-        self._ground.own_starts = starts
+                self._restarts += not codes or "ok" in codes or any(code in UNDONE for code in codes)
+        for note in self._ground.notes[-NOTES:]:
+            assert log.count(note) <= 1, f"{note!r} was noted {log.count(note)} times"
+        restarts = self._ground.starts() - self._ground.own_starts
+        assert 0 <= restarts <= self._restarts, f"{self._restarts} restarts were ordered, {restarts} were carried out"
 
     def _check_log(self, log: str, burst: Burst) -> int:
         """Look at what the bridge has logged, and return how many lines that are."""

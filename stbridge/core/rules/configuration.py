@@ -69,9 +69,13 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
         if not config.paused:
             state.outcome.read(Read("folder", config.id))
     elif folder.config != config:
-        paused, folder.config = folder.config.paused, config
-        if paused != config.paused:
+        before, folder.config = folder.config, config
+        if before.paused != config.paused:
             _pause_folder(state, config.id, now)
+        elif not config.paused and (before.type != config.type or set(before.devices) - set(config.devices)):
+            # what only that device had is lacking nowhere now, and no event tells that
+            state.outcome.read(Read("folder", config.id))
+            state.outcome.read(*(Read("completion", config.id, one) for one in config.devices if one in state.devices))
     _share(state, config)
     state.folder_changed(config.id, now)
 
