@@ -17,8 +17,7 @@ ANSWERED_S = 30.0
 """By then the bridge has given up on everything that Syncthing does not answer."""
 
 CONNECTED = "connected to the broker"
-CONTEST, CONTEST_S = "several connections ended soon after each other", 15.0
-"""A bridge that lost several connections in a row leaves the broker for a while: another may have its client ID."""
+"""What the log says when a connection was made anew: what was on its way may come again."""
 
 FORGOTTEN_S = POLL_S + 10.0
 """A connection that the network has forgotten looks like one on which there are no events, until a request ends."""
@@ -100,7 +99,7 @@ class Walk:
         ground.let_live()
         orders = self._settle_orders(size)
         ground.settle()
-        right_s = self._wait_until_right(self._deadline(size))
+        right_s = self._wait_until_right(self._deadline())
         vitals = wait_for_vitals(ground)
         self._check_effects(orders)
         lines = self._check_log(self._log(size), burst)
@@ -111,12 +110,10 @@ class Walk:
         """Return what the bridge has logged since its log had a size."""
         return self._ground.bridge.log.read_bytes()[since:].decode()
 
-    def _deadline(self, size: int) -> float:
+    def _deadline(self) -> float:
         """Return within how many seconds all has to be right."""
         forgotten, self._ground.forgotten = self._ground.forgotten, False
-        if forgotten:
-            return FORGOTTEN_S
-        return CONTEST_S if CONTEST in self._log(size) else RIGHT_AGAIN_S
+        return FORGOTTEN_S if forgotten else RIGHT_AGAIN_S
 
     def _wait_until_right(self, soon_s: float) -> float:
         try:
