@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 from contextlib import suppress
+from time import monotonic
 from typing import Self
 
 CHUNK = 65536
@@ -24,6 +25,11 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
         """How many there have been."""
+        self.tries: list[float] = []
+        """When somebody connected, by the monotonic clock."""
+        self.counted = 0
+        """How often clients have sent the words that are counted."""
+        self._words = b""
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._forgotten: list[socket.socket] = []
@@ -55,6 +61,10 @@ class Proxy:
     def more_than(self, connections: int) -> bool:
         """Tell whether there have been more connections than so many."""
         return self.connections > connections
+
+    def count(self, words: bytes) -> None:
+        """Begin to count how often clients send these words, as they do at once if these are the head of a request."""
+        self.counted, self._words = 0, words
 
     # --- faults
 
@@ -111,6 +121,7 @@ class Proxy:
             while True:
                 near = self._listener.accept()[0]
                 self.connections += 1
+                self.tries.append(monotonic())
                 threading.Thread(target=self._connect, args=(near,), name="proxy-connect", daemon=True).start()
 
     def _connect(self, near: socket.socket) -> None:
@@ -125,7 +136,7 @@ class Proxy:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open |= {near, far}
-        other = threading.Thread(target=self._carry, args=(near, far, None), name="proxy-carry", daemon=True)
+        other = threading.Thread(target=self._carry, args=(near, far, None, True), name="proxy-carry", daemon=True)
         other.start()
         self._carry(far, near, self._most)
         other.join()
@@ -136,13 +147,15 @@ class Proxy:
         if not lost:
             near.close()
 
-    def _carry(self, source: socket.socket, sink: socket.socket, most: int | None) -> None:
+    def _carry(self, source: socket.socket, sink: socket.socket, most: int | None, from_client: bool = False) -> None:
         carried = 0
         with suppress(OSError):  # broken
             while data := source.recv((self._bytes_per_s and max(1, self._bytes_per_s // 20)) or CHUNK):
                 self._flowing.wait()
                 if self._is_lost(sink):
                     return
+                if from_client and self._words:
+                    self.counted += data.count(self._words)
                 carried += len(data)
                 if most is not None and carried >= most:
                     sink.sendall(data[: len(data) - (carried - most)])

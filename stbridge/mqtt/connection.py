@@ -25,6 +25,7 @@ from stbridge.supervision import Part
 SESSION_EXPIRY_S = 60  # for so long the broker keeps commands for an absent bridge (MQTT 5)
 HOLD_S = 5.0
 FIRST_WAIT_S = 0.5
+LEAST_WAIT_S = FIRST_WAIT_S / 2
 LONGEST_WAIT_S = 3.0  # short: everything is to be right again soon after the broker is back, or lets us in
 SHORT_LIFE_S = 5.0  # a connection that lives no longer is none that worked
 HUNG_S = 120.0  # resolving a name can take the system's resolver most of this
@@ -168,6 +169,7 @@ class BrokerConnection:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            began, connections = time.monotonic(), self._connections
             try:
                 self._remember()
                 self._live()
@@ -181,13 +183,17 @@ class BrokerConnection:
                 _log.exception("the connection to the broker failed unexpectedly; it is made anew")
                 self._lost(error)
             self.part.beat()
-            self._wait()
+            self._wait(0.0 if self._connections > connections else time.monotonic() - began)
 
-    def _wait(self) -> None:
-        """Wait before the next try."""
+    def _wait(self, waited_s: float) -> None:
+        """Wait before the next try.
+
+        Args:
+            waited_s: for so long the last one has waited in vain; that counts.
+        """
         if self._contest.likely:
             self._contest.wait(self._stop, self._choice, self.part.beat)
-        self._stop.wait(self._backoff.next(LONGEST_WAIT_S))
+        self._stop.wait(max(LEAST_WAIT_S, self._backoff.next(LONGEST_WAIT_S) - waited_s))
 
     def _remember(self) -> None:
         """Hand over what the broker keeps, once, before anything is published over it."""

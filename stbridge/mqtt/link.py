@@ -29,7 +29,9 @@ from stbridge.mqtt.protocol import Protocol, VersionRefused
 from stbridge.mqtt.waiter import Waiter
 from stbridge.settings import MqttSettings
 
-ANSWER_TIMEOUT_S = 5.0  # for the TCP connection, TLS, WebSocket and CONNACK each, and for SUBACK
+# For the TCP connection, TLS, WebSocket and CONNACK each, and for SUBACK. Where a network forgets connections without a
+# word, a try that is under way then ends only after that, and everything is to be right again within 5 s.
+ANSWER_TIMEOUT_S = 4.0
 # TCP alone takes minutes to notice that the other end is gone, and paho two keepalives.
 ACKNOWLEDGEMENT_TIMEOUT_S = 10.0
 TURN_S = 1.0  # paho wants to look at its keepalive about this often

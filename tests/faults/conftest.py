@@ -14,6 +14,9 @@ DEATH = re.compile("(died|it is made anew)\nTraceback.*?killed by a test", re.DO
 """What the log says of a thread that a test has killed."""
 
 RIGHT_AGAIN = "seconds until right again"
+LOST = "lost"
+"""What a test has lost, in words; where it does not say, it has compared everything, and nothing is."""
+NOTHING = "nothing"
 
 
 @pytest.fixture(scope="session")
@@ -54,19 +57,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Tell how long it took after each fault until every topic was the truth again."""
-    passed = terminalreporter.getreports("passed")
-    rows = [(told(one.nodeid), value) for one in passed for name, value in one.user_properties if name == RIGHT_AGAIN]
+    rows = sorted(row for one in terminalreporter.getreports("passed") for row in measured(one))
     if rows:
         terminalreporter.section(RIGHT_AGAIN)
-        for words, seconds in sorted(rows):
-            terminalreporter.write_line(f"{seconds:5.2f} s  {words}")
+        for words, seconds, lost in rows:
+            terminalreporter.write_line(f"{seconds:5.2f} s  {words}" + (f", lost: {lost}" if lost != NOTHING else ""))
     if file := config.getoption("table"):
-        lines = [
-            "| fault | s until right again |",
-            "|---|---|",
-            *(f"| {words} | {s:.2f} |" for words, s in sorted(rows)),
-        ]
+        lines = [f"| fault | {RIGHT_AGAIN} | lost |", "|---|---|---|"]
+        lines += [f"| {words} | {seconds:.2f} | {lost} |" for words, seconds, lost in rows]
         file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def measured(report: pytest.TestReport) -> list[tuple[str, float, str]]:
+    """Return what a test has measured: its name, how long it took, and what was lost."""
+    found: dict[str, Any] = dict(report.user_properties)
+    return [(told(report.nodeid), found[RIGHT_AGAIN], found.get(LOST, NOTHING))] if RIGHT_AGAIN in found else []
 
 
 def told(test: str) -> str:

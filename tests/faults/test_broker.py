@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from tests.faults.world import RIGHT_AGAIN_S, World, wait_for_vitals
+from tests.faults.world import World, wait_for_vitals
 from tests.servers import ANONYMOUS, eventually
 
 Fault = Callable[[World], AbstractContextManager[None]]
@@ -19,8 +19,6 @@ FEW_LINES = 4
 """What a log may tell of an outage, however long: that it began, and why; not each try."""
 STATE = "syncthing/bridge/state"
 LONG_S = 120.0
-LOST_S = 10.0
-"""Real networks deliver again what was lost. Where they do not, the try that was under way has to time out first."""
 
 
 @contextmanager
@@ -185,7 +183,9 @@ def test_after_a_fault_of_the_broker_every_topic_is_the_truth(
         world.add_folder(f"new-{number}")
         world.write(f"{number}.txt")
         world.wait_until_quiet()
-    measure(world.wait_until_right(LOST_S if fault is half_open_and_lost else RIGHT_AGAIN_S))
+        mended = world.witness.count
+    measure(world.wait_until_right())
+    assert fault is killed_with_memory or world.lies(mended) == []  # that broker tells what it had saved
     wait_for_vitals(world)
     world.remove_folder(f"new-{number}")
     told = world.witness.seen(STATE, since)

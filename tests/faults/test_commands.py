@@ -1,0 +1,301 @@
+"""Commands while everything fails: what is accepted is carried out, and what must not be repeated never is."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.faults.changes import patient_request
+from tests.faults.conftest import LOST
+from tests.faults.orders import Order, Orders
+from tests.faults.world import World, wait_for_vitals
+from tests.servers import eventually
+
+Fault = Callable[[World], AbstractContextManager[None]]
+
+NUMBERS = count()
+STATE = "syncthing/bridge/state"
+BEFORE, MEANWHILE, AFTER = 4, 10, 4
+"""How many pairs of commands are sent when."""
+
+
+# --- a stream of commands
+
+
+@contextmanager
+def the_bridge_is_killed(world: World) -> Iterator[None]:
+    """A crash in the middle of commands; some come while there is no bridge."""
+    world.bridge.kill()
+    yield
+    world.start_bridge()
+
+
+@contextmanager
+def the_bridge_is_stopped(world: World) -> Iterator[None]:
+    """An end as it should be; some commands come while there is no bridge."""
+    assert world.bridge.stop() == 0
+    yield
+    world.start_bridge()
+
+
+@contextmanager
+def the_way_to_the_broker_is_cut(world: World) -> Iterator[None]:
+    """What is on its way to the broker, and from there, is lost, and delivered again."""
+    world.broker_proxy.refuse()
+    yield
+    world.broker_proxy.mend()
+
+
+@contextmanager
+def the_way_to_the_broker_is_reset(world: World) -> Iterator[None]:
+    """The connection breaks, and the next one does at once."""
+    for _ in range(2):
+        connections = world.broker_proxy.connections
+        world.broker_proxy.reset()
+        eventually(partial(world.broker_proxy.more_than, connections))
+    yield
+
+
+@contextmanager
+def the_way_to_the_broker_forgets(world: World) -> Iterator[None]:
+    """Nothing comes through in either direction, and what was sent is never delivered."""
+    world.broker_proxy.hang()
+    yield
+    world.broker_proxy.mend(lost=True)
+
+
+@contextmanager
+def syncthing_hangs(world: World) -> Iterator[None]:
+    """Syncthing takes requests and does not answer; when it goes on, it carries them out."""
+    world.alpha.hang()
+    yield
+    world.alpha.wake()
+
+
+@contextmanager
+def syncthing_is_killed(world: World) -> Iterator[None]:
+    """Syncthing crashes in the middle of commands."""
+    world.alpha.kill()
+    yield
+    world.alpha.start()
+
+
+@contextmanager
+def the_way_to_syncthing_is_reset(world: World) -> Iterator[None]:
+    """Requests, and answers to them, are lost."""
+    for _ in range(2):
+        connections = world.alpha_proxy.connections
+        world.alpha_proxy.reset()
+        eventually(partial(world.alpha_proxy.more_than, connections))
+    yield
+
+
+OF_THE_BRIDGE: tuple[Fault, ...] = (the_bridge_is_killed, the_bridge_is_stopped)
+OF_THE_WAY_TO_THE_BROKER: tuple[Fault, ...] = (
+    the_way_to_the_broker_is_cut,
+    the_way_to_the_broker_is_reset,
+    the_way_to_the_broker_forgets,
+)
+OF_SYNCTHING: tuple[Fault, ...] = (syncthing_hangs, syncthing_is_killed, the_way_to_syncthing_is_reset)
+
+
+def answered_ok(order: Order) -> bool:
+    """Tell whether somebody was told that this was carried out."""
+    return any(reply["status"] == "ok" for reply in order.replies)
+
+
+@pytest.mark.parametrize("fault", [*OF_THE_BRIDGE, *OF_THE_WAY_TO_THE_BROKER, *OF_SYNCTHING])
+def test_of_commands_around_a_fault_none_is_lost_and_none_is_repeated(
+    world: World, fault: Fault, measure: Callable[[float], None], record_property: Callable[[str, object], None]
+) -> None:
+    """Each is answered, what was answered with ok was done, what is done once only is, and the last word counts."""
+    orders, sent, number = Orders(world.witness), list[Order](), next(NUMBERS)
+
+    def send(pairs: int) -> None:
+        for _ in range(pairs):
+            name = f"{number}.{len(sent)}."
+            for command, arguments in (
+                ("new_error", {"message": f"told in stream {name}"}),
+                ("new_ignores", {"folder": "docs", "ignore": [name]}),
+            ):
+                sent.append(orders.send(command, arguments, f"{command} {name}", retain=False))
+
+    send(BEFORE)
+    with fault(world):
+        send(MEANWHILE)
+    send(AFTER)
+    killed = fault is the_bridge_is_killed
+    eventually(lambda: all(killed and not one.command.repeatable for one in orders.unanswered()))
+    orders.unanswered()
+    world.wait_until_quiet()
+    measure(world.wait_until_right())
+    log = (world.alpha.home / "syncthing.log").read_text(encoding="utf-8", errors="replace")
+    for order in sent:
+        assert len(order.replies) == 1 or fault not in OF_SYNCTHING, (order, order.replies)
+        if not order.command.repeatable:
+            times = log.count(f"told in stream {order.transaction.split()[1]}")
+            assert times <= 1, order
+            assert times == 1 or not answered_ok(order), order
+    assert answered_ok(sent[-1])
+    ignores = world.alpha.request("GET", "/rest/db/ignores", {"folder": "docs"})["ignore"]
+    assert ignores == sent[-1].arguments["ignore"]
+    record_property(LOST, f"{sum(not one.replies for one in sent)} of {len(sent)} replies")
+    wait_for_vitals(world)
+
+
+# --- one command, at the moment at which Syncthing is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A command that must not be carried out twice, and the request that carries it out."""
+
+    name: str
+    request: bytes
+    arguments: Mapping[str, Any]
+
+
+ONCE: Mapping[str, Once] = {
+    one.name: one
+    for one in (
+        Once("new_error", b"POST /rest/system/error ", {"message": "told at a bad moment"}),
+        Once("restart", b"POST /rest/system/restart", {}),
+        Once("shutdown", b"POST /rest/system/shutdown", {}),
+        Once("reset", b"POST /rest/system/reset", {"folder": "docs"}),
+        Once("upgrade", b"POST /rest/system/upgrade", {}),
+    )
+}
+
+Disturb = Callable[[World, Callable[[], None], Callable[[], None]], None]
+"""Sends the command, waits until Syncthing is asked, and does something at a bad moment."""
+
+
+def killed_at_once(world: World, send: Callable[[], None], _asked: Callable[[], None]) -> None:
+    """Kill the bridge when it has just got the command, or has not yet."""
+    send()
+    world.bridge.kill()
+    world.start_bridge()
+
+
+def killed_when_it_has_asked(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
+    """Kill the bridge before it could answer."""
+    send()
+    asked()
+    world.bridge.kill()
+    world.start_bridge()
+
+
+def away(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
+    """Have the bridge come back to a command that was sent while it was away."""
+    world.bridge.kill()
+    send()
+    world.start_bridge()
+    asked()
+
+
+def cut_off_when_it_has_asked(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
+    """Cut the bridge off from the broker before it could answer."""
+    send()
+    asked()
+    world.broker_proxy.cut()
+
+
+def cut_off_at_once(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
+    """Cut the bridge off when it has just got the command, and the broker not its acknowledgement."""
+    send()
+    world.broker_proxy.cut()
+    asked()
+
+
+def broken_when_it_has_asked(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
+    """Break the way to Syncthing, so that nobody knows whether it got the request."""
+    send()
+    asked()
+    world.alpha_proxy.reset()
+
+
+def hung_when_it_has_asked(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
+    """Have Syncthing hang until the bridge has given up."""
+    world.alpha.hang()
+    try:
+        send()
+        asked()
+        world.witness.wait_for("syncthing/alpha/state", b"offline", since=world.witness.count)
+    finally:
+        world.alpha.wake()
+
+
+MOMENTS: Sequence[Disturb] = (
+    killed_at_once,
+    killed_when_it_has_asked,
+    away,
+    cut_off_when_it_has_asked,
+    cut_off_at_once,
+    broken_when_it_has_asked,
+    hung_when_it_has_asked,
+)
+SOME_MOMENTS: Sequence[Disturb] = (killed_when_it_has_asked, cut_off_at_once, hung_when_it_has_asked)
+MAYBE_LOST = (killed_at_once, killed_when_it_has_asked)
+"""In these the bridge has taken responsibility, and dies with it: better lost than carried out twice."""
+
+
+@pytest.mark.parametrize(
+    ("command", "moment"),
+    [
+        *((command, moment) for command in ("new_error", "restart") for moment in MOMENTS),
+        *((command, moment) for command in ("shutdown", "reset", "upgrade") for moment in SOME_MOMENTS),
+    ],
+)
+def test_a_command_that_must_not_be_repeated_is_carried_out_once_at_the_worst_moment(
+    world: World,
+    command: str,
+    moment: Disturb,
+    measure: Callable[[float], None],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Syncthing is asked once, whatever happens just then, and the reply comes unless the bridge died with it."""
+    once, since = ONCE[command], world.witness.count
+    world.bridge.stop()  # the next one has not carried out anything lately, or it would refuse
+    world.start_bridge()
+    world.alpha.request("PATCH", "/rest/config/options", body={"releasesURL": "http://127.0.0.1:9/"})
+    world.wait_until_right()
+    world.alpha_proxy.count(once.request)
+    moment(
+        world,
+        partial(world.witness.publish, f"syncthing/alpha/command/{command}", json.dumps(once.arguments).encode()),
+        partial(eventually, lambda: world.alpha_proxy.counted),
+    )
+    replies = partial(world.witness.seen, f"syncthing/alpha/response/{command}", since)
+    if moment not in MAYBE_LOST:
+        eventually(replies)
+    mend(world, command)
+    measure(world.wait_until_right())
+    assert world.alpha_proxy.counted <= 1
+    assert world.alpha_proxy.counted == 1 or moment is killed_at_once
+    record_property(LOST, "the reply" if not replies() else "nothing")
+    wait_for_vitals(world)
+
+
+def mend(world: World, command: str) -> None:
+    """Have Syncthing be as before."""
+    if command == "shutdown":
+        eventually(lambda: not world.alpha.running)
+        world.alpha.start()
+    if command == "reset":
+        # whoever died in the middle of it has left the folder paused
+        patient_request(world.alpha, "PATCH", "/rest/config/folders/docs", body={"paused": False})
+    eventually(partial(is_there, world))
+    world.wait_until_quiet()
+
+
+def is_there(world: World) -> bool:
+    """Tell whether the first Syncthing answers."""
+    try:
+        return bool(world.alpha.request("GET", "/rest/system/ping"))
+    except (OSError, ValueError):
+        return False
