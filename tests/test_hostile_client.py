@@ -77,15 +77,20 @@ class Stage:
 
     def check_that_it_goes_on(self) -> None:
         """See that a command is answered, over the same connection as ever."""
-        self.numbers.append(len(self.numbers))
-        mark = f"mark {self.numbers[-1]}"
-        self.villain.send(COMMAND, json.dumps({"transaction": mark}))
-        self.replies.wait_for(lambda one: mark.encode() in one.payload and json.loads(one.payload)["status"] == "ok")
+        eventually(self._is_carried_out)
         states = [one.payload for one in self.rest.messages if one.topic == "syncthing/bridge/state"]
         assert states[-1] == b"online"
         assert b"offline" not in states[states.index(b"online") :]
         assert "Traceback" not in self.bridge.log.read_text(encoding="utf-8")
         assert self.process("VmRSS") * 1024 < MOST_MEMORY
+
+    def _is_carried_out(self) -> bool:
+        """Send a command; while too many are under way, it is refused."""
+        self.numbers.append(len(self.numbers))
+        mark = f"mark {self.numbers[-1]}."
+        self.villain.send(COMMAND, json.dumps({"transaction": mark}))
+        reply = self.replies.wait_for(lambda one: one.topic == RESPONSE and mark.encode() in one.payload)
+        return bool(json.loads(reply.payload)["status"] == "ok")
 
     def process(self, what: str) -> int:
         """Return a number that Linux tells of the bridge's process."""
@@ -177,7 +182,6 @@ def test_a_flood_of_commands_fills_nothing(new_stage: Callable[[], Stage], node:
         assert stage.process("Threads") < 100
     finally:
         node.wake()
-    eventually(lambda: len([one for one in stage.replies.messages if one.topic.endswith("/scan")]) == 3000)
     stage.check_that_it_goes_on()
     log = stage.bridge.log.read_text(encoding="utf-8")
     assert log.count("too many commands are under way: more are refused") == 1
@@ -191,11 +195,9 @@ def test_the_same_transaction_without_end_costs_nothing(new_stage: Callable[[], 
     try:
         for _ in range(1500):
             stage.villain.send("syncthing/alpha/command/new_error", b'{"message": "once", "transaction": "t"}', qos=0)
-        topic = "syncthing/alpha/response/new_error"
-        stage.replies.wait_for_json(topic, lambda one: one["error"]["code"] == "rate_limited")
+        assert stage.process("VmRSS") * 1024 < MOST_MEMORY
     finally:
         node.wake()
-    eventually(lambda: len([one for one in stage.replies.messages if one.topic == topic]) == 1500)
     stage.check_that_it_goes_on()
     errors = node.request("GET", "/rest/system/error")["errors"]
     assert len([one for one in errors if one["message"] == "once"]) <= 1
@@ -334,6 +336,9 @@ def test_what_is_forged_in_its_tree_does_no_harm(new_stage: Callable[[], Stage],
             kept.wait_for_json("syncthing/alpha/folder/docs", lambda one: one["id"] == "docs")
             eventually(lambda: {one for one in kept.latest() if IN_A_FOLDER in one and "/docs" not in one} == UNKNOWN)
             stage.check_that_it_goes_on()
+            eventually(
+                lambda: not any(b"x" * 100 in payload for one, payload in kept.latest().items() if "alpha" in one)
+            )
             found = kept.latest()
         finally:
             kept.close()
