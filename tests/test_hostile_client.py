@@ -77,15 +77,20 @@ class Stage:
 
     def check_that_it_goes_on(self) -> None:
         """See that a command is answered, over the same connection as ever."""
-        self.numbers.append(len(self.numbers))
-        mark = f"mark {self.numbers[-1]}"
-        self.villain.send(COMMAND, json.dumps({"transaction": mark}))
-        self.replies.wait_for(lambda one: mark.encode() in one.payload and json.loads(one.payload)["status"] == "ok")
+        eventually(self._is_carried_out)
         states = [one.payload for one in self.rest.messages if one.topic == "syncthing/bridge/state"]
         assert states[-1] == b"online"
         assert b"offline" not in states[states.index(b"online") :]
         assert "Traceback" not in self.bridge.log.read_text(encoding="utf-8")
         assert self.process("VmRSS") * 1024 < MOST_MEMORY
+
+    def _is_carried_out(self) -> bool:
+        """Send a command; while too many are under way, it is refused."""
+        self.numbers.append(len(self.numbers))
+        mark = f"mark {self.numbers[-1]}."
+        self.villain.send(COMMAND, json.dumps({"transaction": mark}))
+        reply = self.replies.wait_for(lambda one: one.topic == RESPONSE and mark.encode() in one.payload)
+        return bool(json.loads(reply.payload)["status"] == "ok")
 
     def process(self, what: str) -> int:
         """Return a number that Linux tells of the bridge's process."""
@@ -177,7 +182,6 @@ def test_a_flood_of_commands_fills_nothing(new_stage: Callable[[], Stage], node:
         assert stage.process("Threads") < 100
     finally:
         node.wake()
-    eventually(lambda: len([one for one in stage.replies.messages if one.topic.endswith("/scan")]) == 3000)
     stage.check_that_it_goes_on()
     log = stage.bridge.log.read_text(encoding="utf-8")
     assert log.count("too many commands are under way: more are refused") == 1
@@ -191,11 +195,9 @@ def test_the_same_transaction_without_end_costs_nothing(new_stage: Callable[[], 
     try:
         for _ in range(1500):
             stage.villain.send("syncthing/alpha/command/new_error", b'{"message": "once", "transaction": "t"}', qos=0)
-        topic = "syncthing/alpha/response/new_error"
-        stage.replies.wait_for_json(topic, lambda one: one["error"]["code"] == "rate_limited")
+        assert stage.process("VmRSS") * 1024 < MOST_MEMORY
     finally:
         node.wake()
-    eventually(lambda: len([one for one in stage.replies.messages if one.topic == topic]) == 1500)
     stage.check_that_it_goes_on()
     errors = node.request("GET", "/rest/system/error")["errors"]
     assert len([one for one in errors if one["message"] == "once"]) <= 1
@@ -286,7 +288,7 @@ def test_an_outage_costs_only_so_much(
 
 FAR, LONG_AGO = "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"
 PROBLEMS = [
-    {"code": code, "message": "x" * 1000, "since": since}
+    {"code": code, "message": "forged" * 200, "since": since}
     for code in ("unseen", "out_of_sync", "stuck", "made-up", "identity_changed")
     for since in (FAR, LONG_AGO, 5)
 ]
@@ -302,7 +304,7 @@ FORGED: tuple[tuple[str, bytes], ...] = (
     ("alpha/folder/docs/conflicts", json.dumps({"items": ["x.sync-conflict-1"] * 5000, "complete": True}).encode()),
     ("alpha/pending", json.dumps({"devices": "x", "folders": [[]]}).encode()),
     ("alpha/upgrade", json.dumps({"latest_version": "v9" * 1000}).encode()),
-    ("alpha/errors", b"x" * 3_000_000),
+    ("alpha/errors", b"forged" * 500_000),
     *((f"alpha/folder/{number}", b'{"problems": ' + b"[" * 500) for number in range(300)),
     *((f"alpha/folder/a/b/c/{number}", b"x") for number in range(20)),
 )
@@ -334,6 +336,9 @@ def test_what_is_forged_in_its_tree_does_no_harm(new_stage: Callable[[], Stage],
             kept.wait_for_json("syncthing/alpha/folder/docs", lambda one: one["id"] == "docs")
             eventually(lambda: {one for one in kept.latest() if IN_A_FOLDER in one and "/docs" not in one} == UNKNOWN)
             stage.check_that_it_goes_on()
+            eventually(
+                lambda: not any(b"forgedforged" in payload for one, payload in kept.latest().items() if "alpha" in one)
+            )
             found = kept.latest()
         finally:
             kept.close()
@@ -341,7 +346,7 @@ def test_what_is_forged_in_its_tree_does_no_harm(new_stage: Callable[[], Stage],
         forger.close()
     for topic in ("system", "metrics", "folder/docs", "folder/docs/conflicts", "pending", "errors"):
         payload = read_json(found[f"syncthing/alpha/{topic}"])
-        assert not any("x" * 100 in str(value) for value in payload.values())
+        assert not any("forgedforged" in str(value) for value in payload.values())
     system = read_json(found["syncthing/alpha/system"])
     assert {one["code"] for one in system["problems"]} <= {"system_errors"}
     assert read_json(found["syncthing/alpha/metrics"])["in_bytes_lifetime"] < 2**63

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -77,6 +78,8 @@ def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
         with suppress(OSError):  # it begins to listen anew, and may hang up before it has answered
             node.request("PATCH", "/rest/config/gui", body={"user": "admin", "password": GUI_PASSWORD})
         node.wait_for(lambda: has_a_password(node))
+        end(node)
+        node.start()
         node.request("POST", "/rest/config/devices", body={"deviceID": UNTRUSTED, "name": "untrusted"})
         node.share("docs", directory / "docs")
         encrypted = [{"deviceID": node.device_id}, {"deviceID": UNTRUSTED, "encryptionPassword": FOLDER_PASSWORD}]
@@ -122,6 +125,21 @@ def has_a_password(node: SyncthingNode) -> bool:
         return bool(node.request("GET", "/rest/config/gui")["password"])
     except OSError:
         return False
+
+
+def end(node: SyncthingNode) -> None:
+    """End a node, and wait until nobody answers in its place: its monitor may end before it."""
+    node.stop()
+    eventually(lambda: not answers(node))
+
+
+def answers(node: SyncthingNode) -> bool:
+    """Tell whether somebody listens where a node did."""
+    try:
+        socket.create_connection(("127.0.0.1", node.gui_port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def keep_secrets(node: SyncthingNode, own: Certificate) -> None:
@@ -229,7 +247,7 @@ def found() -> list[str]:
 def test_another_certificate_than_the_pinned_one_takes_syncthing_offline(fortress: Fortress) -> None:
     """Whoever took its place gets no key, and everybody is told; when the right one is back, so is the bridge."""
     kept = {name: (fortress.node.home / name).read_bytes() for name in ("https-cert.pem", "https-key.pem")}
-    fortress.node.stop()
+    end(fortress.node)
     self_signed(fortress.node.home)
     since = fortress.subscriber.count
     fortress.node.start()
@@ -238,7 +256,7 @@ def test_another_certificate_than_the_pinned_one_takes_syncthing_offline(fortres
     assert told["message"].startswith("verify: the certificate of https://127.0.0.1:")
     assert "its fingerprint is not the pinned one" in told["message"]
     fortress.subscriber.wait_for_payload("syncthing/nas/state", b"offline", since=since)
-    fortress.node.stop()
+    end(fortress.node)
     for name, content in kept.items():
         (fortress.node.home / name).write_bytes(content)
     fortress.node.start()
