@@ -193,6 +193,8 @@ class CommandDesk:
                 self._carry_out(arrival, request)
         except (SyncthingError, CommandError) as error:
             self._finish(arrival, request, error=error)
+            if _may_have_happened(error):
+                self._read(Read(what) for what in request.command.changes)
         except Exception as error:  # whatever it is, the sender gets its one reply, and the log the traceback
             log.exception("command %s failed", arrival.name)
             self._finish(arrival, request, error=_internal(error))

@@ -126,6 +126,7 @@ class Follower:
     def _synchronise(self) -> None:
         """Be where nothing is missed from here on: at the old cursor if it holds, else after a full read."""
         if self._whole and not self._again.is_set() and self._stream.can_resume():
+            self._take(self._stream.wait(timeout_s=0))  # before it is called online, or it would be with what was
             self._report(seen.Available(way=seen.EVENTS))
             return
         self._whole = False
@@ -152,15 +153,18 @@ class Follower:
             self.part.beat()
             found = self._stream.wait()
             answered_before, answered_at = answered_at, monotonic()
-            for event in found:
-                for observation in self._observe(event):
-                    self._report(observation)
+            self._take(found)
             self._give_way(GIVE_WAY_S)
             backoff.reset()
             if found and not self._allowance.take(monotonic()):
                 enough_at = answered_at + (answered_at - answered_before) * GATHERED / len(found)
                 now = monotonic()
                 self._stop.wait(max(0.0, min(enough_at - now, self._allowance.available_in(now))))
+
+    def _take(self, found: Sequence[dict[str, Any]]) -> None:
+        for event in found:
+            for observation in self._observe(event):
+                self._report(observation)
 
     def _observe(self, event: dict[str, Any]) -> Iterator[Observation]:
         try:

@@ -341,6 +341,18 @@ def test_what_no_event_tells_is_read_afterwards(plane: Plane, name: str) -> None
     assert plane.reads == [Read("errors")]
 
 
+@pytest.mark.parametrize(
+    ("failure", "read"),
+    [(TimedOut("slow"), [Read("errors")]), (Unreachable("gone", arrived=False), []), (Rejected("no"), [])],
+)
+def test_what_may_have_been_done_is_looked_at(plane: Plane, failure: Exception, read: list[Read]) -> None:
+    """A Syncthing that did not answer in time may have carried it out, or does so later."""
+    plane.syncthing.answers[ERROR] = failure
+    plane.ask("new_error", {"message": "text"})
+    plane.settle()
+    assert plane.reads == read
+
+
 # --- limits
 
 

@@ -11,8 +11,8 @@ from tests.faults.ground import Ground
 from tests.faults.orders import Order
 from tests.faults.plan import Burst, Planned, plan
 from tests.faults.steps import STEPS
-from tests.faults.world import MORE_MEMORY, RIGHT_AGAIN_S, Vitals
-from tests.servers import PATIENCE_S, eventually
+from tests.faults.world import RIGHT_AGAIN_S, Vitals, wait_for_vitals
+from tests.servers import eventually
 
 ANSWERED_S = 30.0
 """By then the bridge has given up on everything that Syncthing does not answer."""
@@ -101,7 +101,7 @@ class Walk:
         orders = self._settle_orders(size)
         ground.settle()
         right_s = self._wait_until_right(self._deadline())
-        vitals = self._wait_for_vitals()
+        vitals = wait_for_vitals(ground, CONNECTIONS)
         self._check_effects(orders)
         lines = self._check_log(self._log(size), burst)
         since = monotonic() - self._began
@@ -122,21 +122,6 @@ class Walk:
         except AssertionError as error:
             late_s = self._ground.wait_until_right(LATE_S)
             raise AssertionError(f"it was right {soon_s + late_s:.1f} s later only; before: {error}") from error
-
-    def _wait_for_vitals(self) -> Vitals:
-        """Wait until the bridge holds no more than at its start, but for connections that it keeps for commands."""
-        before = self._ground.vitals_at_start
-        most = Vitals(before.threads, before.descriptors + CONNECTIONS, before.memory + MORE_MEMORY)
-
-        def back() -> bool:
-            now = self._ground.vitals
-            return now.threads <= most.threads and now.descriptors <= most.descriptors and now.memory <= most.memory
-
-        try:
-            eventually(back, PATIENCE_S)
-        except AssertionError:
-            raise AssertionError(f"{self._ground.vitals}, and at most should be {most}") from None
-        return self._ground.vitals
 
     def _take(self, planned: Planned) -> None:
         self._told.append(f"{monotonic() - self._began:7.2f} {planned}")

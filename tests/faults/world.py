@@ -247,13 +247,13 @@ def _binaries() -> list[tuple[str, str]]:
     return list(manifest()["syncthing"].items())
 
 
-def wait_for_vitals(world: World) -> Vitals:
-    """Wait until the bridge holds no more than soon after its start, and return what it holds."""
+def wait_for_vitals(world: World, connections: int = MORE_DESCRIPTORS) -> Vitals:
+    """Wait until the bridge holds no more than soon after its start, but for some connections, and return that."""
     before = world.vitals_at_start
 
     def back() -> Vitals | None:
         now = world.vitals
-        fine = now.threads <= before.threads and now.descriptors <= before.descriptors + MORE_DESCRIPTORS
+        fine = now.threads <= before.threads and now.descriptors <= before.descriptors + connections
         return now if fine and now.memory <= before.memory + MORE_MEMORY else None
 
     try:
