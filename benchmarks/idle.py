@@ -215,9 +215,9 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
         summary=[
             (
                 f"Real Syncthings with {', '.join(str(one.folders) for one in idle)} folders, each shared with"
-                f" {DEVICES} devices that are not there, a broker and a bridge for each, all at once, for {seconds:.0f} s"
-                " after all was quiet. Proxies between count requests and bytes; what is read more seldom than that may be"
-                " missing in them, and makes up for 15 requests an hour at most."
+                f" {DEVICES} devices that are not there, a broker and a bridge for each, all at once, for"
+                f" {seconds:.0f} s after all was quiet. Proxies between count requests and bytes; what is read more"
+                " seldom than that may be missing in them, and makes up for 15 requests an hour at most."
             ),
             (
                 f"From the start of the process to `online`, with one folder: {min(starts):.2f} to {max(starts):.2f} s"
