@@ -55,7 +55,7 @@ class Look:
         requests: to Syncthing, by path.
         bytes_to_broker: with all that MQTT adds.
         cpu_s: processor time.
-        memory_mb: resident.
+        memory_mb: resident, at most: the system takes pages of programs back when it is short of memory.
     """
 
     at: float
@@ -168,7 +168,7 @@ class Household:
             requests=self._to_syncthing.requests.copy(),
             bytes_to_broker=self._to_broker.bytes_to,
             cpu_s=usage.cpu_s,
-            memory_mb=usage.memory_mb,
+            memory_mb=usage.most_memory_mb,
         )
 
 
@@ -215,9 +215,9 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
         summary=[
             (
                 f"Real Syncthings with {', '.join(str(one.folders) for one in idle)} folders, each shared with"
-                f" devices that are not there, a broker and a bridge for each, all at once, for {seconds:.0f} s after"
-                " all was quiet. Proxies between count requests and bytes; what is read more seldom than that may be"
-                " missing in them, and makes up for 15 requests an hour at most."
+                f" {DEVICES} devices that are not there, a broker and a bridge for each, all at once, for"
+                f" {seconds:.0f} s after all was quiet. Proxies between count requests and bytes; what is read more"
+                " seldom than that may be missing in them, and makes up for 15 requests an hour at most."
             ),
             (
                 f"From the start of the process to `online`, with one folder: {min(starts):.2f} to {max(starts):.2f} s"

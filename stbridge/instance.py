@@ -46,6 +46,9 @@ MOST_WAITING = 10_000
 
 STOP_S = 5.0
 
+GIVE_WAY_S = 0.02
+"""How long more may have to wait until what was put into the outbox is on its way."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
@@ -111,7 +114,9 @@ class Instance:
         self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
-        self._follower = Follower(name, self._clients[0], raw=raw, report=self._inbox.bring, give_way=self._give_way)
+        self._follower = Follower(
+            name, self._clients[0], raw=raw, report=self._inbox.bring, give_way=self._inbox.give_way
+        )
         self._poller = Poller(name, self._clients[1], intervals=_intervals(poll), report=self._inbox.bring)
         self._desk = CommandDesk(
             name,
@@ -201,6 +206,7 @@ class Instance:
                 running = running and self._take(item)
             with self._outbox.together():
                 self._follow_up()
+            self._outbox.give_way(GIVE_WAY_S)
             self._inbox.done()
 
     def _begin_anew(self) -> None:
@@ -299,10 +305,6 @@ class Instance:
             log.warning("%s: %s: %s", self.name, *reachability)
 
     # --- what any thread may do -------------------------------------------------------------------------------------
-
-    def _give_way(self, longest_s: float) -> bool:
-        """Wait until what was put into the inbox is on its way to the broker."""
-        return self._inbox.give_way(longest_s) and self._outbox.give_way(longest_s)
 
     def _send(self, address: Address, payload: bytes) -> None:
         self._outbox.put(Message(topic=self._topics.build(self.name, address), payload=payload))

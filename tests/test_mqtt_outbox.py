@@ -273,7 +273,10 @@ def test_what_others_put_in_meanwhile_is_told_of_at_once() -> None:
 
 def test_whoever_gives_way_waits_until_everything_is_on_its_way() -> None:
     """That is when the sender finds nothing more to send, or the connection is gone."""
-    outbox = connected()
+    outbox = Outbox()
+    outbox.put_state(state("kept"))
+    assert outbox.give_way(60)
+    outbox.connected()
     outbox.put_state(state("a"))
     assert not outbox.give_way(0)
     assert outbox.take()

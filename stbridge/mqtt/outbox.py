@@ -92,6 +92,7 @@ class Outbox:
         self._sent = self._dropped = self._failed = 0
         self._together: set[int] = set()
         self._taken = threading.Event()
+        self._taken.set()
 
     @contextmanager
     def together(self) -> Iterator[None]:
