@@ -191,13 +191,6 @@ class World:
             raise AssertionError("\n".join([f"not right after {timeout_s} s:", *wrong, *self.last_words()])) from None
         return monotonic() - began
 
-    def lies(self, since: int) -> list[str]:
-        """Return what was not the truth of now when the bridge, or Syncthing, was said to be online after a message."""
-        true = truth("alpha", self.alpha)
-        both = {"syncthing/bridge/state": b"online", "syncthing/alpha/state": b"online"}
-        trees = [one.tree for one in self.witness.moments(since) if one.tree.items() >= both.items()]
-        return [line for tree in trees for line in differences(fixed(tree), true)]
-
     def last_words(self) -> list[str]:
         """Return the end of the bridge's log."""
         return self.bridge.log.read_text(encoding="utf-8").splitlines()[-25:]
