@@ -201,11 +201,11 @@ def _plot(weather: Weather) -> Plot:
     above, below = figure.subplots(2, 1, sharex=True)
     above.scatter([at for at, _ in weather.latencies], [latency for _, latency in weather.latencies], s=8)
     above.set_ylabel("latency of\nother folders, ms")
-    above.set_ylim(bottom=0)
+    above.set_ylim(0, 1.1 * max(latency for _, latency in weather.latencies))
     below.step(range(1, len(weather.messages) + 1), weather.messages, where="post")
     below.set_ylabel("messages per second")
     below.set_xlabel(f"seconds since the beginning of {RATE:,} events a second")
-    below.set_ylim(bottom=0)
+    below.set_ylim(0, 1.1 * max(weather.messages))
     for axes in (above, below):
         axes.grid(alpha=0.3)
     figure.tight_layout()
