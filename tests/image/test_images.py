@@ -100,9 +100,9 @@ def test_docker_compose_understands_the_compose_file(profile: str, tmp_path: Pat
     copy = ["cp", "--archive", str(ROOT / "docker-compose.yml"), str(ROOT / "docker"), str(ROOT / "examples")]
     (tmp_path / "project").mkdir()
     subprocess.run([*copy, str(tmp_path / "project")], check=True)
-    project = f"mount --bind {tmp_path / 'project'} {BASE}/mnt"
+    project = f"mount --bind {tmp_path / 'project'} {BASE}/srv"
     profiles = ["--profile", profile] if profile else []
-    compose = ["docker-compose", "--project-directory", "/mnt", "--file", "/mnt/docker-compose.yml", *profiles]
+    compose = ["docker-compose", "--project-directory", "/srv", "--file", "/srv/docker-compose.yml", *profiles]
     script = f"{project} && exec chroot {BASE} {' '.join(compose)} config --services"
     result = subprocess.run(["unshare", "--mount", "sh", "-ec", script], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from zipfile import ZipFile
@@ -105,6 +106,32 @@ def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
     assert "Requires-Python: >=3.11" in told
 
 
+def test_the_source_distribution_holds_all_that_is_kept_in_git(tmp_path: Path) -> None:
+    """Whoever has it has the documents, and tests that can be collected; only git's own files and CI's stay behind."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip("this is no clone")
+    tools, target = tmp_path / "tools", tmp_path / "dist"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", str(tools), "hatchling"], check=True)
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(target)]
+    subprocess.run(build, cwd=ROOT, env={"PYTHONPATH": str(tools), "PATH": "/usr/bin:/bin"}, check=True)
+    source = target / f"stbridge-{__version__}"
+    with tarfile.open(f"{source}.tar.gz") as archive:
+        archive.extractall(target, filter="data")
+    held = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    left_out = set(tracked.stdout.splitlines()) - held
+    assert {name for name in left_out if not name.startswith(".ci/")} == set()
+    collected = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/core"],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert collected.returncode == 0, collected.stdout
+
+
 def test_the_program_says_what_it_is(installed: Path, tmp_path: Path) -> None:
     """Version, manual and the schema of the settings come without any settings."""
     assert called(installed, tmp_path, "--version").stdout == f"stbridge {__version__}\n"
@@ -112,10 +139,10 @@ def test_the_program_says_what_it_is(installed: Path, tmp_path: Path) -> None:
     assert json.loads(called(installed, tmp_path, "schema").stdout)["properties"]["mqtt"]
 
 
-@pytest.mark.parametrize("extra", ["watch", "demo"])
-def test_what_needs_an_extra_says_so(installed: Path, tmp_path: Path, extra: str) -> None:
-    """The service does not bring the live view or the demo; asked for them, it says how to get them."""
-    result = called(installed, tmp_path, extra)
+@pytest.mark.parametrize(("extra", "arguments"), [("watch", []), ("demo", []), ("completion", ["bash"])])
+def test_what_needs_an_extra_says_so(installed: Path, tmp_path: Path, extra: str, arguments: list[str]) -> None:
+    """The service does not bring what it does not need itself; asked for it, it says how to get it."""
+    result = called(installed, tmp_path, extra, *arguments)
     assert result.returncode == UsageError.exit_status
     assert f"pip install 'stbridge[{extra}]'" in result.stderr
 
