@@ -1,0 +1,194 @@
+"""Dockerfiles without an engine: their very steps, carried out in a root of Debian instead of the image of Python."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+
+from tests.servers import PATIENCE_S, ROOT
+
+CACHE = ROOT / ".cache/image"
+BASE = "python:3.13-slim-trixie"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PACKAGES_COME_BY = re.compile(r"pip_index_url|pip_trusted_host|\w+_proxy", re.IGNORECASE)
+WAY_TO_PACKAGES = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
+
+
+def instructions(dockerfile: Path) -> list[tuple[str, str]]:
+    """Return the instructions of a Dockerfile, each with what follows it."""
+    lines = [line for line in dockerfile.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    whole = "\n".join(lines).replace("\\\n", "").splitlines()
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in whole if line)]
+
+
+def with_environment(environment: Mapping[str, str]) -> list[str]:
+    """Return what starts a command in this environment and no other."""
+    return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items())]
+
+
+class Image:
+    """What the instructions of a Dockerfile make; one that is not known here fails.
+
+    Args:
+        dockerfile: its directory is the context.
+        directory: where the root of each stage is made.
+    """
+
+    def __init__(self, dockerfile: Path, directory: Path) -> None:
+        self._context = dockerfile.parent
+        self._directory = directory
+        self._begin(directory)
+        for word, rest in instructions(dockerfile):
+            getattr(self, f"_{word.lower()}")(rest)
+
+    def _begin(self, root: Path) -> None:
+        self.root = root
+        self.environment = {"PATH": SYSTEM_PATH}
+        self.user = "0:0"
+        self.health: list[str] = []
+        self._place = "/"
+        self._entry: list[str] = []
+        self._arguments: list[str] = []
+
+    @property
+    def command(self) -> list[str]:
+        """What is started in a container."""
+        return self._entry + self._arguments
+
+    def _from(self, rest: str) -> None:
+        base, _, name = rest.partition(" AS ")
+        assert base == BASE, "what stands for the image of Python is of another version"
+        self._begin(self._directory / (name or "last"))
+        subprocess.run(["cp", "--archive", CACHE / "root", self.root], check=True)
+        for file in WAY_TO_PACKAGES:
+            if Path(file).exists():
+                shutil.copy(file, f"{self.root}{file}")
+
+    def _workdir(self, rest: str) -> None:
+        self._place = rest
+        self._inside(rest).mkdir()
+
+    def _env(self, rest: str) -> None:
+        for one in shlex.split(rest):
+            name, _, value = one.partition("=")
+            self.environment[name] = Template(value).substitute(self.environment)
+
+    def _copy(self, rest: str) -> None:
+        *sources, target = rest.split()
+        context = self._context
+        if sources[0].startswith("--from="):
+            context = self._directory / sources.pop(0).removeprefix("--from=")
+        to = self._inside(target)
+        if target.endswith("/"):
+            to.mkdir(exist_ok=True)
+        for source in sources:
+            path = context / source.lstrip("/")
+            if path.is_dir():
+                shutil.copytree(path, to, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(path, to)
+
+    def _inside(self, path: str) -> Path:
+        return self.root / os.path.normpath(f"{self._place}/{path}" if path[0] != "/" else path).lstrip("/") / ""
+
+    def _run(self, rest: str) -> None:
+        ways = {name: value for name, value in os.environ.items() if PACKAGES_COME_BY.fullmatch(name)}
+        script = f"cd {shlex.quote(self._place)} && {rest}"
+        command = ["chroot", str(self.root), *with_environment({**self.environment, **ways}), "/bin/sh", "-c", script]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _user(self, rest: str) -> None:
+        self.user = rest
+
+    def _healthcheck(self, rest: str) -> None:
+        self.health = json.loads(rest.partition(" CMD ")[2])
+
+    def _entrypoint(self, rest: str) -> None:
+        self._entry = json.loads(rest)
+
+    def _cmd(self, rest: str) -> None:
+        self._arguments = json.loads(rest)
+
+    def _label(self, rest: str) -> None:
+        """Nothing that runs."""
+
+
+class Container:
+    """A process in an image, with mounts of its own; the network is this machine's.
+
+    Args:
+        image: the image.
+        environment: what is added to that of the image.
+        volumes: directories of this machine, each with its place in the container, where they cannot be written.
+        read_only: whether the root cannot be written either, all but /tmp.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        environment: Mapping[str, str],
+        *,
+        volumes: Mapping[Path, str],
+        read_only: bool,
+    ) -> None:
+        self._image = image
+        self._environment = {**image.environment, "HOME": "/", **environment}
+        self._volumes = volumes
+        self._read_only = read_only
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> "Container":
+        """Start what the image starts."""
+        root = self._image.root
+        mounts = [["mount", "--bind", root, root]]
+        for directory, place in self._volumes.items():
+            at = root / place.lstrip("/")
+            at.mkdir(parents=True, exist_ok=True)
+            mounts.append(["mount", "--bind", directory, at])
+            mounts.append(["mount", "--options", "remount,bind,ro", at])
+        mounts.append(["mount", "--types", "tmpfs", "tmpfs", root / "tmp"])
+        if self._read_only:
+            mounts.append(["mount", "--options", "remount,bind,ro", root])
+        steps = [shlex.join(map(str, one)) for one in mounts]
+        script = " && ".join([*steps, f"exec setpriv --no-new-privs {shlex.join(self._inside(self._image.command))}"])
+        command = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script]
+        self._process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE)
+        return self
+
+    def _inside(self, command: Sequence[str]) -> list[str]:
+        entered = ["chroot", f"--userspec={self._image.user}", "--groups=", str(self._image.root)]
+        return [*entered, *with_environment(self._environment), *command]
+
+    @property
+    def id(self) -> int:
+        """The ID of the process."""
+        assert self._process is not None, "start() comes first"
+        return self._process.pid
+
+    def health(self) -> subprocess.CompletedProcess[str]:
+        """Carry out the health check, beside the process."""
+        command = ["nsenter", f"--mount=/proc/{self.id}/ns/mnt", *self._inside(self._image.health)]
+        return subprocess.run(command, check=False, capture_output=True, text=True)
+
+    def stop(self) -> int:
+        """Ask the process to end, and return its exit status."""
+        if self._process is None:
+            return 0
+        self._process.terminate()
+        return self.wait()[0]
+
+    def wait(self) -> tuple[int, str]:
+        """Wait for its end, and return its exit status and what it said."""
+        assert self._process is not None, "start() comes first"
+        try:
+            _, said = self._process.communicate(timeout=PATIENCE_S)
+            return self._process.returncode, said
+        finally:
+            self._process.kill()
+            self._process = None
