@@ -89,7 +89,7 @@ def test_hadolint_has_nothing_against_a_dockerfile(dockerfile: Path) -> None:
 def test_docker_compose_understands_its_file(profiles: list[str]) -> None:
     """With every profile, the real program finds nothing wrong, and no variable that one would have to set."""
     chosen = [argument for profile in profiles for argument in ("--profile", profile)]
-    command = [CACHE / "docker-compose", *chosen, "config", "--format", "json"]
+    command = [str(CACHE / "docker-compose"), *chosen, "config", "--format", "json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert (result.returncode, result.stderr) == (0, "")
     without_profile = {name for name, one in COMPOSE["services"].items() if "profiles" not in one}
