@@ -64,7 +64,7 @@ class Image:
         base, _, name = rest.partition(" AS ")
         assert base == BASE, "what stands for the image of Python is of another version"
         self._begin(self._directory / (name or "last"))
-        subprocess.run(["cp", "--archive", CACHE / "root", self.root], check=True)
+        subprocess.run(["cp", "--archive", CACHE / "debian", self.root], check=True)
         for file in WAY_TO_PACKAGES:
             if Path(file).exists():
                 shutil.copy(file, f"{self.root}{file}")
