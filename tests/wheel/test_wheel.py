@@ -1,9 +1,11 @@
 """The wheel that is built works by itself, on every Python that is at hand, without the source tree beside it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from zipfile import ZipFile
@@ -40,11 +42,23 @@ def _answers(program: str, version: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution."""
+    directory = tmp_path_factory.mktemp("source")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", str(directory / "tools"), "hatchling"], check=True)
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(directory)]
+    subprocess.run(build, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(directory / "tools")})
+    (built,) = directory.glob("*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source distribution."""
     directory = tmp_path_factory.mktemp("wheel")
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", str(directory)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
     (built,) = directory.glob("*.whl")
     return built
 
@@ -90,6 +104,15 @@ def called(installed: Path, directory: Path, *arguments: str) -> subprocess.Comp
         cwd=directory,
         env=variables_of(directory),
     )
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone, so nobody knows what belongs to it")
+def test_the_source_distribution_holds_everything(source: Path) -> None:
+    """Every file of the repository is in it, all tests and what they read included; but what serves only git or CI."""
+    listed = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    with tarfile.open(source) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in listed.splitlines() if not name.startswith((".ci/", ".git"))} - held == set()
 
 
 def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
