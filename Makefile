@@ -3,8 +3,8 @@
 # make check  style and types
 # make test-wheel          tests the wheel as it is installed, on every Python that is at hand
 # make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
-# make test-image          carries out the Dockerfiles in a root directory of Debian, and runs what comes of them
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
+# make test-image          builds and runs the images by the steps of their Dockerfiles, without Docker
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ AGAIN := --reruns 1 -rR
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-faults test-homeassistant test-nodered test-wheel test-image check servers fixtures pictures lock clean
+.PHONY: demo test test-faults test-homeassistant test-image test-nodered test-wheel check servers fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -31,11 +31,11 @@ test-faults: $(READY) servers
 test-homeassistant: $(READY) servers
 	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant $(AGAIN); fi
 
+test-image: $(READY) servers
+	@if scripts/image; then $(VENV)/bin/pytest tests/image; fi
+
 test-nodered: $(READY) servers
 	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered $(AGAIN); fi
-
-test-image: $(READY) servers
-	@if scripts/image; then $(VENV)/bin/pytest tests/image $(AGAIN); fi
 
 test-wheel: $(READY) servers
 	$(VENV)/bin/pytest tests/wheel

@@ -174,7 +174,7 @@ def _watch(given: argparse.Namespace) -> int:
     try:
         from stbridge.watch.live import Watch  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise UsageError(f"the live view needs {error.name}: pip install 'stbridge[watch]'") from error
+        raise UsageError(f"the live view needs {error.name}: install stbridge with its extra `watch`") from error
     Watch(load(config=given.config, flags=_flags(given)).mqtt).run()
     return 0
 
@@ -183,7 +183,7 @@ def _demo(given: argparse.Namespace) -> int:
     try:
         from stbridge.demo.show import show  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise UsageError(f"the demo needs {error.name}: pip install 'stbridge[demo]'") from error
+        raise UsageError(f"the demo needs {error.name}: install stbridge with its extra `demo`") from error
     return show(given.seconds)
 
 
@@ -196,7 +196,7 @@ def _completion(given: argparse.Namespace) -> int:
     try:
         from shtab import complete  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise UsageError(f"the completion needs {error.name}: pip install 'stbridge[completion]'") from error
+        raise UsageError(f"the completion needs {error.name}: install stbridge with its extra `completion`") from error
     from stbridge.core.commands import COMMANDS  # noqa: PLC0415
 
     print(complete(_parser([command.name for command in COMMANDS]), shell=given.shell))

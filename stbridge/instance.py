@@ -87,7 +87,8 @@ class Instance:
     ) -> None:
         self.name = name
         self.settled = threading.Event()
-        """Set when the first attempt to read this Syncthing has succeeded or failed."""
+        """Set when what is to be published first is in the outbox: what the broker had kept has been taken in, and
+        the first attempt to read this Syncthing has succeeded or failed."""
         self._topics = topics
         self._outbox = outbox
         self._announcer = announcer
@@ -98,6 +99,7 @@ class Instance:
         self._changed: dict[Address, None] = {}
         self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
+        self._tried = False
         self._ended = False
         self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
@@ -237,7 +239,7 @@ class Instance:
             case seen.SnapshotComplete() | seen.Available() | seen.Unavailable():
                 self._poller.enable(enabled=seen.EVENTS not in self._state.faults)
                 self._log_reachability()
-                self.settled.set()
+                self._tried = True
                 if observation == seen.Available(way=seen.POLLS):
                     self._follower.look_again()
             case seen.ConfigRead():
@@ -252,6 +254,8 @@ class Instance:
         outcome = self._state.take_outcome()
         self._changed.update(outcome.changed)
         self._publish()
+        if self._tried and self._state.remembered is not None:
+            self.settled.set()
         for happening in outcome.happenings:
             self._send(Address("event", name=happening.event_type), render_happening(happening))
         if outcome.reads:
@@ -267,8 +271,12 @@ class Instance:
                 self._desk.take(arrival, self._state)
 
     def _publish(self) -> None:
-        """Hand over what changed; while it is being read, only whether Syncthing can be reached is true."""
-        whole = self._state.complete and not self._state.reading
+        """Hand over what changed; while it is being read, only whether Syncthing can be reached is true.
+
+        What the broker had kept has to be known first, or totals and dates of earlier lives would be overwritten.
+        """
+        state = self._state
+        whole = state.complete and not state.reading and state.remembered is not None
         ready = list(self._changed) if whole else [one for one in (CONNECTION, STATE) if one in self._changed]
         if self._announcer and whole:
             for message in self._announcer.follow(self._state, ready):

@@ -12,6 +12,7 @@ from stbridge.commands.arrival import Arrival, Unanswered
 from stbridge.commands.ledger import Ledger, key_of
 from stbridge.commands.operations import carry_out
 from stbridge.commands.scans import Scans
+from stbridge.commands.turns import Turn, Turns
 from stbridge.core import observations as seen
 from stbridge.core.command import Command
 from stbridge.core.commands import COMMANDS
@@ -77,6 +78,7 @@ class CommandDesk:
         self._scans = Scans(name, lambda request: carry_out(client, request))
         self._ledger = Ledger()
         self._unanswered = Unanswered()
+        self._turns = Turns()
         self._last_time: dict[str, float] = {}
         self._workers = threading.Semaphore(MOST_WORKERS)
 
@@ -99,7 +101,8 @@ class CommandDesk:
             return
         if not request.command.repeatable:
             arrival.received.acknowledge()  # at most once: better lost than carried out twice
-        self._start(f"{self._name}-{arrival.name}", self._work, arrival, request)
+        turn = self._turns.draw() if request.command.in_order else None
+        self._start(f"{self._name}-{arrival.name}", self._work, arrival, request, turn)
 
     def refuse(self, arrival: Arrival) -> None:
         """Answer a command that comes too late: the bridge is stopping."""
@@ -114,7 +117,7 @@ class CommandDesk:
     def resume(self, paused: Paused) -> None:
         """End a pause whose time is up; returns at once."""
         request = Request(command=_ROWS["resume"], arguments={paused.kind: paused.id})
-        self._start(f"{self._name}-resume", self._resume, request)
+        self._start(f"{self._name}-resume", self._resume, request, self._turns.draw())
 
     @staticmethod
     def _start(name: str, target: Callable[..., None], *arguments: object) -> None:
@@ -155,14 +158,15 @@ class CommandDesk:
 
     # --- in a worker's thread
 
-    def _work(self, arrival: Arrival, request: Request) -> None:
+    def _work(self, arrival: Arrival, request: Request, turn: Turn | None) -> None:
         try:
-            if request.command.name == "scan":
+            if turn:
+                with turn.taken():
+                    self._carry_out(arrival, request)
+            elif request.command.name == "scan":
                 self._scan(arrival, request)
             else:
-                data = carry_out(self._client, request)
-                self._finish(arrival, request, data=self._note_pause(request) or data)
-                self._read(Read(what) for what in request.command.changes)
+                self._carry_out(arrival, request)
         except (SyncthingError, CommandError) as error:
             self._finish(arrival, request, error=error)
         except Exception as error:  # whatever it is, the sender gets its one reply, and the log the traceback
@@ -170,6 +174,22 @@ class CommandDesk:
             self._finish(arrival, request, error=_internal(error))
         finally:
             self._workers.release()
+
+    def _carry_out(self, arrival: Arrival, request: Request) -> None:
+        data = self._perform(request)
+        self._finish(arrival, request, data=self._note_pause(request) or data)
+        self._read(Read(what) for what in request.command.changes)
+
+    def _perform(self, request: Request) -> object:
+        """Have it done; of an upgrade, tell that it is in progress: a restart ends it, or that it is refused."""
+        if request.command.operation != "upgrade":
+            return carry_out(self._client, request)
+        self._report(seen.Upgrading(in_progress=True))
+        try:
+            return carry_out(self._client, request)
+        except (SyncthingError, CommandError):
+            self._report(seen.Upgrading(in_progress=False))
+            raise
 
     def _note_pause(self, request: Request) -> dict[str, str | None] | None:
         """Tell the state how long a pause lasts; it resumes, and says until when."""
@@ -181,9 +201,10 @@ class CommandDesk:
         self._report(seen.PauseTimed(paused=Paused(kind, request.arguments[kind]), until=until))
         return {"resume_at": in_utc(until)} if until else None
 
-    def _resume(self, request: Request) -> None:
+    def _resume(self, request: Request, turn: Turn) -> None:
         try:
-            carry_out(self._client, request)
+            with turn.taken():
+                carry_out(self._client, request)
         except SyncthingError as error:
             log.warning("%s: a pause is over, but it cannot be resumed yet: %s", self._name, error)
 

@@ -59,6 +59,7 @@ class Command:
         every_s: it is carried out at most once in so many seconds; 0 is as often as one likes.
         folder_types: the types of folder that it makes sense for; none means all.
         running: whether the folder must not be paused.
+        in_order: whether it changes what others of its kind change too, so that the last one sent has to win.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Command:
     every_s: float = 0
     folder_types: tuple[str, ...] = ()
     running: bool = False
+    in_order: bool = False
 
     @property
     def operation(self) -> str:

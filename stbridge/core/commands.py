@@ -146,6 +146,7 @@ COMMANDS = (
             ),
         ),
         either=("folder", "device"),
+        in_order=True,
     ),
     Command(
         name="resume",
@@ -153,6 +154,7 @@ COMMANDS = (
         meaning="resume a folder or a device",
         arguments=_EITHER,
         either=("folder", "device"),
+        in_order=True,
     ),
     Command(
         name="set_paused",
@@ -163,6 +165,7 @@ COMMANDS = (
             Argument(name="paused", type="boolean", required=True, meaning="true to pause, false to resume"),
         ),
         either=("folder", "device"),
+        in_order=True,
     ),
     *ADMIN_COMMANDS,
 )

@@ -58,6 +58,7 @@ ADMIN_COMMANDS = (
                 meaning="true replaces everything: what is not given is lost, except secrets",
             ),
         ),
+        in_order=True,
     ),
     Command(
         name="new_ignores",
@@ -68,6 +69,7 @@ ADMIN_COMMANDS = (
             Argument(name="ignore", type="texts", required=True, meaning="the patterns, one text each"),
         ),
         running=True,
+        in_order=True,
     ),
     Command(
         name="override",
@@ -96,6 +98,7 @@ ADMIN_COMMANDS = (
             Argument(name="name", type="text", meaning="what to call it; its own name if not given"),
         ),
         changes=("pending",),
+        in_order=True,
     ),
     Command(
         name="dismiss_device",
@@ -103,6 +106,7 @@ ADMIN_COMMANDS = (
         meaning="forget a device that waits to be accepted, until it asks again",
         arguments=(pending_device_argument(),),
         changes=("pending",),
+        in_order=True,
     ),
     Command(
         name="accept_folder",
@@ -120,6 +124,7 @@ ADMIN_COMMANDS = (
             ),
         ),
         changes=("pending",),
+        in_order=True,
     ),
     Command(
         name="dismiss_folder",
@@ -127,5 +132,6 @@ ADMIN_COMMANDS = (
         meaning="forget a folder that is offered, by one device or by all, until it is offered again",
         arguments=(pending_folder_argument(), device_argument(required=False)),
         changes=("pending",),
+        in_order=True,
     ),
 )

@@ -276,6 +276,13 @@ class UpgradeRead(Observation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrading(Observation):
+    """Syncthing was asked to upgrade itself and restart, or has refused to."""
+
+    in_progress: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingDevicesRead(Observation):
     """The devices that wait to be accepted."""
 

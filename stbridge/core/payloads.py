@@ -150,7 +150,7 @@ def _upgrade(state: State, _: Address) -> Payload | None:
         "latest_version": latest,
         "title": "Syncthing",
         "release_url": f"https://github.com/syncthing/syncthing/releases/tag/{latest}",
-        "in_progress": False,
+        "in_progress": state.upgrading,
     }
 
 

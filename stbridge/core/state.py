@@ -88,6 +88,7 @@ class State:
         self.out_lifetime = Lifetime()
         self.transfer_until: datetime | None = None
         self.upgrade: seen.UpgradeRead | None = None
+        self.upgrading = False
         self.timed_pauses = TimedPauses()
         self.remembered: Mapping[Address, Mapping[str, Any] | None] | None = None
         self.resumed = False

@@ -130,6 +130,11 @@ class Plane:
         """What Syncthing was asked for."""
         return [line for line in self.log if "/rest/" in line]
 
+    @property
+    def answered(self) -> list[str]:
+        """The commands that were answered, in order."""
+        return [reply.command for _, reply in self._replies]
+
     def settle(self) -> None:
         """Wait until nothing is under way."""
         for thread in threading.enumerate():
@@ -174,6 +179,27 @@ def test_a_command_is_answered_with_its_data(plane: Plane) -> None:
     reply = plane.ask("get_config", {"transaction": 7})
     assert (reply.command, reply.status, reply.transaction, reply.error) == ("get_config", "ok", 7, None)
     assert reply.data == {"gui": {"theme": "dark"}, "folders": []}
+
+
+def test_commands_that_undo_each_other_are_carried_out_as_they_came(plane: Plane) -> None:
+    """Who sends `pause`, then `resume`, without waiting, wants it resumed; what waits for neither overtakes both."""
+    plane.syncthing.hold(DOCS)
+    names = ["pause", "resume"] * 10
+    waiting = [plane.send(name, {"folder": "docs"}) for name in names]
+    plane.syncthing.wait_until_asked()
+    assert plane.ask("get_version").status == "ok"
+    assert plane.calls == [f"PATCH {DOCS}", "GET /rest/system/version"]
+    plane.syncthing.release()
+    assert [wait().status for wait in waiting] == ["ok"] * len(names)
+    assert plane.answered == ["get_version", *names]
+
+
+def test_a_turn_that_fails_is_over_as_well(plane: Plane) -> None:
+    """What came after it is carried out."""
+    plane.syncthing.answers[DOCS] = TimedOut("slow")
+    assert plane.code("pause", {"folder": "docs"}) == "timeout"
+    del plane.syncthing.answers[DOCS]
+    assert plane.code("resume", {"folder": "docs"}) is None
 
 
 REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
@@ -636,6 +662,14 @@ def test_a_pause_that_is_over_is_resumed(
     plane.desk.resume(paused)
     plane.settle()
     assert caplog.messages == ["nas: a pause is over, but it cannot be resumed yet: gone"]
+
+
+@pytest.mark.parametrize(("answer", "left"), [({"ok": "restarting"}, [True]), (Unsupported("no"), [True, False])])
+def test_an_upgrade_is_told_while_it_is_in_progress(plane: Plane, answer: Any, left: list[bool]) -> None:
+    """One that is refused is over at once; otherwise the restart that it ends with will tell."""
+    plane.syncthing.answers["/rest/system/upgrade"] = answer
+    plane.ask("upgrade")
+    assert plane.reports == [seen.Upgrading(in_progress=one) for one in left]
 
 
 # --- whatever anybody sends

@@ -60,6 +60,7 @@ def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(synct
         outbox=outbox,
     )
     instance.start()
+    instance.remember({})
     assert instance.settled.wait(PATIENCE_S)
     instance.command("pause", Received(topic="t", payload=b'{"folder":"docs","for":"30m"}'))
     assert patch.asked.wait(PATIENCE_S)

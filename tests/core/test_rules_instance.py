@@ -7,7 +7,7 @@ import pytest
 from stbridge.core import observations as seen
 from stbridge.core.model import LoggedError, PendingDevice, PendingFolder
 from stbridge.core.observations import Observation, Read
-from stbridge.core.outcome import ERRORS, METRICS, PENDING, SYSTEM
+from stbridge.core.outcome import ERRORS, METRICS, PENDING, SYSTEM, UPGRADE
 from tests.core.observed import (
     BETA,
     BETA_DEVICE,
@@ -257,3 +257,19 @@ def test_what_is_stale_is_asked_for() -> None:
     outcome = watched().see(*[seen.Stale(reads=(Read("pending"), Read("connections")))] * 2)
     assert list(outcome.reads) == [Read("pending"), Read("connections")]
     assert not outcome.changed
+
+
+# --- an upgrade
+
+
+def test_an_upgrade_is_in_progress_until_another_process_answers() -> None:
+    """It ends with a restart, or at once where Syncthing refuses it."""
+    one = watched(seen.UpgradeRead(latest="v2.1.4"))
+    assert one.shown(UPGRADE)["in_progress"] is False
+    for end in (process(after(9)), seen.Upgrading(in_progress=False)):
+        assert UPGRADE in one.see(seen.Upgrading(in_progress=True)).changed
+        one.see(process())
+        assert one.shown(UPGRADE)["in_progress"] is True
+        assert UPGRADE in one.see(end).changed
+        assert one.shown(UPGRADE)["in_progress"] is False
+        one.see(process())

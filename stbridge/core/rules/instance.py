@@ -136,6 +136,7 @@ def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
         note_identity(state, before.device_id, now)
     _recall_lifetime(state)
     if before is not None and before.started_at != observation.started_at:
+        _upgrading(state, seen.Upgrading(in_progress=False), now)
         # no mark of being late: a start never shows but by a reading
         state.outcome.happened("syncthing_started", now, version=state.version and state.version.version)
 
@@ -179,6 +180,12 @@ def _upgrade(state: State, observation: seen.UpgradeRead, _: datetime) -> None:
         state.outcome.change(UPGRADE)
 
 
+def _upgrading(state: State, observation: seen.Upgrading, _: datetime) -> None:
+    if observation.in_progress != state.upgrading:
+        state.upgrading = observation.in_progress
+        state.outcome.change(UPGRADE)
+
+
 def _stale(state: State, observation: seen.Stale, _: datetime) -> None:
     state.outcome.read(*observation.reads)
 
@@ -197,5 +204,6 @@ RULES: Rules = {
     seen.PendingFoldersRead: _pending_folders,
     seen.LoginFailed: _login_failed,
     seen.UpgradeRead: _upgrade,
+    seen.Upgrading: _upgrading,
     seen.Stale: _stale,
 }
