@@ -247,9 +247,9 @@ def found() -> list[str]:
 def test_another_certificate_than_the_pinned_one_takes_syncthing_offline(fortress: Fortress) -> None:
     """Whoever took its place gets no key, and everybody is told; when the right one is back, so is the bridge."""
     kept = {name: (fortress.node.home / name).read_bytes() for name in ("https-cert.pem", "https-key.pem")}
+    since = fortress.subscriber.count
     end(fortress.node)
     self_signed(fortress.node.home)
-    since = fortress.subscriber.count
     fortress.node.start()
     topic = "syncthing/nas/connection"
     told = fortress.subscriber.wait_for_json(topic, lambda one: one["status"] == "tls_error", since=since)
@@ -259,6 +259,7 @@ def test_another_certificate_than_the_pinned_one_takes_syncthing_offline(fortres
     end(fortress.node)
     for name, content in kept.items():
         (fortress.node.home / name).write_bytes(content)
+    since = fortress.subscriber.count
     fortress.node.start()
     fortress.subscriber.wait_for_payload("syncthing/nas/state", b"online", since=since)
 
