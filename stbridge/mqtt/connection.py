@@ -25,10 +25,10 @@ from stbridge.supervision import Part
 SESSION_EXPIRY_S = 60  # for so long the broker keeps commands for an absent bridge (MQTT 5)
 HOLD_S = 5.0
 FIRST_WAIT_S = 0.5
-LEAST_WAIT_S = FIRST_WAIT_S / 2
 LONGEST_WAIT_S = 3.0  # short: everything is to be right again soon after the broker is back, or lets us in
 SHORT_LIFE_S = 5.0  # a connection that lives no longer is none that worked
 HUNG_S = 120.0  # resolving a name can take the system's resolver most of this
+MOST_TOLD = 20  # reasons of one outage, each once: tries may fail in this way and that in turns
 MOST_FAILURES = 5  # unexpected ones in a row; more are for the supervision
 HOLD_TURN_S = 0.02
 LEAST_JOIN_S = 1.5  # a goodbye fits in
@@ -120,6 +120,7 @@ class BrokerConnection:
         self._online = False
         self._connections = 0
         self._failures = 0
+        self._told: set[str] = set()
         self._contest = Contest(settings, birth, will, signature)
         self.part = Part("mqtt", self._run, longest_s=HUNG_S)
 
@@ -193,7 +194,7 @@ class BrokerConnection:
         """
         if self._contest.likely:
             self._contest.wait(self._stop, self._choice, self.part.beat)
-        self._stop.wait(max(LEAST_WAIT_S, self._backoff.next(LONGEST_WAIT_S) - waited_s))
+        self._stop.wait(self._backoff.next(LONGEST_WAIT_S, waited_s))
 
     def _remember(self) -> None:
         """Hand over what the broker keeps, once, before anything is published over it."""
@@ -255,6 +256,7 @@ class BrokerConnection:
         self._outbox.connected(link.window, link.largest_packet)
         self._outbox.put_state(self._birth, last=True)
         self._online = True
+        self._told.clear()
         self._status = BrokerStatus(
             connected=True,
             protocol=link.protocol.value,
@@ -283,7 +285,8 @@ class BrokerConnection:
             message=message,
             since_monotonic=time.monotonic() if before.connected else before.since_monotonic,
         )
-        if message != before.message:
+        if message not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(message)
             level = logging.ERROR if isinstance(error, BrokerRefused) else logging.WARNING
             _log.log(level, "no connection to the broker: %s", message)
 

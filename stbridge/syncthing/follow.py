@@ -104,6 +104,7 @@ class Follower:
         backoff = Backoff()
         self._whole = False  # if it died on an event, that one is missed
         while not self._stop.is_set():
+            began = monotonic()
             try:
                 self._synchronise()
                 self._follow(backoff)
@@ -113,7 +114,7 @@ class Follower:
                 self._stop.wait(backoff.next())
             except SyncthingUnavailable as error:
                 self._tell(error)
-                self._stop.wait(backoff.next())
+                self._stop.wait(backoff.next(monotonic() - began))
             except CallFailed as error:  # a path that every Syncthing has is refused: it is none
                 self._tell(BadReply(f"url: what answers does not serve Syncthing's API ({error})"))
                 self._stop.wait(backoff.next())
