@@ -124,11 +124,12 @@ class Poller:
 
     def _run(self) -> None:
         while (read := self._next()) is not None:
+            began = monotonic()
             try:
                 for observation in self._reader.read(read):
                     self._report(observation)
             except SyncthingUnavailable as error:
-                self._block(error, read)
+                self._block(error, read, monotonic() - began)
                 continue
             except CallFailed as error:
                 self._refuse(read, str(error))
@@ -181,7 +182,7 @@ class Poller:
             self._refused[read] = message
             log.warning("%s: %s", read.what, message)
 
-    def _block(self, error: SyncthingUnavailable, read: Read) -> None:
+    def _block(self, error: SyncthingUnavailable, read: Read, waited_s: float) -> None:
         with self._condition:
             if self._stopped:
                 return
@@ -189,7 +190,7 @@ class Poller:
         self.request([read])
         self._report(seen.Unavailable(way=seen.POLLS, status=error.status, message=str(error)))
         with self._condition:
-            self._condition.wait_for(lambda: self._stopped, timeout=self._backoff.next())
+            self._condition.wait_for(lambda: self._stopped, timeout=self._backoff.next(waited_s))
 
     def _unblock(self) -> None:
         self._backoff.reset()
