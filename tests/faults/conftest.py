@@ -32,6 +32,8 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def world(_world: World) -> Iterator[World]:
     """A world in which all is right; if a fault before left a wreck, the bridge is a new one."""
+    if not _world.alpha.running:
+        _world.alpha.start()
     if not _world.bridge.running:
         _world.start_bridge()
     _world.wait_until_right(30)
