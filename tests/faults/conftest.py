@@ -31,7 +31,10 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def world(_world: World) -> Iterator[World]:
-    """A world in which all is right; if a fault before left a wreck, the bridge is a new one."""
+    """A world in which all is right; if a fault before left a wreck, that is made good."""
+    _world.broker.wake()
+    _world.revive()
+    _world.wait_until_quiet()
     if not _world.bridge.running:
         _world.start_bridge()
     _world.wait_until_right(30)
