@@ -94,11 +94,17 @@ def test_a_stop_at_any_stage_of_the_start_ends_it_and_leaves_it_offline(world: W
 # --- the machine
 
 
-def test_a_disk_that_is_full_ends_nothing(world: World, measure: Callable[[float], None]) -> None:
+@pytest.mark.parametrize(
+    "nowhere",
+    [pytest.param("/dev/full", id="full"), pytest.param("/proc/nothing-can-be-made-here", id="read-only")],
+)
+def test_a_disk_that_takes_nothing_ends_nothing(
+    world: World, nowhere: str, measure: Callable[[float], None]
+) -> None:
     """Neither the log nor the sign of life can be written: the health check fails, and the bridge goes on."""
     world.bridge.stop()
     partial_file = world.directory / "bridge/stbridge.partial"
-    partial_file.symlink_to("/dev/full")
+    partial_file.symlink_to(nowhere)
     full = world.new_bridge(STBRIDGE_LOG__LEVEL="debug")
     full.log = Path("/dev/full")
     since = world.witness.count
@@ -107,6 +113,8 @@ def test_a_disk_that_is_full_ends_nothing(world: World, measure: Callable[[float
         world.witness.wait_for(STATE, b"online", since=since)
         world.rename("renamed while the disk was full")
         measure(world.wait_until_right())
+        with pytest.raises(Failed):
+            HealthFile(world.directory / "bridge/stbridge.health").check()
         assert full.stop() == 0
     finally:
         full.kill()
