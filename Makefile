@@ -5,8 +5,8 @@
 # make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
 # make soak MINUTES=60     does so at random for so long, and draws what the bridge held; SEED=n goes the same way again
 # make fuzz MINUTES=10     sends spoilt documents, commands and payloads through the bridge, for as long as one likes
-# make test-image          carries out the Dockerfiles in a root directory of Debian, and runs what comes of them
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
+# make test-image          builds and runs the images by the steps of their Dockerfiles, without Docker
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
 # make bench               measures speed and cost, and writes benchmarks/REPORT.md (ONLY=latency measures one part)
 
@@ -45,11 +45,11 @@ fuzz: $(READY)
 test-homeassistant: $(READY) servers
 	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant $(AGAIN); fi
 
+test-image: $(READY) servers
+	@if scripts/image; then $(VENV)/bin/pytest tests/image; fi
+
 test-nodered: $(READY) servers
 	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered $(AGAIN); fi
-
-test-image: $(READY) servers
-	@if scripts/image; then $(VENV)/bin/pytest tests/image $(AGAIN); fi
 
 test-wheel: $(READY) servers
 	$(VENV)/bin/pytest tests/wheel

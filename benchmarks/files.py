@@ -248,7 +248,7 @@ def _plot(result: Sync) -> Plot:
     axes.step(range(1, len(result.messages) + 1), result.messages, where="post")
     axes.set_xlabel(f"seconds since the beginning of a sync of {result.files:,} files")
     axes.set_ylabel("messages per second")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(result.messages))
     axes.grid(alpha=0.3)
     figure.tight_layout()
     return Plot(name="files", figure=figure, caption="What the broker gets while very many small files are synced.")

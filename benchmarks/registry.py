@@ -33,7 +33,8 @@ BENCHMARKS = (
     Benchmark("commands", 200, "how long a command takes, and how many there may be"),
     Benchmark("idle", 600, "what the bridge costs while nothing happens"),
     Benchmark("brokers", 300, "what the bridge does with other brokers than Mosquitto"),
-    Benchmark("scale", 400, "what folders, devices and instances cost"),
+    Benchmark("steps", 120, "where the processor time of an event goes"),
+    Benchmark("scale", 480, "what folders, devices and instances cost"),
     Benchmark("storms", 240, "what ten thousand events a second do"),
     Benchmark("files", 480, "what a sync of very many small files does"),
 )

@@ -142,7 +142,7 @@ def _plot(curve: Sequence[Point]) -> Plot:
         axes.plot(folders, values, marker="o")
         axes.set_xlabel(f"folders, each shared with {DEVICES} devices")
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * max(values))
         axes.grid(alpha=0.3)
     figure.tight_layout()
     return Plot(
@@ -170,7 +170,7 @@ def _verdicts(curve: Sequence[Point], large: Point, many: Point) -> Sequence[Ver
         ),
         Verdict(
             aim="memory is linear in what there is",
-            measured=_range(memory, 1024, "KB for each further completion"),
+            measured=_range(memory, 1024, "KB for each further completion, its part of a folder included"),
             met=memory[-1] <= (1 + WITHIN) * memory[0],
         ),
         _all_there(large),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from benchmarks.quantiles import quantiles
 from benchmarks.section import Plot, Section, Table, Verdict
 from benchmarks.service import Service, service
 from benchmarks.usage import Looks
+from stbridge.core.pace import BURST
 from tests.servers import eventually
 
 FOLDERS, DEVICES, BEACONS = 100, 10, 10
@@ -41,7 +43,7 @@ class Weather:
         memory_mb: of the bridge before the storm.
         more_mb: how much it took at most beyond that.
         messages: in each second of it, to the broker.
-        busiest: the most messages of one topic of state in one second, after its beginning.
+        busiest: the messages of the busiest topic of state in a second, on average over the second half.
         latencies: when each change of a quiet folder arrived, in seconds from the beginning, and how many
             milliseconds it took.
         reread: how often everything was read anew, because events had been lost.
@@ -56,7 +58,7 @@ class Weather:
     memory_mb: float
     more_mb: float
     messages: Sequence[int]
-    busiest: int
+    busiest: float
     latencies: Sequence[tuple[float, float]]
     reread: int
     right_after_s: float
@@ -116,7 +118,7 @@ def storm(name: str, *, seconds: float, **variables: str) -> Weather:
             memory_mb=looks.usages[0].memory_mb,
             more_mb=looks.more_mb,
             messages=[counts.total() for counts in by_second],
-            busiest=max(busiest(counts) for counts in by_second[len(by_second) // 2 :]),
+            busiest=_busiest(by_second[len(by_second) // 2 :]),
             latencies=[
                 (at - began_at, _latency_ms(at, payload)) for at, _, payload in one.audience.kept if at > began_at
             ],
@@ -127,6 +129,10 @@ def storm(name: str, *, seconds: float, **variables: str) -> Weather:
     sys.stdout.write(f"  {name}: {weather.events:,} events in {weather.seconds:.1f} s\n")
     sys.stdout.flush()
     return weather
+
+
+def _busiest(by_second: Sequence[Counter[str]]) -> float:
+    return busiest(sum(by_second, Counter())) / len(by_second)
 
 
 def _latency_ms(at: float, payload: bytes) -> float:
@@ -171,7 +177,7 @@ def _table(storms: Sequence[Weather]) -> Table:
                 f"{one.cpu_s / one.events * 1e6:.0f}",
                 f"{one.memory_mb:.0f} + {one.more_mb:.0f}",
                 f"{sum(one.messages) / len(one.messages):,.0f}",
-                f"{one.busiest}",
+                f"{one.busiest:.1f}",
                 f"{median:.0f}, {most:.0f}, {nearly_all:.0f}, {max(latency for _, latency in one.latencies):.0f}",
                 f"{one.reread}",
                 f"{one.right_after_s:.1f}",
@@ -186,7 +192,7 @@ def _table(storms: Sequence[Weather]) -> Table:
             "processor per event, µs",
             "memory, MB",
             "messages per second",
-            "most of one topic in a second",
+            "of the busiest topic per second",
             "latency of other folders, ms: median, 90th, 99th, greatest",
             "read anew",
             "right after, s",
@@ -201,11 +207,11 @@ def _plot(weather: Weather) -> Plot:
     above, below = figure.subplots(2, 1, sharex=True)
     above.scatter([at for at, _ in weather.latencies], [latency for _, latency in weather.latencies], s=8)
     above.set_ylabel("latency of\nother folders, ms")
-    above.set_ylim(bottom=0)
+    above.set_ylim(0, 1.1 * max(latency for _, latency in weather.latencies))
     below.step(range(1, len(weather.messages) + 1), weather.messages, where="post")
     below.set_ylabel("messages per second")
     below.set_xlabel(f"seconds since the beginning of {RATE:,} events a second")
-    below.set_ylim(bottom=0)
+    below.set_ylim(0, 1.1 * max(weather.messages))
     for axes in (above, below):
         axes.grid(alpha=0.3)
     figure.tight_layout()
@@ -233,8 +239,9 @@ def _verdicts(weather: Weather) -> Sequence[Verdict]:
             met=weather.more_mb < MOST_MORE_MB,
         ),
         Verdict(
-            aim="no topic is sent more often than `mqtt.updates_per_second` (2) says, once the storm has begun",
-            measured=f"at most {weather.busiest} messages of one topic in one second",
-            met=weather.busiest <= 3,  # two a second may be three between two strokes of the clock
+            aim="a topic that keeps changing is sent as often as `mqtt.updates_per_second` (2) says",
+            measured=f"{weather.busiest:.1f} messages a second of the busiest topic, once the storm has begun",
+            # what rested for a moment may send a burst
+            met=weather.busiest <= 2 + 2 * BURST / len(weather.messages),
         ),
     ]

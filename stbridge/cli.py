@@ -19,6 +19,7 @@ from stbridge.settings_sources import load
 
 FAILED = 1
 INTERRUPTED = 130
+SHELLS = ("bash", "zsh", "tcsh")
 
 MANUAL = """\
 settings, the strongest first:
@@ -73,7 +74,8 @@ def _complain(message: str) -> None:
     print(f"stbridge: {on_one_line(message)}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return what understands argv; a wrong command is refused by its subcommand, unless they are given here."""
     parser = argparse.ArgumentParser(
         prog="stbridge",
         description="Syncthing on MQTT: what it does, as it happens, and commands back.",
@@ -96,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     subcommands.add_parser("check", parents=[common], help="try the settings, the broker and every Syncthing")
     call = subcommands.add_parser("call", parents=[common], help="carry out one command straight over REST")
     call.add_argument("instance", help="the name of a Syncthing in the settings, `local` without any")
-    call.add_argument("command", help="a command, such as scan or get_folder_status")
+    call.add_argument("command", choices=commands, help="a command, such as scan or get_folder_status")
     call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments, or the main one bare")
     subcommands.add_parser("watch", parents=[common], help="a live view of what the bridge publishes")
     demo = subcommands.add_parser("demo", help="the whole job on this machine, with nothing configured")
@@ -105,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         "purge", parents=[common], help="clear all that the broker keeps of this bridge, and for Home Assistant"
     )
     subcommands.add_parser("schema", help="print the JSON Schema of the settings")
+    completion = subcommands.add_parser("completion", help="print what makes a shell complete this command line")
+    completion.add_argument("shell", choices=SHELLS)
     subcommands.add_parser("health", help="tell whether the running service is healthy")
     return parser
 
@@ -177,7 +181,7 @@ def _watch(given: argparse.Namespace) -> int:
     try:
         from stbridge.watch.live import Watch  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise UsageError(f"the live view needs {error.name}: pip install 'stbridge[watch]'") from error
+        raise UsageError(f"the live view needs {error.name}: install stbridge with its extra `watch`") from error
     Watch(load(config=given.config, flags=_flags(given)).mqtt).run()
     return 0
 
@@ -186,12 +190,23 @@ def _demo(given: argparse.Namespace) -> int:
     try:
         from stbridge.demo.show import show  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise UsageError(f"the demo needs {error.name}: pip install 'stbridge[demo]'") from error
+        raise UsageError(f"the demo needs {error.name}: install stbridge with its extra `demo`") from error
     return show(given.seconds)
 
 
 def _schema(_: argparse.Namespace) -> int:
     print(json.dumps(Settings.model_json_schema(), indent=2))
+    return 0
+
+
+def _completion(given: argparse.Namespace) -> int:
+    try:
+        from shtab import complete  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the completion needs {error.name}: install stbridge with its extra `completion`") from error
+    from stbridge.core.commands import COMMANDS  # noqa: PLC0415
+
+    print(complete(_parser([command.name for command in COMMANDS]), shell=given.shell))
     return 0
 
 
@@ -210,5 +225,6 @@ _SUBCOMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "demo": _demo,
     "purge": _purge,
     "schema": _schema,
+    "completion": _completion,
     "health": _health,
 }

@@ -149,7 +149,7 @@ class Proxy:
 
     def _carry(self, source: socket.socket, sink: socket.socket, most: int | None, from_client: bool = False) -> None:
         carried = 0
-        with suppress(OSError):  # broken
+        try:
             while data := source.recv((self._bytes_per_s and max(1, self._bytes_per_s // 20)) or CHUNK):
                 self._flowing.wait()
                 if self._is_lost(sink):
@@ -168,6 +168,10 @@ class Proxy:
             self._flowing.wait()
             if not self._is_lost(sink):
                 sink.shutdown(socket.SHUT_WR)
+        except OSError:  # one side has broken it off: the other is told, when the network lets it through
+            self._flowing.wait()
+            if not self._is_lost(sink):
+                _close(sink, reset=True)
 
     def _is_lost(self, end: socket.socket) -> bool:
         with self._lock:

@@ -275,5 +275,6 @@ class BridgeProcess:
         finally:
             self._process.kill()
             self._process = None
-            SECRECY.look("the log of the bridge", self.log.read_bytes())
+            if self.log.is_file():  # /dev/full has no end
+                SECRECY.look("the log of the bridge", self.log.read_bytes())
         return status

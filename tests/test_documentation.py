@@ -27,6 +27,7 @@ from tests.documents import DOCUMENTS, README, ROOT, anchors, blocks, links, row
 from tests.machine import SETTINGS, Machine, variable_of
 
 ARCHITECTURE = ROOT / "docs/architecture.md"
+CONTRIBUTING = ROOT / "docs/contributing.md"
 COMMANDS = ROOT / "docs/commands.md"
 COMMAND_LINE = ROOT / "docs/command-line.md"
 PAYLOADS = ROOT / "docs/payloads.md"
@@ -258,9 +259,11 @@ def test_examples_of_settings_can_be_used(machine: Machine, block: str) -> None:
 # --- the documents among each other
 
 
-def test_files_that_the_architecture_names_exist() -> None:
+@pytest.mark.parametrize("document", [ARCHITECTURE, CONTRIBUTING], ids=lambda path: path.name)
+def test_files_that_a_document_on_the_code_names_exist(document: Path) -> None:
     """Where something is to be added, there is such a place."""
-    named = {name for name in spans(text_of(ARCHITECTURE)) if re.fullmatch(r"[\w/.]+\.py|(?:scripts|tests)/\w+", name)}
+    form = r"[\w/.]+\.py|(?:scripts|stbridge|tests)/[a-z_/]+"
+    named = {name for name in spans(text_of(document)) if re.fullmatch(form, name)}
     places = [ROOT, ROOT / "stbridge"]
     assert [name for name in named if not any((place / name).exists() for place in places)] == []
     assert len(named) > 10

@@ -2,10 +2,13 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 
 import pytest
 
-from stbridge.cli import MANUAL, _parser
+from stbridge.cli import MANUAL, SHELLS, _parser, main
+from stbridge.core.commands import COMMANDS
 from stbridge.settings_sources import CONFIG_VARIABLE, DOCKER_SECRETS, SYSTEM_FILE, SYSTEMD_SECRETS_VARIABLE
 from tests.documents import ROOT, rows, text_of
 from tests.machine import SETTINGS, variable_of
@@ -39,3 +42,39 @@ def test_help_shows_the_manual(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert MANUAL in shown
     assert max(len(line) for line in MANUAL.splitlines()) <= 110
+
+
+def completion_for(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what `stbridge completion` prints."""
+    with pytest.raises(SystemExit) as ended:
+        main(["completion", shell])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_is_told_of_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it may complete are the commands of the table, and the subcommands."""
+    told = completion_for(shell, capsys)
+    assert [name for name in ("watch", *(command.name for command in COMMANDS)) if name not in told] == []
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("stbridge che", {"check"}),
+        ("stbridge call nas get_fo", {"get_folder_errors", "get_folder_statistics", "get_folder_status"}),
+        ("stbridge run --log-level w", {"warning"}),
+    ],
+)
+def test_bash_completes_what_is_typed(typed: str, completed: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A real bash makes of a word that is begun what it may become."""
+    words = typed.split()
+    script = f"""{completion_for("bash", capsys)}
+COMP_WORDS=({shlex.join(words)}) COMP_CWORD={len(words) - 1} COMP_LINE='{typed}' COMP_POINT={len(typed)}
+_shtab_stbridge stbridge '{words[-1]}' '{words[-2]}'
+printf '%s\n' "${{COMPREPLY[@]}}"
+"""
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert set(result.stdout.split()) == completed

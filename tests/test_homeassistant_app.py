@@ -3,10 +3,8 @@
 import json
 import re
 import struct
-import threading
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -23,11 +21,10 @@ from stbridge.settings import LogSettings
 from tests.documents import ROOT, rows, spans, text_of
 from tests.machine import SETTINGS, Machine, Setting, value_of
 from tests.servers import BridgeProcess, Mosquitto, Subscriber
+from tests.supervisor import BROKER, TOKEN, Supervisor
 
 APP = ROOT / "homeassistant-app/stbridge"
 CONFIG: Any = yaml.safe_load(text_of(APP / "config.yaml"))
-TOKEN = "the token"
-BROKER = {"host": "core-mosquitto", "port": 1883, "ssl": False, "username": "addons", "password": "secret"}
 NAS = {"name": "nas", "url": "http://nas:8384", "api_key": "key"}
 FORMS = re.compile(r"(?:str|bool|url|port|password|int|match\(.+\)|list\(.+\))\??")
 
@@ -155,30 +152,15 @@ def test_several_syncthings_are_followed(machine: Machine) -> None:
 @pytest.fixture
 def supervisor() -> Iterator[Callable[[Any], str]]:
     """Be the Supervisor, as far as its services go; tells its address."""
-    servers: list[HTTPServer] = []
+    started: list[Supervisor] = []
 
     def start(service: Any) -> str:
-        class Answer(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                known = self.path == "/services/mqtt" and self.headers["Authorization"] == f"Bearer {TOKEN}"
-                body = (
-                    {"result": "ok", "data": service} if known and service else {"result": "error", "message": "none"}
-                )
-                self.send_response(200 if known and service else 400)
-                self.end_headers()
-                self.wfile.write(json.dumps(body).encode())
-
-            def log_message(self, *_arguments: Any) -> None:
-                """Say nothing."""
-
-        servers.append(HTTPServer(("127.0.0.1", 0), Answer))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}"
+        started.append(Supervisor(service).start())
+        return started[-1].url
 
     yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    for one in started:
+        one.stop()
 
 
 def test_the_supervisor_is_asked_for_its_broker(supervisor: Callable[[Any], str]) -> None:

@@ -65,6 +65,7 @@ THIRD_PARTIES: Mapping[str, set[str]] = {
     "pydantic_settings": {"settings", "settings_sources"},
     "requests": {"syncthing"},
     "rich": {"watch"},
+    "shtab": {"cli"},
     "tenacity": {"syncthing"},
     "urllib3": {"syncthing"},
 }

@@ -38,7 +38,7 @@ class Storm:
     ) -> None:
         self._rate = rate
         self._seconds = seconds
-        self._steps = [_stirring(fake, stirred) for fake in (fakes if spread else fakes[:1])]
+        self._steps = [stirring(fake, stirred) for fake in (fakes if spread else fakes[:1])]
         self._beacon = _beacon(fakes[0], beacons)
         self._beacons_a_second = beacons / beacon_every_s
         self._made = self._lit = 0
@@ -71,7 +71,7 @@ class Storm:
         return passed
 
 
-def _stirring(fake: FakeSyncthing, stirred: int) -> Callable[[], None]:
+def stirring(fake: FakeSyncthing, stirred: int) -> Callable[[], None]:
     """Return what makes the next event of a storm."""
     folders = list(fake.folders)[:stirred]
     turns = count()

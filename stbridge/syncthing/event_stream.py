@@ -34,15 +34,19 @@ class EventStream:
         self._last_id: int | None = None
         self._started_at: str | None = None
 
-    def open(self) -> None:
+    def open(self) -> bool:
         """Take the cursor to the newest event there is; what happens from now on will be seen.
+
+        Returns:
+            whether it is the same process of Syncthing as the last time.
 
         Raises:
             SyncthingUnavailable: no use can be made of Syncthing now.
         """
         self._last_id = None
-        self._started_at = self._process()
+        before, self._started_at = self._started_at, self._process()
         self._last_id = self._newest_id()
+        return self._started_at == before
 
     def can_resume(self) -> bool:
         """Tell whether the cursor of before an interruption still holds: the same process, and no id begun anew."""

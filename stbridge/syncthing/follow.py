@@ -86,6 +86,7 @@ class Follower:
         self._waiting_since: float | None = None
         self._whole = False
         self._not_understood: set[str] = set()
+        self._was_whole = False
         self.part = Part(f"{name}-events", self._run, longest_s=LONGEST_SILENCE_S)
 
     def start(self) -> None:
@@ -128,7 +129,7 @@ class Follower:
 
     def _run(self) -> None:
         backoff = Backoff()
-        self._whole = False  # if it died on an event, that one is missed
+        self._whole = self._was_whole = False  # if it died on an event, that one is missed
         while not self._stop.is_set():
             try:
                 self._synchronise()
@@ -159,20 +160,26 @@ class Follower:
             self._settle(SETTLE_S)  # or it would be called online with what was
             self._report(seen.Available(way=seen.EVENTS))
         else:
-            self._whole = False
-            self._again.clear()
-            self._stream.open()
-            for observation in [*self._read_everything()]:
-                self._report(observation)
-            self._whole = True
+            self._read_all()
         if self._polls_wait:
             self._polls_wait = False
             self._report(seen.Available(way=seen.POLLS))
 
-    def _read_everything(self) -> Iterator[Observation]:
+    def _read_all(self) -> None:
+        known = self._was_whole and not self._again.is_set()
+        self._whole = False
+        self._again.clear()
+        overrun = self._stream.open() and known
+        # Nothing is published before all is read. After a flood of events that overran the ring the completions that
+        # are known are not far from the truth, and most of what there is to be read: they follow.
+        for observation in [*self._read_everything(most_completions=0 if overrun else None)]:
+            self._report(observation)
+        self._whole = self._was_whole = True
+
+    def _read_everything(self, most_completions: int | None) -> Iterator[Observation]:
         """Report everything, and give what happened meanwhile, which the ring might lose before it is all read."""
         fetched_at = monotonic()
-        for observation in self._reader.snapshot():
+        for observation in self._reader.snapshot(most_completions=most_completions):
             self.part.beat()
             self._report(observation)
             if monotonic() - fetched_at > FETCH_S:

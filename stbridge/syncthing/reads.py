@@ -52,12 +52,16 @@ class Reader:
         """
         yield from _ROWS[read.what](self, read)
 
-    def snapshot(self) -> Iterator[Observation]:
+    def snapshot(self, *, most_completions: int | None = None) -> Iterator[Observation]:
         """Read everything.
 
-        The completions of many shares would take longer than the event ring lasts: beyond MOST_COMPLETIONS they are
-        only asked for, and read while events are followed already.
+        The completions of many shares would take longer than the event ring lasts: beyond so many they are only asked
+        for, and read while events are followed already.
+
+        Args:
+            most_completions: MOST_COMPLETIONS if it is not given.
         """
+        most = MOST_COMPLETIONS if most_completions is None else most_completions
         self.forget()
         yield seen.SnapshotStarted()
         yield from self.read(Read("version"))  # before the status, which may tell of a start with another version
@@ -78,10 +82,10 @@ class Reader:
             for device in folder.devices
             if device in configured.config.devices
         )
-        for read in completions[:MOST_COMPLETIONS]:
+        for read in completions[:most]:
             yield from self.read(read)
         yield seen.SnapshotComplete()
-        yield seen.Stale(reads=completions[MOST_COMPLETIONS:])
+        yield seen.Stale(reads=completions[most:])
 
 
 def _version(reader: Reader, _: Read) -> Iterator[Observation]:

@@ -29,7 +29,7 @@ BURSTS_BETWEEN_DEATHS = 30
 """A part that dies five times in ten minutes ends the process, and is meant to."""
 
 BURSTS_BETWEEN_RESTARTS = 4
-BURSTS_OF_A_LIFE, BURSTS_OF_DEATH = 100, 20
+BURSTS_OF_A_LIFE, BURSTS_OF_DEATH = 1000, 20
 """Of so many bursts only the first few end the bridge: what grows in it needs time to be seen."""
 
 FOLDER_TYPES = ("sendreceive", "sendonly", "receiveonly")

@@ -98,9 +98,7 @@ def test_a_stop_at_any_stage_of_the_start_ends_it_and_leaves_it_offline(world: W
     "nowhere",
     [pytest.param("/dev/full", id="full"), pytest.param("/proc/nothing-can-be-made-here", id="read-only")],
 )
-def test_a_disk_that_takes_nothing_ends_nothing(
-    world: World, nowhere: str, measure: Callable[[float], None]
-) -> None:
+def test_a_disk_that_takes_nothing_ends_nothing(world: World, nowhere: str, measure: Callable[[float], None]) -> None:
     """Neither the log nor the sign of life can be written: the health check fails, and the bridge goes on."""
     world.bridge.stop()
     partial_file = world.directory / "bridge/stbridge.partial"

@@ -4,14 +4,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
 
-from stbridge.syncthing.backoff import LONGEST_S, SHORTEST_S
 from tests.faults.world import World, newest_is_version_2, version_1, wait_for_vitals
 from tests.servers import eventually
 from tests.syncthing.server import Answer, Behaviour, ScriptedServer, drips, says, stranger, truncates
@@ -21,11 +19,6 @@ Fault = Callable[[World], AbstractContextManager[None]]
 NUMBERS = count()
 STATE = "syncthing/alpha/state"
 CONNECTION = "syncthing/alpha/connection"
-LONG_S = 20.0
-FEW_LINES = 2
-"""What the log may tell of an absence: each of the two ways may find it out by another error."""
-MOST_A_SECOND = 4
-"""So many tries at most; each request is made four times within a second, before that counts as one."""
 RING = 1000
 """How many events Syncthing keeps."""
 
@@ -251,24 +244,6 @@ def test_an_answer_that_syncthing_would_not_give_is_told_and_forgotten(
     assert world.lies(mended) == []
     cleared = {one for one in world.witness.topics(since) if b"" in world.witness.seen(one, since)}
     assert cleared == set()
-    wait_for_vitals(world)
-
-
-def test_a_long_absence_is_told_once_and_tried_now_and_then(world: World, measure: Callable[[float], None]) -> None:
-    """The log does not tell each try, and tries are neither very many nor few, nor come like clockwork."""
-    since, size = world.witness.count, world.bridge.log.stat().st_size
-    world.alpha_proxy.refuse()
-    with told_as_away(world, since, "unreachable"):
-        before, began = world.alpha_proxy.connections, monotonic()
-        eventually(lambda: monotonic() - began > LONG_S)
-    tries = world.alpha_proxy.tries[before:]
-    world.alpha_proxy.mend()
-    measure(world.wait_until_right())
-    told = [line for line in world.bridge.log.read_bytes()[size:].decode().splitlines() if "WARNING" in line]
-    assert len(told) <= FEW_LINES, told
-    assert LONG_S / LONGEST_S < len(tries) < MOST_A_SECOND * LONG_S
-    waits = [later - earlier for earlier, later in pairwise(tries) if later - earlier > SHORTEST_S]
-    assert max(waits) - min(waits) > SHORTEST_S
     wait_for_vitals(world)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from stbridge.syncthing.adapters import CONNECTIONS
+from stbridge.syncthing.client import SLOW_S
 from stbridge.syncthing.event_stream import POLL_S
 from tests.faults.conftest import DEATH
 from tests.faults.ground import Ground
@@ -14,7 +15,7 @@ from tests.faults.steps import STEPS
 from tests.faults.world import RIGHT_AGAIN_S, Vitals, wait_for_vitals
 from tests.servers import eventually
 
-ANSWERED_S = 30.0
+ANSWERED_S = SLOW_S + 15.0
 """By then the bridge has given up on everything that Syncthing does not answer."""
 
 CONNECTED = "connected to the broker"

@@ -1,0 +1,1 @@
+"""The images, built and run step by step without a Docker engine."""

@@ -1,183 +1,194 @@
-"""What a Dockerfile says, carried out in a root directory of Debian: no engine is needed, only root and namespaces."""
+"""Dockerfiles without an engine: their very steps, carried out in a root of Debian instead of the image of Python."""
 
 import json
 import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 
-from tests.servers import PATIENCE_S, eventually
+from tests.servers import PATIENCE_S, ROOT
 
-ROOT_USER = "0:0"
+CACHE = ROOT / ".cache/image"
+BASE = "python:3.13-slim-trixie"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PACKAGES_COME_BY = re.compile(r"pip_index_url|pip_trusted_host|\w+_proxy", re.IGNORECASE)
+WAY_TO_PACKAGES = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 
 
 def instructions(dockerfile: Path) -> list[tuple[str, str]]:
-    """Return the instructions of a Dockerfile, each as its word and what follows."""
-    text = re.sub(r"^#.*\n", "", dockerfile.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines if line)]
+    """Return the instructions of a Dockerfile, each with what follows it."""
+    lines = [line for line in dockerfile.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    whole = "\n".join(lines).replace("\\\n", "").splitlines()
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in whole if line)]
 
 
-@dataclass
+def with_environment(environment: Mapping[str, str]) -> list[str]:
+    """Return what starts a command in this environment and no other."""
+    return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items())]
+
+
 class Image:
-    """A root directory that the instructions of one stage have been carried out in, and how it wants to be started."""
-
-    root: Path
-    user: str = ROOT_USER
-    directory: str = "/"
-    environment: dict[str, str] = field(default_factory=lambda: {"PATH": SYSTEM_PATH, "HOME": "/"})
-    commands: dict[str, list[str]] = field(default_factory=lambda: {"ENTRYPOINT": []})
-
-    def copy(self, context: Path, arguments: str, stages: Mapping[str, "Image"]) -> None:
-        """Carry out COPY."""
-        *names, target = shlex.split(arguments)
-        if names[0].startswith("--from="):
-            context = stages[names.pop(0).removeprefix("--from=")].root
-        place = self.root / os.path.join(self.directory, target).lstrip("/")  # noqa: PTH118 - an absolute target wins
-        for name in names:
-            source = context / name.lstrip("/")
-            into = place / source.name if target.endswith("/") and source.is_file() else place
-            into.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(source, into, symlinks=True, ignore=ignored, dirs_exist_ok=True)
-            else:
-                shutil.copy2(source, into)
-
-    def run(self, command: str) -> None:
-        """Carry out RUN; packages are fetched as this machine fetches them."""
-        pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-        script = f"cd {self.directory} && {command}"
-        confined = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "chroot", str(self.root)]
-        environment = {**pip, **self.environment}
-        result = subprocess.run(
-            [*confined, "/bin/sh", "-c", script], capture_output=True, text=True, check=False, env=environment
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-
-    def carry_out(self, word: str, rest: str, context: Path, stages: Mapping[str, "Image"]) -> None:
-        """Carry out one instruction; one that is not known ends the test."""
-        match word:
-            case "WORKDIR":
-                self.directory = rest
-                (self.root / rest.lstrip("/")).mkdir(parents=True, exist_ok=True)
-            case "COPY":
-                self.copy(context, rest, stages)
-            case "RUN":
-                self.run(rest)
-            case "ENV":
-                for name, _, value in (pair.partition("=") for pair in shlex.split(rest)):
-                    self.environment[name] = value.replace(f"${name}", self.environment.get(name, ""))
-            case "USER":
-                self.user = rest
-            case "ENTRYPOINT" | "CMD" | "HEALTHCHECK":
-                self.commands[word] = json.loads(rest[rest.index("[") :])
-            case "LABEL":
-                pass
-            case _:
-                raise AssertionError(f"a test has to learn what {word} is")
-
-
-def build(dockerfile: Path, base: Path, directory: Path) -> Image:
-    """Carry out a Dockerfile, each of its stages in a copy of the base; the last one is the image."""
-    stages: dict[str, Image] = {}
-    image: Image | None = None
-    for word, rest in instructions(dockerfile):
-        if word == "FROM":
-            name = rest.partition(" AS ")[2] or "last"
-            subprocess.run(["cp", "--archive", base, directory / name], check=True)
-            image = stages[name] = Image(directory / name)
-        else:
-            assert image is not None, "FROM comes first"
-            image.carry_out(word, rest, dockerfile.parent, stages)
-    assert image is not None
-    return image
-
-
-@dataclass
-class Container:
-    """A process in an image, with its own processes and mounts, and the network of this machine.
+    """What the instructions of a Dockerfile make; one that is not known here fails.
 
     Args:
-        image: what to run.
-        variables: as given by `docker run --env`.
-        mounts: directories of this machine, by their places in the container.
-        confined: as the compose file has it: a read-only root, no capabilities, no new privileges.
+        dockerfile: its directory is the context.
+        directory: where the root of each stage is made.
     """
 
-    image: Image
-    log: Path
-    variables: Mapping[str, str] = field(default_factory=dict)
-    mounts: Mapping[str, Path] = field(default_factory=dict)
-    confined: bool = False
-    _process: subprocess.Popen[bytes] | None = None
+    def __init__(self, dockerfile: Path, directory: Path) -> None:
+        self._context = dockerfile.parent
+        self._directory = directory
+        self._begin(directory)
+        for word, rest in instructions(dockerfile):
+            getattr(self, f"_{word.lower()}")(rest)
 
-    def start(self) -> "Container":
-        """Start what the image says."""
-        root, places = self.image.root, list(self.mounts)
-        for place in places:
-            (root / place.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        script = [
-            f"mount --bind {root} {root}",
-            f"mount -t proc proc {root}/proc",
-            f"mount -t tmpfs tmpfs {root}/tmp",
-            *(f"mount --bind -o ro {self.mounts[place]} {root}{place}" for place in places),
-            *([f"mount -o remount,bind,ro {root}"] if self.confined else []),
-            "exec " + shlex.join(self._inside([*self.image.commands["ENTRYPOINT"], *self.image.commands["CMD"]])),
-        ]
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", "\n".join(script)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
-        return self
+    def _begin(self, root: Path) -> None:
+        self.root = root
+        self.environment = {"PATH": SYSTEM_PATH}
+        self.user = "0:0"
+        self.health: list[str] = []
+        self._place = "/"
+        self._entry: list[str] = []
+        self._arguments: list[str] = []
 
     @property
-    def _environment(self) -> dict[str, str]:
-        return {**self.image.environment, **self.variables}
+    def command(self) -> list[str]:
+        """What is started in a container."""
+        return self._entry + self._arguments
+
+    def _from(self, rest: str) -> None:
+        base, _, name = rest.partition(" AS ")
+        assert base == BASE, "what stands for the image of Python is of another version"
+        self._begin(self._directory / (name or "last"))
+        subprocess.run(["cp", "--archive", CACHE / "debian", self.root], check=True)
+        for file in WAY_TO_PACKAGES:
+            if Path(file).exists():
+                shutil.copy(file, f"{self.root}{file}")
+
+    def _workdir(self, rest: str) -> None:
+        self._place = rest
+        self._inside(rest).mkdir()
+
+    def _env(self, rest: str) -> None:
+        for one in shlex.split(rest):
+            name, _, value = one.partition("=")
+            self.environment[name] = Template(value).substitute(self.environment)
+
+    def _copy(self, rest: str) -> None:
+        *sources, target = rest.split()
+        context = self._context
+        if sources[0].startswith("--from="):
+            context = self._directory / sources.pop(0).removeprefix("--from=")
+        to = self._inside(target)
+        if target.endswith("/"):
+            to.mkdir(exist_ok=True)
+        for source in sources:
+            path = context / source.lstrip("/")
+            if path.is_dir():
+                shutil.copytree(path, to, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(path, to)
+
+    def _inside(self, path: str) -> Path:
+        return self.root / os.path.normpath(f"{self._place}/{path}" if path[0] != "/" else path).lstrip("/") / ""
+
+    def _run(self, rest: str) -> None:
+        ways = {name: value for name, value in os.environ.items() if PACKAGES_COME_BY.fullmatch(name)}
+        script = f"cd {shlex.quote(self._place)} && {rest}"
+        command = ["chroot", str(self.root), *with_environment({**self.environment, **ways}), "/bin/sh", "-c", script]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _user(self, rest: str) -> None:
+        self.user = rest
+
+    def _healthcheck(self, rest: str) -> None:
+        self.health = json.loads(rest.partition(" CMD ")[2])
+
+    def _entrypoint(self, rest: str) -> None:
+        self._entry = json.loads(rest)
+
+    def _cmd(self, rest: str) -> None:
+        self._arguments = json.loads(rest)
+
+    def _label(self, rest: str) -> None:
+        """Nothing that runs."""
+
+
+class Container:
+    """A process in an image, with mounts of its own; the network is this machine's.
+
+    Args:
+        image: the image.
+        environment: what is added to that of the image.
+        volumes: directories of this machine, each with its place in the container, where they cannot be written.
+        read_only: whether the root cannot be written either, all but /tmp.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        environment: Mapping[str, str],
+        *,
+        volumes: Mapping[Path, str],
+        read_only: bool,
+    ) -> None:
+        self._image = image
+        self._environment = {**image.environment, "HOME": "/", **environment}
+        self._volumes = volumes
+        self._read_only = read_only
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> "Container":
+        """Start what the image starts."""
+        root = self._image.root
+        mounts = [["mount", "--bind", root, root]]
+        for directory, place in self._volumes.items():
+            at = root / place.lstrip("/")
+            at.mkdir(parents=True, exist_ok=True)
+            mounts.append(["mount", "--bind", directory, at])
+            mounts.append(["mount", "--options", "remount,bind,ro", at])
+        mounts.append(["mount", "--types", "tmpfs", "tmpfs", root / "tmp"])
+        if self._read_only:
+            mounts.append(["mount", "--options", "remount,bind,ro", root])
+        steps = [shlex.join(map(str, one)) for one in mounts]
+        script = " && ".join([*steps, f"exec setpriv --no-new-privs {shlex.join(self._inside(self._image.command))}"])
+        command = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script]
+        self._process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE)
+        return self
 
     def _inside(self, command: Sequence[str]) -> list[str]:
-        user, _, group = self.image.user.partition(":")
-        limits = ["--no-new-privs", "--bounding-set=-all"] if self.confined else []
-        person = [f"--reuid={user}", f"--regid={group}", "--clear-groups"]
-        return ["chroot", str(self.image.root), "setpriv", *person, *limits, *command]
+        entered = ["chroot", f"--userspec={self._image.user}", "--groups=", str(self._image.root)]
+        return [*entered, *with_environment(self._environment), *command]
 
     @property
     def id(self) -> int:
-        """The ID of its first process, as this machine sees it."""
+        """The ID of the process."""
         assert self._process is not None, "start() comes first"
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return int(eventually(lambda: children.read_text(encoding="ascii").split())[0])
+        return self._process.pid
 
-    def call(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Call something in it, as `docker exec` and the health check do."""
-        enter = ["nsenter", "--target", str(self.id), "--mount", "--pid"]
-        return subprocess.run(
-            [*enter, *self._inside(command)], capture_output=True, text=True, check=False, env=self._environment
-        )
-
-    @property
     def health(self) -> subprocess.CompletedProcess[str]:
-        """What the health check of the image says."""
-        return self.call(self.image.commands["HEALTHCHECK"])
+        """Carry out the health check, beside the process."""
+        command = ["nsenter", f"--mount=/proc/{self.id}/ns/mnt", *self._inside(self._image.health)]
+        return subprocess.run(command, check=False, capture_output=True, text=True)
 
-    def ended(self) -> int | None:
-        """Return its exit status, if it has ended by itself."""
-        assert self._process is not None, "start() comes first"
-        return self._process.poll()
-
-    def stop(self) -> int | None:
-        """Ask its first process to end, as `docker stop` does, and return its exit status."""
+    def stop(self) -> int:
+        """Ask the process to end, and return its exit status."""
         if self._process is None:
-            return None
-        if self._process.poll() is None:
-            os.kill(self.id, signal.SIGTERM)
+            return 0
+        self._process.terminate()
+        return self.wait()[0]
+
+    def wait(self) -> tuple[int, str]:
+        """Wait for its end, and return its exit status and what it said."""
+        assert self._process is not None, "start() comes first"
         try:
-            return self._process.wait(PATIENCE_S)
+            _, said = self._process.communicate(timeout=PATIENCE_S)
+            return self._process.returncode, said
         finally:
             self._process.kill()
             self._process = None

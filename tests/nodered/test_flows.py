@@ -84,7 +84,8 @@ def test_a_folder_is_paused_while_something_plays(house: House) -> None:
     house.subscriber.wait_for_json("syncthing/nas/folder/photos", lambda one: one["resume_at"], since=since)
     assert photos(house)["paused"] is True
     house.subscriber.publish("home/tv/state", "idle")
-    eventually(lambda: photos(house)["paused"] is False)
+    house.subscriber.wait_for_json("syncthing/nas/response/resume", since=since)
+    assert photos(house)["paused"] is False
 
 
 def test_a_folder_that_somebody_else_paused_is_left_alone(house: House) -> None:

@@ -121,6 +121,24 @@ def test_what_happens_while_everything_is_read_is_not_missed(syncthing: Pretende
     assert report.index(changed) > report.index(report.wait_for(seen.SnapshotComplete))
 
 
+@pytest.mark.parametrize(("restarts", "completions"), [(False, 0), (True, 1)])
+def test_after_a_flood_completions_follow_when_the_rest_is_told(
+    syncthing: PretendedSyncthing, follow: Follow, restarts: bool, completions: int
+) -> None:
+    """Nothing is told while everything is read, and most of that is completions, which are nearly right still."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.Stale)
+    syncthing.wait_for_poll()
+    del report[:]
+    if restarts:
+        syncthing.restarts()
+    else:
+        syncthing.happens(lost=1)
+    asked = {read.what for read in report.wait_for(seen.Stale).reads}
+    assert len(report.of(seen.CompletionRead)) == completions
+    assert ("completion" in asked) is not restarts
+
+
 def test_nothing_is_lost_while_everything_is_read(
     syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,11 @@
 """The wheel that is built works by itself, on every Python that is at hand, without the source tree beside it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from zipfile import ZipFile
@@ -40,11 +42,23 @@ def _answers(program: str, version: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution."""
+    directory = tmp_path_factory.mktemp("source")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", str(directory / "tools"), "hatchling"], check=True)
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(directory)]
+    subprocess.run(build, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(directory / "tools")})
+    (built,) = directory.glob("*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source distribution."""
     directory = tmp_path_factory.mktemp("wheel")
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", str(directory)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
     (built,) = directory.glob("*.whl")
     return built
 
@@ -92,6 +106,15 @@ def called(installed: Path, directory: Path, *arguments: str) -> subprocess.Comp
     )
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone, so nobody knows what belongs to it")
+def test_the_source_distribution_holds_everything(source: Path) -> None:
+    """Every file of the repository is in it, all tests and what they read included; but what serves only git or CI."""
+    listed = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    with tarfile.open(source) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in listed.splitlines() if not name.startswith((".ci/", ".git"))} - held == set()
+
+
 def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
     """Types, licence and the console script are in it, tests are not."""
     with ZipFile(wheel) as archive:
@@ -112,12 +135,12 @@ def test_the_program_says_what_it_is(installed: Path, tmp_path: Path) -> None:
     assert json.loads(called(installed, tmp_path, "schema").stdout)["properties"]["mqtt"]
 
 
-@pytest.mark.parametrize("extra", ["watch", "demo"])
-def test_what_needs_an_extra_says_so(installed: Path, tmp_path: Path, extra: str) -> None:
-    """The service does not bring the live view or the demo; asked for them, it says how to get them."""
-    result = called(installed, tmp_path, extra)
+@pytest.mark.parametrize(("extra", "arguments"), [("watch", []), ("demo", []), ("completion", ["bash"])])
+def test_what_needs_an_extra_says_so(installed: Path, tmp_path: Path, extra: str, arguments: list[str]) -> None:
+    """The service does not bring what it does not need itself; asked for it, it says how to get it."""
+    result = called(installed, tmp_path, extra, *arguments)
     assert result.returncode == UsageError.exit_status
-    assert f"pip install 'stbridge[{extra}]'" in result.stderr
+    assert f"extra `{extra}`" in result.stderr
 
 
 def test_the_client_can_be_used_from_python(installed: Path, tmp_path: Path, syncthing: SyncthingNode) -> None:

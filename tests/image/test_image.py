@@ -1,0 +1,170 @@
+"""The images are built and run by the steps of their Dockerfiles, and the real tools have nothing against them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stbridge import __version__
+from stbridge.demo.node import SyncthingNode
+from stbridge.errors import SettingsError
+from tests.documents import ROOT
+from tests.image.container import CACHE, Container, Image
+from tests.servers import Mosquitto, Subscriber, eventually, manifest
+from tests.supervisor import BROKER, TOKEN, Supervisor
+
+DOCKERFILES = [ROOT / "Dockerfile", ROOT / "homeassistant-app/stbridge/Dockerfile"]
+COMPOSE: Any = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICE: Any = COMPOSE["services"]["stbridge"]
+MOST_MEGABYTES = 60
+SUPERVISOR_HOST = "127.0.0.80"
+"""An address of its own on this machine, so that its port 80 is free."""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The image of the bridge."""
+    return Image(ROOT / "Dockerfile", tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The image of the app, made ready as whoever publishes it does."""
+    source = tmp_path_factory.mktemp("app") / "ready"
+    subprocess.run([ROOT / "scripts/homeassistant-app", source], check=True, env={"PYTHON": sys.executable})
+    return Image(source / "stbridge/Dockerfile", tmp_path_factory.mktemp("app-image"))
+
+
+@pytest.fixture(scope="module")
+def syncthing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
+    """A running Syncthing of the newest version."""
+    newest = list(manifest()["syncthing"].values())[-1]
+    one = SyncthingNode("nas", tmp_path_factory.mktemp("syncthing"), newest)
+    one.start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def container() -> Iterator[Callable[..., Container]]:
+    """Start containers that end with the test."""
+    started: list[Container] = []
+
+    def start(*arguments: Any, **options: Any) -> Container:
+        started.append(Container(*arguments, **options).start())
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def status_of(container: Container) -> Mapping[str, str]:
+    """Return what the kernel knows of a process."""
+    lines = Path(f"/proc/{container.id}/status").read_text(encoding="utf-8").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def is_healthy(container: Container) -> bool:
+    """Tell what its health check finds."""
+    return container.health().returncode == 0
+
+
+# --- what the tools say
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=["bridge", "app"])
+def test_hadolint_has_nothing_against_a_dockerfile(dockerfile: Path) -> None:
+    """The usual traps of Dockerfiles are avoided."""
+    result = subprocess.run([CACHE / "tools/bin/hadolint", dockerfile], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("profiles", [[], ["home-assistant"], ["node-red"], ["*"]], ids=" ".join)
+def test_docker_compose_understands_its_file(profiles: list[str]) -> None:
+    """With every profile, the real program finds nothing wrong, and no variable that one would have to set."""
+    chosen = [argument for profile in profiles for argument in ("--profile", profile)]
+    command = [str(CACHE / "docker-compose"), *chosen, "config", "--format", "json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (result.returncode, result.stderr) == (0, "")
+    without_profile = {name for name, one in COMPOSE["services"].items() if "profiles" not in one}
+    every = set(COMPOSE["services"]) if profiles == ["*"] else without_profile | set(profiles)
+    assert set(json.loads(result.stdout)["services"]) == every
+
+
+# --- the image of the bridge
+
+
+def test_the_image_holds_the_bridge_and_little_else(image: Image) -> None:
+    """There is no installer in it, and what it adds to Python is small."""
+    added = image.root / "opt/stbridge"
+    assert [name.name for name in (added / "bin").iterdir() if name.name.startswith("pip")] == []
+    size = sum(file.lstat().st_size for file in added.rglob("*") if not file.is_symlink())
+    assert size < MOST_MEGABYTES * 1e6
+    assert any(added.glob(f"lib/*/site-packages/stbridge-{__version__}.dist-info"))
+
+
+def test_the_image_runs_as_the_compose_file_asks(
+    image: Image, container: Callable[..., Container], broker: Mosquitto, syncthing: SyncthingNode, tmp_path: Path
+) -> None:
+    """As nobody, with a root that cannot be written and the key in a file, it is healthy, and ends in order."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/syncthing_nas_api_key").write_text(syncthing.api_key + "\n", encoding="utf-8")
+    subscriber = Subscriber(broker.port)
+    here = {"STBRIDGE_MQTT__HOST": "127.0.0.1", "STBRIDGE_MQTT__PORT": str(broker.port)}
+    variables = SERVICE["environment"] | here | {"STBRIDGE_SYNCTHING__NAS__URL": syncthing.url}
+    (place,) = [mount.split(":")[1] for mount in SERVICE["volumes"]]
+    one = container(image, variables, volumes={tmp_path / "secrets": place}, read_only=SERVICE["read_only"])
+    try:
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        assert json.loads(subscriber.latest()["syncthing/nas/connection"])["status"] == "online"
+        eventually(lambda: is_healthy(one))
+        status = status_of(one)
+        assert set(status["Uid"].split()) | set(status["Gid"].split()) == {"65532"}
+        assert (status["NoNewPrivs"], int(status["CapEff"], 16)) == ("1", 0)
+        assert one.stop() == 0
+        subscriber.wait_for_payload("syncthing/bridge/state", b"offline")
+    finally:
+        subscriber.close()
+
+
+def test_the_health_check_of_the_image_fails_without_a_service(
+    image: Image, container: Callable[..., Container]
+) -> None:
+    """A container whose settings are wrong is not healthy, and ends with the status that says so."""
+    one = container(image, {"STBRIDGE_MQTT__PORT": "a lot"}, volumes={}, read_only=True)
+    status, said = one.wait()
+    assert status == SettingsError.exit_status
+    assert "mqtt.port" in said
+
+
+# --- the app of Home Assistant
+
+
+def test_the_app_runs_with_the_broker_of_the_supervisor(
+    app: Image, container: Callable[..., Container], broker: Mosquitto, syncthing: SyncthingNode, tmp_path: Path
+) -> None:
+    """Its script asks the Supervisor, gives up its rights and the token, and becomes the bridge, which is healthy."""
+    config: Any = yaml.safe_load((ROOT / "homeassistant-app/stbridge/config.yaml").read_text(encoding="utf-8"))
+    filled_in = {"syncthing": [{"name": "nas", "url": syncthing.url, "api_key": syncthing.api_key}]}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/options.json").write_text(json.dumps(config["options"] | filled_in), encoding="utf-8")
+    (app.root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{SUPERVISOR_HOST} supervisor\n", encoding="utf-8")
+    supervisor = Supervisor({**BROKER, "host": "127.0.0.1", "port": broker.port}, SUPERVISOR_HOST, 80).start()
+    subscriber = Subscriber(broker.port)
+    try:
+        one = container(app, {"SUPERVISOR_TOKEN": TOKEN}, volumes={tmp_path / "data": "/data"}, read_only=False)
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        assert json.loads(subscriber.latest()["syncthing/nas/connection"])["status"] == "online"
+        eventually(lambda: is_healthy(one))
+        assert set(status_of(one)["Uid"].split()) == {"65532"}
+        assert TOKEN not in Path(f"/proc/{one.id}/environ").read_text(encoding="utf-8")
+        assert one.stop() == 0
+    finally:
+        supervisor.stop()
+        subscriber.close()
