@@ -125,6 +125,8 @@ class Poller:
         """
         deadline = monotonic() + longest_s
         self.enable(enabled=True)
+        if not self._idle:
+            self._client.break_off()  # it may wait on a connection that has died without a word, as others have
         while (left := deadline - monotonic()) > 0 and give_way(left):
             with self._condition:
                 if self._idle or self._stopped:

@@ -341,6 +341,20 @@ def test_what_cannot_be_read_is_not_waited_for_for_ever(
     wait_for(told, seen.Unavailable)
 
 
+def test_a_read_that_may_wait_for_ever_is_made_anew(
+    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+) -> None:
+    """Its connection may have died without a word, as that of the events has."""
+    version = syncthing.table[VERSION]
+    assert callable(version)
+    syncthing.table[VERSION] = [hangs, version]
+    poller = polling()
+    poller.request([Read("version")])
+    eventually(lambda: asked(syncthing, VERSION))
+    poller.settle(lambda _: True, 30)
+    assert [type(one) for one in told] == [seen.VersionRead]
+
+
 def test_a_try_is_not_waited_for_when_syncthing_is_known_to_be_there_again(
     syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
