@@ -101,6 +101,8 @@ class BrokerConnection:
             *(Subscription(one) for one in subscriptions),
             # Our own state too, see `_guard`. A will counts as our own message, so no_local would hide it.
             Subscription(birth.topic, no_local=False, retain_as_published=False),
+            # And our mark: that of another bridge, which has our client ID, is one of our own to the broker.
+            *([Subscription(signature.topic, no_local=False, retain_as_published=False)] if signature else []),
         ]
         self._received = received
         self._remembered = remembered
@@ -192,8 +194,8 @@ class BrokerConnection:
         Args:
             waited_s: for so long the last one has waited in vain; that counts.
         """
-        if self._contest.likely:
-            self._contest.wait(self._stop, self._choice, self.part.beat)
+        if self._contest.likely and self._contest.wait(self._stop, self._choice, self.part.beat):
+            return
         self._stop.wait(self._backoff.next(LONGEST_WAIT_S, waited_s))
 
     def _remember(self) -> None:
@@ -291,9 +293,12 @@ class BrokerConnection:
             _log.log(level, "no connection to the broker: %s", message)
 
     def _hand_over(self, received: Received) -> None:
-        if received.topic == self._birth.topic:
+        if received.topic in (self._birth.topic, self._contest.topic):
             received.acknowledge()
-            self._guard(received)
+            if received.topic == self._birth.topic:
+                self._guard(received)
+            elif received.retained:
+                self._contest.note_mark(received.payload)
             return
         try:
             self._received(received)

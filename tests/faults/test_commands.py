@@ -240,7 +240,7 @@ MOMENTS: Sequence[Disturb] = (
     broken_when_it_has_asked,
     hung_when_it_has_asked,
 )
-SOME_MOMENTS: Sequence[Disturb] = (killed_when_it_has_asked, cut_off_at_once, hung_when_it_has_asked)
+SOME_MOMENTS: Sequence[Disturb] = (killed_when_it_has_asked, cut_off_at_once, broken_when_it_has_asked)
 MAYBE_LOST = (killed_at_once, killed_when_it_has_asked)
 """In these the bridge has taken responsibility, and dies with it: better lost than carried out twice."""
 
@@ -286,19 +286,8 @@ def mend(world: World, command: str) -> None:
     """Have Syncthing be as before."""
     if command == "shutdown":
         eventually(lambda: not world.alpha.running)
-        world.alpha.start()
+    world.revive()
     if command == "reset":
         # whoever died in the middle of it has left the folder paused
         patient_request(world.alpha, "PATCH", "/rest/config/folders/docs", body={"paused": False})
-    eventually(partial(is_there, world))
     world.wait_until_quiet()
-
-
-def is_there(world: World) -> bool:
-    """Tell whether the first Syncthing answers; its monitor gives up after four restarts within a minute."""
-    if not world.alpha.running:
-        world.alpha.start()
-    try:
-        return bool(world.alpha.request("GET", "/rest/system/ping"))
-    except (OSError, ValueError):
-        return False

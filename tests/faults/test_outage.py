@@ -57,7 +57,7 @@ def broker_truncated(world: World) -> Iterator[Times]:
 @contextmanager
 def broker_wants_a_password(world: World) -> Iterator[Times]:
     """The broker refuses the login."""
-    world.broker.stop()
+    world.end_broker(world.broker.stop)
     world.broker.lines = ("allow_anonymous false",)
     world.broker.start()
     try:
@@ -65,7 +65,7 @@ def broker_wants_a_password(world: World) -> Iterator[Times]:
     finally:
         world.broker.stop()
         world.broker.lines = (ANONYMOUS,)
-        world.broker.start()
+        world.start_broker()
 
 
 # --- of Syncthing
