@@ -14,8 +14,8 @@ from tests.faults.world import World, newest
 DEATH = re.compile("(died|it is made anew)\nTraceback.*?killed by a test", re.DOTALL)
 """What the log says of a thread that a test has killed."""
 
-CONDITION = re.compile(r"^\S+ \S+ (?:WARNING|ERROR) +(.*)$", re.MULTILINE)
-"""A line of the log that tells of something wrong."""
+CONDITION = re.compile(r"^\S+ \S+ (?:WARNING|ERROR) +((?!.*(?: died| is started again)$).*)$", re.MULTILINE)
+"""A line of the log that tells of something wrong; each death of a thread is news."""
 
 MOST_TOLD = 4
 """So often a test may bring about the same condition; whoever tells each try tells more."""

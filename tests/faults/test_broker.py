@@ -166,8 +166,9 @@ def truncated(world: World) -> Iterator[None]:
 OF_THE_BROKER: tuple[Fault, ...] = (stopped, killed_with_memory, restarted_empty, refuses_the_login, hung, slow)
 OF_THE_WAY: tuple[Fault, ...] = (half_open, half_open_and_lost, cut, reset, refused, truncated)
 """In these the broker lives, and tells everybody that the bridge is away."""
-LATE: tuple[Fault, ...] = (killed_with_memory, slow)
-"""In these everybody is told what was true once: what the broker had saved, or what was on its way for long."""
+LATE: tuple[Fault, ...] = (killed_with_memory, slow, restarted_empty, cut)
+"""In these everybody is told what was true once: what the broker had saved, what was on its way for long, or what was
+when the bridge came back at once, while it was reading yet what had changed a moment before."""
 
 
 @pytest.mark.parametrize(
