@@ -70,7 +70,8 @@ def checked(house: House, name: str) -> tuple[int, str]:
 
 def test_a_check_tells_fine_amiss_and_not_known_apart(house: House) -> None:
     """What is retained of a bridge that has gone does not count: it might be fine no more."""
-    assert checked(house, "nas") == (0, "nas: fine\n")
+    ask(house.subscriber, "clear_errors", "PRESS", node="nas")  # 1.29 warns of the user root
+    eventually(lambda: checked(house, "nas") == (0, "nas: fine\n"))
     assert checked(house, "nobody")[0] == 3
     ask(house.subscriber, "new_error", "the disk is full", node="nas")
     status, line = eventually(lambda: (found := checked(house, "nas"))[0] and found)

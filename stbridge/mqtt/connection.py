@@ -25,7 +25,6 @@ from stbridge.supervision import Part
 SESSION_EXPIRY_S = 60  # for so long the broker keeps commands for an absent bridge (MQTT 5)
 HOLD_S = 5.0
 FIRST_WAIT_S = 0.5
-LEAST_WAIT_S = FIRST_WAIT_S / 2
 LONGEST_WAIT_S = 3.0  # short: everything is to be right again soon after the broker is back, or lets us in
 SHORT_LIFE_S = 5.0  # a connection that lives no longer is none that worked
 HUNG_S = 120.0  # resolving a name can take the system's resolver most of this
@@ -195,7 +194,8 @@ class BrokerConnection:
         """
         if self._contest.likely and self._contest.wait(self._stop, self._choice, self.part.beat):
             return
-        self._stop.wait(max(LEAST_WAIT_S, self._backoff.next(LONGEST_WAIT_S) - waited_s))
+        least_s = Backoff(FIRST_WAIT_S).next(FIRST_WAIT_S)
+        self._stop.wait(max(least_s, self._backoff.next(LONGEST_WAIT_S) - waited_s))
 
     def _remember(self) -> None:
         """Hand over what the broker keeps, once, before anything is published over it."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import psutil
+
 from stbridge.core.model import short_id
 from stbridge.demo.node import SyncthingNode
 from stbridge.errors import SyncthingError
@@ -310,5 +312,7 @@ def wait_for_vitals(world: World, connections: int = MORE_DESCRIPTORS) -> Vitals
     try:
         found: Vitals = eventually(back, PATIENCE_S)
     except AssertionError:
-        raise AssertionError(f"{world.vitals} after {before}") from None
+        process = psutil.Process(world.bridge.id)
+        held = [*process.net_connections("all"), *process.open_files()]
+        raise AssertionError("\n".join([f"{world.vitals} after {before}", *map(str, held)])) from None
     return found
