@@ -75,6 +75,7 @@ class World:
         self.alpha_proxy = Proxy(self.alpha.gui_port)
         self.bridge = self.new_bridge()
         self.vitals_at_start = Vitals(0, 0, 0)
+        self._first: tuple[str, list[Any]] = ("", [])
         self._ends = ExitStack()
 
     def new_bridge(self, **variables: str) -> BridgeProcess:
@@ -148,12 +149,18 @@ class World:
     def _has_told(self, folder: str) -> bool:
         """Tell whether what the first Syncthing told last of a folder is what there is: that comes seconds later."""
         status = self.alpha.request("GET", "/rest/db/status", {"folder": folder})
+        settled = [status.get(key) for key in SETTLED["FolderSummary"]]
+        process = self.alpha.request("GET", "/rest/system/status")["startTime"]
+        if self._first[0] != process:
+            self._first = process, settled  # it keeps events from the first request for them on, which follows
         mask = {"since": 0, "timeout": 0, "events": ",".join(SETTLED)}
         told = {
             event["type"]: event["data"].get("summary", event["data"])
             for event in self.alpha.request("GET", "/rest/events", mask)
             if event["data"]["folder"] == folder
         }
+        if "FolderSummary" not in told:
+            return settled == self._first[1]
         return all(one[key] == status[key] for kind, one in told.items() for key in SETTLED[kind] if key in status)
 
     def revive(self) -> None:
