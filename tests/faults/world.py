@@ -9,6 +9,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import psutil
+
 from stbridge.core.model import short_id
 from stbridge.demo.node import SyncthingNode
 from stbridge.errors import SyncthingError
@@ -30,8 +32,9 @@ SETTLED: Mapping[str, Sequence[str]] = {
 MORE_DESCRIPTORS = 4
 """Connections to Syncthing are kept for the next request, and there are some more of them at times."""
 
-MORE_MEMORY = 64 * 1024 * 1024
-"""Bytes that may stay with the process: Python and its allocator give back what they got as it suits them."""
+MORE_MEMORY = 128 * 1024 * 1024
+"""Bytes that may stay with the process: Python and its allocator give back what they got as it suits them, and each of
+two threads may have had the largest reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class World:
         self.alpha_proxy = Proxy(self.alpha.gui_port)
         self.bridge = self.new_bridge()
         self.vitals_at_start = Vitals(0, 0, 0)
+        self._first: tuple[str, list[Any]] = ("", [])
         self._ends = ExitStack()
 
     def new_bridge(self, **variables: str) -> BridgeProcess:
@@ -146,12 +150,18 @@ class World:
     def _has_told(self, folder: str) -> bool:
         """Tell whether what the first Syncthing told last of a folder is what there is: that comes seconds later."""
         status = self.alpha.request("GET", "/rest/db/status", {"folder": folder})
+        settled = [status.get(key) for key in SETTLED["FolderSummary"]]
+        process = self.alpha.request("GET", "/rest/system/status")["startTime"]
+        if self._first[0] != process:
+            self._first = process, settled  # it keeps events from the first request for them on, which follows
         mask = {"since": 0, "timeout": 0, "events": ",".join(SETTLED)}
         told = {
             event["type"]: event["data"].get("summary", event["data"])
             for event in self.alpha.request("GET", "/rest/events", mask)
             if event["data"]["folder"] == folder
         }
+        if "FolderSummary" not in told:
+            return settled == self._first[1]
         return all(one[key] == status[key] for kind, one in told.items() for key in SETTLED[kind] if key in status)
 
     def revive(self) -> None:
@@ -310,5 +320,7 @@ def wait_for_vitals(world: World, connections: int = MORE_DESCRIPTORS) -> Vitals
     try:
         found: Vitals = eventually(back, PATIENCE_S)
     except AssertionError:
-        raise AssertionError(f"{world.vitals} after {before}") from None
+        process = psutil.Process(world.bridge.id)
+        held = [*process.net_connections("all"), *process.open_files()]
+        raise AssertionError("\n".join([f"{world.vitals} after {before}", *map(str, held)])) from None
     return found
