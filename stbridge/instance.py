@@ -115,9 +115,20 @@ class Instance:
         # one client for each thread: a session of requests is not made to be shared
         self._clients = [_client(settings) for _ in range(3)]
         self._follower = Follower(
-            name, self._clients[0], raw=raw, report=self._inbox.bring, give_way=self._inbox.give_way
+            name,
+            self._clients[0],
+            raw=raw,
+            report=self._inbox.bring,
+            give_way=self._inbox.give_way,
+            settle=lambda longest_s: self._poller.settle(self._inbox.give_way, longest_s),
         )
-        self._poller = Poller(name, self._clients[1], intervals=_intervals(poll), report=self._inbox.bring)
+        self._poller = Poller(
+            name,
+            self._clients[1],
+            intervals=_intervals(poll),
+            report=self._inbox.bring,
+            recovered=self._follower.look_again,
+        )
         self._desk = CommandDesk(
             name,
             self._clients[2],
@@ -202,6 +213,7 @@ class Instance:
         running = True
         while running:
             self._part.beat()
+            self._follower.remind()
             for item in self._batch():
                 running = running and self._take(item)
             with self._outbox.together():
@@ -259,8 +271,6 @@ class Instance:
                 self._poller.enable(enabled=seen.EVENTS not in self._state.faults)
                 self._log_reachability()
                 self._tried = True
-                if observation == seen.Available(way=seen.POLLS):
-                    self._follower.look_again()
             case seen.ConfigRead():
                 self._poller.reconcile(self._state.folders)
             case seen.StatusRead() if self._state.restarted:

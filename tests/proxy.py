@@ -154,8 +154,6 @@ class Proxy:
                 self._flowing.wait()
                 if self._is_lost(sink):
                     return
-                if from_client and self._words:
-                    self.counted += data.count(self._words)
                 carried += len(data)
                 if most is not None and carried >= most:
                     sink.sendall(data[: len(data) - (carried - most)])
@@ -163,6 +161,8 @@ class Proxy:
                     _close(sink, reset=True)
                     return
                 sink.sendall(data)
+                if from_client and self._words:
+                    self.counted += data.count(self._words)
                 if self._bytes_per_s:
                     self._changed.wait(len(data) / self._bytes_per_s)
             self._flowing.wait()

@@ -72,3 +72,20 @@ def test_who_lives_longer_is_told_of_another_client_too() -> None:
     contest.ended(20, None)
     assert "set another mqtt.client_id" in contest.hint
     assert not contest.likely
+
+
+@pytest.mark.parametrize(
+    ("lived_s", "mark", "told"),
+    [(20, b"theirs", True), (20, b"ours", False), (0.1, b"theirs", False)],
+    ids=["another's in place of ours", "ours", "that of an earlier life, when ours had not been left yet"],
+)
+def test_who_finds_the_mark_of_another_bridge_in_place_of_its_own_is_told(
+    lived_s: float, mark: bytes, told: bool
+) -> None:
+    """Even if that comes so seldom by now that connections live for long."""
+    contest = Contest(MqttSettings(), BIRTH, WILL, Signature(INFO, lambda payload: payload == b"ours"))
+    contest.note_mark(b"of an earlier life")
+    contest.ended(lived_s, None)
+    contest.note_mark(mark)
+    contest.ended(20, None)
+    assert ("set another mqtt.client_id" in contest.hint) is told

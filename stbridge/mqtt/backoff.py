@@ -2,6 +2,8 @@
 
 import random
 
+LEAST_S = 0.3
+
 
 class Backoff:
     """Waits that double, with jitter, so that many bridges do not return to a broker at once.
@@ -14,15 +16,18 @@ class Backoff:
         self._first_s = first_s
         self._tries = 0
 
-    def next(self, most_s: float) -> float:
+    def next(self, most_s: float, waited_s: float = 0.0) -> float:
         """Return the next wait in seconds.
 
         Args:
             most_s: the longest wait.
+            waited_s: for so long the last try has waited for an answer in vain, which counts.
         """
         longest = min(most_s, self._first_s * 2**self._tries)
         self._tries = min(self._tries + 1, 16)  # 2**16 is beyond any limit
-        return random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, keeps no secret
+        jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads load, keeps no secret
+        wait_s: float = max(longest * jitter - waited_s, min(longest, LEAST_S) * jitter)
+        return wait_s
 
     def reset(self) -> None:
         """Start anew: it worked for a while."""

@@ -28,6 +28,7 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 3.0  # short: everything is to be right again soon after the broker is back, or lets us in
 SHORT_LIFE_S = 5.0  # a connection that lives no longer is none that worked
 HUNG_S = 120.0  # resolving a name can take the system's resolver most of this
+MOST_TOLD = 20  # reasons of one outage, each once: tries may fail in this way and that in turns
 MOST_FAILURES = 5  # unexpected ones in a row; more are for the supervision
 HOLD_TURN_S = 0.02
 LEAST_JOIN_S = 1.5  # a goodbye fits in
@@ -100,6 +101,8 @@ class BrokerConnection:
             *(Subscription(one) for one in subscriptions),
             # Our own state too, see `_guard`. A will counts as our own message, so no_local would hide it.
             Subscription(birth.topic, no_local=False, retain_as_published=False),
+            # And our mark: that of another bridge, which has our client ID, is one of our own to the broker.
+            *([Subscription(signature.topic, no_local=False, retain_as_published=False)] if signature else []),
         ]
         self._received = received
         self._remembered = remembered
@@ -119,6 +122,7 @@ class BrokerConnection:
         self._online = False
         self._connections = 0
         self._failures = 0
+        self._told: set[str] = set()
         self._contest = Contest(settings, birth, will, signature)
         self.part = Part("mqtt", self._run, longest_s=HUNG_S)
 
@@ -190,10 +194,9 @@ class BrokerConnection:
         Args:
             waited_s: for so long the last one has waited in vain; that counts.
         """
-        if self._contest.likely:
-            self._contest.wait(self._stop, self._choice, self.part.beat)
-        least_s = Backoff(FIRST_WAIT_S).next(FIRST_WAIT_S)
-        self._stop.wait(max(least_s, self._backoff.next(LONGEST_WAIT_S) - waited_s))
+        if self._contest.likely and self._contest.wait(self._stop, self._choice, self.part.beat):
+            return
+        self._stop.wait(self._backoff.next(LONGEST_WAIT_S, waited_s))
 
     def _remember(self) -> None:
         """Hand over what the broker keeps, once, before anything is published over it."""
@@ -255,6 +258,7 @@ class BrokerConnection:
         self._outbox.connected(link.window, link.largest_packet)
         self._outbox.put_state(self._birth, last=True)
         self._online = True
+        self._told.clear()
         self._status = BrokerStatus(
             connected=True,
             protocol=link.protocol.value,
@@ -283,14 +287,18 @@ class BrokerConnection:
             message=message,
             since_monotonic=time.monotonic() if before.connected else before.since_monotonic,
         )
-        if message != before.message:
+        if message not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(message)
             level = logging.ERROR if isinstance(error, BrokerRefused) else logging.WARNING
             _log.log(level, "no connection to the broker: %s", message)
 
     def _hand_over(self, received: Received) -> None:
-        if received.topic == self._birth.topic:
+        if received.topic in (self._birth.topic, self._contest.topic):
             received.acknowledge()
-            self._guard(received)
+            if received.topic == self._birth.topic:
+                self._guard(received)
+            elif received.retained:
+                self._contest.note_mark(received.payload)
             return
         try:
             self._received(received)

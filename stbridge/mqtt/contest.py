@@ -21,6 +21,7 @@ SUSPECT_S = 60.0  # so many that end within this time are worth a hint: who live
 FIRST_WAIT_S = 5.0
 LONGEST_WAIT_S = 600.0
 HEAR_S = 0.5  # the broker tells at once what it keeps
+KNOWN_S = 2.0  # who lives longer has left its mark
 GONE_S = 2.0  # for so long the other one must have been offline: a moment of it is our own will, or a restart
 
 
@@ -63,7 +64,18 @@ class Contest:
         self._taken_over = False
         self._other_online = False
         self._ours = False
+        self._known = False
+        self._another = False
         self._offline_since: float | None = None
+
+    @property
+    def topic(self) -> str | None:
+        """Where bridges leave their marks."""
+        return self._signature.topic if self._signature else None
+
+    def note_mark(self, payload: bytes) -> None:
+        """Note what was left on `topic` when a connection begins: another's mark, after ours had been there, or not."""
+        self._another = self._known and self._signature is not None and not self._signature.is_ours(payload)
 
     def ended(self, lived_s: float, error: BrokerUnavailable | None) -> None:
         """Note that a connection has ended.
@@ -74,6 +86,7 @@ class Contest:
         """
         self._taken_over = isinstance(error, TakenOver)
         self._ends.append(time.monotonic())
+        self._known = self._known or lived_s > KNOWN_S
         self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
         if not self.likely:
             self._backoff.reset()
@@ -82,8 +95,13 @@ class Contest:
     def hint(self) -> str:
         """What to add to the reason why a connection has ended; the same for as long as nothing changes."""
         suspect = len(self._ends) == SHORT_LIVES and time.monotonic() - self._ends[0] < SUSPECT_S
-        if self._taken_over or not (self.likely or suspect):
+        if self._taken_over or not (self.likely or suspect or self._another):
             return ""
+        if self._another:
+            return (
+                "; another bridge has been online in its place: if that uses the client ID "
+                f"{self._settings.client_id!r}, too, set another mqtt.client_id"
+            )
         return (
             "; several connections ended soon after each other: if another client uses the client ID "
             f"{self._settings.client_id!r}, set another mqtt.client_id"
@@ -94,13 +112,16 @@ class Contest:
         """Whether another client seems to have our session now."""
         return self._taken_over or self._short_lives >= SHORT_LIVES
 
-    def wait(self, stop: threading.Event, choice: ProtocolChoice, beat: Callable[[], None]) -> None:
+    def wait(self, stop: threading.Event, choice: ProtocolChoice, beat: Callable[[], None]) -> bool:
         """Leave the broker to the other one for a while, if it is there; or until that is a bridge, and has gone.
 
         Args:
             stop: ends the wait.
             choice: the version of MQTT to speak.
             beat: is called about every second.
+
+        Returns:
+            whether it was there, and has gone.
         """
         with suppress(BrokerUnavailable, SettingsError):  # no reason to wait: the next connection tells what is wrong
             link = choice.open(lambda protocol: self._open(protocol, stop))
@@ -110,6 +131,7 @@ class Contest:
                 self._watch(link, stop, beat)
             finally:
                 link.close(say_goodbye=True)
+        return self._has_gone()
 
     def _watch(self, link: Link, stop: threading.Event, beat: Callable[[], None]) -> None:
         began = time.monotonic()

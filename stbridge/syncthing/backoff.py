@@ -4,6 +4,7 @@ import random
 
 SHORTEST_S = 0.25
 LONGEST_S = 3.0
+LEAST_S = 0.3
 
 
 class Backoff:
@@ -21,7 +22,12 @@ class Backoff:
         """Begin anew after a success."""
         self._next_s = SHORTEST_S
 
-    def next(self) -> float:
-        """Return how many seconds to wait this time."""
+    def next(self, waited_s: float = 0.0) -> float:
+        """Return how many seconds to wait this time.
+
+        Args:
+            waited_s: for so long the last try has waited for an answer in vain, which counts.
+        """
         seconds, self._next_s = self._next_s, min(LONGEST_S, self._next_s * 2)
-        return seconds * random.uniform(0.7, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        jitter = random.uniform(0.7, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        return max(seconds * jitter - waited_s, min(seconds, LEAST_S) * jitter)

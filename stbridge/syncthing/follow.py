@@ -38,6 +38,11 @@ GIVE_WAY_S = 0.02
 Events that happen meanwhile wait at Syncthing; after this long they go first, because its ring holds 1000.
 """
 
+SETTLE_S = 2.0
+"""How long what was missed may take to be taken in, with all that is read for it, before Syncthing is online again."""
+
+REMIND_S = 1.0
+
 FETCH_S = 0.05
 """While everything is being read, what happens meanwhile is fetched so often."""
 MOST_KINDS = 50
@@ -53,6 +58,7 @@ class Follower:
         raw: types of events that are handed on as they are, too.
         report: takes observations in; called by this thread only.
         give_way: waits until what they tell is published, for so many seconds at most.
+        settle: waits until all that is read because of what they tell is taken in, too.
     """
 
     def __init__(
@@ -63,16 +69,21 @@ class Follower:
         raw: Sequence[str],
         report: Callable[[Observation], None],
         give_way: Callable[[float], object],
+        settle: Callable[[float], object],
     ) -> None:
         self._client = client
         self._raw = frozenset(raw)
         self._report = report
         self._give_way = give_way
+        self._settle = settle
         self._reader = Reader(client)
         self._stream = EventStream(client, sorted({*events.EVENT_TYPES, *raw}))
         self._allowance = Allowance(burst=BURST, every_s=GATHER_S)
         self._stop = threading.Event()
         self._again = threading.Event()
+        self._look = threading.Event()
+        self._polls_wait = False
+        self._waiting_since: float | None = None
         self._whole = False
         self._not_understood: set[str] = set()
         self._was_whole = False
@@ -93,8 +104,23 @@ class Follower:
         self._client.break_off()
 
     def look_again(self) -> None:
-        """Wait for events on a new connection: the old one may have died without a word, as others have."""
+        """Make sure that nothing is missed, and tell then that polls are served again, as somebody saw.
+
+        The request for events may wait on a connection that has died without a word, as others have.
+        """
+        self._look.set()
         self._client.break_off()
+
+    def remind(self) -> None:
+        """Break off a request for events that began in the very moment in which it should not have; now and then."""
+        since = self._waiting_since
+        if since is not None and self._asked and monotonic() - since > REMIND_S:
+            self._client.break_off()
+
+    @property
+    def _asked(self) -> bool:
+        """Whether somebody wants more than to wait for events."""
+        return self._again.is_set() or self._look.is_set()
 
     @property
     def alive(self) -> bool:
@@ -105,6 +131,7 @@ class Follower:
         backoff = Backoff()
         self._whole = self._was_whole = False  # if it died on an event, that one is missed
         while not self._stop.is_set():
+            began = monotonic()
             try:
                 self._synchronise()
                 self._follow(backoff)
@@ -114,7 +141,7 @@ class Follower:
                 self._stop.wait(backoff.next())
             except SyncthingUnavailable as error:
                 self._tell(error)
-                self._stop.wait(backoff.next())
+                self._stop.wait(backoff.next(monotonic() - began))
             except CallFailed as error:  # a path that every Syncthing has is refused: it is none
                 self._tell(BadReply(f"url: what answers does not serve Syncthing's API ({error})"))
                 self._stop.wait(backoff.next())
@@ -126,10 +153,20 @@ class Follower:
 
     def _synchronise(self) -> None:
         """Be where nothing is missed from here on: at the old cursor if it holds, else after a full read."""
+        if self._look.is_set():
+            self._look.clear()
+            self._polls_wait = True
         if self._whole and not self._again.is_set() and self._stream.can_resume():
-            self._take(self._stream.wait(timeout_s=0))  # before it is called online, or it would be with what was
+            self._take(self._stream.wait(timeout_s=0))
+            self._settle(SETTLE_S)  # or it would be called online with what was
             self._report(seen.Available(way=seen.EVENTS))
-            return
+        else:
+            self._read_all()
+        if self._polls_wait:
+            self._polls_wait = False
+            self._report(seen.Available(way=seen.POLLS))
+
+    def _read_all(self) -> None:
         known = self._was_whole and not self._again.is_set()
         self._whole = False
         self._again.clear()
@@ -153,9 +190,13 @@ class Follower:
 
     def _follow(self, backoff: Backoff) -> None:
         answered_at = monotonic()
-        while not self._stop.is_set() and not self._again.is_set():
+        while not self._stop.is_set() and not self._asked:
             self.part.beat()
-            found = self._stream.wait()
+            self._waiting_since = monotonic()
+            try:
+                found = self._stream.wait()
+            finally:
+                self._waiting_since = None
             answered_before, answered_at = answered_at, monotonic()
             self._take(found)
             self._give_way(GIVE_WAY_S)

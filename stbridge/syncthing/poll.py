@@ -44,6 +44,7 @@ class Poller:
         client: the way to it; for this thread alone.
         intervals: seconds between two readings, by name of the read; RECONCILE reads one folder after the other.
         report: takes observations in; called by this thread only.
+        recovered: takes in that Syncthing answers again, after it was reported not to.
     """
 
     def __init__(
@@ -53,10 +54,12 @@ class Poller:
         *,
         intervals: Mapping[str, float],
         report: Callable[[Observation], None],
+        recovered: Callable[[], None],
     ) -> None:
         self._client = client
         self._reader = Reader(client)
         self._report = report
+        self._recovered = recovered
         self._intervals = dict(intervals)
         self._due = {what: monotonic() + seconds for what, seconds in intervals.items()}
         self._allowance = Allowance(burst=THRIFTY_AT_ONCE, every_s=THRIFTY_EVERY_S)
@@ -65,6 +68,8 @@ class Poller:
         self._folders: deque[str] = deque()
         self._condition = threading.Condition()
         self._enabled = False
+        self._enabled_anew = False
+        self._idle = True
         self._blocked = False
         self._backoff = Backoff()
         self._refused: dict[Read, str] = {}
@@ -79,7 +84,7 @@ class Poller:
         """End, and break off the request that is under way."""
         with self._condition:
             self._stopped = True
-            self._condition.notify()
+            self._condition.notify_all()
         self._client.close()
 
     @property
@@ -92,8 +97,9 @@ class Poller:
         with self._condition:
             if enabled and not self._enabled:
                 self._reader.forget()
+                self._enabled_anew = True
             self._enabled = enabled
-            self._condition.notify()
+            self._condition.notify_all()
 
     def request(self, reads: Iterable[Read]) -> None:
         """Read these soon, each once however often it was asked for.
@@ -107,7 +113,25 @@ class Poller:
                 elif read not in self._requested:
                     self._requested[read] = None
                     self._paths += bool(read.path)
-            self._condition.notify()
+                self._idle = False
+            self._condition.notify_all()
+
+    def settle(self, give_way: Callable[[float], bool], longest_s: float) -> None:
+        """Read what is asked for because of what was told just now, and wait until that is taken in; another thread.
+
+        Args:
+            give_way: waits until what was told is taken in, and tells whether it is.
+            longest_s: the longest wait.
+        """
+        deadline = monotonic() + longest_s
+        self.enable(enabled=True)
+        if not self._idle:
+            self._client.break_off()  # it may wait on a connection that has died without a word, as others have
+        while (left := deadline - monotonic()) > 0 and give_way(left):
+            with self._condition:
+                if self._idle or self._stopped:
+                    return
+                self._condition.wait_for(lambda: self._idle or self._stopped, deadline - monotonic())
 
     def reconcile(self, folders: Iterable[str]) -> None:
         """Take these folders round, from now on."""
@@ -120,15 +144,16 @@ class Poller:
             if self._intervals[what] != seconds:
                 self._intervals[what] = seconds
                 self._due[what] = min(self._due[what], monotonic() + seconds)
-                self._condition.notify()
+                self._condition.notify_all()
 
     def _run(self) -> None:
         while (read := self._next()) is not None:
+            began = monotonic()
             try:
                 for observation in self._reader.read(read):
                     self._report(observation)
             except SyncthingUnavailable as error:
-                self._block(error, read)
+                self._block(error, read, monotonic() - began)
                 continue
             except CallFailed as error:
                 self._refuse(read, str(error))
@@ -144,7 +169,11 @@ class Poller:
                 now = monotonic()
                 read = self._ready(now) if self._enabled else None
                 if read is not None:
+                    self._idle = False
                     return read
+                if self._enabled and not self._idle:
+                    self._idle = True
+                    self._condition.notify_all()
                 self._condition.wait(min(BEAT_S, self._time_to_wait(now)) if self._enabled else BEAT_S)
             return None
 
@@ -181,18 +210,20 @@ class Poller:
             self._refused[read] = message
             log.warning("%s: %s", read.what, message)
 
-    def _block(self, error: SyncthingUnavailable, read: Read) -> None:
+    def _block(self, error: SyncthingUnavailable, read: Read, waited_s: float) -> None:
         with self._condition:
             if self._stopped:
                 return
             self._blocked = True
+            self._enabled_anew = False
         self.request([read])
         self._report(seen.Unavailable(way=seen.POLLS, status=error.status, message=str(error)))
         with self._condition:
-            self._condition.wait_for(lambda: self._stopped, timeout=self._backoff.next())
+            timeout_s = self._backoff.next(waited_s)
+            self._condition.wait_for(lambda: self._stopped or self._enabled_anew, timeout=timeout_s)
 
     def _unblock(self) -> None:
         self._backoff.reset()
         if self._blocked:
             self._blocked = False
-            self._report(seen.Available(way=seen.POLLS))
+            self._recovered()

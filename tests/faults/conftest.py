@@ -1,6 +1,7 @@
 """One world for all faults, so that each meets a bridge that has lived through the others."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,12 @@ from tests.faults.world import World, newest
 
 DEATH = re.compile("(died|it is made anew)\nTraceback.*?killed by a test", re.DOTALL)
 """What the log says of a thread that a test has killed."""
+
+CONDITION = re.compile(r"^\S+ \S+ (?:WARNING|ERROR) +((?!.*(?: died| is started again)$).*)$", re.MULTILINE)
+"""A line of the log that tells of something wrong; each death of a thread is news."""
+
+MOST_TOLD = 4
+"""So often a test may bring about the same condition; whoever tells each try tells more."""
 
 RIGHT_AGAIN = "seconds until right again"
 LOST = "lost"
@@ -31,9 +38,10 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def world(_world: World) -> Iterator[World]:
-    """A world in which all is right; if a fault before left a wreck, the bridge is a new one."""
-    if not _world.alpha.running:
-        _world.alpha.start()
+    """A world in which all is right; if a fault before left a wreck, that is made good."""
+    _world.broker.wake()
+    _world.revive()
+    _world.wait_until_quiet()
     if not _world.bridge.running:
         _world.start_bridge()
     _world.wait_until_right(30)
@@ -44,6 +52,13 @@ def world(_world: World) -> Iterator[World]:
     log = _world.bridge.log.read_bytes()[size:].decode()
     assert "Traceback" not in DEATH.sub("", log), log
     assert _world.alpha.api_key not in log
+    assert most_told(log) <= MOST_TOLD, log
+
+
+def most_told(log: str) -> int:
+    """Return how often the log tells of the same condition, whatever its numbers; but for deaths, which are few."""
+    told = (line for line in CONDITION.findall(log) if not line.endswith(("died", "is started again")))
+    return max(Counter(re.sub(r"\d+", "N", line) for line in told).values(), default=0)
 
 
 @pytest.fixture

@@ -120,22 +120,17 @@ class Ground(ChangingWorld):
 
     def kill_broker(self) -> None:
         """Kill the broker, and with it all that it holds."""
-        self._end_broker(self.broker.kill)
+        self.end_broker(self.broker.kill)
 
     def stop_broker(self) -> None:
         """Stop the broker, which has no memory."""
-        self._end_broker(self.broker.stop)
+        self.end_broker(self.broker.stop)
 
-    def _end_broker(self, end: Callable[[], None]) -> None:
+    def end_broker(self, end: Callable[[], None]) -> None:
+        """End the broker, and with it all that it holds."""
         self.orders.excuse("the broker lost it")
-        end()
-        eventually(lambda: not self.witness.is_watching)
+        super().end_broker(end)
         self._broker_since = self.witness.count
-
-    def start_broker(self) -> None:
-        """Start the broker, and wait until the witness is told everything."""
-        self.broker.start()
-        eventually(lambda: self.witness.is_watching)
 
     def restart_broker(self) -> None:
         """Kill the broker, and have it back at once, without anything."""

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from stbridge.errors import Failed
 from stbridge.health import HealthFile
-from tests.faults.world import World, wait_for_vitals
+from tests.faults.world import RIGHT_AGAIN_S, World, wait_for_vitals
 from tests.servers import eventually
 
 STATE = "syncthing/bridge/state"
@@ -34,8 +35,10 @@ def test_a_bridge_that_was_killed_leaves_nothing_behind_that_is_wrong(
     world.bridge.kill()
     world.remove_folder(f"killed-{messages}")
     eventually(lambda: world.witness.tree[STATE] == b"offline")
+    began = monotonic()
     world.start_bridge()
-    measure(world.wait_until_right())
+    world.wait_until_right(began + RIGHT_AGAIN_S - monotonic())
+    measure(monotonic() - began)
 
 
 # --- a stop at every stage of the start
@@ -94,11 +97,15 @@ def test_a_stop_at_any_stage_of_the_start_ends_it_and_leaves_it_offline(world: W
 # --- the machine
 
 
-def test_a_disk_that_is_full_ends_nothing(world: World, measure: Callable[[float], None]) -> None:
+@pytest.mark.parametrize(
+    "nowhere",
+    [pytest.param("/dev/full", id="full"), pytest.param("/proc/nothing-can-be-made-here", id="read-only")],
+)
+def test_a_disk_that_takes_nothing_ends_nothing(world: World, nowhere: str, measure: Callable[[float], None]) -> None:
     """Neither the log nor the sign of life can be written: the health check fails, and the bridge goes on."""
     world.bridge.stop()
     partial_file = world.directory / "bridge/stbridge.partial"
-    partial_file.symlink_to("/dev/full")
+    partial_file.symlink_to(nowhere)
     full = world.new_bridge(STBRIDGE_LOG__LEVEL="debug")
     full.log = Path("/dev/full")
     since = world.witness.count
@@ -107,6 +114,8 @@ def test_a_disk_that_is_full_ends_nothing(world: World, measure: Callable[[float
         world.witness.wait_for(STATE, b"online", since=since)
         world.rename("renamed while the disk was full")
         measure(world.wait_until_right())
+        with pytest.raises(Failed):
+            HealthFile(world.directory / "bridge/stbridge.health").check()
         assert full.stop() == 0
     finally:
         full.kill()
@@ -170,21 +179,21 @@ def test_two_bridges_with_one_client_id_leave_each_other_in_peace(
     since, before = world.witness.count, world.broker_proxy.connections
     try:
         other.start()
-        for log in (world.bridge.log, other.log):
-            eventually(partial(says_what_is_wrong, log))
+        for log, before_it in ((world.bridge.log, size), (other.log, 0)):
+            eventually(partial(says_what_is_wrong, log, before_it))
         connections = eventually(partial(no_more_connections, world))
     finally:
         other.stop()
-    measure(world.wait_until_right(30))
+    measure(world.wait_until_right())
     assert connections - before < 30
     assert world.bridge.log.read_bytes()[size:].decode().count("no connection to the broker") < 10
     assert world.witness.seen(STATE, since)[-1] == b"online"
     wait_for_vitals(world)
 
 
-def says_what_is_wrong(log: Path) -> bool:
-    """Tell whether the log names the setting that both have in common."""
-    return "set another mqtt.client_id" in log.read_text(encoding="utf-8")
+def says_what_is_wrong(log: Path, size: int) -> bool:
+    """Tell whether the log names, beyond a size that it had, the setting that both have in common."""
+    return b"set another mqtt.client_id" in log.read_bytes()[size:]
 
 
 def no_more_connections(world: World) -> int | None:

@@ -183,7 +183,9 @@ def test_after_a_fault_on_the_way_to_syncthing_every_topic_is_the_truth(
         world.add_folder(f"came-{number}")
         world.write(f"way-{number}.txt")
         world.wait_until_quiet()
+        mended = world.witness.count
     measure(world.wait_until_right())
+    assert world.lies(mended) == []
     wait_for_vitals(world)
     world.remove_folder(f"came-{number}")
 
@@ -233,10 +235,13 @@ def test_an_answer_that_syncthing_would_not_give_is_told_and_forgotten(
         world.alpha_proxy.lead_to(other.port)
         with told_as_away(world, since, status):
             world.rename(f"Documents while {status} {since}")
+            world.wait_until_quiet()
+        mended = world.witness.count
     finally:
         world.alpha_proxy.lead_to(world.alpha.gui_port)
         other.stop()
     measure(world.wait_until_right())
+    assert world.lies(mended) == []
     cleared = {one for one in world.witness.topics(since) if b"" in world.witness.seen(one, since)}
     assert cleared == set()
     wait_for_vitals(world)

@@ -1,6 +1,7 @@
 """A plain client straight at the broker, which sees what everybody sees and comes back whenever the broker does."""
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 from time import monotonic
 
@@ -13,6 +14,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.servers import PATIENCE_S
 
+MOMENTS = 100
+"""So many are kept, as a walk goes on for long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -21,6 +25,14 @@ class Seen:
     at: float
     topic: str
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Somebody said `online`: after how many messages that was, and all that the broker had then."""
+
+    count: int
+    tree: dict[str, bytes]
 
 
 class Witness:
@@ -35,6 +47,7 @@ class Witness:
         self._changed = threading.Condition()
         self._seen: list[Seen] = []
         self._tree: dict[str, bytes] = {}
+        self._moments: deque[Moment] = deque(maxlen=MOMENTS)
         self._subscribed = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, "witness", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.reconnect_delay_set(0.1, 0.2)  # type: ignore[arg-type]  # takes parts of a second, too
@@ -70,6 +83,8 @@ class Witness:
                 self._tree[message.topic] = payload
             elif message.retain:
                 self._tree.pop(message.topic, None)
+            if payload == b"online":
+                self._moments.append(Moment(len(self._seen), dict(self._tree)))
             self._changed.notify_all()
 
     @property
@@ -88,6 +103,11 @@ class Witness:
         """What the broker keeps."""
         with self._changed:
             return dict(self._tree)
+
+    def moments(self, since: int) -> list[Moment]:
+        """Return the moments at which somebody said `online`, from a message on."""
+        with self._changed:
+            return [one for one in self._moments if one.count > since]
 
     def topics(self, since: int = 0) -> set[str]:
         """Return the topics on which something came from a message on."""

@@ -2,15 +2,18 @@
 
 import json
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import psutil
+
 from stbridge.core.model import short_id
 from stbridge.demo.node import SyncthingNode
+from stbridge.errors import SyncthingError
 from tests.faults.hurried import SPOILED
 from tests.faults.truth import differences, fixed, truth
 from tests.faults.witness import Witness
@@ -20,11 +23,18 @@ from tests.servers import MANIFEST, PATIENCE_S, BridgeProcess, Mosquitto, eventu
 RIGHT_AGAIN_S = 5.0
 """Within so many seconds after a fault every topic is to be the truth again."""
 
+SETTLED: Mapping[str, Sequence[str]] = {
+    "FolderSummary": ("globalBytes", "globalFiles", "localFiles", "sequence", "remoteSequence", "needTotalItems"),
+    "FolderCompletion": ("globalBytes", "needBytes"),
+}
+"""What Syncthing tells by itself some time after a change, as its own status has it, too."""
+
 MORE_DESCRIPTORS = 4
 """Connections to Syncthing are kept for the next request, and there are some more of them at times."""
 
-MORE_MEMORY = 64 * 1024 * 1024
-"""Bytes that may stay with the process: Python and its allocator give back what they got as it suits them."""
+MORE_MEMORY = 128 * 1024 * 1024
+"""Bytes that may stay with the process: Python and its allocator give back what they got as it suits them, and each of
+two threads may have had the largest reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class World:
         self.alpha_proxy = Proxy(self.alpha.gui_port)
         self.bridge = self.new_bridge()
         self.vitals_at_start = Vitals(0, 0, 0)
+        self._first: tuple[str, list[Any]] = ("", [])
         self._ends = ExitStack()
 
     def new_bridge(self, **variables: str) -> BridgeProcess:
@@ -118,17 +129,54 @@ class World:
         self.vitals_at_start = self.vitals
 
     def wait_until_quiet(self) -> None:
-        """Wait until the Syncthings have nothing more to do."""
+        """Wait until the Syncthings have nothing more to do, and the first has told all that it did."""
 
         def quiet() -> bool:
-            return self.alpha.is_connected(self.beta) and all(
-                node.is_idle(folder["id"])
-                for node in (self.alpha, self.beta)
-                for folder in node.request("GET", "/rest/config/folders")
-                if not folder["paused"]
-            )
+            try:
+                running = {
+                    node: [one["id"] for one in node.request("GET", "/rest/config/folders") if not one["paused"]]
+                    for node in (self.alpha, self.beta)
+                }
+                return (
+                    self.alpha.is_connected(self.beta)
+                    and all(node.is_idle(folder) for node, folders in running.items() for folder in folders)
+                    and ("docs" not in running[self.alpha] or self._has_told("docs"))
+                )
+            except (OSError, ValueError):  # it is about to restart
+                return False
 
         self.alpha.wait_for(quiet)
+
+    def _has_told(self, folder: str) -> bool:
+        """Tell whether what the first Syncthing told last of a folder is what there is: that comes seconds later."""
+        status = self.alpha.request("GET", "/rest/db/status", {"folder": folder})
+        settled = [status.get(key) for key in SETTLED["FolderSummary"]]
+        process = self.alpha.request("GET", "/rest/system/status")["startTime"]
+        if self._first[0] != process:
+            self._first = process, settled  # it keeps events from the first request for them on, which follows
+        mask = {"since": 0, "timeout": 0, "events": ",".join(SETTLED)}
+        told = {
+            event["type"]: event["data"].get("summary", event["data"])
+            for event in self.alpha.request("GET", "/rest/events", mask)
+            if event["data"]["folder"] == folder
+        }
+        if "FolderSummary" not in told:
+            return settled == self._first[1]
+        return all(one[key] == status[key] for kind, one in told.items() for key in SETTLED[kind] if key in status)
+
+    def revive(self) -> None:
+        """Wait until the first Syncthing is there, and start it if a fault has left it ended or hanging."""
+
+        def is_there() -> bool:
+            if not self.alpha.running:
+                self.alpha.start()
+            try:
+                return bool(self.alpha.request("GET", "/rest/system/ping"))
+            except (OSError, ValueError):
+                return False
+
+        self.alpha.wake()
+        eventually(is_there)
 
     def upgrade(self) -> None:
         """Have the first Syncthing be the newest version from its next start on."""
@@ -137,6 +185,16 @@ class World:
         upgraded.gui_port, upgraded.sync_port = self.alpha.gui_port, self.alpha.sync_port
         self._ends.callback(upgraded.stop)
         self.alpha = upgraded
+
+    def end_broker(self, end: Callable[[], None]) -> None:
+        """End the broker, and wait until the witness has noticed: it takes what the next one has for all there is."""
+        end()
+        eventually(lambda: not self.witness.is_watching)
+
+    def start_broker(self) -> None:
+        """Start the broker, and wait until the witness is told everything."""
+        self.broker.start()
+        eventually(lambda: self.witness.is_watching)
 
     # --- changes, so that there is something to be missed
 
@@ -182,7 +240,10 @@ class World:
 
         def right() -> bool:
             nonlocal wrong
-            wrong = self.wrong()
+            try:
+                wrong = self.wrong()
+            except SyncthingError as error:  # it is about to restart
+                wrong = [str(error)]
             return not wrong
 
         try:
@@ -190,6 +251,13 @@ class World:
         except AssertionError:
             raise AssertionError("\n".join([f"not right after {timeout_s} s:", *wrong, *self.last_words()])) from None
         return monotonic() - began
+
+    def lies(self, since: int) -> list[str]:
+        """Return what was not the truth of now when the bridge, or Syncthing, was said to be online after a message."""
+        true = truth("alpha", self.alpha)
+        both = {"syncthing/bridge/state": b"online", "syncthing/alpha/state": b"online"}
+        trees = [one.tree for one in self.witness.moments(since) if one.tree.items() >= both.items()]
+        return [line for tree in trees for line in differences(fixed(tree), true)]
 
     def last_words(self) -> list[str]:
         """Return the end of the bridge's log."""
@@ -252,5 +320,7 @@ def wait_for_vitals(world: World, connections: int = MORE_DESCRIPTORS) -> Vitals
     try:
         found: Vitals = eventually(back, PATIENCE_S)
     except AssertionError:
-        raise AssertionError(f"{world.vitals} after {before}") from None
+        process = psutil.Process(world.bridge.id)
+        held = [*process.net_connections("all"), *process.open_files()]
+        raise AssertionError("\n".join([f"{world.vitals} after {before}", *map(str, held)])) from None
     return found

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from stbridge.syncthing.backoff import LONGEST_S, SHORTEST_S, Backoff
+from stbridge.syncthing.backoff import LEAST_S, LONGEST_S, SHORTEST_S, Backoff
 
 
 def test_waits_grow_from_short_to_not_long() -> None:
@@ -27,3 +27,12 @@ def test_after_a_success_waits_are_short_again() -> None:
         backoff.next()
     backoff.reset()
     assert backoff.next() <= SHORTEST_S
+
+
+def test_a_try_that_was_a_long_wait_itself_counts() -> None:
+    """Nobody answered for seconds: that is no reason to wait for as long again, but none to try without a pause."""
+    backoff = Backoff()
+    for _ in range(10):
+        backoff.next()
+    assert LONGEST_S * 0.7 - 1 <= backoff.next(1.0) <= LONGEST_S - 1
+    assert 0 < backoff.next(60.0) <= LEAST_S

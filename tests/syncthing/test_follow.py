@@ -12,6 +12,7 @@ from stbridge.core.observations import Observation
 from stbridge.demo.node import SyncthingNode
 from stbridge.syncthing import backoff
 from stbridge.syncthing import follow as follow_module
+from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.follow import Follower
 from tests.servers import eventually
 from tests.syncthing.conftest import KEY, Connect, Serve
@@ -33,12 +34,18 @@ class Report(list[Observation]):
         super().__init__()
         self.gave_way_at: list[int] = []
         """How much had been reported each time that the follower gave way."""
+        self.settled_at: list[int] = []
+        """How much had been reported each time that the follower let it settle."""
 
     def give_way(self, _longest_s: float) -> None:
         """Note that the follower gives way."""
         self.gave_way_at.append(len(self))
 
-    def of(self, *kinds: type[Observation]) -> list[Observation]:
+    def settle(self, _longest_s: float) -> None:
+        """Note that the follower lets what it has reported settle."""
+        self.settled_at.append(len(self))
+
+    def of(self, *kinds: type[Observation]) -> list[Any]:
         """Return the reports of some kinds."""
         return [one for one in self if isinstance(one, kinds)]
 
@@ -56,7 +63,12 @@ def follow(connect: Connect) -> Iterator[Follow]:
     def start(url: str, api_key: str = KEY, *, raw: tuple[str, ...] = ()) -> Report:
         report = Report()
         report.follower = Follower(
-            "nas", connect(url, api_key), raw=raw, report=report.append, give_way=report.give_way
+            "nas",
+            connect(url, api_key),
+            raw=raw,
+            report=report.append,
+            give_way=report.give_way,
+            settle=report.settle,
         )
         report.follower.start()
         followers.append(report.follower)
@@ -249,6 +261,24 @@ def test_after_an_absence_the_same_syncthing_is_just_there_again(syncthing: Pret
     assert len(report.of(seen.SnapshotStarted)) == 1
 
 
+def test_what_was_missed_is_taken_in_before_syncthing_is_there_again(
+    syncthing: PretendedSyncthing, follow: Follow
+) -> None:
+    """Else it would be called online with what was before; and what has to be read because of it comes first, too."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    status = syncthing.table[STATUS]
+    syncthing.table[STATUS] = closes
+    syncthing.breaks_off()
+    report.wait_for(seen.Unavailable)
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    syncthing.table[STATUS] = status
+    available = report.index(report.wait_for(seen.Available))
+    assert report.index(report.wait_for(seen.FolderStateChanged)) < available
+    assert report.settled_at == [available]
+
+
 BREAKS: dict[str, Callable[[PretendedSyncthing], None]] = {
     "a restart": lambda one: one.restarts(),
     "a restart with many events since": lambda one: one.restarts(events=50),
@@ -291,6 +321,23 @@ def test_a_poll_that_may_wait_for_ever_is_made_anew(syncthing: PretendedSyncthin
     syncthing.happens("StateChanged", STATE_CHANGED)
     report.wait_for(seen.FolderStateChanged)
     assert len(report.of(seen.SnapshotStarted)) == 1
+    assert [one.way for one in report.of(seen.Available)] == [seen.EVENTS, seen.POLLS]
+
+
+def test_a_poll_that_began_in_the_moment_of_the_wish_for_another_is_made_anew_later(
+    syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was nothing to be broken off then, and it waits for most of a minute."""
+    monkeypatch.setattr(follow_module, "REMIND_S", 0)
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    with monkeypatch.context() as missed:
+        missed.setattr(SyncthingClient, "break_off", lambda _: None)
+        report.follower.look_again()
+    report.follower.remind()
+    report.wait_for(seen.Available, 2)
+    assert [one.way for one in report.of(seen.Available)] == [seen.EVENTS, seen.POLLS]
 
 
 def test_events_without_order_do_not_make_it_read_in_a_hurry(

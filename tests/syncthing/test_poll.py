@@ -25,6 +25,9 @@ VERSION = "/rest/system/version"
 ERRORS = "/rest/system/error"
 CSRF = stranger(403, "CSRF Error")
 
+RECOVERED = seen.Available(way=seen.POLLS)
+"""What stands among the reports for the call that tells that Syncthing answers again."""
+
 Poll = Callable[..., Poller]
 
 
@@ -40,7 +43,13 @@ def polling(syncthing: PretendedSyncthing, connect: Connect, told: list[Observat
     pollers: list[Poller] = []
 
     def start(*, enabled: bool = True, **intervals: float) -> Poller:
-        poller = Poller("nas", connect(syncthing.url), intervals={**NEVER, **intervals}, report=told.append)
+        poller = Poller(
+            "nas",
+            connect(syncthing.url),
+            intervals={**NEVER, **intervals},
+            report=told.append,
+            recovered=lambda: told.append(RECOVERED),
+        )
         poller.start()
         poller.enable(enabled=enabled)
         pollers.append(poller)
@@ -269,7 +278,7 @@ def test_a_read_that_fails_is_told_made_again_and_told_to_be_mended(
     wait_for(told, seen.Available)
     assert [type(one) for one in told] == [seen.Unavailable, seen.Unavailable, seen.VersionRead, seen.Available]
     blocked = wait_for(told, seen.Unavailable)
-    assert (blocked.way, blocked.status, told[-1]) == (seen.POLLS, "unauthorized", seen.Available(way=seen.POLLS))
+    assert (blocked.way, blocked.status, told[-1]) == (seen.POLLS, "unauthorized", RECOVERED)
 
 
 def test_a_way_that_was_never_blocked_is_not_told_to_be_open(polling: Poll, told: list[Observation]) -> None:
@@ -300,6 +309,66 @@ def test_a_syncthing_that_refuses_is_there(
     polling().request([Read("folder_errors", "docs")])
     wait_for(told, seen.Available)
     assert [type(one) for one in told] == [seen.Unavailable, seen.Available]
+
+
+# --- what is waited for
+
+
+def test_what_is_asked_for_and_what_follows_from_that_is_read_before_it_is_settled(
+    polling: Poll, told: list[Observation]
+) -> None:
+    """Whoever waits for that turns the reading on; what is read may lead to more that has to be read."""
+    poller = polling(enabled=False)
+    follows = [[Read("version")], [Read("errors"), Read("status")], []]
+
+    def give_way(_longest_s: float) -> bool:
+        poller.request(follows.pop(0))
+        return True
+
+    poller.settle(give_way, 30)
+    assert {type(one) for one in told} == {seen.VersionRead, seen.ErrorsRead, seen.StatusRead}
+    assert follows == []
+
+
+def test_what_cannot_be_read_is_not_waited_for_for_ever(
+    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+) -> None:
+    """The events go on, and the other way is told to be blocked."""
+    syncthing.table[VERSION] = CSRF
+    poller = polling()
+    poller.request([Read("version")])
+    poller.settle(lambda _: True, 0.2)
+    wait_for(told, seen.Unavailable)
+
+
+def test_a_read_that_may_wait_for_ever_is_made_anew(
+    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+) -> None:
+    """Its connection may have died without a word, as that of the events has."""
+    version = syncthing.table[VERSION]
+    assert callable(version)
+    syncthing.table[VERSION] = [hangs, version]
+    poller = polling()
+    poller.request([Read("version")])
+    eventually(lambda: asked(syncthing, VERSION))
+    poller.settle(lambda _: True, 30)
+    assert [type(one) for one in told] == [seen.VersionRead]
+
+
+def test_a_try_is_not_waited_for_when_syncthing_is_known_to_be_there_again(
+    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other way to it has found that out, and what is true is to be told soon."""
+    try_again_after(3600, monkeypatch)
+    version = syncthing.table[VERSION]
+    assert callable(version)
+    syncthing.table[VERSION] = [CSRF, version]
+    poller = polling()
+    poller.request([Read("version")])
+    wait_for(told, seen.Unavailable)
+    poller.enable(enabled=False)
+    poller.enable(enabled=True)
+    wait_for(told, seen.VersionRead)
 
 
 # --- the end
