@@ -23,14 +23,16 @@ class Inbox(Generic[Item]):
         self._most = most
         self._items: SimpleQueue[Item] = SimpleQueue()
         self._done = threading.Event()
+        self._lock = threading.Lock()  # or `done` may find it empty just before something is put in, and say so after
         self._room = threading.Condition()
         self._wanted = False
         self._closed = False
 
     def put(self, item: Item) -> None:
         """Put something in at once; for what is bounded elsewhere, and for the owner itself, which must not wait."""
-        self._done.clear()
-        self._items.put(item)
+        with self._lock:
+            self._done.clear()
+            self._items.put(item)
 
     def bring(self, item: Item) -> None:
         """Put something in when there is room: a Syncthing that is read more slowly keeps its events meanwhile."""
@@ -81,8 +83,9 @@ class Inbox(Generic[Item]):
 
     def done(self) -> None:
         """Tell that everything that follows from what was taken is done."""
-        if self._items.empty():
-            self._done.set()
+        with self._lock:
+            if self._items.empty():
+                self._done.set()
 
     def close(self) -> None:
         """Hold up nobody any more."""
