@@ -140,7 +140,7 @@ class World:
                 return (
                     self.alpha.is_connected(self.beta)
                     and all(node.is_idle(folder) for node, folders in running.items() for folder in folders)
-                    and ("docs" not in running[self.alpha] or self._has_told("docs"))
+                    and ("docs" not in running[self.alpha] or (self._has_told("docs") and self._is_answered("docs")))
                 )
             except (OSError, ValueError):  # it is about to restart
                 return False
@@ -163,6 +163,12 @@ class World:
         if "FolderSummary" not in told:
             return settled == self._first[1]
         return all(one[key] == status[key] for kind, one in told.items() for key in SETTLED[kind] if key in status)
+
+    def _is_answered(self, folder: str) -> bool:
+        """Tell whether the second Syncthing has said if it takes part in a folder, which comes after the connection."""
+        of = {"folder": folder, "device": self.beta.device_id}
+        answer = self.alpha.request("GET", "/rest/db/completion", of)
+        return bool(answer.get("remoteState") != "unknown")  # version 1.19 does not tell
 
     def revive(self) -> None:
         """Wait until the first Syncthing is there, and start it if a fault has left it ended or hanging."""
