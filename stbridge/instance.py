@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty
@@ -217,8 +217,10 @@ class Instance:
             for item in self._batch():
                 running = running and self._take(item)
             with self._outbox.together():
-                self._follow_up()
+                reads = self._follow_up()
             self._outbox.give_way(GIVE_WAY_S)
+            if reads:  # only now: a request takes long, and would be made before what is waiting is sent
+                self._poller.request(reads)
             self._inbox.done()
 
     def _begin_anew(self) -> None:
@@ -276,8 +278,8 @@ class Instance:
             case seen.StatusRead() if self._state.restarted:
                 self._follower.read_again()
 
-    def _follow_up(self) -> None:
-        """Draw conclusions, publish, tell what happened, ask for what has to be read, take the commands that wait."""
+    def _follow_up(self) -> Collection[seen.Read]:
+        """Draw conclusions, publish, tell what happened, take the commands that wait; return what has to be read."""
         now = datetime.now(UTC)
         conclude(self._state, now)
         outcome = self._state.take_outcome()
@@ -287,8 +289,6 @@ class Instance:
             self.settled.set()
         for happening in outcome.happenings:
             self._send(Address("event", name=happening.event_type), render_happening(happening))
-        if outcome.reads:
-            self._poller.request(outcome.reads)
         transferring = self._state.transferring(now)
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
         for paused in self._state.timed_pauses.take_due(now):
@@ -298,6 +298,7 @@ class Instance:
             waiting, self._waiting = self._waiting, []
             for arrival in waiting:
                 self._desk.take(arrival, self._state)
+        return outcome.reads
 
     def _log_reachability(self) -> None:
         reachability = (self._state.status, self._state.message)
