@@ -1,6 +1,7 @@
 """One instance between a pretended Syncthing and the outbox."""
 
 import json
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -25,9 +26,17 @@ def outbox() -> Outbox:
 
 
 @pytest.fixture
-def instance(outbox: Outbox) -> Iterator[Instance]:
+def syncthing() -> Iterator[PretendedSyncthing]:
+    """A Syncthing with a folder that is paused."""
+    one = PretendedSyncthing(lambda table: ScriptedServer(table).start())
+    one.has_folders(photos=True)
+    yield one
+    one.server.stop()
+
+
+@pytest.fixture
+def instance(outbox: Outbox, syncthing: PretendedSyncthing) -> Iterator[Instance]:
     """An instance that has been started, and to which no broker has said yet what it keeps."""
-    syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
     one = Instance(
         "nas",
         SyncthingSettings(url=syncthing.url, api_key="key"),
@@ -40,7 +49,6 @@ def instance(outbox: Outbox) -> Iterator[Instance]:
     one.start()
     yield one
     one.stop()
-    syncthing.server.stop()
 
 
 def test_nothing_is_published_over_what_the_broker_keeps_before_that_is_known(
@@ -62,3 +70,31 @@ def test_an_instance_has_settled_when_everything_is_in_the_outbox(instance: Inst
     assert instance.settled.wait(PATIENCE_S)
     kinds = {topic.split("/")[2] for topic in outbox.states()}
     assert {"system", "metrics", "errors", "pending", "folder", "device", "completion"} <= kinds
+
+
+def test_what_a_change_needs_to_have_read_is_asked_for_when_the_change_is_on_its_way(
+    instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request takes as long as all else that follows from an event: who waits for the change would wait too."""
+    instance.remember({})
+    assert instance.settled.wait(PATIENCE_S)
+    outbox.connected(window=1000)
+    while outbox.take():
+        pass
+    monkeypatch.setattr("stbridge.instance.GIVE_WAY_S", PATIENCE_S)
+    has_work = threading.Event()
+    outbox.on_work = has_work.set
+
+    def asked() -> int:
+        return sum("/rest/db/status" in line for line in syncthing.server.lines)
+
+    syncthing.wait_for_poll()
+    asked_before = asked()
+    syncthing.happens("FolderResumed", {"id": "photos", "label": ""})
+    assert has_work.wait(PATIENCE_S)
+    with pytest.raises(AssertionError, match="did not come to hold"):
+        eventually(lambda: asked() > asked_before, 0.3)
+    while outbox.take():
+        pass
+    outbox.disconnected()
+    eventually(lambda: asked() > asked_before)
