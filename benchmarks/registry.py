@@ -36,5 +36,5 @@ BENCHMARKS = (
     Benchmark("steps", 120, "where the processor time of an event goes"),
     Benchmark("scale", 480, "what folders, devices and instances cost"),
     Benchmark("storms", 240, "what ten thousand events a second do"),
-    Benchmark("files", 480, "what a sync of very many small files does"),
+    Benchmark("files", 900, "what a sync of very many small files does"),
 )
