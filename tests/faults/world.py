@@ -174,8 +174,7 @@ class World:
         """Wait until the first Syncthing is there, and start it if a fault has left it ended or hanging."""
 
         def is_there() -> bool:
-            if not self.alpha.running:
-                self.alpha.start()
+            self.keep_alpha_alive()
             try:
                 return bool(self.alpha.request("GET", "/rest/system/ping"))
             except (OSError, ValueError):
@@ -183,6 +182,11 @@ class World:
 
         self.alpha.wake()
         eventually(is_there)
+
+    def keep_alpha_alive(self) -> None:
+        """Start the first Syncthing if it has ended: its monitor gives up after four restarts within a minute."""
+        if not self.alpha.running:
+            self.alpha.start()
 
     def upgrade(self) -> None:
         """Have the first Syncthing be the newest version from its next start on."""
