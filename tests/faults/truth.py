@@ -47,7 +47,9 @@ def fixed(tree: Mapping[str, bytes]) -> Tree:
 
 
 def _kept(key: str, value: Any) -> Any:
-    """Leave out since when there is a problem, and its words, which may tell numbers; and which item came first."""
+    """Leave out since when something is amiss, and its words, which may tell numbers; and which item came first."""
+    if key == "out_of_sync_since":
+        return value is not None
     if key == "items":
         return sorted(value, key=str)
     return [one["code"] for one in value or ()] if key == "problems" else value

@@ -29,6 +29,9 @@ SETTLED: Mapping[str, Sequence[str]] = {
 }
 """What Syncthing tells by itself some time after a change, as its own status has it, too."""
 
+STILL_SEARCHED = "/conflicts complete: False should be True"
+"""No lie: it says of itself that the folder has not been searched through yet."""
+
 MORE_DESCRIPTORS = 4
 """Connections to Syncthing are kept for the next request, and there are some more of them at times."""
 
@@ -267,7 +270,8 @@ class World:
         true = truth("alpha", self.alpha)
         both = {"syncthing/bridge/state": b"online", "syncthing/alpha/state": b"online"}
         trees = [one.tree for one in self.witness.moments(since) if one.tree.items() >= both.items()]
-        return [line for tree in trees for line in differences(fixed(tree), true)]
+        lines = [line for tree in trees for line in differences(fixed(tree), true)]
+        return [line for line in lines if not line.endswith(STILL_SEARCHED)]
 
     def last_words(self) -> list[str]:
         """Return the end of the bridge's log."""
