@@ -60,10 +60,12 @@ class Publisher:
             now: the time of the monotonic clock.
             at_end: hand over what would have to wait, too.
         """
-        self.change(self._pace.release() if at_end else self._pace.due(now))
+        # Whoever reads that Syncthing is online believes the rest of the tree.
+        everything = at_end or (STATE in self._changed and state.online)
+        self.change(self._pace.release() if everything else self._pace.due(now))
         whole = state.complete and not state.reading and state.remembered is not None
         ready = [
-            one for one in self._changed if one in AT_ONCE or (whole and (at_end or not self._pace.holds(one, now)))
+            one for one in self._changed if one in AT_ONCE or (whole and (everything or not self._pace.holds(one, now)))
         ]
         self._changed = {} if whole else {one: None for one in self._changed if one not in AT_ONCE}
         if self._announcer and whole:

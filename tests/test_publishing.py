@@ -133,6 +133,23 @@ def test_nothing_is_sent_twice_because_it_waited_while_everything_is_read_again(
     assert nas.of(DOCS) == [0]
 
 
+def test_a_syncthing_is_called_online_after_all_that_is_known_of_it() -> None:
+    """What would have to wait goes before that: whoever reads `online` believes the rest."""
+    nas = Nas()
+    for need in STORM:
+        nas.sees("docs", need)
+    nas.world.see(seen.Unavailable(way=seen.EVENTS, status="unreachable", message="gone"))
+    nas.publisher.change(nas.world.changed)
+    nas.publisher.publish(nas.world.state, AT_ONCE)
+    nas.news()
+    nas.world.see(folder(replace(COUNTS, need_bytes=7, need_items=7), name="docs"), seen.Available(way=seen.EVENTS))
+    nas.publisher.change(nas.world.changed)
+    nas.publisher.publish(nas.world.state, AT_ONCE)
+    news = nas.news()
+    assert [json.loads(payload)["need_bytes"] for topic, payload in news if topic == DOCS] == [7]
+    assert news[-1] == ("syncthing/nas/state", b"online")
+
+
 def test_at_the_end_nothing_is_left_behind() -> None:
     """The bridge stops with the last value of everything on the broker."""
     nas = Nas()

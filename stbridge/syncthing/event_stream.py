@@ -69,18 +69,21 @@ class EventStream:
         """
         assert self._last_id is not None, "open() comes first"
         try:
-            events = self._client.get_events(since=self._last_id, mask=self._mask, timeout_s=timeout_s)
+            events = self._newer(self._last_id, timeout_s)
         except (Unreachable, Starting) as error:
-            if self.can_resume():
-                return []
-            self._last_id = None
-            raise EventsLost from error
+            if not self.can_resume():
+                self._last_id = None
+                raise EventsLost from error
+            events = self._newer(self._last_id, 0)  # nothing is no answer to one who asks whether there was anything
         for event in events:
             if _id(event) != self._last_id + 1:
                 self._last_id = None
                 raise EventsLost
             self._last_id += 1
         return events
+
+    def _newer(self, last_id: int, timeout_s: float) -> list[dict[str, Any]]:
+        return self._client.get_events(since=last_id, mask=self._mask, timeout_s=timeout_s)
 
     def _newest_id(self) -> int:
         newest = self._client.get_events(since=0, mask=self._mask, limit=1, timeout_s=0)

@@ -131,6 +131,15 @@ def test_a_poll_that_breaks_off_otherwise_goes_on(
     assert types(waiting.result(30) or stream.wait()) == ["FolderSummary"]
 
 
+def test_a_look_that_breaks_off_is_taken_again(serve: Serve, connect: Connect) -> None:
+    """Who asks what there is, and is told nothing because the connection broke, would believe that nothing happened."""
+    newest, happened = says([{"id": 3}]), says([{"id": 4}])
+    server = serve({STATUS: says(STARTED), EVENTS: [newest, closes, newest, happened]})
+    stream = EventStream(connect(server.url), MASK)
+    stream.open()
+    assert stream.wait(timeout_s=0) == [{"id": 4}]
+
+
 def test_a_syncthing_that_stays_away_is_told(serve: Serve, connect: Connect) -> None:
     """What the poll breaks off with is overcome or told, but not hidden."""
     server = serve({STATUS: [says(STARTED), stranger(403, "CSRF Error")], EVENTS: [says([]), closes]})
