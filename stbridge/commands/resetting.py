@@ -29,7 +29,7 @@ def reset(client: SyncthingClient, arguments: Mapping[str, Any]) -> Any:
             client.patch_folder(one, {"paused": True})
         started_at = client.get_status()["startTime"]
         client.reset(None if folder == ALL_FOLDERS else folder)
-    except BaseException as error:
+    except BaseException as error:  # whatever it was: no folder may stay paused because of it
         left = _resume(client, running)
         if isinstance(error, SyncthingError):
             error.args = (f"{error}{left}",)  # it stays the error that it is: whether it arrived is known by it

@@ -127,7 +127,7 @@ class SyncthingNode:
             )
         try:
             self._wait_until_ready()
-        except BaseException:
+        except BaseException:  # also Ctrl-C: no process may be left behind that nobody knows of
             self.stop()
             raise
 

@@ -111,7 +111,7 @@ class Link:
         """
         try:
             self._open(stop)
-        except BaseException:
+        except BaseException:  # whatever it was: nobody else knows of the sockets that are open by now
             self.close()
             raise
 

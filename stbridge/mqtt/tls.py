@@ -13,7 +13,7 @@ class _ClosingSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
         try:
             super().do_handshake(block)
-        except BaseException:
+        except BaseException:  # whatever ends the handshake, paho forgets the socket
             self.close()
             raise
 
