@@ -46,9 +46,6 @@ MOST_WAITING = 10_000
 
 STOP_S = 5.0
 
-GIVE_WAY_S = 0.02
-"""How long more may have to wait until what was put into the outbox is on its way."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
@@ -216,10 +213,7 @@ class Instance:
             self._follower.remind()
             for item in self._batch():
                 running = running and self._take(item)
-            with self._outbox.together():
-                reads = self._follow_up()
-            self._outbox.give_way(GIVE_WAY_S)
-            if reads:  # only now: a request takes long, and would be made before what is waiting is sent
+            if reads := self._follow_up():  # only now: a request takes long, and would be made before all this is sent
                 self._poller.request(reads)
             self._inbox.done()
 

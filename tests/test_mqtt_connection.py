@@ -15,6 +15,7 @@ from stbridge.core.messages import Message, Received
 from stbridge.mqtt import link
 from stbridge.mqtt.client import acknowledge_without_delay
 from stbridge.mqtt.connection import BrokerConnection
+from stbridge.mqtt.link import Link
 from stbridge.mqtt.outbox import Outbox
 from stbridge.settings import MqttSettings
 from tests.proxy import Proxy
@@ -343,6 +344,68 @@ def test_a_message_nobody_can_take_in_does_not_end_the_connection(
     assert bridge.connection.errors == 1
     assert bridge.connection.status.reconnects == 0
     assert "cannot take this in" in caplog.text
+
+
+def test_what_is_put_in_is_sent_by_whoever_put_it_in(
+    start: Start, broker: Mosquitto, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To wake another thread for it takes longer."""
+    bridge = start(broker.port)
+    until(subscriber, online)
+    eventually(lambda: not bridge.outbox.counters().in_flight)
+    senders: list[threading.Thread] = []
+    publish = Link.publish
+
+    def observed(self: Link, message: Message) -> int:
+        senders.append(threading.current_thread())
+        return publish(self, message)
+
+    monkeypatch.setattr(Link, "publish", observed)
+    bridge.outbox.put_state(folder("photos"))
+    assert senders == [threading.current_thread()]
+    until(subscriber, lambda seen: ("syncthing/nas/folder/photos", b"{}") in seen)
+
+
+def test_what_is_put_in_while_the_connection_is_at_work_is_sent_by_its_own_thread(
+    start: Start, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """Nobody waits for the connection to have something sent, not even who is called from its own thread."""
+    outbox = Outbox()
+    start(broker.port, outbox, received=lambda _: outbox.put_state(folder("photos")))
+    until(subscriber, online)
+    subscriber.publish(SCAN, b"docs")
+    until(subscriber, lambda seen: ("syncthing/nas/folder/photos", b"{}") in seen)
+
+
+def test_what_the_system_does_not_take_at_once_is_sent_later(
+    start: Start, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """A message may be larger than the buffer of the socket; whoever put it in does not wait."""
+    bridge = start(broker.port)
+    until(subscriber, online)
+    payload = b'"' + b"x" * 20_000_000 + b'"'
+    bridge.outbox.put_state(folder("photos", payload))
+    until(subscriber, lambda seen: ("syncthing/nas/folder/photos", payload) in seen)
+
+
+def test_a_failure_to_send_is_for_the_connection_and_not_for_whoever_put_something_in(
+    start: Start, broker: Mosquitto, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is made anew, and the message comes after all."""
+    bridge = start(broker.port)
+    until(subscriber, online)
+    eventually(lambda: not bridge.outbox.counters().in_flight)
+    with monkeypatch.context() as patch:
+        patch.setattr(Link, "publish", raise_an_error)
+        bridge.outbox.put_state(folder("photos"))
+        eventually(lambda: bridge.connection.errors == 1)
+    until(subscriber, lambda seen: ("syncthing/nas/folder/photos", b"{}") in seen)
+    eventually(lambda: bridge.connection.status.reconnects == 1)
+
+
+def raise_an_error(*_: object) -> None:
+    """Fail in a way that nobody foresaw."""
+    raise RuntimeError("unforeseen")
 
 
 def test_an_impossible_topic_is_dropped_and_the_rest_goes_on(

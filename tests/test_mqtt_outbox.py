@@ -234,61 +234,6 @@ def test_whoever_is_told_of_work_may_do_it_at_once() -> None:
     assert counted == [1, 2]
 
 
-def test_what_is_put_in_together_is_told_of_once_at_the_end() -> None:
-    """A few messages that belong together wake the sender once; nothing wakes nobody."""
-    outbox = connected(window=3)
-    calls: list[int] = []
-    outbox.on_work = lambda: calls.append(outbox.counters().queued)
-    with outbox.together():
-        outbox.put_state(state("a"))
-        outbox.put(event("b"))
-        assert calls == []
-    assert calls == [2]
-    drain(outbox)
-    with outbox.together():
-        outbox.put_state(state("a"))  # the same again
-    assert calls == [2]
-
-
-def test_many_messages_that_are_put_in_together_go_while_more_are_put_in() -> None:
-    """As soon as there is enough to fill the window, the sender need not wait for the end."""
-    outbox = connected(window=2)
-    calls: list[int] = []
-    outbox.on_work = lambda: calls.append(outbox.counters().queued)
-    with outbox.together():
-        for name in "abc":
-            outbox.put_state(state(name))
-        assert calls == [2, 3]
-
-
-def test_what_others_put_in_meanwhile_is_told_of_at_once() -> None:
-    """A reply does not wait until the state of many folders has been put in."""
-    outbox = connected()
-    calls: list[int] = []
-    outbox.on_work = lambda: calls.append(1)
-    with outbox.together():
-        _in_another_thread(lambda: outbox.put(event("reply"), urgent=True))
-        assert calls == [1]
-
-
-def test_whoever_gives_way_waits_until_everything_is_on_its_way() -> None:
-    """That is when the sender finds nothing more to send, or the connection is gone."""
-    outbox = Outbox()
-    outbox.put_state(state("kept"))
-    assert outbox.give_way(60)
-    outbox.connected()
-    outbox.put_state(state("a"))
-    assert not outbox.give_way(0)
-    assert outbox.take()
-    assert not outbox.give_way(0)
-    assert not outbox.take()
-    assert outbox.give_way(60)
-    outbox.put_state(state("b"))
-    assert not outbox.give_way(0)
-    outbox.disconnected()
-    assert outbox.give_way(60)
-
-
 def _in_another_thread(task: Callable[[], None]) -> None:
     thread = threading.Thread(target=task, daemon=True)
     thread.start()

@@ -31,9 +31,9 @@ def test_a_wake_that_comes_first_ends_the_wait(waiter: Waiter) -> None:
         waiter.wake()  # nobody will miss this one: nothing is watched, so all work is still to be looked for
         waiter.watch(here)
         waiter.wake()
-        assert waiter.wait(here, to_write=False, timeout_s=60) == (False, False)
+        assert waiter.wait(60) == (False, False)
         there.send(b"x")
-        assert waiter.wait(here, to_write=False, timeout_s=60) == (True, False)
+        assert waiter.wait(60) == (True, False)
 
 
 @contextmanager

@@ -143,7 +143,7 @@ class BrokerConnection:
             SettingsError: the files for TLS cannot be used.
         """
         tls_context(self._settings)
-        self._outbox.on_work = self._wake
+        self._outbox.on_work = self._send
         self.part.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
@@ -166,6 +166,27 @@ class BrokerConnection:
 
     def _wake(self) -> None:
         if link := self._link:
+            link.wake()
+
+    def _send(self) -> None:
+        """Send what has just been put in, in the thread that did: ours would have to be woken first.
+
+        If ours is at work, it looks for more before it waits.
+        """
+        link = self._link
+        if link is None:
+            return
+        if not link.alone.acquire(blocking=False):
+            link.wake()
+            return
+        try:
+            if link is self._link:
+                self._sender.send(link)
+        except Exception as error:  # noqa: BLE001 - it belongs to the connection, not to whoever has something to say
+            link.fail(error)
+        finally:
+            link.alone.release()
+        if link.has_more:
             link.wake()
 
     # Everything below runs in the thread.
@@ -215,15 +236,17 @@ class BrokerConnection:
             self._greet(link)
             while not self._stop.is_set():
                 self.part.beat()
-                self._sender.send(link)
+                with link.alone:
+                    self._sender.send(link)
                 link.turn()
         except BrokerUnavailable as error:
             reason = error
             raise
         finally:
             self._online = False
-            self._link = None
-            self._sender.lost()
+            with link.alone:
+                self._link = None
+                self._sender.lost()
             link.close(say_goodbye=self._said_goodbye)
             lived_s = time.monotonic() - since
             self._contest.ended(lived_s, reason)

@@ -1,7 +1,7 @@
 """One connection to the broker, from CONNECT to its end.
 
-The thread that calls `open` and `turn` does all the network's work, so nothing here needs a lock. Other
-threads may only call `wake` and acknowledge what arrived.
+One thread calls `open`, `turn` and `close`, and reads what arrives. Another one may send in between while it
+holds `alone`, and any may call `wake` and acknowledge what arrived.
 
 paho's own threaded loop is not used: its thread dies of any exception while `is_connected()` stays true, and
 without it `publish` writes to the socket at once instead of waking another thread first.
@@ -73,6 +73,8 @@ class Link:
         self.protocol = protocol
         self.window = WEBSOCKET_WINDOW if settings.transport == "websockets" else WINDOW
         self.largest_packet: int | None = None
+        self.alone = threading.Lock()
+        """Held by the thread that sends or receives just now, and never for long: no socket of paho's blocks."""
         self._settings = settings
         self._received = received
         self._answered = answered
@@ -81,6 +83,7 @@ class Link:
         self._accepted = False
         self._heard_at = 0.0
         self._ended: BrokerUnavailable | None = None
+        self._failure: Exception | None = None
         self._subscribed: dict[int, list[ReasonCode]] = {}
         self._to_acknowledge: deque[int] = deque()
         self._unanswered: OrderedDict[int, float] = OrderedDict()
@@ -96,7 +99,7 @@ class Link:
         client.on_message = self._on_message
         return client
 
-    # --- what the owning thread does
+    # --- what its own thread does
 
     def open(self, stop: threading.Event) -> None:
         """Connect, and wait until the broker accepts.
@@ -161,7 +164,7 @@ class Link:
         return {one.topic_filter: str(code) for one, code in zip(subscriptions, codes, strict=True) if code.is_failure}
 
     def publish(self, message: Message) -> int:
-        """Send a message at QoS 1.
+        """Send a message at QoS 1; whoever does holds `alone`.
 
         Args:
             message: one that `packets.unsendable` has nothing against.
@@ -182,20 +185,21 @@ class Link:
 
         Raises:
             BrokerUnavailable: the connection has ended, and why.
+            Exception: whatever `fail` was called with.
         """
-        connection = self._client.socket()
-        if connection is None:
-            raise self._end()
-        readable, writable = self._waiter.wait(connection, to_write=self._client.want_write(), timeout_s=timeout_s)
-        if readable:
-            self._client.loop_read()
-            acknowledge_without_delay(self._client)
-        if writable:
-            self._client.loop_write()
-        self._client.loop_misc()
-        if self._client.socket() is None:
-            raise self._end()
-        self._check_that_it_answers()
+        with self.alone:
+            self._check_that_it_is_open()
+            self._waiter.expect(to_write=self._client.want_write())
+        readable, writable = self._waiter.wait(timeout_s)
+        with self.alone:
+            if readable:
+                self._client.loop_read()
+                acknowledge_without_delay(self._client)
+            if writable:
+                self._client.loop_write()
+            self._client.loop_misc()
+            self._check_that_it_is_open()
+            self._check_that_it_answers()
 
     @property
     def to_acknowledge(self) -> int:
@@ -203,9 +207,15 @@ class Link:
         return len(self._to_acknowledge)
 
     def send_acknowledgements(self, most: int) -> None:
-        """Tell the broker which messages it need not deliver again, the first ones first."""
+        """Tell the broker which messages it need not deliver again, the first ones first; like `publish`."""
         for _ in range(most):
             self._client.ack(self._to_acknowledge.popleft(), 1)
+
+    def _check_that_it_is_open(self) -> None:
+        if self._failure:
+            raise self._failure
+        if self._client.socket() is None:
+            raise self._end()
 
     def _check_that_it_answers(self) -> None:
         now = time.monotonic()
@@ -241,6 +251,16 @@ class Link:
         self._waiter.close()
 
     # --- what any thread may do
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something is left for `turn`: the system did not take all that was sent, or the connection ended."""
+        return self._client.want_write() or self._client.socket() is None
+
+    def fail(self, error: Exception) -> None:
+        """Have `turn` raise what was raised in another thread."""
+        self._failure = error
+        self.wake()
 
     def wake(self) -> None:
         """End the wait in `turn`."""

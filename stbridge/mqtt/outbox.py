@@ -7,8 +7,7 @@ and says what became of them.
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -75,7 +74,7 @@ class Outbox:
 
     def __init__(self, events_limit: int = EVENTS_LIMIT, bytes_limit: int = BYTES_LIMIT) -> None:
         self.on_work: Callable[[], None] = _ignore_work
-        """Called when there is something to take; must not block."""
+        """Called when there is something to take, by the thread that put it in; must not block."""
         self._changed = threading.Condition()
         self._connected = False
         self._window = WINDOW
@@ -90,33 +89,6 @@ class Outbox:
         self._in_flight: dict[int, Taken] = {}
         self._numbers = itertools.count(1)
         self._sent = self._dropped = self._failed = 0
-        self._together: set[int] = set()
-        self._taken = threading.Event()
-        self._taken.set()
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Tell only at the end of what this thread puts in meanwhile, unless it is much.
-
-        Whoever sends has little to do for a few messages, and less if nobody is at work beside it.
-        """
-        self._together.add(threading.get_ident())
-        try:
-            yield
-        finally:
-            self._together.discard(threading.get_ident())
-            self._tell()
-
-    def give_way(self, longest_s: float) -> bool:
-        """Wait until what was put in is on its way, as far as that can be.
-
-        Args:
-            longest_s: the longest wait.
-
-        Returns:
-            whether it is.
-        """
-        return self._taken.wait(longest_s)
 
     def put_state(self, message: Message, *, first: bool = False, last: bool = False) -> bool:
         """Set what the broker is to keep on a topic.
@@ -173,7 +145,7 @@ class Outbox:
                 self._queue_everything()
             elif topic in self._desired:
                 self._queue[topic] = None
-            self._tell()
+        self._tell()
 
     @property
     def largest_payload(self) -> int:
@@ -197,7 +169,7 @@ class Outbox:
             self._queue_everything()
             self._window = window
             self._connected = True
-            self._tell()
+        self._tell()
 
     def disconnected(self) -> None:
         """Keep everything from now on, and take back what is in flight."""
@@ -205,7 +177,6 @@ class Outbox:
             self._connected = False
             self._return_what_was_in_flight()
             self._changed.notify_all()
-            self._taken.set()
 
     def take(self) -> list[Taken]:
         """Return what is to be sent now: as much as is due and as fits into the window."""
@@ -216,8 +187,6 @@ class Outbox:
                 one = Taken(next(self._numbers), message, lane)
                 self._in_flight[one.token] = one
                 taken.append(one)
-            if not taken:
-                self._taken.set()
             return taken
 
     def sent(self, token: int) -> None:
@@ -273,11 +242,7 @@ class Outbox:
             return self._is_empty()
 
     def _tell(self) -> None:
-        waiting = self._waiting()
-        if not waiting or not self._connected or len(self._in_flight) >= self._window:
-            return
-        self._taken.clear()
-        if waiting >= self._window or threading.get_ident() not in self._together:
+        if self._waiting() and self._connected and len(self._in_flight) < self._window:
             self.on_work()
 
     # Everything below expects the outbox to be locked.

@@ -22,8 +22,10 @@ class Waiter:
     def __init__(self) -> None:
         self._open = ExitStack()
         self._selector: selectors.BaseSelector
+        self._connection: Waitable
         self._reader: socket.socket
         self._writer: socket.socket | None = None
+        self._buffered = False
         self._woken = False
 
     def watch(self, connection: Waitable) -> None:
@@ -39,29 +41,35 @@ class Waiter:
         self._reader, self._writer = map(self._open.enter_context, socket.socketpair())
         self._selector.register(self._reader, selectors.EVENT_READ)
         self._selector.register(connection, selectors.EVENT_READ)
+        self._connection = connection
 
-    def wait(self, connection: Waitable, *, to_write: bool, timeout_s: float) -> tuple[bool, bool]:
+    def expect(self, *, to_write: bool) -> None:
+        """Decide what the next wait is for; no other thread may use the socket meanwhile.
+
+        Args:
+            to_write: whether to wait until it can be written to, too.
+        """
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if to_write else 0)
+        if self._selector.get_key(self._connection).events != events:
+            self._selector.modify(self._connection, events)
+        # TLS may have decrypted more than was read, which no selector sees.
+        self._buffered = bool(getattr(self._connection, "pending", int)())
+
+    def wait(self, timeout_s: float) -> tuple[bool, bool]:
         """Wait until the socket is ready, or `wake` is called.
 
         Args:
-            connection: the socket that is watched.
-            to_write: whether to wait until it can be written to, too.
             timeout_s: the longest wait.
 
         Returns:
             whether it can be read, and whether it can be written to.
         """
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if to_write else 0)
-        if self._selector.get_key(connection).events != events:
-            self._selector.modify(connection, events)
-        # TLS may have decrypted more than was read, which no selector sees.
-        pending = bool(getattr(connection, "pending", int)())
-        ready = {key.fileobj: mask for key, mask in self._selector.select(0 if pending else timeout_s)}
+        ready = {key.fileobj: mask for key, mask in self._selector.select(0 if self._buffered else timeout_s)}
         if self._reader in ready:
             self._reader.recv(64)
             self._woken = False  # before the caller looks for work, so that no wake is missed
-        mask = ready.get(connection, 0)
-        return pending or bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE)
+        mask = ready.get(self._connection, 0)
+        return self._buffered or bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE)
 
     def wake(self) -> None:
         """End the wait, or the next one; any thread."""

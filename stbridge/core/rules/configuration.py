@@ -136,7 +136,7 @@ def _pause_folder(state: State, folder: str, now: datetime) -> None:
     """Follow a change of `paused`; nothing that was known holds, in either direction."""
     folder_state = state.folders[folder]
     folder_state.forget()
-    state.outcome.change(failed_address(folder))
+    state.outcome.change(folder_address(folder), failed_address(folder))  # in this order: the first is waited for
     resumed = not folder_state.config.paused
     if resumed:
         folder_state.inventory_due = True
