@@ -16,7 +16,7 @@ from stbridge.core.model import short_id
 from stbridge.core.strict_json import read_json
 from stbridge.demo.node import SyncthingNode
 from stbridge.homeassistant.discovery import ORIGIN
-from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, eventually, instance, manifest
+from tests.servers import ANONYMOUS, PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, eventually, instance, manifest
 
 COMMAND, RESPONSE = "syncthing/alpha/command/get_ping", "syncthing/alpha/response/get_ping"
 BOM = "\ufeff"
@@ -38,6 +38,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
     finally:
         one.wake()
         one.stop()
+
+
+@pytest.fixture
+def broker(new_broker: Callable[..., Mosquitto]) -> Mosquitto:
+    """A broker that drops nothing, or an answer that is looked for might be among what a flood makes it drop."""
+    return new_broker(lines=[ANONYMOUS, "max_queued_messages 0"]).start()
 
 
 class Villain:
