@@ -15,7 +15,7 @@ PACKAGE = "stbridge"
 
 LAYERS = (
     ("core", "errors"),
-    ("inbox", "settings", "supervision"),
+    ("backoff", "inbox", "settings", "supervision"),
     ("homeassistant", "mqtt", "syncthing"),
     (
         "birth",

@@ -17,7 +17,6 @@ from stbridge.core.messages import Message
 from stbridge.demo.node import free_port
 from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, TakenOver
 from stbridge.mqtt import link
-from stbridge.mqtt.backoff import LEAST_S, Backoff
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.probe import probe
@@ -314,27 +313,3 @@ def test_a_stop_ends_reading(broker: Mosquitto) -> None:
     stop.set()
     with suppress(BrokerUnreachable):
         assert read_retained(settings(broker.port), ["#"], quiet_s=60, deadline_s=60, stop=stop) == {}
-
-
-# --- waiting
-
-
-def test_waits_double_with_jitter_up_to_a_limit_and_start_anew() -> None:
-    """Many bridges do not come back to a broker all at once, and none waits for ever."""
-    backoff = Backoff(1.0)
-    waits = [backoff.next(8.0) for _ in range(100)]
-    for wait, longest in zip(waits, [1, 2, 4, 8, 8, 8], strict=False):
-        assert longest / 2 <= wait <= longest
-    assert max(waits) <= 8
-    assert len(set(waits)) > 90
-    backoff.reset()
-    assert backoff.next(8.0) <= 1
-
-
-def test_a_try_that_was_a_long_wait_itself_counts() -> None:
-    """A broker that does not answer is tried again soon after that was noticed, by many bridges not all at once."""
-    backoff = Backoff(8.0)
-    assert all(3 <= backoff.next(8.0, 1.0) <= 7 for _ in range(100))
-    waits = [backoff.next(8.0, 60.0) for _ in range(100)]
-    assert 0 < min(waits) < max(waits) <= LEAST_S
-    assert len(set(waits)) > 90

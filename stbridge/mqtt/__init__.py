@@ -7,7 +7,6 @@ link        one connection, from CONNECT to its end
 waiter      waits for a socket and for other threads
 client      paho's client, set up as the settings say
 packets     what MQTT can carry
-backoff     how long to wait before the next try
 protocol    MQTT 5 or 3.1.1
 contest     who else uses our client ID
 connection  link after link for as long as the bridge runs

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from stbridge.backoff import Backoff
 from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
-from stbridge.mqtt.backoff import Backoff
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.contest import Contest, Signature
 from stbridge.mqtt.deliveries import Deliveries
@@ -112,7 +112,7 @@ class BrokerConnection:
         self._sender = Sender(outbox)
         self._deliveries = Deliveries()
         self._choice = ProtocolChoice(settings.protocol)
-        self._backoff = Backoff(FIRST_WAIT_S)
+        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._status = BrokerStatus(
             connected=False, protocol=None, message="", since_monotonic=time.monotonic(), reconnects=0
         )
@@ -217,7 +217,7 @@ class BrokerConnection:
         """
         if self._contest.likely and self._contest.wait(self._stop, self._choice, self.part.beat):
             return
-        self._stop.wait(self._backoff.next(LONGEST_WAIT_S, waited_s))
+        self._stop.wait(self._backoff.next(waited_s))
 
     def _remember(self) -> None:
         """Hand over what the broker keeps, once, before anything is published over it."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from stbridge.backoff import Backoff
 from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerUnavailable, SettingsError, TakenOver
-from stbridge.mqtt.backoff import Backoff
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.link import TURN_S, Link
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice
@@ -58,7 +58,7 @@ class Contest:
         self._birth = birth
         self._will = will
         self._signature = signature
-        self._backoff = Backoff(FIRST_WAIT_S)
+        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._ends: deque[float] = deque(maxlen=SHORT_LIVES)
         self._short_lives = 0
         self._taken_over = False
@@ -135,7 +135,7 @@ class Contest:
 
     def _watch(self, link: Link, stop: threading.Event, beat: Callable[[], None]) -> None:
         began = time.monotonic()
-        deadline = began + self._backoff.next(LONGEST_WAIT_S)
+        deadline = began + self._backoff.next()
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0 and not self._has_gone():
             certain = self._taken_over or (self._other_online and not self._ours)
             if not certain and time.monotonic() - began > HEAR_S:

@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
+from stbridge.backoff import Backoff
 from stbridge.core import events
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
 from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable
 from stbridge.supervision import Part
 from stbridge.syncthing.allowance import Allowance
-from stbridge.syncthing.backoff import Backoff
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.event_stream import EventsLost, EventStream
 from stbridge.syncthing.reads import Reader
+from stbridge.syncthing.retry import new_backoff
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class Follower:
         return self.part.alive
 
     def _run(self) -> None:
-        backoff = Backoff()
+        backoff = new_backoff()
         self._whole = self._was_whole = False  # if it died on an event, that one is missed
         while not self._stop.is_set():
             began = monotonic()

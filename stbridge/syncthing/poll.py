@@ -11,9 +11,9 @@ from stbridge.core.observations import Observation, Read
 from stbridge.errors import CallFailed, SyncthingUnavailable
 from stbridge.supervision import BEAT_S, Part
 from stbridge.syncthing.allowance import Allowance
-from stbridge.syncthing.backoff import Backoff
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.reads import Reader
+from stbridge.syncthing.retry import new_backoff
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Poller:
         self._enabled_anew = False
         self._idle = True
         self._blocked = False
-        self._backoff = Backoff()
+        self._backoff = new_backoff()
         self._refused: dict[Read, str] = {}
         self._stopped = False
         self.part = Part(f"{name}-polls", self._run, longest_s=LONGEST_SILENCE_S)

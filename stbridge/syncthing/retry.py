@@ -1,4 +1,4 @@
-"""What is tried again, and when: the one policy for all calls."""
+"""What is tried again, and when: the policies for a call that fails, and for a Syncthing that is away."""
 
 import threading
 
@@ -15,6 +15,7 @@ from tenacity import (
 from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_random_exponential
 
+from stbridge.backoff import Backoff
 from stbridge.errors import Starting, SyncthingUnavailable, TimedOut, Unreachable
 
 ATTEMPTS = 4
@@ -22,6 +23,10 @@ LONGEST_WAIT_S = 1.0
 
 LOOK_S = 0.5
 """Seconds between two looks at whether something has come to be."""
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 3.0
+"""Between two tries to reach a Syncthing that is away: short, so that the truth is told soon after it is back."""
 
 IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 """Calls that do no harm twice (RFC 9110, 9.2.2). PATCH is not so in general; Syncthing's merges given values."""
@@ -52,6 +57,11 @@ def retrying(method: str, stopped: threading.Event) -> Retrying:
         sleep=sleep_using_event(stopped),
         reraise=True,
     )
+
+
+def new_backoff() -> Backoff:
+    """Return the pauses between the tries to reach a Syncthing that is away."""
+    return Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
 
 
 def waiting(timeout_s: float, stopped: threading.Event) -> Retrying:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from stbridge.backoff import Backoff
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
 from stbridge.demo.node import SyncthingNode
-from stbridge.syncthing import backoff
 from stbridge.syncthing import follow as follow_module
+from stbridge.syncthing import retry
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.follow import Follower
 from tests.servers import eventually
@@ -82,7 +83,7 @@ def follow(connect: Connect) -> Iterator[Follow]:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again soon."""
-    monkeypatch.setattr(backoff, "SHORTEST_S", 0.01)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
 
 
 def test_everything_is_read_first(syncthing: PretendedSyncthing, follow: Follow) -> None:
@@ -346,11 +347,11 @@ def test_events_without_order_do_not_make_it_read_in_a_hurry(
     """Whoever numbers events at will causes full reads, but ever more seldom."""
     waits: list[float] = []
 
-    def wait(_: backoff.Backoff) -> float:
+    def wait(_: Backoff) -> float:
         waits.append(0.0)
         return 0.0
 
-    monkeypatch.setattr(backoff.Backoff, "next", wait)
+    monkeypatch.setattr(Backoff, "next", wait)
     monkeypatch.setattr(follow_module, "FETCH_S", 60)
     syncthing.table[EVENTS] = [says([]), says([{"id": 7}]), says([]), says([{"id": 9}]), says([]), hangs]
     report = follow(syncthing.url)
@@ -429,7 +430,7 @@ def test_a_stop_does_not_wait_for_a_poll_that_hangs(syncthing: PretendedSyncthin
 
 def test_a_stop_ends_the_wait_for_another_try(serve: Serve, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Syncthing that is away does not keep the bridge."""
-    monkeypatch.setattr(backoff, "SHORTEST_S", 3600)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 3600)
     report = follow(serve({STATUS: stranger(403, "CSRF Error")}).url)
     report.wait_for(seen.Unavailable)
     report.follower.stop()

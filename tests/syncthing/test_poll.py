@@ -9,7 +9,7 @@ import pytest
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
 from stbridge.settings import PollSettings
-from stbridge.syncthing import backoff, poll
+from stbridge.syncthing import poll, retry
 from stbridge.syncthing.event_stream import POLL_S
 from stbridge.syncthing.poll import RECONCILE, THRIFTY, Poller
 from tests.servers import eventually
@@ -68,8 +68,8 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def try_again_after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set how long it takes until the next try."""
-    for name in ("SHORTEST_S", "LONGEST_S"):
-        monkeypatch.setattr(backoff, name, seconds)
+    for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
+        monkeypatch.setattr(retry, name, seconds)
 
 
 def wait_for(told: list[Observation], kind: type[Observation], count: int = 1) -> Any:
