@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty
@@ -226,15 +227,12 @@ class Instance:
 
     def _batch(self) -> Iterable[Item]:
         """Wait for something to come in, or for the time at which something is due."""
-        try:
+        with suppress(Empty):
             yield self._inbox.take(self._time_to_wait())
-        except Empty:
-            return
-        for _ in range(LARGEST_BATCH):
-            try:
+            for _ in range(LARGEST_BATCH):
+                if self._inbox.empty:
+                    break
                 yield self._inbox.take()
-            except Empty:
-                return
 
     def _time_to_wait(self) -> float:
         """Return the seconds until something follows from time alone; not too many, because clocks are set."""

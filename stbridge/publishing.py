@@ -68,11 +68,16 @@ class Publisher:
             one for one in self._changed if one in AT_ONCE or (whole and (everything or not self._pace.holds(one, now)))
         ]
         self._changed = {} if whole else {one: None for one in self._changed if one not in AT_ONCE}
-        if self._announcer and whole:
-            for message in self._announcer.follow(state, ready):
-                self._outbox.put_state(message, first=True)
         for address in ready:
+            if self._announcer and whole:
+                self._announce(self._announcer.follow(state, address))
             self._hand_over(state, address, now)
+        if self._announcer and whole:
+            self._announce(self._announcer.clear_leftovers())
+
+    def _announce(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._outbox.put_state(message, first=True)
 
     def _hand_over(self, state: State, address: Address, now: float) -> None:
         message = Message(

@@ -277,9 +277,10 @@ class _Life:
             assert TOPICS.parse(message.topic) == (None if no_id else ("nas", address))
             self.published[message.topic] = message.payload
         if self._state.complete and not self._state.reading:
-            for message in self._announcer.follow(self._state, outcome.changed):
-                check_message(message)
-                assert TOPICS.is_discovery(message.topic)
+            for address in outcome.changed:
+                for message in self._announcer.follow(self._state, address):
+                    check_message(message)
+                    assert TOPICS.is_discovery(message.topic)
 
 
 def syncthing(random: Random) -> None:

@@ -80,7 +80,9 @@ class Instance:
         return self.follow()
 
     def follow(self) -> list[Message]:
-        messages = list(self.announcer.follow(self.state, self.state.take_outcome().changed))
+        changed = self.state.take_outcome().changed
+        messages = [message for address in changed for message in self.announcer.follow(self.state, address)]
+        messages += self.announcer.clear_leftovers()
         for message in messages:
             assert message.retain
             self.retained[message.topic] = json.loads(message.payload) if message.payload else None

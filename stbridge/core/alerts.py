@@ -53,7 +53,7 @@ class Alerts:
     flapping: timedelta = timedelta(seconds=FLAPPING_S)
     conflict_inventory: int = CONFLICT_INVENTORY
 
-    def limit(self, kind: str, name: str, code: str, default: float) -> float:
-        """Return the threshold of a problem for a folder (by its ID), a device (by its short ID) or the instance."""
-        own: Mapping[str, Mapping[str, float]] = {FOLDER: self.folders, DEVICE: self.devices}.get(kind, {})
-        return own.get(name, {}).get(code, self.limits.get(code, default))
+    def limits_of(self, kind: str, name: str) -> Mapping[str, float]:
+        """Return the thresholds set for a folder (by its ID), a device (by its short ID) or the instance, by code."""
+        own = {FOLDER: self.folders, DEVICE: self.devices}.get(kind, {}).get(name)
+        return {**self.limits, **own} if own else self.limits

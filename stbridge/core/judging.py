@@ -69,34 +69,35 @@ def _judge(state: State, subject: Subject, now: datetime) -> None:
     elif subject.kind == DEVICE:
         entity = state.devices[subject.id]
         entity.note_sync(now)
-    raised = state.problems.get(subject, {})
+    limits = state.alerts.limits_of(subject.kind, _name(subject))
+    raised, known = state.problems.get(subject, {}), state.begun.pop(subject, {})
     found: dict[str, Problem] = {}
+    begun: dict[str, datetime] = {}
     due: list[datetime] = []
     for row in ROWS_BY_SUBJECT[subject.kind]:
-        limit = state.alerts.limit(subject.kind, _name(subject), row.code, row.limit)
+        limit = limits.get(row.code, row.limit)
         finding = row.look(state, entity) if limit else None
-        since = _since(state, subject, row, finding, now)
-        if finding is None or since is None:
+        if finding is None:
             continue
+        if row.code in known:
+            begun[row.code] = known[row.code]
+        since = _since(row, finding, raised.get(row.code)) or begun.setdefault(row.code, now)
         change_at = since + timedelta(seconds=limit) if row.measure in (Measure.SECONDS, Measure.NOTICE) else None
         if _holds(row, finding, limit, now, change_at):
             found[row.code] = Problem(row.code, finding.message, since)
         if change_at is not None and change_at > now:
             due.append(change_at)
+    if begun:
+        state.begun[subject] = begun
     state.problem_timers.set(subject, min(due, default=None))
     _compare(state, subject, raised, found, now)
 
 
-def _since(state: State, subject: Subject, row: Row, finding: Finding | None, now: datetime) -> datetime | None:
-    """Return since when a finding holds: as told before, else by what tells it, else from the first look on."""
-    key = (subject, row.code)
-    if finding is None:
-        state.begun.pop(key, None)
-        return None
-    raised = state.problems.get(subject, {}).get(row.code)
+def _since(row: Row, finding: Finding, raised: Problem | None) -> datetime | None:
+    """Return since when a finding holds: as told before, else by what tells it; None if nothing does."""
     if raised is not None and not (row.measure is Measure.SECONDS and finding.since and finding.since > raised.since):
         return raised.since
-    return finding.since or state.begun.setdefault(key, now)
+    return finding.since
 
 
 def _holds(row: Row, finding: Finding, limit: float, now: datetime, change_at: datetime | None) -> bool:
@@ -138,8 +139,7 @@ def _forget(state: State, subject: Subject, now: datetime) -> None:
     """A subject that is gone has no problems any more."""
     before = state.problems.get(subject, {})
     state.problem_timers.set(subject, None)
-    for row in ROWS_BY_SUBJECT[subject.kind]:
-        state.begun.pop((subject, row.code), None)
+    state.begun.pop(subject, None)
     _compare(state, subject, before, {}, now)
 
 

@@ -95,7 +95,7 @@ class State:
         self.catching_up = False
         self.notices: dict[str, Problem] = {}
         self.problems: dict[Subject, dict[str, Problem]] = {}
-        self.begun: dict[tuple[Subject, str], datetime] = {}
+        self.begun: dict[Subject, dict[str, datetime]] = {}
         self.touched: dict[Subject, None] = {}
         self.problem_timers: Timers[Subject] = Timers()
         self.connection_timers: Timers[str] = Timers()

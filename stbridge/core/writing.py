@@ -15,6 +15,8 @@ SHORTER_TEXTS = (1024, 256, 64)
 LARGEST_PAYLOAD = 128 * 1024
 """In characters; brokers have limits, and readers that keep a history."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 def as_json(payload: Mapping[str, Any], *, whole: bool = False) -> bytes:
     """Write a payload down as UTF-8; what a file name may hold and UTF-8 may not is replaced.
@@ -33,4 +35,4 @@ def as_json(payload: Mapping[str, Any], *, whole: bool = False) -> bytes:
 
 
 def _dumped(payload: Mapping[str, Any]) -> str:
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(payload)

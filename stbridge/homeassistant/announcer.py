@@ -26,17 +26,19 @@ class Announcer:
         """Take the discovery topics of this instance that the broker has kept from an earlier life of the bridge."""
         self._leftovers.update(topics)
 
-    def follow(self, state: State, addresses: Iterable[Address]) -> Iterator[Message]:
-        """Yield the messages that follow from a change; what names no one's name or type yields none.
+    def follow(self, state: State, address: Address) -> Iterator[Message]:
+        """Yield the messages that follow from a change; what changes no one's name or type yields none.
 
         Args:
-            state: a state in which everything is known, or leftovers would be removed that are none.
-            addresses: what has changed since this was called last; at first, everything.
+            state: a state in which everything is known.
+            address: what has changed; at first, everything does, one after the other.
         """
-        for address in addresses:
-            found = subject(state, address)
-            if found is not None:
-                yield from self._compare(*found)
+        found = subject(state, address)
+        if found is not None:
+            yield from self._compare(*found)
+
+    def clear_leftovers(self) -> Iterator[Message]:
+        """Yield what clears the topics that are remembered and about nothing any more; everything has been followed."""
         if self._announced and self._leftovers:
             kept = {self._topic(one) for one in self._announced.values()}
             yield from (_cleared(topic) for topic in sorted(self._leftovers - kept))
