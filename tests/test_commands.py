@@ -192,22 +192,23 @@ def test_local_changes_are_reverted(plane: Plane) -> None:
 
 def test_foreign_changes_are_overridden(plane: Plane) -> None:
     """`override` makes a send-only folder win over what another device changed."""
+    folder = f"out-{plane.protocol}"  # one that is removed in the middle of a change may leave an index behind
     here, there = plane.files / "out-alpha", plane.files / "out-beta"
-    plane.pair.a.share("out", here, devices=[plane.pair.b], type="sendonly")
-    plane.pair.b.share("out", there, devices=[plane.pair.a])
-    plane.wait_for("alpha/folder/out", lambda one: one["state"] == "idle")
-    plane.wait_for("beta/folder/out", lambda one: one["state"] == "idle")
+    plane.pair.a.share(folder, here, devices=[plane.pair.b], type="sendonly")
+    plane.pair.b.share(folder, there, devices=[plane.pair.a])
+    plane.wait_for(f"alpha/folder/{folder}", lambda one: one["state"] == "idle")
+    plane.wait_for(f"beta/folder/{folder}", lambda one: one["state"] == "idle")
     (here / "mine.txt").write_text("mine", encoding="utf-8")
-    plane.do("scan", {"folder": "out", "wait": True})  # a new folder may not be watched yet
+    plane.do("scan", {"folder": folder, "wait": True})  # a new folder may not be watched yet
     eventually((there / "mine.txt").is_file)
     (there / "mine.txt").write_text("theirs, and longer", encoding="utf-8")
-    plane.do("scan", {"folder": "out", "wait": True}, node="beta")
-    plane.wait_for("alpha/folder/out", lambda one: one["need_items"])
-    assert plane.refusal("revert", {"folder": "out"}) == "not_applicable"
-    plane.do("override", {"folder": "out"})
+    plane.do("scan", {"folder": folder, "wait": True}, node="beta")
+    plane.wait_for(f"alpha/folder/{folder}", lambda one: one["need_items"])
+    assert plane.refusal("revert", {"folder": folder}) == "not_applicable"
+    plane.do("override", {"folder": folder})
     eventually(lambda: (there / "mine.txt").read_text(encoding="utf-8") == "mine")
     for node in (plane.pair.a, plane.pair.b):
-        node.request("DELETE", "/rest/config/folders/out")
+        node.request("DELETE", f"/rest/config/folders/{folder}")
 
 
 def test_a_part_of_the_configuration_is_merged(plane: Plane) -> None:
