@@ -29,7 +29,7 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("latency", 400, "how long a change takes to reach a subscriber"),
+    Benchmark("latency", 600, "how long a change takes to reach a subscriber"),
     Benchmark("commands", 200, "how long a command takes, and how many there may be"),
     Benchmark("idle", 600, "what the bridge costs while nothing happens"),
     Benchmark("brokers", 300, "what the bridge does with other brokers than Mosquitto"),
