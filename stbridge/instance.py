@@ -214,7 +214,9 @@ class Instance:
             self._follower.remind()
             for item in self._batch():
                 running = running and self._take(item)
-            if reads := self._follow_up():  # only now: a request takes long, and would be made before all this is sent
+            with self._outbox.together():
+                reads = self._follow_up()
+            if reads:  # only now: a request takes long, and would be made before all this is sent
                 self._poller.request(reads)
             self._inbox.done()
 

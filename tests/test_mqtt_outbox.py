@@ -234,6 +234,51 @@ def test_whoever_is_told_of_work_may_do_it_at_once() -> None:
     assert counted == [1, 2]
 
 
+def test_what_is_put_in_together_is_told_of_at_first_and_at_the_end() -> None:
+    """The first message of a change is waited for, the rest goes at once; nothing is no work."""
+    outbox = connected(window=20)
+    calls: list[int] = []
+
+    def send() -> None:
+        calls.append(outbox.counters().queued)
+        outbox.take()
+
+    outbox.on_work = send
+    with outbox.together():
+        for name in "abc":
+            outbox.put_state(state(name))
+        assert calls == [1]
+    assert calls == [1, 2]
+    with outbox.together():
+        outbox.put_state(state("a"))  # the same again
+    assert calls == [1, 2]
+
+
+def test_many_messages_that_are_put_in_together_go_while_more_are_put_in() -> None:
+    """As soon as there is enough to fill the window, the sender need not wait for the end."""
+    outbox = connected(window=3)
+    outbox.put(event("under way"))
+    assert len(outbox.take()) == 1
+    calls: list[int] = []
+    outbox.on_work = lambda: calls.append(outbox.counters().queued)
+    with outbox.together():
+        for name in "abcd":
+            outbox.put_state(state(name))
+        assert calls == [3, 4]
+
+
+def test_what_others_put_in_meanwhile_is_told_of_at_once() -> None:
+    """A reply does not wait until the state of many folders has been put in."""
+    outbox = connected()
+    outbox.put(event("under way"))
+    assert len(outbox.take()) == 1
+    calls: list[int] = []
+    outbox.on_work = lambda: calls.append(1)
+    with outbox.together():
+        _in_another_thread(lambda: outbox.put(event("reply"), urgent=True))
+        assert calls == [1]
+
+
 def _in_another_thread(task: Callable[[], None]) -> None:
     thread = threading.Thread(target=task, daemon=True)
     thread.start()
