@@ -11,7 +11,7 @@ from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
 from stbridge.mqtt.outbox import Outbox
 
-AT_ONCE = frozenset({CONNECTION, STATE})
+AT_ONCE = (CONNECTION, STATE)
 """Whether Syncthing can be reached: that is told at once, and also while it is being read."""
 
 
@@ -64,16 +64,24 @@ class Publisher:
         everything = at_end or (STATE in self._changed and state.online)
         self.change(self._pace.release() if everything else self._pace.due(now))
         whole = state.complete and not state.reading and state.remembered is not None
-        ready = [
-            one for one in self._changed if one in AT_ONCE or (whole and (everything or not self._pace.holds(one, now)))
-        ]
-        self._changed = {} if whole else {one: None for one in self._changed if one not in AT_ONCE}
-        for address in ready:
+        for address in self._take_all(now, everything=everything) if whole else self._take_at_once():
             if self._announcer and whole:
                 self._announce(self._announcer.follow(state, address))
             self._hand_over(state, address, now)
         if self._announcer and whole:
             self._announce(self._announcer.clear_leftovers())
+
+    def _take_all(self, now: float, *, everything: bool) -> list[Address]:
+        """Return what is to be handed over now; the rest is held back."""
+        changed, self._changed = self._changed, {}
+        return [one for one in changed if everything or one in AT_ONCE or not self._pace.holds(one, now)]
+
+    def _take_at_once(self) -> list[Address]:
+        """Return what is told at once; all the rest, which may be very much, is not looked at."""
+        ready = [one for one in AT_ONCE if one in self._changed]
+        for address in ready:
+            del self._changed[address]
+        return ready
 
     def _announce(self, messages: Iterable[Message]) -> None:
         for message in messages:
