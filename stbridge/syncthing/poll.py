@@ -24,6 +24,11 @@ that the number of requests does not grow with the number of folders."""
 THRIFTY_AT_ONCE, THRIFTY_EVERY_S = 20, 90.0
 """How many requests of these there may be at once, and after how many seconds there may be one more."""
 
+SYNCED = "last_file"
+"""What every sync asks for, for all folders in one request: at once at first, then every second."""
+
+SYNCED_AT_ONCE, SYNCED_EVERY_S = 10, 1.0
+
 RECONCILE = "reconcile"
 
 MOST_PATHS = 1000
@@ -62,7 +67,8 @@ class Poller:
         self._recovered = recovered
         self._intervals = dict(intervals)
         self._due = {what: monotonic() + seconds for what, seconds in intervals.items()}
-        self._allowance = Allowance(burst=THRIFTY_AT_ONCE, every_s=THRIFTY_EVERY_S)
+        self._scans = Allowance(burst=THRIFTY_AT_ONCE, every_s=THRIFTY_EVERY_S)
+        self._syncs = Allowance(burst=SYNCED_AT_ONCE, every_s=SYNCED_EVERY_S)
         self._requested: dict[Read, None] = {}
         self._paths = 0
         self._folders: deque[str] = deque()
@@ -186,12 +192,12 @@ class Poller:
                 if self._folders:
                     self._folders.rotate(-1)
                     return Read("folder", self._folders[-1])
-        used_up = False  # then those wait in their order, or the cheap ones would go before the others for ever
+        used_up: list[Allowance] = []  # whose reads wait in their order, or the cheap ones would pass by for ever
         for read in self._requested:
-            cost = THRIFTY.get(read.what, 0)
-            if cost and not used_up:
-                used_up = not self._allowance.take(now, cost)
-            if not cost or not used_up:
+            allowance, cost = self._ration(read)
+            if cost and allowance not in used_up and not allowance.take(now, cost):
+                used_up.append(allowance)
+            if not cost or allowance not in used_up:
                 del self._requested[read]
                 self._paths -= bool(read.path)
                 return read
@@ -199,10 +205,15 @@ class Poller:
 
     def _time_to_wait(self, now: float) -> float:
         nearest = min(self._due.values()) - now
-        first = next(iter(self._requested), None)
-        if first is not None:
-            nearest = min(nearest, self._allowance.available_in(now, THRIFTY.get(first.what, 0)))
+        for first in (next(iter(self._requested), None), Read(SYNCED)):
+            if first in self._requested:
+                allowance, cost = self._ration(first)
+                nearest = min(nearest, allowance.available_in(now, cost))
         return max(0.0, nearest)
+
+    def _ration(self, read: Read) -> tuple[Allowance, int]:
+        """Return what a read is taken out of, and how much: nothing for what an event tells to have changed."""
+        return (self._syncs, 1) if read.what == SYNCED else (self._scans, THRIFTY.get(read.what, 0))
 
     def _refuse(self, read: Read, message: str) -> None:
         """Log what Syncthing refuses, unless it did so the last time."""

@@ -117,8 +117,12 @@ def _pending(reader: Reader, _: Read) -> Iterator[Observation]:
     yield _decoded(decode.pending_folders, reader.client.get_pending_folders())
 
 
-def _statistics(reader: Reader, _: Read) -> Iterator[Observation]:
+def _statistics(reader: Reader, read: Read) -> Iterator[Observation]:
     yield _decoded(decode.device_statistics, reader.client.get_device_statistics())
+    yield from _last_file(reader, read)
+
+
+def _last_file(reader: Reader, _: Read) -> Iterator[Observation]:
     yield _decoded(decode.folder_statistics, reader.client.get_folder_statistics())
 
 
@@ -198,6 +202,7 @@ _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {
     "errors": _errors,
     "pending": _pending,
     "statistics": _statistics,
+    "last_file": _last_file,
     "folder": _folder,
     "folder_errors": _folder_errors,
     "scan_errors": _folder_errors,

@@ -157,7 +157,9 @@ def test_counts_count_whenever_they_come() -> None:
         (read(state="scanning"), "cleaning", [Read("scan_errors", "docs")]),
         (read(state="scanning"), "idle", [Read("scan_errors", "docs"), Read("statistics")]),
         (read(state="scan-waiting"), "scanning", []),
-        (read(state="syncing"), "idle", [Read("statistics")]),
+        (read(state="syncing"), "idle", [Read("last_file")]),
+        (read(state="syncing"), "scanning", [Read("last_file")]),
+        (read(state="sync-preparing"), "syncing", []),
     ],
 )
 def test_what_a_change_of_state_does_not_tell_is_read(before: seen.FolderRead, state: str, reads: list[Read]) -> None:

@@ -210,6 +210,20 @@ def test_only_what_scans_ask_for_is_rationed(
     wait_for(told, seen.FolderRead, 100)
 
 
+def test_the_last_file_of_a_sync_does_not_wait_for_what_scans_ask_for(
+    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scans have their own allowance, which is meant for hours; syncs are what people look at."""
+    monkeypatch.setattr(poll, "SYNCED_EVERY_S", 0.05)
+    poller = polling()
+    poller.request(Read("scan_errors", f"folder{number}") for number in range(1000))
+    eventually(lambda: len(asked(syncthing, FOLDER_ERRORS)) == 20)
+    for number in range(1, 2 * poll.SYNCED_AT_ONCE):
+        poller.request([Read("last_file")])
+        wait_for(told, seen.FolderStatisticsRead, number)
+    assert len(asked(syncthing, FOLDER_ERRORS)) == 20
+
+
 def test_what_is_rationed_goes_in_its_order(
     syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
         [seen.PendingDevicesRead, seen.PendingFoldersRead],
     ),
     Read("statistics"): (["stats/device", "stats/folder"], [seen.DeviceStatisticsRead, seen.FolderStatisticsRead]),
+    Read("last_file"): (["stats/folder"], [seen.FolderStatisticsRead]),
     Read("folder", "docs"): (["db/status?folder=docs"], [seen.FolderRead]),
     Read("folder_errors", "docs"): (["folder/errors?folder=docs"], [seen.FolderErrorsRead]),
     Read("scan_errors", "docs"): (["folder/errors?folder=docs"], [seen.FolderErrorsRead]),

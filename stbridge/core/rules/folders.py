@@ -130,8 +130,10 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
         state.outcome.read(Read("folder", observation.folder))
     if before in SCANNING and observation.state not in SCANNING:
         state.outcome.read(Read("scan_errors", observation.folder))  # they send no event
-    if observation.state == "idle":
-        state.outcome.read(Read("statistics"))  # last scan and last file send none either
+    if before in SYNCING and observation.state not in SYNCING:
+        state.outcome.read(Read("last_file"))  # nor does the last file
+    elif observation.state == "idle":
+        state.outcome.read(Read("statistics"))  # nor does the last scan
     _tell_error(state, folder, before, observation.at)
     state.folder_changed(observation.folder, now)
 
