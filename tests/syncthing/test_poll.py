@@ -224,6 +224,20 @@ def test_the_last_file_of_a_sync_does_not_wait_for_what_scans_ask_for(
     assert len(asked(syncthing, FOLDER_ERRORS)) == 20
 
 
+def test_many_syncs_ask_for_the_last_file_no_more_often_than_they_may(
+    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that syncs again and again costs some requests, and what waits for its turn holds up nothing else."""
+    monkeypatch.setattr(poll, "SYNCED_EVERY_S", 3600)
+    poller = polling()
+    for number in range(1, poll.SYNCED_AT_ONCE + 1):
+        poller.request([Read("last_file")])
+        wait_for(told, seen.FolderStatisticsRead, number)
+    poller.request([Read("last_file"), Read("version")])
+    wait_for(told, seen.VersionRead)
+    assert sum(isinstance(one, seen.FolderStatisticsRead) for one in told) == poll.SYNCED_AT_ONCE
+
+
 def test_what_is_rationed_goes_in_its_order(
     syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
