@@ -1,33 +1,33 @@
-"""One Syncthing: its inbox, its threads, its State, and what of it is published."""
+"""One Syncthing instance: its State, which one call takes from an observation to the outbox."""
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from queue import Empty
 from time import monotonic
 from typing import Any
 
-from stbridge.commands.arrival import Arrival
-from stbridge.commands.desk import CommandDesk
+from stbridge.commands.dispatcher import CommandDispatcher
 from stbridge.commands.replies import send_reply
 from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
+from stbridge.core.availability import Availability
 from stbridge.core.envelope import Reply
 from stbridge.core.messages import Message, Received
-from stbridge.core.observations import Observation
-from stbridge.core.outcome import CONNECTION, STATE, Happening
+from stbridge.core.naming import Known
+from stbridge.core.observations import Observation, Read
+from stbridge.core.outcome import CONNECTION, STATE, Happening, Outcome
 from stbridge.core.payloads import RENDERED, render_happening, render_raw
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
+from stbridge.core.timed_pauses import Paused, may_resume
 from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
-from stbridge.inbox import Inbox
 from stbridge.mqtt.outbox import Outbox
 from stbridge.publishing import Publisher
-from stbridge.remembering import recall
+from stbridge.restoring import payloads_of
+from stbridge.schedule import Schedule
 from stbridge.settings import PollSettings, SyncthingSettings
 from stbridge.supervision import BEAT_S, Part
 from stbridge.syncthing import SyncthingClient
@@ -36,47 +36,29 @@ from stbridge.syncthing.poll import RECONCILE, Poller
 
 log = logging.getLogger(__name__)
 
-LARGEST_BATCH = 1000
-"""How many observations are taken in before what they changed is rendered, each thing once."""
-
-LONGEST_SILENCE_S = 120.0
-"""A batch of observations may take some of this, with thousands of folders on a small machine."""
-
-MOST_WAITING = 10_000
-"""How many observations wait to be taken in before events are left with Syncthing."""
-
-STOP_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    """The last item of an inbox."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Announced:
-    """The discovery topics of this instance that the broker has kept."""
-
-    topics: tuple[str, ...]
-
-
-Item = Observation | Arrival | _Announced | _Stop
+MAX_BATCH = 1000
+"""How many observations are applied, or topics rendered, while the lock is held."""
 
 
 class Instance:
-    """One Syncthing on the broker.
+    """One Syncthing instance on the broker.
+
+    Its State is guarded by a lock. Whoever has read something from Syncthing calls `take`: under the lock the rules are
+    applied, problems are evaluated, and changed topics are rendered into the outbox, all in memory. Without the lock the
+    outbox is flushed, and what has to be read because of it is returned.
 
     Args:
         name: the name of the instance, a level of its topics.
         settings: how to reach it.
-        poll: how often to read what has no event.
-        alerts: what is worth an alert.
+        poll: how often what has no event is read.
+        alerts: the thresholds of problems.
         raw: types of raw events to pass through.
-        allowed: the names of the commands that may be carried out.
+        allowed: the names of the commands that may be run.
         topics: builds the topics.
-        outbox: where messages go.
-        announcer: what Home Assistant is told; None tells it nothing.
-        updates_per_second: how often a topic is sent while it keeps changing; 0 is as often as it changes.
+        outbox: what is to be sent.
+        schedule: runs `tick` when something is due.
+        announcer: the discovery messages for Home Assistant; None for none.
+        updates_per_second: how often a topic is published while it keeps changing; 0 is no limit.
     """
 
     def __init__(
@@ -90,236 +72,269 @@ class Instance:
         allowed: frozenset[str],
         topics: Topics,
         outbox: Outbox,
+        schedule: Schedule,
         announcer: Announcer | None = None,
         updates_per_second: float = 0.0,
     ) -> None:
         self.name = name
-        self.settled = threading.Event()
-        """Set when what is to be published first is in the outbox: what the broker had kept has been taken in, and
-        the first attempt to read this Syncthing has succeeded or failed."""
+        self.published = threading.Event()
+        """Set when the first publication is in the outbox: what the previous run published is known, and the first
+        attempt to read the instance has ended."""
         self._topics = topics
         self._outbox = outbox
+        self._schedule = schedule
         self._announcer = announcer
         self._publisher = Publisher(name, topics, outbox, announcer, updates_per_second)
         self._poll = poll
         self._alerts = alerts
-        self._state = State(alerts)
-        self._inbox: Inbox[Item] = Inbox(MOST_WAITING)
-        self._waiting: list[Arrival] = []
+        self._may_resume = may_resume(allowed)
+        self._lock = threading.Lock()
+        self._state = self._new_state()
+        self._restored: Mapping[str, bytes] | None = None
         self._logged: tuple[str, str] | None = None
-        self._tried = False
-        self._ended = False
-        self._taking_rest = threading.Lock()
-        # one client for each thread: a session of requests is not made to be shared
-        self._clients = [_client(settings) for _ in range(3)]
+        # A session of requests is not made to be shared between threads. Scans have one of their own because they are
+        # cut off when Syncthing restarts.
+        self._clients = [_client(settings) for _ in range(4)]
         self._follower = Follower(
             name,
             self._clients[0],
             raw=raw,
-            report=self._inbox.bring,
-            give_way=self._inbox.give_way,
-            settle=lambda longest_s: self._poller.settle(self._inbox.give_way, longest_s),
+            take=self.take,
+            request=lambda reads: self._poller.request(reads),
+            withdraw=lambda: self._poller.withdraw(),
         )
         self._poller = Poller(
             name,
             self._clients[1],
             intervals=_intervals(poll),
-            report=self._inbox.bring,
-            recovered=self._follower.look_again,
+            take=self.take,
+            live=lambda: self._state.availability is Availability.LIVE,
+            revalidate=self._follower.revalidate,
         )
-        self._desk = CommandDesk(
+        self._dispatcher = CommandDispatcher(
             name,
             self._clients[2],
+            self._clients[3],
             allowed=allowed,
+            known=self._known,
             answer=self._answer,
-            happened=self._tell,
-            read=self._poller.request,
-            report=self._inbox.put,
+            emit=self._emit,
+            take=self._take_from_command,
         )
-        self._part = Part(f"{name}-state", self._run, longest_s=LONGEST_SILENCE_S)
+        schedule.add(name, self.tick)
 
     def start(self) -> None:
-        """Begin to read Syncthing; nothing is sent before the broker is there."""
+        """Start to read the instance; nothing is sent before the broker is connected."""
         self._publisher.change((CONNECTION, STATE))
-        self._publisher.publish(self._state, monotonic())
-        self._part.start()
+        self._dispatcher.start()
         self._poller.start()
         self._follower.start()
+        self.tick()
 
-    def stop(self) -> None:
-        """End: what is known stays on the broker, the bridge's own state says that it is old."""
+    def stop_reading(self) -> None:
+        """Read nothing any more, and cut off the requests that are under way; returns at once."""
         self._follower.stop()
         self._poller.stop()
-        self._inbox.close()
-        self._inbox.put(_Stop())
-        self._part.join(STOP_S)
-        self._take_rest()
-        self._desk.stop()
-        self._take_rest()  # what commands have done at the very end
-        self._publisher.change(self._state.take_outcome().changed)
-        self._publisher.publish(self._state, monotonic(), at_end=True)
+
+    def stop(self, deadline: float) -> None:
+        """Let commands end until the deadline, and put what follows into the outbox.
+
+        The topics stay on the broker; the bridge's own state tells that they are old.
+
+        Args:
+            deadline: of the monotonic clock.
+        """
+        self.stop_reading()
+        self._dispatcher.stop(deadline)
+        self._publish(unlimited_rate=True)
         for client in self._clients:
             client.close()
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """Its threads."""
-        return (self._part, self._follower.part, self._poller.part)
+        return (self._follower.part, self._poller.part)
 
     @property
     def status(self) -> str:
         """The word for it in the `connection` topic."""
         return self._state.status
 
-    def remember(self, payloads: Mapping[str, bytes], announced: Iterable[str] = ()) -> None:
-        """Take what the broker has kept of this instance from an earlier life of the bridge; any thread.
+    def restore(self, payloads: Mapping[str, bytes], announced: Iterable[str] = ()) -> None:
+        """Take over what the previous run of the bridge published; any thread, and it returns at once.
 
         Args:
-            payloads: by topic; those of other instances are left alone.
+            payloads: retained messages by topic; those of other instances are ignored.
             announced: the discovery topics of this instance.
         """
-        self._inbox.put(_Announced(tuple(announced)))
-        self._inbox.put(seen.Remembered(payloads=recall(self._topics, self.name, payloads, RENDERED)))
+        self._dispatcher.submit(self._restore, payloads, tuple(announced))
+
+    def _restore(self, payloads: Mapping[str, bytes], announced: Sequence[str]) -> None:
+        own = self._topics.of_instance(self.name, payloads)
+        restored = seen.Restored(payloads=payloads_of(self._topics, own, RENDERED))
+        with self._lock:
+            self._restored = own
+            if self._announcer:
+                self._announcer.remember(announced)
+        self._poller.request(self.take([restored]))
 
     def command(self, name: str, received: Received) -> None:
-        """Take a command; any thread."""
-        arrival = Arrival(name, received, monotonic())
-        if self._desk.admit(arrival):
-            self._inbox.put(arrival)
-        if self._ended:
-            self._take_rest()
+        """Accept a command; any thread, and it returns at once."""
+        self._dispatcher.receive(name, received)
 
-    def _take_rest(self) -> None:
-        """Answer what nobody will take from the inbox any more; when a pause ends, the next life has to know."""
-        self._ended = True
-        with self._taking_rest:
-            while not self._inbox.empty:
-                match self._inbox.take():
-                    case Arrival() as arrival:
-                        self._waiting.append(arrival)
-                    case seen.PauseTimed() as pause:
-                        apply(self._state, pause, datetime.now(UTC))
-            for arrival in self._waiting:
-                self._desk.refuse(arrival)
-            self._waiting.clear()
+    # --- from an observation to the outbox
 
-    # --- the thread that owns the state ----------------------------------------------------------------------------
+    def take(self, observations: Iterable[Observation] = ()) -> Collection[Read]:
+        """Take observations into the State, and publish what follows from them; any thread.
 
-    def _run(self) -> None:
-        if self._part.deaths:
-            self._begin_anew()
-        running = True
-        while running:
-            self._part.beat()
-            self._follower.remind()
-            for item in self._batch():
-                running = running and self._take(item)
-            with self._outbox.together():
-                reads = self._follow_up()
-            if reads:  # only now: a request takes long, and would be made before all this is sent
-                self._poller.request(reads)
-            self._inbox.done()
+        Args:
+            observations: what was read from Syncthing; an iterator is used up before the lock is taken.
 
-    def _begin_anew(self) -> None:
-        """Read everything again, for what an exception left half changed cannot be trusted."""
-        self._state = State(self._alerts)
-        self._publisher.forget()
-        self.remember(self._outbox.states())
-        self._follower.read_again()
+        Returns:
+            what has to be read because of them.
+        """
+        batch = list(observations)
+        reads: dict[Read, None] = {}
+        for start in range(0, max(1, len(batch)), MAX_BATCH):
+            part = batch[start : start + MAX_BATCH]
+            outcome = self._apply(part)
+            for observation in part:
+                if isinstance(observation, seen.RawEvent):
+                    self._put(Address("raw", name=observation.type), render_raw(observation.event))
+            for happening in outcome.happenings:
+                self._put(Address("event", name=happening.event_type), render_happening(happening))
+            self._outbox.flush()
+            if CONNECTION in outcome.changed:
+                self._poller.wake()
+                self._log_availability()
+            if any(isinstance(one, seen.ConfigRead) for one in part):
+                self._reconcile()
+            reads.update(outcome.reads)
+            if any(one.event_type == "syncthing_started" for one in outcome.happenings):
+                self._dispatcher.syncthing_restarted()
+        if self._state.restarted:
+            self._follower.read_everything()
+        self._set_wake_up()
+        return reads
 
-    def _batch(self) -> Iterable[Item]:
-        """Wait for something to come in, or for the time at which something is due."""
-        with suppress(Empty):
-            yield self._inbox.take(self._time_to_wait())
-            for _ in range(LARGEST_BATCH):
-                if self._inbox.empty:
-                    break
-                yield self._inbox.take()
-
-    def _time_to_wait(self) -> float:
-        """Return the seconds until something follows from time alone; not too many, because clocks are set."""
-        times = [at for at in (self._state.next_due, self._state.timed_pauses.next_try) if at is not None]
-        waits = [(at - datetime.now(UTC)).total_seconds() for at in times]
-        if self._publisher.next is not None:
-            waits.append(self._publisher.next - monotonic())
-        return max(0.0, min([BEAT_S, *waits]))
-
-    def _take(self, item: Item) -> bool:
-        match item:
-            case _Stop():
-                return False
-            case Arrival():
-                self._waiting.append(item)
-            case _Announced():
-                if self._announcer:
-                    self._announcer.remember(item.topics)
-            case seen.RawEvent():
-                self._send(Address("raw", name=item.type), render_raw(item.event))
-            case _:
-                apply(self._state, item, datetime.now(UTC))
-                self._notice(item)
-        return True
-
-    def _notice(self, observation: Observation) -> None:
-        """Set the threads right after what was seen of Syncthing."""
-        match observation:
-            case seen.SnapshotComplete() | seen.Available() | seen.Unavailable():
-                self._poller.enable(enabled=seen.EVENTS not in self._state.faults)
-                self._log_reachability()
-                self._tried = True
-            case seen.ConfigRead():
-                self._poller.reconcile(self._state.folders)
-            case seen.StatusRead() if self._state.restarted:
-                self._follower.read_again()
-
-    def _follow_up(self) -> Collection[seen.Read]:
-        """Draw conclusions, publish, tell what happened, take the commands that wait; return what has to be read."""
+    def _apply(self, observations: Sequence[Observation]) -> Outcome:
+        """Apply the rules, evaluate problems and render: in memory, under the lock."""
         now = datetime.now(UTC)
-        conclude(self._state, now)
-        outcome = self._state.take_outcome()
-        self._publisher.change(outcome.changed)
-        self._publisher.publish(self._state, monotonic())
-        if self._tried and self._state.remembered is not None:
-            self.settled.set()
-        for happening in outcome.happenings:
-            self._send(Address("event", name=happening.event_type), render_happening(happening))
-        transferring = self._state.transferring(now)
+        with self._locked_state() as state:
+            for observation in observations:
+                if not isinstance(observation, seen.RawEvent):
+                    apply(state, observation, now)
+            conclude(state, now)
+            outcome = state.take_outcome()
+            self._publisher.change(outcome.changed)
+            more = self._publisher.publish(state, monotonic(), MAX_BATCH)
+        self._outbox.flush()
+        if more:
+            self._publish()
+        if not self.published.is_set() and self._state.first_publication_complete:
+            self.published.set()
+            self._dispatcher.open()
+        return outcome
+
+    def _publish(self, *, unlimited_rate: bool = False) -> None:
+        """Render everything that is left, some at a time, so that nobody waits long for the lock."""
+        more = True
+        while more:
+            with self._locked_state() as state:
+                more = self._publisher.publish(state, monotonic(), MAX_BATCH, unlimited_rate=unlimited_rate)
+            self._outbox.flush()
+
+    @contextmanager
+    def _locked_state(self) -> Iterator[State]:
+        """Hold the lock; an exception may leave the State changed in part, so it is built from nothing then."""
+        try:
+            with self._lock:
+                yield self._state
+        except Exception:
+            self._replace_state()
+            raise
+
+    def _replace_state(self) -> None:
+        """Begin with an empty State and what has been published, and have everything read again."""
+        published = self._topics.of_instance(self.name, self._outbox.states())
+        with self._lock:
+            self._state = self._new_state()
+            self._publisher.forget()
+            if self._restored is not None:
+                restored = payloads_of(self._topics, {**self._restored, **published}, RENDERED)
+                apply(self._state, seen.Restored(payloads=restored), datetime.now(UTC))
+        self._follower.read_everything()
+
+    def _new_state(self) -> State:
+        return State(self._alerts, may_resume=self._may_resume)
+
+    def tick(self) -> None:
+        """Do what follows from time alone; the schedule calls it."""
+        self._poller.request(self.take())
+        with self._lock:
+            due = self._state.timed_pauses.take_due(datetime.now(UTC)) if self._state.online else []
+        for paused in due:
+            self._dispatcher.resume(paused)
+
+    def _set_wake_up(self) -> None:
+        """Set when something follows from time alone; not too late, because the wall clock may be set."""
+        with self._lock:
+            state = self._state
+            times = [at for at in (state.next_due, state.online and state.timed_pauses.next_try) if at]
+            waits = [(at - datetime.now(UTC)).total_seconds() for at in times]
+            now = monotonic()
+            if self._publisher.next is not None:
+                waits.append(self._publisher.next - now)
+            transferring = state.transferring(datetime.now(UTC))
+        self._schedule.set(self.name, now + max(0.0, min([BEAT_S, *waits])))
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
-        for paused in self._state.timed_pauses.take_due(now):
-            if self._state.online:
-                self._desk.resume(paused)
-        if self.settled.is_set():
-            waiting, self._waiting = self._waiting, []
-            for arrival in waiting:
-                self._desk.take(arrival, self._state)
-        return outcome.reads
 
-    def _log_reachability(self) -> None:
-        reachability = (self._state.status, self._state.message)
-        if reachability == self._logged:
+    def _reconcile(self) -> None:
+        with self._lock:
+            folders = [Read("folder", folder) for folder in self._state.folders]
+            completions = [
+                Read("completion", folder, device)
+                for device, state in self._state.devices.items()
+                for folder in state.folders
+            ]
+        self._poller.reconcile(folders, completions)
+
+    def _log_availability(self) -> None:
+        with self._lock:
+            state = self._state
+            shown = (state.status, state.message)
+            folders, devices = len(state.folders), len(state.devices)
+            news, self._logged = shown != self._logged, shown
+        if not news:
             return
-        self._logged = reachability
-        if self._state.online:
-            log.info(
-                "%s: online, %d folders, %d devices",
-                self.name,
-                len(self._state.folders),
-                len(self._state.devices),
-            )
+        if shown[0] == "online":
+            log.info("%s: online, %d folders, %d devices", self.name, folders, devices)
         else:
-            log.warning("%s: %s: %s", self.name, *reachability)
+            log.warning("%s: %s: %s", self.name, *shown)
 
-    # --- what any thread may do -------------------------------------------------------------------------------------
+    # --- what commands use
 
-    def _send(self, address: Address, payload: bytes) -> None:
-        self._outbox.put(Message(topic=self._topics.build(self.name, address), payload=payload))
+    def _known(self) -> Known:
+        with self._lock:
+            state = self._state
+            return Known(
+                config=state.config, pending_devices=state.pending_devices, pending_folders=state.pending_folders
+            )
 
-    def _tell(self, event_type: str, **data: Any) -> None:
+    def _take_from_command(self, observations: Iterable[Observation]) -> None:
+        self._poller.request(self.take(observations))
+
+    def _emit(self, event_type: str, **data: Any) -> None:
         happening = Happening(event_type, datetime.now(UTC), data)
-        self._send(Address("event", name=event_type), render_happening(happening))
+        self._put(Address("event", name=event_type), render_happening(happening))
+        self._outbox.flush()
 
     def _answer(self, received: Received, reply: Reply) -> None:
         send_reply(self._outbox, self._topics, self.name, received, reply)
+        self._outbox.flush()
+
+    def _put(self, address: Address, payload: bytes) -> None:
+        self._outbox.put(Message(topic=self._topics.build(self.name, address), payload=payload))
 
 
 def _client(settings: SyncthingSettings) -> SyncthingClient:
@@ -336,7 +351,8 @@ def _intervals(poll: PollSettings) -> dict[str, float]:
         "connections": poll.connections,
         "status": poll.status,
         "errors": poll.errors,
-        "statistics": poll.statistics,
+        "device_statistics": poll.statistics,
+        "folder_statistics": poll.statistics,
         "upgrade": poll.upgrade,
         RECONCILE: poll.reconcile,
     }

@@ -1,6 +1,7 @@
-"""What of one Syncthing is published, and when."""
+"""Decides which topics of one instance are rendered, and when."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from stbridge.core.messages import Message
 from stbridge.core.outcome import CONNECTION, STATE
@@ -11,19 +12,19 @@ from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
 from stbridge.mqtt.outbox import Outbox
 
-AT_ONCE = (CONNECTION, STATE)
-"""Whether Syncthing can be reached: that is told at once, and also while it is being read."""
+AVAILABILITY = (CONNECTION, STATE)
+"""Topics that are published at once, also while everything else is being read."""
 
 
 class Publisher:
-    """Renders what changed, and hands it over to be sent: the last of many changes of a topic, and not too often.
+    """Renders changed topics and puts them into the outbox: the latest value, and each topic at a limited rate.
 
     Args:
         name: the name of the instance.
         topics: builds the topics.
-        outbox: where messages go.
-        announcer: what Home Assistant is told; None tells it nothing.
-        updates_per_second: how often a topic is sent while it keeps changing; 0 is as often as it changes.
+        outbox: what is to be sent.
+        announcer: the discovery messages for Home Assistant; None for none.
+        updates_per_second: how often a topic is published while it keeps changing; 0 is no limit.
     """
 
     def __init__(
@@ -38,61 +39,69 @@ class Publisher:
 
     @property
     def next(self) -> float | None:
-        """When there is something to be published that has not changed since, by the monotonic clock."""
+        """When a rate-limited topic may be published, by the monotonic clock."""
         return self._pace.next
 
     def change(self, addresses: Iterable[Address]) -> None:
-        """Note what may have changed."""
+        """Note topics that may have changed."""
         self._changed.update(dict.fromkeys(addresses))
 
     def forget(self) -> None:
-        """Forget what may have changed: everything will be looked at again."""
+        """Forget which topics may have changed."""
         self._changed.clear()
         self._pace.release()
 
-    def publish(self, state: State, now: float, *, at_end: bool = False) -> None:
-        """Hand over what changed; while it is being read, only whether Syncthing can be reached is true.
-
-        What the broker had kept has to be known first, or totals and dates of earlier lives would be overwritten.
+    def publish(self, state: State, now: float, limit: int, *, unlimited_rate: bool = False) -> bool:
+        """Put changed topics into the outbox; while the instance is not live, only its availability.
 
         Args:
-            state: of the Syncthing.
+            state: the state of the instance.
             now: the time of the monotonic clock.
-            at_end: hand over what would have to wait, too.
+            limit: how many topics are rendered at most, so that the caller holds the state's lock for a short time.
+            unlimited_rate: also publish what is rate limited.
+
+        Returns:
+            whether more topics are left to be rendered now.
         """
-        # Whoever reads that Syncthing is online believes the rest of the tree.
-        everything = at_end or (STATE in self._changed and state.online)
-        self.change(self._pace.release() if everything else self._pace.due(now))
-        whole = state.complete and not state.reading and state.remembered is not None
-        for address in self._take_all(now, everything=everything) if whole else self._take_at_once():
-            if self._announcer and whole:
-                self._announce(self._announcer.follow(state, address))
-            self._hand_over(state, address, now)
-        if self._announcer and whole:
+        # A client that sees `online` relies on every other topic.
+        unlimited_rate = unlimited_rate or (STATE in self._changed and state.online)
+        self.change(self._pace.release() if unlimited_rate else self._pace.due(now))
+        if not state.may_publish:
+            for address in [one for one in AVAILABILITY if one in self._changed]:
+                del self._changed[address]
+                self._put(state, address, now)
+            return False
+        for address in self._next(limit):
+            if unlimited_rate or address in AVAILABILITY or not self._pace.holds(address, now):
+                self._announce(self._announcer.follow(state, address) if self._announcer else ())
+                self._put(state, address, now)
+        if not self._changed and self._announcer:
             self._announce(self._announcer.clear_leftovers())
+        return bool(self._changed)
 
-    def _take_all(self, now: float, *, everything: bool) -> list[Address]:
-        """Return what is to be handed over now; the rest is held back."""
-        changed, self._changed = self._changed, {}
-        return [one for one in changed if everything or one in AT_ONCE or not self._pace.holds(one, now)]
-
-    def _take_at_once(self) -> list[Address]:
-        """Return what is told at once; all the rest, which may be very much, is not looked at."""
-        ready = [one for one in AT_ONCE if one in self._changed]
-        for address in ready:
+    def _next(self, limit: int) -> list[Address]:
+        """Take the topics that are rendered next; `state` comes after all others."""
+        if STATE in self._changed:
+            del self._changed[STATE]
+            self._changed[STATE] = None
+        if len(self._changed) <= limit:
+            addresses, self._changed = list(self._changed), {}
+            return addresses
+        addresses = list(islice(self._changed, limit))
+        for address in addresses:
             del self._changed[address]
-        return ready
+        return addresses
 
     def _announce(self, messages: Iterable[Message]) -> None:
         for message in messages:
             self._outbox.put_state(message, first=True)
 
-    def _hand_over(self, state: State, address: Address, now: float) -> None:
+    def _put(self, state: State, address: Address, now: float) -> None:
         message = Message(
             topic=self._topics.build(self._name, address),
             payload=render(state, address) or b"",
             retain=True,
             json=address != STATE,
         )
-        if self._outbox.put_state(message, last=address == STATE) and address not in AT_ONCE:
+        if self._outbox.put_state(message, last=address == STATE) and address not in AVAILABILITY:
             self._pace.note(address, now)

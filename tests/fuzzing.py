@@ -197,7 +197,7 @@ class _Life:
 
     def live(self) -> None:
         """Read everything, follow all events, and read everything again."""
-        remembered = seen.Remembered(payloads=recall(TOPICS, "nas", self._remembered, RENDERED))
+        remembered = seen.Restored(payloads=recall(TOPICS, "nas", self._remembered, RENDERED))
         early = self._random.random() < 0.5
         self._see(*([remembered] if early else []))
         self._read_everything()
@@ -217,7 +217,7 @@ class _Life:
                     self._see(observation)
                 complete = True
             except NOT_UNDERSTOOD:
-                self._see(seen.Unavailable(way=seen.EVENTS, status="unreachable", message="a bad reply"))
+                self._see(seen.Unavailable(status="unreachable", message="a bad reply"))
                 self._rate /= 2
         self._see(seen.SnapshotComplete())
         self._rate = rate

@@ -108,8 +108,8 @@ def test_whether_syncthing_can_be_reached_is_never_held_back() -> None:
     told = []
     for _ in STORM:
         for seen_of_it in (
-            seen.Unavailable(way=seen.EVENTS, status="unreachable", message="gone"),
-            seen.Available(way=seen.EVENTS),
+            seen.Unavailable(status="unreachable", message="gone"),
+            seen.Resumed(),
         ):
             nas.world.see(seen_of_it)
             nas.publisher.change(nas.world.changed)
@@ -138,11 +138,11 @@ def test_a_syncthing_is_called_online_after_all_that_is_known_of_it() -> None:
     nas = Nas()
     for need in STORM:
         nas.sees("docs", need)
-    nas.world.see(seen.Unavailable(way=seen.EVENTS, status="unreachable", message="gone"))
+    nas.world.see(seen.Unavailable(status="unreachable", message="gone"))
     nas.publisher.change(nas.world.changed)
     nas.publisher.publish(nas.world.state, AT_ONCE)
     nas.news()
-    nas.world.see(folder(replace(COUNTS, need_bytes=7, need_items=7), name="docs"), seen.Available(way=seen.EVENTS))
+    nas.world.see(folder(replace(COUNTS, need_bytes=7, need_items=7), name="docs"), seen.Resumed())
     nas.publisher.change(nas.world.changed)
     nas.publisher.publish(nas.world.state, AT_ONCE)
     news = nas.news()

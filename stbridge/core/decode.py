@@ -130,6 +130,7 @@ def folder_status(folder: str, raw: Json) -> seen.FolderRead:
         error=text_or_none(raw.get("error")),
         watch_error=text_or_none(raw.get("watchError")),
         counts=_folder_counts(raw) if state else None,
+        sequence=whole(raw.get("sequence") or 0),
     )
 
 

@@ -13,6 +13,7 @@ from stbridge.core.model import (
     FolderStatistics,
     percentage,
 )
+from stbridge.core.observations import Read
 from stbridge.core.progress import Progress, SyncProgress
 from stbridge.core.tally import DevicePart, FolderPart, SharePart, Tally
 from stbridge.core.traffic import Rate
@@ -38,7 +39,11 @@ class FolderState:
     state_changed_at: datetime | None = None
     error: str | None = None
     watch_error: str | None = None
+    read_errors: dict[Read, str] = field(default_factory=dict)
+    """Reads about this folder that fail although the instance can be used, and why."""
     counts: FolderCounts | None = None
+    sequence: int = 0
+    """The sequence number of the last status that was read; it grows with every change, here or elsewhere."""
     failed: tuple[FailedItem, ...] = ()
     statistics: FolderStatistics = field(default_factory=FolderStatistics)
     scan_progress: Progress | None = None

@@ -99,7 +99,7 @@ def _cluster_config(_event: Json, _own_id: str) -> Observation:
 
 def _pending(_event: Json, _own_id: str) -> Observation:
     """Additions and removals come in several shapes, with keys missing or null: the whole list is cheaper to trust."""
-    return seen.Stale(reads=(Read("pending"),))
+    return seen.Stale(reads=(Read("pending_devices"), Read("pending_folders")))
 
 
 def _login(event: Json, _own_id: str) -> Observation | None:

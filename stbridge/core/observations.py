@@ -19,10 +19,6 @@ from stbridge.core.model import (
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.topics import Address
 
-EVENTS = "events"
-POLLS = "polls"
-
-
 class Read(NamedTuple):
     """Something to be read over REST soon, because an event told that it has changed.
 
@@ -43,36 +39,44 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable(Observation):
-    """One of the ways to Syncthing is blocked; `status` is the word for it in the `connection` topic.
+    """The instance cannot be used; `status` is the word for it in the `connection` topic."""
 
-    `way` is EVENTS or POLLS, whoever found out: each way is mended on its own.
-    """
-
-    way: str
     status: str
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Available(Observation):
-    """A way to Syncthing that was blocked is open again, and nothing was missed meanwhile."""
+class Suspected(Observation):
+    """Another thread could not reach the instance, so the follower checks whether it is still there."""
 
-    way: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Observation):
+    """The instance can be used, and no event was missed since that was last known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotStarted(Observation):
-    """Everything is being read from here on, so nothing need be asked for."""
+    """Everything is being read from here on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotComplete(Observation):
-    """Everything has been read since the last time that something may have been missed."""
+    """Everything has been read since the last time that an event may have been missed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered(Observation):
-    """What the bridge itself had published in an earlier life: payloads by address, None for what is no JSON object."""
+class ReadFinished(Observation):
+    """A read has ended; `error` is why it failed although the instance can be used, None if it succeeded."""
+
+    read: Read
+    error: str | None = None
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored(Observation):
+    """What the previous run of the bridge published: payloads by address, None for what is not a JSON object."""
 
     payloads: Mapping[Address, Mapping[str, Any] | None]
 
@@ -115,7 +119,10 @@ class RestartRequiredRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderRead(Observation):
-    """A folder's state and counts; `counts` is None while the folder is not running."""
+    """A folder's state and counts; `counts` is None while the folder is not running.
+
+    `sequence` grows with every change of the folder, here or on another device.
+    """
 
     folder: str
     state: str | None
@@ -123,6 +130,7 @@ class FolderRead(Observation):
     error: str | None
     watch_error: str | None
     counts: FolderCounts | None
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
 from stbridge.core.entities import ERROR, PAUSED, DeviceState
-from stbridge.core.judging import naming
-from stbridge.core.model import Completion, percentage, short_id
+from stbridge.core.evaluation import naming
+from stbridge.core.model import Completion, PendingDevice, PendingFolder, percentage, short_id
 from stbridge.core.outcome import Happening
 from stbridge.core.progress import Progress
 from stbridge.core.secrets import without_secrets
@@ -23,6 +23,7 @@ OFFLINE = "offline"
 ONLINE = "online"
 
 Payload = Mapping[str, Any]
+Item = TypeVar("Item")
 
 
 def render(state: State, address: Address) -> bytes | None:
@@ -94,7 +95,7 @@ def _system(state: State, _: Address) -> Payload | None:
 
 def _problems(state: State, subject: Subject) -> Payload:
     """What is amiss with a folder or a device; not known before it has been judged."""
-    if not state.resumed:
+    if not state.compared:
         return {"problem": None, "problems": None}
     problems = state.problems.get(subject, {})
     return {"problem": bool(problems), "problems": [_problem(one) for one in problems.values()]}
@@ -102,7 +103,7 @@ def _problems(state: State, subject: Subject) -> Payload:
 
 def _all_problems(state: State) -> Payload:
     """What is amiss with the instance, and then with any folder or device of it."""
-    if not state.resumed:
+    if not state.compared:
         return {"problem": None, "problems": None}
     subjects = sorted(islice(state.problems, LISTED_ITEMS), key=lambda subject: subject != THE_INSTANCE)
     found = [
@@ -167,34 +168,35 @@ def _metrics(state: State, _: Address) -> Payload | None:
 
 def _errors(state: State, _: Address) -> Payload | None:
     if state.errors is None:
-        return None
+        return {"count": None, "items": None} if state.complete else None
     latest = state.errors[-LISTED_ITEMS:]
     items = [{"when": in_utc(error.when), "message": error.message} for error in latest]
     return {"count": len(state.errors), "items": items}
 
 
 def _pending(state: State, _: Address) -> Payload | None:
-    if state.pending_devices is None or state.pending_folders is None:
+    if not state.complete and (state.pending_devices is None or state.pending_folders is None):
         return None
     return {
-        "devices": [
-            {
-                "device": device.id,
-                "name": device.name,
-                "address": device.address,
-                "time": in_utc(device.time),
-            }
-            for device in state.pending_devices[:LISTED_ITEMS]
-        ],
-        "folders": [
-            {
-                "folder": folder.id,
-                "label": folder.label,
-                "device": short_id(folder.device),
-                "time": in_utc(folder.time),
-            }
-            for folder in state.pending_folders[:LISTED_ITEMS]
-        ],
+        "devices": _listed(state.pending_devices, _pending_device),
+        "folders": _listed(state.pending_folders, _pending_folder),
+    }
+
+
+def _listed(items: tuple[Item, ...] | None, render_item: Callable[[Item], Payload]) -> list[Payload] | None:
+    return None if items is None else [render_item(item) for item in items[:LISTED_ITEMS]]
+
+
+def _pending_device(device: PendingDevice) -> Payload:
+    return {"device": device.id, "name": device.name, "address": device.address, "time": in_utc(device.time)}
+
+
+def _pending_folder(folder: PendingFolder) -> Payload:
+    return {
+        "folder": folder.id,
+        "label": folder.label,
+        "device": short_id(folder.device),
+        "time": in_utc(folder.time),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, STALE
 from stbridge.core.entities import ERROR, DeviceState, FolderState
+from stbridge.core.observations import Read
 from stbridge.core.state import State
 
 HOUR = 3600
@@ -65,6 +66,18 @@ def _folder_error(_: State, folder: FolderState) -> Finding | None:
     if folder.config.paused or folder.state != ERROR:
         return None
     return Finding(folder.error or "the folder is in error", folder.state_changed_at)
+
+
+def _folder_unreadable(_: State, folder: FolderState) -> Finding | None:
+    return None if folder.config.paused else _failing(folder.read_errors)
+
+
+def _instance_unreadable(state: State, _: None) -> Finding | None:
+    return _failing(state.read_errors)
+
+
+def _failing(errors: Mapping[Read, str]) -> Finding | None:
+    return Finding(next(iter(errors.values())), count=len(errors)) if errors else None
 
 
 def _failed_items(_: State, folder: FolderState) -> Finding | None:
@@ -183,6 +196,14 @@ ROWS: Sequence[Row] = (
         look=_folder_error,
     ),
     Row(
+        code="folder_unreadable",
+        subject=FOLDER,
+        measure=Measure.SWITCH,
+        meaning="Syncthing is online, but a request about this folder fails; what is unknown is `null`.",
+        cure="The message names the request. It is repeated until it works. See Syncthing's log.",
+        look=_folder_unreadable,
+    ),
+    Row(
         code="failed_items",
         subject=FOLDER,
         measure=Measure.COUNT,
@@ -266,6 +287,14 @@ ROWS: Sequence[Row] = (
         meaning="Syncthing's own error list is not empty.",
         cure="See `errors`; the command `clear_errors` empties it.",
         look=_system_errors,
+    ),
+    Row(
+        code="instance_unreadable",
+        subject=INSTANCE,
+        measure=Measure.SWITCH,
+        meaning="Syncthing is online, but a request for one of its lists fails; what is unknown is `null`.",
+        cure="The message names the request. It is repeated until it works. See Syncthing's log.",
+        look=_instance_unreadable,
     ),
     Row(
         code="restart_required",

@@ -1,7 +1,7 @@
 """All that is known of one Syncthing.
 
 `rules` takes observations in; this module keeps what they touch consistent. The cost of a change is what it touches:
-sums over folders and devices are kept in tallies. One thread owns a State; nothing in here locks.
+sums over folders and devices are kept in tallies. The instance that owns a State guards it with a lock.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from stbridge.core import observations as seen
+from stbridge.core.availability import Availability
 from stbridge.core.alerts import DEVICE, THE_INSTANCE, Alerts, Problem, Subject
 from stbridge.core.entities import DeviceState, FolderState, share_part
 from stbridge.core.model import (
@@ -22,7 +23,7 @@ from stbridge.core.model import (
     PendingFolder,
     short_id,
 )
-from stbridge.core.observations import Observation
+from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import (
     CONNECTION,
     ERRORS,
@@ -44,8 +45,6 @@ from stbridge.core.timers import Timers
 from stbridge.core.topics import Address
 from stbridge.core.traffic import Lifetime, Rate
 
-ONLINE = "online"
-
 Rules = Mapping[type[Observation], Callable[["State", Any, datetime], None]]
 """What each kind of observation does to a State, given the time of the bridge's own clock, in UTC."""
 
@@ -54,19 +53,21 @@ class State:
     """All that is known of one Syncthing; `outcome` gathers what follows from the changes until it is taken.
 
     Args:
-        alerts: what is worth an alert.
+        alerts: the thresholds of problems.
+        may_resume: whether a timed pause of the previous run may be ended, by the allow-list of commands.
     """
 
-    def __init__(self, alerts: Alerts | None = None) -> None:
+    def __init__(self, alerts: Alerts | None = None, *, may_resume: bool = True) -> None:
+        self.may_resume = may_resume
         self.outcome = Outcome()
         self.alerts = alerts or Alerts()
+        self.availability = Availability.CONNECTING
         self.status = "unreachable"
-        self.message = "not tried yet"
+        self.message = "not connected yet"
         self.since: datetime | None = None
-        self.faults: dict[str, tuple[str, str]] = {}
-        self.complete = False
-        self.reading = False
-        self.read_from: datetime | None = None
+        self.synced_at: datetime | None = None
+        self.synced_process: datetime | None = None
+        self.read_errors: dict[Read, str] = {}
         self.version: seen.VersionRead | None = None
         self.process: seen.StatusRead | None = None
         self.config: Config | None = None
@@ -90,9 +91,9 @@ class State:
         self.upgrade: seen.UpgradeRead | None = None
         self.upgrading = False
         self.timed_pauses = TimedPauses()
-        self.remembered: Mapping[Address, Mapping[str, Any] | None] | None = None
-        self.resumed = False
-        self.catching_up = False
+        self.restored: Mapping[Address, Mapping[str, Any] | None] | None = None
+        self.compared = False
+        self.evaluates_late = False
         self.notices: dict[str, Problem] = {}
         self.problems: dict[Subject, dict[str, Problem]] = {}
         self.begun: dict[Subject, dict[str, datetime]] = {}
@@ -102,33 +103,50 @@ class State:
 
     @property
     def online(self) -> bool:
-        """Whether what is known is also true now."""
-        return self.status == ONLINE
+        """Whether the topic `state` is `online`."""
+        return self.availability.online
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything has been read at least once."""
+        return self.synced_at is not None
 
     @property
     def restarted(self) -> bool:
         """Whether another process of Syncthing answers than the one that everything was read from."""
         return (
-            self.complete
-            and not self.reading
+            self.availability is Availability.LIVE
             and self.process is not None
-            and self.process.started_at != self.read_from
+            and self.process.started_at != self.synced_process
         )
 
     @property
-    def whole(self) -> bool:
-        """Whether everything is known and true now, and also what had been published in an earlier life."""
-        return self.online and self.complete and not self.reading and self.remembered is not None
+    def may_publish(self) -> bool:
+        """Whether everything is known and true now, and also what the previous run of the bridge published.
+
+        Before that is known, its totals and times would be overwritten.
+        """
+        return self.availability is Availability.LIVE and self.restored is not None
+
+    @property
+    def may_evaluate(self) -> bool:
+        """Whether problems may be raised and cleared: not of what is known in part, or may be out of date."""
+        return self.may_publish
+
+    @property
+    def first_publication_complete(self) -> bool:
+        """Whether everything that the first `online` of the bridge promises can be published, or has failed."""
+        return self.availability.tried and self.restored is not None
 
     @property
     def next_due(self) -> datetime | None:
-        """When something may follow from time alone; None while nothing can be judged anyway."""
+        """When something may follow from time alone; None while nothing can be evaluated anyway."""
         times = [at for at in (self.problem_timers.next, self.connection_timers.next) if at is not None]
-        return min(times, default=None) if self.whole else None
+        return min(times, default=None) if self.may_evaluate else None
 
     def happened(self, event_type: str, at: datetime, *, late: bool = False, **data: Any) -> None:
-        """Note that something happened; what shows only when everything is read again is marked as late."""
-        marked = {**data, "late": True} if late or self.reading else data
+        """Note that something happened; what shows only after events may have been missed is marked as late."""
+        marked = {**data, "late": True} if late or self.availability is not Availability.LIVE else data
         self.outcome.happened(event_type, at, **marked)
 
     def notice(self, code: str, message: str, at: datetime) -> None:

@@ -211,6 +211,11 @@ class Topics:
                 return _address(kind, found.groupdict())
         return None
 
+    def of_instance(self, instance: str, payloads: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return those of some messages, by topic, that are below the topics of an instance."""
+        prefix = f"{self._base}/{instance}/"
+        return {topic: payload for topic, payload in payloads.items() if topic.startswith(prefix)}
+
     def may_answer_on(self, topic: str) -> bool:
         """Tell whether a reply may go to a topic that a command names: never to anything that is not for replies.
 

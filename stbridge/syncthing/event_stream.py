@@ -48,6 +48,10 @@ class EventStream:
         self._last_id = self._newest_id()
         return self._started_at == before
 
+    def forget(self) -> None:
+        """Drop the cursor, so that everything has to be read again."""
+        self._last_id = self._started_at = None
+
     def can_resume(self) -> bool:
         """Tell whether the cursor of before an interruption still holds: the same process, and no id begun anew."""
         if self._last_id is None or self._process() != self._started_at:

@@ -1,16 +1,18 @@
-"""The thread that follows the events of one Syncthing, and reads everything whenever some may have been missed."""
+"""The thread that follows the events of one Syncthing instance and owns its availability."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from enum import IntEnum
 from time import monotonic
 from typing import Any
 
 from stbridge.backoff import Backoff
 from stbridge.core import events
 from stbridge.core import observations as seen
-from stbridge.core.observations import Observation
-from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable
+from stbridge.core.observations import Observation, Read
+from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable, with_setting_path
 from stbridge.supervision import Part
 from stbridge.syncthing.allowance import Allowance
 from stbridge.syncthing.client import SyncthingClient
@@ -20,46 +22,43 @@ from stbridge.syncthing.retry import new_backoff
 
 log = logging.getLogger(__name__)
 
-LONGEST_SILENCE_S = 180.0
+MAX_SILENCE_S = 180.0
 """A long poll, or a resolver that does not answer, can take most of this."""
 
-GATHER_S = 0.05
-BURST = 10
-"""So many requests follow each other at once, then one every GATHER_S, until there was a rest.
-
-Of events that come thick and fast each request brings several then; one that comes now and then is not delayed.
-"""
+BURST, GATHER_S = 10, 0.05
+"""After BURST requests in a row there is one every GATHER_S, so that each brings several events during a storm."""
 
 GATHERED = 200
-"""It follows sooner when more events than that would gather: the ring is small."""
+"""The next request follows sooner if more events than this would gather: Syncthing's event buffer holds 1000."""
 
-GIVE_WAY_S = 0.02
-"""How long the next request for events may wait until what the last one told is published.
-
-Events that happen meanwhile wait at Syncthing; after this long they go first, because its ring holds 1000.
-"""
-
-SETTLE_S = 2.0
-"""How long what was missed may take to be taken in, with all that is read for it, before Syncthing is online again."""
-
-REMIND_S = 1.0
+CATCH_UP_S = 2.0
+"""How long the reads that missed events ask for may take before the instance is published as online again."""
 
 FETCH_S = 0.05
-"""While everything is being read, what happens meanwhile is fetched so often."""
-MOST_KINDS = 50
-"""How many kinds of events that are not understood are told, each once."""
+"""How often events are fetched while everything is being read, so that Syncthing's event buffer is not overrun."""
+
+MAX_UNKNOWN_TYPES = 50
+"""How many types of events that cannot be decoded are logged, each once."""
+
+
+class Demand(IntEnum):
+    """What another thread asks the follower to do; the higher one includes the lower."""
+
+    NOTHING = 0
+    REVALIDATE = 1
+    READ_EVERYTHING = 2
 
 
 class Follower:
-    """Follows one Syncthing by its events.
+    """Follows one instance by its events, and reads everything whenever some may have been missed.
 
     Args:
-        name: the name of the instance, for the thread and the log.
-        client: the way to it; for this thread alone.
-        raw: types of events that are handed on as they are, too.
-        report: takes observations in; called by this thread only.
-        give_way: waits until what they tell is published, for so many seconds at most.
-        settle: waits until all that is read because of what they tell is taken in, too.
+        name: the name of the instance, for the thread, the log and messages.
+        client: its REST client; for this thread alone.
+        raw: types of events that are passed through as they are, too.
+        take: takes observations into the state, and returns what has to be read because of them.
+        request: has something read by the poller.
+        withdraw: takes back what the poller has not read yet.
     """
 
     def __init__(
@@ -68,160 +67,158 @@ class Follower:
         client: SyncthingClient,
         *,
         raw: Sequence[str],
-        report: Callable[[Observation], None],
-        give_way: Callable[[float], object],
-        settle: Callable[[float], object],
+        take: Callable[[Iterable[Observation]], Collection[Read]],
+        request: Callable[[Collection[Read]], None],
+        withdraw: Callable[[], Collection[Read]],
     ) -> None:
+        self._name = name
         self._client = client
         self._raw = frozenset(raw)
-        self._report = report
-        self._give_way = give_way
-        self._settle = settle
-        self._reader = Reader(client)
+        self._take = take
+        self._request = request
+        self._withdraw = withdraw
+        self._reader = Reader(client, name)
         self._stream = EventStream(client, sorted({*events.EVENT_TYPES, *raw}))
         self._allowance = Allowance(burst=BURST, every_s=GATHER_S)
         self._stop = threading.Event()
-        self._again = threading.Event()
-        self._look = threading.Event()
-        self._polls_wait = False
-        self._waiting_since: float | None = None
-        self._whole = False
-        self._not_understood: set[str] = set()
-        self._was_whole = False
-        self.part = Part(f"{name}-events", self._run, longest_s=LONGEST_SILENCE_S)
+        self._lock = threading.Lock()
+        self._demand = Demand.NOTHING
+        self._unknown_types: set[str] = set()
+        self.part = Part(f"{name}-events", self._run, longest_s=MAX_SILENCE_S)
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start to follow."""
         self.part.start()
 
     def stop(self) -> None:
-        """End, and break off the request that is under way."""
+        """Stop, and cut off the request that is under way."""
         self._stop.set()
         self._client.close()
 
-    def read_again(self) -> None:
-        """Read everything again: somebody saw that Syncthing restarted."""
-        self._again.set()
-        self._client.break_off()
+    def read_everything(self) -> None:
+        """Read everything again, because Syncthing was restarted or the state was lost; any thread."""
+        self._ask_for(Demand.READ_EVERYTHING)
 
-    def look_again(self) -> None:
-        """Make sure that nothing is missed, and tell then that polls are served again, as somebody saw.
+    def revalidate(self) -> None:
+        """Check whether the instance can be used, because another request failed; any thread.
 
-        The request for events may wait on a connection that has died without a word, as others have.
+        The long poll may wait on a connection whose peer is gone, so it is cut off.
         """
-        self._look.set()
+        self._ask_for(Demand.REVALIDATE)
+
+    def _ask_for(self, demand: Demand) -> None:
+        with self._lock:
+            self._demand = max(self._demand, demand)
         self._client.break_off()
-
-    def remind(self) -> None:
-        """Break off a request for events that began in the very moment in which it should not have; now and then."""
-        since = self._waiting_since
-        if since is not None and self._asked and monotonic() - since > REMIND_S:
-            self._client.break_off()
-
-    @property
-    def _asked(self) -> bool:
-        """Whether somebody wants more than to wait for events."""
-        return self._again.is_set() or self._look.is_set()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread lives."""
-        return self.part.alive
 
     def _run(self) -> None:
         backoff = new_backoff()
-        self._whole = self._was_whole = False  # if it died on an event, that one is missed
+        self._stream.forget()  # if the thread died on an event, that event is missed
         while not self._stop.is_set():
             began = monotonic()
             try:
-                self._synchronise()
+                self._synchronize()
                 self._follow(backoff)
             except EventsLost:
                 if backoff.fresh:
-                    log.info("events were missed or Syncthing restarted: reading everything again")
+                    log.info("%s: events were missed or Syncthing restarted: reading everything again", self._name)
                 self._stop.wait(backoff.next())
             except SyncthingUnavailable as error:
-                self._tell(error)
+                self._report(error)
                 self._stop.wait(backoff.next(monotonic() - began))
-            except CallFailed as error:  # a path that every Syncthing has is refused: it is none
-                self._tell(BadReply(f"url: what answers does not serve Syncthing's API ({error})"))
+            except CallFailed as error:
+                self._report(BadReply(f"url: the server does not answer as Syncthing does ({error})"))
                 self._stop.wait(backoff.next())
             self.part.beat()
 
-    def _tell(self, error: SyncthingUnavailable) -> None:
+    def _report(self, error: SyncthingUnavailable) -> None:
         if not self._stop.is_set():
-            self._report(seen.Unavailable(way=seen.EVENTS, status=error.status, message=str(error)))
+            message = with_setting_path(self._name, str(error))
+            self._take([seen.Unavailable(status=error.status, message=message)])
 
-    def _synchronise(self) -> None:
-        """Be where nothing is missed from here on: at the old cursor if it holds, else after a full read."""
-        if self._look.is_set():
-            self._look.clear()
-            self._polls_wait = True
-        if self._whole and not self._again.is_set() and self._stream.can_resume():
-            self._take(self._stream.wait(timeout_s=0))
-            self._settle(SETTLE_S)  # or it would be called online with what was
-            self._report(seen.Available(way=seen.EVENTS))
+    def _synchronize(self) -> None:
+        """Reach the point from which no event is missed: at the old cursor if it is valid, else by a full read."""
+        with self._lock:
+            demand, self._demand = self._demand, Demand.NOTHING
+        if demand is not Demand.NOTHING:
+            self._take([seen.Suspected()])
+        if demand is Demand.READ_EVERYTHING:
+            self._stream.forget()
+        if self._stream.can_resume():
+            self._catch_up()
         else:
-            self._read_all()
-        if self._polls_wait:
-            self._polls_wait = False
-            self._report(seen.Available(way=seen.POLLS))
+            self._read_everything()
 
-    def _read_all(self) -> None:
-        known = self._was_whole and not self._again.is_set()
-        self._whole = False
-        self._again.clear()
-        overrun = self._stream.open() and known
-        # Nothing is published before all is read. After a flood of events that overran the ring the completions that
-        # are known are not far from the truth, and most of what there is to be read: they follow.
-        for observation in [*self._read_everything(most_completions=0 if overrun else None)]:
-            self._report(observation)
-        self._whole = self._was_whole = True
+    def _catch_up(self) -> None:
+        """Take what happened meanwhile, with all that has to be read for it, and publish the instance as online."""
+        deadline = monotonic() + CATCH_UP_S
+        reads = deque(self._withdraw())
+        try:
+            reads.extend(self._take(self._observe(self._stream.wait(timeout_s=0))))
+            while reads and monotonic() < deadline and not self._stop.is_set():
+                self.part.beat()
+                reads.extend(self._take(self._reader.attempt(reads[0])))
+                reads.popleft()
+            reads.extend(self._take([seen.Resumed()]))
+        finally:  # the cursor is past the events that asked for these
+            self._request(reads)
 
-    def _read_everything(self, most_completions: int | None) -> Iterator[Observation]:
-        """Report everything, and give what happened meanwhile, which the ring might lose before it is all read."""
+    def _read_everything(self) -> None:
+        same_process = self._stream.open()
+        # After a storm that overran Syncthing's event buffer the known completions are nearly right, and most of what
+        # there is to read: they follow when the instance is online.
+        max_completions = 0 if same_process else None
+        try:
+            missed = self._read_and_fetch(max_completions)
+        except BaseException:  # the cursor is of no use without the rest
+            self._stream.forget()
+            raise
+        self._request(self._take(self._observe(missed)))
+
+    def _read_and_fetch(self, max_completions: int | None) -> list[dict[str, Any]]:
+        """Read everything; return the events of meanwhile, which Syncthing's event buffer might lose."""
+        self._take([seen.SnapshotStarted()])
+        missed: list[dict[str, Any]] = []
+        found: list[Observation] = []
         fetched_at = monotonic()
-        for observation in self._reader.snapshot(most_completions=most_completions):
+        for observation in self._reader.snapshot(max_completions=max_completions):
             self.part.beat()
-            self._report(observation)
+            found.append(observation)
             if monotonic() - fetched_at > FETCH_S:
-                for event in self._stream.wait(timeout_s=0):
-                    yield from self._observe(event)
+                missed += self._stream.wait(timeout_s=0)
                 fetched_at = monotonic()
+        self._take(found[:-1])  # what these ask for has been read
+        self._request(self._take([seen.SnapshotComplete(), found[-1]]))
+        return missed
 
     def _follow(self, backoff: Backoff) -> None:
         answered_at = monotonic()
-        while not self._stop.is_set() and not self._asked:
+        while not self._stop.is_set() and self._demand is Demand.NOTHING:
             self.part.beat()
-            self._waiting_since = monotonic()
-            try:
-                found = self._stream.wait()
-            finally:
-                self._waiting_since = None
+            found = self._stream.wait()
             answered_before, answered_at = answered_at, monotonic()
-            self._take(found)
-            self._give_way(GIVE_WAY_S)
+            if found:
+                self._request(self._take(self._observe(found)))
             backoff.reset()
             if found and not self._allowance.take(monotonic()):
                 enough_at = answered_at + (answered_at - answered_before) * GATHERED / len(found)
                 now = monotonic()
                 self._stop.wait(max(0.0, min(enough_at - now, self._allowance.available_in(now))))
 
-    def _take(self, found: Sequence[dict[str, Any]]) -> None:
+    def _observe(self, found: Sequence[dict[str, Any]]) -> Iterator[Observation]:
         for event in found:
-            for observation in self._observe(event):
-                self._report(observation)
+            try:
+                observation = events.observe(event, self._reader.own_id)
+            except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+                self._log_unknown(event, error)
+                continue
+            if observation is not None:
+                yield observation
+            if event["type"] in self._raw:
+                yield seen.RawEvent(type=event["type"], event=event)
 
-    def _observe(self, event: dict[str, Any]) -> Iterator[Observation]:
-        try:
-            observation = events.observe(event, self._reader.own_id)
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            kind = str(event.get("type"))
-            if kind not in self._not_understood and len(self._not_understood) < MOST_KINDS:
-                self._not_understood.add(kind)
-                log.warning("events such as %s %s are not understood: %r", event.get("id"), kind, error)
-            return
-        if observation is not None:
-            yield observation
-        if event["type"] in self._raw:
-            yield seen.RawEvent(type=event["type"], event=event)
+    def _log_unknown(self, event: dict[str, Any], error: Exception) -> None:
+        event_type = str(event.get("type"))
+        if event_type not in self._unknown_types and len(self._unknown_types) < MAX_UNKNOWN_TYPES:
+            self._unknown_types.add(event_type)
+            log.warning("%s: cannot decode event %s %s: %r", self._name, event.get("id"), event_type, error)

@@ -1,55 +1,94 @@
-"""The thread that reads what no event tells: by the clock, and when something asks for it."""
+"""The thread that reads what no event reports: at intervals, and when an event or a command asks for it."""
 
-import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from time import monotonic
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.errors import CallFailed, SyncthingUnavailable
+from stbridge.core.timers import Timers
+from stbridge.errors import SyncthingUnavailable
 from stbridge.supervision import BEAT_S, Part
 from stbridge.syncthing.allowance import Allowance
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.reads import Reader
 from stbridge.syncthing.retry import new_backoff
 
-log = logging.getLogger(__name__)
-
-THRIFTY: Mapping[str, int] = {"scan_errors": 1, "statistics": 2}
-"""Reads that every scan of every folder asks for, and how many requests each is: they come out of an allowance, so
-that the number of requests does not grow with the number of folders."""
-
-THRIFTY_AT_ONCE, THRIFTY_EVERY_S = 20, 90.0
-"""How many requests of these there may be at once, and after how many seconds there may be one more."""
-
-SYNCED = "last_file"
-"""What every sync asks for, for all folders in one request: at once at first, then every second."""
-
-SYNCED_AT_ONCE, SYNCED_EVERY_S = 10, 1.0
-
 RECONCILE = "reconcile"
+"""The interval at which the next folder and the next completions are read, although no event asked for it."""
 
-MOST_PATHS = 1000
-"""How many single files wait to be looked up; of more it is only known that there may be some."""
+COMPLETIONS_PER_ROUND = 5
 
-MOST_REFUSED = 1000
-"""How many refusals are remembered, to be logged once."""
+GATHER_S = 0.02
+"""Reads that follow each other are taken into the state together for this long."""
 
-LONGEST_SILENCE_S = 180.0
-"""Several tries, or a resolver that does not answer, can take most of this."""
+MAX_PATHS = 1000
+"""How many single files wait to be read; of more it is only known that there may be some."""
+
+RETRY_S, MAX_RETRY_S = 5.0, 600.0
+"""The first and the longest wait until a read is repeated that failed although the instance can be used."""
+
+MAX_RETRIES = 10_000
+
+MAX_SILENCE_S = 180.0
+"""Several attempts, or a resolver that does not answer, can take most of this."""
+
+
+@dataclass(slots=True)
+class ReadQueue:
+    """Reads that wait, each once, in the order in which they were asked for.
+
+    Attributes:
+        limit: how often one of them may be read; None is no limit.
+    """
+
+    limit: Allowance | None = None
+    reads: dict[Read, None] = field(default_factory=dict)
+
+    def pop(self, now: float) -> Read | None:
+        """Return the next read if there is one and it may be read now."""
+        if not self.reads or (self.limit and not self.limit.take(now)):
+            return None
+        read = next(iter(self.reads))
+        del self.reads[read]
+        return read
+
+    def ready_in(self, now: float) -> float | None:
+        """Return the seconds until the next one may be read; None if there is none."""
+        if not self.reads:
+            return None
+        return self.limit.available_in(now) if self.limit else 0.0
+
+
+def rate_limits() -> Mapping[str, ReadQueue]:
+    """Return the queues of rate-limited reads, by read.
+
+    Every scan and every sync of every folder asks for these, so that without a limit the number of requests would grow
+    with the number of folders.
+    """
+    scans = ReadQueue(Allowance(burst=20, every_s=90.0))
+    syncs = ReadQueue(Allowance(burst=10, every_s=1.0))
+    completions = ReadQueue(Allowance(burst=50, every_s=1.0))
+    return {
+        "scan_errors": scans,
+        "folder_statistics": scans,
+        "last_file": syncs,
+        "completion_without_event": completions,
+    }
 
 
 class Poller:
-    """Reads one Syncthing by the clock, and on request.
+    """Reads one instance at intervals, and on request.
 
     Args:
         name: the name of the instance, for the thread and the log.
-        client: the way to it; for this thread alone.
-        intervals: seconds between two readings, by name of the read; RECONCILE reads one folder after the other.
-        report: takes observations in; called by this thread only.
-        recovered: takes in that Syncthing answers again, after it was reported not to.
+        client: its REST client; for this thread alone.
+        intervals: seconds between two reads, by name of the read, and RECONCILE.
+        take: takes observations into the state, and returns what has to be read because of them.
+        live: returns whether the instance can be used; nothing is read while it cannot.
+        revalidate: has the follower check whether the instance can be used.
     """
 
     def __init__(
@@ -58,183 +97,164 @@ class Poller:
         client: SyncthingClient,
         *,
         intervals: Mapping[str, float],
-        report: Callable[[Observation], None],
-        recovered: Callable[[], None],
+        take: Callable[[Iterable[Observation]], Collection[Read]],
+        live: Callable[[], bool],
+        revalidate: Callable[[], None],
     ) -> None:
         self._client = client
-        self._reader = Reader(client)
-        self._report = report
-        self._recovered = recovered
+        self._reader = Reader(client, name)
+        self._take = take
+        self._live = live
+        self._revalidate = revalidate
         self._intervals = dict(intervals)
         self._due = {what: monotonic() + seconds for what, seconds in intervals.items()}
-        self._scans = Allowance(burst=THRIFTY_AT_ONCE, every_s=THRIFTY_EVERY_S)
-        self._syncs = Allowance(burst=SYNCED_AT_ONCE, every_s=SYNCED_EVERY_S)
-        self._requested: dict[Read, None] = {}
+        self._requested = ReadQueue()
+        self._limited = rate_limits()
+        self._queues = [self._requested, *{id(one): one for one in self._limited.values()}.values()]
         self._paths = 0
-        self._folders: deque[str] = deque()
+        self._folders: deque[Read] = deque()
+        self._completions: deque[Read] = deque()
         self._condition = threading.Condition()
-        self._enabled = False
-        self._enabled_anew = False
-        self._idle = True
-        self._blocked = False
         self._backoff = new_backoff()
-        self._refused: dict[Read, str] = {}
+        self._failures: dict[Read, int] = {}
+        self._retries: Timers[Read, float] = Timers()
         self._stopped = False
-        self.part = Part(f"{name}-polls", self._run, longest_s=LONGEST_SILENCE_S)
+        self.part = Part(f"{name}-polls", self._run, longest_s=MAX_SILENCE_S)
 
     def start(self) -> None:
-        """Begin to wait; nothing is read before `enable`."""
+        """Start to wait for what is to be read."""
         self.part.start()
 
     def stop(self) -> None:
-        """End, and break off the request that is under way."""
+        """Stop, and cut off the request that is under way."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()
         self._client.close()
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread lives."""
-        return self.part.alive
-
-    def enable(self, *, enabled: bool) -> None:
-        """Read, or leave it while Syncthing cannot be reached anyway."""
+    def wake(self) -> None:
+        """Check again whether the instance can be used."""
         with self._condition:
-            if enabled and not self._enabled:
-                self._reader.forget()
-                self._enabled_anew = True
-            self._enabled = enabled
             self._condition.notify_all()
 
-    def request(self, reads: Iterable[Read]) -> None:
-        """Read these soon, each once however often it was asked for.
+    def request(self, reads: Collection[Read]) -> None:
+        """Read these soon, each once however often it is asked for.
 
         Folders and devices are as many as there are; paths are as many as a device cares to send.
         """
+        if not reads:
+            return
         with self._condition:
             for read in reads:
-                if read.path and self._paths >= MOST_PATHS:
-                    self._requested[Read("conflicts_lost", read.folder)] = None
-                elif read not in self._requested:
-                    self._requested[read] = None
-                    self._paths += bool(read.path)
-                self._idle = False
+                self._enqueue(read)
             self._condition.notify_all()
 
-    def settle(self, give_way: Callable[[float], bool], longest_s: float) -> None:
-        """Read what is asked for because of what was told just now, and wait until that is taken in; another thread.
+    def _enqueue(self, read: Read) -> None:
+        if read.path and self._paths >= MAX_PATHS:
+            read = Read("conflicts_lost", read.folder)
+        queue = self._limited.get(read.what, self._requested)
+        if read not in queue.reads:
+            queue.reads[read] = None
+            self._paths += bool(read.path)
 
-        Args:
-            give_way: waits until what was told is taken in, and tells whether it is.
-            longest_s: the longest wait.
-        """
-        deadline = monotonic() + longest_s
-        self.enable(enabled=True)
-        if not self._idle:
-            self._client.break_off()  # it may wait on a connection that has died without a word, as others have
-        while (left := deadline - monotonic()) > 0 and give_way(left):
-            with self._condition:
-                if self._idle or self._stopped:
-                    return
-                self._condition.wait_for(lambda: self._idle or self._stopped, deadline - monotonic())
-
-    def reconcile(self, folders: Iterable[str]) -> None:
-        """Take these folders round, from now on."""
+    def withdraw(self) -> Collection[Read]:
+        """Take back what was requested and has not been read, except what is rate limited."""
         with self._condition:
-            self._folders = deque(folders)
+            reads, self._requested.reads = self._requested.reads, {}
+            self._paths = 0
+            return reads
+
+    def reconcile(self, folders: Iterable[Read], completions: Iterable[Read]) -> None:
+        """Read these in turn from now on, some of them each time."""
+        with self._condition:
+            self._folders, self._completions = deque(folders), deque(completions)
 
     def every(self, what: str, seconds: float) -> None:
         """Change the interval of a read."""
+        if self._intervals[what] == seconds:
+            return
         with self._condition:
-            if self._intervals[what] != seconds:
-                self._intervals[what] = seconds
-                self._due[what] = min(self._due[what], monotonic() + seconds)
-                self._condition.notify_all()
+            self._intervals[what] = seconds
+            self._due[what] = min(self._due[what], monotonic() + seconds)
+            self._condition.notify_all()
 
     def _run(self) -> None:
-        while (read := self._next()) is not None:
-            began = monotonic()
-            try:
-                for observation in self._reader.read(read):
-                    self._report(observation)
-            except SyncthingUnavailable as error:
-                self._block(error, read, monotonic() - began)
-                continue
-            except CallFailed as error:
-                self._refuse(read, str(error))
-            else:
-                self._refused.pop(read, None)
-            self._unblock()
+        found: list[Observation] = []
+        began_at = 0.0
+        while not self._stopped:
+            read = self._next(wait=not found)
+            if read is not None:
+                began_at = began_at if found else monotonic()
+                self._read(read, found)
+            if found and (read is None or monotonic() - began_at > GATHER_S):
+                self.request(self._take(found))
+                found = []
 
-    def _next(self) -> Read | None:
-        """Wait for the next thing to be read; None at the end."""
+    def _read(self, read: Read, found: list[Observation]) -> None:
+        began_at = monotonic()
+        try:
+            for observation in self._reader.attempt(read):
+                found.append(observation)
+                if isinstance(observation, seen.ReadFinished):
+                    self._note(observation)
+            self._backoff.reset()
+        except SyncthingUnavailable:
+            self.request([read])
+            self._revalidate()
+            with self._condition:
+                timeout_s = self._backoff.next(monotonic() - began_at)
+                self._condition.wait_for(lambda: self._stopped, timeout=timeout_s)
+
+    def _note(self, finished: seen.ReadFinished) -> None:
+        """Repeat a read that failed, less and less often; what is read at intervals comes again by itself."""
+        read = finished.read
+        if finished.error is None:
+            if self._failures.pop(read, None):
+                self._retries.set(read, None)
+        elif read.what not in self._intervals and (read in self._failures or len(self._failures) < MAX_RETRIES):
+            count = self._failures[read] = self._failures.get(read, 0) + 1
+            wait_s = min(MAX_RETRY_S, RETRY_S * 2 ** min(count - 1, 10))
+            self._retries.set(read, monotonic() + wait_s)
+
+    def _next(self, *, wait: bool) -> Read | None:
+        """Return the next thing to be read; None if there is none now, and at the end."""
         with self._condition:
             while not self._stopped:
                 self.part.beat()
-                now = monotonic()
-                read = self._ready(now) if self._enabled else None
-                if read is not None:
-                    self._idle = False
+                live, now = self._live(), monotonic()
+                if not live:
+                    self._reader.forget()  # another instance may answer at the same address afterwards
+                if read := self._pop(now) if live else None:
                     return read
-                if self._enabled and not self._idle:
-                    self._idle = True
-                    self._condition.notify_all()
-                self._condition.wait(min(BEAT_S, self._time_to_wait(now)) if self._enabled else BEAT_S)
+                if not wait:
+                    return None
+                self._condition.wait(min(BEAT_S, self._ready_in(now)) if live else BEAT_S)
             return None
 
-    def _ready(self, now: float) -> Read | None:
-        for what, due in self._due.items():
-            if due <= now:
+    def _pop(self, now: float) -> Read | None:
+        for what, due_at in self._due.items():
+            if due_at <= now:
                 self._due[what] = now + self._intervals[what]
                 if what != RECONCILE:
                     return Read(what)
-                if self._folders:
-                    self._folders.rotate(-1)
-                    return Read("folder", self._folders[-1])
-        used_up: list[Allowance] = []  # whose reads wait in their order, or the cheap ones would pass by for ever
-        for read in self._requested:
-            allowance, cost = self._ration(read)
-            if cost and allowance not in used_up and not allowance.take(now, cost):
-                used_up.append(allowance)
-            if not cost or allowance not in used_up:
-                del self._requested[read]
+                self._reconcile_some()
+        for read in self._retries.due(now):
+            self._enqueue(read)
+        for queue in self._queues:
+            if read := queue.pop(now):
                 self._paths -= bool(read.path)
                 return read
         return None
 
-    def _time_to_wait(self, now: float) -> float:
-        nearest = min(self._due.values()) - now
-        for first in (next(iter(self._requested), None), Read(SYNCED)):
-            if first in self._requested:
-                allowance, cost = self._ration(first)
-                nearest = min(nearest, allowance.available_in(now, cost))
-        return max(0.0, nearest)
+    def _reconcile_some(self) -> None:
+        for reads, count in ((self._folders, 1), (self._completions, COMPLETIONS_PER_ROUND)):
+            for _ in range(min(count, len(reads))):
+                self._enqueue(reads[0])
+                reads.rotate(-1)
 
-    def _ration(self, read: Read) -> tuple[Allowance, int]:
-        """Return what a read is taken out of, and how much: nothing for what an event tells to have changed."""
-        return (self._syncs, 1) if read.what == SYNCED else (self._scans, THRIFTY.get(read.what, 0))
-
-    def _refuse(self, read: Read, message: str) -> None:
-        """Log what Syncthing refuses, unless it did so the last time."""
-        if self._refused.get(read) != message and len(self._refused) < MOST_REFUSED:
-            self._refused[read] = message
-            log.warning("%s: %s", read.what, message)
-
-    def _block(self, error: SyncthingUnavailable, read: Read, waited_s: float) -> None:
-        with self._condition:
-            if self._stopped:
-                return
-            self._blocked = True
-            self._enabled_anew = False
-        self.request([read])
-        self._report(seen.Unavailable(way=seen.POLLS, status=error.status, message=str(error)))
-        with self._condition:
-            timeout_s = self._backoff.next(waited_s)
-            self._condition.wait_for(lambda: self._stopped or self._enabled_anew, timeout=timeout_s)
-
-    def _unblock(self) -> None:
-        self._backoff.reset()
-        if self._blocked:
-            self._blocked = False
-            self._recovered()
+    def _ready_in(self, now: float) -> float:
+        times = [queue.ready_in(now) for queue in self._queues]
+        waits = [wait_s for wait_s in times if wait_s is not None]
+        if self._retries.next is not None:
+            waits.append(self._retries.next - now)
+        return max(0.0, min([min(self._due.values()) - now, *waits]))

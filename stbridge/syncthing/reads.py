@@ -1,91 +1,147 @@
-"""What can be read of a Syncthing over REST, as a table of reads; each yields observations."""
+"""What can be read of a Syncthing instance over REST, as a table of reads; each yields observations."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from stbridge.core import decode
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.errors import BadReply, NotFound, TimedOut, TooLarge, Unsupported
+from stbridge.errors import (
+    BadReply,
+    CallFailed,
+    NotFound,
+    SyncthingUnavailable,
+    TimedOut,
+    Unsupported,
+    with_setting_path,
+)
 from stbridge.syncthing.client import SyncthingClient
 
 log = logging.getLogger(__name__)
 
 Decoded = TypeVar("Decoded")
 
-
-MOST_COMPLETIONS = 500
+MAX_COMPLETIONS = 500
 """How many completions a snapshot reads at most."""
+
+MAX_LOGGED = 1000
+"""How many failures are remembered, so that each is logged once."""
+
+MAX_TIMEOUTS = 2
+"""How many reads of one snapshot may time out; the rest is then read while events are followed."""
 
 
 class Reader:
-    """Reads one Syncthing.
+    """Reads one Syncthing instance.
 
     Args:
-        client: the way to it.
+        client: its REST client.
+        name: the name of the instance, for messages.
     """
 
-    def __init__(self, client: SyncthingClient) -> None:
+    def __init__(self, client: SyncthingClient, name: str) -> None:
         self.client = client
+        self._name = name
+        self._logged: dict[Read, str] = {}
         self._own_id: str | None = None
 
     @property
     def own_id(self) -> str:
-        """The ID of the device that is read."""
-        own_id = self._own_id  # looked at once: another thread may have it forgotten meanwhile
+        """The device ID of the instance."""
+        own_id = self._own_id  # read once: another thread may forget it meanwhile
         if own_id is None:
             own_id = self._own_id = _decoded(decode.status, self.client.get_status()).device_id
         return own_id
 
     def forget(self) -> None:
-        """Forget who it was: another Syncthing may answer at the same address from now on."""
+        """Forget the device ID: another instance may answer at the same address from now on."""
         self._own_id = None
 
     def read(self, read: Read) -> Iterator[Observation]:
-        """Carry out one read.
+        """Run one read.
 
         Raises:
-            SyncthingUnavailable: no use can be made of Syncthing now.
+            SyncthingUnavailable: the instance cannot be used, or this call fails.
             CallFailed: Syncthing refuses it; a folder that is paused or gone is no error and yields nothing.
         """
         yield from _ROWS[read.what](self, read)
 
-    def snapshot(self, *, most_completions: int | None = None) -> Iterator[Observation]:
-        """Read everything.
+    def attempt(self, read: Read) -> Iterator[Observation]:
+        """Run one read, and yield how it ended; a failure of this call alone is not raised.
 
-        The completions of many shares would take longer than the event ring lasts: beyond so many they are only asked
-        for, and read while events are followed already.
+        Only version, status, configuration and the event stream decide about the instance: if a call fails and the
+        status can be read, the failure belongs to what was to be read.
+
+        Raises:
+            SyncthingUnavailable: the instance cannot be used.
+        """
+        try:
+            yield from self.read(read)
+        except (SyncthingUnavailable, CallFailed) as error:
+            if isinstance(error, SyncthingUnavailable):
+                _decoded(decode.status, self.client.get_status())
+            message = with_setting_path(self._name, str(error))
+            self._log(read, message)
+            yield seen.ReadFinished(read=read, error=message, timed_out=isinstance(error, TimedOut))
+        else:
+            self._logged.pop(read, None)
+            yield seen.ReadFinished(read=read)
+
+    def _log(self, read: Read, message: str) -> None:
+        """Log a failure once, until the read succeeds or fails in another way."""
+        if self._logged.get(read) != message and len(self._logged) < MAX_LOGGED:
+            self._logged[read] = message
+            log.warning("%s: cannot read %s %s: %s", self._name, read.what, read.folder, message)
+
+    def snapshot(self, *, max_completions: int | None = None) -> Iterator[Observation]:
+        """Read everything; the last observation holds the reads that are left.
+
+        The completions of many shares would take longer than Syncthing's event buffer lasts, so those beyond the limit
+        are left. A read that fails is left as well.
 
         Args:
-            most_completions: MOST_COMPLETIONS if it is not given.
+            max_completions: MAX_COMPLETIONS if it is not given.
+
+        Raises:
+            SyncthingUnavailable: the instance cannot be used.
+            CallFailed: it refuses what every Syncthing answers.
         """
-        most = MOST_COMPLETIONS if most_completions is None else most_completions
         self.forget()
-        yield seen.SnapshotStarted()
-        yield from self.read(Read("version"))  # before the status, which may tell of a start with another version
+        yield from self.read(Read("version"))  # before the status, which may report a start with another version
         yield from self.read(Read("status"))
         configured = _decoded(decode.config, self.client.get_config(), self.own_id)
-        yield configured  # first of all, because the rest is about what is configured
-        for what in ("connections", "errors", "restart_required"):
-            yield from self.read(Read(what))
-        with suppress(TooLarge):  # anybody who connects adds to what waits: that must not keep us from the rest
-            yield from self.read(Read("pending"))
+        yield configured  # first, because the rest is about what is configured
         folders = [folder for folder in configured.config.folders.values() if not folder.paused]
-        for folder in folders:
-            yield from self.read(Read("folder", folder.id))
-        yield from self.read(Read("statistics"))
-        completions = tuple(
+        completions = [
             Read("completion", folder.id, device)
             for folder in folders
             for device in folder.devices
             if device in configured.config.devices
-        )
-        for read in completions[:most]:
-            yield from self.read(read)
-        yield seen.SnapshotComplete()
-        yield seen.Stale(reads=completions[most:])
+        ]
+        limit = MAX_COMPLETIONS if max_completions is None else max_completions
+        to_read = [
+            *map(Read, _LISTS),
+            *(Read("folder", folder.id) for folder in folders),
+            *map(Read, _STATISTICS),
+            *completions[:limit],
+        ]
+        failed: list[seen.ReadFinished] = []
+        for read in to_read:
+            timeouts = sum(one.timed_out for one in failed)
+            if timeouts < MAX_TIMEOUTS:
+                found = self.attempt(read)
+            else:
+                found = iter([seen.ReadFinished(read=read, error=f"not read yet: {timeouts} requests timed out")])
+            for observation in found:
+                yield observation
+                if isinstance(observation, seen.ReadFinished) and observation.error is not None:
+                    failed.append(observation)
+        yield seen.Stale(reads=(*completions[limit:], *(one.read for one in failed)))
+
+
+_LISTS = ("connections", "errors", "restart_required", "pending_devices", "pending_folders")
+_STATISTICS = ("device_statistics", "folder_statistics")
 
 
 def _version(reader: Reader, _: Read) -> Iterator[Observation]:
@@ -112,17 +168,19 @@ def _errors(reader: Reader, _: Read) -> Iterator[Observation]:
     yield _decoded(decode.errors, reader.client.get_errors())
 
 
-def _pending(reader: Reader, _: Read) -> Iterator[Observation]:
+def _pending_devices(reader: Reader, _: Read) -> Iterator[Observation]:
     yield _decoded(decode.pending_devices, reader.client.get_pending_devices())
+
+
+def _pending_folders(reader: Reader, _: Read) -> Iterator[Observation]:
     yield _decoded(decode.pending_folders, reader.client.get_pending_folders())
 
 
-def _statistics(reader: Reader, read: Read) -> Iterator[Observation]:
+def _device_statistics(reader: Reader, _: Read) -> Iterator[Observation]:
     yield _decoded(decode.device_statistics, reader.client.get_device_statistics())
-    yield from _last_file(reader, read)
 
 
-def _last_file(reader: Reader, _: Read) -> Iterator[Observation]:
+def _folder_statistics(reader: Reader, _: Read) -> Iterator[Observation]:
     yield _decoded(decode.folder_statistics, reader.client.get_folder_statistics())
 
 
@@ -134,7 +192,7 @@ def _folder(reader: Reader, read: Read) -> Iterator[Observation]:
     folder = _decoded(decode.folder_status, read.folder, status)
     yield folder
     if folder.counts is not None and folder.counts.failed:
-        yield from _folder_errors(reader, read)
+        yield from reader.attempt(Read("folder_errors", read.folder))
 
 
 def _folder_errors(reader: Reader, read: Read) -> Iterator[Observation]:
@@ -200,13 +258,16 @@ _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {
     "restart_required": _restart_required,
     "connections": _connections,
     "errors": _errors,
-    "pending": _pending,
-    "statistics": _statistics,
-    "last_file": _last_file,
+    "pending_devices": _pending_devices,
+    "pending_folders": _pending_folders,
+    "device_statistics": _device_statistics,
+    "folder_statistics": _folder_statistics,
+    "last_file": _folder_statistics,
     "folder": _folder,
     "folder_errors": _folder_errors,
     "scan_errors": _folder_errors,
     "completion": _completion,
+    "completion_without_event": _completion,
     "conflict": _conflict,
     "conflicts": _conflicts,
     "conflicts_lost": _conflicts_lost,

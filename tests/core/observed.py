@@ -289,7 +289,7 @@ def known() -> Watched:
         seen.ErrorsRead(items=(LoggedError(when=NOW, message="wrong"),)),
         seen.PendingDevicesRead(devices=(PendingDevice(id=DELTA, name="d", address="a", time=NOW),)),
         seen.PendingFoldersRead(folders=(PendingFolder(id="new", label="New", device=BETA, time=NOW),)),
-        seen.Remembered(payloads={}),
+        seen.Restored(payloads={}),
     )
 
 

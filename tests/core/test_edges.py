@@ -172,7 +172,7 @@ def test_a_connection_that_flaps_is_told_when_it_rests() -> None:
 def test_a_connection_that_came_back_is_not_told() -> None:
     """A device that is away for a moment while Syncthing restarts is not told at all."""
     world = World().start()
-    world.see(seen.Unavailable(way=seen.EVENTS, status="unreachable", message="gone"))
+    world.see(seen.Unavailable(status="unreachable", message="gone"))
     world.snapshot(world.nobody())
     world.later(3)
     world.see(world.connect()).later(FLAPPING_S)

@@ -295,7 +295,7 @@ def test_nothing_is_judged_while_syncthing_cannot_be_reached() -> None:
     """Time that passes while nothing is known raises nothing, and wakes nobody, before everything was read again."""
     world = World(Alerts(limits={"unseen": HOUR})).start()
     world.see(world.disconnect()).told()
-    world.see(seen.Unavailable(way=seen.EVENTS, status="unreachable", message="gone"))
+    world.see(seen.Unavailable(status="unreachable", message="gone"))
     assert world.state.next_due is None
     world.later(2 * HOUR)
     assert world.told("problem_raised") == []

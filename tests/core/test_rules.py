@@ -122,10 +122,9 @@ OBSERVATIONS: st.SearchStrategy[Observation] = st.one_of(
         seen.PendingFoldersRead,
         folders=st.lists(st.just(PendingFolder(id="new", label="", device=BETA, time=None)), max_size=1).map(tuple),
     ),
-    st.builds(
-        seen.Unavailable, way=st.sampled_from([seen.EVENTS, seen.POLLS]), status=st.just("a"), message=st.just("b")
-    ),
-    st.builds(seen.Available, way=st.sampled_from([seen.EVENTS, seen.POLLS])),
+    st.builds(seen.Unavailable, status=st.just("a"), message=st.just("b")),
+    st.just(seen.Suspected()),
+    st.just(seen.Resumed()),
     st.builds(seen.SnapshotStarted),
     st.builds(seen.SnapshotComplete),
     st.builds(

@@ -113,7 +113,7 @@ def test_connections_that_are_found_at_the_start_are_not_told() -> None:
     """Nor what has changed while Syncthing could not be reached: the state says it."""
     one = Watched()
     assert names(one.see(*snapshot(polled()))) == []
-    one.see(seen.Unavailable(way=seen.EVENTS, status="unreachable", message="refused"))
+    one.see(seen.Unavailable(status="unreachable", message="refused"))
     assert names(one.see(*snapshot(connections(of={BETA: AWAY})))) == []
     assert beta(one, "connected") is False
 

@@ -155,7 +155,7 @@ def test_counts_count_whenever_they_come() -> None:
         (read(), "scanning", []),
         (not_running(), "scanning", [Read("folder", "docs")]),
         (read(state="scanning"), "cleaning", [Read("scan_errors", "docs")]),
-        (read(state="scanning"), "idle", [Read("scan_errors", "docs"), Read("statistics")]),
+        (read(state="scanning"), "idle", [Read("scan_errors", "docs"), Read("folder_statistics")]),
         (read(state="scan-waiting"), "scanning", []),
         (read(state="syncing"), "idle", [Read("last_file")]),
         (read(state="syncing"), "scanning", [Read("last_file")]),

@@ -9,9 +9,9 @@ from tests.core.observed import Watched, after, snapshot, watched
 
 # --- whether it can be reached
 
-NO_EVENTS = seen.Unavailable(way=EVENTS, status="unreachable", message="connection refused")
-NO_POLLS = seen.Unavailable(way=POLLS, status="unauthorized", message="401")
-AN_EVENT, A_POLL = seen.Available(way=EVENTS), seen.Available(way=POLLS)
+NO_EVENTS = seen.Unavailable(status="unreachable", message="connection refused")
+NO_POLLS = seen.Unavailable(status="unauthorized", message="401")
+AN_EVENT, A_POLL = seen.Resumed(), seen.Resumed()
 WHOLE = seen.SnapshotComplete()
 
 
@@ -47,7 +47,7 @@ def test_a_change_of_reachability_is_told_with_its_time() -> None:
     refused = {"status": "unreachable", "message": "connection refused", "since": "2024-05-01T12:00:05Z"}
     assert one.see(NO_EVENTS, at=after(5)).changed.keys() == {CONNECTION, STATE, METRICS}  # nothing flows any more
     assert one.shown(CONNECTION) == refused
-    one.see(seen.Unavailable(way=EVENTS, status="unreachable", message="timed out"), at=after(6))
+    one.see(seen.Unavailable(status="unreachable", message="timed out"), at=after(6))
     assert one.shown(CONNECTION) == {**refused, "message": "timed out"}
     one.see(AN_EVENT, at=after(7))
     assert one.shown(CONNECTION) == {"status": "online", "message": "", "since": "2024-05-01T12:00:07Z"}

@@ -34,11 +34,11 @@ NOW_SINCE = "2024-05-01T12:00:00Z"
 
 def remembered(address: Address, **payload: Any) -> seen.Remembered:
     """Return what was published at an address, and nothing else."""
-    return seen.Remembered(payloads={address: payload})
+    return seen.Restored(payloads={address: payload})
 
 
 MEMORY = remembered(DOCS, out_of_sync_since=SINCE)
-NO_MEMORY = seen.Remembered(payloads={})
+NO_MEMORY = seen.Restored(payloads={})
 LACKING = read("docs", need_bytes=500)
 
 
@@ -50,7 +50,7 @@ LACKING = read("docs", need_bytes=500)
         ([configured(), LACKING, MEMORY], SINCE),
         ([configured(), LACKING, remembered(DOCS, out_of_sync_since=None)], NOW_SINCE),
         ([configured(), LACKING, NO_MEMORY], NOW_SINCE),
-        ([configured(), LACKING, seen.Remembered(payloads={DOCS: None})], NOW_SINCE),
+        ([configured(), LACKING, seen.Restored(payloads={DOCS: None})], NOW_SINCE),
         ([MEMORY, configured(), read("docs")], None),
         ([configured(), read("docs"), MEMORY], None),
         ([MEMORY, configured(), read("docs"), LACKING], NOW_SINCE),
@@ -136,7 +136,7 @@ LEFT = {folder_address("gone"): {"id": "gone"}, device_address(DELTA): None, Add
 def test_what_was_published_and_is_no_more_is_cleared(order: str) -> None:
     """A folder or a device that went while the bridge was away is looked at again, once all that there is is known."""
     one = Watched()
-    memory = seen.Remembered(payloads=LEFT)
+    memory = seen.Restored(payloads=LEFT)
     steps = [memory, *snapshot()] if order == "remembered first" else [*snapshot(), memory]
     outcome = one.see(*steps)
     assert LEFT.keys() <= outcome.changed.keys()
@@ -146,7 +146,7 @@ def test_what_was_published_and_is_no_more_is_cleared(order: str) -> None:
 def test_nothing_is_cleared_before_everything_was_read() -> None:
     """What is not known yet may still be there."""
     one = Watched()
-    memory = seen.Remembered(payloads=LEFT)
+    memory = seen.Restored(payloads=LEFT)
     assert not LEFT.keys() & one.see(memory, *snapshot()[:-1]).changed.keys()
     one = watched()
     assert not LEFT.keys() & one.see(seen.SnapshotStarted(), memory).changed.keys()

@@ -56,7 +56,7 @@ def test_a_folder_and_a_device_of_the_same_name_are_two_things() -> None:
 
 def test_what_is_known_now_counts_more_than_what_had_been_published() -> None:
     """A pause that was prolonged since is not cut short when the broker tells of it late; nor is one that is over."""
-    memory = seen.Remembered(payloads={DOCS: {"resume_at": "2024-05-01T12:01:00Z"}})
+    memory = seen.Restored(payloads={DOCS: {"resume_at": "2024-05-01T12:01:00Z"}})
     paused = configured([folder("docs", paused=True), folder("art")])
     one = Watched()
     one.see(paused, seen.PauseTimed(paused=PAUSED_DOCS, until=after(600)), memory)
@@ -69,6 +69,6 @@ def test_what_is_known_now_counts_more_than_what_had_been_published() -> None:
 def test_an_end_that_was_missed_is_made_up_for() -> None:
     """The bridge was away when the pause was to end: it is due at once."""
     one = Watched()
-    memory = seen.Remembered(payloads={DOCS: {"resume_at": "2024-05-01T12:00:00Z"}})
+    memory = seen.Restored(payloads={DOCS: {"resume_at": "2024-05-01T12:00:00Z"}})
     one.see(memory, configured([folder("docs", paused=True)]), at=after(3600))
     assert one.state.timed_pauses.take_due(after(3600)) == [PAUSED_DOCS]

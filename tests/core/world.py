@@ -144,7 +144,7 @@ class World:
     def start(self, *read: Observation, configured: seen.ConfigRead | None = None) -> "World":
         """Read everything; what is not given is well, and the laptop is connected."""
         self.snapshot(*read, configured=configured)
-        return self.see(seen.Remembered(payloads=self._remembered))
+        return self.see(seen.Restored(payloads=self._remembered))
 
     def snapshot(self, *read: Observation, configured: seen.ConfigRead | None = None) -> "World":
         """Read everything again, as after an outage."""

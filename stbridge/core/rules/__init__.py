@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from stbridge.core.judging import judge
+from stbridge.core.evaluation import evaluate
 from stbridge.core.observations import Observation
 from stbridge.core.rules import configuration, conflicts, devices, folders, instance
 from stbridge.core.state import Rules, State
@@ -25,8 +25,6 @@ def apply(state: State, observation: Observation, now: datetime) -> None:
         now: the time of the bridge's own clock, in UTC.
     """
     RULES[type(observation)](state, observation, now)
-    if state.reading:
-        state.outcome.reads.clear()  # everything is being read anyway
 
 
 def conclude(state: State, now: datetime) -> None:
@@ -36,5 +34,5 @@ def conclude(state: State, now: datetime) -> None:
         state: the state; what follows is gathered in `state.outcome`.
         now: the time of the bridge's own clock, in UTC.
     """
-    devices.settle(state, now)
-    judge(state, now)
+    devices.publish_stable_connections(state, now)
+    evaluate(state, now)

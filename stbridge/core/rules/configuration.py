@@ -53,7 +53,7 @@ def note_vanished(state: State, before: Iterable[str], now: datetime) -> None:
 def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None:
     device = state.devices.get(config.id)
     if device is None:
-        recall_timed_pause(state, Paused("device", config.id), device_address(config.id), paused=config.paused)
+        restore_timed_pause(state, Paused("device", config.id), device_address(config.id), paused=config.paused)
         state.add_device(config)
         state.devices[config.id].away_since = now
     elif device.config != config:
@@ -66,9 +66,9 @@ def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None
 def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None:
     folder = state.folders.get(config.id)
     if folder is None:
-        recall_timed_pause(state, Paused("folder", config.id), folder_address(config.id), paused=config.paused)
-        # what comes after everything was read once is new, whatever had its ID in an earlier life
-        since = None if state.complete else recall_out_of_sync(state, config, now)
+        restore_timed_pause(state, Paused("folder", config.id), folder_address(config.id), paused=config.paused)
+        # a folder that is added later is new, whatever had its ID in the previous run
+        since = None if state.complete else restored_out_of_sync_since(state, config, now)
         state.folders[config.id] = FolderState(config, out_of_sync_since=since)
         state.outcome.change(failed_address(config.id), conflicts_address(config.id))
         if not config.paused:
@@ -85,15 +85,15 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
     state.folder_changed(config.id, now)
 
 
-def recall_out_of_sync(state: State, folder: FolderConfig, now: datetime) -> datetime | None:
-    """Return since when a folder had been out of sync in an earlier life of the bridge; a paused one is not."""
-    payload = (state.remembered or {}).get(folder_address(folder.id)) or {}
+def restored_out_of_sync_since(state: State, folder: FolderConfig, now: datetime) -> datetime | None:
+    """Return since when a folder was out of sync in the previous run of the bridge; a paused one is not."""
+    payload = (state.restored or {}).get(folder_address(folder.id)) or {}
     return None if folder.paused else past_from_utc(payload.get("out_of_sync_since"), now)
 
 
-def recall_timed_pause(state: State, subject: Paused, address: Address, *, paused: bool) -> None:
-    """Take up a pause that an earlier life of the bridge was to end."""
-    payload = (state.remembered or {}).get(address) or {}
+def restore_timed_pause(state: State, subject: Paused, address: Address, *, paused: bool) -> None:
+    """Take over a pause that the previous run of the bridge was to end."""
+    payload = (state.restored or {}).get(address) or {}
     until = from_utc(payload.get("resume_at"))
     if paused and until is not None and state.timed_pauses.until(*subject) is None:
         state.timed_pauses.set(subject, until)

@@ -4,6 +4,7 @@ from datetime import datetime
 from itertools import islice
 
 from stbridge.core import observations as seen
+from stbridge.core.availability import Availability
 from stbridge.core.conflicts import original, winner
 from stbridge.core.entities import OFFERING, SYNCING, FolderState
 from stbridge.core.observations import Read
@@ -33,7 +34,7 @@ def search(state: State, folder: FolderState) -> None:
 
 def search_if_due(state: State, folder: FolderState) -> None:
     """Have a folder searched once its size is known, and what had been found in an earlier life of the bridge."""
-    if folder.inventory_due and folder.counts is not None and state.resumed and not state.reading:
+    if folder.inventory_due and folder.counts is not None and state.compared and state.availability is Availability.LIVE:
         search(state, folder)
 
 

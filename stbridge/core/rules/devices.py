@@ -6,6 +6,7 @@ from typing import Any
 
 from stbridge.core import observations as seen
 from stbridge.core.alerts import STALE
+from stbridge.core.availability import Availability
 from stbridge.core.entities import NOT_CONNECTED, SCANNING, ConnectionChange, DeviceState, FolderState
 from stbridge.core.model import Completion, Connection
 from stbridge.core.observations import Read
@@ -19,9 +20,9 @@ A_TRANSFER = 10_000
 """Bytes per second; less is chatter."""
 
 
-def settle(state: State, now: datetime) -> None:
-    """Tell the connections that have come to rest in another state than was told last."""
-    if not state.whole:
+def publish_stable_connections(state: State, now: datetime) -> None:
+    """Publish the connections that have become stable in another state than was published last."""
+    if not state.may_publish:
         return
     for device in state.connection_timers.due(now):
         state.devices[device].connection_quiet_at = None
@@ -52,7 +53,7 @@ def _connections(state: State, observation: seen.ConnectionsRead, now: datetime)
     state.outcome.change(METRICS)
     for device, connection in observation.connections.items():
         if device in state.devices:
-            _connect(state, device, connection, ConnectionChange(observation.at, late=state.reading), now)
+            _connect(state, device, connection, ConnectionChange(observation.at, late=state.availability is not Availability.LIVE), now)
             _measure(state, device, connection, observation.at)
 
 
@@ -95,7 +96,7 @@ def _change_connection(state: State, device: str, change: ConnectionChange, now:
     flaps = device_state.connection_quiet_at is not None and now < device_state.connection_quiet_at
     device_state.connection_change = change
     device_state.connection_quiet_at = now + state.alerts.flapping
-    if flaps or not state.online or state.reading:
+    if flaps or state.availability is not Availability.LIVE:
         state.connection_timers.set(device, device_state.connection_quiet_at)
     else:
         _tell_connection(state, device)

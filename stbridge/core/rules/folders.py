@@ -13,6 +13,7 @@ from stbridge.core.progress import SyncProgress, progress
 from stbridge.core.rules.conflicts import search_if_due
 from stbridge.core.rules.devices import TRANSFER_LINGERS
 from stbridge.core.state import Rules, State
+from stbridge.core.versions import reports_completion_of_disconnected_devices
 
 BUSY = SYNCING | SCANNING
 """States in which Syncthing is making its list of failed items anew."""
@@ -49,8 +50,20 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     _follow_sync(state, folder, now)
     _compare_failed(state, folder)
     _tell_synced(state, folder, now)
+    _read_completions_without_events(state, folder, observation.sequence)
     search_if_due(state, folder)
     state.folder_changed(observation.folder, now)
+
+
+def _read_completions_without_events(state: State, folder: FolderState, sequence: int) -> None:
+    """Have the completions of disconnected devices read when the folder has changed and no event will report them."""
+    before, folder.sequence = folder.sequence, sequence
+    version = state.version and state.version.version
+    if before in (0, sequence) or reports_completion_of_disconnected_devices(version):
+        return
+    for device in folder.config.devices:
+        if device in state.devices and not state.devices[device].connection.connected:
+            state.outcome.read(Read("completion_without_event", folder.config.id, device))
 
 
 def _lacking(counts: FolderCounts) -> tuple[int, ...]:
@@ -133,7 +146,7 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
     if before in SYNCING and observation.state not in SYNCING:
         state.outcome.read(Read("last_file"))  # nor does the last file
     elif observation.state == "idle":
-        state.outcome.read(Read("statistics"))  # nor does the last scan
+        state.outcome.read(Read("folder_statistics"))  # nor does the last scan
     _tell_error(state, folder, before, observation.at)
     state.folder_changed(observation.folder, now)
 

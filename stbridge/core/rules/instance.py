@@ -1,8 +1,9 @@
-"""Rules on the instance as a whole: whether it can be reached, its process, its errors, what asks to be accepted."""
+"""Rules on the instance as a whole: its availability, its process, its errors, pending requests."""
 
 from datetime import datetime
 
 from stbridge.core import observations as seen
+from stbridge.core.availability import Availability, Signal
 from stbridge.core.observations import Read
 from stbridge.core.outcome import (
     CONNECTION,
@@ -15,62 +16,113 @@ from stbridge.core.outcome import (
     device_address,
     folder_address,
 )
-from stbridge.core.rules.configuration import recall_out_of_sync, recall_timed_pause
+from stbridge.core.rules.configuration import restore_timed_pause, restored_out_of_sync_since
 from stbridge.core.rules.conflicts import search_if_due
-from stbridge.core.rules.resumption import note_identity, resume, tell_pending_device, tell_pending_folder
-from stbridge.core.state import ONLINE, Rules, State
+from stbridge.core.rules.restoring import (
+    compare_with_restored,
+    note_identity,
+    tell_pending_device,
+    tell_pending_folder,
+)
+from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import in_utc
+
+ONLINE = "online"
+"""The word for a usable instance in the `connection` topic."""
 
 LARGEST_COUNT = 2**63
 """Bytes that anybody can have sent; a number of thousands of digits could not even be written down again."""
 
 
 def _unavailable(state: State, observation: seen.Unavailable, now: datetime) -> None:
-    state.faults[observation.way] = (observation.status, observation.message)
-    _reach(state, now)
+    _follow_availability(state, Signal.FAILED, now, observation.status, observation.message)
 
 
-def _available(state: State, observation: seen.Available, now: datetime) -> None:
-    if state.faults.pop(observation.way, None):
-        _reach(state, now)
+def _suspected(state: State, _: seen.Suspected, now: datetime) -> None:
+    _follow_availability(state, Signal.SUSPECTED, now)
 
 
-def _snapshot_started(state: State, _: seen.SnapshotStarted, _now: datetime) -> None:
-    state.reading = True
+def _resumed(state: State, _: seen.Resumed, now: datetime) -> None:
+    _follow_availability(state, Signal.RESUMED, now)
+
+
+def _snapshot_started(state: State, _: seen.SnapshotStarted, now: datetime) -> None:
+    _follow_availability(state, Signal.READ_STARTED, now)
+    _forget_read_errors(state, now)
 
 
 def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) -> None:
     _clear_leftovers(state)
     state.outcome.change(*state.everything())
     state.outcome.reads.clear()  # the snapshot has read everything
-    state.reading, state.complete, state.catching_up = False, True, True
     started_at = state.process.started_at if state.process else None
-    if state.read_from != started_at:
+    if state.synced_at is None or state.synced_process != started_at:
         state.outcome.read(Read("upgrade"))  # asks a server on the Internet: not more often than needed
-    state.read_from = started_at
+    state.synced_at, state.synced_process, state.evaluates_late = now, started_at, True
+    _follow_availability(state, Signal.READ_COMPLETED, now)
     for folder in state.folders.values():
         folder.inventory_due = True
         search_if_due(state, folder)
-    state.faults.pop(seen.EVENTS, None)
-    _reach(state, now)
-    resume(state, now)
+    compare_with_restored(state, now)
 
 
-def _reach(state: State, now: datetime) -> None:
-    """Tell whether Syncthing can be reached: no way to it is blocked, and everything has been read once."""
-    if state.faults:
-        status, message = next(iter(state.faults.values()))
-    elif state.complete:
-        status, message = ONLINE, ""
-    else:
+def _follow_availability(state: State, signal: Signal, now: datetime, status: str = ONLINE, message: str = "") -> None:
+    """Take the next step of the state machine, and publish what follows from it."""
+    was_online, state.availability = state.online, state.availability.after(signal)
+    if not state.online and signal is not Signal.FAILED:
+        return  # what was published last holds until it is known how the attempt ends
+    if was_online and not state.online:
+        _stop_rates(state)
+    if (status, message) == (state.status, state.message):
         return
     if status != state.status or state.since is None:
         state.since = now
-    if state.online and status != ONLINE:
-        _stop_rates(state)
     state.status, state.message = status, message
     state.outcome.change(CONNECTION, STATE)
+
+
+def _read_finished(state: State, observation: seen.ReadFinished, now: datetime) -> None:
+    read, error = observation.read, observation.error
+    folder = state.folders.get(read.folder)
+    errors = state.read_errors if folder is None else folder.read_errors
+    if error is None and read not in errors:
+        return
+    if error is None:
+        del errors[read]
+    else:
+        errors[read] = error
+        if state.availability is not Availability.LIVE:
+            _forget_what_was_to_be_read(state, read)
+    if folder is not None:
+        state.folder_changed(read.folder, now)
+    else:
+        state.outcome.change(SYSTEM)
+
+
+def _forget_read_errors(state: State, now: datetime) -> None:
+    """Everything is being read again, so a read that fails again says so again."""
+    state.read_errors.clear()
+    for folder in [one for one in state.folders.values() if one.read_errors]:
+        folder.read_errors.clear()
+        state.folder_changed(folder.config.id, now)
+
+
+def _forget_what_was_to_be_read(state: State, read: Read) -> None:
+    """What was known before events were missed may be wrong; null is published until it can be read."""
+    match read.what:
+        case "folder":
+            if folder := state.folders.get(read.folder):
+                folder.forget()
+        case "completion":
+            if state.completions.pop((read.device, read.folder), None):
+                state.share_changed(read.device, read.folder)
+        case "errors":
+            state.errors = None
+        case "pending_devices":
+            state.pending_devices = None
+        case "pending_folders":
+            state.pending_folders = None
 
 
 def _stop_rates(state: State) -> None:
@@ -85,34 +137,34 @@ def _stop_rates(state: State) -> None:
             state.outcome.change(device_address(device))
 
 
-def _remembered(state: State, observation: seen.Remembered, now: datetime) -> None:
-    state.remembered = observation.payloads
+def _restored(state: State, observation: seen.Restored, now: datetime) -> None:
+    state.restored = observation.payloads
     for folder in state.folders.values():
-        if not folder.in_sync and (since := recall_out_of_sync(state, folder.config, now)):
+        if not folder.in_sync and (since := restored_out_of_sync_since(state, folder.config, now)):
             folder.out_of_sync_since = since
             state.outcome.change(folder_address(folder.config.id))
         subject = Paused("folder", folder.config.id)
-        recall_timed_pause(state, subject, folder_address(subject.id), paused=folder.config.paused)
+        restore_timed_pause(state, subject, folder_address(subject.id), paused=folder.config.paused)
     for device in state.devices.values():
         subject = Paused("device", device.config.id)
-        recall_timed_pause(state, subject, device_address(subject.id), paused=device.config.paused)
-    _recall_lifetime(state)
-    if state.complete and not state.reading:
+        restore_timed_pause(state, subject, device_address(subject.id), paused=device.config.paused)
+    _restore_lifetime(state)
+    if state.may_publish:
         _clear_leftovers(state)
         state.outcome.change(*state.everything())
-        resume(state, now)
+        compare_with_restored(state, now)
 
 
 def _clear_leftovers(state: State) -> None:
-    """Look again at all that was ever published: what has no payload any more is cleared by that."""
-    state.outcome.change(*(state.remembered or ()))
+    """Render every topic of the previous run again: one without a payload now is cleared by that."""
+    state.outcome.change(*(state.restored or ()))
 
 
-def _recall_lifetime(state: State) -> None:
-    """Continue the lifetime totals, as soon as it is known what they were and whether Syncthing restarted since."""
-    if state.remembered is None or state.process is None or state.in_lifetime.recalled:
+def _restore_lifetime(state: State) -> None:
+    """Continue the lifetime totals, once it is known what they were and whether Syncthing restarted since."""
+    if state.restored is None or state.process is None or state.in_lifetime.recalled:
         return
-    metrics = state.remembered.get(METRICS) or {}
+    metrics = state.restored.get(METRICS) or {}
     same_process = metrics.get("started_at") == in_utc(state.process.started_at)
     for lifetime, key in ((state.in_lifetime, "in_bytes"), (state.out_lifetime, "out_bytes")):
         total, current = metrics.get(f"{key}_lifetime"), metrics.get(key)
@@ -137,7 +189,7 @@ def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
     state.outcome.change(SYSTEM, METRICS)
     if before is not None and before.device_id != observation.device_id:
         note_identity(state, before.device_id, now)
-    _recall_lifetime(state)
+    _restore_lifetime(state)
     if before is not None and before.started_at != observation.started_at:
         _upgrading(state, seen.Upgrading(in_progress=False), now)
         # no mark of being late: a start never shows but by a reading
@@ -195,10 +247,12 @@ def _stale(state: State, observation: seen.Stale, _: datetime) -> None:
 
 RULES: Rules = {
     seen.Unavailable: _unavailable,
-    seen.Available: _available,
+    seen.Suspected: _suspected,
+    seen.Resumed: _resumed,
     seen.SnapshotStarted: _snapshot_started,
     seen.SnapshotComplete: _snapshot_complete,
-    seen.Remembered: _remembered,
+    seen.ReadFinished: _read_finished,
+    seen.Restored: _restored,
     seen.VersionRead: _version,
     seen.StatusRead: _process,
     seen.RestartRequiredRead: _restart_required,

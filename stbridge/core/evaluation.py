@@ -1,4 +1,4 @@
-"""What is amiss is judged: of what was touched, and of what has become due by time alone."""
+"""Problems are raised and cleared: of subjects that were touched, and of those that became due by time alone."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from stbridge.core.times import in_utc
 from stbridge.core.topics import Address
 
 
-def judge(state: State, now: datetime) -> None:
+def evaluate(state: State, now: datetime) -> None:
     """Raise and clear the problems of everything that was touched or has become due since the last time.
 
     Args:
@@ -23,8 +23,8 @@ def judge(state: State, now: datetime) -> None:
     for address in state.outcome.changed:
         if (subject := _subject_of(state, address)) is not None:
             state.touched[subject] = None
-    if not state.whole:
-        return  # what is half known, or old, is not judged; the touched ones wait
+    if not state.may_evaluate:
+        return  # the touched subjects are evaluated later
     for subject in state.problem_timers.due(now):
         state.touched[subject] = None
         if subject.kind == FOLDER and subject.id in state.folders:
@@ -32,10 +32,10 @@ def judge(state: State, now: datetime) -> None:
     touched, state.touched = state.touched, {}
     for subject in touched:
         if _exists(state, subject):
-            _judge(state, subject, now)
+            _evaluate(state, subject, now)
         else:
             _forget(state, subject, now)
-    state.catching_up = False
+    state.evaluates_late = False
 
 
 def address_of(subject: Subject) -> Address:
@@ -60,7 +60,7 @@ def _exists(state: State, subject: Subject) -> bool:
     return subject.kind == INSTANCE or subject.id in (state.folders if subject.kind == FOLDER else state.devices)
 
 
-def _judge(state: State, subject: Subject, now: datetime) -> None:
+def _evaluate(state: State, subject: Subject, now: datetime) -> None:
     entity: Any = None
     if subject.kind == FOLDER:
         entity = state.folders[subject.id]
@@ -127,7 +127,7 @@ def _tell(state: State, event_type: str, subject: Subject, problems: Iterable[Pr
         state.happened(
             event_type,
             now,
-            late=state.catching_up,
+            late=state.evaluates_late,
             **naming(state, subject),
             code=problem.code,
             message=problem.message,

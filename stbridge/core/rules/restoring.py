@@ -1,4 +1,4 @@
-"""What the bridge had published in an earlier life, compared with what is: what happened in between is told late.
+"""Compares what the previous run of the bridge published with what is now; the difference is published as late events.
 
 Anybody may publish below the base topic, so nothing of it is trusted to have the right form.
 """
@@ -37,18 +37,18 @@ MOST_RECALLED = 50
 """How many items of a list that had been published are believed; we never published more."""
 
 
-def resume(state: State, now: datetime) -> None:
-    """Continue an earlier life of the bridge, once everything has been read and it is known what had been published."""
-    if state.resumed or state.remembered is None:
+def compare_with_restored(state: State, now: datetime) -> None:
+    """Publish what happened since the previous run, once everything is read and it is known what that published."""
+    if state.compared or not state.may_publish:
         return
-    state.resumed = state.catching_up = True
-    _resume_instance(state, now)
+    state.compared = state.evaluates_late = True
+    _compare_instance(state, now)
     for folder in state.folders.values():
-        _resume_folder(state, folder, now)
+        _compare_folder(state, folder, now)
         search_if_due(state, folder)
     for device in state.devices.values():
-        _resume_device(state, device, now)
-    state.remembered = {}  # all that it was good for is done, and it may be large
+        _compare_device(state, device, now)
+    state.restored = {}  # it is not needed any more, and may be large
 
 
 def note_identity(state: State, before: str, now: datetime) -> None:
@@ -69,7 +69,7 @@ def tell_pending_folder(state: State, folder: PendingFolder, now: datetime, *, l
 
 
 def _published(state: State, address: Address) -> Mapping[str, Any]:
-    return (state.remembered or {}).get(address) or {}
+    return (state.restored or {}).get(address) or {}
 
 
 def _items(payload: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
@@ -92,9 +92,9 @@ def _is_whole(payload: Mapping[str, Any], items: set[Any]) -> bool:
 # --- the instance
 
 
-def _resume_instance(state: State, now: datetime) -> None:
+def _compare_instance(state: State, now: datetime) -> None:
     system, process = _published(state, SYSTEM), state.process
-    _recall_problems(state, THE_INSTANCE, filter(_is_of_the_instance, _items(system, "problems")), now)
+    _restore_problems(state, THE_INSTANCE, filter(_is_of_the_instance, _items(system, "problems")), now)
     for code in NOTICES:
         if problem := state.problems.get(THE_INSTANCE, {}).get(code):
             state.notices.setdefault(code, problem)
@@ -107,7 +107,7 @@ def _resume_instance(state: State, now: datetime) -> None:
             version = state.version and state.version.version
             state.happened("syncthing_started", now, late=True, version=version)
     note_vanished(state, _published_folders(state), now)
-    _resume_pending(state, now)
+    _compare_pending(state, now)
     latest = _published(state, UPGRADE).get("latest_version")
     if state.upgrade is None and isinstance(latest, str):
         state.upgrade = UpgradeRead(latest=latest)  # until it is read, which takes hours or the Internet
@@ -116,7 +116,7 @@ def _resume_instance(state: State, now: datetime) -> None:
 
 def _published_folders(state: State) -> list[str]:
     """Return the folders there had been, as far as what was published looks like ours."""
-    published = (state.remembered or {}).items()
+    published = (state.restored or {}).items()
     return [one.folder for one, payload in published if one.kind == FOLDER and (payload or {}).get("id") == one.folder]
 
 
@@ -128,7 +128,7 @@ def _is_of_the_instance(problem: Mapping[str, Any]) -> bool:
     return not {"folder", "device"} & set(problem)
 
 
-def _resume_pending(state: State, now: datetime) -> None:
+def _compare_pending(state: State, now: datetime) -> None:
     published = _published(state, PENDING)
     if not published:
         return
@@ -146,21 +146,21 @@ def _resume_pending(state: State, now: datetime) -> None:
 # --- folders
 
 
-def _resume_folder(state: State, folder: FolderState, now: datetime) -> None:
+def _compare_folder(state: State, folder: FolderState, now: datetime) -> None:
     published = _published(state, folder_address(folder.config.id))
     if not published:
         return
     naming: dict[str, Any] = {"folder": folder.config.id, "label": folder.config.label}
-    _recall_problems(state, Subject(FOLDER, folder.config.id), _items(published, "problems"), now)
+    _restore_problems(state, Subject(FOLDER, folder.config.id), _items(published, "problems"), now)
     if _differs(published.get("paused"), from_now=folder.config.paused):
         state.happened("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **naming)
     if folder.state == ERROR != published.get("state"):
         state.happened("folder_error", now, late=True, **naming, error=folder.error)
-    _resume_failed(state, folder, now, naming)
-    _recall_conflicts(state, folder, now)
+    _compare_failed(state, folder, now, naming)
+    _restore_conflicts(state, folder, now)
 
 
-def _resume_failed(state: State, folder: FolderState, now: datetime, naming: dict[str, Any]) -> None:
+def _compare_failed(state: State, folder: FolderState, now: datetime, naming: dict[str, Any]) -> None:
     published = _published(state, failed_address(folder.config.id))
     told = _texts(published, "items", "path")
     if _is_whole(published, told):
@@ -170,7 +170,7 @@ def _resume_failed(state: State, folder: FolderState, now: datetime, naming: dic
     folder.told_failed |= {path for (path,) in told}
 
 
-def _recall_conflicts(state: State, folder: FolderState, now: datetime) -> None:
+def _restore_conflicts(state: State, folder: FolderState, now: datetime) -> None:
     """Take what was known for true until the folder has been searched again."""
     published = _published(state, conflicts_address(folder.config.id))
     items = published.get("items")
@@ -185,11 +185,11 @@ def _recall_conflicts(state: State, folder: FolderState, now: datetime) -> None:
 # --- devices
 
 
-def _resume_device(state: State, device: DeviceState, now: datetime) -> None:
+def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
     published = _published(state, device_address(device.config.id))
     if not published:
         return
-    _recall_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"), now)
+    _restore_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"), now)
     since = past_from_utc(published.get("unseen_since"), now)
     if since and device.last_seen_at is None and device.away_since is not None:
         device.away_since = min(device.away_since, since)
@@ -204,7 +204,7 @@ def _resume_device(state: State, device: DeviceState, now: datetime) -> None:
         state.connection_timers.set(device.config.id, now + state.alerts.flapping)
 
 
-def _recall_problems(state: State, subject: Subject, published: Iterable[Mapping[str, Any]], now: datetime) -> None:
+def _restore_problems(state: State, subject: Subject, published: Iterable[Mapping[str, Any]], now: datetime) -> None:
     """Take the problems that had been raised for raised; the next judgement clears those that are over."""
     for one in published:
         code, since = one.get("code"), past_from_utc(one.get("since"), now)

@@ -60,7 +60,7 @@ def test_rubbish_among_what_was_kept_counts_as_nothing(rubbish: object) -> None:
         TOPICS.build("nas", METRICS): json.dumps(metrics).encode(),
     }
     state = State()
-    apply(state, seen.Remembered(payloads=recall(TOPICS, "nas", kept, RENDERED)), NOW)
+    apply(state, seen.Restored(payloads=recall(TOPICS, "nas", kept, RENDERED)), NOW)
     apply(state, _process(), NOW)
     apply(state, _configuration(), NOW)
     apply(state, seen.ConnectionsRead(at=NOW, in_bytes=10, out_bytes=10, connections={}), NOW)
@@ -99,14 +99,14 @@ def test_totals_that_nobody_can_have_sent_are_not_believed(count: int) -> None:
 def test_what_was_remembered_is_let_go() -> None:
     """It may be large, and it is of no use once everything has been compared with it."""
     state = _read({TOPICS.build("nas", Address("folder", folder=f"{number}")): b"{}" for number in range(100)})
-    assert state.remembered == {}
+    assert state.restored == {}
     assert Address("folder", folder="99") in state.take_outcome().changed
 
 
 def _read(kept: dict[str, bytes]) -> State:
     """Return a state that has read everything, and what the broker kept."""
     state = State()
-    apply(state, seen.Remembered(payloads=recall(TOPICS, "nas", kept, RENDERED)), NOW)
+    apply(state, seen.Restored(payloads=recall(TOPICS, "nas", kept, RENDERED)), NOW)
     for observation in (_process(), _configuration()):
         apply(state, observation, NOW)
     apply(state, seen.ConnectionsRead(at=NOW, in_bytes=10, out_bytes=10, connections={}), NOW)

@@ -1,0 +1,18 @@
+"""Differences between versions of Syncthing that the rules have to know, each with its version."""
+
+import re
+
+
+def _release(version: str | None) -> tuple[int, int] | None:
+    """Return major and minor number of a version such as `v1.19.2-rc.1`; None if it is not one."""
+    match = re.match(r"v(\d{1,6})\.(\d{1,6})\.", version or "")
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def reports_completion_of_disconnected_devices(version: str | None) -> bool:
+    """Return whether FolderCompletion is also sent for devices that are not connected.
+
+    Up to 1.20 it is sent for connected devices only (Syncthing, lib/model/folder_summary.go).
+    """
+    release = _release(version)
+    return release is not None and release >= (1, 21)

@@ -1,0 +1,45 @@
+"""What the previous run of the bridge published, read back from the broker."""
+
+from collections.abc import Container, Iterator, Mapping
+from typing import Any
+
+from stbridge.core.strict_json import read_json
+from stbridge.core.topics import Address, Topics
+
+Payload = Mapping[str, Any] | None
+
+
+class RestoredPayloads(Mapping[Address, Payload]):
+    """Payloads by address, None for what is not a JSON object.
+
+    A payload is decoded when it is used: few of them are, and decoded JSON takes twenty times the memory, which anybody
+    who may publish below the base topic could exploit.
+    """
+
+    def __init__(self, payloads: Mapping[Address, bytes]) -> None:
+        self._payloads = payloads
+
+    def __getitem__(self, address: Address) -> Payload:
+        try:
+            value = read_json(self._payloads[address])
+        except ValueError:  # whatever it is, the bridge did not publish it
+            return None
+        return value if isinstance(value, dict) else None
+
+    def __iter__(self) -> Iterator[Address]:
+        return iter(self._payloads)
+
+    def __len__(self) -> int:
+        return len(self._payloads)
+
+
+def payloads_of(topics: Topics, payloads: Mapping[str, bytes], kinds: Container[str]) -> RestoredPayloads:
+    """Return the retained messages of one instance by address.
+
+    Args:
+        topics: parses the topics.
+        payloads: retained messages of the instance by topic.
+        kinds: the kinds of addresses that the bridge publishes; others are left out.
+    """
+    parsed = ((topics.parse(topic), payload) for topic, payload in payloads.items())
+    return RestoredPayloads({one[1]: payload for one, payload in parsed if one is not None and one[1].kind in kinds})
