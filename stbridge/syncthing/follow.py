@@ -10,9 +10,9 @@ from stbridge.backoff import Backoff
 from stbridge.core import events
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
+from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable
 from stbridge.supervision import Part
-from stbridge.syncthing.allowance import Allowance
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.event_stream import EventsLost, EventStream
 from stbridge.syncthing.reads import Reader
@@ -79,7 +79,7 @@ class Follower:
         self._settle = settle
         self._reader = Reader(client)
         self._stream = EventStream(client, sorted({*events.EVENT_TYPES, *raw}))
-        self._allowance = Allowance(burst=BURST, every_s=GATHER_S)
+        self._allowance = TokenBucket(burst=BURST, every_s=GATHER_S)
         self._stop = threading.Event()
         self._again = threading.Event()
         self._look = threading.Event()

@@ -8,9 +8,9 @@ from time import monotonic
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
+from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import CallFailed, SyncthingUnavailable
 from stbridge.supervision import BEAT_S, Part
-from stbridge.syncthing.allowance import Allowance
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.reads import Reader
 from stbridge.syncthing.retry import new_backoff
@@ -67,8 +67,8 @@ class Poller:
         self._recovered = recovered
         self._intervals = dict(intervals)
         self._due = {what: monotonic() + seconds for what, seconds in intervals.items()}
-        self._scans = Allowance(burst=THRIFTY_AT_ONCE, every_s=THRIFTY_EVERY_S)
-        self._syncs = Allowance(burst=SYNCED_AT_ONCE, every_s=SYNCED_EVERY_S)
+        self._scans = TokenBucket(burst=THRIFTY_AT_ONCE, every_s=THRIFTY_EVERY_S)
+        self._syncs = TokenBucket(burst=SYNCED_AT_ONCE, every_s=SYNCED_EVERY_S)
         self._requested: dict[Read, None] = {}
         self._paths = 0
         self._folders: deque[str] = deque()
@@ -192,7 +192,7 @@ class Poller:
                 if self._folders:
                     self._folders.rotate(-1)
                     return Read("folder", self._folders[-1])
-        used_up: list[Allowance] = []  # whose reads wait in their order, or the cheap ones would pass by for ever
+        used_up: list[TokenBucket] = []  # whose reads wait in their order, or the cheap ones would pass by for ever
         for read in self._requested:
             allowance, cost = self._ration(read)
             if cost and allowance not in used_up and not allowance.take(now, cost):
@@ -211,7 +211,7 @@ class Poller:
                 nearest = min(nearest, allowance.available_in(now, cost))
         return max(0.0, nearest)
 
-    def _ration(self, read: Read) -> tuple[Allowance, int]:
+    def _ration(self, read: Read) -> tuple[TokenBucket, int]:
         """Return what a read is taken out of, and how much: nothing for what an event tells to have changed."""
         return (self._syncs, 1) if read.what == SYNCED else (self._scans, THRIFTY.get(read.what, 0))
 
