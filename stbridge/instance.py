@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,18 +10,19 @@ from queue import Empty
 from time import monotonic
 from typing import Any
 
-from stbridge.commands.arrival import Arrival
-from stbridge.commands.desk import CommandDesk
+from stbridge.commands.dispatcher import CommandDispatcher
 from stbridge.commands.replies import send_reply
 from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
 from stbridge.core.envelope import Reply
+from stbridge.core.known import Known
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import CONNECTION, STATE, Happening
 from stbridge.core.payloads import RENDERED, render_happening, render_raw
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
+from stbridge.core.timed_pauses import may_resume
 from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
 from stbridge.inbox import Inbox
@@ -47,6 +48,9 @@ MOST_WAITING = 10_000
 
 STOP_S = 5.0
 
+COMMANDS_STOP_S = 2.0
+"""How long commands under way may take when the bridge stops."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
@@ -60,7 +64,7 @@ class _Announced:
     topics: tuple[str, ...]
 
 
-Item = Observation | Arrival | _Announced | _Stop
+Item = Observation | _Announced | _Stop
 
 
 class Instance:
@@ -103,15 +107,13 @@ class Instance:
         self._publisher = Publisher(name, topics, outbox, announcer, updates_per_second)
         self._poll = poll
         self._alerts = alerts
-        self._state = State(alerts)
+        self._may_resume = may_resume(allowed)
+        self._state = State(alerts, may_resume=self._may_resume)
         self._inbox: Inbox[Item] = Inbox(MOST_WAITING)
-        self._waiting: list[Arrival] = []
         self._logged: tuple[str, str] | None = None
         self._tried = False
-        self._ended = False
-        self._taking_rest = threading.Lock()
         # one client for each thread: a session of requests is not made to be shared
-        self._clients = [_client(settings) for _ in range(3)]
+        self._clients = [_client(settings) for _ in range(4)]
         self._follower = Follower(
             name,
             self._clients[0],
@@ -127,14 +129,15 @@ class Instance:
             report=self._inbox.bring,
             recovered=self._follower.look_again,
         )
-        self._desk = CommandDesk(
+        self._dispatcher = CommandDispatcher(
             name,
             self._clients[2],
+            self._clients[3],
             allowed=allowed,
+            known=self._known,
             answer=self._answer,
-            happened=self._tell,
-            read=self._poller.request,
-            report=self._inbox.put,
+            emit=self._tell,
+            take=self._take_from_command,
         )
         self._part = Part(f"{name}-state", self._run, longest_s=LONGEST_SILENCE_S)
 
@@ -142,6 +145,7 @@ class Instance:
         """Begin to read Syncthing; nothing is sent before the broker is there."""
         self._publisher.change((CONNECTION, STATE))
         self._publisher.publish(self._state, monotonic())
+        self._dispatcher.start()
         self._part.start()
         self._poller.start()
         self._follower.start()
@@ -153,8 +157,7 @@ class Instance:
         self._inbox.close()
         self._inbox.put(_Stop())
         self._part.join(STOP_S)
-        self._take_rest()
-        self._desk.stop()
+        self._dispatcher.stop(monotonic() + COMMANDS_STOP_S)
         self._take_rest()  # what commands have done at the very end
         self._publisher.change(self._state.take_outcome().changed)
         self._publisher.publish(self._state, monotonic(), at_end=True)
@@ -183,25 +186,14 @@ class Instance:
 
     def command(self, name: str, received: Received) -> None:
         """Take a command; any thread."""
-        arrival = Arrival(name, received, monotonic())
-        if self._desk.admit(arrival):
-            self._inbox.put(arrival)
-        if self._ended:
-            self._take_rest()
+        self._dispatcher.receive(name, received)
 
     def _take_rest(self) -> None:
-        """Answer what nobody will take from the inbox any more; when a pause ends, the next life has to know."""
-        self._ended = True
-        with self._taking_rest:
-            while not self._inbox.empty:
-                match self._inbox.take():
-                    case Arrival() as arrival:
-                        self._waiting.append(arrival)
-                    case seen.PauseTimed() as pause:
-                        apply(self._state, pause, datetime.now(UTC))
-            for arrival in self._waiting:
-                self._desk.refuse(arrival)
-            self._waiting.clear()
+        """Take in when pauses end that nobody will take from the inbox any more: the next life has to know."""
+        while not self._inbox.empty:
+            item = self._inbox.take()
+            if isinstance(item, seen.PauseTimed):
+                apply(self._state, item, datetime.now(UTC))
 
     # --- the thread that owns the state ----------------------------------------------------------------------------
 
@@ -222,7 +214,7 @@ class Instance:
 
     def _begin_anew(self) -> None:
         """Read everything again, for what an exception left half changed cannot be trusted."""
-        self._state = State(self._alerts)
+        self._state = State(self._alerts, may_resume=self._may_resume)
         self._publisher.forget()
         self.remember(self._outbox.states())
         self._follower.read_again()
@@ -248,8 +240,6 @@ class Instance:
         match item:
             case _Stop():
                 return False
-            case Arrival():
-                self._waiting.append(item)
             case _Announced():
                 if self._announcer:
                     self._announcer.remember(item.topics)
@@ -273,7 +263,7 @@ class Instance:
                 self._follower.read_again()
 
     def _follow_up(self) -> Collection[seen.Read]:
-        """Draw conclusions, publish, tell what happened, take the commands that wait; return what has to be read."""
+        """Draw conclusions, publish, tell what happened; return what has to be read."""
         now = datetime.now(UTC)
         conclude(self._state, now)
         outcome = self._state.take_outcome()
@@ -282,16 +272,16 @@ class Instance:
         if self._tried and self._state.remembered is not None:
             self.settled.set()
         for happening in outcome.happenings:
+            if happening.event_type == "syncthing_started":
+                self._dispatcher.syncthing_restarted()
             self._send(Address("event", name=happening.event_type), render_happening(happening))
         transferring = self._state.transferring(now)
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
         for paused in self._state.timed_pauses.take_due(now):
             if self._state.online:
-                self._desk.resume(paused)
+                self._dispatcher.resume(paused)
         if self.settled.is_set():
-            waiting, self._waiting = self._waiting, []
-            for arrival in waiting:
-                self._desk.take(arrival, self._state)
+            self._dispatcher.open()
         return outcome.reads
 
     def _log_reachability(self) -> None:
@@ -317,6 +307,14 @@ class Instance:
     def _tell(self, event_type: str, **data: Any) -> None:
         happening = Happening(event_type, datetime.now(UTC), data)
         self._send(Address("event", name=event_type), render_happening(happening))
+
+    def _known(self) -> Known:
+        state = self._state
+        return Known(config=state.config, pending_devices=state.pending_devices, pending_folders=state.pending_folders)
+
+    def _take_from_command(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            self._inbox.put(observation)
 
     def _answer(self, received: Received, reply: Reply) -> None:
         send_reply(self._outbox, self._topics, self.name, received, reply)

@@ -55,11 +55,13 @@ class State:
 
     Args:
         alerts: what is worth an alert.
+        may_resume: whether timed pauses that the broker has kept are honored.
     """
 
-    def __init__(self, alerts: Alerts | None = None) -> None:
+    def __init__(self, alerts: Alerts | None = None, *, may_resume: bool = True) -> None:
         self.outcome = Outcome()
         self.alerts = alerts or Alerts()
+        self.may_resume = may_resume
         self.status = "unreachable"
         self.message = "not tried yet"
         self.since: datetime | None = None

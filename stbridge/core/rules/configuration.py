@@ -95,7 +95,7 @@ def recall_timed_pause(state: State, subject: Paused, address: Address, *, pause
     """Take up a pause that an earlier life of the bridge was to end."""
     payload = (state.remembered or {}).get(address) or {}
     until = from_utc(payload.get("resume_at"))
-    if paused and until is not None and state.timed_pauses.until(*subject) is None:
+    if state.may_resume and paused and until is not None and state.timed_pauses.until(*subject) is None:
         state.timed_pauses.set(subject, until)
         state.outcome.change(address)
 

@@ -7,8 +7,8 @@ import pytest
 
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
+from stbridge.core.known import Known, check_applicable, with_ids
 from stbridge.core.model import PendingDevice, PendingFolder
-from stbridge.core.naming import Known, check_applicable, with_ids
 from tests.core.observed import BETA, GAMMA, configured, device, device_id, folder
 
 ROWS = {command.name: command for command in COMMANDS}
