@@ -21,7 +21,6 @@ from tests.servers import eventually
 from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import Answer, Exchange, ScriptedServer, hangs
 
-
 DOCS = b'{"folder":"docs"}'
 
 
