@@ -31,10 +31,10 @@ from stbridge.syncthing import SyncthingClient
 
 log = logging.getLogger(__name__)
 
-MAX_WORKERS = 16
+MAX_WORKERS = 8
 """How many commands are executed at once, the first of the ordered ones included."""
 
-MAX_SCAN_WORKERS = 32
+MAX_SCAN_WORKERS = 16
 """How many scans hold a request to Syncthing at once."""
 
 ACCEPTED_AFTER_S = 2.0
@@ -107,12 +107,14 @@ class CommandDispatcher:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Start the threads; commands are kept until `open` is called.
+        """Start the first thread; commands are kept until `open` is called.
 
         Raises:
             RuntimeError: no thread can be started.
         """
         self._pool.start()
+        if not self._pool.submit(int):  # one thread from the start: it runs what no other can be started for
+            raise RuntimeError("can't start new thread")
         self._scan_pool.start()
 
     def open(self) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -14,7 +15,7 @@ WARNING_INTERVAL_S = 60.0
 
 
 class WorkerPool:
-    """A ThreadPoolExecutor that runs everything that was submitted, also if no thread can be started for it.
+    """A ThreadPoolExecutor that loses nothing when no thread can be started: its other threads run it.
 
     Args:
         name: prefix of the threads' names.
@@ -26,33 +27,32 @@ class WorkerPool:
         self._executor = ThreadPoolExecutor(max_workers, thread_name_prefix=name)
         self._lock = threading.Lock()
         self._open = False
+        self._has_threads = False
         self._warned_at: float | None = None
 
     def start(self) -> None:
-        """Start the first thread, which runs whatever others cannot be started for.
-
-        Raises:
-            RuntimeError: no thread can be started.
-        """
-        with self._lock:
-            self._executor.submit(int)
-            self._open = True
+        """Accept functions; the first thread starts with the first of them."""
+        self._open = True
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> bool:
         """Run a function in one of the threads; an exception that it raises is logged.
 
         Returns:
-            False if the pool is not running, so that the function is not called.
+            False if the function will not be called: the pool is not running, or cannot start its first thread.
         """
+        task = _Task(self._name, function, arguments)
         with self._lock:
             if not self._open:
                 return False
             try:
-                self._executor.submit(self._run, function, arguments)
+                self._executor.submit(task.run)
             except RuntimeError as error:
-                # submit() queues first and starts a thread then: a thread that exists runs what is in the queue
+                # ThreadPoolExecutor has queued the task before it starts a thread: an existing thread will run it
                 self._warn(error)
-            return True
+                task.void = not self._has_threads
+            else:
+                self._has_threads = True
+            return not task.void
 
     def stop(self) -> None:
         """Drop what is queued, and let the threads exit when they are done with what they run."""
@@ -60,17 +60,28 @@ class WorkerPool:
             self._open = False
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        try:
-            function(*arguments)
-        except Exception:  # nobody reads the future, so that the log is the only place for it
-            log.exception("%s: a task failed", self._name)
-
     def _warn(self, error: RuntimeError) -> None:
         now = monotonic()
         if self._warned_at is None or now - self._warned_at > WARNING_INTERVAL_S:
             self._warned_at = now
             log.warning("%s: %s; raise the limit of processes or threads (ulimit -u, pids_limit)", self._name, error)
+
+
+@dataclass(slots=True)
+class _Task:
+    """A function in the queue of a pool; a void one is not called, because its caller was told so."""
+
+    pool: str
+    function: Callable[..., object]
+    arguments: tuple[Any, ...]
+    void: bool = False
+
+    def run(self) -> None:
+        try:
+            if not self.void:
+                self.function(*self.arguments)
+        except Exception:  # nobody reads the future, so that the log is the only place for it
+            log.exception("%s: a task failed", self.pool)
 
 
 class OrderedLane:

@@ -42,7 +42,7 @@ class Scans:
         """Start a scan, or join one that covers it; the future is done when the scan is.
 
         Raises:
-            CommandError: there are too many, or the bridge is stopping.
+            CommandError: there are too many.
         """
         folder, sub = request.arguments["folder"], request.arguments.get("sub")
         with self._lock:
@@ -54,7 +54,7 @@ class Scans:
             future: Future[None] = Future()
             self._running[folder, sub] = future
         if not self._pool.submit(self._run, request, future):
-            self._finish(future, CommandError("unreachable", "the bridge is stopping"))
+            self._finish(future, CommandError("rate_limited", "there is no thread for the scan"))
         return future
 
     def end_all(self, failure: Exception) -> None:

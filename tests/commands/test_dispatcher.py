@@ -603,9 +603,9 @@ def test_a_thread_that_cannot_be_started_loses_no_command(
 ) -> None:
     """The threads there are execute everything, once and in order; when there may be more, there are."""
     plane = Plane()
+    assert plane.code("scan", b"docs") is None
     plane.syncthing.hold(CLEAR)
     waiting = [plane.send("clear_errors")]
-    plane.syncthing.wait_until_asked()
     with monkeypatch.context() as limited:
         limited.setattr(threading.Thread, "start", _cannot_start)
         names = ["pause", "resume"] * 10
@@ -621,6 +621,21 @@ def test_a_thread_that_cannot_be_started_loses_no_command(
     assert any("can't start new thread; raise the limit" in text for text in caplog.messages)
     assert [plane.code(name, {"folder": "docs"}) for name in ("pause", "resume", "scan")] == [None] * 3
     plane.end()
+
+
+def test_a_first_thread_that_cannot_be_started_blocks_no_later_scan(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan that no thread can run is answered, is not run later, and joined by no other."""
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", _cannot_start)
+        assert plane.code("scan", b"docs") == "rate_limited"
+    assert plane.code("scan", b"docs") is None
+    assert plane.calls == [f"POST {SCAN}"]
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", _cannot_start)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            Plane()
 
 
 def _cannot_start(_: threading.Thread) -> None:
