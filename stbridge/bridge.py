@@ -11,7 +11,7 @@ from time import monotonic
 
 from stbridge import __version__
 from stbridge.birth import Births
-from stbridge.commands.bridge_desk import BridgeDesk
+from stbridge.commands.bridge_commands import BridgeCommands
 from stbridge.core.commands import allowed
 from stbridge.core.messages import Message, Received
 from stbridge.core.payloads import OFFLINE, ONLINE
@@ -77,7 +77,7 @@ class Bridge:
             )
             for name, instance in settings.syncthing.items()
         }
-        self._desk = BridgeDesk(self._topics, self._outbox)
+        self._commands = BridgeCommands(self._topics, self._outbox)
         self._births = Births(self._outbox.resend)
         self._broker = BrokerConnection(
             settings.mqtt,
@@ -212,7 +212,7 @@ class Bridge:
         elif parsed is None or parsed[1].kind != "command":
             received.acknowledge()
         elif parsed[0] == BRIDGE:
-            self._desk.take(parsed[1].name, received)
+            self._commands.receive(parsed[1].name, received)
         else:
             self._instances[parsed[0]].command(parsed[1].name, received)
 

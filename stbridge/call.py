@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from stbridge.commands.operations import carry_out
+from stbridge.commands.operations import execute
 from stbridge.core import decode
 from stbridge.core.command import Command
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
-from stbridge.core.naming import Known, check_applicable, with_ids
+from stbridge.core.known import Known, check_applicable, with_ids
 from stbridge.errors import Failed, SyncthingError, UsageError
 from stbridge.settings import SyncthingSettings
 from stbridge.syncthing import SyncthingClient
@@ -38,7 +38,7 @@ def call(settings: SyncthingSettings, name: str, arguments: Sequence[str]) -> An
             known = _known(client)
             request = with_ids(request, known)
             check_applicable(request, known.config)
-            return carry_out(client, request)
+            return execute(client, request)
         except (SyncthingError, CommandError) as error:
             raise Failed(str(error)) from error
 

@@ -15,7 +15,7 @@ from stbridge.core.alerts import Alerts
 from stbridge.core.availability import Availability
 from stbridge.core.envelope import Reply
 from stbridge.core.messages import Message, Received
-from stbridge.core.naming import Known
+from stbridge.core.known import Known
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import CONNECTION, STATE, Happening, Outcome
 from stbridge.core.payloads import RENDERED, render_happening, render_raw

@@ -22,8 +22,8 @@ from stbridge.core import decode, events
 from stbridge.core import observations as seen
 from stbridge.core.commands import COMMANDS, allowed
 from stbridge.core.envelope import CommandError, Reply, parse, select, transaction_of
+from stbridge.core.known import Known, check_applicable, with_ids
 from stbridge.core.messages import Message, Received
-from stbridge.core.naming import Known, check_applicable, with_ids
 from stbridge.core.observations import Observation
 from stbridge.core.payloads import RENDERED, render, render_happening, render_raw
 from stbridge.core.rules import apply, conclude

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paho.mqtt.client import MQTTMessage
 
 from stbridge.core.commands import COMMANDS
 from stbridge.demo.node import SyncthingNode
+from tests.proxy import Proxy
 from tests.servers import ROOT, BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance, manifest
 
 CODES = frozenset(
@@ -57,14 +60,17 @@ def new_plane(newest_node: SyncthingNode, tmp_path: Path) -> Iterator[Callable[.
     """Start a broker and a bridge with more settings than the usual ones."""
     with ExitStack() as ends:
 
-        def start(**variables: str) -> Plane:
+        def start(
+            *, before: Callable[[Subscriber], None] = lambda _: None, module: str = "stbridge", **variables: str
+        ) -> Plane:
             broker = Mosquitto(tmp_path)
             ends.callback(broker.stop)
             broker.start()
             subscriber = Subscriber(broker.port)
             ends.callback(subscriber.close)
+            before(subscriber)
             own = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", newest_node)}
-            bridge = BridgeProcess(tmp_path, {**own, **variables})
+            bridge = BridgeProcess(tmp_path, {**own, **variables}, module)
             ends.callback(bridge.stop)
             bridge.start()
             subscriber.wait_for_payload("syncthing/bridge/state", b"online")
@@ -239,6 +245,116 @@ def test_a_bridge_that_stops_answers_what_is_under_way(new_plane: Callable[..., 
     assert "stopping" in reply["error"]["message"]
     topics = [one.topic for one in plane.subscriber.messages[since:]]
     assert topics.index("syncthing/hung/response/get_status") < topics.index("syncthing/bridge/state")
+
+
+def paused(node: SyncthingNode, folder: str = "docs") -> bool:
+    """Tell whether Syncthing itself has a folder paused."""
+    folders = node.request("GET", "/rest/config/folders")
+    is_paused: bool = next(one["paused"] for one in folders if one["id"] == folder)
+    return is_paused
+
+
+def _holds(text: bytes, message: MQTTMessage) -> bool:
+    return text in message.payload
+
+
+@pytest.mark.parametrize(("allow", "resumes"), [("[]", False), ('["read", "scan"]', False), ('["pause"]', True)])
+def test_a_forged_end_of_a_pause_is_no_authority(
+    new_plane: Callable[..., Plane], spare: SyncthingNode, allow: str, *, resumes: bool
+) -> None:
+    """What the broker has kept resumes nothing, unless a command that pauses or resumes is on the allow-list."""
+
+    def forge(subscriber: Subscriber) -> None:
+        forged = {"id": "docs", "paused": True, "resume_at": "2024-05-01T12:00:00Z"}
+        subscriber.publish("syncthing/hung/folder/docs", json.dumps(forged), retain=True)
+
+    spare.request("PATCH", "/rest/config/folders/docs", body={"paused": True})
+    plane = new_plane(before=forge, STBRIDGE_COMMANDS__ALLOW=allow, **instance("hung", spare))
+    if resumes:
+        eventually(lambda: not paused(spare))
+        return
+    plane.subscriber.wait_for_json("syncthing/hung/folder/docs", lambda one: "label" in one and not one["resume_at"])
+    for label in ("one", "two", "three"):  # the instance has had several occasions to do what is due
+        since = plane.subscriber.count
+        spare.request("PATCH", "/rest/config/folders/docs", body={"label": label})
+        plane.subscriber.wait_for(partial(_holds, f'"label":"{label}"'.encode()), since=since)
+        assert paused(spare)
+
+
+def test_a_reset_that_a_crash_interrupted_leaves_no_folder_paused(
+    new_plane: Callable[..., Plane], spare: SyncthingNode
+) -> None:
+    """The pause that `reset` made has an end, which the next run of the bridge knows."""
+    admin = {"STBRIDGE_COMMANDS__ALLOW": '["admin"]'}
+    plane = new_plane(module="tests.brief_resets", **admin, **instance("hung", spare))
+    plane.subscriber.publish("syncthing/hung/command/reset", json.dumps({"folder": "docs"}))
+    plane.subscriber.wait_for_json("syncthing/hung/folder/docs", lambda one: one["resume_at"])
+    eventually(lambda: not spare.running)  # it has no monitor that starts it again, and the bridge waits for it
+    plane.bridge.kill()
+    spare.start()
+    assert paused(spare)
+    plane.bridge.start()
+    eventually(lambda: not paused(spare))
+    plane.subscriber.wait_for_json("syncthing/hung/folder/docs", lambda one: not one["paused"] and not one["resume_at"])
+
+
+def test_a_scan_on_a_connection_that_died_blocks_no_other(
+    new_plane: Callable[..., Plane], spare: SyncthingNode
+) -> None:
+    """A restart of Syncthing ends the scan that nobody answers any more, and the next one reaches Syncthing."""
+    proxy = Proxy(int(spare.url.rpartition(":")[2])).start()
+    try:
+        variables = {**instance("hung", spare), "STBRIDGE_SYNCTHING__HUNG__TIMEOUT_S": "2"}
+        variables["STBRIDGE_SYNCTHING__HUNG__URL"] = f"{spare.url.rpartition(':')[0]}:{proxy.port}"
+        plane = new_plane(STBRIDGE_POLL__CONNECTIONS="1", **variables)
+        waits = json.dumps({"folder": "docs", "wait": True})
+        assert ask(plane.subscriber, "scan", waits, node="hung")["status"] == "ok"
+        proxy.hang()
+        since = plane.subscriber.count
+        plane.subscriber.publish("syncthing/hung/command/scan", waits)
+        assert ask(plane.subscriber, "get_ping", "{}", node="hung")["error"]["code"] == "timeout"
+        spare.stop()
+        proxy.mend(lost=True)
+        spare.start()
+        plane.subscriber.wait_for(lambda one: one.topic == "syncthing/hung/event/syncthing_started", since=since)
+        reply = plane.subscriber.wait_for_json("syncthing/hung/response/scan", since=since)
+        assert reply["error"]["code"] == "unreachable"
+        proxy.count(b"POST /rest/db/scan")
+        assert ask(plane.subscriber, "scan", waits, node="hung")["status"] == "ok"
+        assert proxy.counted == 1
+    finally:
+        proxy.stop()
+
+
+def _is_done(plane: Plane, command: str) -> bool:
+    reply = ask(plane.subscriber, command, '{"folder": "docs"}', node="hung")
+    return bool(reply["status"] == "ok")
+
+
+def test_more_commands_than_threads_are_all_answered_by_a_syncthing_that_hangs(
+    new_plane: Callable[..., Plane], spare: SyncthingNode
+) -> None:
+    """Each has a deadline, and its thread is free then: when Syncthing goes on, the next one is executed."""
+    plane = new_plane(**instance("hung", spare), STBRIDGE_SYNCTHING__HUNG__TIMEOUT_S="1")
+    since = plane.subscriber.count
+    spare.hang()
+    try:
+        for number in range(40):
+            name = ("get_status", "pause")[number % 2]
+            payload = {"transaction": number, **({"folder": "docs", "for": "1s"} if name == "pause" else {})}
+            plane.subscriber.publish(f"syncthing/hung/command/{name}", json.dumps(payload))
+
+        def codes() -> list[str]:
+            replies = [one for one in plane.subscriber.messages[since:] if one.topic.startswith("syncthing/hung/resp")]
+            return [check_reply(one.payload)["error"]["code"] for one in replies]
+
+        eventually(lambda: len(codes()) == 40, timeout_s=100)
+        assert set(codes()) == {"timeout"}
+    finally:
+        spare.wake()
+    for name in ("resume", "pause", "resume"):
+        eventually(partial(_is_done, plane, name))
+    assert not paused(spare)
 
 
 # --- access lists

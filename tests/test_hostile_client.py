@@ -190,7 +190,7 @@ def test_a_flood_of_commands_fills_nothing(new_stage: Callable[[], Stage], node:
         node.wake()
     stage.check_that_it_goes_on()
     log = stage.bridge.log.read_text(encoding="utf-8")
-    assert log.count("too many commands are under way: more are refused") == 1
+    assert log.count("too many commands are waiting: more are refused") == 1
 
 
 def test_the_same_transaction_without_end_costs_nothing(new_stage: Callable[[], Stage], node: SyncthingNode) -> None:

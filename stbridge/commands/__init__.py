@@ -1,1 +1,1 @@
-"""What is done about a command: checked, carried out once, answered once."""
+"""Commands that arrive over MQTT: checked, executed once, answered once."""

@@ -1,32 +1,46 @@
-"""How commands are carried out: a method of the client, unless a row here says more."""
+"""How commands are executed: a method of the client, unless a row here says more."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stbridge.commands import accepting, configuring, resetting
 from stbridge.core.command import ALL_FOLDERS
-from stbridge.core.envelope import Request
-from stbridge.core.secrets import without_secrets
-from stbridge.errors import NotApplicable
+from stbridge.core.config_changes import Change, changes
+from stbridge.core.envelope import CommandError, Request
+from stbridge.core.secrets import with_secrets, without_secrets
+from stbridge.errors import NotApplicable, NotFound, SyncthingError, TimedOut
 from stbridge.syncthing import SyncthingClient
 
 Arguments = Mapping[str, Any]
 
-LONGEST_SCAN_S = 24 * 3600.0
-"""Syncthing answers a scan only when it has ended."""
+MAX_SCAN_S = 24 * 3600.0
+"""Syncthing answers a scan only when it has finished."""
+
+RESTART_S = 90.0
+"""How long Syncthing may take to be back after it was reset."""
+
+RESET_PAUSE_S = 300.0
+"""When the bridge resumes a folder that a reset paused and did not resume itself."""
+
+_INVALID_IN_PATHS = frozenset('/\\:*?"<>|')
+
+TimePauses = Callable[[Sequence[str], float | None], None]
+"""Has the bridge resume folders (IDs) after some seconds, whatever happens until then; None takes that back."""
 
 
-def carry_out(client: SyncthingClient, request: Request) -> Any:
-    """Carry out a command and return its data, without secrets.
+def execute(client: SyncthingClient, request: Request, time_pauses: TimePauses = lambda _folders, _s: None) -> Any:
+    """Execute a command and return its data, without secrets.
 
     Args:
-        client: the way to Syncthing.
+        client: the connection to Syncthing.
         request: what to do; folders and devices are given by their full IDs.
+        time_pauses: makes the pauses of a reset timed pauses; without a running bridge there are none.
 
     Raises:
         SyncthingError: Syncthing cannot be reached, or refuses it.
-        CommandError: it must not be done like that.
+        CommandError: the arguments do not allow it.
     """
+    if request.command.operation == "reset":
+        return _reset(client, request.arguments["folder"], time_pauses)
     operation = OPERATIONS.get(request.command.operation)
     if operation is not None:
         return without_secrets(operation(client, request.arguments))
@@ -56,15 +70,172 @@ def _get_pending(client: SyncthingClient, _: Arguments) -> Any:
 
 def _scan(client: SyncthingClient, arguments: Arguments) -> None:
     folder = arguments["folder"]
-    client.scan(None if folder == ALL_FOLDERS else folder, arguments.get("sub"), timeout_s=LONGEST_SCAN_S)
+    client.scan(None if folder == ALL_FOLDERS else folder, arguments.get("sub"), timeout_s=MAX_SCAN_S)
 
 
 def _upgrade(client: SyncthingClient, _: Arguments) -> Any:
-    client.check_upgrade()  # a build that cannot says so here; asked to do it, it may look for versions in vain
+    client.check_upgrade()  # a build that cannot upgrade answers so here; POST may look for a version first
     result = client.upgrade()
     if result is None:
         raise NotApplicable("there is no newer version to upgrade to")
     return result
+
+
+# --- reset: Syncthing refuses it while the folders are running, restarts, and leaves them paused
+
+
+def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any:
+    """Pause the folders that are running, reset, wait for the restart, and resume them.
+
+    The pauses are timed before they are made: the next run of the bridge resumes the folders if this one is killed.
+    """
+    concerned = [one for one in client.get_config()["folders"] or () if folder in (ALL_FOLDERS, one["id"])]
+    running = [one["id"] for one in concerned if not one["paused"]]
+    time_pauses(running, RESET_PAUSE_S)
+    try:
+        for one in running:
+            client.patch_folder(one, {"paused": True})
+        started_at = client.get_status()["startTime"]
+        client.reset(None if folder == ALL_FOLDERS else folder)
+    except BaseException as error:  # whatever it was, no folder may stay paused because of it
+        left = _resume_all(client, running, time_pauses)
+        if isinstance(error, SyncthingError):
+            error.args = (f"{error}{left}",)  # its type stays: it tells whether the call may have arrived
+        raise
+    try:
+        client.wait_for_restart(started_at, RESTART_S)
+    except TimedOut as error:
+        why = f"Syncthing was reset and is not back after {RESTART_S:.0f} s"
+        raise TimedOut(why + _still_paused(running)) from error
+    if left := _resume_all(client, running, time_pauses):
+        raise TimedOut(f"Syncthing was reset{left}")
+    return {"reset": [one["id"] for one in concerned], "resumed": running}
+
+
+def _resume_all(client: SyncthingClient, folders: list[str], time_pauses: TimePauses) -> str:
+    """Resume folders; return what to add to the reply about those that cannot be resumed, nothing if there are none."""
+    for number, folder in enumerate(folders):
+        try:
+            client.patch_folder(folder, {"paused": False})
+        except SyncthingError as error:
+            time_pauses(folders[:number], None)
+            return f"; {error}{_still_paused(folders[number:])}"
+    time_pauses(folders, None)
+    return ""
+
+
+def _still_paused(folders: list[str]) -> str:
+    return f"; these folders are still paused: {', '.join(folders)}" if folders else ""
+
+
+# --- new_config: parts of a configuration are merged one by one, or the whole is replaced
+
+
+def _new_config(client: SyncthingClient, arguments: Arguments) -> Any:
+    """Change the configuration and return which parts were changed.
+
+    Syncthing has no transaction for it: if a part fails, those before it stay changed, and the error names them.
+    """
+    document, current = arguments["config"], client.get_config()
+    if arguments.get("replace"):
+        client.new_config(with_secrets({"gui": {}, **document}, current))  # a new API key would lock the bridge out
+        return {"changed": ["everything"]}
+    done: list[str] = []
+    for change in changes(document, current):
+        try:
+            _change(client, change)
+        except SyncthingError as error:
+            before = f" (changed before it: {', '.join(done)})" if done else ""
+            error.args = (f"{change.shown}: {error}{before}",)  # its type, and with it the code, stays
+            raise
+        done.append(change.shown)
+    return {"changed": done}
+
+
+_PATCHES: Mapping[str, Callable[[SyncthingClient, Change], None]] = {
+    "folders": lambda client, change: client.patch_folder(change.id, change.value),
+    "devices": lambda client, change: client.patch_device(change.id, change.value),
+    "defaults/ignores": lambda client, change: client.new_default_ignores(change.value),
+}
+_ADDITIONS: Mapping[str, Callable[[SyncthingClient, Change], None]] = {
+    "folders": lambda client, change: client.add_folder(change.value),
+    "devices": lambda client, change: client.add_device(change.value),
+}
+
+
+def _change(client: SyncthingClient, change: Change) -> None:
+    if not change.known:
+        _ADDITIONS[change.part](client, change)
+    elif change.part in _PATCHES:
+        _PATCHES[change.part](client, change)
+    else:
+        client.patch_config(change.part, change.value)
+
+
+# --- pending devices and folders
+
+
+def _accept_device(client: SyncthingClient, arguments: Arguments) -> Any:
+    device = arguments["device"]
+    offered = client.get_pending_devices().get(device)
+    if offered is None:
+        raise NotFound(f"there is no pending device {device!r}")
+    config = {"deviceID": device, "name": arguments.get("name") or offered.get("name") or ""}
+    client.add_device({**config, "addresses": ["dynamic"]})
+    return config
+
+
+def _dismiss_device(client: SyncthingClient, arguments: Arguments) -> None:
+    client.dismiss_pending_device(arguments["device"])
+
+
+def _dismiss_folder(client: SyncthingClient, arguments: Arguments) -> None:
+    client.dismiss_pending_folder(arguments["folder"], arguments.get("device"))
+
+
+def _accept_folder(client: SyncthingClient, arguments: Arguments) -> Any:
+    """Share a folder with the devices that offer it, and add it if this device does not have it yet."""
+    folder = arguments["folder"]
+    offers = _offers(client, folder, arguments.get("device"))
+    existing = next((one for one in client.get_config()["folders"] or () if one["id"] == folder), None)
+    if existing is not None:
+        shared = {one["deviceID"] for one in existing["devices"]}
+        added = [{"deviceID": device} for device in offers if device not in shared]
+        client.patch_folder(folder, {"devices": [*existing["devices"], *added]})
+        return {"id": folder, "path": existing["path"]}
+    config = _new_folder(client, arguments, list(offers.values()))
+    client.add_folder({**config, "devices": [{"deviceID": device} for device in offers]})
+    return config
+
+
+def _offers(client: SyncthingClient, folder: str, device: str | None) -> Mapping[str, Any]:
+    offers = (client.get_pending_folders().get(folder) or {}).get("offeredBy") or {}
+    found = {one: offer for one, offer in offers.items() if device in (None, one)}
+    if not found:
+        raise NotFound(f"there is no pending folder {folder!r}")
+    return found
+
+
+def _new_folder(client: SyncthingClient, arguments: Arguments, offers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    folder = arguments["folder"]
+    label = arguments.get("label") or next((offer["label"] for offer in offers if offer.get("label")), "")
+    # `receiveEncrypted` (since 1.18): the other devices trust this one only with encrypted data
+    usual = "receiveencrypted" if any(offer.get("receiveEncrypted") for offer in offers) else "sendreceive"
+    return {
+        "id": folder,
+        "label": label,
+        "path": arguments.get("path") or _default_path(client, label or folder),
+        "type": arguments.get("type") or usual,
+    }
+
+
+def _default_path(client: SyncthingClient, name: str) -> str:
+    """Return the path that Syncthing's own GUI suggests: below the default path, named by the label."""
+    if set(name) & _INVALID_IN_PATHS or name.startswith(".") or not name.isprintable():
+        raise CommandError("invalid_arguments", f"{name!r} cannot be part of a path: give path")
+    separator = client.get_status().get("pathSeparator") or "/"
+    default: str = client.get_folder_defaults().get("path") or "~"
+    return f"{default.rstrip(separator)}{separator}{name}"
 
 
 OPERATIONS: Mapping[str, Callable[[SyncthingClient, Arguments], Any]] = {
@@ -73,11 +244,10 @@ OPERATIONS: Mapping[str, Callable[[SyncthingClient, Arguments], Any]] = {
     "resume": _resume,
     "get_pending": _get_pending,
     "scan": _scan,
-    "reset": resetting.reset,
     "upgrade": _upgrade,
-    "new_config": configuring.new_config,
-    "accept_device": accepting.accept_device,
-    "dismiss_device": accepting.dismiss_device,
-    "accept_folder": accepting.accept_folder,
-    "dismiss_folder": accepting.dismiss_folder,
+    "new_config": _new_config,
+    "accept_device": _accept_device,
+    "dismiss_device": _dismiss_device,
+    "accept_folder": _accept_folder,
+    "dismiss_folder": _dismiss_folder,
 }

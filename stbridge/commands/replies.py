@@ -1,4 +1,4 @@
-"""The one reply to a command: on its response topic, and where the sender of an MQTT 5 request wants it."""
+"""The reply to a command: on its response topic, and on the MQTT 5 response topic if there is one."""
 
 import logging
 
@@ -9,13 +9,13 @@ from stbridge.core.writing import as_json
 from stbridge.mqtt.outbox import Outbox
 
 LARGEST_REPLY = 8 * 1024 * 1024
-"""In bytes; many brokers take much less, as far as they say so."""
+"""In bytes; a broker may announce a lower limit."""
 
 log = logging.getLogger(__name__)
 
 
 def send_reply(outbox: Outbox, topics: Topics, instance: str, received: Received, reply: Reply) -> None:
-    """Answer a command; a retained one is cleared besides, or it would come again with every connection."""
+    """Answer a command; a retained one is also cleared, or the broker would deliver it at every connection."""
     payload = as_json(reply.payload(), whole=True)
     if len(payload) > (limit := min(LARGEST_REPLY, outbox.largest_payload)):
         payload = as_json(too_large(reply, len(payload), limit).payload(), whole=True)
@@ -26,7 +26,9 @@ def send_reply(outbox: Outbox, topics: Topics, instance: str, received: Received
         if topics.may_answer_on(wanted):
             outbox.put(Message(topic=wanted, payload=payload, correlation=received.correlation), urgent=True)
         else:
-            log.warning("no reply on the response topic %r that a command asked for: it is not for replies", wanted)
+            log.warning(
+                "no reply on the response topic %r of a command: the bridge does not publish replies there", wanted
+            )
     if retained_command(reply):
-        # No state: anybody can think of any number of names, and what the broker refuses to clear would stay for ever.
+        # Not put_state: anybody can make up names, and what the broker refuses to clear would stay in the outbox.
         outbox.put(Message(topic=received.topic, payload=b"", retain=True), urgent=True)

@@ -1,4 +1,4 @@
-"""Scans under way: each runs once, however often it is asked for meanwhile."""
+"""Scans that are running: each runs once, however often it is asked for meanwhile."""
 
 import logging
 import threading
@@ -7,75 +7,89 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from stbridge.commands.pool import WorkerPool
 from stbridge.core.command import ALL_FOLDERS
 from stbridge.core.envelope import CommandError, Request
 from stbridge.errors import StbridgeError
 
 log = logging.getLogger(__name__)
 
-MOST = 100
-"""How many different scans may be under way at once; each holds a request to Syncthing until it has ended."""
+MAX_SCANS = 100
+"""How many different scans may be running or queued."""
 
+MAX_JOINED = 1000
+"""How many commands may wait for the end of one scan, which may take hours."""
 
-_Scan = tuple[str, str | None]
-
-MOST_JOINED = 1000
-"""How many may wait for the end of one scan, which may take hours."""
+_Target = tuple[str, str | None]
 
 
 class Scans:
-    """Runs scans, and lets those who ask for one that is under way join it.
+    """Runs scans on a pool of their own, because each holds a request to Syncthing until it has finished.
 
     Args:
-        name: the name of the instance, for the threads.
-        carry_out: carries out a scan and returns when it has ended.
+        pool: where they run.
+        execute: runs a scan and returns when it has finished.
     """
 
-    def __init__(self, name: str, carry_out: Callable[[Request], Any]) -> None:
-        self._name = name
-        self._carry_out = carry_out
+    def __init__(self, pool: WorkerPool, execute: Callable[[Request], Any]) -> None:
+        self._pool = pool
+        self._execute = execute
         self._lock = threading.Lock()
-        self._under_way: dict[_Scan, Future[None]] = {}
-        self._joined: Counter[_Scan] = Counter()
+        self._running: dict[_Target, Future[None]] = {}
+        self._joined: Counter[_Target] = Counter()
 
     def start(self, request: Request) -> "Future[None]":
-        """Start a scan, or join one that covers it; the future ends with it.
+        """Start a scan, or join one that covers it; the future is done when the scan is.
 
         Raises:
-            CommandError: too many are under way.
+            CommandError: there are too many.
         """
         folder, sub = request.arguments["folder"], request.arguments.get("sub")
         with self._lock:
             for covering in ((folder, sub), (folder, None), (ALL_FOLDERS, None)):
-                if covering in self._under_way:
+                if covering in self._running:
                     return self._join(covering)
-            if len(self._under_way) >= MOST:
-                raise CommandError("rate_limited", f"{MOST} scans are under way already")
+            if len(self._running) >= MAX_SCANS:
+                raise CommandError("rate_limited", f"{MAX_SCANS} scans are running already")
             future: Future[None] = Future()
-            self._under_way[folder, sub] = future
-        threading.Thread(
-            target=self._run, args=((folder, sub), request, future), name=f"{self._name}-scan", daemon=True
-        ).start()
+            self._running[folder, sub] = future
+        if not self._pool.submit(self._run, request, future):
+            self._finish(future, CommandError("rate_limited", "there is no thread for the scan"))
         return future
 
-    def _join(self, scan: _Scan) -> "Future[None]":
-        if self._joined[scan] >= MOST_JOINED:
-            raise CommandError("rate_limited", f"{MOST_JOINED} wait for the end of the scan already")
-        self._joined[scan] += 1
-        return self._under_way[scan]
+    def end_all(self, failure: Exception) -> None:
+        """Fail every scan, and let nobody join one any more; what Syncthing does is not changed by it."""
+        with self._lock:
+            futures = list(self._running.values())
+        for future in futures:
+            self._finish(future, failure)
 
-    def _run(self, scan: _Scan, request: Request, future: "Future[None]") -> None:
+    def _join(self, target: _Target) -> "Future[None]":
+        if self._joined[target] >= MAX_JOINED:
+            raise CommandError("rate_limited", f"{MAX_JOINED} commands wait for the end of this scan already")
+        self._joined[target] += 1
+        return self._running[target]
+
+    def _run(self, request: Request, future: "Future[None]") -> None:
+        if future.done():  # it was ended while it was queued
+            return
         failure: Exception | None = None
         try:
-            self._carry_out(request)
+            self._execute(request)
         except (StbridgeError, CommandError) as error:
             failure = error
-        except Exception as error:  # whatever it is, those who wait for the end are told, and the log the traceback
-            log.exception("scan of %s failed", self._name)
+        except Exception as error:  # whatever it is, it is the answer to all who wait, and the log has the traceback
+            log.exception("a scan failed")
             failure = error
+        self._finish(future, failure)
+
+    def _finish(self, future: "Future[None]", failure: Exception | None) -> None:
         with self._lock:
-            del self._under_way[scan]
-            self._joined.pop(scan, None)
+            target = next((target for target, one in self._running.items() if one is future), None)
+            if target is None:
+                return
+            del self._running[target]
+            self._joined.pop(target, None)
         if failure is None:
             future.set_result(None)
         else:

@@ -1,4 +1,4 @@
-"""What the arguments of commands may be, by type."""
+"""The types of arguments, and how values are checked."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,11 +6,11 @@ from stbridge.core.command import Type
 from stbridge.core.durations import is_duration
 
 FOLDER_TYPES = ("sendreceive", "sendonly", "receiveonly", "receiveencrypted")
-"""Syncthing takes any other word for `sendreceive`, so that a typing error would change files elsewhere."""
+"""Syncthing reads any other word as `sendreceive`, so that a typing error would change files elsewhere."""
 
 
 def is_text(value: object) -> bool:
-    """Tell whether a value is a text that is not empty, and that UTF-8 can hold (no half of a surrogate pair)."""
+    """Tell whether a value is a text that is not empty and has no half of a surrogate pair."""
     return isinstance(value, str) and value != "" and value.encode("utf-8", "ignore").decode() == value
 
 
@@ -35,4 +35,4 @@ TYPES: Mapping[Type, tuple[str, Callable[[object], bool]]] = {
     "object": ("an object", lambda value: isinstance(value, dict)),
     "duration": ("a duration such as 90s, 30m, 2h or 1d, or a number of seconds", is_duration),
 }
-"""What each type is called in a message, and what tells whether a value is of it."""
+"""The description of each type in messages, and its check."""

@@ -1,4 +1,4 @@
-"""What a command is: one row of the table of commands, and its arguments."""
+"""What a row of the table of commands consists of."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -27,11 +27,11 @@ class Argument:
 
     Attributes:
         name: its key in the payload.
-        type: what it must be; folders and devices may be given by name.
+        type: a key of `arguments.TYPES`; folders and devices may be given by name.
         meaning: for the documentation.
         required: whether it must be given.
-        special: a value that stands for no folder or device of that name.
-        needs_bridge: whether it asks for something that only a running bridge can do.
+        special: a value that does not stand for a folder or device of that name.
+        needs_bridge: whether only a running bridge can do what it asks for.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Command:
         name: the last level of its topic.
         group: the group on the allow-list.
         meaning: for the documentation.
-        arguments: what it takes.
+        arguments: its arguments.
         main: the argument whose value may be sent bare.
         either: arguments of which exactly one must be given.
-        call: the operation that carries it out; a method of SyncthingClient unless `operations` has one.
-        repeatable: whether it does no harm to carry it out twice.
-        changes: what has to be read afterwards, because no event tells it.
-        every_s: it is carried out at most once in so many seconds; 0 is as often as one likes.
-        folder_types: the types of folder that it makes sense for; none means all.
+        call: the operation that executes it; a method of SyncthingClient unless `operations` has one.
+        repeatable: whether it is safe to execute it twice.
+        changes: the reads that follow it, because no event reports the change.
+        every_s: the minimum interval between two executions, in seconds; 0 is no limit.
+        folder_types: the types of folder that it applies to; none means all.
         running: whether the folder must not be paused.
         in_order: whether it changes what others of its kind change too, so that the last one sent has to win.
     """
@@ -78,22 +78,22 @@ class Command:
 
     @property
     def operation(self) -> str:
-        """The operation that carries it out, named like the command where nothing else is said."""
+        """The operation that executes it; by default it has the command's name."""
         return self.call or self.name
 
 
 def folder_argument(*, required: bool = True) -> Argument:
-    """Name one of this Syncthing's folders."""
+    """Return the argument that names a folder."""
     return Argument(name="folder", type="folder", required=required, meaning="ID or label of the folder")
 
 
 def device_argument(*, required: bool = True) -> Argument:
-    """Name one of the remote devices."""
+    """Return the argument that names a remote device."""
     return Argument(name="device", type="device", required=required, meaning="ID, short ID or name of the device")
 
 
 def folder_or_all_argument() -> Argument:
-    """Name a folder, or every one."""
+    """Return the argument that names one folder, or all of them."""
     return Argument(
         name="folder",
         type="folder",
@@ -104,17 +104,17 @@ def folder_or_all_argument() -> Argument:
 
 
 def pending_device_argument() -> Argument:
-    """Name a device that waits to be accepted."""
+    """Return the argument that names a pending device."""
     return Argument(
         name="device", type="pending_device", required=True, meaning="ID, short ID or name, as `pending` shows it"
     )
 
 
 def pending_folder_argument() -> Argument:
-    """Name a folder that waits to be accepted."""
+    """Return the argument that names a pending folder."""
     return Argument(name="folder", type="pending_folder", required=True, meaning="ID or label, as `pending` shows it")
 
 
 def file_argument() -> Argument:
-    """Name a file in the folder."""
+    """Return the argument that names a file in the folder."""
     return Argument(name="file", type="text", required=True, meaning="path of the file in the folder")

@@ -1,4 +1,4 @@
-"""Every command, as a table: subscriptions, checks, `stbridge call` and the documentation come from it."""
+"""The table of commands: subscriptions, checks, `stbridge call` and the documentation are derived from it."""
 
 from collections.abc import Iterable
 
@@ -9,11 +9,12 @@ from stbridge.core.command import (
     file_argument,
     folder_argument,
     folder_or_all_argument,
+    pending_device_argument,
+    pending_folder_argument,
 )
-from stbridge.core.commands_admin import ADMIN_COMMANDS
 
 _PAGES = (
-    Argument(name="page", type="integer", meaning="which page, from 1"),
+    Argument(name="page", type="integer", meaning="number of the page, from 1"),
     Argument(name="perpage", type="integer", meaning="items per page"),
 )
 _EITHER = (folder_argument(required=False), device_argument(required=False))
@@ -21,7 +22,7 @@ _EITHER = (folder_argument(required=False), device_argument(required=False))
 COMMANDS = (
     Command(name="get_version", group="read", meaning="version, operating system, architecture"),
     Command(name="get_status", group="read", meaning="status of the process"),
-    Command(name="get_ping", group="read", meaning="a sign of life"),
+    Command(name="get_ping", group="read", meaning="whether Syncthing answers"),
     Command(name="get_connections", group="read", meaning="connections and byte counters"),
     Command(name="get_config", group="read", meaning="the whole configuration, without secrets"),
     Command(name="get_insync", group="read", meaning="whether the running configuration is the saved one"),
@@ -39,7 +40,7 @@ COMMANDS = (
     Command(
         name="get_completion",
         group="read",
-        meaning="how far a device is, or this machine, with one folder or all",
+        meaning="how complete one folder, or all of them, is on a device or here",
         arguments=(device_argument(required=False), folder_argument(required=False)),
     ),
     Command(
@@ -48,15 +49,15 @@ COMMANDS = (
         meaning="the tree of a folder",
         arguments=(
             folder_argument(),
-            Argument(name="level", type="integer", meaning="how deep, from 0; all levels if not given"),
-            Argument(name="prefix", type="text", meaning="below which directory"),
+            Argument(name="level", type="integer", meaning="number of levels, from 0; all levels by default"),
+            Argument(name="prefix", type="text", meaning="only below this directory"),
         ),
         main="folder",
     ),
     Command(
         name="get_file",
         group="read",
-        meaning="what is known of a file, here and on other devices",
+        meaning="versions of a file, here and on other devices",
         arguments=(folder_argument(), file_argument()),
     ),
     Command(
@@ -69,14 +70,14 @@ COMMANDS = (
     Command(
         name="get_need",
         group="read",
-        meaning="what this machine lacks of a folder",
+        meaning="items of a folder that this device needs",
         arguments=(folder_argument(), *_PAGES),
         main="folder",
     ),
     Command(
         name="get_remote_need",
         group="read",
-        meaning="what a device lacks of a folder",
+        meaning="items of a folder that a remote device needs",
         arguments=(device_argument(), folder_argument(), *_PAGES),
     ),
     Command(
@@ -93,7 +94,7 @@ COMMANDS = (
         arguments=(folder_argument(), *_PAGES),
         main="folder",
     ),
-    Command(name="get_pending", group="read", meaning="devices and folders that wait to be accepted"),
+    Command(name="get_pending", group="read", meaning="pending devices and folders"),
     Command(name="check_upgrade", group="read", meaning="whether there is a newer version"),
     Command(
         name="scan",
@@ -102,7 +103,7 @@ COMMANDS = (
         arguments=(
             folder_or_all_argument(),
             Argument(name="sub", type="text", meaning="only what is below this path"),
-            Argument(name="wait", type="boolean", meaning="reply only when the scan has ended"),
+            Argument(name="wait", type="boolean", meaning="reply only when the scan has finished"),
         ),
         main="folder",
         running=True,
@@ -142,7 +143,7 @@ COMMANDS = (
                 name="for",
                 type="duration",
                 needs_bridge=True,
-                meaning="how long, as `30m`, `2h`, `1d` or seconds; then it is resumed, at `resume_at`",
+                meaning="how long, as `30m`, `2h`, `1d` or seconds; the bridge resumes it at `resume_at`",
             ),
         ),
         either=("folder", "device"),
@@ -167,7 +168,129 @@ COMMANDS = (
         either=("folder", "device"),
         in_order=True,
     ),
-    *ADMIN_COMMANDS,
+    Command(
+        name="restart",
+        group="admin",
+        meaning="restart Syncthing",
+        repeatable=False,
+        every_s=60,
+    ),
+    Command(
+        name="shutdown",
+        group="admin",
+        meaning="stop Syncthing; the bridge cannot start it again",
+        repeatable=False,
+        every_s=60,
+    ),
+    Command(
+        name="reset",
+        group="admin",
+        meaning="forget the index of a folder, or with `all` of every folder, and scan from scratch; restarts "
+        "Syncthing. Folders are paused before it and resumed after it; no file is deleted",
+        arguments=(folder_or_all_argument(),),
+        repeatable=False,
+        every_s=60,
+    ),
+    Command(
+        name="upgrade",
+        group="admin",
+        meaning="install the newest version and restart Syncthing",
+        repeatable=False,
+        every_s=60,
+    ),
+    Command(
+        name="new_config",
+        group="admin",
+        meaning="change the configuration: given keys are merged into it, folders and devices by their ID",
+        arguments=(
+            Argument(
+                name="config",
+                type="object",
+                required=True,
+                meaning="any part of the document that `get_config` returns",
+            ),
+            Argument(
+                name="replace",
+                type="boolean",
+                meaning="true replaces everything: keys that are not given are lost, except secrets",
+            ),
+        ),
+        in_order=True,
+    ),
+    Command(
+        name="new_ignores",
+        group="admin",
+        meaning="replace the ignore patterns of a folder",
+        arguments=(
+            folder_argument(),
+            Argument(name="ignore", type="texts", required=True, meaning="the patterns, one text each"),
+        ),
+        running=True,
+        in_order=True,
+    ),
+    Command(
+        name="override",
+        group="admin",
+        meaning="discard changes of a send-only folder made on other devices; this device's version wins",
+        arguments=(folder_argument(),),
+        main="folder",
+        folder_types=("sendonly",),
+        running=True,
+    ),
+    Command(
+        name="revert",
+        group="admin",
+        meaning="undo local changes of a receive-only folder; files added here are deleted",
+        arguments=(folder_argument(),),
+        main="folder",
+        folder_types=("receiveonly", "receiveencrypted"),
+        running=True,
+    ),
+    Command(
+        name="accept_device",
+        group="admin",
+        meaning="add a pending device",
+        arguments=(
+            pending_device_argument(),
+            Argument(name="name", type="text", meaning="its name here; its own name by default"),
+        ),
+        changes=("pending",),
+        in_order=True,
+    ),
+    Command(
+        name="dismiss_device",
+        group="admin",
+        meaning="remove a pending device until it connects again",
+        arguments=(pending_device_argument(),),
+        changes=("pending",),
+        in_order=True,
+    ),
+    Command(
+        name="accept_folder",
+        group="admin",
+        meaning="add a pending folder; a folder that exists here already is shared with the device that offers it",
+        arguments=(
+            pending_folder_argument(),
+            device_argument(required=False),
+            Argument(name="path", type="text", meaning="its path; below the default path by default"),
+            Argument(name="label", type="text", meaning="its label; the offered one by default"),
+            Argument(
+                name="type",
+                type="folder_type",
+                meaning="`sendreceive` (default), `sendonly`, `receiveonly` or `receiveencrypted`",
+            ),
+        ),
+        changes=("pending",),
+        in_order=True,
+    ),
+    Command(
+        name="dismiss_folder",
+        group="admin",
+        meaning="remove a pending folder, of one device or of all, until it is offered again",
+        arguments=(pending_folder_argument(), device_argument(required=False)),
+        changes=("pending",),
+        in_order=True,
+    ),
 )
 
 BRIDGE_COMMANDS = (Command(name="republish", group="operate", meaning="publish everything again", every_s=1),)

@@ -1,4 +1,4 @@
-"""What comes in with a command is read and checked against its row; what goes out is one envelope."""
+"""The payloads of commands and replies: one is parsed and checked against its row, the other is built."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
@@ -13,15 +13,15 @@ from stbridge.core.strict_json import read_json
 Scalar = str | int | float | bool | None
 
 PRESS = "PRESS"
-"""What buttons send: a payload for commands that need no arguments."""
+"""The payload of a button, for commands without arguments."""
 
 LARGEST_PAYLOAD = 4 * 1024 * 1024
 
 LONGEST_TRANSACTION = 1024
-"""In characters; it comes back with every reply, and is remembered."""
+"""In characters; it is copied into the reply, and kept with it."""
 
 LONGEST_MESSAGE = 1024
-"""Of an error, in characters: what was sent may be in it."""
+"""Of an error, in characters: it may quote what was sent."""
 
 
 class CommandError(Exception):
@@ -35,7 +35,7 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A command as it was asked for: valid by its form, not yet by what exists."""
+    """A parsed command: its form is valid, and its names are checked later (`known`)."""
 
     command: Command
     arguments: Mapping[str, Any]
@@ -43,10 +43,10 @@ class Request:
 
 
 def select(rows: Mapping[str, Command], name: str, received: Received, allowed: Container[str]) -> Command:
-    """Return the row of a command that may be carried out.
+    """Return the row of a command that may be executed.
 
     Args:
-        rows: every command there is, by name.
+        rows: all commands, by name.
         name: the last level of the topic.
         received: the message.
         allowed: the names on the allow-list.
@@ -55,9 +55,9 @@ def select(rows: Mapping[str, Command], name: str, received: Received, allowed: 
         CommandError: retained_command, empty_payload, unknown_command or forbidden.
     """
     if received.retained:
-        raise CommandError("retained_command", "a retained command is never carried out: publish it without retain")
+        raise CommandError("retained_command", "a retained command is never executed: publish it without retain")
     if not received.payload.strip():
-        raise CommandError("empty_payload", "an empty payload does nothing: send {} or PRESS")
+        raise CommandError("empty_payload", "an empty payload is ignored: send {} or PRESS")
     command = rows.get(name)
     if command is None:
         raise CommandError("unknown_command", f"there is no command {name!r}, only {', '.join(rows)}")
@@ -67,7 +67,7 @@ def select(rows: Mapping[str, Command], name: str, received: Received, allowed: 
 
 
 def transaction_of(payload: bytes) -> Scalar:
-    """Return the transaction of a payload as far as one can be made out, also when the rest is wrong."""
+    """Return the transaction of a payload if it can be found, also when the rest is invalid."""
     if len(payload) > LARGEST_PAYLOAD:
         return None
     try:
@@ -83,7 +83,7 @@ def _is_short(transaction: Scalar) -> bool:
 
 
 def parse(command: Command, payload: bytes) -> Request:
-    """Read the payload of a command and check its form.
+    """Parse the payload of a command and check its form.
 
     Args:
         command: its row.
@@ -122,7 +122,7 @@ def _as_object(command: Command, text: str) -> dict[str, Any]:
 
 
 def _bare(text: str) -> str:
-    """Read a bare value: as it stands, or a JSON string."""
+    """Return a bare value: the text itself, or a JSON string."""
     if text.startswith('"'):
         try:
             value = read_json(text)
@@ -196,6 +196,6 @@ def retained_command(reply: Reply) -> bool:
 
 
 def too_large(reply: Reply, size: int, limit: int) -> Reply:
-    """Return what is said in place of a reply that nobody could take."""
-    message = f"the reply would have {size} bytes, of {limit} that it may have: ask for less, by page, prefix or level"
+    """Return the error that replaces a reply which is too large for the broker."""
+    message = f"the reply has {size} bytes, and {limit} are the maximum: request less with page, prefix or level"
     return replace(reply, status="error", data=None, error=CommandError("too_large", message))

@@ -1,10 +1,22 @@
-"""Pauses that end by themselves: of what, and when."""
+"""Timed pauses: which folders and devices are to be resumed, and when."""
 
+from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 RETRY = timedelta(seconds=30)
-"""How long after a try to resume the next one follows, if it is still paused."""
+"""How long after an attempt to resume the next one follows, if it is still paused."""
+
+PAUSING_COMMANDS = ("pause", "resume", "set_paused", "reset")
+"""The commands that make timed pauses, or resume."""
+
+
+def may_resume(allowed: Container[str]) -> bool:
+    """Tell whether an allow-list (command names) admits that the bridge resumes something.
+
+    A timed pause that was restored from the broker may be forged: anybody who may publish there can make one up.
+    """
+    return any(command in allowed for command in PAUSING_COMMANDS)
 
 
 class Paused(NamedTuple):
@@ -15,14 +27,14 @@ class Paused(NamedTuple):
 
 
 class TimedPauses:
-    """Knows which pauses end by themselves; it forgets one when it is told that it has ended."""
+    """The pauses that the bridge is to end."""
 
     def __init__(self) -> None:
         self._until: dict[Paused, datetime] = {}
         self._next_try: dict[Paused, datetime] = {}
 
     def set(self, paused: Paused, until: datetime | None) -> None:
-        """Let a pause end at a time, or not by itself."""
+        """Set when a pause ends; None removes it."""
         if until is None:
             self._until.pop(paused, None)
             self._next_try.pop(paused, None)
@@ -30,16 +42,16 @@ class TimedPauses:
             self._until[paused] = self._next_try[paused] = until
 
     def until(self, kind: str, identifier: str) -> datetime | None:
-        """Return when a pause will end by itself; None if it will not."""
+        """Return when a pause ends; None if it is not timed."""
         return self._until.get(Paused(kind, identifier))
 
     @property
     def next_try(self) -> datetime | None:
-        """When the next one has to be resumed."""
+        """When the next attempt to resume something is due."""
         return min(self._next_try.values(), default=None)
 
     def take_due(self, now: datetime) -> list[Paused]:
-        """Return what has to be resumed now; it is returned again after RETRY while it is still paused."""
+        """Return what has to be resumed now, and again after RETRY while it is still paused."""
         due = [paused for paused, at in self._next_try.items() if at <= now]
         self._next_try.update(dict.fromkeys(due, now + RETRY))
         return due

@@ -14,7 +14,7 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
 from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable, with_setting_path
 from stbridge.supervision import Part
-from stbridge.syncthing.allowance import Allowance
+from stbridge.core.token_bucket import TokenBucket
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.event_stream import EventsLost, EventStream
 from stbridge.syncthing.reads import Reader
@@ -79,7 +79,7 @@ class Follower:
         self._withdraw = withdraw
         self._reader = Reader(client, name)
         self._stream = EventStream(client, sorted({*events.EVENT_TYPES, *raw}))
-        self._allowance = Allowance(burst=BURST, every_s=GATHER_S)
+        self._token_bucket = TokenBucket(burst=BURST, every_s=GATHER_S)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._demand = Demand.NOTHING
@@ -200,10 +200,10 @@ class Follower:
             if found:
                 self._request(self._take(self._observe(found)))
             backoff.reset()
-            if found and not self._allowance.take(monotonic()):
+            if found and not self._token_bucket.take(monotonic()):
                 enough_at = answered_at + (answered_at - answered_before) * GATHERED / len(found)
                 now = monotonic()
-                self._stop.wait(max(0.0, min(enough_at - now, self._allowance.available_in(now))))
+                self._stop.wait(max(0.0, min(enough_at - now, self._token_bucket.available_in(now))))
 
     def _observe(self, found: Sequence[dict[str, Any]]) -> Iterator[Observation]:
         for event in found:

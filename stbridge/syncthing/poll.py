@@ -11,7 +11,7 @@ from stbridge.core.observations import Observation, Read
 from stbridge.core.timers import Timers
 from stbridge.errors import SyncthingUnavailable
 from stbridge.supervision import BEAT_S, Part
-from stbridge.syncthing.allowance import Allowance
+from stbridge.core.token_bucket import TokenBucket
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.reads import Reader
 from stbridge.syncthing.retry import new_backoff
@@ -44,7 +44,7 @@ class ReadQueue:
         limit: how often one of them may be read; None is no limit.
     """
 
-    limit: Allowance | None = None
+    limit: TokenBucket | None = None
     reads: dict[Read, None] = field(default_factory=dict)
 
     def pop(self, now: float) -> Read | None:
@@ -68,9 +68,9 @@ def rate_limits() -> Mapping[str, ReadQueue]:
     Every scan and every sync of every folder asks for these, so that without a limit the number of requests would grow
     with the number of folders.
     """
-    scans = ReadQueue(Allowance(burst=20, every_s=90.0))
-    syncs = ReadQueue(Allowance(burst=10, every_s=1.0))
-    completions = ReadQueue(Allowance(burst=50, every_s=1.0))
+    scans = ReadQueue(TokenBucket(burst=20, every_s=90.0))
+    syncs = ReadQueue(TokenBucket(burst=10, every_s=1.0))
+    completions = ReadQueue(TokenBucket(burst=50, every_s=1.0))
     return {
         "scan_errors": scans,
         "folder_statistics": scans,

@@ -13,7 +13,7 @@ SCAN = "/rest/db/scan"
 
 
 class PretendedTransport(Transport):
-    """Answers from `answers`, by path; what is an exception there is raised.
+    """Answers from `answers`, by path; what is a function there is called, what is an exception is raised.
 
     Args:
         note: is told each call, as `POST /rest/db/scan`.
@@ -32,6 +32,8 @@ class PretendedTransport(Transport):
         if gate := self._gates.get(path):
             assert gate.wait(PATIENCE_S)
         answer = self.answers.get(path, {})
+        if callable(answer):
+            answer = answer()
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -42,6 +44,9 @@ class PretendedTransport(Transport):
 
     def close(self) -> None:
         """There is nothing to close."""
+
+    def break_off(self) -> None:
+        """What is held stays held, as a request does that cannot be broken off."""
 
     def hold(self, path: str) -> None:
         """Have calls of a path wait."""

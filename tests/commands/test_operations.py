@@ -1,4 +1,4 @@
-"""How commands are carried out: what Syncthing is asked for, in which order, and what is told when it refuses."""
+"""How commands are executed: what Syncthing is asked for, in which order, and what is told when it refuses."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stbridge.commands import resetting
-from stbridge.commands.operations import carry_out
+from stbridge.commands import operations
+from stbridge.commands.operations import execute
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
 from stbridge.errors import (
@@ -57,9 +57,9 @@ class Syncthing:
         """Do something else from now on."""
         self._server.table.update(table)
 
-    def carries_out(self, command: str, **arguments: Any) -> Any:
-        """Carry out a command, and return its data."""
-        return carry_out(self.client, Request(command=ROWS[command], arguments=check(ROWS[command], arguments)))
+    def executes(self, command: str, **arguments: Any) -> Any:
+        """Execute a command, and return its data."""
+        return execute(self.client, Request(command=ROWS[command], arguments=check(ROWS[command], arguments)))
 
     @property
     def changes(self) -> list[tuple[Any, ...]]:
@@ -108,7 +108,7 @@ def test_a_folder_or_a_device_is_paused_or_resumed(
 ) -> None:
     """Only that one, and nothing else of it is changed."""
     syncthing.does({"/rest/system/pause": OK, "/rest/system/resume": OK})
-    assert syncthing.carries_out(name, **arguments) is None
+    assert syncthing.executes(name, **arguments) is None
     assert syncthing.changes == [change]
 
 
@@ -126,19 +126,19 @@ def test_a_folder_or_a_device_is_paused_or_resumed(
 def test_a_scan_is_of_a_folder_or_of_all(syncthing: Syncthing, arguments: dict[str, Any], target: str) -> None:
     """`all` is Syncthing's way to scan without naming a folder."""
     syncthing.does({"/rest/db/scan": OK})
-    syncthing.carries_out("scan", **arguments)
+    syncthing.executes("scan", **arguments)
     assert syncthing.changes == [(f"POST {target}",)]
 
 
 def test_what_waits_is_read_together(syncthing: Syncthing) -> None:
     """Devices and folders, each as Syncthing tells them."""
     syncthing.does({PENDING_DEVICES: says({B: {"name": "b"}}), PENDING_FOLDERS: says({})})
-    assert syncthing.carries_out("get_pending") == {"devices": {B: {"name": "b"}}, "folders": {}}
+    assert syncthing.executes("get_pending") == {"devices": {B: {"name": "b"}}, "folders": {}}
 
 
 def test_secrets_stay_here(syncthing: Syncthing) -> None:
     """What the client returns is stripped before anybody sees it."""
-    config = syncthing.carries_out("get_config")
+    config = syncthing.executes("get_config")
     assert config["gui"] == {"theme": "default"}
     assert config["folders"][0]["devices"] == [{"deviceID": A}]
 
@@ -148,10 +148,10 @@ def test_an_upgrade_needs_something_newer(syncthing: Syncthing) -> None:
     newer, restarting = says({"newer": True}), says({"ok": "restarting"})
     syncthing.does({UPGRADE: [newer, OK, refuses(501, "upgrade unsupported"), newer, restarting]})
     with pytest.raises(NotApplicable, match="no newer version"):
-        syncthing.carries_out("upgrade")
+        syncthing.executes("upgrade")
     with pytest.raises(Unsupported):
-        syncthing.carries_out("upgrade")
-    assert syncthing.carries_out("upgrade") == {"ok": "restarting"}
+        syncthing.executes("upgrade")
+    assert syncthing.executes("upgrade") == {"ok": "restarting"}
 
 
 # --- reset
@@ -162,7 +162,7 @@ STARTED, STARTED_AGAIN = says({"startTime": "1"}), says({"startTime": "2"})
 def test_a_reset_pauses_what_it_must_and_resumes_it(syncthing: Syncthing) -> None:
     """Syncthing refuses to reset what runs, restarts, and leaves it paused; what was paused before stays so."""
     syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
-    reply = syncthing.carries_out("reset", folder="all")
+    reply = syncthing.executes("reset", folder="all")
     assert reply == {"reset": ["docs", "art", "old"], "resumed": ["docs", "art"]}
     assert syncthing.changes == [
         paused("docs"),
@@ -177,7 +177,7 @@ def test_a_reset_pauses_what_it_must_and_resumes_it(syncthing: Syncthing) -> Non
 def test_a_reset_of_one_folder_leaves_the_others_alone(syncthing: Syncthing, folder: str, resumed: list[str]) -> None:
     """They go on as soon as Syncthing is back."""
     syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
-    assert syncthing.carries_out("reset", folder=folder) == {"reset": [folder], "resumed": resumed}
+    assert syncthing.executes("reset", folder=folder) == {"reset": [folder], "resumed": resumed}
     assert syncthing.changes == [
         *map(paused, resumed),
         (f"POST {RESET}?folder={folder}",),
@@ -194,7 +194,7 @@ def test_a_reset_that_is_refused_changes_nothing(syncthing: Syncthing, refusing:
     """Everything that was paused for it is resumed, and the error is that of the refusal."""
     syncthing.does({STATUS: STARTED, RESET: OK, **refusing})
     with pytest.raises(Rejected, match=r"^no$"):
-        syncthing.carries_out("reset", folder="all")
+        syncthing.executes("reset", folder="all")
     assert syncthing.changes[-2:] == [paused("docs", is_so=False), paused("art", is_so=False)]
 
 
@@ -212,7 +212,7 @@ def test_a_reset_that_fails_tells_what_it_leaves_paused(
     """What went wrong first is what is told, and whether it may have been carried out; and what there is to do."""
     syncthing.does({STATUS: STARTED, **then})
     with pytest.raises(error, match=r"; these folders are still paused: art$") as failed:
-        syncthing.carries_out("reset", folder="all")
+        syncthing.executes("reset", folder="all")
     assert getattr(failed.value, "arrived", None) == arrived
     assert paused("docs", is_so=False) in syncthing.changes
 
@@ -221,12 +221,12 @@ def test_a_reset_that_does_not_come_back_tells_what_it_leaves_paused(
     syncthing: Syncthing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Syncthing was reset, and that is not done again; nobody knows when the folders can be resumed."""
-    monkeypatch.setattr(resetting, "BACK_S", 0.0)
+    monkeypatch.setattr(operations, "RESTART_S", 0.0)
     syncthing.does({STATUS: STARTED, RESET: says({"ok": "resetting"})})
     with pytest.raises(TimedOut, match=r"was reset.*; these folders are still paused: docs, art$"):
-        syncthing.carries_out("reset", folder="all")
+        syncthing.executes("reset", folder="all")
     with pytest.raises(TimedOut, match=r"not back after 0 s$"):
-        syncthing.carries_out("reset", folder="old")
+        syncthing.executes("reset", folder="old")
 
 
 def test_a_reset_that_cannot_resume_tells_what_it_leaves_paused(syncthing: Syncthing) -> None:
@@ -234,7 +234,7 @@ def test_a_reset_that_cannot_resume_tells_what_it_leaves_paused(syncthing: Synct
     syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
     syncthing.does({DOCS: [OK, refuses(500, "disk full")]})
     with pytest.raises(TimedOut, match=r"was reset.*disk full; these folders are still paused: docs, art$"):
-        syncthing.carries_out("reset", folder="all")
+        syncthing.executes("reset", folder="all")
 
 
 # --- a new configuration
@@ -251,7 +251,7 @@ def test_a_configuration_is_merged_part_by_part(syncthing: Syncthing) -> None:
         "devices": [{"deviceID": C}, {"deviceID": A, "name": "a"}],
         "options": {"maxSendKbps": 5},
     }
-    assert syncthing.carries_out("new_config", config=document) == {
+    assert syncthing.executes("new_config", config=document) == {
         "changed": [
             *(f"devices/{C}", f"devices/{A}", "folders/docs", "folders/new"),
             *("options", "defaults/ignores", "defaults/folder", "gui"),
@@ -284,9 +284,9 @@ def test_what_fails_in_the_middle_tells_what_was_changed_before(
     syncthing.does({f"{CONFIG}/options": answer})
     document = {"folders": [{"id": "docs"}, {"id": "art"}], "options": {"maxSendKbps": -1}, "gui": {}}
     with pytest.raises(error, match=rf"^options: {why} \(changed before it: folders/docs, folders/art\)$"):
-        syncthing.carries_out("new_config", config=document)
+        syncthing.executes("new_config", config=document)
     with pytest.raises(error, match=f"^options: {why}$"):
-        syncthing.carries_out("new_config", config={"options": {}})
+        syncthing.executes("new_config", config={"options": {}})
     assert [line for line, _ in syncthing.changes if "gui" in line] == []
 
 
@@ -294,22 +294,22 @@ def test_what_fails_in_the_middle_tells_what_was_changed_before(
 def test_what_would_lock_everybody_out_changes_nothing(syncthing: Syncthing, document: dict[str, Any]) -> None:
     """Not even the parts that would be all right."""
     with pytest.raises(CommandError):
-        syncthing.carries_out("new_config", config={"folders": [{"id": "docs"}], **document})
+        syncthing.executes("new_config", config={"folders": [{"id": "docs"}], **document})
     assert syncthing.changes == []
 
 
 def test_a_configuration_without_a_gui_keeps_the_key(syncthing: Syncthing) -> None:
     """Whatever is left out of a replaced configuration, the bridge is not locked out of Syncthing."""
-    syncthing.carries_out("new_config", config={"folders": [], "devices": []}, replace=True)
+    syncthing.executes("new_config", config={"folders": [], "devices": []}, replace=True)
     assert syncthing.changes == [(f"PUT {CONFIG}", {"folders": [], "devices": [], "gui": {"apiKey": "key"}})]
 
 
 def test_a_whole_configuration_is_replaced_but_for_its_secrets(syncthing: Syncthing) -> None:
     """What `get_config` gave can be written back; what is not in it is gone."""
-    config = syncthing.carries_out("get_config")
+    config = syncthing.executes("get_config")
     del config["folders"][1:]
     config["options"] = {"maxSendKbps": 5}
-    assert syncthing.carries_out("new_config", config=config, replace=True) == {"changed": ["everything"]}
+    assert syncthing.executes("new_config", config=config, replace=True) == {"changed": ["everything"]}
     expected = {**CONFIGURED, "folders": CONFIGURED["folders"][:1], "options": {"maxSendKbps": 5}}
     assert syncthing.changes == [(f"PUT {CONFIG}", expected)]
 
@@ -326,7 +326,7 @@ def test_a_device_is_accepted_under_its_own_name_or_another(
 ) -> None:
     """It may connect from wherever it is."""
     syncthing.does({PENDING_DEVICES: says({B: offered})})
-    assert syncthing.carries_out("accept_device", device=B, **arguments) == {"deviceID": B, "name": name}
+    assert syncthing.executes("accept_device", device=B, **arguments) == {"deviceID": B, "name": name}
     assert syncthing.changes == [(f"POST {DEVICES}", {"deviceID": B, "name": name, "addresses": ["dynamic"]})]
 
 
@@ -360,7 +360,7 @@ def test_a_new_folder_is_accepted_as_it_is_offered_or_as_one_likes(
             "/rest/config/defaults/folder": says({"path": "/home/someone/"}),
         }
     )
-    assert syncthing.carries_out("accept_folder", folder="photos", **arguments) == {"id": "photos", **expected}
+    assert syncthing.executes("accept_folder", folder="photos", **arguments) == {"id": "photos", **expected}
     shared = [{"deviceID": device} for device in offered_by]
     assert syncthing.changes == [(f"POST {FOLDERS}", {"id": "photos", **expected, "devices": shared})]
 
@@ -371,7 +371,7 @@ def test_a_folder_is_shared_with_those_who_offer_it(
 ) -> None:
     """With all of them, or with one that is named."""
     syncthing.does({PENDING_FOLDERS: says({"new": {"offeredBy": {B: OFFER, C: OFFER}}})})
-    syncthing.carries_out("accept_folder", folder="new", path="/new", **device)
+    syncthing.executes("accept_folder", folder="new", path="/new", **device)
     ((_, config),) = syncthing.changes
     assert config["devices"] == [{"deviceID": one} for one in accepted]
 
@@ -379,7 +379,7 @@ def test_a_folder_is_shared_with_those_who_offer_it(
 def test_a_folder_that_is_here_already_is_shared_with_who_offers_it(syncthing: Syncthing) -> None:
     """Nothing else of it is changed, and those who have it keep it, with their passwords."""
     syncthing.does({PENDING_FOLDERS: says({"docs": {"offeredBy": {B: OFFER, A: OFFER}}})})
-    assert syncthing.carries_out("accept_folder", folder="docs") == {"id": "docs", "path": "/data/docs"}
+    assert syncthing.executes("accept_folder", folder="docs") == {"id": "docs", "path": "/data/docs"}
     devices = [{"deviceID": A, "encryptionPassword": "p"}, {"deviceID": B}]
     assert syncthing.changes == [(f"PATCH {DOCS}", {"devices": devices})]
 
@@ -389,7 +389,7 @@ def test_no_path_is_made_of_a_label_that_is_not_fit_for_it(syncthing: Syncthing,
     """Whoever offers a folder does not decide where it is kept."""
     syncthing.does({PENDING_FOLDERS: says({"photos": {"offeredBy": {A: {"label": label}}}})})
     with pytest.raises(CommandError, match="give path") as refused:
-        syncthing.carries_out("accept_folder", folder="photos")
+        syncthing.executes("accept_folder", folder="photos")
     assert refused.value.code == "invalid_arguments"
     assert syncthing.changes == []
 
@@ -397,10 +397,10 @@ def test_no_path_is_made_of_a_label_that_is_not_fit_for_it(syncthing: Syncthing,
 @pytest.mark.parametrize(
     ("name", "arguments", "what"),
     [
-        ("accept_device", {"device": C}, f"no device '{C}' waits"),
-        ("accept_folder", {"folder": "photos"}, "no folder 'photos' waits"),
-        ("accept_folder", {"folder": "more", "device": C}, "no folder 'more' waits"),
-        ("accept_folder", {"folder": "none"}, "no folder 'none' waits"),
+        ("accept_device", {"device": C}, f"no pending device '{C}'"),
+        ("accept_folder", {"folder": "photos"}, "no pending folder 'photos'"),
+        ("accept_folder", {"folder": "more", "device": C}, "no pending folder 'more'"),
+        ("accept_folder", {"folder": "none"}, "no pending folder 'none'"),
     ],
 )
 def test_only_what_waits_is_accepted(syncthing: Syncthing, name: str, arguments: dict[str, str], what: str) -> None:
@@ -408,16 +408,16 @@ def test_only_what_waits_is_accepted(syncthing: Syncthing, name: str, arguments:
     offers = {"more": {"offeredBy": {A: OFFER}}, "none": {"offeredBy": None}}
     syncthing.does({PENDING_DEVICES: says({B: {}}), PENDING_FOLDERS: says(offers)})
     with pytest.raises(NotFound, match=what):
-        syncthing.carries_out(name, **arguments)
+        syncthing.executes(name, **arguments)
     assert syncthing.changes == []
 
 
 def test_what_waits_can_be_forgotten(syncthing: Syncthing) -> None:
     """A device, a folder, or what one device offers of it."""
     syncthing.does({PENDING_DEVICES: OK, PENDING_FOLDERS: OK})
-    syncthing.carries_out("dismiss_device", device=B)
-    syncthing.carries_out("dismiss_folder", folder="a/b")
-    syncthing.carries_out("dismiss_folder", folder="docs", device=A)
+    syncthing.executes("dismiss_device", device=B)
+    syncthing.executes("dismiss_folder", folder="a/b")
+    syncthing.executes("dismiss_folder", folder="docs", device=A)
     assert [line for (line,) in syncthing.changes] == [
         f"DELETE {PENDING_DEVICES}?device={B}",
         f"DELETE {PENDING_FOLDERS}?folder=a%2Fb",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stbridge.commands.bridge_desk import BridgeDesk
+from stbridge.commands.bridge_commands import BridgeCommands
 from stbridge.commands.replies import send_reply
 from stbridge.core.envelope import CommandError, Reply
 from stbridge.core.messages import Message, Received
@@ -125,7 +125,7 @@ def test_the_bridge_answers_for_itself(name: str, received: dict[str, Any], code
     outbox.connected()
     taken(outbox)
     topic = f"syncthing/bridge/command/{name}"
-    BridgeDesk(TOPICS, outbox).take(
+    BridgeCommands(TOPICS, outbox).receive(
         name, Received(topic=topic, acknowledge=lambda: acknowledged.append(True), **received)
     )
     messages = {message.topic: message for message in taken(outbox)}
@@ -140,8 +140,8 @@ def test_everything_is_not_sent_again_without_end() -> None:
     """It is much work for the bridge and for the broker, and little for whoever asks."""
     outbox = Outbox()
     outbox.connected()
-    desk = BridgeDesk(TOPICS, outbox)
+    commands = BridgeCommands(TOPICS, outbox)
     for _ in range(3):
-        desk.take("republish", Received(topic="syncthing/bridge/command/republish", payload=b"{}"))
+        commands.receive("republish", Received(topic="syncthing/bridge/command/republish", payload=b"{}"))
     replies = [json.loads(message.payload) for message in taken(outbox)]
     assert [reply["error"] and reply["error"]["code"] for reply in replies] == [None, "rate_limited", "rate_limited"]

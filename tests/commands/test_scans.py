@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stbridge.commands import scans
+from stbridge.commands.pool import WorkerPool
 from stbridge.commands.scans import Scans
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request
@@ -22,9 +23,11 @@ class Runs:
         self.begun: list[tuple[str, str | None]] = []
         self.failure: Exception | None = None
         self._go_on = threading.Event()
-        self.scans = Scans("nas", self._carry_out)
+        self._pool = WorkerPool("nas-scan", 8)
+        self._pool.start()
+        self.scans = Scans(self._pool, self._execute)
 
-    def _carry_out(self, request: Request) -> None:
+    def _execute(self, request: Request) -> None:
         self.begun.append((request.arguments["folder"], request.arguments.get("sub")))
         assert self._go_on.wait(PATIENCE_S)
         if self.failure:
@@ -101,10 +104,10 @@ def test_a_failure_reaches_all_who_joined(failure: Exception, caplog: pytest.Log
 
 def test_only_so_many_are_under_way_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is refused, unless it joins another; when one has ended, there is room again."""
-    monkeypatch.setattr(scans, "MOST", 2)
+    monkeypatch.setattr(scans, "MAX_SCANS", 2)
     runs = Runs()
     futures = [runs.start("docs"), runs.start("art"), runs.start("art", "sub")]
-    with pytest.raises(CommandError, match="2 scans are under way already") as refused:
+    with pytest.raises(CommandError, match="2 scans are running already") as refused:
         runs.start("new")
     assert refused.value.code == "rate_limited"
     runs.end()

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from stbridge import bridge, instance
 from stbridge.cli import main
-from stbridge.commands import desk
+from stbridge.commands import dispatcher
 from stbridge.mqtt import link
 from stbridge.supervision import Part
 
@@ -65,7 +65,7 @@ def fatal_beat(part: Part) -> None:
 if __name__ == "__main__":
     link.ACKNOWLEDGEMENT_TIMEOUT_S = 2.0
     bridge.SUPERVISION_S = 1.0
-    for module in (bridge, instance, desk):
+    for module in (bridge, instance, dispatcher):
         module.datetime = SpoiledClock  # type: ignore[attr-defined]
     Part.beat = fatal_beat  # type: ignore[method-assign, assignment]  # the one thing that every part does
     socket.getaddrinfo = spoiled_getaddrinfo

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from stbridge.commands.dispatcher import MAX_SCAN_WORKERS, MAX_WORKERS
 from stbridge.core.model import short_id
 from stbridge.demo.node import SyncthingNode
 from stbridge.errors import SyncthingError
@@ -31,6 +32,9 @@ SETTLED: Mapping[str, Sequence[str]] = {
 
 STILL_SEARCHED = "/conflicts complete: False should be True"
 """No lie: it says of itself that the folder has not been searched through yet."""
+
+POOLED_THREADS = MAX_WORKERS + MAX_SCAN_WORKERS
+"""Threads that have executed a command wait for the next one."""
 
 MORE_DESCRIPTORS = 4
 """Connections to Syncthing are kept for the next request, and there are some more of them at times."""
@@ -328,7 +332,7 @@ def wait_for_vitals(world: World, connections: int = MORE_DESCRIPTORS) -> Vitals
 
     def back() -> Vitals | None:
         now = world.vitals
-        fine = now.threads <= before.threads and now.descriptors <= before.descriptors + connections
+        fine = now.threads <= before.threads + POOLED_THREADS and now.descriptors <= before.descriptors + connections
         return now if fine and now.memory <= before.memory + MORE_MEMORY else None
 
     try:

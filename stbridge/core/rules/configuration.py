@@ -95,7 +95,7 @@ def restore_timed_pause(state: State, subject: Paused, address: Address, *, paus
     """Take over a pause that the previous run of the bridge was to end."""
     payload = (state.restored or {}).get(address) or {}
     until = from_utc(payload.get("resume_at"))
-    if paused and until is not None and state.timed_pauses.until(*subject) is None:
+    if state.may_resume and paused and until is not None and state.timed_pauses.until(*subject) is None:
         state.timed_pauses.set(subject, until)
         state.outcome.change(address)
 

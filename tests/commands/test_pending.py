@@ -1,12 +1,18 @@
-"""The ledger: the same command again is known, for a while, and gets the reply of the first."""
+"""The books on commands: the same command again is known, for a while, and gets the reply of the first."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from stbridge.commands.arrival import Arrival
-from stbridge.commands.ledger import KEPT_S, MOST, Key, Ledger, key_of
+from stbridge.commands.pending import (
+    MAX_REPLIES,
+    REPLY_KEPT_S,
+    IncomingCommand,
+    Key,
+    ReplyCache,
+    key_of,
+)
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import Reply, Request
 from stbridge.core.messages import Received
@@ -17,9 +23,9 @@ RECEIVED = Received(topic="syncthing/nas/command/restart", payload=b"{}")
 KEY: Key = b"key"
 
 
-def arrival() -> Arrival:
+def incoming() -> IncomingCommand:
     """Return a command that arrived."""
-    return Arrival("restart", RECEIVED, 0.0)
+    return IncomingCommand("restart", RECEIVED, 0.0)
 
 
 def key(
@@ -77,67 +83,67 @@ def test_a_command_is_remembered_in_few_bytes() -> None:
 
 def test_a_repetition_gets_the_reply_of_the_first() -> None:
     """The first is carried out; once it has ended, its reply is known."""
-    ledger = Ledger()
-    assert ledger.begin(KEY, arrival(), 0) == (True, None)
-    assert ledger.end(KEY, REPLY, carried_out=True) == []
+    cache = ReplyCache()
+    assert cache.begin(KEY, incoming(), 0) == (True, None)
+    assert cache.end(KEY, REPLY, executed=True) == []
     for _ in range(2):
-        assert ledger.begin(KEY, arrival(), 1) == (False, REPLY)
+        assert cache.begin(KEY, incoming(), 1) == (False, REPLY)
 
 
 def test_repetitions_wait_for_the_end_of_the_first() -> None:
     """They are handed back once, to be answered together with it."""
-    ledger = Ledger()
-    ledger.begin(KEY, arrival(), 0)
-    waiting = [arrival(), arrival()]
+    cache = ReplyCache()
+    cache.begin(KEY, incoming(), 0)
+    waiting = [incoming(), incoming()]
     for one in waiting:
-        assert ledger.begin(KEY, one, 1) == (False, None)
-    assert ledger.end(KEY, REPLY, carried_out=True) == waiting
-    assert ledger.end(KEY, REPLY, carried_out=True) == []
+        assert cache.begin(KEY, one, 1) == (False, None)
+    assert cache.end(KEY, REPLY, executed=True) == waiting
+    assert cache.end(KEY, REPLY, executed=True) == []
 
 
 def test_what_was_not_carried_out_may_be_tried_again() -> None:
     """Those that waited get its reply, and the next one is a first one."""
-    ledger = Ledger()
-    ledger.begin(KEY, arrival(), 0)
-    waiting = arrival()
-    ledger.begin(KEY, waiting, 1)
-    assert ledger.end(KEY, REPLY, carried_out=False) == [waiting]
-    assert ledger.begin(KEY, arrival(), 2) == (True, None)
+    cache = ReplyCache()
+    cache.begin(KEY, incoming(), 0)
+    waiting = incoming()
+    cache.begin(KEY, waiting, 1)
+    assert cache.end(KEY, REPLY, executed=False) == [waiting]
+    assert cache.begin(KEY, incoming(), 2) == (True, None)
 
 
 def test_the_end_of_what_is_not_known_is_no_matter() -> None:
     """Nobody waits for it."""
-    assert Ledger().end(KEY, REPLY, carried_out=True) == []
+    assert ReplyCache().end(KEY, REPLY, executed=True) == []
 
 
 # --- how long, and how much
 
 
-@pytest.mark.parametrize(("age_s", "first"), [(KEPT_S - 1, False), (KEPT_S, True)])
+@pytest.mark.parametrize(("age_s", "first"), [(REPLY_KEPT_S - 1, False), (REPLY_KEPT_S, True)])
 def test_a_command_is_remembered_for_ten_minutes(age_s: float, *, first: bool) -> None:
     """After that the same is carried out anew."""
-    ledger = Ledger()
-    ledger.begin(KEY, arrival(), 0)
-    ledger.end(KEY, REPLY, carried_out=True)
-    assert KEPT_S == 600
-    assert ledger.begin(KEY, arrival(), age_s)[0] == first
+    cache = ReplyCache()
+    cache.begin(KEY, incoming(), 0)
+    cache.end(KEY, REPLY, executed=True)
+    assert REPLY_KEPT_S == 600
+    assert cache.begin(KEY, incoming(), age_s)[0] == first
 
 
 def test_what_is_under_way_is_not_forgotten() -> None:
     """However long it takes, and however much comes after it."""
-    ledger = Ledger()
-    ledger.begin(KEY, arrival(), 0)
-    for number in range(MOST + 10):
-        ledger.begin(str(number).encode(), arrival(), 1)
-    assert ledger.begin(KEY, arrival(), 10 * KEPT_S) == (False, None)
+    cache = ReplyCache()
+    cache.begin(KEY, incoming(), 0)
+    for number in range(MAX_REPLIES + 10):
+        cache.begin(str(number).encode(), incoming(), 1)
+    assert cache.begin(KEY, incoming(), 10 * REPLY_KEPT_S) == (False, None)
 
 
 def test_of_too_many_the_oldest_are_forgotten() -> None:
     """The memory has a limit."""
-    ledger = Ledger()
-    keys: list[Key] = [str(number).encode() for number in range(MOST + 1)]
+    cache = ReplyCache()
+    keys: list[Key] = [str(number).encode() for number in range(MAX_REPLIES + 1)]
     for one in keys:
-        ledger.begin(one, arrival(), 0)
-        ledger.end(one, REPLY, carried_out=True)
-    assert ledger.begin(keys[-1], arrival(), 1) == (False, REPLY)
-    assert ledger.begin(keys[0], arrival(), 1) == (True, None)
+        cache.begin(one, incoming(), 0)
+        cache.end(one, REPLY, executed=True)
+    assert cache.begin(keys[-1], incoming(), 1) == (False, REPLY)
+    assert cache.begin(keys[0], incoming(), 1) == (True, None)

@@ -1,4 +1,4 @@
-"""Commands name folders and devices as people do; here the names become IDs, and what makes no sense is refused."""
+"""What exists now: names of folders and devices become IDs, and commands that do not apply are refused."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -8,26 +8,26 @@ from stbridge.core.envelope import CommandError, Request
 from stbridge.core.model import Config, DeviceConfig, FolderConfig, PendingDevice, PendingFolder, short_id
 
 Named = Mapping[str, tuple[str, ...]]
-"""IDs, and what else each may be called."""
+"""IDs, and the other names of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What there is to be named; None is not known yet, and only IDs will do."""
+    """The folders and devices that exist; None is not known yet, so that only IDs are understood."""
 
     config: Config | None
     pending_devices: tuple[PendingDevice, ...] | None = None
     pending_folders: tuple[PendingFolder, ...] | None = None
 
     def named(self) -> Mapping[Type, tuple[str, Named | None]]:
-        """Return what each type of argument may name, and what to call it in a message."""
+        """Return the names that each type of argument may have, and the word for it in messages."""
         folders = None if self.config is None else self.config.folders.values()
         devices = None if self.config is None else self.config.devices.values()
         return {
             "folder": ("folder", _named_folders(folders)),
             "device": ("device", _named_devices(devices)),
-            "pending_folder": ("folder that waits to be accepted", _named_folders(self.pending_folders)),
-            "pending_device": ("device that waits to be accepted", _named_devices(self.pending_devices)),
+            "pending_folder": ("pending folder", _named_folders(self.pending_folders)),
+            "pending_device": ("pending device", _named_devices(self.pending_devices)),
         }
 
 
@@ -44,7 +44,7 @@ def with_ids(request: Request, known: Known) -> Request:
 
     Args:
         request: folders are given by ID or label, devices by ID, short ID or name.
-        known: what there is.
+        known: what exists.
 
     Raises:
         CommandError: not_found, or invalid_arguments if several have the name.
@@ -66,16 +66,16 @@ def _resolve(name: str, named: Named, what: str) -> str:
     if not found:
         raise CommandError("not_found", f"there is no {what} {name!r}")
     if len(found) > 1:
-        raise CommandError("invalid_arguments", f"more than one {what} is called {name!r}: give the ID")
+        raise CommandError("invalid_arguments", f"the name {name!r} is not unique, give the ID of the {what}")
     return found[0]
 
 
 def check_applicable(request: Request, config: Config | None) -> None:
-    """Refuse what Syncthing would silently ignore, or could do only harm with.
+    """Refuse commands that Syncthing would silently ignore, or that could only do harm.
 
     Args:
         request: with IDs.
-        config: what is configured.
+        config: the configuration, if it is known.
 
     Raises:
         CommandError: not_applicable.

@@ -7,8 +7,8 @@ import pytest
 
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
+from stbridge.core.known import Known, check_applicable, with_ids
 from stbridge.core.model import PendingDevice, PendingFolder
-from stbridge.core.naming import Known, check_applicable, with_ids
 from tests.core.observed import BETA, GAMMA, configured, device, device_id, folder
 
 ROWS = {command.name: command for command in COMMANDS}
@@ -75,31 +75,31 @@ def test_a_name_becomes_an_id(name: str, given: dict[str, Any], resolved: dict[s
     [
         ("scan", {"folder": "Docs"}, "not_found", "there is no folder 'Docs'"),
         ("scan", {"folder": "photos"}, "not_found", "there is no folder 'photos'"),
-        ("scan", {"folder": "Twins"}, "invalid_arguments", "more than one folder is called 'Twins': give the ID"),
+        ("scan", {"folder": "Twins"}, "invalid_arguments", "the name 'Twins' is not unique"),
         ("get_folder_status", {"folder": "ALL"}, "not_found", "there is no folder 'ALL'"),
         ("pause", {"device": "phone"}, "not_found", "there is no device 'phone'"),
         ("pause", {"device": BETA[:6]}, "not_found", f"there is no device {BETA[:6]!r}"),
-        ("pause", {"device": "beta"}, "invalid_arguments", "more than one device is called 'beta': give the ID"),
+        ("pause", {"device": "beta"}, "invalid_arguments", "the name 'beta' is not unique"),
         (
             "get_remote_need",
             {"device": "beta", "folder": "nope"},
             "invalid_arguments",
-            "more than one device is called 'beta'",
+            "the name 'beta' is not unique",
         ),
-        ("accept_folder", {"folder": "Documents"}, "not_found", "no folder that waits to be accepted 'Documents'"),
+        ("accept_folder", {"folder": "Documents"}, "not_found", "no pending folder 'Documents'"),
         ("accept_folder", {"folder": "photos", "device": "phone"}, "not_found", "there is no device 'phone'"),
         (
             "accept_folder",
             {"folder": "Twins"},
             "invalid_arguments",
-            "more than one folder that waits to be accepted is",
+            "is not unique, give the ID of the pending folder",
         ),
-        ("accept_device", {"device": "gamma"}, "not_found", "no device that waits to be accepted 'gamma'"),
+        ("accept_device", {"device": "gamma"}, "not_found", "no pending device 'gamma'"),
         (
             "dismiss_device",
             {"device": "phone"},
             "invalid_arguments",
-            "more than one device that waits to be accepted is",
+            "is not unique, give the ID of the pending device",
         ),
     ],
 )

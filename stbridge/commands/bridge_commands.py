@@ -8,6 +8,7 @@ from stbridge.commands.replies import send_reply
 from stbridge.core.commands import BRIDGE_COMMANDS
 from stbridge.core.envelope import CommandError, Reply, parse, select, transaction_of
 from stbridge.core.messages import Received
+from stbridge.core.token_bucket import TokenBucket
 from stbridge.core.topics import BRIDGE, Topics
 from stbridge.mqtt.outbox import Outbox
 
@@ -16,8 +17,8 @@ log = logging.getLogger(__name__)
 _ROWS = {command.name: command for command in BRIDGE_COMMANDS}
 
 
-class BridgeDesk:
-    """Takes commands to the bridge; each is done at once, without any network.
+class BridgeCommands:
+    """Executes commands to the bridge at once: none of them needs the network.
 
     Args:
         topics: builds the topics.
@@ -27,15 +28,15 @@ class BridgeDesk:
     def __init__(self, topics: Topics, outbox: Outbox) -> None:
         self._topics = topics
         self._outbox = outbox
-        self._last_time: dict[str, float] = {}
+        self._buckets = {row.name: TokenBucket(burst=1, every_s=row.every_s) for row in BRIDGE_COMMANDS}
         self._operations: Mapping[str, Callable[[], None]] = {"republish": outbox.resend}
 
-    def take(self, name: str, received: Received) -> None:
-        """Carry out a command and answer it."""
+    def receive(self, name: str, received: Received) -> None:
+        """Execute a command and answer it; one thread only."""
         began = monotonic()
         error: CommandError | None = None
         try:
-            self._carry_out(name, received)
+            self._execute(name, received)
         except CommandError as refused:
             error = refused
         log.info("command %s/%s: %s", BRIDGE, name, error.message if error else "ok")
@@ -49,11 +50,9 @@ class BridgeDesk:
         send_reply(self._outbox, self._topics, BRIDGE, received, reply)
         received.acknowledge()
 
-    def _carry_out(self, name: str, received: Received) -> None:
-        command = select(_ROWS, name, received, _ROWS)
-        parse(command, received.payload)
-        now = monotonic()
-        if now - self._last_time.get(name, -command.every_s) < command.every_s:
-            raise CommandError("rate_limited", f"{name} is carried out once in {command.every_s:.0f} s")
-        self._last_time[name] = now
+    def _execute(self, name: str, received: Received) -> None:
+        row = select(_ROWS, name, received, _ROWS)
+        parse(row, received.payload)
+        if not self._buckets[name].take(monotonic()):
+            raise CommandError("rate_limited", f"{name} is executed once in {row.every_s:.0f} s")
         self._operations[name]()

@@ -1,9 +1,9 @@
-"""The desk: whatever comes in is carried out as its row says, and answered exactly once."""
+"""The dispatcher: each command is executed as its row says, and answered exactly once."""
 
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stbridge.commands import desk as desk_module
-from stbridge.commands.arrival import Arrival
-from stbridge.commands.desk import CommandDesk
-from stbridge.commands.ledger import KEPT_S
+from stbridge.commands import dispatcher as module
+from stbridge.commands import pending
+from stbridge.commands.dispatcher import CommandDispatcher
+from stbridge.commands.pending import REPLY_KEPT_S
 from stbridge.core import observations as seen
 from stbridge.core.commands import COMMANDS, allowed
 from stbridge.core.envelope import CommandError, Reply
+from stbridge.core.known import Known
 from stbridge.core.messages import Received
 from stbridge.core.observations import Observation, Read
 from stbridge.core.timed_pauses import Paused
@@ -45,28 +46,35 @@ DOCS = "/rest/config/folders/docs"
 CONFIG = configured([folder("docs", BETA), folder("art"), folder("old", paused=True)], [device(BETA, "beta")])
 
 
-class Plane:
-    """A desk that may do everything to a pretended Syncthing; `log` holds what happened, in order."""
+READ_ERRORS = seen.Stale(reads=(Read("errors"),))
 
-    def __init__(self, *allow: str) -> None:
+
+class Plane:
+    """A dispatcher that may do everything to a pretended Syncthing; `log` holds what happened, in order."""
+
+    def __init__(self, *allow: str, opened: bool = True) -> None:
         self.log: list[str] = []
         self.syncthing = PretendedTransport(self.log.append)
-        self.happenings: list[tuple[str, dict[str, Any]]] = []
-        self.reads: list[Read] = []
-        self.reports: list[Observation] = []
+        self.emitted: list[tuple[str, dict[str, Any]]] = []
+        self.taken: list[Observation] = []
         self._sent: list[Received] = []
         self._replies: list[tuple[Received, Reply]] = []
         self._changed = threading.Condition()
-        self._state = watched(config=CONFIG).state
-        self.desk = CommandDesk(
+        state = watched(config=CONFIG).state
+        self.known = Known(config=state.config, pending_devices=None, pending_folders=None)
+        self.dispatcher = CommandDispatcher(
             "nas",
             PretendedClient(self.syncthing),
+            PretendedClient(self.syncthing),
             allowed=allowed(allow or ("read", "operate", "admin")),
+            known=lambda: self.known,
             answer=self._answer,
-            happened=self._happened,
-            read=self.reads.extend,
-            report=self.reports.append,
+            emit=self._emit,
+            take=self._take,
         )
+        self.dispatcher.start()
+        if opened:
+            self.dispatcher.open()
 
     def _answer(self, received: Received, reply: Reply) -> None:
         with self._changed:
@@ -74,35 +82,31 @@ class Plane:
             self.log.append(f"reply {reply.status}")
             self._changed.notify_all()
 
-    def _happened(self, event_type: str, **data: Any) -> None:
+    def _emit(self, event_type: str, **data: Any) -> None:
         with self._changed:
-            self.happenings.append((event_type, data))
+            self.emitted.append((event_type, data))
+            self._changed.notify_all()
+
+    def _take(self, observations: Sequence[Observation]) -> None:
+        with self._changed:
+            self.taken += observations
+            self.log += [type(one).__name__ for one in observations]
             self._changed.notify_all()
 
     def _acknowledged(self, done: list[bool]) -> None:
-        if not done:  # what was acknowledged is not acknowledged again, see Received
-            self.log.append("acknowledged")
-            done.append(True)
-
-    def _arrival(self, name: str, payload: Any, age_s: float = 0, **values: Any) -> Arrival:
-        content = payload if isinstance(payload, bytes) else json.dumps(payload or {}).encode()
-        received = Received(topic=name, payload=content, **values, acknowledge=partial(self._acknowledged, []))
-        self._sent.append(received)
-        return Arrival(name, received, monotonic() - age_s)
+        with self._changed:
+            if not done:  # what was acknowledged is not acknowledged again, see Received
+                self.log.append("acknowledged")
+                done.append(True)
+                self._changed.notify_all()
 
     def send(self, name: str, payload: Any = None, **values: Any) -> Callable[[], Reply]:
         """Send a command, and return what waits for its reply."""
-        arrival = self._arrival(name, payload, **values)
-        if self.desk.admit(arrival):
-            self.desk.take(arrival, self._state)
-        return lambda: self._reply_to(arrival.received)
-
-    def send_too_late(self, name: str, payload: Any = None) -> Reply:
-        """Send a command to a bridge that is stopping, and return its reply."""
-        arrival = self._arrival(name, payload)
-        assert self.desk.admit(arrival)
-        self.desk.refuse(arrival)
-        return self._reply_to(arrival.received)
+        content = payload if isinstance(payload, bytes) else json.dumps(payload or {}).encode()
+        received = Received(topic=name, payload=content, **values, acknowledge=partial(self._acknowledged, []))
+        self._sent.append(received)
+        self.dispatcher.receive(name, received)
+        return lambda: self._reply_to(received)
 
     def ask(self, name: str, payload: Any = None, **values: Any) -> Reply:
         """Send a command, and return its reply."""
@@ -118,14 +122,13 @@ class Plane:
         return [reply for one, reply in self._replies if one is received]
 
     def _reply_to(self, received: Received) -> Reply:
-        with self._changed:
-            assert self._changed.wait_for(lambda: self._replies_to(received), PATIENCE_S)
-            return self._replies_to(received)[0]
+        self.wait_until(lambda: self._replies_to(received))
+        return self._replies_to(received)[0]
 
-    def wait_for_happenings(self, count: int) -> None:
-        """Wait until so much has been told."""
+    def wait_until(self, condition: Callable[[], Any]) -> None:
+        """Wait until something that is noted here fulfils a condition."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.happenings) >= count, PATIENCE_S)
+            assert self._changed.wait_for(condition, PATIENCE_S)
 
     @property
     def calls(self) -> list[str]:
@@ -137,17 +140,20 @@ class Plane:
         """The commands that were answered, in order."""
         return [reply.command for _, reply in self._replies]
 
-    def settle(self) -> None:
-        """Wait until nothing is under way."""
-        for thread in threading.enumerate():
-            if thread.name.startswith("nas-"):
-                thread.join(PATIENCE_S)
+    def wait_until_idle(self) -> None:
+        """Wait until everything that was submitted before is done."""
+        gate = threading.Barrier(module.MAX_WORKERS + 1)
+        for _ in range(module.MAX_WORKERS):
+            self.dispatcher.submit(gate.wait, PATIENCE_S)
+        gate.wait(PATIENCE_S)
 
     def end(self) -> None:
         """Let everything end, and see that each command got its reply, and only one, and was acknowledged."""
         self.syncthing.release()
-        self.desk.stop()
-        self.settle()
+        self.dispatcher.stop(monotonic() + PATIENCE_S)
+        for thread in threading.enumerate():
+            if thread.name.startswith("nas-"):
+                thread.join(PATIENCE_S)
         assert [len(self._replies_to(received)) for received in self._sent] == [1] * len(self._sent)
         assert self.log.count("acknowledged") == len(self._sent)
         codes = {reply.error.code for _, reply in self._replies if reply.error}
@@ -162,6 +168,26 @@ CODES = {
     *("rate_limited", "not_found", "not_applicable", "unsupported", "unauthorized", "unreachable", "timeout"),
     "syncthing_error",
 }
+
+
+class Clock:
+    """The monotonic clock of the dispatcher, set by the test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self._monkeypatch = monkeypatch
+        for one in (module, pending):
+            monkeypatch.setattr(one, "monotonic", lambda: self.now)
+
+    def stop(self) -> None:
+        """Let time pass by itself again."""
+        self._monkeypatch.undo()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that stands still."""
+    return Clock(monkeypatch)
 
 
 @pytest.fixture
@@ -214,7 +240,6 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
     ("scan", b"unheard-of", {}, "not_found"),
     ("scan", b"old", {}, "not_applicable"),
     ("override", b"docs", {}, "not_applicable"),
-    ("restart", b"PRESS", {"expiry_s": 5, "age_s": 5}, "timeout"),
     ("restart", b"PRESS", {"expiry_s": 0}, "timeout"),
 ]
 
@@ -236,12 +261,19 @@ def test_what_is_not_allowed_is_refused() -> None:
     plane.end()
 
 
-def test_a_command_counts_until_its_message_expires(plane: Plane) -> None:
+def test_a_command_counts_until_its_message_expires(clock: Clock) -> None:
     """A sender that does not wait longer does not get it done later; the refusal has its transaction."""
-    assert plane.code("clear_errors", {}, expiry_s=60, age_s=50) is None
-    reply = plane.ask("clear_errors", {"transaction": "t"}, expiry_s=60, age_s=61)
+    plane = Plane(opened=False)
+    early = plane.send("clear_errors", {}, expiry_s=60)
+    late = plane.send("clear_errors", {"transaction": "t"}, expiry_s=50)
+    clock.now += 55
+    plane.dispatcher.open()
+    assert early().status == "ok"
+    reply = late()
     assert (reply.error and reply.error.code, reply.transaction) == ("timeout", "t")
     assert plane.calls == [f"POST {CLEAR}"]
+    clock.stop()
+    plane.end()
 
 
 @pytest.mark.parametrize(
@@ -289,7 +321,7 @@ def test_a_bug_is_answered_too(
     reply = plane.ask(name, payload)
     assert reply.error
     assert (reply.error.code, reply.error.message) == ("syncthing_error", "internal error: RuntimeError('a bug')")
-    plane.settle()
+    plane.wait_until_idle()
     assert [record.exc_info is not None for record in caplog.records if record.levelno >= logging.ERROR] == [True]
 
 
@@ -310,8 +342,8 @@ def test_what_must_not_be_done_twice_is_acknowledged_before(plane: Plane, comman
     }
     names = [row.name for row in command.arguments if row.required] or list(command.either[:1])
     plane.ask(command.name, {name: values[name] for name in names})
-    plane.settle()
-    order = [line.partition(" ")[0] for line in plane.log]
+    plane.wait_until_idle()
+    order = [line.partition(" ")[0] for line in plane.log if "/rest/" in line or line.startswith(("ack", "reply"))]
     calls = [index for index, word in enumerate(order) if word not in ("acknowledged", "reply")]
     if command.repeatable:
         assert order[-2:] == ["reply", "acknowledged"]
@@ -333,71 +365,96 @@ def test_what_no_event_tells_is_read_afterwards(plane: Plane, name: str) -> None
     payload = b"text" if name == "new_error" else b"PRESS"
     plane.syncthing.answers.update(dict.fromkeys((ERROR, CLEAR), Rejected("no")))
     plane.ask(name, payload)
-    plane.settle()
-    assert plane.reads == []
+    plane.wait_until_idle()
+    assert plane.taken == []
     plane.syncthing.answers.clear()
     plane.ask(name, payload)
-    plane.settle()
-    assert plane.reads == [Read("errors")]
+    plane.wait_until_idle()
+    assert plane.taken == [READ_ERRORS]
 
 
 @pytest.mark.parametrize(
     ("failure", "read"),
-    [(TimedOut("slow"), [Read("errors")]), (Unreachable("gone", arrived=False), []), (Rejected("no"), [])],
+    [(TimedOut("slow"), [READ_ERRORS]), (Unreachable("gone", arrived=False), []), (Rejected("no"), [])],
 )
-def test_what_may_have_been_done_is_looked_at(plane: Plane, failure: Exception, read: list[Read]) -> None:
+def test_what_may_have_been_done_is_looked_at(plane: Plane, failure: Exception, read: list[Observation]) -> None:
     """A Syncthing that did not answer in time may have carried it out, or does so later."""
     plane.syncthing.answers[ERROR] = failure
     plane.ask("new_error", {"message": "text"})
-    plane.settle()
-    assert plane.reads == read
+    plane.wait_until_idle()
+    assert plane.taken == read
 
 
 # --- limits
 
 
-def test_restarts_are_a_minute_apart(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restarts_are_a_minute_apart(clock: Clock) -> None:
     """The second one is refused, and tells how long to wait; another command has a minute of its own."""
-    now = 1000.0
-    monkeypatch.setattr(desk_module, "monotonic", lambda: now)
+    plane = Plane()
     assert plane.code("restart") is None
-    now += 59.5
+    clock.now += 59.5
     reply = plane.ask("restart")
     assert reply.error
-    assert (reply.error.code, reply.error.message) == ("rate_limited", "restart is carried out once in 60 s: 0 s left")
+    assert (reply.error.code, reply.error.message) == ("rate_limited", "restart is executed once in 60 s: 1 s left")
     assert plane.code("shutdown") is None
-    now += 0.5
+    clock.now += 0.5
     assert plane.code("restart") is None
     assert plane.calls == [f"POST {RESTART}", "POST /rest/system/shutdown", f"POST {RESTART}"]
-
-
-def test_only_so_many_commands_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Syncthing that hangs takes no more threads; one more is refused, and when one has ended there is room."""
-    monkeypatch.setattr(desk_module, "MOST_WORKERS", 2)
-    plane = Plane()
-    plane.syncthing.hold(CLEAR)
-    under_way = [plane.send("clear_errors") for _ in range(2)]
-    assert plane.code("get_version") == "rate_limited"
-    plane.syncthing.release()
-    assert [reply().status for reply in under_way] == ["ok"] * 2
-    plane.settle()
-    assert plane.code("get_version") is None
+    clock.stop()
     plane.end()
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MOST_UNANSWERED", 2), ("MOST_UNANSWERED_BYTES", 80)])
+def test_only_so_many_commands_are_executed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Syncthing that hangs takes no more threads; what comes after these waits for them."""
+    monkeypatch.setattr(module, "MAX_WORKERS", 2)
+    plane = Plane()
+    plane.syncthing.hold(CLEAR)
+    waiting = [plane.send("clear_errors") for _ in range(2)]
+    for _ in waiting:
+        plane.syncthing.wait_until_asked()
+    waiting.append(plane.send("get_version"))
+    assert plane.calls == [f"POST {CLEAR}"] * 2
+    plane.syncthing.release()
+    assert [reply().status for reply in waiting] == ["ok"] * 3
+    plane.end()
+
+
+@pytest.mark.parametrize("name", ["clear_errors", "resume"])
+def test_what_waits_too_long_for_a_thread_is_not_executed(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, name: str
+) -> None:
+    """Nobody expects it any more: it is answered, however many wait."""
+    monkeypatch.setattr(module, "MAX_WORKERS", 1)
+    plane = Plane()
+    plane.syncthing.hold(CLEAR)
+    slow = plane.send("clear_errors")
+    plane.syncthing.wait_until_asked()
+    waiting = [plane.send(name, {"folder": "docs"} if name == "resume" else {}) for _ in range(3)]
+    clock.now += module.START_WITHIN_S + 1
+    plane.syncthing.release()
+    assert slow().status == "ok"
+    for wait in waiting:
+        reply = wait()
+        assert reply.error
+        assert (reply.error.code, "not executed" in reply.error.message) == ("timeout", True)
+    assert plane.calls == [f"POST {CLEAR}"]
+    clock.stop()
+    plane.end()
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_PENDING", 2), ("MAX_PENDING_BYTES", 80)])
 def test_only_so_many_commands_wait_for_their_reply(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: str, value: int
 ) -> None:
     """Scans that are waited for hold no worker, but they are counted, and so is what they are made of."""
-    monkeypatch.setattr(desk_module, limit, value)
+    monkeypatch.setattr(module, limit, value)
     plane = Plane()
     plane.syncthing.hold(SCAN)
     waiting = [plane.send("scan", {"folder": one, "wait": True}) for one in ("docs", "art")]
     for _ in range(3):
         assert plane.code("get_version") == "rate_limited"
     assert [text for text in caplog.messages if "too many" in text and "command" not in text.split(":")[0]] == [
-        "nas: too many commands are under way: more are refused"
+        "nas: too many commands are waiting: more are refused"
     ]
     plane.syncthing.release()
     assert [reply().status for reply in waiting] == ["ok"] * 2
@@ -407,7 +464,7 @@ def test_only_so_many_commands_wait_for_their_reply(
 
 def test_the_same_command_again_and_again_waits_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repetitions hold neither a worker nor Syncthing, but memory: beyond the limit they are answered at once."""
-    monkeypatch.setattr(desk_module, "MOST_UNANSWERED", 3)
+    monkeypatch.setattr(module, "MAX_PENDING", 3)
     plane = Plane()
     plane.syncthing.hold(ERROR)
     said = {"message": "once", "transaction": "t"}
@@ -421,14 +478,14 @@ def test_the_same_command_again_and_again_waits_only_so_often(monkeypatch: pytes
 
 def test_only_so_many_wait_for_the_end_of_a_scan(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan may take hours, and whoever was told `accepted` is told its end, too: so they are counted."""
-    monkeypatch.setattr("stbridge.commands.scans.MOST_JOINED", 2)
-    monkeypatch.setattr(desk_module, "SCAN_PATIENCE_S", 0.0)
+    monkeypatch.setattr("stbridge.commands.scans.MAX_JOINED", 2)
+    monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.0)
     plane.syncthing.hold(SCAN)
     assert [plane.ask("scan", b"docs").status for _ in range(3)] == ["accepted"] * 3
     assert plane.code("scan", b"docs") == "rate_limited"
     plane.syncthing.release()
-    plane.wait_for_happenings(3)
-    plane.settle()
+    plane.wait_until(lambda: len(plane.emitted) >= 3)
+    plane.wait_until_idle()
     assert plane.code("scan", b"docs") is None
 
 
@@ -454,15 +511,12 @@ def test_a_slow_command_keeps_nobody_waiting(plane: Plane) -> None:
         ("scan", {"folder": "docs", "transaction": 1}, SCAN),
     ],
 )
-def test_a_stop_answers_what_is_under_way(
-    plane: Plane, monkeypatch: pytest.MonkeyPatch, name: str, payload: Any, path: str
-) -> None:
+def test_a_stop_answers_what_is_under_way(plane: Plane, name: str, payload: Any, path: str) -> None:
     """Syncthing does not answer in time: the sender is told, and so is whoever waits for the same."""
-    monkeypatch.setattr(desk_module, "STOP_S", 0.01)
     plane.syncthing.hold(path)
     replies = [plane.send(name, payload) for _ in range(3)]
     plane.syncthing.wait_until_asked()
-    plane.desk.stop()
+    plane.dispatcher.stop(monotonic())
     for reply in replies:
         told = reply()
         assert (told.command, told.transaction) == (name, 1)
@@ -475,20 +529,117 @@ def test_a_stop_waits_for_what_is_nearly_done(plane: Plane) -> None:
     plane.syncthing.hold(CLEAR)
     reply = plane.send("clear_errors")
     plane.syncthing.wait_until_asked()
-    stopping = threading.Thread(target=plane.desk.stop)
+    stopping = threading.Thread(target=plane.dispatcher.stop, args=(monotonic() + PATIENCE_S,))
     stopping.start()
     plane.syncthing.release()
     stopping.join(PATIENCE_S)
     assert reply().status == "ok"
 
 
+def test_a_stop_answers_at_once_what_was_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a thread, for its turn, or for the first publication was not executed, and may be sent again."""
+    monkeypatch.setattr(module, "MAX_WORKERS", 1)
+    for opened in (True, False):
+        plane = Plane(opened=opened)
+        plane.syncthing.hold(CLEAR)
+        plane.send("clear_errors")
+        if opened:
+            plane.syncthing.wait_until_asked()
+        waiting = [plane.send(name, {"folder": "docs", "transaction": "t"}) for name in ("pause", "get_folder_status")]
+        asked = plane.calls
+        stopping = threading.Thread(target=plane.dispatcher.stop, args=(monotonic() + PATIENCE_S,))
+        stopping.start()
+        for wait in waiting:
+            reply = wait()
+            assert reply.error
+            assert (reply.error.code, "send it again" in reply.error.message) == ("unreachable", True)
+            assert reply.transaction == "t"
+        plane.syncthing.release()
+        stopping.join(PATIENCE_S)
+        assert plane.calls == asked
+        plane.end()
+
+
 def test_what_comes_too_late_is_refused(plane: Plane) -> None:
-    """It was not carried out and may be sent again; nothing is asked of Syncthing."""
-    reply = plane.send_too_late("restart", {"transaction": "t"})
+    """It was not executed and may be sent again; nothing is asked of Syncthing."""
+    plane.dispatcher.stop(monotonic())
+    reply = plane.ask("restart", {"transaction": "t"})
     assert (reply.status, reply.transaction) == ("error", "t")
     assert reply.error
     assert (reply.error.code, "send it again" in reply.error.message) == ("unreachable", True)
     assert plane.log == ["reply error", "acknowledged"]
+    assert not plane.dispatcher.submit(print)
+
+
+def test_commands_are_kept_until_the_dispatcher_is_open() -> None:
+    """They are executed in their order, as soon as folders and devices are known by their names."""
+    plane = Plane(opened=False)
+    plane.known = Known(config=None)
+    waiting = [plane.send(name, {"folder": "Docs"}) for name in ("pause", "resume", "scan")]
+    assert plane.log == []
+    plane.known = Known(config=CONFIG.config)
+    plane.dispatcher.open()
+    assert [wait().status for wait in waiting] == ["ok"] * 3
+    assert [line for line in plane.calls if "PATCH" in line] == [f"PATCH {DOCS}"] * 2
+    plane.end()
+
+
+def test_a_stop_tells_the_end_of_scans_that_were_accepted(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was promised `scan_finished` gets it, with the reason why nobody knows more."""
+    monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.0)
+    plane.syncthing.hold(SCAN)
+    assert plane.ask("scan", {"folder": "docs", "transaction": "t"}).status == "accepted"
+    plane.dispatcher.stop(monotonic() + PATIENCE_S)
+    ((event_type, data),) = plane.emitted
+    assert (event_type, data["folder"], data["transaction"]) == ("scan_finished", "docs", "t")
+    assert "stopping" in data["error"]
+
+
+# --- a limit of threads
+
+
+def test_a_thread_that_cannot_be_started_loses_no_command(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The threads there are execute everything, once and in order; when there may be more, there are."""
+    plane = Plane()
+    assert plane.code("scan", b"docs") is None
+    plane.syncthing.hold(CLEAR)
+    waiting = [plane.send("clear_errors")]
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", _cannot_start)
+        names = ["pause", "resume"] * 10
+        waiting += [plane.send(name, {"folder": "docs"}) for name in names]
+        waiting += [plane.send("scan", {"folder": one, "wait": True}) for one in ("docs", "art")]
+        waiting.append(plane.send("restart", {"transaction": "t"}))
+        waiting.append(plane.send("restart", {"transaction": "t"}))
+        plane.dispatcher.resume(Paused("folder", "art"))
+        plane.syncthing.release()
+        assert [wait().status for wait in waiting] == ["ok"] * len(waiting)
+    assert [name for name in plane.answered if name in ("pause", "resume")] == names
+    assert plane.calls.count(f"POST {RESTART}") == 1
+    assert any("can't start new thread; raise the limit" in text for text in caplog.messages)
+    assert [plane.code(name, {"folder": "docs"}) for name in ("pause", "resume", "scan")] == [None] * 3
+    plane.end()
+
+
+def test_a_first_thread_that_cannot_be_started_blocks_no_later_scan(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan that no thread can run is answered, is not run later, and joined by no other."""
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", _cannot_start)
+        assert plane.code("scan", b"docs") == "rate_limited"
+    assert plane.code("scan", b"docs") is None
+    assert plane.calls == [f"POST {SCAN}"]
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", _cannot_start)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            Plane()
+
+
+def _cannot_start(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 # --- the same command again
@@ -547,27 +698,35 @@ def test_only_what_cannot_have_been_carried_out_is_tried_again(
     assert len(plane.calls) == 1 + again
 
 
-def test_those_who_waited_for_what_failed_are_told(plane: Plane) -> None:
-    """They get the error of the first; who comes later is carried out."""
+def test_those_who_waited_for_what_failed_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They get the error of the first; who comes later is executed."""
+    monkeypatch.setattr(module, "MAX_WORKERS", 2)
+    plane = Plane()
     plane.syncthing.answers[CLEAR] = Rejected("no")
     plane.syncthing.hold(CLEAR)
     replies = [plane.send("clear_errors", {"transaction": "t"}) for _ in range(3)]
+    all_began = threading.Event()
+    plane.dispatcher.submit(all_began.set)  # the one thread that is free came across the others before
+    assert all_began.wait(PATIENCE_S)
+    plane.syncthing.wait_until_asked()
     plane.syncthing.release()
     assert [reply().error and str(reply().error) for reply in replies] == ["no"] * 3
     plane.syncthing.answers.clear()
     assert plane.code("clear_errors", {"transaction": "t"}) is None
     assert plane.calls == [f"POST {CLEAR}"] * 2
+    plane.end()
 
 
-def test_what_was_refused_for_a_limit_may_be_sent_again(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was not carried out, so it is not remembered."""
-    now = 1000.0
-    monkeypatch.setattr(desk_module, "monotonic", lambda: now)
+def test_what_was_refused_for_a_limit_may_be_sent_again(clock: Clock) -> None:
+    """It was not executed, so it is not remembered."""
+    plane = Plane()
     plane.ask("restart")
     assert plane.code("restart", {"transaction": "t"}) == "rate_limited"
-    now += 60
+    clock.now += 60
     assert plane.code("restart", {"transaction": "t"}) is None
     assert len(plane.calls) == 2
+    clock.stop()
+    plane.end()
 
 
 @pytest.mark.parametrize(
@@ -586,14 +745,15 @@ def test_what_is_read_or_not_marked_is_done_again(
     assert [line.partition(" ")[2] for line in plane.calls] == [path] * 2
 
 
-def test_after_ten_minutes_the_same_is_another_command(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_ten_minutes_the_same_is_another_command(clock: Clock) -> None:
     """The memory of the bridge has an end."""
-    now = 1000.0
-    monkeypatch.setattr(desk_module, "monotonic", lambda: now)
+    plane = Plane()
     for _ in range(2):
         plane.ask("clear_errors", {"transaction": "t"})
-        now += KEPT_S
+        clock.now += REPLY_KEPT_S
     assert len(plane.calls) == 2
+    clock.stop()
+    plane.end()
 
 
 # --- scans
@@ -603,8 +763,8 @@ def test_a_short_scan_is_ok_and_nothing_else_is_told(plane: Plane) -> None:
     """The reply is all there is to say."""
     assert plane.ask("scan", b"docs").status == "ok"
     assert plane.ask("scan", b"all").status == "ok"
-    plane.settle()
-    assert plane.happenings == []
+    plane.wait_until_idle()
+    assert plane.emitted == []
 
 
 @pytest.mark.parametrize(
@@ -620,7 +780,7 @@ def test_a_long_scan_is_accepted_and_its_end_is_told(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, failure: Exception | None, error: str | None
 ) -> None:
     """`scan_finished` has the transaction, and why it failed if it did; who joined is told as well."""
-    monkeypatch.setattr(desk_module, "SCAN_PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.01)
     plane.syncthing.answers[SCAN] = failure
     plane.syncthing.hold(SCAN)
     replies = [plane.ask("scan", {"folder": "docs", "transaction": transaction}) for transaction in ("a", "b")]
@@ -628,10 +788,10 @@ def test_a_long_scan_is_accepted_and_its_end_is_told(
         ("accepted", "a", None),
         ("accepted", "b", None),
     ]
-    assert plane.happenings == []
+    assert plane.emitted == []
     plane.syncthing.release()
-    plane.wait_for_happenings(2)
-    assert sorted(plane.happenings, key=str) == [
+    plane.wait_until(lambda: len(plane.emitted) >= 2)
+    assert sorted(plane.emitted, key=str) == [
         ("scan_finished", {"folder": "docs", "error": error, "transaction": transaction}) for transaction in ("a", "b")
     ]
     assert plane.calls == [f"POST {SCAN}"]
@@ -642,7 +802,7 @@ def test_a_scan_that_is_waited_for_has_one_reply_at_its_end(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
 ) -> None:
     """However long it takes, there is no `accepted`, and no event."""
-    monkeypatch.setattr(desk_module, "SCAN_PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.01)
     plane.syncthing.answers[SCAN] = failure
     plane.syncthing.hold(SCAN)
     reply = plane.send("scan", {"folder": "docs", "wait": True})
@@ -651,13 +811,13 @@ def test_a_scan_that_is_waited_for_has_one_reply_at_its_end(
     assert (reply().status, reply().error and str(reply().error)) == (
         ("error", str(failure)) if failure else ("ok", None)
     )
-    plane.wait_for_happenings(1)
-    assert [data["transaction"] for _, data in plane.happenings] == [None]
+    plane.wait_until(lambda: len(plane.emitted) >= 1)
+    assert [data["transaction"] for _, data in plane.emitted] == [None]
 
 
 def test_too_many_scans_are_refused(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each holds a request to Syncthing; one that joins another does not."""
-    monkeypatch.setattr("stbridge.commands.scans.MOST", 1)
+    monkeypatch.setattr("stbridge.commands.scans.MAX_SCANS", 1)
     plane.syncthing.hold(SCAN)
     first = plane.send("scan", {"folder": "docs", "wait": True})
     plane.syncthing.wait_until_asked()
@@ -672,7 +832,7 @@ def test_too_many_scans_are_refused(plane: Plane, monkeypatch: pytest.MonkeyPatc
 
 def pauses(plane: Plane) -> list[tuple[Paused, bool]]:
     """Return what was reported of pauses: of what, and whether they end by themselves."""
-    return [(one.paused, one.until is not None) for one in plane.reports if isinstance(one, seen.PauseTimed)]
+    return [(one.paused, one.until is not None) for one in plane.taken if isinstance(one, seen.PauseTimed)]
 
 
 @pytest.mark.parametrize(
@@ -690,18 +850,34 @@ def test_how_long_a_pause_lasts_is_reported(plane: Plane, name: str, payload: An
     """The reply tells the same end; a pause without one does away with that of an earlier one."""
     reply = plane.ask(name, payload)
     assert pauses(plane) == expected
-    (until,) = [one.until for one in plane.reports if isinstance(one, seen.PauseTimed)] or [None]
+    (until,) = [one.until for one in plane.taken if isinstance(one, seen.PauseTimed)] or [None]
     if until is None:
         assert not reply.data
     else:
         assert from_utc(reply.data["resume_at"]) == until.replace(microsecond=until.microsecond // 1000 * 1000)
 
 
+@pytest.mark.parametrize("at_the_end", [False, True], ids=["as ever", "at a stop"])
+def test_a_pause_is_taken_in_before_its_reply_promises_its_end(plane: Plane, *, at_the_end: bool) -> None:
+    """Otherwise a bridge that stops in between would have promised what its next run does not know."""
+    plane.syncthing.hold(DOCS)
+    reply = plane.send("pause", {"folder": "docs", "for": "30m"})
+    plane.syncthing.wait_until_asked()
+    stopping = threading.Thread(target=plane.dispatcher.stop, args=(monotonic() + PATIENCE_S,))
+    if at_the_end:
+        stopping.start()
+    plane.syncthing.release()
+    assert reply().data["resume_at"]
+    assert plane.log[:3] == [f"PATCH {DOCS}", "PauseTimed", "reply ok"]
+    if at_the_end:
+        stopping.join(PATIENCE_S)
+
+
 def test_a_pause_that_failed_does_not_end(plane: Plane) -> None:
     """Nothing is resumed that was not paused."""
     plane.syncthing.answers[DOCS] = Rejected("no")
     assert plane.code("pause", {"folder": "docs", "for": "30m"}) == "syncthing_error"
-    assert plane.reports == []
+    assert plane.taken == []
 
 
 @pytest.mark.parametrize(
@@ -712,16 +888,114 @@ def test_a_pause_that_is_over_is_resumed(
     plane: Plane, caplog: pytest.LogCaptureFixture, paused: Paused, call: str
 ) -> None:
     """Nobody sent a command for it, so nobody gets a reply; if it fails, the log tells, once however often it does."""
-    plane.desk.resume(paused)
-    plane.settle()
-    assert (plane.log, caplog.messages) == ([call], [])
-    told = f"nas: a pause is over, but {paused.id} cannot be resumed yet: gone"
+    plane.dispatcher.resume(paused)
+    plane.wait_until_idle()
+    assert (plane.log, caplog.messages) == ([call, "PauseTimed"], [])
+    assert plane.taken == [seen.PauseTimed(paused=paused, until=None)]
+    told = f"nas: cannot resume {paused.id} yet, whose pause is over: gone"
     for fails, messages in ((True, [told]), (True, [told]), (False, [told]), (True, [told, told])):
         answer: Any = Unreachable("gone", arrived=False) if fails else {}
         plane.syncthing.answers[call.partition(" ")[2]] = answer
-        plane.desk.resume(paused)
-        plane.settle()
+        plane.dispatcher.resume(paused)
+        plane.wait_until_idle()
         assert caplog.messages == messages
+
+
+def test_a_pause_is_being_ended_once_at_a_time(plane: Plane) -> None:
+    """However often its end is due meanwhile, a Syncthing that hangs takes one thread, and is asked once."""
+    plane.syncthing.hold(DOCS)
+    for _ in range(100):
+        plane.dispatcher.resume(Paused("folder", "docs"))
+    plane.syncthing.wait_until_asked()
+    for _ in range(100):
+        plane.dispatcher.resume(Paused("folder", "docs"))
+    assert len([one for one in threading.enumerate() if one.name.startswith("nas-command")]) <= 2
+    plane.syncthing.release()
+    plane.wait_until_idle()
+    assert plane.calls == [f"PATCH {DOCS}"]
+    plane.dispatcher.resume(Paused("folder", "docs"))
+    plane.wait_until_idle()
+    assert plane.calls == [f"PATCH {DOCS}"] * 2
+
+
+def test_of_many_pauses_only_the_first_waits_for_a_syncthing_that_hangs(plane: Plane) -> None:
+    """The others are tried the next time: a command that comes after them does not wait for all of them."""
+    plane.syncthing.answers[DOCS] = TimedOut("slow")
+    plane.syncthing.hold(DOCS)
+    for one in ("docs", *(f"f{number}" for number in range(50))):
+        plane.dispatcher.resume(Paused("folder", one))
+    plane.syncthing.wait_until_asked()
+    command = plane.send("pause", {"folder": "art"})
+    plane.syncthing.release()
+    assert command().status == "ok"
+    assert plane.calls == [f"PATCH {DOCS}", "PATCH /rest/config/folders/art"]
+
+
+def test_a_pause_that_is_prolonged_just_before_its_end_is_not_ended(plane: Plane) -> None:
+    """What was due is no more when its turn comes."""
+    plane.syncthing.hold(DOCS)
+    prolonged = plane.send("pause", {"folder": "docs", "for": "1h"})
+    plane.syncthing.wait_until_asked()
+    plane.dispatcher.resume(Paused("folder", "docs"))
+    plane.syncthing.release()
+    assert prolonged().status == "ok"
+    plane.wait_until_idle()
+    assert plane.calls == [f"PATCH {DOCS}"]
+
+
+@pytest.mark.parametrize(
+    ("allow", "calls"), [(["read", "scan"], []), (["reset"], [f"PATCH {DOCS}"]), (["pause"], [f"PATCH {DOCS}"])]
+)
+def test_nothing_is_resumed_that_the_allow_list_does_not_admit(allow: list[str], calls: list[str]) -> None:
+    """Whatever the broker has kept."""
+    plane = Plane(*allow)
+    plane.dispatcher.resume(Paused("folder", "docs"))
+    plane.wait_until_idle()
+    assert plane.calls == calls
+    plane.end()
+
+
+def test_a_reset_times_its_pauses_before_it_makes_them(plane: Plane) -> None:
+    """A bridge that is killed meanwhile has published by when its next run is to resume them."""
+    plane.syncthing.answers["/rest/config"] = {"folders": [{"id": "docs", "paused": False}]}
+    started_at = iter("12")
+    plane.syncthing.answers["/rest/system/status"] = lambda: {"startTime": next(started_at)}
+    reply = plane.ask("reset", {"folder": "docs"})
+    assert reply.status == "ok", reply
+    assert [line for line in plane.log if line in ("PauseTimed", f"PATCH {DOCS}")] == [
+        *("PauseTimed", f"PATCH {DOCS}"),
+        *(f"PATCH {DOCS}", "PauseTimed"),
+    ]
+    assert pauses(plane) == [(Paused("folder", "docs"), True), (Paused("folder", "docs"), False)]
+
+
+# --- Syncthing restarts
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_restart_ends_the_scans_that_are_running(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, *, wait: bool
+) -> None:
+    """Whoever waits is told, and the next scan is one of the new process, though the old request may still hang."""
+    monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.0)
+    plane.syncthing.hold(SCAN)
+    scan = plane.send("scan", {"folder": "docs", "wait": wait})
+    plane.syncthing.wait_until_asked()
+    if not wait:
+        assert scan().status == "accepted"
+    plane.dispatcher.syncthing_restarted()
+    if wait:
+        reply = scan()
+        assert reply.error
+        assert (reply.error.code, "restarted" in reply.error.message) == ("unreachable", True)
+    else:
+        plane.wait_until(lambda: plane.emitted)
+        assert "restarted" in plane.emitted[0][1]["error"]
+    again = plane.send("scan", {"folder": "docs", "wait": True})
+    plane.syncthing.wait_until_asked()
+    plane.syncthing.release()
+    assert again().status == "ok"
+    assert plane.calls == [f"POST {SCAN}"] * 2
 
 
 @pytest.mark.parametrize(("answer", "left"), [({"ok": "restarting"}, [True]), (Unsupported("no"), [True, False])])
@@ -729,7 +1003,7 @@ def test_an_upgrade_is_told_while_it_is_in_progress(plane: Plane, answer: Any, l
     """One that is refused is over at once; otherwise the restart that it ends with will tell."""
     plane.syncthing.answers["/rest/system/upgrade"] = answer
     plane.ask("upgrade")
-    assert plane.reports == [seen.Upgrading(in_progress=one) for one in left]
+    assert plane.taken == [seen.Upgrading(in_progress=one) for one in left]
 
 
 # --- whatever anybody sends

@@ -1,0 +1,189 @@
+"""The books on commands: which have arrived and are not answered, and which replies were given lately."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from hashlib import sha256
+from time import monotonic
+
+from stbridge.core.envelope import Reply, Request
+from stbridge.core.messages import Received
+
+REPLY_KEPT_S = 600.0
+MAX_REPLIES = 500
+"""How many commands are remembered; the oldest are forgotten first."""
+
+Key = bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IncomingCommand:
+    """A command that arrived.
+
+    Attributes:
+        name: the last level of its topic.
+        received: the message.
+        at: when it arrived, by the monotonic clock.
+    """
+
+    name: str
+    received: Received
+    at: float
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory it takes."""
+        return len(self.name) + len(self.received.payload) + len(self.received.correlation or b"")
+
+    @property
+    def expired(self) -> bool:
+        """Whether its message expiry (MQTT 5) has passed."""
+        expiry_s = self.received.expiry_s
+        return expiry_s is not None and monotonic() - self.at >= expiry_s
+
+
+class PendingCommands:
+    """The commands that are not answered yet; each is claimed once, and whoever claims it answers it.
+
+    All memory that commands take depends on these, so that they are what is bounded.
+
+    Args:
+        max_count: how many there may be.
+        max_bytes: how large they may be in total.
+    """
+
+    def __init__(self, max_count: int, max_bytes: int) -> None:
+        self._max_count = max_count
+        self._max_bytes = max_bytes
+        self._changed = threading.Condition()
+        self._started: dict[IncomingCommand, bool] = {}
+        self._bytes = 0
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether no command is added or started any more."""
+        return self._closed
+
+    def add(self, command: IncomingCommand) -> bool:
+        """Add a command; False if there are too many, or none are added any more."""
+        with self._changed:
+            full = len(self._started) >= self._max_count or self._bytes + command.size > self._max_bytes
+            if full or self._closed:
+                return False
+            self._started[command] = False
+            self._bytes += command.size
+            return True
+
+    def start(self, command: IncomingCommand) -> bool:
+        """Note that a command is being executed; False if it must not be, because it was answered already."""
+        with self._changed:
+            if command not in self._started:
+                return False
+            self._started[command] = True
+            return True
+
+    def claim(self, command: IncomingCommand) -> bool:
+        """Remove a command in order to answer it; False if somebody else has done so."""
+        with self._changed:
+            if command not in self._started:
+                return False
+            self._remove(command)
+            return True
+
+    def close(self) -> list[IncomingCommand]:
+        """Add and start no more commands, and claim those that were not started."""
+        with self._changed:
+            self._closed = True
+            waiting = [command for command, started in self._started.items() if not started]
+            for command in waiting:
+                self._remove(command)
+            return waiting
+
+    def wait_for_all(self, timeout_s: float) -> list[IncomingCommand]:
+        """Wait until all are answered, and return those that are not when the time is up."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._started, timeout_s)
+            return list(self._started)
+
+    def _remove(self, command: IncomingCommand) -> None:
+        del self._started[command]
+        self._bytes -= command.size
+        self._changed.notify_all()
+
+
+def key_of(request: Request, received: Received) -> Key | None:
+    """Return what two copies of a command have in common; None if a copy is another command.
+
+    A sender that wants a command executed once sets a transaction or correlation data, and sends the same message again
+    if it is in doubt; a broker that missed an acknowledgement sends it again, too. Commands that only read are
+    executed again.
+    """
+    if request.command.group == "read" or (request.transaction is None and received.correlation is None):
+        return None
+    marks = repr((request.command.name, request.transaction, received.correlation))
+    # Not the payload itself: hundreds are remembered, and each may be megabytes.
+    return sha256(marks.encode("utf-8", "surrogatepass") + received.payload).digest()
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A command that was started; `reply` is None until it has one."""
+
+    at: float
+    reply: Reply | None = None
+    waiting: list[IncomingCommand] = field(default_factory=list)
+
+
+class ReplyCache:
+    """The latest commands and their replies: a copy of a command gets the reply of the first; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+
+    def begin(self, key: Key, command: IncomingCommand, now: float) -> tuple[bool, Reply | None]:
+        """Note that a command is about to be executed.
+
+        Args:
+            key: of the command.
+            command: answered together with the first of its kind if that is not answered yet.
+            now: the time of the monotonic clock.
+
+        Returns:
+            whether it is the first of its kind, and the reply that the first one got, if there is one.
+        """
+        with self._lock:
+            self._forget_old(now)
+            entry = self._entries.get(key)
+            if entry is None:
+                self._entries[key] = _Entry(now)
+                return True, None
+            if entry.reply is None:
+                entry.waiting.append(command)
+            return False, entry.reply
+
+    def end(self, key: Key, reply: Reply, *, executed: bool) -> list[IncomingCommand]:
+        """Keep the reply of the first of a kind, and return the copies that wait for it.
+
+        Args:
+            key: of the command.
+            reply: of the first one.
+            executed: False if it cannot have been executed, so that the next copy is.
+        """
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return []
+            entry.reply = reply
+            if not executed:
+                del self._entries[key]
+            waiting, entry.waiting = entry.waiting, []
+            return waiting
+
+    def _forget_old(self, now: float) -> None:
+        for key, entry in list(self._entries.items()):
+            if now - entry.at < REPLY_KEPT_S and len(self._entries) < MAX_REPLIES:
+                return
+            if entry.reply is not None:
+                del self._entries[key]

@@ -1,0 +1,161 @@
+"""Commands to an instance whose Syncthing hangs, whose bridge stops, or whose machine has no threads left."""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+
+from stbridge.core import timed_pauses
+from stbridge.core.commands import allowed
+from stbridge.core.messages import Received
+from stbridge.core.topics import Topics
+from stbridge.instance import Instance
+from stbridge.mqtt.outbox import Outbox
+from stbridge.settings import PollSettings, SyncthingSettings
+from tests.commands.pretended import PATIENCE_S
+from tests.servers import eventually
+from tests.syncthing.pretended import PretendedSyncthing
+from tests.syncthing.server import Answer, Exchange, ScriptedServer, hangs
+
+DOCS = b'{"folder":"docs"}'
+
+
+class Held:
+    """An answer that is given when it is let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.let_go = threading.Event(), threading.Event()
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.asked.set()
+        assert self.let_go.wait(PATIENCE_S)
+        Answer()(exchange)
+
+
+@pytest.fixture
+def syncthing() -> Iterator[PretendedSyncthing]:
+    """A pretended Syncthing of the newest version that was recorded."""
+    one = PretendedSyncthing(lambda table: ScriptedServer(table).start())
+    yield one
+    one.server.stop()
+
+
+def published(outbox: Outbox) -> dict[str, bytes]:
+    """Return what the broker would be told, by topic."""
+    outbox.connected(10_000)
+    return {taken.message.topic: taken.message.payload for taken in outbox.take()}
+
+
+def started(syncthing: PretendedSyncthing, outbox: Outbox, **published: bytes) -> Instance:
+    """Return an instance that runs commands, with what the broker has kept of a folder."""
+    instance = Instance(
+        "nas",
+        SyncthingSettings(url=syncthing.url, api_key="key", timeout_s=PATIENCE_S),
+        poll=PollSettings(),
+        raw=(),
+        allowed=allowed(["operate"]),
+        topics=Topics("syncthing"),
+        outbox=outbox,
+    )
+    instance.start()
+    instance.remember({f"syncthing/nas/folder/{folder}": payload for folder, payload in published.items()})
+    assert instance.settled.wait(PATIENCE_S)
+    return instance
+
+
+def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(syncthing: PretendedSyncthing) -> None:
+    """Its reply says until when, so the broker keeps that for the next life of the bridge."""
+    outbox, patch = Outbox(), Held()
+    syncthing.has_folders(docs=False)
+    syncthing.table["/rest/config/folders/docs"] = patch
+    instance = started(syncthing, outbox)
+    instance.command("pause", Received(topic="t", payload=b'{"folder":"docs","for":"30m"}'))
+    assert patch.asked.wait(PATIENCE_S)
+    with ThreadPoolExecutor() as executor:
+        stopped = executor.submit(instance.stop)
+        eventually(lambda: not next(part for part in instance.parts if part.name == "nas-state").alive)
+        patch.let_go.set()
+        stopped.result(PATIENCE_S)
+    messages = published(outbox)
+    reply = json.loads(messages["syncthing/nas/response/pause"])
+    assert reply["status"] == "ok"
+    assert json.loads(messages["syncthing/nas/folder/docs"])["resume_at"] == reply["data"]["resume_at"] is not None
+
+
+def test_what_waits_for_a_hung_syncthing_is_answered_at_a_stop(syncthing: PretendedSyncthing) -> None:
+    """The stop does not wait for Syncthing, and no thread that does keeps the process from its exit."""
+    outbox = Outbox()
+    syncthing.has_folders(docs=False)
+    syncthing.table["/rest/config/folders/docs"] = hangs
+    syncthing.table["/rest/db/scan"] = hangs
+    instance = started(syncthing, outbox)
+    for name, payload in (("pause", DOCS), ("resume", DOCS), ("scan", b'{"folder":"docs","wait":true}')):
+        instance.command(name, Received(topic="t", payload=payload))
+    syncthing.server.wait_until_hanging()
+    instance.stop()
+    messages = published(outbox)
+    for name in ("pause", "resume", "scan"):
+        assert json.loads(messages[f"syncthing/nas/response/{name}"])["error"]["code"] == "unreachable"
+    for thread in threading.enumerate():
+        if thread.name.startswith("nas"):
+            thread.join(PATIENCE_S / 2)
+            assert not thread.is_alive(), thread.name
+
+
+def _has(outbox: Outbox, topic: str, text: bytes) -> bool:
+    return text in outbox.states()[topic]
+
+
+def test_a_due_pause_takes_one_thread_of_a_hung_syncthing(
+    syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is due again and again, and there is one attempt at a time."""
+    monkeypatch.setattr(timed_pauses, "RETRY", timedelta(seconds=0.02))
+    outbox = Outbox()
+    syncthing.has_folders(docs=True, art=False)
+    syncthing.table["/rest/config/folders/docs"] = hangs
+    instance = started(syncthing, outbox, docs=b'{"id":"docs","resume_at":"2024-05-01T12:00:00Z"}')
+    syncthing.server.wait_until_hanging()
+    until = datetime.now(UTC) + 10 * timed_pauses.RETRY
+    for number in range(20):
+        event_type, word = ("FolderPaused", b'"paused":true') if number % 2 else ("FolderResumed", b'"paused":false')
+        syncthing.happens(event_type, {"id": "art", "label": ""})
+        eventually(partial(_has, outbox, "syncthing/nas/folder/art", word))
+    eventually(lambda: datetime.now(UTC) > until)
+    assert len([line for line in syncthing.server.lines if line.startswith("PATCH")]) == 1
+    assert len([one for one in threading.enumerate() if one.name.startswith("nas-")]) < 10
+    instance.stop()
+
+
+def test_a_thread_that_cannot_be_started_blocks_no_later_command(
+    syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command is answered, those during the shortage included."""
+    outbox = Outbox()
+    syncthing.has_folders(docs=False)
+    syncthing.table["/rest/config/folders/docs"] = Answer()
+    instance = started(syncthing, outbox)
+    answered: list[str] = []
+    start = threading.Thread.start
+
+    def start_if_not_ours(thread: threading.Thread) -> None:
+        if thread.name.startswith("nas-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def send(name: str) -> None:
+        received = Received(topic="t", payload=DOCS, acknowledge=lambda: answered.append(name))
+        instance.command(name, received)
+
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", start_if_not_ours)
+        for name in ("pause", "resume", "pause"):
+            send(name)
+        eventually(lambda: answered == ["pause", "resume", "pause"])
+    send("resume")
+    eventually(lambda: answered[3:] == ["resume"])
+    instance.stop()
