@@ -2,9 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, repeat
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -27,6 +28,7 @@ from stbridge.instance import Instance
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.contest import Signature
 from stbridge.mqtt.outbox import Outbox
+from stbridge.schedule import Schedule
 from stbridge.settings import Settings
 from stbridge.supervision import Supervision
 from stbridge.systemd import notify
@@ -41,6 +43,10 @@ SETTLING_S = (1.0, 2.0, 3.0)
 
 HEALTH_EXPIRY_S = 180
 STOP_S = 5.0
+"""How long stopping takes at most, in seconds; Docker kills a container after 10 s."""
+
+GOODBYE_S = 3.0
+"""How much of STOP_S is left for the last messages to the broker."""
 
 
 class Bridge:
@@ -61,7 +67,8 @@ class Bridge:
         self._health = health
         self._allowed = _allowed(settings)
         self._started_at = datetime.now(UTC)
-        self._settled = threading.Event()
+        self._schedule = Schedule()
+        self._may_go_online = threading.Event()
         self._instances = {
             name: Instance(
                 name,
@@ -72,6 +79,8 @@ class Bridge:
                 allowed=self._allowed,
                 topics=self._topics,
                 outbox=self._outbox,
+                schedule=self._schedule,
+                on_published=self._first_publication,
                 announcer=self._announcer(name),
                 updates_per_second=settings.mqtt.updates_per_second,
             )
@@ -93,27 +102,34 @@ class Bridge:
             ],
             connecting=self._connecting,
             signature=Signature(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info),
-            hold=self._settled,
+            hold=self._may_go_online,
         )
         parts = [part for instance in self._instances.values() for part in instance.parts]
-        self._supervision = Supervision([self._broker.part, *parts], SUPERVISION_S)
+        self._supervision = Supervision([self._broker.part, self._schedule.part, *parts], SUPERVISION_S)
 
     def start(self) -> None:
         """Begin to read every Syncthing, and to connect to the broker; returns at once."""
         log.info("stbridge %s starts with %s", __version__, ", ".join(self._instances))
+        self._schedule.start()
         for instance in self._instances.values():
             instance.start()
         self._broker.start()
-        threading.Thread(target=self._settle, name="settle", daemon=True).start()
 
     def stop(self) -> None:
-        """Tell the broker that the bridge goes offline, and end."""
+        """Stop all instances together, publish `offline` whatever fails, and disconnect; takes at most STOP_S."""
         notify("STOPPING=1")
-        self._settled.set()
-        self._births.stop()
-        for instance in self._instances.values():
-            instance.stop()
-        self._broker.stop(STOP_S)
+        deadline = monotonic() + STOP_S
+        self._may_go_online.set()
+        instances = list(self._instances.values())
+        steps: list[Callable[[], None]] = [self._births.stop, self._schedule.stop]
+        steps += [instance.stop_reading for instance in instances]
+        steps += [partial(instance.stop, deadline - GOODBYE_S) for instance in instances]
+        for step in steps:
+            try:
+                step()
+            except Exception:  # noqa: BLE001 - the rest must be stopped, and the broker informed, all the same
+                log.exception("could not stop a part of the bridge")
+        self._broker.stop(max(GOODBYE_S, deadline - monotonic()))
         log.info("stopped")
 
     def run(self, signals: "SimpleQueue[int]") -> None:
@@ -162,11 +178,10 @@ class Bridge:
         commands = [self._topics.command_filter(name) for name in (*self._instances, BRIDGE)]
         return [*commands, self._topics.home_assistant_status] if self._settings.homeassistant.enabled else commands
 
-    def _settle(self) -> None:
-        """Let the broker's connection go on when every instance has been tried once."""
-        for instance in self._instances.values():
-            instance.settled.wait()
-        self._settled.set()
+    def _first_publication(self) -> None:
+        """Let the first `online` go out when every instance has published, or failed to be read."""
+        if all(instance.published.is_set() for instance in self._instances.values()):
+            self._may_go_online.set()
 
     def _status(self) -> str:
         broker = self._broker.status
@@ -219,7 +234,7 @@ class Bridge:
     def _remembered(self, payloads: Mapping[str, bytes]) -> None:
         announced = owned(payloads, self._topics)
         for name, instance in self._instances.items():
-            instance.remember(payloads, [topic for topic, of in announced.items() if of == name])
+            instance.restore(payloads, [topic for topic, of in announced.items() if of == name])
         for topic, name in announced.items():
             if name not in self._instances or not self._settings.homeassistant.enabled:
                 self._outbox.put_state(Message(topic=topic, payload=b"", retain=True), first=True)

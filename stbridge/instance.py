@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic
@@ -57,6 +57,8 @@ class Instance:
         topics: builds the topics.
         outbox: what is to be sent.
         schedule: runs `tick` when something is due.
+        on_published: called once, when the first publication is in the outbox: what the previous run published is known,
+            and the first attempt to read the instance has ended.
         announcer: the discovery messages for Home Assistant; None for none.
         updates_per_second: how often a topic is published while it keeps changing; 0 is no limit.
     """
@@ -73,16 +75,17 @@ class Instance:
         topics: Topics,
         outbox: Outbox,
         schedule: Schedule,
+        on_published: Callable[[], None],
         announcer: Announcer | None = None,
         updates_per_second: float = 0.0,
     ) -> None:
         self.name = name
         self.published = threading.Event()
-        """Set when the first publication is in the outbox: what the previous run published is known, and the first
-        attempt to read the instance has ended."""
+        """Set before `on_published` is called."""
         self._topics = topics
         self._outbox = outbox
         self._schedule = schedule
+        self._on_published = on_published
         self._announcer = announcer
         self._publisher = Publisher(name, topics, outbox, announcer, updates_per_second)
         self._poll = poll
@@ -234,6 +237,7 @@ class Instance:
         if not self.published.is_set() and self._state.first_publication_complete:
             self.published.set()
             self._dispatcher.open()
+            self._on_published()
         return outcome
 
     def _publish(self, *, unlimited_rate: bool = False) -> None:
