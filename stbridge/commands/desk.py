@@ -25,7 +25,7 @@ from stbridge.core.observations import Read
 from stbridge.core.state import State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import in_utc
-from stbridge.errors import SyncthingError, Unreachable
+from stbridge.errors import SyncthingError
 from stbridge.syncthing import SyncthingClient
 
 log = logging.getLogger(__name__)
@@ -313,7 +313,7 @@ def _internal(error: BaseException) -> CommandError:
 
 def _may_have_happened(error: SyncthingError | CommandError | None) -> bool:
     """Tell whether a command was carried out, as far as one can know."""
-    return error is None or (isinstance(error, Unreachable) and error.arrived)
+    return error is None or (isinstance(error, SyncthingError) and error.may_have_run)
 
 
 def _stopping(what: str) -> CommandError:

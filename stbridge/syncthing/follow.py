@@ -10,7 +10,7 @@ from stbridge.backoff import Backoff
 from stbridge.core import events
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
-from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable
+from stbridge.errors import BadReply, SyncthingError, SyncthingUnavailable, TimedOut
 from stbridge.supervision import Part
 from stbridge.syncthing.allowance import Allowance
 from stbridge.syncthing.client import SyncthingClient
@@ -140,17 +140,16 @@ class Follower:
                 if backoff.fresh:
                     log.info("events were missed or Syncthing restarted: reading everything again")
                 self._stop.wait(backoff.next())
-            except SyncthingUnavailable as error:
+            except SyncthingError as error:
                 self._tell(error)
                 self._stop.wait(backoff.next(monotonic() - began))
-            except CallFailed as error:  # a path that every Syncthing has is refused: it is none
-                self._tell(BadReply(f"url: what answers does not serve Syncthing's API ({error})"))
-                self._stop.wait(backoff.next())
             self.part.beat()
 
-    def _tell(self, error: SyncthingUnavailable) -> None:
+    def _tell(self, error: SyncthingError) -> None:
         if not self._stop.is_set():
-            self._report(seen.Unavailable(way=seen.EVENTS, status=error.status, message=str(error)))
+            known = isinstance(error, SyncthingUnavailable | TimedOut | BadReply)
+            message = str(error) if known else f"url: {self._client.url} does not serve Syncthing's API ({error})"
+            self._report(seen.Unavailable(way=seen.EVENTS, status=error.status, message=message))
 
     def _synchronise(self) -> None:
         """Be where nothing is missed from here on: at the old cursor if it holds, else after a full read."""

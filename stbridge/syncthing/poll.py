@@ -8,7 +8,7 @@ from time import monotonic
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.errors import CallFailed, SyncthingUnavailable
+from stbridge.errors import CallFailed, SyncthingError, SyncthingUnavailable, TimedOut
 from stbridge.supervision import BEAT_S, Part
 from stbridge.syncthing.allowance import Allowance
 from stbridge.syncthing.client import SyncthingClient
@@ -158,7 +158,7 @@ class Poller:
             try:
                 for observation in self._reader.read(read):
                     self._report(observation)
-            except SyncthingUnavailable as error:
+            except (SyncthingUnavailable, TimedOut) as error:
                 self._block(error, read, monotonic() - began)
                 continue
             except CallFailed as error:
@@ -221,7 +221,7 @@ class Poller:
             self._refused[read] = message
             log.warning("%s: %s", read.what, message)
 
-    def _block(self, error: SyncthingUnavailable, read: Read, waited_s: float) -> None:
+    def _block(self, error: SyncthingError, read: Read, waited_s: float) -> None:
         with self._condition:
             if self._stopped:
                 return
