@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stbridge.bridge import Bridge
-from stbridge.errors import BrokerUnavailable, SyncthingError
+from stbridge.errors import BrokerUnavailable, SyncthingError, with_setting_path
 from stbridge.mqtt.probe import probe
 from stbridge.settings import MqttSettings, Settings, SyncthingSettings
 from stbridge.syncthing import SyncthingClient
@@ -51,5 +51,6 @@ def _syncthing(name: str, settings: SyncthingSettings) -> Finding:
             version = client.get_version()["version"]
             folders = len(client.get_config()["folders"])
         except (SyncthingError, KeyError) as error:
-            return Finding(ok=False, text=f"{where}.{error}")
+            message = with_setting_path(name, str(error))
+            return Finding(ok=False, text=message if message.startswith(where) else f"{where}: {message}")
     return Finding(ok=True, text=f"{where}: Syncthing {version} at {settings.url} with {folders} folder(s)")

@@ -5,30 +5,38 @@
     |   +-- SettingsError         one or more settings are wrong (78)
     |   +-- UsageError            the command line is wrong (2)
     |   +-- Failed                a one-shot command could not do its work (1)
-    +-- Retriable                 the world may mend: wait, then try again
-    |   +-- BrokerUnavailable     no use can be made of the broker now
+    +-- Retriable                 the cause may go away: wait, then try again
+    |   +-- BrokerUnavailable     the broker cannot be used now
     |   |   +-- BrokerUnreachable nothing answers at the address
-    |   |   +-- BrokerRefused     it answers, and refuses the login or the session
-    |   |       +-- TakenOver     another client has the client ID, and took the session
-    |   +-- SyncthingUnavailable  (also a SyncthingError) no use can be made of this Syncthing now
-    |       +-- Unreachable       nothing answers at the address
-    |       |   +-- TimedOut      it was reached, but the answer did not come in time
+    |   |   +-- BrokerRefused     it answers, but refuses the login or the session
+    |   |       +-- TakenOver     another client uses the same client ID and took over the session
+    |   +-- SyncthingUnavailable  (also a SyncthingError) this Syncthing instance cannot be used now
+    |       +-- Unreachable       there is no connection, or it was lost
+    |       |   +-- ConnectTimedOut  the connection was not opened in time
     |       +-- Starting          it answers that it is starting, or migrating its database
     |       +-- TlsFailure        its certificate is not the one that `verify` asks for
-    |       +-- Unauthorized      it does not accept the API key
-    |       +-- HostCheckFailed   it does not accept the host name in the address
-    |       +-- BadReply          what answers does not speak as Syncthing does
-    +-- SyncthingError            anything wrong between the bridge and a Syncthing; `code` goes into replies
-        +-- CallFailed            it understood the call and refuses it; the same call would fail again
-            +-- NotFound          no such folder, device or file, or it is paused
+    |       +-- Unauthorized      it rejects the API key
+    |       +-- HostCheckFailed   it rejects the host name in the address
+    |       +-- NotSyncthing      something else answers at the address
+    +-- SyncthingError            any failure between the bridge and a Syncthing instance; `code` goes into replies
+        +-- CallFailed            this call failed; other calls may work
+            +-- TimedOut          there was no answer in time
+            +-- BadReply          the answer of Syncthing cannot be understood
+            +-- TooLarge          the answer exceeds the size limit
+            +-- NotFound          there is no such folder, device or file, or it is paused
             +-- Unsupported       this build or version of Syncthing cannot do that
-            +-- NotApplicable     it makes no sense as things are
-            +-- TooLarge          the answer is more than anybody should take in
-            +-- Rejected          anything else that Syncthing answers with an error of its own
+            +-- NotApplicable     it makes no sense in the present state
+            +-- Rejected          anything else that Syncthing answers with an error
 
-A message names what is wrong, the setting, and the cure. It never holds an API key or a password.
+Behind a reverse proxy any error can concern a single path: before a caller takes a SyncthingUnavailable as the state of
+the instance, it has to check it with a call that always works, such as GET /rest/system/status. If such a call fails
+with a CallFailed, the instance cannot be used either: every SyncthingError has a `status` for that.
+
+A message says what is wrong, which setting, and how to fix it. A message about a setting of a Syncthing instance begins
+with its relative name, as in `url: `; `with_setting_path` completes it. It never contains an API key or a password.
 """
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -47,7 +55,7 @@ class SettingsError(Fatal):
     """One or more settings are wrong.
 
     Args:
-        faults: one readable line per fault, each naming the setting and the cure.
+        faults: one readable line per fault, with the setting and how to fix it.
     """
 
     exit_status = 78
@@ -68,85 +76,108 @@ class Failed(Fatal):
 
 
 class Retriable(StbridgeError):
-    """The world may mend: wait, then try again."""
+    """The cause may go away: wait, then try again."""
 
 
 class SyncthingError(StbridgeError):
-    """Anything that goes wrong between the bridge and a Syncthing.
+    """Any failure between the bridge and a Syncthing instance.
 
-    `code` is the error code of a command's reply.
+    `code` is the error code of a command's reply. `status` is the word in the `connection` topic, if the call decides
+    whether the instance can be used.
     """
 
     code: ClassVar[str] = "syncthing_error"
+    status: ClassVar[str] = "unreachable"
+
+    may_have_run: bool = False
+    """Whether Syncthing may have executed the call although it failed."""
 
 
 class SyncthingUnavailable(Retriable, SyncthingError):
-    """No use can be made of this Syncthing now.
+    """This Syncthing instance cannot be used now."""
 
-    `status` is the word for it in the `connection` topic.
-    """
-
-    status: ClassVar[str] = "unreachable"
     code = "unreachable"
 
 
 class Unreachable(SyncthingUnavailable):
-    """Nothing answers at the address.
+    """There is no connection, or it was lost.
 
     Args:
-        message: what is wrong, the setting, and the cure.
-        arrived: whether the call may have arrived, and may have been carried out, all the same.
+        message: what is wrong, the setting, and how to fix it.
+        arrived: whether the call may have reached Syncthing.
     """
 
     def __init__(self, message: str, *, arrived: bool = True) -> None:
         super().__init__(message)
-        self.arrived = arrived
+        self.may_have_run = arrived
 
 
-class TimedOut(Unreachable):
-    """It was reached, but the answer did not come in time."""
+class ConnectTimedOut(Unreachable):
+    """The connection was not opened in time."""
 
-    code = "timeout"
+    def __init__(self, message: str) -> None:
+        super().__init__(message, arrived=False)
 
 
 class Starting(SyncthingUnavailable):
-    """It answers that it is starting, or migrating its database."""
+    """Syncthing answers that it is starting, or migrating its database."""
 
     status = "starting"
+    may_have_run = True  # a reverse proxy answers 502 as well if Syncthing exits while it executes the call
 
 
 class TlsFailure(SyncthingUnavailable):
-    """Its certificate is not the one that `verify` asks for."""
+    """The certificate is not the one that `verify` asks for."""
 
     status = "tls_error"
 
 
 class Unauthorized(SyncthingUnavailable):
-    """It does not accept the API key."""
+    """Syncthing rejects the API key."""
 
     status = "unauthorized"
     code = "unauthorized"
 
 
 class HostCheckFailed(SyncthingUnavailable):
-    """It does not accept the host name in the address (its guard against DNS rebinding)."""
+    """Syncthing rejects the host name in the address (its protection against DNS rebinding)."""
 
     status = "host_check"
     code = "unauthorized"
 
 
-class BadReply(SyncthingUnavailable):
-    """What answers does not speak as Syncthing does."""
+class NotSyncthing(SyncthingUnavailable):
+    """Something else answers at the address."""
 
     code = "syncthing_error"
 
 
 class CallFailed(SyncthingError):
-    """Syncthing understood the call and refuses it; the same call would fail again."""
+    """This call failed; other calls may work."""
+
+
+class TimedOut(CallFailed):
+    """There was no answer in time."""
+
+    code = "timeout"
+    may_have_run = True
+
+
+class BadReply(CallFailed):
+    """The answer of Syncthing cannot be understood."""
+
+    may_have_run = True
+
+
+class TooLarge(CallFailed):
+    """The answer exceeds the size limit."""
+
+    code = "too_large"
+    may_have_run = True
 
 
 class NotFound(CallFailed):
-    """No such folder, device or file, or it is paused."""
+    """There is no such folder, device or file, or it is paused."""
 
     code = "not_found"
 
@@ -158,23 +189,30 @@ class Unsupported(CallFailed):
 
 
 class NotApplicable(CallFailed):
-    """It makes no sense as things are, for example for this type of folder."""
+    """It makes no sense in the present state, for example for this type of folder."""
 
     code = "not_applicable"
-
-
-class TooLarge(CallFailed):
-    """It answers with more than anybody should take in."""
-
-    code = "too_large"
 
 
 class Rejected(CallFailed):
     """Syncthing answers with an error of its own."""
 
 
+def with_setting_path(instance_name: str, message: str) -> str:
+    """Complete the setting at the beginning of a Syncthing error's message: `url: ...` to `syncthing.NAME.url: ...`.
+
+    Args:
+        instance_name: the name of the instance.
+        message: of a SyncthingError; one that does not begin with a setting is returned unchanged.
+    """
+    return f"syncthing.{instance_name}.{message}" if _SETTING.match(message) else message
+
+
+_SETTING = re.compile(r"(url|api_key|verify|timeout_s): ")
+
+
 class BrokerUnavailable(Retriable):
-    """No use can be made of the broker now."""
+    """The broker cannot be used now."""
 
 
 class BrokerUnreachable(BrokerUnavailable):
@@ -182,8 +220,8 @@ class BrokerUnreachable(BrokerUnavailable):
 
 
 class BrokerRefused(BrokerUnavailable):
-    """The broker answers, and refuses the login or the session."""
+    """The broker answers, but refuses the login or the session."""
 
 
 class TakenOver(BrokerRefused):
-    """Another client uses the same client ID, and the broker has ended our session for it."""
+    """Another client uses the same client ID, so the broker has closed our session."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stbridge.demo.node import SyncthingNode
+from tests.dead_link import Cable, NoNamespaces
 from tests.machine import Machine
 from tests.secrecy import SECRECY, Listener
 from tests.servers import MANIFEST, Mosquitto, Subscriber, manifest
@@ -154,3 +155,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     missing = manifest()["missing"] if MANIFEST.is_file() else [{"what": "everything real", "why": "no servers"}]
     for one in missing:
         terminalreporter.write_line(f"could not run with {one['what']}: {one['why']}", yellow=True)
+
+
+@pytest.fixture
+def cable() -> Iterator[Cable]:
+    """Two network namespaces with a cable that can be cut; without them, the test is skipped with the reason."""
+    one = Cable()
+    try:
+        one.start()
+    except NoNamespaces as error:
+        pytest.skip(str(error))
+    try:
+        yield one
+    finally:
+        one.stop()

@@ -36,7 +36,7 @@ from stbridge.homeassistant.announcer import Announcer
 from stbridge.homeassistant.discovery import Site
 from stbridge.mqtt.packets import unsendable
 from stbridge.remembering import recall
-from stbridge.syncthing.answers import judge
+from stbridge.syncthing.answers import evaluate
 from stbridge.watch.board import Board
 from stbridge.watch.lines import describe_received
 from stbridge.watch.screen import screen
@@ -310,7 +310,7 @@ def answers(random: Random) -> None:
     content = _written(spoilt(recorded(random.choice(VERSIONS), "system_status"), random), random)
     headers = random.choice(({}, {"X-Syncthing-ID": "A"}, {"Location": random.choice(HOSTILE_TEXTS)}))
     try:
-        judge(
+        evaluate(
             "http://nas",
             "GET /rest/x",
             status=random.choice((0, 200, 204, 301, 307, 400, 401, 403, 404, 405, 500, 501, 503, 999)),

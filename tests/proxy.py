@@ -17,11 +17,12 @@ class Proxy:
 
     Args:
         target: the port of the server.
+        host: the address to listen on.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
         """How many there have been."""

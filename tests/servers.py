@@ -217,8 +217,11 @@ def instance(name: str, node: SyncthingNode) -> dict[str, str]:
 class BridgeProcess:
     """`stbridge run`, as users run it, or another module that ends in the same."""
 
-    def __init__(self, directory: Path, variables: Mapping[str, str], module: str = "stbridge") -> None:
+    def __init__(
+        self, directory: Path, variables: Mapping[str, str], module: str = "stbridge", prefix: Sequence[str] = ()
+    ) -> None:
         self.log = directory / "stbridge.log"
+        self._prefix = prefix
         self._module = module
         self._variables = {"XDG_RUNTIME_DIR": str(directory), "HOME": str(directory), **variables}
         for name, value in variables.items():
@@ -231,7 +234,7 @@ class BridgeProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STBRIDGE_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module, "run"],
+                [*self._prefix, sys.executable, "-m", self._module, "run"],
                 stderr=log,
                 stdout=log,
                 env={**environment, **self._variables},

@@ -6,7 +6,17 @@ import re
 import pytest
 
 from stbridge import errors
-from stbridge.errors import Failed, Fatal, Retriable, SettingsError, StbridgeError, SyncthingError, UsageError
+from stbridge.errors import (
+    Failed,
+    Fatal,
+    Retriable,
+    SettingsError,
+    StbridgeError,
+    SyncthingError,
+    UsageError,
+    with_setting_path,
+)
+from stbridge.settings import SyncthingSettings
 
 BRANCH = re.compile(r"^ {4}(?P<indent>[| ]*)(?:\+-- )?(?P<name>\w+)(?: +\(also an? (?P<also>\w+)\))?", re.MULTILINE)
 CLASSES = {name: one for name, one in inspect.getmembers(errors, inspect.isclass) if one.__module__ == errors.__name__}
@@ -49,6 +59,29 @@ def test_each_fatal_error_has_its_exit_status(error: Fatal, status: int) -> None
 def test_every_fatal_error_has_an_exit_status_that_says_so() -> None:
     """No fatal error ends the process as if all were well."""
     assert all(one.exit_status > 0 for one in CLASSES.values() if issubclass(one, Fatal))
+
+
+@pytest.mark.parametrize(
+    ("message", "completed"),
+    [
+        ("url: http://nas cannot be reached", "syncthing.nas.url: http://nas cannot be reached"),
+        ("api_key: wrong", "syncthing.nas.api_key: wrong"),
+        ("verify: expired", "syncthing.nas.verify: expired"),
+        ("timeout_s: GET /rest/x did not answer", "syncthing.nas.timeout_s: GET /rest/x did not answer"),
+        ("folder marker missing", "folder marker missing"),
+        ("open /url: no such file", "open /url: no such file"),
+        ("url:", "url:"),
+        ("", ""),
+    ],
+)
+def test_a_setting_at_the_beginning_of_a_message_gets_its_full_path(message: str, completed: str) -> None:
+    """Errors of the client know the setting, and the bridge knows the instance; anything else is left alone."""
+    assert with_setting_path("nas", message) == completed
+
+
+def test_the_settings_in_messages_exist() -> None:
+    """Every setting that is completed is one of an instance."""
+    assert set(re.findall(r"\w+", errors._SETTING.pattern)) <= set(SyncthingSettings.model_fields)  # noqa: SLF001
 
 
 def test_faults_of_settings_are_kept_apart() -> None:

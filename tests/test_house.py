@@ -15,7 +15,7 @@ PACKAGE = "stbridge"
 
 LAYERS = (
     ("core", "errors"),
-    ("backoff", "inbox", "settings", "supervision"),
+    ("backoff", "inbox", "keepalive", "settings", "supervision"),
     ("homeassistant", "mqtt", "syncthing"),
     (
         "birth",

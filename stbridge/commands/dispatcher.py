@@ -26,7 +26,7 @@ from stbridge.core.observations import Observation, Read
 from stbridge.core.timed_pauses import Paused, may_resume
 from stbridge.core.times import in_utc
 from stbridge.core.token_bucket import TokenBucket
-from stbridge.errors import SyncthingError, SyncthingUnavailable, Unreachable
+from stbridge.errors import SyncthingError, SyncthingUnavailable, TimedOut
 from stbridge.syncthing import SyncthingClient
 
 log = logging.getLogger(__name__)
@@ -309,7 +309,7 @@ class CommandDispatcher:
                 # No event follows if it was not paused any more.
                 self._take([seen.PauseTimed(paused=paused, until=None)])
         except SyncthingError as error:
-            if isinstance(error, SyncthingUnavailable):
+            if isinstance(error, SyncthingUnavailable | TimedOut):
                 self._unavailable_at = monotonic()
             if paused not in self._not_resumed:  # it is tried every 30 s
                 self._not_resumed.add(paused)
@@ -409,7 +409,7 @@ def _internal(error: BaseException) -> CommandError:
 
 def _may_have_happened(error: SyncthingError | CommandError | None) -> bool:
     """Tell whether a command was executed, as far as one can know."""
-    return error is None or (isinstance(error, Unreachable) and error.arrived)
+    return error is None or (isinstance(error, SyncthingError) and error.may_have_run)
 
 
 def _stopping(what: str) -> CommandError:

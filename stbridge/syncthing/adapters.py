@@ -1,46 +1,145 @@
-"""How requests reaches a Syncthing: over TCP, over TLS as `verify` says, or over a unix socket."""
+"""Transport adapters of requests for a Syncthing instance: TCP, TLS as `verify` demands, or a unix socket."""
 
 import socket
 import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Any, cast
 from weakref import WeakSet
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from stbridge.keepalive import enable_keepalive
 
 CONNECTIONS = 10
 
+CONNECT_S = 5.0
+"""Maximum time in seconds to open a connection; a TLS handshake has as long again."""
+
+SHORTEST_S = 0.001
+"""Python treats a timeout of 0 as non-blocking."""
+
+
+class DeadlineSocket(socket.socket):
+    """A socket whose timeout limits the sum of all reads and writes until `settimeout` is called again.
+
+    The timeout of a plain socket begins again with each read, so a server that sends one byte at a time could block
+    the caller without limit, in the head of an answer as well as in its body.
+    """
+
+    _deadline: float | None = None
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Limit all reads and writes from now on to this many seconds in total."""
+        self._deadline = None if value is None else monotonic() + value
+        super().settimeout(value)
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        """Read within the deadline; http.client reads everything by this method."""
+        self._limit()
+        return super().recv_into(*args, **kwargs)
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        """Write within the deadline; SSLSocket.sendall calls this for each part."""
+        self._limit()
+        return super().send(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        """Write everything within the deadline."""
+        self._limit()
+        super().sendall(*args, **kwargs)
+
+    def _limit(self) -> None:
+        if self._deadline is not None:
+            left = self._deadline - monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            super().settimeout(left)
+
+
+class TlsDeadlineSocket(DeadlineSocket, ssl.SSLSocket):
+    """The same over TLS."""
+
 
 class Sockets:
-    """The sockets of a session, so that another thread can break off a request that waits on one."""
+    """The open sockets of a client, so that any thread can interrupt a request that waits on one of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._closed = False
 
-    def note(self, one: socket.socket) -> None:
-        """Know a socket, for as long as somebody else does."""
+    def add(self, one: socket.socket) -> None:
+        """Register a socket; it is forgotten when its connection is."""
         with self._lock:
             self._sockets.add(one)
+            closed = self._closed
+        if closed:  # it was being connected while `close` was called
+            _shut_down(one)
 
     def shut_down(self) -> None:
-        """Break every connection there is; any thread."""
+        """Break all connections."""
         with self._lock:
             sockets = list(self._sockets)
         for one in sockets:
-            with suppress(OSError):  # it has ended by itself
-                socket.socket.shutdown(one, socket.SHUT_RDWR)  # SSLSocket's own is not made for other threads
+            _shut_down(one)
+
+    def close(self) -> None:
+        """Break all connections, also those that are opened later."""
+        with self._lock:
+            self._closed = True
+        self.shut_down()
+
+
+def _shut_down(one: socket.socket) -> None:
+    with suppress(OSError):  # it is closed already
+        socket.socket.shutdown(one, socket.SHUT_RDWR)  # SSLSocket.shutdown is not made for other threads
+
+
+class _Connection(HTTPConnection):
+    """A connection whose timeout covers connecting, handshake and sending together."""
+
+    sockets: Sockets
+
+    def connect(self) -> None:
+        timeout_s = cast("float", self.timeout)
+        deadline = monotonic() + timeout_s
+        self.timeout = min(CONNECT_S, timeout_s)
+        try:
+            super().connect()
+        except TimeoutError as error:  # of a TLS handshake or a unix socket: urllib3 would call it a timeout of reading
+            raise ConnectTimeoutError(self, "not connected in time") from error
+        finally:
+            self.timeout = timeout_s
+        self.sockets.add(self.sock)
+        self.sock.settimeout(max(SHORTEST_S, deadline - monotonic()))
+
+    def _new_conn(self) -> socket.socket:
+        connection = self._open()
+        timeout_s = connection.gettimeout()
+        own = DeadlineSocket(fileno=connection.detach())
+        own.settimeout(timeout_s)
+        enable_keepalive(own)
+        return own
+
+    def _open(self) -> socket.socket:
+        return super()._new_conn()
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
 
 
 class TcpAdapter(HTTPAdapter):
-    """Knows its sockets.
+    """Opens connections that have a deadline, use keepalive and can be interrupted.
 
     Args:
-        sockets: where they are noted.
+        sockets: where they are registered.
     """
 
     def __init__(self, sockets: Sockets) -> None:
@@ -48,42 +147,38 @@ class TcpAdapter(HTTPAdapter):
         super().__init__(pool_maxsize=CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Have every connection note its socket."""
+        """Have the pools create our connections."""
         super().init_poolmanager(*args, **kwargs)
-        sockets = self._sockets
 
-        class NotedHttp(HTTPConnection):
-            def connect(self) -> None:
-                super().connect()
-                sockets.note(self.sock)
+        class TcpConnection(_Connection):
+            sockets = self._sockets
 
-        class NotedHttps(HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                sockets.note(self.sock)
+        class TlsConnection(_TlsConnection):
+            sockets = self._sockets
 
-        class HttpPool(HTTPConnectionPool):
-            ConnectionCls = NotedHttp
+        class TcpPool(HTTPConnectionPool):
+            ConnectionCls = TcpConnection
 
-        class HttpsPool(HTTPSConnectionPool):
-            ConnectionCls = NotedHttps
+        class TlsPool(HTTPSConnectionPool):
+            ConnectionCls = TlsConnection
 
-        self.poolmanager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
+        self.poolmanager.pool_classes_by_scheme = {"http": TcpPool, "https": TlsPool}
 
 
 class TlsAdapter(TcpAdapter):
-    """Checks certificates by a context of ours and, where one is pinned, by its fingerprint.
+    """Checks certificates by a context of ours and, if one is pinned, by its fingerprint.
 
-    The comparison takes place before a request, and the API key in it, is sent (urllib3, `assert_fingerprint`).
+    urllib3 compares the fingerprint (`assert_fingerprint`) before it sends a request, and the API key in it.
 
     Args:
         context: what checks certificates.
-        fingerprint: the SHA-256 of the one certificate to be accepted.
-        sockets: where its sockets are noted.
+        fingerprint: the SHA-256 of the only certificate to accept.
+        sockets: where connections are registered.
     """
 
     def __init__(self, context: ssl.SSLContext, fingerprint: str | None, sockets: Sockets) -> None:
         self._context = context
+        self._context.sslsocket_class = TlsDeadlineSocket
         self._fingerprint = fingerprint
         super().__init__(sockets)
 
@@ -98,51 +193,51 @@ class TlsAdapter(TcpAdapter):
         )
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave the connection as it is: requests would put its own idea of `verify` over our context."""
+        """Do nothing: requests would override our context with its own interpretation of `verify`."""
 
 
-class _UnixConnection(HTTPConnection):
-    def __init__(self, path: str, sockets: Sockets, **kwargs: Any) -> None:
-        super().__init__("localhost", **kwargs)
-        self._path = path
-        self._sockets = sockets
+class _UnixConnection(_Connection):
+    path: str
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        timeout = self.timeout
-        self.sock.settimeout(timeout if isinstance(timeout, int | float) else None)
-        self.sock.connect(self._path)
-        self._sockets.note(self.sock)
-
-
-class _UnixPool(HTTPConnectionPool):
-    def __init__(self, path: str, sockets: Sockets) -> None:
-        super().__init__("localhost", maxsize=CONNECTIONS)
-        self._path = path
-        self._sockets = sockets
-
-    def _new_conn(self) -> _UnixConnection:
-        return _UnixConnection(self._path, self._sockets, timeout=self.timeout.connect_timeout)
+    def _open(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(cast("float", self.timeout))
+        try:
+            connection.connect(self.path)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise NewConnectionError(self, str(error)) from error
+            raise
+        return connection
 
 
 class UnixAdapter(HTTPAdapter):
-    """Speaks HTTP over a unix socket; Syncthing checks no host name there.
+    """Speaks HTTP over a unix socket; Syncthing does not check the host name there.
 
     Args:
-        path: the socket.
-        sockets: where its sockets are noted.
+        path: of the socket.
+        sockets: where connections are registered.
     """
 
     def __init__(self, path: str, sockets: Sockets) -> None:
-        self._pool = _UnixPool(path, sockets)
+        class Connection(_UnixConnection):
+            pass
+
+        Connection.path, Connection.sockets = path, sockets
+
+        class Pool(HTTPConnectionPool):
+            ConnectionCls = Connection
+
+        self._pool = Pool("localhost", maxsize=CONNECTIONS)
         super().__init__()
 
-    def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> _UnixPool:
-        """Return the one pool there is, whatever the URL."""
+    def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> HTTPConnectionPool:
+        """Return the only pool, whatever the URL."""
         return self._pool
 
     def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:  # noqa: ARG002 - requests' signature
-        """Return what stands in the request line."""
+        """Return the target for the request line."""
         return cast("str", request.path_url)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What an answer of HTTP means: the JSON in it, or the error that it is."""
+"""Turns an HTTP answer into its JSON, or into the error that it means."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from stbridge.errors import (
     BadReply,
     HostCheckFailed,
     NotFound,
+    NotSyncthing,
     Rejected,
     Starting,
     SyncthingError,
+    TimedOut,
     TlsFailure,
     Unauthorized,
     Unreachable,
@@ -22,26 +24,26 @@ IDENTITY = "X-Syncthing-ID"
 LONGEST_TEXT = 300
 
 
-def judge(url: str, call: str, *, status: int, headers: Mapping[str, str], content: bytes) -> Any:
-    """Return the JSON of an answer, or raise what it means.
+def evaluate(url: str, call: str, *, status: int, headers: Mapping[str, str], content: bytes) -> Any:
+    """Return the JSON of an answer, or raise the error that it means.
 
-    Goes by the content and not by its declared type: restart, shutdown, reset and upgrade send JSON as text/plain.
+    The declared content type does not matter: restart, shutdown, reset and upgrade send JSON as text/plain.
 
     Args:
         url: the setting, for messages.
-        call: method and path, for messages.
+        call: method, path and query, for messages.
         status: of the answer.
-        headers: of the answer; every answer of Syncthing to a valid key says who it is.
+        headers: of the answer; Syncthing puts its device ID into every answer to a valid key.
         content: of the answer.
 
     Raises:
-        SyncthingError: of the kind that fits.
+        SyncthingError: the kind that fits.
     """
-    text = content.decode("utf-8", "replace").strip()
+    text = content[: 4 * LONGEST_TEXT].decode("utf-8", "replace").strip()[:LONGEST_TEXT]
     if 300 <= status < 400:
         raise _redirected(url, headers.get("Location", ""))
     if status not in (200, 204):
-        raise _refused(_Refusal(url=url, call=call, status=status, text=text[:LONGEST_TEXT], known=IDENTITY in headers))
+        raise _refused(_Refusal(url=url, call=call, status=status, text=text, known=IDENTITY in headers))
     if IDENTITY not in headers:
         raise _stranger(url, text)
     if not content:
@@ -49,33 +51,44 @@ def judge(url: str, call: str, *, status: int, headers: Mapping[str, str], conte
     try:
         return read_json(content)
     except ValueError as error:
-        raise BadReply(f"url: {url} sends a reply to {call} that is not JSON") from error
+        raise BadReply(f"url: the answer of {url} to {call} is not JSON") from error
 
 
 def _redirected(url: str, location: str) -> SyncthingError:
     """With `gui.useTLS` Syncthing answers 307 to https, whatever the method."""
     if url.startswith("http://") and location.startswith("https://"):
-        return TlsFailure(f"url: {url} wants TLS: use https:// in url, and set verify")
-    return BadReply(f"url: {url} sends elsewhere ({location[:LONGEST_TEXT]}): is that Syncthing?")
+        return TlsFailure(_needs_tls(url))
+    return NotSyncthing(
+        f"url: {url} redirects to {location[:LONGEST_TEXT] or 'nowhere'}, so it is not Syncthing. Check the address."
+    )
+
+
+def _needs_tls(url: str) -> str:
+    return f"url: {url} requires TLS. Use https://, and set verify if the certificate is Syncthing's own."
 
 
 def _stranger(url: str, text: str) -> SyncthingError:
-    """While version 2 migrates the database of version 1, a makeshift server answers 200 to everything."""
+    """While version 2 migrates the database of version 1, a temporary server answers 200 to everything."""
     if "migration" in text.lower():
-        return Starting(f"{url}: Syncthing is migrating its database")
-    return BadReply(f"url: what answers at {url} is not Syncthing")
+        return Starting(f"url: Syncthing at {url} is migrating its database. Wait until it has finished.")
+    return NotSyncthing(f"url: the server at {url} is not Syncthing. Check the address.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refusal:
-    """An answer that is no success."""
+    """An answer with a status that is no success."""
 
     url: str
     call: str
     status: int
     text: str
     known: bool
-    """Whether a Syncthing said so: it names itself in every answer to a valid key."""
+    """Whether Syncthing sent it: an answer to a valid key contains the device ID."""
+
+    @property
+    def endpoint(self) -> str:
+        """Method and path."""
+        return self.call.partition("?")[0]
 
     def says(self, words: str) -> bool:
         return words in self.text.lower()
@@ -84,55 +97,69 @@ class _Refusal:
 def _upgrade_unsupported(refusal: _Refusal) -> bool:
     """Up to 1.22.0 builds that cannot upgrade answer 503 to the check, and 500 to the upgrade.
 
-    With 500 they also tell that the server that knows of newer versions could not be asked, which will mend.
+    They also answer 500 if the upgrade server cannot be reached, which may pass.
     """
-    return refusal.call.endswith("/rest/system/upgrade") and refusal.says("upgrade unsupported")
+    return refusal.endpoint.endswith("/rest/system/upgrade") and refusal.says("upgrade unsupported")
 
 
-# What a refusal means: the first row that fits. A 403 has three meanings, and only the text tells which.
+# What a refusal means: the first row that fits. A 403 has three meanings, which only the text distinguishes.
 _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], SyncthingError]]] = (
     (
         lambda r: r.status == 403 and r.says("host check"),
         lambda r: HostCheckFailed(
-            f"url: Syncthing does not accept the host name in {r.url}: use its address, or set "
-            "insecureSkipHostcheck in Syncthing's GUI settings"
+            f"url: Syncthing rejects the host name in {r.url}. Use its IP address, or turn on insecureSkipHostcheck "
+            "(in Syncthing: Actions > Advanced > GUI)."
         ),
     ),
     (
         lambda r: r.status in (401, 403) and not r.says("debugging disabled"),
-        lambda r: Unauthorized(f"api_key: Syncthing at {r.url} does not accept the API key: copy it from its settings"),
+        lambda r: Unauthorized(
+            f"api_key: Syncthing at {r.url} rejects the API key. Copy it from Syncthing: Actions > Settings > General."
+        ),
     ),
     (
         lambda r: r.status == 400 and r.says("http request to an https server"),
-        lambda r: TlsFailure(f"url: {r.url} wants TLS: use https:// in url, and set verify"),
+        lambda r: TlsFailure(_needs_tls(r.url)),
     ),
     (
         lambda r: r.status == 501 or _upgrade_unsupported(r),
         lambda r: Unsupported(r.text or "this build of Syncthing cannot do that"),
     ),
     (
-        lambda r: r.status in (502, 503, 504),
-        lambda r: Starting(f"{r.url}: not ready ({r.status} {r.text})"),
+        lambda r: (
+            r.status == 504
+        ),  # a reverse proxy has waited for this call; a Syncthing that starts answers 502 or 503
+        lambda r: TimedOut(f"url: the proxy at {r.url} timed out while it waited for {r.call} (504)"),
+    ),
+    (
+        lambda r: r.status in (502, 503),
+        lambda r: Starting(f"url: Syncthing at {r.url} is not ready ({_answer(r)}). Wait until it has started."),
     ),
     (
         lambda r: r.status in (404, 405) and not r.known,
-        lambda r: BadReply(f"url: what answers at {r.url} is not Syncthing (it has no {r.call})"),
+        lambda r: NotSyncthing(
+            f"url: the server at {r.url} is not Syncthing: it has no {r.endpoint}. Check the address."
+        ),
     ),
     (
         lambda r: r.status == 405 or (r.status == 404 and (not r.text or r.says("page not found"))),
-        lambda r: Unsupported(f"this version of Syncthing has no {r.call}"),
+        lambda r: Unsupported(f"this version of Syncthing has no {r.endpoint}"),
     ),
     (lambda r: r.status == 404, lambda r: NotFound(r.text)),
     (
         lambda r: r.status >= 500 and not r.known,
-        lambda r: Unreachable(f"url: what answers at {r.url} fails ({r.status}), and may not be Syncthing"),
+        lambda r: Unreachable(f"url: the server at {r.url} answers {r.status} to {r.call}. Check the address."),
     ),
     (
         lambda r: not r.known,
-        lambda r: BadReply(f"url: what answers at {r.url} is not Syncthing ({r.status})"),
+        lambda r: NotSyncthing(f"url: the server at {r.url} is not Syncthing ({_answer(r)}). Check the address."),
     ),
     (lambda _: True, lambda r: Rejected(r.text or f"Syncthing answers {r.status} to {r.call}")),
 )
+
+
+def _answer(refusal: _Refusal) -> str:
+    return f"{refusal.status} {refusal.text}".strip()
 
 
 def _refused(refusal: _Refusal) -> SyncthingError:

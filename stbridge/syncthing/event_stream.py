@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stbridge.errors import BadReply, Starting, Unreachable
+from stbridge.errors import BadReply, Starting, TimedOut, Unreachable
 from stbridge.syncthing.client import SyncthingClient
 
 POLL_S = 55.0
@@ -74,7 +74,7 @@ class EventStream:
         assert self._last_id is not None, "open() comes first"
         try:
             events = self._newer(self._last_id, timeout_s)
-        except (Unreachable, Starting) as error:
+        except (Unreachable, Starting, TimedOut) as error:
             if not self.can_resume():
                 self._last_id = None
                 raise EventsLost from error

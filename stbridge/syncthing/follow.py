@@ -12,7 +12,7 @@ from stbridge.backoff import Backoff
 from stbridge.core import events
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.errors import BadReply, CallFailed, SyncthingUnavailable, with_setting_path
+from stbridge.errors import BadReply, SyncthingError, SyncthingUnavailable, TimedOut, with_setting_path
 from stbridge.supervision import Part
 from stbridge.core.token_bucket import TokenBucket
 from stbridge.syncthing.client import SyncthingClient
@@ -123,17 +123,16 @@ class Follower:
                 if backoff.fresh:
                     log.info("%s: events were missed or Syncthing restarted: reading everything again", self._name)
                 self._stop.wait(backoff.next())
-            except SyncthingUnavailable as error:
+            except SyncthingError as error:
                 self._report(error)
                 self._stop.wait(backoff.next(monotonic() - began))
-            except CallFailed as error:
-                self._report(BadReply(f"url: the server does not answer as Syncthing does ({error})"))
-                self._stop.wait(backoff.next())
             self.part.beat()
 
-    def _report(self, error: SyncthingUnavailable) -> None:
+    def _report(self, error: SyncthingError) -> None:
         if not self._stop.is_set():
-            message = with_setting_path(self._name, str(error))
+            known = isinstance(error, SyncthingUnavailable | TimedOut | BadReply)
+            text = str(error) if known else f"url: {self._client.url} does not serve Syncthing's API ({error})"
+            message = with_setting_path(self._name, text)
             self._take([seen.Unavailable(status=error.status, message=message)])
 
     def _synchronize(self) -> None:

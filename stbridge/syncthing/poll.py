@@ -9,7 +9,7 @@ from time import monotonic
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
 from stbridge.core.timers import Timers
-from stbridge.errors import SyncthingUnavailable
+from stbridge.errors import SyncthingError
 from stbridge.supervision import BEAT_S, Part
 from stbridge.core.token_bucket import TokenBucket
 from stbridge.syncthing.client import SyncthingClient
@@ -198,7 +198,7 @@ class Poller:
                 if isinstance(observation, seen.ReadFinished):
                     self._note(observation)
             self._backoff.reset()
-        except SyncthingUnavailable:
+        except SyncthingError:  # also the status cannot be read
             self.request([read])
             self._revalidate()
             with self._condition:

@@ -9,8 +9,8 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
 from stbridge.errors import (
     BadReply,
-    CallFailed,
     NotFound,
+    SyncthingError,
     SyncthingUnavailable,
     TimedOut,
     Unsupported,
@@ -62,8 +62,7 @@ class Reader:
         """Run one read.
 
         Raises:
-            SyncthingUnavailable: the instance cannot be used, or this call fails.
-            CallFailed: Syncthing refuses it; a folder that is paused or gone is no error and yields nothing.
+            SyncthingError: this call fails; a folder that is paused or gone is no error and yields nothing.
         """
         yield from _ROWS[read.what](self, read)
 
@@ -74,12 +73,12 @@ class Reader:
         status can be read, the failure belongs to what was to be read.
 
         Raises:
-            SyncthingUnavailable: the instance cannot be used.
+            SyncthingError: the instance cannot be used.
         """
         try:
             yield from self.read(read)
-        except (SyncthingUnavailable, CallFailed) as error:
-            if isinstance(error, SyncthingUnavailable):
+        except SyncthingError as error:
+            if isinstance(error, SyncthingUnavailable | TimedOut):
                 _decoded(decode.status, self.client.get_status())
             message = with_setting_path(self._name, str(error))
             self._log(read, message)
@@ -104,8 +103,7 @@ class Reader:
             max_completions: MAX_COMPLETIONS if it is not given.
 
         Raises:
-            SyncthingUnavailable: the instance cannot be used.
-            CallFailed: it refuses what every Syncthing answers.
+            SyncthingError: the instance cannot be used.
         """
         self.forget()
         yield from self.read(Read("version"))  # before the status, which may report a start with another version

@@ -1,4 +1,4 @@
-"""What is tried again, and when: the policies for a call that fails, and for a Syncthing that is away."""
+"""Retry policies: for a call that fails, for a wait until something is true, and for an instance that is away."""
 
 import threading
 
@@ -16,43 +16,42 @@ from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_random_exponential
 
 from stbridge.backoff import Backoff
-from stbridge.errors import Starting, SyncthingUnavailable, TimedOut, Unreachable
+from stbridge.errors import BadReply, ConnectTimedOut, Starting, SyncthingUnavailable, TimedOut, Unreachable
 
 ATTEMPTS = 4
 LONGEST_WAIT_S = 1.0
 
 LOOK_S = 0.5
-"""Seconds between two looks at whether something has come to be."""
+"""Maximum seconds between two checks of a condition."""
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 3.0
-"""Between two tries to reach a Syncthing that is away: short, so that the truth is told soon after it is back."""
+"""Pauses between attempts to reach an instance that is away: short, so that its return is published soon."""
 
 IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "PATCH", "DELETE"})
-"""Calls that do no harm twice (RFC 9110, 9.2.2). PATCH is not so in general; Syncthing's merges given values."""
+"""Methods that are safe to repeat (RFC 9110, 9.2.2). PATCH is not in general, but Syncthing merges the given values."""
 
 
-def retrying(method: str, stopped: threading.Event) -> Retrying:
-    """Return what makes a call, again where that is safe and may help.
+def retrying(method: str, stopped: threading.Event, limit_s: float) -> Retrying:
+    """Return the policy for a call: it is repeated if that is safe and may help.
 
-    A POST is made again only if it cannot have arrived, because there was no connection. What timed out is not tried
-    again: that was a long wait already, and whoever waits for the call knows better.
+    A POST is repeated only if Syncthing cannot have received it. A timeout is not followed by another attempt: the
+    caller has waited long enough already.
 
     Args:
         method: the method of HTTP.
-        stopped: cuts a wait short. tenacity makes the call once more then, so the call must look at it, too.
+        stopped: cuts a pause short. tenacity makes one more attempt then, so the call must check it, too.
+        limit_s: seconds after which no attempt begins.
     """
 
     def may_help(error: BaseException) -> bool:
-        if isinstance(error, TimedOut):
+        if isinstance(error, ConnectTimedOut) or not isinstance(error, Unreachable | Starting):
             return False
-        if isinstance(error, Unreachable) and not error.arrived:
-            return True
-        return method in IDEMPOTENT_METHODS and isinstance(error, Unreachable | Starting)
+        return method in IDEMPOTENT_METHODS or not error.may_have_run
 
     return Retrying(
         retry=retry_if_exception(may_help),
-        stop=stop_after_attempt(ATTEMPTS) | stop_when_event_set(stopped),
+        stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(limit_s) | stop_when_event_set(stopped),
         wait=wait_random_exponential(multiplier=0.1, max=LONGEST_WAIT_S),
         sleep=sleep_using_event(stopped),
         reraise=True,
@@ -60,19 +59,20 @@ def retrying(method: str, stopped: threading.Event) -> Retrying:
 
 
 def new_backoff() -> Backoff:
-    """Return the pauses between the tries to reach a Syncthing that is away."""
+    """Return the pauses between attempts to reach an instance that is away."""
     return Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
 
 
 def waiting(timeout_s: float, stopped: threading.Event) -> Retrying:
-    """Return what makes a call until it returns True, however often Syncthing cannot be reached meanwhile.
+    """Return the policy that repeats a call until it returns True, although Syncthing may be away meanwhile.
 
     Args:
-        timeout_s: after so many seconds it raises RetryError.
+        timeout_s: seconds after which it raises RetryError.
         stopped: cuts the wait short.
     """
     return Retrying(
-        retry=retry_if_exception_type(SyncthingUnavailable) | retry_if_result(lambda holds: not holds),
+        retry=retry_if_exception_type((SyncthingUnavailable, TimedOut, BadReply))
+        | retry_if_result(lambda holds: not holds),
         stop=stop_after_delay(timeout_s) | stop_when_event_set(stopped),
         wait=wait_random(LOOK_S / 2, LOOK_S),
         sleep=sleep_using_event(stopped),

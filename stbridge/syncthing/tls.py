@@ -1,4 +1,4 @@
-"""How the certificate of a Syncthing is checked, as `verify` says."""
+"""Checks the certificate of a Syncthing instance as `verify` demands."""
 
 import hashlib
 import ipaddress
@@ -18,12 +18,12 @@ HANDSHAKE_S = 5.0
 
 
 def default_verify(url: str) -> str:
-    """Return the check where none is asked for: none on loopback, where nobody can sit in between."""
+    """Return the default of `verify`: `off` on loopback, which nobody can intercept, else `system`."""
     return OFF if is_loopback(urlsplit(url).hostname or "") else SYSTEM
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine."""
+    """Return whether a host name or address is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -33,10 +33,10 @@ def is_loopback(host: str) -> bool:
 
 
 def tls_context(verify: str) -> ssl.SSLContext:
-    """Return what checks a certificate.
+    """Return the context that checks a certificate.
 
-    A certificate in a file is trusted for whatever name it is met under: Syncthing's own names only the host name of
-    its machine, and no address. A pinned one is compared after the handshake, by its fingerprint alone.
+    A certificate from a file is accepted for every host name: Syncthing's own certificate contains only the host name
+    of its machine, and no address. A pinned certificate is compared after the handshake, by its fingerprint alone.
 
     Raises:
         SettingsError: the file cannot be used.
@@ -49,7 +49,7 @@ def tls_context(verify: str) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
         return context
     try:
-        # Only the file, not the system's authorities too: anybody can have a certificate of theirs for some name.
+        # Only the file, not the system's authorities: as names are not checked, any of their certificates would do.
         context = ssl.create_default_context(cafile=verify)
     except OSError as error:
         raise SettingsError([f"verify: cannot use the certificate file {Path(verify)} ({error})"]) from error
@@ -60,17 +60,17 @@ def tls_context(verify: str) -> ssl.SSLContext:
 
 @cache
 def system_context() -> ssl.SSLContext:
-    """Return what checks a certificate as browsers do: one for all, as its authorities take 50 ms and 1 MB to load."""
+    """Return the one context that checks as browsers do: loading its authorities takes 50 ms and 1 MB."""
     return ssl.create_default_context()
 
 
 def pinned_fingerprint(verify: str) -> str | None:
-    """Return the fingerprint that `verify` asks for, if it asks for one."""
+    """Return the fingerprint in `verify`, if there is one."""
     return verify.removeprefix(PIN) if verify.startswith(PIN) else None
 
 
 def seen_fingerprint(url: str) -> str | None:
-    """Look which certificate a server shows, without trusting it or sending it anything."""
+    """Return the fingerprint of a server's certificate, without trusting it or sending it anything."""
     parts = urlsplit(url)
     context = tls_context(OFF)
     try:

@@ -1,9 +1,11 @@
-"""The one request function: every failure becomes an error of ours here, and nowhere else."""
+"""The one function that sends requests to Syncthing; it turns every failure into an error of `stbridge.errors`."""
 
+import http.client
 import re
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any
@@ -13,24 +15,65 @@ import requests
 import urllib3
 from tenacity import RetryError
 
-from stbridge.errors import SyncthingUnavailable, TimedOut, TlsFailure, TooLarge, Unreachable
+from stbridge.errors import (
+    BadReply,
+    ConnectTimedOut,
+    NotSyncthing,
+    SyncthingError,
+    TimedOut,
+    TlsFailure,
+    TooLarge,
+    Unreachable,
+)
 from stbridge.syncthing import tls
-from stbridge.syncthing.adapters import Sockets, TcpAdapter, TlsAdapter, UnixAdapter
-from stbridge.syncthing.answers import judge
+from stbridge.syncthing.adapters import SHORTEST_S, Sockets, TcpAdapter, TlsAdapter, UnixAdapter
+from stbridge.syncthing.answers import evaluate
 from stbridge.syncthing.retry import retrying, waiting
 
 LARGEST_REPLY = 64 * 1024 * 1024
-CONNECT_S = 5.0
+LONGEST_CALL = 120
+"""Maximum number of characters of method, path and query in a message: the query of a long poll lists 40 types."""
 _CHUNK = 64 * 1024
 
 Parameters = Mapping[str, Any]
 
+_LOST = (http.client.IncompleteRead, http.client.RemoteDisconnected)
+_NOT_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
+_MALFORMED = (http.client.HTTPException, urllib3.exceptions.DecodeError, urllib3.exceptions.InvalidHeader)
+_NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, ValueError)  # ValueError: the URL is invalid
+
+
+class _Session(requests.Session):
+    """A session that leaves redirects alone: they could send the key to another host."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return nothing: otherwise requests reads the body of a redirect without any limit, to follow it later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One call, with all its attempts."""
+
+    method: str
+    path: str
+    content: Mapping[str, Any]
+    timeout_s: float
+    usual: bool
+    """Whether the timeout is that of the setting."""
+    deadline: float
+
+    def too_late(self, url: str, request: str) -> TimedOut:
+        what = f"{request} did not answer within {self.timeout_s:g} s"
+        if not self.usual:
+            return TimedOut(f"url: {url}: {what}")
+        return TimedOut(f"timeout_s: {what}. Increase it if Syncthing needs longer, for example with a slow disk.")
+
 
 class Transport:
-    """The way to one Syncthing.
+    """The connection to one Syncthing instance.
 
     Args:
-        api_key: the key, sent as X-API-Key, which every version takes.
+        api_key: sent as X-API-Key, which every version accepts.
         url: `http://...`, `https://...` or `unix:///path`.
         verify: how a certificate is checked, see the setting.
         timeout_s: seconds to wait for an answer.
@@ -41,7 +84,7 @@ class Transport:
         self._timeout_s = timeout_s
         self._stopped = threading.Event()
         self._sockets = Sockets()
-        self._session = requests.Session()
+        self._session = _Session()
         # No proxies, .netrc or certificate authorities from the environment: Syncthing is near, and its key is secret.
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # the key is enough
@@ -49,7 +92,7 @@ class Transport:
         self._base = self._mount(verify)
 
     def _mount(self, verify: str) -> str:
-        """Set the way up, and return what goes before a path."""
+        """Choose the adapter, and return the prefix of every path."""
         parts = urlsplit(self._url)
         if parts.scheme == "unix":
             self._session.mount("http://", UnixAdapter(unquote(parts.path), self._sockets))
@@ -60,17 +103,17 @@ class Transport:
             self._session.verify = context.verify_mode == ssl.CERT_REQUIRED
             self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify), self._sockets))
             if verify == tls.OFF:
-                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user has chosen it
         return self._url
 
     def close(self) -> None:
-        """Close the connections, and cut short whatever waits for an answer, or to try again."""
+        """Close the connections; calls that are under way or wait for another attempt fail."""
         self._stopped.set()
-        self._sockets.shut_down()
+        self._sockets.close()
         self._session.close()
 
     def break_off(self) -> None:
-        """Break off the requests that are under way; they fail as if the connection had been lost."""
+        """Break the connections; calls that are under way fail as if the network had done it."""
         self._sockets.shut_down()
 
     def call(
@@ -84,7 +127,7 @@ class Transport:
         timeout_s: float | None = None,
         again: bool = True,
     ) -> Any:
-        """Make a call and return its decoded JSON; None for an empty reply.
+        """Make a call and return its decoded JSON; None for an empty answer.
 
         Args:
             method: of HTTP.
@@ -92,106 +135,129 @@ class Transport:
             parameters: of the query; None values are left out.
             body: sent as JSON.
             text: sent as it is.
-            timeout_s: seconds to wait for the answer, if other than usual.
-            again: whether it may be tried again, if it does no harm twice.
+            timeout_s: seconds to wait for the answer, for all attempts together; by default the usual timeout.
+            again: whether it may be tried again if that is safe.
 
         Raises:
-            SyncthingError: of the kind that fits, see `stbridge.errors`.
+            SyncthingError: the kind that fits, see `stbridge.errors`.
         """
-        given = {name: value for name, value in (parameters or {}).items() if value is not None}
-        data = None if text is None else text.encode()
-        patience = self._timeout_s if timeout_s is None else timeout_s
-
-        def once() -> Any:
-            if self._stopped.is_set():
-                raise Unreachable("the client is closed", arrived=False)
-            return self._once(method, path, {"params": given, "json": body, "data": data}, patience)
-
-        return retrying(method, self._stopped)(once) if again else once()
+        limit = self._timeout_s if timeout_s is None else timeout_s
+        call = _Call(
+            method=method,
+            path=path,
+            content={
+                "params": {name: value for name, value in (parameters or {}).items() if value is not None},
+                "json": body,
+                "data": None if text is None else text.encode(),
+            },
+            timeout_s=limit,
+            usual=timeout_s is None,
+            deadline=monotonic() + limit,
+        )
+        return retrying(method, self._stopped, limit)(self._once, call) if again else self._once(call)
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        """Wait until a condition holds, whatever Syncthing answers meanwhile.
+        """Wait until a condition holds; failures that may pass by themselves are ignored meanwhile.
 
         Raises:
-            TimedOut: it does not come to hold in time, or the client is closed.
+            TimedOut: the condition does not hold in time, or the client is closed.
         """
         try:
             waiting(timeout_s, self._stopped)(condition)
         except RetryError as error:
-            raise TimedOut(f"url: {self._url} did not get there within {timeout_s:.0f} s") from error
+            raise TimedOut(
+                f"url: Syncthing at {self._url} did not reach the expected state within {timeout_s:.0f} s"
+            ) from error
 
-    def _once(self, method: str, path: str, content: Mapping[str, Any], patience: float) -> Any:
-        deadline = monotonic() + patience
+    def _once(self, call: _Call) -> Any:
+        if self._stopped.is_set():
+            raise Unreachable("the client is closed", arrived=False)
+        name = f"{call.method} {call.path}"
         try:
-            # not Session.request: to merge settings of the session with those of the request takes a tenth of it all
-            request = requests.Request(method, self._base + path, headers=self._headers, **content).prepare()
+            # not Session.request: merging settings of the session with those of the request takes a tenth of the time
+            request = requests.Request(call.method, self._base + call.path, headers=self._headers, **call.content)
+            prepared = request.prepare()
+            name = _shortened(f"{call.method} {prepared.path_url}")
+            timeout = urllib3.Timeout(total=max(SHORTEST_S, call.deadline - monotonic()))
             with self._session.send(
-                request,
+                prepared,
                 proxies={},
-                timeout=(min(CONNECT_S, patience + 1), patience + 1),
-                allow_redirects=False,  # it could lead the key to another host; `judge` tells what it means
+                timeout=timeout,  # type: ignore[arg-type]  # requests hands a Timeout of urllib3 on; its stubs omit that
+                allow_redirects=False,
                 stream=True,
             ) as response:
-                answer = _content(response, deadline)
-        except requests.exceptions.SSLError as error:
-            raise self._tls_failure(error) from error
-        except requests.exceptions.ConnectTimeout as error:
-            raise TimedOut(f"url: {self._url} does not answer", arrived=False) from error
-        except (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
-            raise TimedOut(f"url: {self._url} did not answer within {patience:.0f} s") from error
-        except (requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError) as error:
-            raise self._unreachable(error) from error
+                content = _content(response, name)
         except (
             requests.exceptions.RequestException,
             urllib3.exceptions.HTTPError,
             OSError,
             ValueError,
         ) as error:
-            raise Unreachable(f"url: {self._url} cannot be reached ({_reason(error)})") from error
-        return judge(
-            self._url,
-            f"{method} {path}",
-            status=response.status_code,
-            headers=response.headers,
-            content=answer,
-        )
+            raise self._failure(error, call, name) from error
+        return evaluate(self._url, name, status=response.status_code, headers=response.headers, content=content)
 
-    def _unreachable(self, error: Exception) -> Unreachable:
-        inner = _innermost(error)
-        refused = isinstance(inner, urllib3.exceptions.NewConnectionError | ConnectionRefusedError | FileNotFoundError)
-        if isinstance(inner, urllib3.exceptions.NameResolutionError):
-            why = f"the host name {urlsplit(self._url).hostname!r} is not known"
-        else:
-            why = _reason(inner)
+    def _failure(self, error: Exception, call: _Call, name: str) -> SyncthingError:
+        """Return what an error of requests or urllib3 means."""
+        chain = [*_chain(error)]
+        if isinstance(error, requests.exceptions.SSLError):
+            return self._tls_failure(error, name)
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            return ConnectTimedOut(
+                f"url: {self._url} does not respond. Check the address, and that Syncthing is running."
+            )
+        malformed = next((one for one in chain if isinstance(one, _MALFORMED) and not isinstance(one, _LOST)), None)
+        if malformed is not None:
+            return self._malformed(malformed, name)
+        if any(isinstance(one, _NOT_CONNECTED) for one in chain):
+            return self._not_connected(chain)
+        if _is_timeout(error, chain[-1]):
+            return call.too_late(self._url, name)
+        return self._lost(name, _reason(chain[-1]))
+
+    def _not_connected(self, chain: Sequence[BaseException]) -> Unreachable:
+        unknown = any(isinstance(one, urllib3.exceptions.NameResolutionError) for one in chain)
+        why = f"the host name {urlsplit(self._url).hostname!r} is unknown" if unknown else _reason(chain[-1])
         return Unreachable(
-            f"url: {self._url} cannot be reached ({why}); does Syncthing run there?", arrived=not refused
+            f"url: {self._url} cannot be reached ({why}). Check the address, and that Syncthing is running.",
+            arrived=False,
         )
 
-    def _tls_failure(self, error: Exception) -> SyncthingUnavailable:
-        text = str(error)
-        if "EOF occurred" in text:  # hung up in the handshake: a forwarded port with nobody behind it, or an end
-            return self._unreachable(error)
-        if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
-            return TlsFailure(f"url: {self._url} does not speak TLS: use http:// in url")
-        fingerprint = tls.seen_fingerprint(self._url)
-        cure = (
-            f'if that is Syncthing\'s own certificate, set verify = "{tls.PIN}{fingerprint}"'
-            if fingerprint
-            else "set verify to the certificate's file"
+    def _malformed(self, error: BaseException, name: str) -> SyncthingError:
+        if isinstance(error, _NOT_HTTP):
+            return NotSyncthing(f"url: the server at {self._url} does not speak HTTP. Check the address.")
+        return BadReply(f"url: the answer of {self._url} to {name} is malformed ({_reason(error)})")
+
+    def _lost(self, name: str, reason: str) -> Unreachable:
+        return Unreachable(
+            f"url: {self._url} cannot be reached: the connection was lost during {name} ({reason}). "
+            "Check that Syncthing is running."
         )
-        return TlsFailure(f"verify: the certificate of {self._url} is not accepted ({_tls_reason(text)}); {cure}")
+
+    def _tls_failure(self, error: Exception, name: str) -> SyncthingError:
+        text = str(error)
+        if "EOF occurred" in text:  # a forwarded port without a server, or a server that stops
+            return self._lost(name, "it was closed")
+        if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
+            return TlsFailure(f"url: {self._url} does not speak TLS. Use http:// instead of https://.")
+        fingerprint = tls.seen_fingerprint(self._url)
+        fix = (
+            f'If it is Syncthing\'s own certificate, set verify = "{tls.PIN}{fingerprint}".'
+            if fingerprint
+            else "Set verify to the file of the certificate."
+        )
+        return TlsFailure(f"verify: the certificate of {self._url} is not accepted ({_tls_reason(text)}). {fix}")
 
 
 def _as_header(api_key: str) -> bytes:
-    """Return what can be sent: an error about a header that cannot be would tell the key, and go into the log.
+    """Return the key without characters that a header cannot contain.
 
-    Characters that no key has make another key of it, for Syncthing to refuse.
+    requests would raise an error that shows the key. With `?` in their place Syncthing rejects it like any wrong key.
     """
     return re.sub(r"[\x00-\x1f\x7f]", "?", api_key.strip()).encode(errors="replace")
 
 
-def _content(response: requests.Response, deadline: float) -> bytes:
-    """Read a reply, but no endless one: neither in size nor in time, however slowly bytes drip."""
+def _content(response: requests.Response, name: str) -> bytes:
+    """Read an answer up to the size limit; the deadline of the socket limits the time."""
     parts: list[bytes] = []
     size = 0
     # iter_content would wait until a whole chunk is there
@@ -199,22 +265,35 @@ def _content(response: requests.Response, deadline: float) -> bytes:
         parts.append(part)
         size += len(part)
         if size > LARGEST_REPLY:
-            raise TooLarge(f"url: the reply has more than {LARGEST_REPLY} bytes")
-        if monotonic() > deadline + CONNECT_S:
-            raise requests.exceptions.ReadTimeout("the reply takes too long")
+            raise TooLarge(f"url: the answer to {name} has more than {LARGEST_REPLY} bytes")
     return b"".join(parts)
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """Return what went wrong at the bottom: requests and urllib3 wrap it several times."""
-    reason = getattr(error, "reason", None)
-    if isinstance(reason, BaseException):
-        return _innermost(reason)
-    if error.args and isinstance(error.args[0], BaseException):
-        return _innermost(error.args[0])
-    if len(error.args) > 1 and isinstance(error.args[1], BaseException):
-        return _innermost(error.args[1])
-    return error
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_CALL else f"{name[:LONGEST_CALL]}..."
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it comes from: requests and urllib3 wrap an error several times."""
+    while True:
+        yield error
+        inside = (getattr(error, "reason", None), *error.args, error.__cause__)
+        found = next((one for one in inside if isinstance(one, BaseException)), None)
+        if found is None:
+            return
+        error = found
+
+
+def _is_timeout(error: Exception, innermost: BaseException) -> bool:
+    """Tell a timeout of ours from ETIMEDOUT, by which keepalive closes a dead connection.
+
+    Both are a TimeoutError, which urllib3 takes for a timeout of reading; only the latter has an errno.
+    """
+    if isinstance(innermost, TimeoutError):
+        return innermost.errno is None
+    return isinstance(error, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError) and not isinstance(
+        innermost, OSError
+    )
 
 
 def _reason(error: BaseException) -> str:

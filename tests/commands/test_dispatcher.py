@@ -27,6 +27,7 @@ from stbridge.core.times import from_utc
 from stbridge.core.writing import as_json
 from stbridge.errors import (
     BadReply,
+    ConnectTimedOut,
     HostCheckFailed,
     NotApplicable,
     NotFound,
@@ -678,10 +679,11 @@ def test_the_same_command_again_is_not_carried_out_again(
     ("failure", "again"),
     [
         (Unreachable("gone", arrived=False), True),
-        (TimedOut("no connection in time", arrived=False), True),
+        (ConnectTimedOut("no connection in time"), True),
         (Unreachable("hung up"), False),
         (TimedOut("slow"), False),
-        (Starting("wait"), True),
+        (Starting("wait"), False),
+        (BadReply("not JSON"), False),
         (Rejected("no"), True),
     ],
 )

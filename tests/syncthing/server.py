@@ -142,6 +142,42 @@ def drips(exchange: Exchange) -> None:
         exchange.wfile.flush()
 
 
+def drips_head(exchange: Exchange) -> None:
+    """Send a head without end, one byte after the other."""
+    exchange.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while not exchange.server.ended.wait(0.02):
+        exchange.wfile.write(b"x")
+        exchange.wfile.flush()
+
+
+def floods(exchange: Exchange) -> None:
+    """Send a body without end, as fast as it is read."""
+    exchange.begin(200, {**KNOWN, "Content-Length": "1000000000000"})
+    while not exchange.server.ended.is_set():
+        exchange.wfile.write(b" " * 65536)
+
+
+def sends(content: bytes) -> Behaviour:
+    """Send these bytes in place of an answer of HTTP."""
+
+    def send(exchange: Exchange) -> None:
+        exchange.wfile.write(content)
+        exchange.close_connection = True
+
+    return send
+
+
+def redirects(answer: Behaviour) -> Behaviour:
+    """Answer 302, with the body of another answer."""
+
+    def redirect(exchange: Exchange) -> None:
+        begin = exchange.begin
+        exchange.begin = lambda status, headers: begin(status + 102, {**headers, "Location": "/"})  # type: ignore[method-assign]
+        answer(exchange)
+
+    return redirect
+
+
 def hangs(exchange: Exchange) -> None:
     """Take the request, and never answer."""
     exchange.server.hanging.release()

@@ -10,15 +10,17 @@ from stbridge.errors import (
     BadReply,
     HostCheckFailed,
     NotFound,
+    NotSyncthing,
     Rejected,
     Starting,
     SyncthingError,
+    TimedOut,
     TlsFailure,
     Unauthorized,
     Unreachable,
     Unsupported,
 )
-from stbridge.syncthing.answers import LONGEST_TEXT, judge
+from stbridge.syncthing.answers import LONGEST_TEXT, evaluate
 from tests.syncthing.server import KNOWN
 
 URL = "http://nas:8384"
@@ -26,7 +28,7 @@ CALL = "GET /rest/system/ping"
 MIGRATION = "*** Database migration in progress ***\n\nLog: ..."
 
 
-def judged(
+def evaluated(
     text: str,
     *,
     status: int = 200,
@@ -35,9 +37,9 @@ def judged(
     url: str = URL,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
-    """Judge an answer; a known one comes from a Syncthing that accepts the key."""
+    """Evaluate an answer; a known one comes from a Syncthing that accepts the key."""
     more = KNOWN if known else {}
-    return judge(url, call, status=status, headers={**headers, **more}, content=text.encode())
+    return evaluate(url, call, status=status, headers={**headers, **more}, content=text.encode())
 
 
 @pytest.mark.parametrize(
@@ -51,29 +53,29 @@ def judged(
 )
 def test_an_answer_of_syncthing_is_its_json(text: str, means: Any) -> None:
     """Many calls are answered with nothing at all, and some lists are null."""
-    assert judged(text) == means
+    assert evaluated(text) == means
 
 
 def test_the_declared_type_of_an_answer_does_not_matter() -> None:
     """Restart, shutdown, reset and upgrade send JSON as text/plain."""
-    assert judged('{"ok": "restarting"}', headers={"Content-Type": "text/plain"}) == {"ok": "restarting"}
+    assert evaluated('{"ok": "restarting"}', headers={"Content-Type": "text/plain"}) == {"ok": "restarting"}
 
 
 def test_no_content_is_a_success() -> None:
     """204 is what some calls are answered with."""
-    assert judged("", status=204) is None
+    assert evaluated("", status=204) is None
 
 
 @pytest.mark.parametrize(
     ("status", "text", "known", "error", "says"),
     [
-        (401, "Not Authorized", False, Unauthorized, r"^api_key: .* at http://nas:8384 "),
+        (401, "Not Authorized", False, Unauthorized, "^api_key: .* at http://nas:8384 rejects"),
         (403, "CSRF Error\n", False, Unauthorized, r"^api_key: "),
         (403, "Forbidden\n", False, Unauthorized, r"^api_key: "),
         (403, "Host check error\n", False, HostCheckFailed, r"^url: .*insecureSkipHostcheck"),
         (403, "Debugging disabled\n", True, Rejected, "^Debugging disabled$"),
-        (400, "Client sent an HTTP request to an HTTPS server.\n", False, TlsFailure, "^url: .* use https://"),
-        (400, "Bad Request", False, BadReply, "^url: .* is not Syncthing"),
+        (400, "Client sent an HTTP request to an HTTPS server.\n", False, TlsFailure, "^url: .* Use https://"),
+        (400, "Bad Request", False, NotSyncthing, r"^url: .* is not Syncthing \(400 Bad Request\)"),
         (400, "invalid character", True, Rejected, "^invalid character$"),
         (400, "", True, Rejected, "^Syncthing answers 400 to GET /rest/system/ping$"),
         (404, "no such folder\n", True, NotFound, "^no such folder$"),
@@ -81,20 +83,20 @@ def test_no_content_is_a_success() -> None:
         (404, "404 page not found\n", True, Unsupported, "^this version of Syncthing has no GET /rest/system/ping$"),
         (404, "", True, Unsupported, "has no GET /rest/system/ping$"),
         (405, "Method Not Allowed\n", True, Unsupported, "has no GET /rest/system/ping$"),
-        (404, "404 page not found\n", False, BadReply, "^url: .* is not Syncthing"),
-        (405, "Method Not Allowed\n", False, BadReply, "^url: .* is not Syncthing"),
-        (418, "I'm a teapot", False, BadReply, r"^url: .* is not Syncthing \(418\)"),
+        (404, "404 page not found\n", False, NotSyncthing, "^url: .* is not Syncthing"),
+        (405, "Method Not Allowed\n", False, NotSyncthing, "^url: .* is not Syncthing"),
+        (418, "I'm a teapot", False, NotSyncthing, r"^url: .* is not Syncthing \(418 I'm a teapot\)"),
         (500, "folder marker missing\n", True, Rejected, "^folder marker missing$"),
-        (500, "Internal Server Error", False, Unreachable, r"^url: .* fails \(500\)"),
+        (500, "Internal Server Error", False, Unreachable, "^url: .* answers 500 to GET /rest/system/ping"),
         (501, "upgrade unsupported", True, Unsupported, "^upgrade unsupported$"),
         (501, "", True, Unsupported, "cannot do that"),
-        (502, "Bad Gateway", False, Starting, "not ready"),
-        (503, "Service Unavailable", True, Starting, "not ready"),
-        (504, "Gateway Timeout", False, Starting, "not ready"),
-        (200, MIGRATION, False, Starting, "migrating its database"),
-        (200, "<html>a router</html>", False, BadReply, "^url: .* is not Syncthing$"),
-        (200, '{"ping": "pong"}', False, BadReply, "^url: .* is not Syncthing$"),
-        (200, "<html>", True, BadReply, "^url: .* GET /rest/system/ping that is not JSON$"),
+        (502, "Bad Gateway", False, Starting, "^url: .* not ready"),
+        (503, "Service Unavailable", True, Starting, "^url: .* not ready"),
+        (504, "Gateway Timeout", False, TimedOut, "^url: the proxy at .* waited for GET /rest/system/ping"),
+        (200, MIGRATION, False, Starting, "^url: .* migrating its database"),
+        (200, "<html>a router</html>", False, NotSyncthing, "^url: .* is not Syncthing. Check"),
+        (200, '{"ping": "pong"}', False, NotSyncthing, "^url: .* is not Syncthing. Check"),
+        (200, "<html>", True, BadReply, "^url: .* GET /rest/system/ping is not JSON$"),
         (200, '{"cut": "sho', True, BadReply, "not JSON"),
         (200, "[" * 100_000, True, BadReply, "not JSON"),
         (200, '{"rate": 1e999}', True, BadReply, "not JSON"),
@@ -106,7 +108,7 @@ def test_an_answer_that_is_no_success_is_an_error_with_its_cure(
 ) -> None:
     """The status, the text and whether a Syncthing answers tell together what is wrong, and which setting mends it."""
     with pytest.raises(error, match=says) as raised:
-        judged(text, status=status, known=known)
+        evaluated(text, status=status, known=known)
     assert type(raised.value) is error
 
 
@@ -125,16 +127,21 @@ def test_a_build_that_cannot_upgrade_is_told_from_one_that_cannot_just_now(
 ) -> None:
     """Up to 1.22.0 the status alone does not tell, and a network that is down is no reason to give up."""
     with pytest.raises(error):
-        judged(text, status=status, call=f"{method} /rest/system/upgrade")
+        evaluated(text, status=status, call=f"{method} /rest/system/upgrade")
 
 
 @pytest.mark.parametrize(
     ("url", "location", "error", "says"),
     [
-        ("http://nas:8384", "https://nas:8384/rest/", TlsFailure, "^url: .* use https:// in url, and set verify"),
-        ("http://nas", "http://nas/login", BadReply, r"^url: .* \(http://nas/login\): is that Syncthing\?"),
-        ("https://nas", "https://login.example", BadReply, "is that Syncthing"),
-        ("https://nas", "", BadReply, "is that Syncthing"),
+        ("http://nas:8384", "https://nas:8384/rest/", TlsFailure, "^url: .* Use https://, and set verify"),
+        (
+            "http://nas",
+            "http://nas/login",
+            NotSyncthing,
+            "^url: .* redirects to http://nas/login, so it is not Syncthing",
+        ),
+        ("https://nas", "https://login.example", NotSyncthing, "is not Syncthing"),
+        ("https://nas", "", NotSyncthing, "redirects to nowhere"),
     ],
 )
 def test_an_answer_that_sends_elsewhere_is_not_followed(
@@ -142,11 +149,11 @@ def test_an_answer_that_sends_elsewhere_is_not_followed(
 ) -> None:
     """Syncthing sends to https and nowhere else; a login page belongs to something else."""
     with pytest.raises(error, match=says):
-        judged("", status=307, known=False, url=url, headers={"Location": location})
+        evaluated("", status=307, known=False, url=url, headers={"Location": location})
 
 
 def test_a_long_refusal_is_cut() -> None:
     """What a stranger sends does not flood the log."""
     with pytest.raises(Rejected) as raised:
-        judged("x" * 100_000, status=400)
+        evaluated("x" * 100_000, status=400)
     assert len(str(raised.value)) == LONGEST_TEXT

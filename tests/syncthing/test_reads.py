@@ -138,7 +138,7 @@ def test_a_build_that_cannot_upgrade_has_no_latest_version(
 class Slow(SyncthingClient):
     """A client whose answers take too long."""
 
-    def _get(self, path: str, *_: Any, **__: Any) -> Any:
+    def _call(self, method: str, path: str, *_: Any, **__: Any) -> Any:  # noqa: ARG002 - as it is called
         raise TimedOut(f"{path} did not answer")
 
 
@@ -162,7 +162,7 @@ class Told(SyncthingClient):
         self.answers: dict[str, Any] = {path: document(name) for path, name in DOCUMENTS.items()}
         self.answers[UPGRADE] = AN_UPGRADE
 
-    def _get(self, path: str, *_: Any, **__: Any) -> Any:
+    def _call(self, method: str, path: str, *_: Any, **__: Any) -> Any:  # noqa: ARG002 - as it is called
         return self.answers[f"/rest/{path}"]
 
 

@@ -9,6 +9,7 @@ from tenacity import RetryError
 
 from stbridge.errors import (
     BadReply,
+    ConnectTimedOut,
     NotFound,
     Starting,
     SyncthingError,
@@ -56,7 +57,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         (BROKEN, ATTEMPTS, 1),
         (Starting("starting"), ATTEMPTS, 1),
         (TimedOut("late"), 1, 1),
-        (TimedOut("no connection in time", arrived=False), 1, 1),
+        (ConnectTimedOut("no connection in time"), 1, 1),
         (TlsFailure("another certificate"), 1, 1),
         (Unauthorized("another key"), 1, 1),
         (BadReply("another server"), 1, 1),
@@ -71,7 +72,7 @@ def test_only_what_may_help_and_is_safe_is_tried_again(
     for method, attempts in (("GET", with_get), ("POST", with_post)):
         call = Call(error)
         with pytest.raises(type(error)) as raised:
-            retrying(method, stopped)(call)
+            retrying(method, stopped, 30)(call)
         assert raised.value is error
         assert call.count == attempts
 
@@ -79,7 +80,7 @@ def test_only_what_may_help_and_is_safe_is_tried_again(
 def test_an_attempt_that_succeeds_is_the_last(stopped: threading.Event) -> None:
     """What came in the end is what counts."""
     call = Call(BROKEN, REFUSED, "pong")
-    assert retrying("GET", stopped)(call) == "pong"
+    assert retrying("GET", stopped, 30)(call) == "pong"
     assert call.count == 3
 
 
@@ -87,7 +88,7 @@ def test_after_a_stop_nothing_is_tried_again(stopped: threading.Event) -> None:
     """A stop during an attempt leaves it at that one."""
     call = Call(BROKEN, then=stopped.set)
     with pytest.raises(Unreachable):
-        retrying("GET", stopped)(call)
+        retrying("GET", stopped, 30)(call)
     assert call.count == 1
 
 

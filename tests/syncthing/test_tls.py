@@ -224,7 +224,7 @@ def test_only_loopback_is_believed_by_default(url: str, verify: str) -> None:
 def test_tls_to_a_server_without_it_says_so(serve: Serve, connect: Connect) -> None:
     """An https address of a server that speaks http is told as such, and not as a wrong certificate."""
     server = serve(table())
-    with pytest.raises(TlsFailure, match=r"^url: .* does not speak TLS: use http://"):
+    with pytest.raises(TlsFailure, match=r"^url: .* does not speak TLS. Use http://"):
         connect(f"https://127.0.0.1:{server.port}").get_ping()
 
 

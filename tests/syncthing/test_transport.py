@@ -14,11 +14,15 @@ import pytest
 from stbridge.demo.node import free_port
 from stbridge.errors import (
     BadReply,
+    CallFailed,
+    ConnectTimedOut,
     HostCheckFailed,
     NotFound,
+    NotSyncthing,
     Rejected,
     Starting,
     SyncthingError,
+    SyncthingUnavailable,
     TimedOut,
     TlsFailure,
     TooLarge,
@@ -26,20 +30,27 @@ from stbridge.errors import (
     Unreachable,
     Unsupported,
 )
-from stbridge.syncthing import SyncthingClient, retry, transport
+from stbridge.keepalive import enable_keepalive
+from stbridge.syncthing import SyncthingClient, adapters, retry, transport
 from stbridge.syncthing.transport import Transport
+from tests.certificates import self_signed
 from tests.servers import eventually
-from tests.syncthing.conftest import KEY, Connect, Serve
+from tests.syncthing.conftest import KEY, Connect, InBackground, Serve
 from tests.syncthing.server import (
     KNOWN,
     Answer,
     Behaviour,
+    Exchange,
     answers_once,
     closes,
     drips,
+    drips_head,
+    floods,
     hangs,
+    redirects,
     refuses,
     says,
+    sends,
     stranger,
     truncates,
     truncates_chunks,
@@ -47,6 +58,7 @@ from tests.syncthing.server import (
 
 PING = "/rest/system/ping"
 SCAN = "/rest/db/scan"
+STATUS = "/rest/db/status"
 PONG = {"ping": "pong"}
 EMPTY = Answer()
 
@@ -95,7 +107,7 @@ def test_a_redirect_is_not_followed_with_the_key(serve: Serve, connect: Connect)
     """Whoever answers at the address cannot have the key sent to another."""
     thief = serve({PING: says(PONG)})
     server = serve({PING: stranger(307, "", Location=f"{thief.url}{PING}")})
-    with pytest.raises(BadReply, match="is that Syncthing"):
+    with pytest.raises(NotSyncthing, match="it is not Syncthing"):
         connect(server.url).get_ping()
     assert thief.requests == []
 
@@ -104,7 +116,7 @@ def test_a_syncthing_that_wants_tls_is_told_by_its_setting(serve: Serve, connect
     """With TLS turned on in Syncthing, http is answered 307 to https whatever the method."""
     server = serve({})
     server.table[SCAN] = stranger(307, "", Location=f"https://127.0.0.1:{server.port}{SCAN}")
-    with pytest.raises(TlsFailure, match=r"^url: .* use https:// in url, and set verify"):
+    with pytest.raises(TlsFailure, match=r"^url: .* Use https://, and set verify"):
         connect(server.url).scan("docs")
 
 
@@ -138,9 +150,11 @@ def test_a_unix_socket_is_as_good_as_a_port(serve: Serve, connect: Connect, tmp_
 def test_nobody_at_the_address_is_unreachable(connect: Connect, url: str) -> None:
     """An address where nothing listens is told with its setting."""
     url = url.format(port=free_port())
-    with pytest.raises(Unreachable, match=f"^url: {url} cannot be reached .*does Syncthing run there") as raised:
+    with pytest.raises(
+        Unreachable, match=f"^url: {url} cannot be reached .*Check the address, and that Syncthing is running"
+    ) as raised:
         connect(url).get_ping()
-    assert not raised.value.arrived
+    assert not raised.value.may_have_run
 
 
 @pytest.mark.parametrize("url", ["nas:8384", "ftp://nas", "nas", "http://nas:http"])
@@ -155,16 +169,16 @@ def test_an_address_that_does_not_answer_is_not_waited_for_long(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is not even connected cannot have arrived."""
-    monkeypatch.setattr(transport, "CONNECT_S", 0.2)
+    monkeypatch.setattr(adapters, "CONNECT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as queue:
         for _ in range(2):
             waiting = queue.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(TimedOut, match=f"^url: {url} does not answer$") as raised:
+        with pytest.raises(ConnectTimedOut, match=f"^url: {url} does not respond") as raised:
             connect(url).get_ping()
-    assert not raised.value.arrived
+    assert not raised.value.may_have_run
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -178,7 +192,7 @@ def test_a_server_that_hangs_up_is_unreachable(scheme: str, connect: Connect) ->
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
     assert type(error) is Unreachable
-    assert error.arrived
+    assert error.may_have_run
 
 
 def hang_up_on_everybody(listener: socket.socket) -> None:
@@ -190,7 +204,7 @@ def hang_up_on_everybody(listener: socket.socket) -> None:
 
 def test_an_unknown_host_name_is_named(connect: Connect) -> None:
     """A name that nobody knows is told as such."""
-    with pytest.raises(Unreachable, match=r"^url: .*the host name 'nas\.invalid' is not known"):
+    with pytest.raises(Unreachable, match=r"^url: .*the host name 'nas\.invalid' is unknown"):
         connect("http://nas.invalid:8384").get_ping()
 
 
@@ -248,7 +262,7 @@ def test_an_attempt_too_many_is_not_made(serve: Serve) -> None:
         (refuses(405, "Method Not Allowed"), Unsupported),
         (refuses(500, "folder marker missing"), Rejected),
         (refuses(501, "upgrade unsupported"), Unsupported),
-        (stranger(200, "<html>a router</html>"), BadReply),
+        (stranger(200, "<html>a router</html>"), NotSyncthing),
         (Answer(body=b"{", headers=KNOWN), BadReply),
     ],
 )
@@ -271,9 +285,9 @@ def test_a_migration_is_waited_for_a_little(serve: Serve) -> None:
 def test_what_took_too_long_is_not_tried_again(serve: Serve) -> None:
     """That was a long wait already, and the call may be under way."""
     server = serve({PING: hangs})
-    with pytest.raises(TimedOut, match=r"^url: .* did not answer within 0 s$") as raised:
+    with pytest.raises(TimedOut, match=r"^timeout_s: GET /rest/system/ping did not answer within 0\.1 s") as raised:
         call(server.url, timeout_s=0.1)
-    assert raised.value.arrived
+    assert raised.value.may_have_run
     assert len(server.requests) == 1
 
 
@@ -346,15 +360,140 @@ def test_a_reply_without_end_is_cut_off(serve: Serve, monkeypatch: pytest.Monkey
     """Whatever answers there cannot fill the memory."""
     monkeypatch.setattr(transport, "LARGEST_REPLY", 1000)
     assert call(serve({PING: says("x" * 998)}).url) == "x" * 998
-    with pytest.raises(TooLarge, match=r"^url: the reply has more than 1000 bytes"):
+    with pytest.raises(TooLarge, match=r"^url: the answer to GET /rest/system/ping has more than 1000 bytes"):
         call(serve({PING: says("x" * 999)}).url)
 
 
-def test_a_reply_that_drips_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every byte comes in time, and the whole never would."""
-    monkeypatch.setattr(transport, "CONNECT_S", 0.5)
-    with pytest.raises(TimedOut, match="did not answer within"):
-        call(serve({PING: drips}).url, timeout_s=0.1)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("behaviour", [drips, drips_head, redirects(drips)], ids=["body", "head", "body of a redirect"])
+def test_an_answer_that_drips_is_cut_off(serve: Serve, tmp_path: Path, behaviour: Behaviour, scheme: str) -> None:
+    """Each byte comes in time, but the whole never would."""
+    context = self_signed(tmp_path / "own").context if scheme == "https" else None
+    with pytest.raises(TimedOut, match=r"did not answer within 0\.5 s"):
+        call(serve({PING: behaviour}, context=context).url, timeout_s=0.5)
+
+
+def test_the_body_of_a_redirect_is_limited(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library would read all of it, to be able to follow the redirect later."""
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 1_000_000)
+    with pytest.raises(TooLarge):
+        call(serve({PING: redirects(floods)}).url, timeout_s=60)
+
+
+def test_all_attempts_together_have_one_timeout(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that hangs up after a while is not waited for again and again."""
+    monkeypatch.setattr(retry, "ATTEMPTS", 1_000_000_000)
+
+    def closes_late(exchange: Exchange) -> None:
+        exchange.server.ended.wait(0.2)
+        exchange.close_connection = True
+
+    server = serve({PING: closes_late})
+    with pytest.raises((Unreachable, TimedOut)):
+        call(server.url, timeout_s=0.5)
+    assert len(server.requests) <= 3
+
+
+def test_a_handshake_that_is_not_answered_is_not_waited_for_long(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is open, but nothing has been sent over it."""
+    monkeypatch.setattr(adapters, "CONNECT_S", 0.2)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(ConnectTimedOut, match="does not respond") as raised,
+    ):
+        connect(f"https://127.0.0.1:{listener.getsockname()[1]}").get_ping()
+    assert not raised.value.may_have_run
+
+
+# --- a failure of one call
+
+
+FAILURES_OF_ONE_CALL: Mapping[str, tuple[Behaviour, type[SyncthingError]]] = {
+    "not found": (refuses(404, "no such folder"), NotFound),
+    "no such path": (refuses(404, "404 page not found"), Unsupported),
+    "wrong method": (refuses(405, "Method Not Allowed"), Unsupported),
+    "error": (refuses(500, "leveldb: corrupted"), Rejected),
+    "gateway timeout": (stranger(504, "<html>Gateway Timeout</html>"), TimedOut),
+    "empty": (EMPTY, BadReply),
+    "another shape": (says([1, 2]), BadReply),
+    "HTML": (Answer(body=b"<html>", headers=KNOWN), BadReply),
+    "cut JSON": (Answer(body=b'{"cut": ', headers=KNOWN), BadReply),
+    "no UTF-8": (Answer(body=b'{"a": "\xff"}', headers=KNOWN), BadReply),
+    "no gzip": (Answer(body=b"{}", headers={**KNOWN, "Content-Encoding": "gzip"}), BadReply),
+    "too large": (says("x" * 2_000_000), TooLarge),
+    "endless": (floods, TooLarge),
+    "dripping": (drips, TimedOut),
+    "dripping head": (drips_head, TimedOut),
+    "hanging": (hangs, TimedOut),
+    "endless header": (sends(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n"), BadReply),
+    "too many headers": (sends(b"HTTP/1.1 200 OK\r\n" + b"X-Many: x\r\n" * 200 + b"\r\n"), BadReply),
+    "two lengths": (
+        sends(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
+        BadReply,
+    ),
+}
+
+
+@pytest.mark.parametrize(("behaviour", "error"), FAILURES_OF_ONE_CALL.values(), ids=FAILURES_OF_ONE_CALL)
+def test_a_call_that_fails_says_nothing_about_the_others(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, error: type[SyncthingError]
+) -> None:
+    """The error belongs to the call, and the same client makes the next call as if nothing had happened."""
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 1_000_000)
+    server = serve({STATUS: behaviour, PING: says(PONG)})
+    client = connect(server.url, timeout_s=3)
+    assert client.get_ping() == PONG
+    failed = failure_of(lambda: client.get_folder_status("docs"))
+    assert type(failed) is error
+    assert isinstance(failed, CallFailed)
+    assert not isinstance(failed, SyncthingUnavailable)
+    assert client.get_ping() == PONG
+
+
+def test_an_answer_that_was_read_leaves_the_connection_open(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error costs no new connection, unless its answer was not read to its end."""
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 1_000_000)
+    server = serve({STATUS: [refuses(500, "no"), Answer(body=b"{", headers=KNOWN), floods], PING: says(PONG)})
+    client = connect(server.url)
+    for connections in (1, 1, 2):
+        failure_of(lambda: client.get_folder_status("docs"))
+        client.get_ping()
+        assert server.connections == connections
+
+
+def test_a_timeout_names_the_call_with_its_query(serve: Serve, connect: Connect) -> None:
+    """Whoever reads it knows which folder is slow, and which setting to change."""
+    server = serve({STATUS: hangs})
+    with pytest.raises(TimedOut, match=r"^timeout_s: GET /rest/db/status\?folder=photos did not answer within 0\.1 s"):
+        connect(server.url, timeout_s=0.1).get_folder_status("photos")
+
+
+def test_a_timeout_of_its_own_does_not_blame_the_setting(serve: Serve, connect: Connect) -> None:
+    """A scan has a limit of its own, which `timeout_s` does not change; a long query is cut."""
+    server = serve({SCAN: hangs})
+    with pytest.raises(
+        TimedOut, match=r"^url: .* POST /rest/db/scan\?folder=x{50,120}\.\.\. did not answer within 0\.1 s"
+    ):
+        connect(server.url).scan("x" * 1000, timeout_s=0.1)
+
+
+def test_a_close_while_it_connects_ends_the_call(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, in_background: InBackground
+) -> None:
+    """A call that was connecting does not wait for its answer after the client is closed."""
+    client = connect(serve({PING: hangs}).url, timeout_s=3600)
+
+    def close_meanwhile(connection: socket.socket) -> None:
+        client.close()
+        enable_keepalive(connection)
+
+    monkeypatch.setattr(adapters, "enable_keepalive", close_meanwhile)
+    with pytest.raises(Unreachable):
+        in_background(client.get_ping).result(30)
 
 
 # --- what an error says
@@ -375,7 +514,7 @@ FAILURES: Mapping[str, Behaviour] = {
 def test_an_error_names_the_setting_and_never_the_key(serve: Serve, failure: Behaviour) -> None:
     """Errors go into logs and topics: they say what to mend, and keep the secret."""
     error = failure_of(lambda: call(serve({PING: failure}).url, timeout_s=0.1))
-    assert str(error).startswith(("url: ", "api_key: "))
+    assert str(error).startswith(("url: ", "api_key: ", "timeout_s: "))
     assert all(KEY not in text for text in chain_of(error))
 
 
