@@ -24,8 +24,9 @@ from stbridge.homeassistant.announcer import Announcer
 from stbridge.homeassistant.discovery import Site
 from stbridge.homeassistant.ownership import owned
 from stbridge.instance import Instance
+from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
-from stbridge.mqtt.contest import Signature
 from stbridge.mqtt.outbox import Outbox
 from stbridge.settings import Settings
 from stbridge.supervision import Supervision
@@ -78,21 +79,21 @@ class Bridge:
             for name, instance in settings.syncthing.items()
         }
         self._desk = BridgeDesk(self._topics, self._outbox)
-        self._births = Births(self._outbox.resend)
+        self._births = Births(self._resend)
         self._broker = BrokerConnection(
             settings.mqtt,
             self._outbox,
-            will=self._state(OFFLINE),
+            last_will=self._state(OFFLINE),
             birth=self._state(ONLINE),
             subscriptions=self._subscriptions(),
             received=self._received,
-            remembered=self._remembered,
-            remember_filters=[
+            restored=self._restored,
+            restore_filters=[
                 *(one for name in self._instances for one in self._topics.retained_filters(name)),
                 self._topics.discovery_filter,  # others' devices are among it, so it goes last
             ],
             connecting=self._connecting,
-            signature=Signature(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info),
+            marker=InstanceMarker(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info),
             hold=self._settled,
         )
         parts = [part for instance in self._instances.values() for part in instance.parts]
@@ -151,6 +152,7 @@ class Bridge:
         if self._health:
             self._health.write(status)
         self._outbox.put_state(self._message("bridge_health", as_json(self._counters()), expiry_s=HEALTH_EXPIRY_S))
+        self._outbox.flush()
 
     def _announcer(self, name: str) -> Announcer | None:
         if not self._settings.homeassistant.enabled:
@@ -158,9 +160,11 @@ class Bridge:
         url = self._settings.syncthing[name].url
         return Announcer(Site(instance=name, topics=self._topics, allowed=self._allowed, url=url, version=__version__))
 
-    def _subscriptions(self) -> list[str]:
-        commands = [self._topics.command_filter(name) for name in (*self._instances, BRIDGE)]
-        return [*commands, self._topics.home_assistant_status] if self._settings.homeassistant.enabled else commands
+    def _subscriptions(self) -> list[Subscription]:
+        commands = [Subscription(self._topics.command_filter(name)) for name in (*self._instances, BRIDGE)]
+        # A birth message that is published as retained is one all the same, unless it is a stored one.
+        birth = Subscription(self._topics.home_assistant_status, retain_as_published=False)
+        return [*commands, birth] if self._settings.homeassistant.enabled else commands
 
     def _settle(self) -> None:
         """Let the broker's connection go on when every instance has been tried once."""
@@ -192,6 +196,10 @@ class Bridge:
 
     # --- the broker's callbacks: they only hand over
 
+    def _resend(self) -> None:
+        self._outbox.resend()
+        self._outbox.flush()
+
     def _connecting(self, protocol: str) -> None:
         info = {
             "version": __version__,
@@ -216,7 +224,7 @@ class Bridge:
         else:
             self._instances[parsed[0]].command(parsed[1].name, received)
 
-    def _remembered(self, payloads: Mapping[str, bytes]) -> None:
+    def _restored(self, payloads: Mapping[str, bytes]) -> None:
         announced = owned(payloads, self._topics)
         for name, instance in self._instances.items():
             instance.remember(payloads, [topic for topic, of in announced.items() if of == name])

@@ -142,6 +142,7 @@ class Instance:
         """Begin to read Syncthing; nothing is sent before the broker is there."""
         self._publisher.change((CONNECTION, STATE))
         self._publisher.publish(self._state, monotonic())
+        self._outbox.flush()
         self._part.start()
         self._poller.start()
         self._follower.start()
@@ -158,6 +159,7 @@ class Instance:
         self._take_rest()  # what commands have done at the very end
         self._publisher.change(self._state.take_outcome().changed)
         self._publisher.publish(self._state, monotonic(), at_end=True)
+        self._outbox.flush()
         for client in self._clients:
             client.close()
 
@@ -214,8 +216,8 @@ class Instance:
             self._follower.remind()
             for item in self._batch():
                 running = running and self._take(item)
-            with self._outbox.together():
-                reads = self._follow_up()
+            reads = self._follow_up()
+            self._outbox.flush()
             if reads:  # only now: a request takes long, and would be made before all this is sent
                 self._poller.request(reads)
             self._inbox.done()
@@ -317,9 +319,11 @@ class Instance:
     def _tell(self, event_type: str, **data: Any) -> None:
         happening = Happening(event_type, datetime.now(UTC), data)
         self._send(Address("event", name=event_type), render_happening(happening))
+        self._outbox.flush()
 
     def _answer(self, received: Received, reply: Reply) -> None:
         send_reply(self._outbox, self._topics, self.name, received, reply)
+        self._outbox.flush()
 
 
 def _client(settings: SyncthingSettings) -> SyncthingClient:

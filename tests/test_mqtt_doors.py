@@ -16,7 +16,8 @@ import pytest
 from stbridge.core.messages import Message
 from stbridge.demo.node import free_port
 from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, TakenOver
-from stbridge.mqtt import link
+from stbridge.mqtt import session
+from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.probe import probe
@@ -44,8 +45,8 @@ WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
 
 def new_connection(broker: MqttSettings, outbox: Outbox, **options: Any) -> BrokerConnection:
     """Return a connection that takes no notice of commands."""
-    options = {"subscriptions": ["syncthing/+/command/#"], "received": lambda _received: None, **options}
-    return BrokerConnection(broker, outbox, will=WILL, birth=BIRTH, **options)
+    options = {"subscriptions": [Subscription("syncthing/+/command/#")], "received": lambda _received: None, **options}
+    return BrokerConnection(broker, outbox, last_will=WILL, birth=BIRTH, **options)
 
 
 def fill(broker: MqttSettings, count: int) -> dict[str, bytes]:
@@ -59,8 +60,8 @@ def fill(broker: MqttSettings, count: int) -> dict[str, bytes]:
         broker,
         outbox,
         connecting=lambda _version: up.set(),
-        remembered=lambda _kept: None,
-        remember_filters=[STATE],
+        restored=lambda _kept: None,
+        restore_filters=[STATE],
     )
     connection.start()
     assert up.wait(30)
@@ -190,7 +191,7 @@ def test_who_does_not_speak_mqtt_is_not_a_broker(pretend: Any, answer: bytes, tr
 
 def test_who_does_not_answer_is_given_up(pretend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and stays silent is tried with both versions and left."""
-    monkeypatch.setattr(link, "ANSWER_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", 0.1)
     silent = pretend(until_hung_up)
     with pytest.raises(BrokerRefused, match=r"does not answer MQTT 3\.1\.1"):
         probe(settings(silent.port))
@@ -312,4 +313,4 @@ def test_a_stop_ends_reading(broker: Mosquitto) -> None:
     stop = threading.Event()
     stop.set()
     with suppress(BrokerUnreachable):
-        assert read_retained(settings(broker.port), ["#"], quiet_s=60, deadline_s=60, stop=stop) == {}
+        assert read_retained(settings(broker.port), ["#"], stop=stop) == {}

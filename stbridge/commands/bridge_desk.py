@@ -48,6 +48,7 @@ class BridgeDesk:
         )
         send_reply(self._outbox, self._topics, BRIDGE, received, reply)
         received.acknowledge()
+        self._outbox.flush()
 
     def _carry_out(self, name: str, received: Received) -> None:
         command = select(_ROWS, name, received, _ROWS)

@@ -17,6 +17,7 @@ from tests.commands.pretended import PATIENCE_S
 from tests.servers import eventually
 from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import Answer, Exchange, ScriptedServer
+from tests.wire import drain
 
 
 class Held:
@@ -42,7 +43,7 @@ def syncthing() -> Iterator[PretendedSyncthing]:
 def published(outbox: Outbox) -> dict[str, bytes]:
     """Return what the broker would be told, by topic."""
     outbox.connected(10_000)
-    return {taken.message.topic: taken.message.payload for taken in outbox.take()}
+    return {message.topic: message.payload for message in drain(outbox)}
 
 
 def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(syncthing: PretendedSyncthing) -> None:
