@@ -92,8 +92,7 @@ class Bridge:
                 *(one for name in self._instances for one in self._topics.retained_filters(name)),
                 self._topics.discovery_filter,  # others' devices are among it, so it goes last
             ],
-            connecting=self._connecting,
-            marker=InstanceMarker(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info),
+            marker=InstanceMarker(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info, self._info),
             hold=self._settled,
         )
         parts = [part for instance in self._instances.values() for part in instance.parts]
@@ -200,7 +199,7 @@ class Bridge:
         self._outbox.resend()
         self._outbox.flush()
 
-    def _connecting(self, protocol: str) -> None:
+    def _info(self, protocol: str) -> Message:
         info = {
             "version": __version__,
             "started_at": in_utc(self._started_at),
@@ -208,7 +207,7 @@ class Bridge:
             "instances": list(self._instances),
             "commands": sorted(self._allowed),
         }
-        self._outbox.put_state(self._message("bridge_info", as_json(info)))
+        return self._message("bridge_info", as_json(info))
 
     def _is_our_info(self, payload: bytes) -> bool:
         return f'"started_at":"{in_utc(self._started_at)}"'.encode() in payload

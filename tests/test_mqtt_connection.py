@@ -14,6 +14,7 @@ from paho.mqtt.client import Client
 from stbridge.core.messages import Message, Received
 from stbridge.mqtt import session
 from stbridge.mqtt.client import Subscription, acknowledge_without_delay
+from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.session import Session
@@ -24,6 +25,7 @@ from tests.servers import Mosquitto, Subscriber, eventually
 STATE = "syncthing/bridge/state"
 WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
 BIRTH = Message(topic=STATE, payload=b"online", retain=True, json=False)
+MARKER = Message(topic="syncthing/bridge/info", payload=b"{}", retain=True)
 COMMANDS = "syncthing/+/command/#"
 SCAN = "syncthing/nas/command/scan"
 
@@ -467,13 +469,23 @@ def test_online_waits_for_the_first_snapshot(start: Start, broker: Mosquitto, su
     """The first `online` is held back until there is something to be online with."""
     hold = threading.Event()
     versions = Changes()
-    bridge = start(broker.port, hold=hold, connecting=versions.add)
+
+    def marker(version: str) -> Message:
+        versions.add(version)
+        return MARKER
+
+    bridge = start(broker.port, hold=hold, marker=InstanceMarker(MARKER.topic, MARKER.payload.__eq__, marker))
     versions.wait_for(lambda versions: versions == ["5"])
     subscriber.publish("mark", b"")
     bridge.put_state(folder("first"))
     hold.set()
     seen = until(subscriber, online)
-    assert seen == [("mark", b""), ("syncthing/nas/folder/first", b"{}"), (STATE, b"online")]
+    assert seen == [
+        ("mark", b""),
+        (MARKER.topic, MARKER.payload),
+        ("syncthing/nas/folder/first", b"{}"),
+        (STATE, b"online"),
+    ]
 
 
 def test_what_the_access_list_forbids_is_said_once_and_not_tried_again(

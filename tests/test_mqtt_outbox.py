@@ -219,7 +219,7 @@ def test_a_cleared_topic_is_remembered_until_the_broker_knows() -> None:
 
 
 def test_a_refused_state_waits_for_the_next_connect() -> None:
-    """What the broker's access list forbids is not tried again and again."""
+    """What the broker's ACL forbids is not tried again and again."""
     outbox = connected()
     wire = Wire(outbox)
     outbox.put_state(state("a"))

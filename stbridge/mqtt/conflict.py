@@ -6,11 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stbridge.backoff import Backoff
+from stbridge.core.messages import Message
 from stbridge.errors import BrokerUnavailable, TakenOver
-
-SHORT_LIFE_S = 5.0
-SHORT_LIVES = 4
-"""So many connections in a row that last no longer are a reason to suspect another client."""
 
 SUSPECT_COUNT = 3
 SUSPECT_S = 60.0
@@ -26,23 +23,26 @@ LONGEST_WAIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class InstanceMarker:
-    """What each bridge leaves at the broker before it is online.
+    """The retained message that each bridge publishes before it is online, and that tells it from others.
 
     Attributes:
-        topic: where it is.
+        topic: its topic.
         is_ours: whether a payload is from this process.
+        message: returns it; its argument is the version of MQTT.
     """
 
     topic: str
     is_ours: Callable[[bytes], bool]
+    message: Callable[[str], Message]
 
 
 class ClientIdConflict:
     """Collects the evidence, adds a hint to the error message, and makes the waits between connections longer.
 
     The broker ends a session when another client connects with the same client ID. An MQTT 5 broker sends the reason
-    code "session taken over". Other brokers just close the connection, as they do for many reasons; then several short
-    connections in a row, or another bridge's marker in place of ours at two connects in a row, are the evidence.
+    code "session taken over". Other brokers just close the connection; then another bridge's marker in place of ours,
+    at two connects in a row, is the evidence. Several connections that end soon after each other are worth a hint, but
+    no longer waits: a network that fails a few times looks the same, and everything has to be right soon after that.
 
     Args:
         client_id: our client ID.
@@ -54,7 +54,6 @@ class ClientIdConflict:
         self._marker = marker
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._ends: deque[float] = deque(maxlen=SUSPECT_COUNT)
-        self._short_lives = 0
         self._foreign_markers = 0
         self._taken_over = False
         self._left_marker = False
@@ -80,20 +79,19 @@ class ClientIdConflict:
         self._taken_over = isinstance(error, TakenOver)
         self._ends.append(time.monotonic())
         self._left_marker = self._left_marker or lasted_s > KNOWN_S
-        self._short_lives = self._short_lives + 1 if lasted_s < SHORT_LIFE_S else 0
         if not self.likely:
             self._backoff.reset()
 
     @property
     def likely(self) -> bool:
         """Whether another client probably has our client ID."""
-        return self._taken_over or self._short_lives >= SHORT_LIVES or self._foreign_markers > 1
+        return self._taken_over or self._foreign_markers > 1
 
     @property
     def hint(self) -> str:
         """What to add to the reason why a connection ended; the same text for as long as nothing changes."""
-        suspected = len(self._ends) == SUSPECT_COUNT and time.monotonic() - self._ends[0] < SUSPECT_S
-        if self._taken_over or not (self.likely or suspected or self._foreign_markers):
+        soon = len(self._ends) == SUSPECT_COUNT and time.monotonic() - self._ends[0] < SUSPECT_S
+        if self._taken_over or not (soon or self._foreign_markers):
             return ""  # the text of TakenOver has the hint already
         what = (
             "another bridge has been online in its place: if that also uses"

@@ -69,8 +69,8 @@ class BrokerConnection:
             message calls its `acknowledge`.
         restored: is called once, before the first connection, with the retained messages under `restore_filters`.
         restore_filters: topic filters.
-        connecting: is called with the version of MQTT after each subscription, before anything is sent.
-        marker: tells this process from another bridge.
+        marker: tells this process from another bridge; published on each connect. The end of the retained messages is
+            also known by it.
         hold: the first `birth` waits for this, at most HOLD_S.
     """
 
@@ -85,7 +85,6 @@ class BrokerConnection:
         received: Callable[[Received], None],
         restored: Callable[[Mapping[str, bytes]], None] | None = None,
         restore_filters: Sequence[str] = (),
-        connecting: Callable[[str], None] | None = None,
         marker: InstanceMarker | None = None,
         hold: threading.Event | None = None,
     ) -> None:
@@ -103,7 +102,7 @@ class BrokerConnection:
         self._received = received
         self._restored = restored
         self._restore_filters = restore_filters
-        self._connecting = connecting
+        self._marker = marker
         self._hold = hold
         self._redeliveries = RedeliveryFilter()
         self._choice = ProtocolChoice(settings.protocol)
@@ -212,7 +211,7 @@ class BrokerConnection:
         if self._restored is None:
             return
         found = read_retained(
-            self._settings, self._restore_filters, sentinel=self._last_will, stop=self._stop, choice=self._choice
+            self._settings, self._restore_filters, sentinel=self._marker, stop=self._stop, choice=self._choice
         )
         if not self._stop.is_set():
             self._restored(found)
@@ -268,8 +267,8 @@ class BrokerConnection:
         if message and message != self._status.message:
             _log.error("%s", message)
         _log.info("connected to the broker at %s with MQTT %s", address(self._settings), session.protocol.value)
-        if self._connecting:
-            self._connecting(session.protocol.value)
+        if self._marker:
+            self._outbox.put_state(self._marker.message(session.protocol.value))
         self._wait_for_hold(session)
         self._greeted = True
         self._outbox.connected(session.window, session.largest_packet)

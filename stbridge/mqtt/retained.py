@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerRefused
 from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.diagnosis import subscriptions_refused
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import ProtocolChoice
@@ -75,7 +76,7 @@ def read_retained(
     settings: MqttSettings,
     topic_filters: Sequence[str],
     *,
-    sentinel: Message | None = None,
+    sentinel: InstanceMarker | None = None,
     deadline_s: float = DEADLINE_S,
     stop: threading.Event | None = None,
     choice: ProtocolChoice | None = None,
@@ -93,7 +94,7 @@ def read_retained(
     Args:
         settings: the broker's.
         topic_filters: which topics to read.
-        sentinel: a retained message that is true now, on a topic that this bridge publishes anyway.
+        sentinel: a retained message that this bridge has published before, or will publish anyway.
         deadline_s: the longest reading in all.
         stop: ends it early.
         choice: the version of MQTT, if it is known already.
@@ -126,7 +127,7 @@ def read_retained(
             last = [Subscription(sentinel.topic, qos=0, no_local=False, retain_as_published=False)]
             session.subscribe(last)
             if not _read_until_sentinel(session, found, EXPECTED_S, deadline, stop):
-                outbox.put(sentinel)
+                outbox.put(sentinel.message(session.protocol.value))
                 while not outbox.wait_until_empty(0) and not stop.is_set():
                     session.loop_once()
                 session.subscribe(last)
