@@ -150,7 +150,22 @@ def test_much_discovery_over_a_slow_line_drains(
     assert connection.status.reconnects == 0
 
 
-# --- a broker that hangs is noticed
+# --- a broker that is gone, or hangs, is noticed
+
+
+def test_a_connection_that_is_found_broken_while_sending_ends_in_words(outbox: Outbox, line: Proxy) -> None:
+    """paho closes the socket then, and nothing may use it any more."""
+    settings = MqttSettings(host="127.0.0.1", port=line.port)
+    session = Session(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None, outbox=outbox)
+    session.open(threading.Event())
+    outbox.connected()
+    line.reset()
+    outbox.put(Message(topic="syncthing/nas/event/folder_synced", payload=b"{}"))
+    try:
+        with pytest.raises(BrokerUnreachable, match="closed the connection"):
+            eventually(session.loop_once)  # the reset may arrive a moment later
+    finally:
+        session.close()
 
 
 @pytest.fixture

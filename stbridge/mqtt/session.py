@@ -202,8 +202,8 @@ class Session:
             Exception: whatever `fail` was called with.
         """
         with self.io_lock:
-            self._check_that_it_is_open()
             self._outbox.send(self)
+            self._check_that_it_is_open()  # after sending: paho closes a socket that it finds broken
             self._waiter.expect(to_write=self._client.want_write())
         readable, writable = self._waiter.wait(timeout_s)
         with self.io_lock:
