@@ -159,7 +159,7 @@ def message(count: int) -> float:
         connection = BrokerConnection(
             MqttSettings(port=broker.port),
             outbox,
-            will=STATUS,
+            last_will=STATUS,
             birth=STATUS,
             subscriptions=[],
             received=lambda received: received.acknowledge(),

@@ -1,4 +1,4 @@
-"""Home Assistant's birth message: it has started, and may have missed or forgotten everything."""
+"""Home Assistant's birth message: it has started, and needs discovery and all states again."""
 
 import logging
 import random
@@ -15,10 +15,10 @@ LATEST_S = 4.0
 
 
 class Births:
-    """Has everything published again when Home Assistant is born; not at once, as all its devices do that.
+    """Republishes everything when Home Assistant has started; not at once, because all its devices do that.
 
     Args:
-        again: publishes everything again; called by a thread of its own.
+        again: republishes everything; called in a thread of its own.
     """
 
     def __init__(self, again: Callable[[], None]) -> None:
@@ -26,17 +26,19 @@ class Births:
         self._timer: threading.Timer | None = None
 
     def take(self, received: Received) -> None:
-        """Take a message on Home Assistant's status topic; several in a row are one birth."""
+        """Handle a message on Home Assistant's status topic; several in a row are one birth."""
         received.acknowledge()
-        if received.payload != ONLINE or (self._timer is not None and self._timer.is_alive()):
+        # A stored message comes with every connection, after which everything is published anyway.
+        is_birth = received.payload == ONLINE and not received.retained
+        if not is_birth or (self._timer is not None and self._timer.is_alive()):
             return
-        log.info("Home Assistant has started: it is told everything again")
+        log.info("Home Assistant restarted; republishing all topics")
         wait_s = random.uniform(EARLIEST_S, LATEST_S)  # noqa: S311 - spreads load, keeps no secret
         self._timer = threading.Timer(wait_s, self._again)
         self._timer.daemon = True
         self._timer.start()
 
     def stop(self) -> None:
-        """Let what is still waited for be."""
+        """Cancel a republication that has not begun."""
         if self._timer is not None:
             self._timer.cancel()

@@ -25,8 +25,9 @@ from stbridge.homeassistant.announcer import Announcer
 from stbridge.homeassistant.discovery import Site
 from stbridge.homeassistant.ownership import owned
 from stbridge.instance import Instance
+from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
-from stbridge.mqtt.contest import Signature
 from stbridge.mqtt.outbox import Outbox
 from stbridge.schedule import Schedule
 from stbridge.settings import Settings
@@ -87,21 +88,20 @@ class Bridge:
             for name, instance in settings.syncthing.items()
         }
         self._commands = BridgeCommands(self._topics, self._outbox)
-        self._births = Births(self._outbox.resend)
+        self._births = Births(self._resend)
         self._broker = BrokerConnection(
             settings.mqtt,
             self._outbox,
-            will=self._state(OFFLINE),
+            last_will=self._state(OFFLINE),
             birth=self._state(ONLINE),
             subscriptions=self._subscriptions(),
             received=self._received,
-            remembered=self._remembered,
-            remember_filters=[
+            restored=self._restored,
+            restore_filters=[
                 *(one for name in self._instances for one in self._topics.retained_filters(name)),
                 self._topics.discovery_filter,  # others' devices are among it, so it goes last
             ],
-            connecting=self._connecting,
-            signature=Signature(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info),
+            marker=InstanceMarker(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info, self._info),
             hold=self._may_go_online,
         )
         parts = [part for instance in self._instances.values() for part in instance.parts]
@@ -167,6 +167,7 @@ class Bridge:
         if self._health:
             self._health.write(status)
         self._outbox.put_state(self._message("bridge_health", as_json(self._counters()), expiry_s=HEALTH_EXPIRY_S))
+        self._outbox.flush()
 
     def _announcer(self, name: str) -> Announcer | None:
         if not self._settings.homeassistant.enabled:
@@ -174,9 +175,11 @@ class Bridge:
         url = self._settings.syncthing[name].url
         return Announcer(Site(instance=name, topics=self._topics, allowed=self._allowed, url=url, version=__version__))
 
-    def _subscriptions(self) -> list[str]:
-        commands = [self._topics.command_filter(name) for name in (*self._instances, BRIDGE)]
-        return [*commands, self._topics.home_assistant_status] if self._settings.homeassistant.enabled else commands
+    def _subscriptions(self) -> list[Subscription]:
+        commands = [Subscription(self._topics.command_filter(name)) for name in (*self._instances, BRIDGE)]
+        # A birth message that is published as retained is one all the same, unless it is a stored one.
+        birth = Subscription(self._topics.home_assistant_status, retain_as_published=False)
+        return [*commands, birth] if self._settings.homeassistant.enabled else commands
 
     def _first_publication(self) -> None:
         """Let the first `online` go out when every instance has published, or failed to be read."""
@@ -207,7 +210,11 @@ class Bridge:
 
     # --- the broker's callbacks: they only hand over
 
-    def _connecting(self, protocol: str) -> None:
+    def _resend(self) -> None:
+        self._outbox.resend()
+        self._outbox.flush()
+
+    def _info(self, protocol: str) -> Message:
         info = {
             "version": __version__,
             "started_at": in_utc(self._started_at),
@@ -215,7 +222,7 @@ class Bridge:
             "instances": list(self._instances),
             "commands": sorted(self._allowed),
         }
-        self._outbox.put_state(self._message("bridge_info", as_json(info)))
+        return self._message("bridge_info", as_json(info))
 
     def _is_our_info(self, payload: bytes) -> bool:
         return f'"started_at":"{in_utc(self._started_at)}"'.encode() in payload
@@ -231,7 +238,7 @@ class Bridge:
         else:
             self._instances[parsed[0]].command(parsed[1].name, received)
 
-    def _remembered(self, payloads: Mapping[str, bytes]) -> None:
+    def _restored(self, payloads: Mapping[str, bytes]) -> None:
         announced = owned(payloads, self._topics)
         for name, instance in self._instances.items():
             instance.restore(payloads, [topic for topic, of in announced.items() if of == name])

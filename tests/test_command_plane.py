@@ -440,7 +440,7 @@ def test_what_the_broker_refuses_is_in_the_log_and_in_health(
     try:
         health = admin.wait_for_json("syncthing/bridge/health", lambda one: one["failed"])
         assert health["instances"] == {"alpha": "online"}
-        assert "check the broker's access list" in bridge.log.read_text(encoding="utf-8")
+        assert "allow it in the broker's ACL" in bridge.log.read_text(encoding="utf-8")
         assert not [topic for topic in admin.latest() if topic.startswith("syncthing/alpha/")]
     finally:
         admin.close()

@@ -14,6 +14,7 @@ from tests.commands.pretended import PATIENCE_S
 from tests.servers import eventually
 from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import ScriptedServer
+from tests.wire import Wire
 
 METRICS = "syncthing/nas/metrics"
 AVAILABILITY = {"syncthing/nas/connection", "syncthing/nas/state"}
@@ -79,15 +80,15 @@ def test_what_a_change_needs_to_have_read_is_asked_for_when_the_change_is_on_its
     instance.remember({})
     assert instance.settled.wait(PATIENCE_S)
     outbox.connected(window=1000)
-    while outbox.take():
-        pass
+    wire = Wire(outbox)
+    wire.drain()
     requested: list[object] = []
     monkeypatch.setattr(Poller, "request", lambda _, reads: requested.append(reads))
     requested_before: dict[str, int] = {}
 
     def send() -> None:
-        for taken in outbox.take():
-            requested_before.setdefault(taken.message.topic, len(requested))
+        for message in wire.send():
+            requested_before.setdefault(message.topic, len(requested))
 
     outbox.on_work = send
     syncthing.wait_for_poll()

@@ -12,11 +12,12 @@ import pytest
 from paho.mqtt.client import Client
 
 from stbridge.core.messages import Message, Received
-from stbridge.mqtt import link
-from stbridge.mqtt.client import acknowledge_without_delay
+from stbridge.mqtt import session
+from stbridge.mqtt.client import Subscription, acknowledge_without_delay
+from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
-from stbridge.mqtt.link import Link
 from stbridge.mqtt.outbox import Outbox
+from stbridge.mqtt.session import Session
 from stbridge.settings import MqttSettings
 from tests.proxy import Proxy
 from tests.servers import Mosquitto, Subscriber, eventually
@@ -24,6 +25,7 @@ from tests.servers import Mosquitto, Subscriber, eventually
 STATE = "syncthing/bridge/state"
 WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
 BIRTH = Message(topic=STATE, payload=b"online", retain=True, json=False)
+MARKER = Message(topic="syncthing/bridge/info", payload=b"{}", retain=True)
 COMMANDS = "syncthing/+/command/#"
 SCAN = "syncthing/nas/command/scan"
 
@@ -68,8 +70,18 @@ class Bridge:
     def __init__(self, settings: MqttSettings, outbox: Outbox | None = None, **options: Any) -> None:
         self.outbox = outbox or Outbox()
         self.received = Changes()
-        options = {"received": self.received.add, "subscriptions": [COMMANDS], **options}
-        self.connection = BrokerConnection(settings, self.outbox, will=WILL, birth=BIRTH, **options)
+        options = {"received": self.received.add, "subscriptions": [Subscription(COMMANDS)], **options}
+        self.connection = BrokerConnection(settings, self.outbox, last_will=WILL, birth=BIRTH, **options)
+
+    def put_state(self, message: Message) -> None:
+        """Publish a state."""
+        self.outbox.put_state(message)
+        self.outbox.flush()
+
+    def put(self, message: Message, *, urgent: bool = False) -> None:
+        """Publish an event or a reply."""
+        self.outbox.put(message, urgent=urgent)
+        self.outbox.flush()
 
 
 Start = Callable[..., Bridge]
@@ -131,7 +143,7 @@ def test_what_was_read_is_acknowledged_to_tcp_at_once(
         acknowledge_without_delay(client)
         options.add(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK))
 
-    monkeypatch.setattr(link, "acknowledge_without_delay", observed)
+    monkeypatch.setattr(session, "acknowledge_without_delay", observed)
     bridge = start(broker.port)
     subscriber.wait_for_payload(STATE, b"online")
     before = len(options.items)
@@ -212,11 +224,11 @@ def test_a_broker_that_answers_no_more_is_left(
     start: Start, cable: Proxy, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that swallows everything is noticed by its missing acknowledgements and made anew."""
-    monkeypatch.setattr(link, "ACKNOWLEDGEMENT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(session, "ACKNOWLEDGEMENT_TIMEOUT_S", 0.2)
     bridge = start(cable.port)
     until(subscriber, online)
     cable.hang()
-    bridge.outbox.put_state(folder("a", b"1"))
+    bridge.put_state(folder("a", b"1"))
     eventually(lambda: not bridge.connection.status.connected)
     assert ("syncthing/nas/folder/a", b"1") not in seen_by(subscriber)
     cable.mend(lost=True)
@@ -230,7 +242,7 @@ def test_a_stop_sends_everything_and_says_offline_itself(
     bridge = start(broker.port)
     until(subscriber, online)
     for number in range(100):
-        bridge.outbox.put_state(folder(str(number)))
+        bridge.put_state(folder(str(number)))
     bridge.connection.stop()
     seen = until(subscriber, lambda seen: (STATE, b"offline") in seen)
     assert len(seen) == 102
@@ -315,7 +327,7 @@ def test_a_command_says_where_its_answer_goes(start: Start, broker: Mosquitto, s
     (command,) = bridge.received.wait_for(bool)
     assert (command.response_topic, command.correlation) == ("my/answers", b"\x00\xff")
     answer = Message(topic="my/answers", payload=b"{}", correlation=command.correlation, expiry_s=60)
-    bridge.outbox.put(answer, urgent=True)
+    bridge.put(answer, urgent=True)
     got: Any = subscriber.wait_for(lambda message: message.topic == "my/answers").properties
     assert (got.CorrelationData, got.ContentType, got.PayloadFormatIndicator) == (
         b"\x00\xff",
@@ -354,14 +366,14 @@ def test_what_is_put_in_is_sent_by_whoever_put_it_in(
     until(subscriber, online)
     eventually(lambda: not bridge.outbox.counters().in_flight)
     senders: list[threading.Thread] = []
-    publish = Link.publish
+    publish = Session.publish
 
-    def observed(self: Link, message: Message) -> int:
+    def observed(self: Session, message: Message) -> int:
         senders.append(threading.current_thread())
         return publish(self, message)
 
-    monkeypatch.setattr(Link, "publish", observed)
-    bridge.outbox.put_state(folder("photos"))
+    monkeypatch.setattr(Session, "publish", observed)
+    bridge.put_state(folder("photos"))
     assert senders == [threading.current_thread()]
     until(subscriber, lambda seen: ("syncthing/nas/folder/photos", b"{}") in seen)
 
@@ -371,7 +383,12 @@ def test_what_is_put_in_while_the_connection_is_at_work_is_sent_by_its_own_threa
 ) -> None:
     """Nobody waits for the connection to have something sent, not even who is called from its own thread."""
     outbox = Outbox()
-    start(broker.port, outbox, received=lambda _: outbox.put_state(folder("photos")))
+
+    def take_in(_received: Received) -> None:
+        outbox.put_state(folder("photos"))
+        outbox.flush()
+
+    start(broker.port, outbox, received=take_in)
     until(subscriber, online)
     subscriber.publish(SCAN, b"docs")
     until(subscriber, lambda seen: ("syncthing/nas/folder/photos", b"{}") in seen)
@@ -384,7 +401,7 @@ def test_what_the_system_does_not_take_at_once_is_sent_later(
     bridge = start(broker.port)
     until(subscriber, online)
     payload = b'"' + b"x" * 20_000_000 + b'"'
-    bridge.outbox.put_state(folder("photos", payload))
+    bridge.put_state(folder("photos", payload))
     until(subscriber, lambda seen: ("syncthing/nas/folder/photos", payload) in seen)
 
 
@@ -396,8 +413,8 @@ def test_a_failure_to_send_is_for_the_connection_and_not_for_whoever_put_somethi
     until(subscriber, online)
     eventually(lambda: not bridge.outbox.counters().in_flight)
     with monkeypatch.context() as patch:
-        patch.setattr(Link, "publish", raise_an_error)
-        bridge.outbox.put_state(folder("photos"))
+        patch.setattr(Session, "publish", raise_an_error)
+        bridge.put_state(folder("photos"))
         eventually(lambda: bridge.connection.errors == 1)
     until(subscriber, lambda seen: ("syncthing/nas/folder/photos", b"{}") in seen)
     eventually(lambda: bridge.connection.status.reconnects == 1)
@@ -414,9 +431,9 @@ def test_an_impossible_topic_is_dropped_and_the_rest_goes_on(
     """What MQTT cannot carry is counted and logged once, and does not cost the connection."""
     bridge = start(broker.port)
     for topic in ("syncthing/nas/folder/+", "", "a\0b", "x" * 65_536, "syncthing/nas/folder/\udc80"):
-        bridge.outbox.put_state(Message(topic=topic, payload=b"{}", retain=True))
-    bridge.outbox.put_state(Message(topic="syncthing/nas/folder/#", payload=b"{}", retain=True))
-    bridge.outbox.put_state(folder("good"))
+        bridge.put_state(Message(topic=topic, payload=b"{}", retain=True))
+    bridge.put_state(Message(topic="syncthing/nas/folder/#", payload=b"{}", retain=True))
+    bridge.put_state(folder("good"))
     until(subscriber, lambda seen: ("syncthing/nas/folder/good", b"{}") in seen and online(seen))
     assert bridge.outbox.counters().dropped == 6
     assert caplog.text.count("'syncthing/nas/folder/") == 1
@@ -440,25 +457,35 @@ def test_what_the_broker_keeps_is_read_before_anything_is_said(
     """The bridge remembers from its own retained tree, even if it goes on to publish over it."""
     subscriber.publish("syncthing/nas/metrics", b'{"in_bytes_lifetime": 7}', retain=True)
     subscriber.publish("other/topic", b"not ours", retain=True)
-    remembered: list[Mapping[str, bytes]] = []
+    restored: list[Mapping[str, bytes]] = []
     outbox = Outbox()
     outbox.put_state(Message(topic="syncthing/nas/metrics", payload=b"{}", retain=True))
-    start(broker.port, outbox, remembered=remembered.append, remember_filters=["syncthing/#"])
+    start(broker.port, outbox, restored=restored.append, restore_filters=["syncthing/#"])
     until(subscriber, online)
-    assert remembered == [{"syncthing/nas/metrics": b'{"in_bytes_lifetime": 7}'}]
+    assert restored == [{"syncthing/nas/metrics": b'{"in_bytes_lifetime": 7}'}]
 
 
 def test_online_waits_for_the_first_snapshot(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
     """The first `online` is held back until there is something to be online with."""
     hold = threading.Event()
     versions = Changes()
-    bridge = start(broker.port, hold=hold, connecting=versions.add)
+
+    def marker(version: str) -> Message:
+        versions.add(version)
+        return MARKER
+
+    bridge = start(broker.port, hold=hold, marker=InstanceMarker(MARKER.topic, MARKER.payload.__eq__, marker))
     versions.wait_for(lambda versions: versions == ["5"])
     subscriber.publish("mark", b"")
-    bridge.outbox.put_state(folder("first"))
+    bridge.put_state(folder("first"))
     hold.set()
     seen = until(subscriber, online)
-    assert seen == [("mark", b""), ("syncthing/nas/folder/first", b"{}"), (STATE, b"online")]
+    assert seen == [
+        ("mark", b""),
+        (MARKER.topic, MARKER.payload),
+        ("syncthing/nas/folder/first", b"{}"),
+        (STATE, b"online"),
+    ]
 
 
 def test_what_the_access_list_forbids_is_said_once_and_not_tried_again(
@@ -472,10 +499,10 @@ def test_what_the_access_list_forbids_is_said_once_and_not_tried_again(
     bridge = start(broker.port)
     subscriber = Subscriber(broker.port)
     for name in "abc":
-        bridge.outbox.put_state(folder(name))
-    bridge.outbox.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
+        bridge.put_state(folder(name))
+    bridge.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
     seen = until(subscriber, lambda seen: ("syncthing/nas/system", b"{}") in seen)
     subscriber.close()
     assert not any(topic.startswith("syncthing/nas/folder") for topic, _ in seen)
     assert bridge.outbox.counters().failed == 3
-    assert caplog.text.count("access list") == 1
+    assert caplog.text.count("ACL") == 1

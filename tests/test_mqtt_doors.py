@@ -16,14 +16,16 @@ import pytest
 from stbridge.core.messages import Message
 from stbridge.demo.node import free_port
 from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, TakenOver
-from stbridge.mqtt import link
+from stbridge.mqtt import session
+from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.probe import probe
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice, VersionRefused
 from stbridge.mqtt.retained import read_retained
 from stbridge.settings import MqttSettings
-from tests.servers import Mosquitto
+from tests.pretender import Pretender, saying, until_hung_up
+from tests.servers import Mosquitto, eventually
 
 NewBroker = Callable[..., Mosquitto]
 
@@ -44,8 +46,8 @@ WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
 
 def new_connection(broker: MqttSettings, outbox: Outbox, **options: Any) -> BrokerConnection:
     """Return a connection that takes no notice of commands."""
-    options = {"subscriptions": ["syncthing/+/command/#"], "received": lambda _received: None, **options}
-    return BrokerConnection(broker, outbox, will=WILL, birth=BIRTH, **options)
+    options = {"subscriptions": [Subscription("syncthing/+/command/#")], "received": lambda _received: None, **options}
+    return BrokerConnection(broker, outbox, last_will=WILL, birth=BIRTH, **options)
 
 
 def fill(broker: MqttSettings, count: int) -> dict[str, bytes]:
@@ -54,18 +56,10 @@ def fill(broker: MqttSettings, count: int) -> dict[str, bytes]:
     outbox = Outbox()
     for topic, payload in kept.items():
         outbox.put_state(Message(topic=topic, payload=payload, retain=True))
-    up = threading.Event()
-    connection = new_connection(
-        broker,
-        outbox,
-        connecting=lambda _version: up.set(),
-        remembered=lambda _kept: None,
-        remember_filters=[STATE],
-    )
+    connection = new_connection(broker, outbox)
     connection.start()
-    assert up.wait(30)
-    outbox.put_state(BIRTH)  # what the connection does next; from then on it is connected
-    assert outbox.wait_until_empty(30) or outbox.wait_until_empty(30)
+    eventually(lambda: connection.status.connected)
+    assert outbox.wait_until_empty(30)
     connection.stop(30)
     return kept
 
@@ -100,48 +94,6 @@ def test_a_wrong_password_names_the_settings_and_not_the_password(locked: Mosqui
 
 
 # --- nobody there, or somebody else
-
-
-class Pretender:
-    """Listens as a broker would, and does something else with each connection."""
-
-    def __init__(self, answer: Callable[[socket.socket], object]) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._answer = answer
-        self.port: int = self._listener.getsockname()[1]
-        self.connections = 0
-        self._thread = threading.Thread(target=self._accept)
-        self._thread.start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):  # closed
-            while True:
-                with self._listener.accept()[0] as connection:
-                    self.connections += 1
-                    with suppress(OSError):  # the other side hung up first
-                        self._answer(connection)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
-        self._listener.close()
-        self._thread.join(30)
-
-
-def until_hung_up(connection: socket.socket) -> None:
-    """Read and say nothing."""
-    while connection.recv(4096):
-        pass
-
-
-def saying(answer: bytes) -> Callable[[socket.socket], None]:
-    """Answer the first packet."""
-
-    def answered(connection: socket.socket) -> None:
-        connection.recv(4096)
-        connection.sendall(answer)
-
-    return answered
 
 
 @pytest.fixture
@@ -190,7 +142,7 @@ def test_who_does_not_speak_mqtt_is_not_a_broker(pretend: Any, answer: bytes, tr
 
 def test_who_does_not_answer_is_given_up(pretend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and stays silent is tried with both versions and left."""
-    monkeypatch.setattr(link, "ANSWER_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", 0.1)
     silent = pretend(until_hung_up)
     with pytest.raises(BrokerRefused, match=r"does not answer MQTT 3\.1\.1"):
         probe(settings(silent.port))
@@ -217,7 +169,7 @@ def test_each_refusal_names_its_cure(pretend: Any, code: int, says: str) -> None
     [
         (0x8E, TakenOver, "set another mqtt.client_id"),
         (0x8B, BrokerUnreachable, "shutting down"),
-        (0x87, BrokerRefused, "access list"),
+        (0x87, BrokerRefused, "the ACL of the broker"),
     ],
 )
 def test_the_reason_for_a_disconnection_is_told(
@@ -312,4 +264,4 @@ def test_a_stop_ends_reading(broker: Mosquitto) -> None:
     stop = threading.Event()
     stop.set()
     with suppress(BrokerUnreachable):
-        assert read_retained(settings(broker.port), ["#"], quiet_s=60, deadline_s=60, stop=stop) == {}
+        assert read_retained(settings(broker.port), ["#"], stop=stop) == {}

@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Callable
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from stbridge.core.messages import Message
-from stbridge.mqtt.outbox import Outbox, Taken
+from stbridge.mqtt.outbox import LONGEST_OVERTAKING_S, WINDOW_BYTES, Outbox
+from tests.wire import Wire, drain
 
 
 def state(topic: str, payload: bytes = b"{}", expiry_s: int | None = None) -> Message:
@@ -27,19 +29,14 @@ def connected(events_limit: int = 100, window: int = 20) -> Outbox:
     return outbox
 
 
-def topics(taken: list[Taken]) -> list[str]:
+def take(outbox: Outbox) -> list[Message]:
+    """Return what is sent now, and leave it without an answer."""
+    return Wire(outbox).send()
+
+
+def topics(messages: list[Message]) -> list[str]:
     """Return where messages go."""
-    return [one.message.topic for one in taken]
-
-
-def drain(outbox: Outbox) -> list[Message]:
-    """Send everything, as a broker does that accepts it all."""
-    drained = []
-    while taken := outbox.take():
-        for one in taken:
-            outbox.sent(one.token)
-            drained.append(one.message)
-    return drained
+    return [one.topic for one in messages]
 
 
 def test_nothing_is_taken_before_there_is_a_connection() -> None:
@@ -47,7 +44,7 @@ def test_nothing_is_taken_before_there_is_a_connection() -> None:
     outbox = Outbox()
     outbox.put_state(state("a"))
     outbox.put(event("x"))
-    assert outbox.take() == []
+    assert take(outbox) == []
     assert outbox.counters().queued == 2
 
 
@@ -57,7 +54,7 @@ def test_the_same_value_again_is_no_work() -> None:
     outbox.put_state(state("a", b"1"))
     drain(outbox)
     outbox.put_state(state("a", b"1"))
-    assert outbox.take() == []
+    assert take(outbox) == []
     outbox.put_state(state("a", b"2"))
     assert [message.payload for message in drain(outbox)] == [b"2"]
 
@@ -67,7 +64,7 @@ def test_the_same_value_again_is_sent_if_it_expires() -> None:
     outbox = connected()
     for _ in range(2):
         outbox.put_state(state("health", b"1", expiry_s=60))
-        assert topics(outbox.take()) == ["health"]
+        assert topics(take(outbox)) == ["health"]
 
 
 def test_only_the_last_value_of_a_topic_waits() -> None:
@@ -76,19 +73,33 @@ def test_only_the_last_value_of_a_topic_waits() -> None:
     outbox.put_state(state("a", b"1"))
     outbox.put_state(state("b", b"1"))
     outbox.put_state(state("a", b"2"))
-    assert [(one.message.topic, one.message.payload) for one in outbox.take()] == [("a", b"2"), ("b", b"1")]
+    assert [(one.topic, one.payload) for one in take(outbox)] == [("a", b"2"), ("b", b"1")]
 
 
 def test_no_more_than_the_window_is_in_flight() -> None:
-    """What is taken stays in flight until its token is handed back."""
+    """What is sent stays in flight until the broker has answered it."""
     outbox = connected(window=2)
+    wire = Wire(outbox)
     for topic in "abc":
         outbox.put_state(state(topic))
-    first = outbox.take()
-    assert topics(first) == ["a", "b"]
-    assert outbox.take() == []
-    outbox.sent(first[0].token)
-    assert topics(outbox.take()) == ["c"]
+    assert topics(wire.send()) == ["a", "b"]
+    assert wire.send() == []
+    wire.answer()
+    assert topics(wire.send()) == ["c"]
+
+
+def test_large_messages_are_not_in_flight_together() -> None:
+    """The window is bounded in bytes as well; a single message may be larger, and small ones fill the window."""
+    outbox = connected()
+    wire = Wire(outbox)
+    for topic in "abc":
+        outbox.put_state(state(topic, b"x" * WINDOW_BYTES))
+    outbox.put_state(state("d"))
+    outbox.put_state(state("e"))
+    for topic in "abc":
+        assert topics(wire.send()) == [topic]
+        wire.answer()
+    assert topics(wire.send()) == ["d", "e"]
 
 
 def test_a_reply_goes_before_states_and_an_event_after_the_states_before_it() -> None:
@@ -98,7 +109,7 @@ def test_a_reply_goes_before_states_and_an_event_after_the_states_before_it() ->
     outbox.put(event("x"))
     outbox.put_state(state("b"))
     outbox.put(Message(topic="response/scan", payload=b"{}"), urgent=True)
-    assert topics(outbox.take()) == ["response/scan", "a", "event/x", "b"]
+    assert topics(take(outbox)) == ["response/scan", "a", "event/x", "b"]
 
 
 def test_after_a_connect_the_whole_tree_goes_availability_last_and_then_the_events() -> None:
@@ -110,7 +121,7 @@ def test_after_a_connect_the_whole_tree_goes_availability_last_and_then_the_even
     outbox.put_state(state("b"))
     for _ in range(2):
         outbox.connected()
-        assert topics(outbox.take()) == ["a", "b", "bridge/state", "event/x"]
+        assert topics(take(outbox)) == ["a", "b", "bridge/state", "event/x"]
 
 
 def test_what_tells_what_the_others_are_about_goes_before_them() -> None:
@@ -119,12 +130,12 @@ def test_what_tells_what_the_others_are_about_goes_before_them() -> None:
     outbox.put_state(state("a"))
     outbox.put_state(state("discovery"), first=True)
     outbox.connected()
-    assert topics(outbox.take()) == ["discovery", "a"]
+    assert topics(take(outbox)) == ["discovery", "a"]
     outbox.put_state(state("discovery", b""), first=True)
     drain(outbox)
     outbox.put_state(state("discovery"))
     outbox.connected()
-    assert topics(outbox.take()) == ["a", "discovery"]
+    assert topics(take(outbox)) == ["a", "discovery"]
 
 
 def test_a_new_availability_goes_to_the_end_of_the_queue() -> None:
@@ -133,21 +144,53 @@ def test_a_new_availability_goes_to_the_end_of_the_queue() -> None:
     outbox.put_state(state("nas/state", b"offline"), last=True)
     outbox.put_state(state("a"))
     outbox.put_state(state("nas/state", b"online"), last=True)
-    assert topics(outbox.take()) == ["a", "nas/state"]
+    assert topics(take(outbox)) == ["a", "nas/state"]
+
+
+def test_availability_waits_for_states_that_changed_after_it_was_queued() -> None:
+    """On a slow line `online` would otherwise arrive before what has become true while the tree was on its way."""
+    outbox = connected(window=1)
+    wire = Wire(outbox)
+    outbox.put_state(state("a", b"1"))
+    outbox.put_state(state("bridge/state", b"online"), last=True)
+    wire.send()
+    outbox.put_state(state("a", b"2"))
+    outbox.put(event("x"))
+    assert [message.payload for message in wire.drain()] == [b"1", b"2", b"online", b"{}"]
+
+
+def test_availability_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a line that is slower than the changes there is always something newer; what was there before still goes."""
+    now = [1000.0]
+    monkeypatch.setattr("stbridge.mqtt.outbox.time.monotonic", lambda: now[0])
+    outbox = connected(window=1)
+    wire = Wire(outbox)
+    for topic in "abc":
+        outbox.put_state(state(topic, b"old"))
+    outbox.put_state(state("bridge/state", b"online"), last=True)
+    sent = []
+    for number in range(10):
+        sent += wire.send()
+        wire.answer()
+        outbox.put_state(state(f"new/{number}"))
+        now[0] += LONGEST_OVERTAKING_S / 2
+    assert topics(sent)[:3] == ["a", "b", "c"]
+    assert topics(sent)[3:].index("bridge/state") == 2
 
 
 def test_what_was_in_flight_goes_again_after_a_lost_connection() -> None:
     """At least once: events and replies too, and in their old order."""
     outbox = connected()
+    wire = Wire(outbox)
     outbox.put(event("x"))
     outbox.put(Message(topic="response/scan", payload=b"{}"), urgent=True)
-    taken = outbox.take()
+    wire.send()
     outbox.disconnected()
     outbox.put(event("y"))
     outbox.put(Message(topic="response/pause", payload=b"{}"), urgent=True)
-    outbox.sent(taken[0].token)
+    wire.answer()  # too late
     outbox.connected()
-    assert topics(outbox.take()) == ["response/scan", "response/pause", "event/x", "event/y"]
+    assert topics(take(outbox)) == ["response/scan", "response/pause", "event/x", "event/y"]
 
 
 def test_too_many_events_drop_the_oldest_and_are_counted() -> None:
@@ -157,7 +200,7 @@ def test_too_many_events_drop_the_oldest_and_are_counted() -> None:
         outbox.put(event(name))
         outbox.put(Message(topic=f"response/{name}", payload=b""), urgent=True)
     outbox.connected()
-    assert topics(outbox.take()) == ["response/b", "response/c", "event/b", "event/c"]
+    assert topics(take(outbox)) == ["response/b", "response/c", "event/b", "event/c"]
     assert outbox.counters().dropped == 2
 
 
@@ -165,34 +208,36 @@ def test_a_cleared_topic_is_remembered_until_the_broker_knows() -> None:
     """A clearing that got lost is repeated at the next connect, and no longer than that."""
     outbox = connected()
     outbox.put_state(state("a", b""))
-    assert topics(outbox.take()) == ["a"]
+    assert topics(take(outbox)) == ["a"]
     outbox.disconnected()
     outbox.connected()
     assert [message.topic for message in drain(outbox)] == ["a"]
     outbox.disconnected()
     outbox.connected()
-    assert outbox.take() == []
+    assert take(outbox) == []
     assert outbox.topics() == set()
 
 
 def test_a_refused_state_waits_for_the_next_connect() -> None:
-    """What the broker's access list forbids is not tried again and again."""
+    """What the broker's ACL forbids is not tried again and again."""
     outbox = connected()
+    wire = Wire(outbox)
     outbox.put_state(state("a"))
-    outbox.failed(outbox.take()[0].token)
-    assert outbox.take() == []
+    wire.send()
+    wire.answer("Not authorized")
+    assert take(outbox) == []
     assert outbox.counters().failed == 1
     outbox.connected()
-    assert topics(outbox.take()) == ["a"]
+    assert topics(take(outbox)) == ["a"]
 
 
 def test_a_message_that_cannot_be_sent_is_given_up() -> None:
     """A topic that MQTT cannot carry is dropped for good."""
     outbox = connected()
     outbox.put_state(state("a/#"))
-    outbox.discard(outbox.take()[0].token)
+    assert take(outbox) == []
     outbox.connected()
-    assert outbox.take() == []
+    assert take(outbox) == []
     assert outbox.counters().dropped == 1
 
 
@@ -210,73 +255,35 @@ def test_resend_makes_everything_due_or_one_topic() -> None:
     assert [message.topic for message in drain(outbox)] == ["a"]
 
 
-def test_whoever_sends_is_told_of_work_only_when_it_can_do_it() -> None:
-    """The listener is not called without a connection, nor while the window is full."""
+def test_flush_sends_only_what_can_be_sent() -> None:
+    """Nobody is called without a connection, nor while the window is full, nor before `flush`."""
     outbox = Outbox()
+    wire = Wire(outbox)
     calls: list[int] = []
     outbox.on_work = lambda: calls.append(1)
     outbox.put_state(state("a"))
+    outbox.flush()
     assert not calls
     outbox.connected(window=1)
+    outbox.put(event("x"))
+    outbox.resend()
+    assert not calls
+    outbox.flush()
     assert len(calls) == 1
-    outbox.take()
-    outbox.put_state(state("b"))
+    wire.send()
+    outbox.flush()
     assert len(calls) == 1
 
 
-def test_whoever_is_told_of_work_may_do_it_at_once() -> None:
-    """The outbox is not locked while it tells of work: another thread would wait for it in vain."""
+def test_flush_may_send_at_once() -> None:
+    """The outbox is not locked while it calls: another thread could not use it."""
     outbox = connected()
     counted: list[int] = []
     outbox.on_work = lambda: _in_another_thread(lambda: counted.append(outbox.counters().queued))
     outbox.put_state(state("a"))
     outbox.put(event("b"))
-    assert counted == [1, 2]
-
-
-def test_what_is_put_in_together_is_told_of_at_first_and_at_the_end() -> None:
-    """The first message of a change is waited for, the rest goes at once; nothing is no work."""
-    outbox = connected(window=20)
-    calls: list[int] = []
-
-    def send() -> None:
-        calls.append(outbox.counters().queued)
-        outbox.take()
-
-    outbox.on_work = send
-    with outbox.together():
-        for name in "abc":
-            outbox.put_state(state(name))
-        assert calls == [1]
-    assert calls == [1, 2]
-    with outbox.together():
-        outbox.put_state(state("a"))  # the same again
-    assert calls == [1, 2]
-
-
-def test_many_messages_that_are_put_in_together_go_while_more_are_put_in() -> None:
-    """As soon as there is enough to fill the window, the sender need not wait for the end."""
-    outbox = connected(window=3)
-    outbox.put(event("under way"))
-    assert len(outbox.take()) == 1
-    calls: list[int] = []
-    outbox.on_work = lambda: calls.append(outbox.counters().queued)
-    with outbox.together():
-        for name in "abcd":
-            outbox.put_state(state(name))
-        assert calls == [3, 4]
-
-
-def test_what_others_put_in_meanwhile_is_told_of_at_once() -> None:
-    """A reply does not wait until the state of many folders has been put in."""
-    outbox = connected()
-    outbox.put(event("under way"))
-    assert len(outbox.take()) == 1
-    calls: list[int] = []
-    outbox.on_work = lambda: calls.append(1)
-    with outbox.together():
-        _in_another_thread(lambda: outbox.put(event("reply"), urgent=True))
-        assert calls == [1]
+    outbox.flush()
+    assert counted == [2]
 
 
 def _in_another_thread(task: Callable[[], None]) -> None:
@@ -289,9 +296,10 @@ def test_waiting_until_it_is_empty_includes_what_is_in_flight() -> None:
     """A stop waits for acknowledgements, not only for an empty queue."""
     outbox = connected()
     outbox.put_state(state("a"))
-    token = outbox.take()[0].token
+    wire = Wire(outbox)
+    wire.send()
     assert not outbox.wait_until_empty(0)
-    acknowledging = threading.Thread(target=outbox.sent, args=(token,))
+    acknowledging = threading.Thread(target=wire.answer)
     acknowledging.start()
     assert outbox.wait_until_empty(60)
     acknowledging.join()
@@ -312,14 +320,13 @@ PAYLOADS = st.sampled_from([b"", b"1", b"2"])
 
 
 class AnyInterleaving(RuleBasedStateMachine):
-    """A broker that may lose, refuse and forget, and an outbox that mends it all at the next connect."""
+    """A broker that may lose, refuse and forget, and an outbox that makes it all right at the next connect."""
 
     def __init__(self) -> None:
         super().__init__()
         self.outbox = Outbox(events_limit=3)
+        self.wire = Wire(self.outbox)
         self.online = False
-        self.in_flight: list[Taken] = []
-        self.stale: list[Taken] = []
         self.broker: dict[str, bytes] = {}
         self.desired: dict[str, bytes] = {}
 
@@ -345,49 +352,41 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(window=st.integers(1, 3))
     def connect(self, window: int) -> None:
         self.lose(reached_the_broker=False)
+        self.wire = Wire(self.outbox)
         self.outbox.connected(window)
         self.online = True
 
     @rule(reached_the_broker=st.booleans())
     def lose(self, reached_the_broker: bool) -> None:
-        if reached_the_broker:
-            for one in self.in_flight:
-                self.store(one.message)
-        self.stale += self.in_flight
-        self.in_flight = []
+        if reached_the_broker and self.online:
+            for message in self.wire.in_flight.values():
+                self.store(message)
         self.outbox.disconnected()
         self.online = False
 
     @rule()
-    def take(self) -> None:
-        self.in_flight += self.outbox.take()
+    def send(self) -> None:
+        self.wire.send()
 
-    @precondition(lambda self: self.in_flight)
+    @precondition(lambda self: self.online and self.wire.in_flight)
     @rule()
     def acknowledge(self) -> None:
-        one = self.in_flight.pop(0)
-        self.store(one.message)
-        self.outbox.sent(one.token)
+        self.store(self.wire.answer())
 
-    @precondition(lambda self: self.in_flight)
+    @precondition(lambda self: self.wire.in_flight)
     @rule()
-    def refuse(self) -> None:
-        self.outbox.failed(self.in_flight.pop(0).token)
-
-    @precondition(lambda self: self.stale)
-    @rule(how=st.sampled_from([Outbox.sent, Outbox.failed, Outbox.discard]))
-    def answer_too_late(self, how: Callable[[Outbox, int], None]) -> None:
-        how(self.outbox, self.stale.pop().token)
+    def refuse_or_answer_too_late(self) -> None:
+        self.wire.answer("Not authorized")
 
     @invariant()
     def counts_are_true_and_bounded(self) -> None:
         counters = self.outbox.counters()
-        assert counters.in_flight == len(self.in_flight)
+        assert counters.in_flight == (len(self.wire.in_flight) if self.online else 0)
         assert counters.queued <= len(self.desired) + 3 + 3
 
     def teardown(self) -> None:
         self.connect(3)
-        for message in drain(self.outbox):
+        for message in self.wire.drain():
             self.store(message)
         kept = {topic: payload for topic, payload in self.desired.items() if payload}
         assert self.broker == kept
@@ -422,3 +421,54 @@ def test_the_broker_says_how_much_it_takes() -> None:
     assert 90_000 < outbox.largest_payload < 100_000
     outbox.connected(largest_packet=10)
     assert outbox.largest_payload == 0
+
+
+REPLY = Message(topic="syncthing/nas/response/scan", payload=b"{}")
+
+
+def test_a_reply_goes_before_the_acknowledgement_of_its_command() -> None:
+    """A bridge that is killed in between has answered, or gets the command again."""
+    outbox = connected()
+    wire = Wire(outbox)
+    outbox.put(REPLY, urgent=True)
+    wire.to_acknowledge = 1
+    wire.send()
+    assert wire.log == [REPLY, "acknowledgement"]
+
+
+def test_an_acknowledgement_waits_for_a_reply_that_cannot_go_yet() -> None:
+    """While the broker is slow, the reply waits in the outbox, which would be lost with the bridge."""
+    outbox = connected(window=1)
+    wire = Wire(outbox)
+    outbox.put(REPLY, urgent=True)
+    outbox.put(REPLY, urgent=True)
+    wire.to_acknowledge = 2
+    wire.send()
+    assert wire.log == [REPLY]
+
+
+def test_a_command_that_is_done_while_others_are_sent_is_acknowledged_next_time() -> None:
+    """Its reply may have come after the last look at the outbox."""
+    outbox = connected()
+    wire = Wire(outbox, meanwhile=lambda: setattr(wire, "to_acknowledge", wire.to_acknowledge + 1))
+    outbox.put(REPLY, urgent=True)
+    wire.send()
+    assert wire.log == [REPLY]
+    wire.send()
+    assert wire.log == [REPLY, "acknowledgement"]
+
+
+def test_of_what_is_too_large_together_the_oldest_are_dropped_and_one_may_be_larger() -> None:
+    """The newest is never dropped: whether a broker takes it is another question. Correlation data counts, too."""
+    outbox = Outbox(bytes_limit=50)
+    for number in range(3):
+        outbox.put(Message(topic="t", payload=b"%d" % number * 9, correlation=b"c" * 10), urgent=True)
+    assert outbox.counters().dropped == 1
+    outbox.put(Message(topic="t", payload=b"x" * 1000), urgent=True)
+    assert outbox.counters().dropped == 3
+    outbox.connected()
+    assert [len(message.payload) for message in drain(outbox)] == [1000]
+    for _ in range(1000):  # what was sent does not count any more
+        outbox.put(Message(topic="t", payload=b"x" * 40), urgent=True)
+        drain(outbox)
+    assert outbox.counters().dropped == 3

@@ -1,4 +1,4 @@
-"""What a link waits on."""
+"""What a session waits on."""
 
 import resource
 import socket
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from stbridge.errors import BrokerUnreachable
-from stbridge.mqtt.link import Link
 from stbridge.mqtt.protocol import Protocol
+from stbridge.mqtt.session import Session
 from stbridge.mqtt.waiter import Waiter
 from stbridge.settings import MqttSettings
 from tests.servers import Mosquitto
@@ -53,6 +53,6 @@ def no_descriptors(more: int) -> Iterator[None]:
 def test_without_file_descriptors_the_broker_cannot_be_reached(broker: Mosquitto, more: int) -> None:
     """Whichever of the files of a connection is one too many, that is told in words, and nothing is left open."""
     settings = MqttSettings(host="127.0.0.1", port=broker.port)
-    link = Link(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None)
+    session = Session(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None)
     with no_descriptors(more), pytest.raises(BrokerUnreachable, match="Too many open files"):
-        link.open(threading.Event())
+        session.open(threading.Event())

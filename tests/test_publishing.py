@@ -12,6 +12,7 @@ from stbridge.core.topics import Topics
 from stbridge.mqtt.outbox import Outbox
 from stbridge.publishing import Publisher
 from tests.core.world import COUNTS, World, config, folder, folder_config
+from tests.wire import drain
 
 TOPICS = Topics("syncthing")
 DOCS, PHOTOS = "syncthing/nas/folder/docs", "syncthing/nas/folder/photos"
@@ -46,10 +47,8 @@ class Nas:
         return [json.loads(payload)["need_bytes"] for name, payload in self.news() if name == topic]
 
     def _sent(self) -> Iterator[tuple[str, bytes]]:
-        while taken := self.outbox.take():
-            for one in taken:
-                self.outbox.sent(one.token)
-                yield one.message.topic, one.message.payload
+        for message in drain(self.outbox):
+            yield message.topic, message.payload
 
 
 def test_a_single_change_is_published_at_once() -> None:

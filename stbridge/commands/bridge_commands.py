@@ -49,6 +49,7 @@ class BridgeCommands:
         )
         send_reply(self._outbox, self._topics, BRIDGE, received, reply)
         received.acknowledge()
+        self._outbox.flush()
 
     def _execute(self, name: str, received: Received) -> None:
         row = select(_ROWS, name, received, _ROWS)

@@ -1,17 +1,17 @@
-"""The door to the broker: the only package that imports paho.
+"""The adapter to the broker: the only package that imports paho.
 
-outbox      what the broker is to have: last values, replies and events
-backlog     messages that wait, and no more than there may be
-sender      from the outbox to a link
-link        one connection, from CONNECT to its end
-waiter      waits for a socket and for other threads
-client      paho's client, set up as the settings say
-packets     what MQTT can carry
-protocol    MQTT 5 or 3.1.1
-contest     who else uses our client ID
-connection  link after link for as long as the bridge runs
-retained    reads what the broker keeps
+outbox      last-value cache, send queue, and the table of messages in flight
+session     one MQTT connection, from CONNECT to its end
+connection  reconnects for as long as the bridge runs; what happens on each connect and on a stop
+conflict    detects another client with our client ID
+redelivery  de-duplicates QoS 1 redeliveries
+retained    reads and clears retained messages
+observer    a plain client for `watch` and the demo
 probe       tries whether the bridge could connect
+client      paho's client, configured from the settings
+packets     what MQTT can carry; our messages to and from paho's
+protocol    MQTT 5 or 3.1.1
+waiter      waits for a socket and for other threads
 tls         the TLS context
-diagnosis   what went wrong, which setting, and the cure
+diagnosis   error messages: what is wrong, which setting, how to fix it
 """

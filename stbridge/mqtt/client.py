@@ -1,10 +1,11 @@
-"""paho's client, set up as the settings say: what is said to it before and at CONNECT and SUBSCRIBE."""
+"""paho's client, configured from the settings: CONNECT, SUBSCRIBE, and the options of its socket."""
 
 import contextlib
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from paho.mqtt import MQTTException
 from paho.mqtt.client import Client
@@ -13,11 +14,16 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from stbridge.core.messages import Message
+from stbridge.keepalive import enable_keepalive
 from stbridge.mqtt.outbox import WINDOW
 from stbridge.mqtt.packets import new_properties
 from stbridge.mqtt.protocol import Protocol
 from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 _VERSIONS = {Protocol.MQTT_5: MQTTProtocolVersion.MQTTv5, Protocol.MQTT_3_1_1: MQTTProtocolVersion.MQTTv311}
 
@@ -26,14 +32,40 @@ LARGEST_PACKET = 16 * 1024 * 1024
 """In bytes, of what is delivered to us: the broker drops what is larger (MQTT 5)."""
 
 
-class _Steadfast(Client):
-    """A client that no publisher can throw off the broker.
+class TolerantClient(Client):
+    """A client that tolerates strings which paho rejects, and that counts the bytes it sends."""
 
-    paho refuses U+FEFF in response topics and user properties, which MQTT 5 allows (1.5.4-3) and brokers pass on. It
-    takes that for a broken broker and hangs up, and gets the same message again with the session, for ever.
-    """
+    bytes_queued = 0
+    """How many bytes were handed to this client to be sent."""
+
+    bytes_written = 0
+    """How many of them the system has taken."""
+
+    def departed(self) -> int:
+        """Return how many bytes have certainly left this machine, as far as the system tells."""
+        connection = self.socket()
+        if connection is None or sys.platform != "linux":
+            return self.bytes_written
+        size = bytearray(4)
+        with contextlib.suppress(OSError):  # it has ended, which is noticed elsewhere
+            fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, size)  # tcp(7): what the peer has not acknowledged
+        return self.bytes_written - int.from_bytes(size, sys.byteorder)
+
+    def _packet_queue(self, command: int, packet: bytes | bytearray, *more: Any, **options: Any) -> MQTTErrorCode:
+        self.bytes_queued += len(packet)
+        return super()._packet_queue(command, packet, *more, **options)
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        written = super()._sock_send(buf)
+        self.bytes_written += written
+        return written
 
     def _handle_publish(self) -> MQTTErrorCode:
+        """Acknowledge and drop a message with U+FEFF in a response topic or user property.
+
+        MQTT 5 allows it (1.5.4-3) and brokers pass it on. paho takes it for a protocol error and disconnects, and gets
+        the same message again with the session, for ever.
+        """
         try:
             return super()._handle_publish()
         except (MQTTException, UnicodeDecodeError):
@@ -46,14 +78,14 @@ class _Steadfast(Client):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What to subscribe to.
+    """A topic filter and its options.
 
     Attributes:
         topic_filter: the topic filter.
         qos: 0 or 1.
-        no_local: MQTT 5: leave out what this client ID published, wills included.
-        retain_as_published: MQTT 5: tell of messages that arrive live, too, whether they were published to be
-            retained; else only of stored ones, as in MQTT 3.1.1.
+        no_local: leave out what this client published; MQTT 5 also leaves out the last wills of its client ID.
+        retain_as_published: MQTT 5: `retained` is also set on messages that arrive live and were published as
+            retained; else only on stored ones, as in MQTT 3.1.1.
     """
 
     topic_filter: str
@@ -63,21 +95,21 @@ class Subscription:
 
 
 def new_client(
-    settings: MqttSettings, protocol: Protocol, client_id: str, will: Message | None, timeout_s: float
-) -> Client:
+    settings: MqttSettings, protocol: Protocol, client_id: str, last_will: Message | None, timeout_s: float
+) -> TolerantClient:
     """Return a client that is not connected yet.
 
     Args:
         settings: the broker's.
         protocol: the version of MQTT to speak.
         client_id: the client ID.
-        will: what the broker publishes when the connection ends without DISCONNECT.
+        last_will: the broker publishes it when the connection ends without DISCONNECT.
         timeout_s: for TCP, for TLS and for WebSocket each.
 
     Raises:
         SettingsError: the files for TLS cannot be used.
     """
-    client = _Steadfast(
+    client = TolerantClient(
         CallbackAPIVersion.VERSION2,
         client_id,
         protocol=_VERSIONS[protocol],
@@ -93,8 +125,8 @@ def new_client(
         client.ws_set_options(settings.path)
     if context := tls_context(settings):
         client.tls_set_context(context)
-    if will:
-        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+    if last_will:
+        client.will_set(last_will.topic, last_will.payload, qos=1, retain=last_will.retain)
     return client
 
 
@@ -114,20 +146,20 @@ def connect(client: Client, settings: MqttSettings, protocol: Protocol, session_
     where = (settings.host, settings.port, settings.keepalive_s)
     if protocol is Protocol.MQTT_3_1_1:
         client.connect(*where)
-        _send_without_delay(client)
-        return
-    properties = new_properties(PacketTypes.CONNECT)
-    properties.MaximumPacketSize = LARGEST_PACKET
-    if session_expiry_s:
-        # Not as 0, the default: brokers that take it for 3.1.1 (amqtt) wait for more, instead of refusing.
-        properties.SessionExpiryInterval = session_expiry_s
-    client.connect(*where, clean_start=session_expiry_s == 0, properties=properties)
-    _send_without_delay(client)
+    else:
+        properties = new_properties(PacketTypes.CONNECT)
+        properties.MaximumPacketSize = LARGEST_PACKET
+        if session_expiry_s:
+            # Not as 0, the default: brokers that take it for 3.1.1 (amqtt) wait for more, instead of refusing.
+            properties.SessionExpiryInterval = session_expiry_s
+        client.connect(*where, clean_start=session_expiry_s == 0, properties=properties)
+    _on_tcp_socket(client, _set_options)
 
 
-def _send_without_delay(client: Client) -> None:
-    """Turn off Nagle's algorithm: it holds back a change while the one before is on its way."""
-    _set_option(client, socket.TCP_NODELAY)
+def _set_options(connection: socket.socket) -> None:
+    # Nagle's algorithm holds back a change while the one before is on its way.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    enable_keepalive(connection)
 
 
 def acknowledge_without_delay(client: Client) -> None:
@@ -141,11 +173,11 @@ def acknowledge_without_delay(client: Client) -> None:
         client: a client whose socket has been read.
     """
     if sys.platform == "linux":
-        _set_option(client, socket.TCP_QUICKACK)
+        _on_tcp_socket(client, lambda connection: connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1))
 
 
-def _set_option(client: Client, option: int) -> None:
-    """Set an option of TCP, whatever paho has wrapped around the connection."""
+def _on_tcp_socket(client: Client, act: Callable[[socket.socket], None]) -> None:
+    """Use the socket, whatever paho has wrapped around it; do nothing if it is not TCP, or has ended."""
     connection = client.socket()
     if connection is None or client.transport == "unix":
         return
@@ -153,7 +185,7 @@ def _set_option(client: Client, option: int) -> None:
         contextlib.suppress(OSError),  # it has ended already, which is noticed elsewhere
         socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same_connection,
     ):
-        same_connection.setsockopt(socket.IPPROTO_TCP, option, 1)
+        act(same_connection)
 
 
 def subscribe(client: Client, protocol: Protocol, subscriptions: Sequence[Subscription]) -> int | None:

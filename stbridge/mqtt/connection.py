@@ -1,4 +1,4 @@
-"""The connection to the broker, for as long as the bridge runs: link after link, whatever happens to one."""
+"""The connection to the broker for as long as the bridge runs: one session after the other."""
 
 import logging
 import threading
@@ -10,28 +10,27 @@ from stbridge.backoff import Backoff
 from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from stbridge.mqtt.client import Subscription
-from stbridge.mqtt.contest import Contest, Signature
-from stbridge.mqtt.deliveries import Deliveries
+from stbridge.mqtt.conflict import ClientIdConflict, InstanceMarker
 from stbridge.mqtt.diagnosis import address, subscriptions_refused
-from stbridge.mqtt.link import Link
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice
+from stbridge.mqtt.redelivery import RedeliveryFilter
 from stbridge.mqtt.retained import read_retained
-from stbridge.mqtt.sender import Sender
+from stbridge.mqtt.session import Session
 from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
 from stbridge.supervision import Part
 
-SESSION_EXPIRY_S = 60  # for so long the broker keeps commands for an absent bridge (MQTT 5)
+SESSION_EXPIRY_S = 60  # MQTT 5: the broker keeps commands for an absent bridge as long as that
 HOLD_S = 5.0
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 3.0  # short: everything is to be right again soon after the broker is back, or lets us in
-SHORT_LIFE_S = 5.0  # a connection that lives no longer is none that worked
+SHORT_LIFE_S = 5.0  # a connection that lasts no longer is none that worked
 HUNG_S = 120.0  # resolving a name can take the system's resolver most of this
-MOST_TOLD = 20  # reasons of one outage, each once: tries may fail in this way and that in turns
+MOST_LOGGED = 20  # reasons of one outage, each once: tries may fail in this way and that in turns
 MOST_FAILURES = 5  # unexpected ones in a row; more are for the supervision
-HOLD_TURN_S = 0.02
-LEAST_JOIN_S = 1.5  # a goodbye fits in
+HOLD_LOOP_S = 0.02
+GOODBYE_S = 1.0  # of the time to stop, kept for DISCONNECT and for the thread to end
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +40,11 @@ class BrokerStatus:
     """How the connection is.
 
     Attributes:
-        connected: whether there is one.
+        connected: whether there is a connection.
         protocol: the version of MQTT it speaks, `5` or `3.1.1`; None without one.
-        message: what is wrong and the cure; empty if nothing is.
+        message: what is wrong and how to fix it; empty if nothing is.
         since_monotonic: when `connected` last changed, by time.monotonic().
-        reconnects: how often it was made again.
+        reconnects: number of connections after the first.
     """
 
     connected: bool
@@ -56,24 +55,23 @@ class BrokerStatus:
 
 
 class BrokerConnection:
-    """Keeps the broker supplied from the outbox, and hands over what arrives.
+    """Sends the outbox to the broker, and passes on what arrives; reconnects after every failure.
 
     On every (re)connect: subscribe, then the whole outbox, then `birth`.
 
     Args:
         settings: the broker's.
-        outbox: what the broker is to have.
-        will: published by the broker when the bridge is gone, and by `stop`.
-        birth: published last after every connect; the same topic as `will`.
-        subscriptions: topic filters.
-        received: is handed every message under `subscriptions`; only hands over, and whoever is done with
-            the message calls its `acknowledge`.
-        remembered: is handed once, before the first connection, what the broker keeps under
-            `remember_filters`.
-        remember_filters: topic filters.
-        connecting: is called with the version of MQTT after each subscription, before anything is sent.
-        signature: tells whether it was us who said `birth`.
-        hold: before the first `birth`, this is waited for, at most HOLD_S.
+        outbox: what to send.
+        last_will: published by the broker when the bridge is gone, and by `stop`.
+        birth: published last after every connect; the same topic as `last_will`.
+        subscriptions: what to subscribe to.
+        received: is called with every message under `subscriptions`; must not block. The code that is done with a
+            message calls its `acknowledge`.
+        restored: is called once, before the first connection, with the retained messages under `restore_filters`.
+        restore_filters: topic filters.
+        marker: tells this process from another bridge; published on each connect. The end of the retained messages is
+            also known by it.
+        hold: the first `birth` waits for this, at most HOLD_S.
     """
 
     def __init__(
@@ -81,36 +79,32 @@ class BrokerConnection:
         settings: MqttSettings,
         outbox: Outbox,
         *,
-        will: Message,
+        last_will: Message,
         birth: Message,
-        subscriptions: Sequence[str],
+        subscriptions: Sequence[Subscription],
         received: Callable[[Received], None],
-        remembered: Callable[[Mapping[str, bytes]], None] | None = None,
-        remember_filters: Sequence[str] = (),
-        connecting: Callable[[str], None] | None = None,
-        signature: Signature | None = None,
+        restored: Callable[[Mapping[str, bytes]], None] | None = None,
+        restore_filters: Sequence[str] = (),
+        marker: InstanceMarker | None = None,
         hold: threading.Event | None = None,
     ) -> None:
         self.errors = 0
         """How many exceptions came out of `received`, or out of the connection itself."""
         self._settings = settings
         self._outbox = outbox
-        self._will = will
+        self._last_will = last_will
         self._birth = birth
-        self._subscriptions = [
-            *(Subscription(one) for one in subscriptions),
-            # Our own state too, see `_guard`. A will counts as our own message, so no_local would hide it.
-            Subscription(birth.topic, no_local=False, retain_as_published=False),
-            # And our mark: that of another bridge, which has our client ID, is one of our own to the broker.
-            *([Subscription(signature.topic, no_local=False, retain_as_published=False)] if signature else []),
-        ]
+        # What the broker has of ourselves, see `_guard`. To the broker a last will, and the marker of another bridge
+        # that has our client ID, are our own messages, which no_local would hide.
+        ours = [birth.topic, *([marker.topic] if marker else [])]
+        self._ours = [Subscription(topic, no_local=False, retain_as_published=False) for topic in ours]
+        self._subscriptions = subscriptions
         self._received = received
-        self._remembered = remembered
-        self._remember_filters = remember_filters
-        self._connecting = connecting
+        self._restored = restored
+        self._restore_filters = restore_filters
+        self._marker = marker
         self._hold = hold
-        self._sender = Sender(outbox)
-        self._deliveries = Deliveries()
+        self._redeliveries = RedeliveryFilter()
         self._choice = ProtocolChoice(settings.protocol)
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._status = BrokerStatus(
@@ -118,12 +112,14 @@ class BrokerConnection:
         )
         self._stop = threading.Event()
         self._said_goodbye = False
-        self._link: Link | None = None
+        self._session: Session | None = None
         self._online = False
+        self._greeted = False
+        self._own_last_wills = 0
         self._connections = 0
         self._failures = 0
-        self._told: set[str] = set()
-        self._contest = Contest(settings, birth, will, signature)
+        self._logged: set[str] = set()
+        self._conflict = ClientIdConflict(settings.client_id, marker)
         self.part = Part("mqtt", self._run, longest_s=HUNG_S)
 
     @property
@@ -147,47 +143,46 @@ class BrokerConnection:
         self.part.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Publish `will`, wait for the acknowledgement of everything, disconnect, and end the thread.
+        """Publish the last will, wait for the acknowledgement of everything, disconnect, and end the thread.
+
+        If that takes too long, the connection is closed without DISCONNECT, so that the broker publishes it.
 
         Args:
-            timeout_s: the longest wait.
+            timeout_s: the longest that this takes, whatever the broker and the thread are doing.
         """
         deadline = time.monotonic() + timeout_s
         self._online = False  # from here on `offline` is the truth
         if self._status.connected:
-            self._outbox.put_state(self._will, last=True)
-            # Without a goodbye the broker publishes the will, which is right if it did not get ours.
-            self._said_goodbye = self._outbox.wait_until_empty(timeout_s)
+            self._outbox.put_state(self._last_will, last=True)
+            self._outbox.flush()
+            self._said_goodbye = self._outbox.wait_until_empty(max(timeout_s - GOODBYE_S, timeout_s / 2))
             if not self._said_goodbye:
-                _log.warning("stopping although the broker does not have everything: %s", self._outbox.counters())
+                _log.warning("stopping before the broker has acknowledged everything: %s", self._outbox.counters())
         self._stop.set()
-        self._wake()
-        self.part.join(max(LEAST_JOIN_S, deadline - time.monotonic()))
-
-    def _wake(self) -> None:
-        if link := self._link:
-            link.wake()
+        if session := self._session:
+            session.wake()
+        self.part.join(max(0.0, deadline - time.monotonic()))
 
     def _send(self) -> None:
-        """Send what has just been put in, in the thread that did: ours would have to be woken first.
+        """Send what has just been put into the outbox, in the thread that did it: ours would have to be woken first.
 
-        If ours is at work, it looks for more before it waits.
+        If ours is at work, it sends before it waits again.
         """
-        link = self._link
-        if link is None:
+        session = self._session
+        if session is None:
             return
-        if not link.alone.acquire(blocking=False):
-            link.wake()
+        if not session.io_lock.acquire(blocking=False):
+            session.wake()
             return
         try:
-            if link is self._link:
-                self._sender.send(link)
-        except Exception as error:  # noqa: BLE001 - it belongs to the connection, not to whoever has something to say
-            link.fail(error)
+            if session is self._session:
+                self._outbox.send(session)
+        except Exception as error:  # noqa: BLE001 - it belongs to the connection, not to the caller of `flush`
+            session.fail(error)
         finally:
-            link.alone.release()
-        if link.has_more:
-            link.wake()
+            session.io_lock.release()
+        if session.has_more:
+            session.wake()
 
     # Everything below runs in the thread.
 
@@ -195,113 +190,111 @@ class BrokerConnection:
         while not self._stop.is_set():
             began, connections = time.monotonic(), self._connections
             try:
-                self._remember()
-                self._live()
+                self._restore()
+                self._connect_once()
             except (BrokerUnavailable, SettingsError) as error:
                 self._lost(error)
-            except Exception as error:  # whatever it was, in paho or here: start afresh
+            except Exception as error:  # whatever it was, in paho or here: connect again
                 self.errors += 1
                 self._failures += 1
                 if self._failures > MOST_FAILURES:
                     raise
-                _log.exception("the connection to the broker failed unexpectedly; it is made anew")
+                _log.exception("the connection to the broker failed unexpectedly; connecting again")
                 self._lost(error)
             self.part.beat()
-            self._wait(0.0 if self._connections > connections else time.monotonic() - began)
+            waited_s = 0.0 if self._connections > connections else time.monotonic() - began
+            likely = self._conflict.likely
+            self._stop.wait(self._conflict.next_wait_s() if likely else self._backoff.next(waited_s))
 
-    def _wait(self, waited_s: float) -> None:
-        """Wait before the next try.
-
-        Args:
-            waited_s: for so long the last one has waited in vain; that counts.
-        """
-        if self._contest.likely and self._contest.wait(self._stop, self._choice, self.part.beat):
+    def _restore(self) -> None:
+        """Read the retained messages, once, before anything is published over them."""
+        if self._restored is None:
             return
-        self._stop.wait(self._backoff.next(waited_s))
-
-    def _remember(self) -> None:
-        """Hand over what the broker keeps, once, before anything is published over it."""
-        if self._remembered is None:
-            return
-        found = read_retained(self._settings, self._remember_filters, stop=self._stop, choice=self._choice)
+        found = read_retained(
+            self._settings, self._restore_filters, sentinel=self._marker, stop=self._stop, choice=self._choice
+        )
         if not self._stop.is_set():
-            self._remembered(found)
-            self._remembered = None
+            self._restored(found)
+            self._restored = None
 
-    def _live(self) -> None:
-        """Live through one connection, until it is lost or `stop` is called."""
-        link = self._choice.open(self._open)
+    def _connect_once(self) -> None:
+        """Open a session and run it until it is lost or `stop` is called."""
+        session = self._choice.open(self._open)
         since, reason = time.monotonic(), None
         try:
-            self._greet(link)
+            self._greet(session)
             while not self._stop.is_set():
                 self.part.beat()
-                with link.alone:
-                    self._sender.send(link)
-                link.turn()
+                session.loop_once()
         except BrokerUnavailable as error:
             reason = error
             raise
         finally:
-            self._online = False
-            with link.alone:
-                self._link = None
-                self._sender.lost()
-            link.close(say_goodbye=self._said_goodbye)
-            lived_s = time.monotonic() - since
-            self._contest.ended(lived_s, reason)
-            if lived_s > SHORT_LIFE_S:
+            self._online = self._greeted = False
+            with session.io_lock:
+                self._session = None
+                self._outbox.disconnected()
+            session.close(say_goodbye=self._said_goodbye)
+            lasted_s = time.monotonic() - since
+            self._conflict.ended(lasted_s, reason)
+            if lasted_s > SHORT_LIFE_S:
                 self._failures = 0
                 self._backoff.reset()
 
-    def _open(self, protocol: Protocol) -> Link:
-        self._link = Link(
+    def _open(self, protocol: Protocol) -> Session:
+        session = Session(
             self._settings,
             protocol,
             client_id=self._settings.client_id,
             received=self._hand_over,
-            answered=self._sender.answered,
-            will=self._will,
+            outbox=self._outbox,
+            last_will=self._last_will,
             session_expiry_s=SESSION_EXPIRY_S,
-            deliveries=self._deliveries,
+            redeliveries=self._redeliveries,
         )
-        self._link.open(self._stop)
-        return self._link
+        self._session = session  # so that `stop` can wake it
+        session.open(self._stop)
+        return session
 
-    def _greet(self, link: Link) -> None:
+    def _greet(self, session: Session) -> None:
         """Subscribe, then let everything go, `birth` last."""
-        refused = link.subscribe(self._subscriptions)
+        self._own_last_wills = 0
+        # By the answer to the second subscription, what the broker has of ourselves has arrived.
+        refused = session.subscribe(self._ours)
+        if self._subscriptions:
+            refused |= session.subscribe(self._subscriptions)
         message = subscriptions_refused(refused)
         if message and message != self._status.message:
             _log.error("%s", message)
-        _log.info("connected to the broker at %s with MQTT %s", address(self._settings), link.protocol.value)
-        if self._connecting:
-            self._connecting(link.protocol.value)
-        self._wait_for_hold(link)
-        self._outbox.connected(link.window, link.largest_packet)
+        _log.info("connected to the broker at %s with MQTT %s", address(self._settings), session.protocol.value)
+        if self._marker:
+            self._outbox.put_state(self._marker.message(session.protocol.value))
+        self._wait_for_hold(session)
+        self._greeted = True
+        self._outbox.connected(session.window, session.largest_packet)
         self._outbox.put_state(self._birth, last=True)
         self._online = True
-        self._told.clear()
+        self._logged.clear()
         self._status = BrokerStatus(
             connected=True,
-            protocol=link.protocol.value,
+            protocol=session.protocol.value,
             message=message,
             since_monotonic=time.monotonic(),
             reconnects=self._connections,
         )
         self._connections += 1
 
-    def _wait_for_hold(self, link: Link) -> None:
+    def _wait_for_hold(self, session: Session) -> None:
         deadline = time.monotonic() + HOLD_S
         while self._hold and not self._hold.is_set() and not self._stop.is_set() and time.monotonic() < deadline:
-            link.turn(HOLD_TURN_S)
+            session.loop_once(HOLD_LOOP_S)
         self._hold = None
 
     def _lost(self, error: Exception) -> None:
-        """Note why there is no connection, and log it if it is news."""
+        """Note why there is no connection, and log it if it is a new reason."""
         if self._stop.is_set():
             return
-        message = (str(error) or type(error).__name__) + self._contest.hint
+        message = (str(error) or type(error).__name__) + self._conflict.hint
         before = self._status
         self._status = replace(
             before,
@@ -310,29 +303,37 @@ class BrokerConnection:
             message=message,
             since_monotonic=time.monotonic() if before.connected else before.since_monotonic,
         )
-        if message not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(message)
+        if message not in self._logged and len(self._logged) < MOST_LOGGED:
+            self._logged.add(message)
             level = logging.ERROR if isinstance(error, BrokerRefused) else logging.WARNING
             _log.log(level, "no connection to the broker: %s", message)
 
     def _hand_over(self, received: Received) -> None:
-        if received.topic in (self._birth.topic, self._contest.topic):
+        if received.topic in (self._birth.topic, self._conflict.topic):
             received.acknowledge()
             if received.topic == self._birth.topic:
                 self._guard(received)
             elif received.retained:
-                self._contest.note_mark(received.payload)
+                self._conflict.note_marker(received.payload)
             return
         try:
             self._received(received)
-        except Exception:  # noqa: BLE001 - it must not end the connection, nor come again and again
+        except Exception:  # noqa: BLE001 - it must not end the connection, nor be delivered again and again
             self.errors += 1
-            _log.exception("a message on %s could not be handed over", received.topic)
+            _log.exception("a message on %s could not be handled", received.topic)
             received.acknowledge()
 
     def _guard(self, received: Received) -> None:
-        """Say `online` again when the late will of a half-open connection of ours says otherwise."""
-        stored = received.retained  # what the broker kept from before we were there
-        if self._online and not stored and received.payload == self._will.payload:
-            _log.info("the broker was told that the bridge is offline; telling it otherwise")
+        """Correct what the broker has of our availability."""
+        stored = received.retained  # from before this connection
+        if stored and received.payload == self._birth.payload and not self._greeted:
+            # A broker that came back with what it had saved: `online` is not true before everything is published.
+            self._own_last_wills += 1
+            self._outbox.put(self._last_will, urgent=True)
+        elif not stored and received.payload == self._last_will.payload and self._own_last_wills:
+            self._own_last_wills -= 1  # the one from above comes back
+        elif not stored and received.payload == self._last_will.payload and self._online:
+            # The last will of a half-open connection of ours, which the broker has given up only now.
+            _log.info('stale "offline" on the broker; publishing "online" again')
             self._outbox.resend(self._birth.topic)
+            self._outbox.flush()

@@ -1,7 +1,4 @@
-"""What went wrong with the broker, in words: the fault, the setting, and the cure.
-
-Secrets never get in here.
-"""
+"""Error messages about the broker: what is wrong, which setting, and how to fix it; never a secret."""
 
 import socket
 import ssl
@@ -16,7 +13,7 @@ UNSUPPORTED_PROTOCOL_VERSION = 0x84
 
 
 def address(settings: MqttSettings) -> str:
-    """Return the broker's address as one writes it."""
+    """Return the broker's address as it is usually written."""
     if settings.transport == "unix":
         return settings.host
     if settings.transport == "websockets":
@@ -24,16 +21,16 @@ def address(settings: MqttSettings) -> str:
     return f"{settings.host}:{settings.port}"
 
 
-# Reason codes of CONNACK and DISCONNECT (MQTT 5, section 2.4) that have a cure; paho maps 3.1.1's onto them.
-_CURES: dict[int, str] = {
+# Reason codes of CONNACK and DISCONNECT (MQTT 5, section 2.4) that have a fix; paho maps 3.1.1's onto them.
+_FIXES: dict[int, str] = {
     0x80: "see the broker's log",
     0x85: "set another mqtt.client_id; this one is {settings.client_id!r}",
     0x86: "check mqtt.username and mqtt.password",
-    0x87: "check mqtt.username and mqtt.password, and the access list of the broker",
-    0x88: "the broker is not ready; it is tried again",
-    0x89: "the broker is busy; it is tried again",
+    0x87: "check mqtt.username and mqtt.password, and the ACL of the broker",
+    0x88: "the broker is not ready; the bridge tries again",
+    0x89: "the broker is busy; the bridge tries again",
     0x8A: "the broker has banned this client; see the broker's log",
-    0x8B: "it is tried again",
+    0x8B: "the bridge tries again",
     SESSION_TAKEN_OVER: "another client uses the client ID {settings.client_id!r}: set another mqtt.client_id",
     0x95: "raise the broker's max_packet_size",
     0x9A: "allow retained messages at the broker: the bridge cannot do without them",
@@ -43,7 +40,7 @@ _CURES: dict[int, str] = {
 }
 
 
-_PASSING = frozenset({0x88, 0x89, 0x8B})  # unavailable, busy, shutting down: nobody has to do anything
+_PASSING = frozenset({0x88, 0x89, 0x8B})  # unavailable, busy, shutting down: these pass without any action
 
 
 def refusal(code: int, name: str, settings: MqttSettings) -> BrokerUnavailable:
@@ -54,13 +51,13 @@ def refusal(code: int, name: str, settings: MqttSettings) -> BrokerUnavailable:
         name: its name.
         settings: the broker's.
     """
-    cure = _CURES.get(code, "see the broker's log").format(settings=settings)
+    fix = _FIXES.get(code, "see the broker's log").format(settings=settings)
     kind = BrokerUnreachable if code in _PASSING else TakenOver if code == SESSION_TAKEN_OVER else BrokerRefused
-    return kind(f"the broker at {address(settings)} says: {name.lower()}; {cure}")
+    return kind(f"the broker at {address(settings)} says: {name.lower()}; {fix}")
 
 
 def subscriptions_refused(refused: Mapping[str, str]) -> str:
-    """Say which subscriptions the broker refuses; nothing if none.
+    """Return a message that names the refused subscriptions; empty if there are none.
 
     Args:
         refused: reasons by topic filter.
@@ -68,7 +65,7 @@ def subscriptions_refused(refused: Mapping[str, str]) -> str:
     if not refused:
         return ""
     filters = ", ".join(f"{topic_filter} ({reason.lower()})" for topic_filter, reason in refused.items())
-    return f"the broker does not let the bridge subscribe to {filters}: allow it in the broker's access list"
+    return f"the broker does not let the bridge subscribe to {filters}: allow it in the broker's ACL"
 
 
 def _not_trusted(error: Exception, settings: MqttSettings) -> str:

@@ -1,27 +1,27 @@
-"""A plain client of the broker, for what looks at the bridge from outside: sees topics, publishes commands."""
+"""A plain client of the broker for `watch` and the demo: receives topics, publishes commands."""
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerUnavailable
 from stbridge.mqtt.client import Subscription
-from stbridge.mqtt.link import Link
-from stbridge.mqtt.protocol import Protocol, ProtocolChoice
+from stbridge.mqtt.outbox import Outbox
+from stbridge.mqtt.session import Session, open_session
 from stbridge.settings import MqttSettings
 
 
 class Observer:
-    """Sees everything under some topics, from one connection.
+    """Receives everything under some topics, over one connection.
 
     Args:
         settings: the broker's.
         filters: topic filters.
-        received: is handed every message, by a thread of the observer's own.
-        role: what it is, for its client ID, which holds a number, too: there may be several.
-        ended: is told, by that thread, that the connection was lost.
+        received: is called with every message, in a thread of the observer's own.
+        role: what it is, for its client ID, which also holds the process ID: there may be several.
+        ended: is called in that thread when the connection was lost.
     """
 
     def __init__(
@@ -35,14 +35,15 @@ class Observer:
     ) -> None:
         self.failure: BrokerUnavailable | None = None
         """Why the connection was lost, if it was."""
-        self._role = role
+        self._role = f"{role}-{os.getpid()}"
         self._ended = ended
         self._settings = settings
         self._filters = filters
         self._received = received
-        self._to_publish: deque[Message] = deque()
+        self._outbox = Outbox()
         self._stop = threading.Event()
-        self._link: Link | None = None
+        self._open = ExitStack()
+        self._session: Session | None = None
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
 
     def start(self) -> None:
@@ -51,27 +52,25 @@ class Observer:
         Raises:
             BrokerUnavailable: the broker cannot be reached, or refuses.
         """
-        self._link = ProtocolChoice(self._settings.protocol).open(self._opened)
-        self._link.subscribe([Subscription(one) for one in self._filters])
+        with self._open as opening:
+            session = opening.enter_context(
+                open_session(self._settings, self._role, self._hand_over, outbox=self._outbox, stop=self._stop)
+            )
+            session.subscribe([Subscription(one) for one in self._filters])
+            self._open = opening.pop_all()
+        self._session = session
         self._thread.start()
-
-    def _opened(self, protocol: Protocol) -> Link:
-        client_id = f"{self._settings.client_id}-{self._role}-{os.getpid()}"
-        link = Link(self._settings, protocol, client_id=client_id, received=self._hand_over)
-        link.open(self._stop)
-        return link
 
     def publish(self, message: Message) -> None:
         """Publish a message soon; any thread."""
-        self._to_publish.append(message)
-        if self._link is not None:
-            self._link.wake()
+        self._outbox.put(message)
+        self._outbox.flush()
 
     def stop(self) -> None:
         """Disconnect."""
         self._stop.set()
-        if self._link is not None and self._thread.is_alive():
-            self._link.wake()
+        if self._session is not None and self._thread.is_alive():
+            self._session.wake()
             self._thread.join()
 
     def _hand_over(self, received: Received) -> None:
@@ -79,15 +78,11 @@ class Observer:
         self._received(received)
 
     def _run(self) -> None:
-        assert self._link is not None, "start() has connected"
+        assert self._session is not None, "start() has connected"
         try:
-            while not self._stop.is_set():
-                while self._to_publish:
-                    self._link.publish(self._to_publish.popleft())
-                self._link.send_acknowledgements(self._link.to_acknowledge)
-                self._link.turn()
+            with self._open:
+                while not self._stop.is_set():
+                    self._session.loop_once()
         except BrokerUnavailable as error:
             self.failure = error
             self._ended()
-        finally:
-            self._link.close(say_goodbye=self._stop.is_set())

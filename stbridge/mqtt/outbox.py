@@ -1,25 +1,37 @@
-"""What the broker is to have, and what is on its way there.
-
-A pure data structure: it knows neither MQTT library nor network. Whoever sends takes messages from it
-and says what became of them.
-"""
+"""Last-value cache, send queue, and the table of messages in flight."""
 
 import itertools
+import logging
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
 from stbridge.core.messages import Message
-from stbridge.mqtt.backlog import Backlog
+from stbridge.mqtt.packets import unsendable
 
 WINDOW = 20
+"""Maximum number of messages in flight."""
+
+WINDOW_BYTES = 128 * 1024
+"""No more messages are sent while those in flight have so many bytes, so that none waits for much more than its own
+time on the line. A single message may be larger."""
+
 EVENTS_LIMIT = 10_000
 BYTES_LIMIT = 64 * 1024 * 1024
 LARGEST_PAYLOAD = 268_000_000  # what MQTT can carry
 ROOM = 4096  # for topic, correlation data and the like, as long as those are no longer than usual
+
+LONGEST_OVERTAKING_S = 5.0
+"""Availability waits so long for newer states; on a line that is slower than the changes it would wait for ever."""
+
+_LEVELS = 3  # levels of a topic that make up its kind in the log
+MOST_KINDS = 100
+
+_log = logging.getLogger(__name__)
 
 
 class Lane(Enum):
@@ -30,13 +42,24 @@ class Lane(Enum):
     REPLY = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A message that is in flight until its token is handed back."""
+@dataclass(slots=True, eq=False)
+class InFlight:
+    """A message that has been handed to a session, and that the broker has not acknowledged.
 
-    token: int
+    Attributes:
+        message: the message.
+        lane: where it was queued.
+        end: the position after its last byte, counted in bytes that the session has queued.
+    """
+
     message: Message
     lane: Lane
+    end: int = 0
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it has."""
+        return _size(self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +81,26 @@ class Counters:
     failed: int
 
 
+class Wire(Protocol):
+    """What the outbox needs of a session; the caller of `Outbox.send` holds its `io_lock`."""
+
+    largest_packet: int | None
+
+    @property
+    def to_acknowledge(self) -> int:
+        """How many commands are done, and not acknowledged to the broker."""
+
+    @property
+    def bytes_queued(self) -> int:
+        """How many bytes have been handed to the network library, ever."""
+
+    def publish(self, message: Message) -> int:
+        """Send a message and return its packet identifier."""
+
+    def send_acknowledgements(self, most: int) -> None:
+        """Acknowledge the oldest commands that are done."""
+
+
 def _ignore_work() -> None:
     """Stand in for a listener while nobody sends."""
 
@@ -65,83 +108,82 @@ def _ignore_work() -> None:
 class Outbox:
     """The last value of every retained topic, and the replies and events that are still to go.
 
-    Replies go first. States and events share one queue, in the order of their arrival; a state that is
-    queued already keeps its place and goes with its newest value. Any thread may call any method.
+    Replies go first. States and events share one queue, in the order of their arrival; a state that is queued already
+    keeps its place and goes with its newest value. Availability goes when no state waits.
+
+    Any thread may call `put_state`, `put` and `resend`, which touch memory only, and then `flush`, which sends.
 
     Args:
-        events_limit: how many events, and how many replies, may wait; the oldest are dropped.
-        bytes_limit: how large they may be altogether, events and replies each.
+        events_limit: maximum number of events, and of replies, that wait; the oldest are dropped.
+        bytes_limit: maximum size of them in bytes, events and replies each.
+        on_refused: is called with each message that the broker refuses, and the reason; the default logs it.
     """
 
-    def __init__(self, events_limit: int = EVENTS_LIMIT, bytes_limit: int = BYTES_LIMIT) -> None:
+    def __init__(
+        self,
+        events_limit: int = EVENTS_LIMIT,
+        bytes_limit: int = BYTES_LIMIT,
+        *,
+        on_refused: Callable[[Message, str], object] | None = None,
+    ) -> None:
         self.on_work: Callable[[], None] = _ignore_work
-        """Called when there is something to take, by the thread that put it in; must not block."""
+        """Called by `flush` if something can be sent now; must not block."""
+        self._on_refused = on_refused
         self._changed = threading.Condition()
         self._connected = False
         self._window = WINDOW
         self._largest_payload = LARGEST_PAYLOAD
         self._desired: dict[str, Message] = {}  # in the order of the first put
         self._first: set[str] = set()
-        self._availability: set[str] = set()
-        # OrderedDicts, because taking the first key of a plain dict again and again is quadratic.
-        self._queue: OrderedDict[str | int, None] = OrderedDict()  # topics of states, numbers of events
-        self._events = Backlog(events_limit, bytes_limit)
-        self._replies = Backlog(events_limit, bytes_limit)
-        self._in_flight: dict[int, Taken] = {}
+        self._last: set[str] = set()
+        # Topics of states and numbers of events, each with its place in the order of all. OrderedDicts, because taking
+        # the first key of a plain dict again and again is quadratic.
+        self._queue: OrderedDict[str | int, int] = OrderedDict()
+        self._availability: OrderedDict[str, int] = OrderedDict()
+        self._overtaken_since: float | None = None
+        self._events = _Backlog(events_limit, bytes_limit)
+        self._replies = _Backlog(events_limit, bytes_limit)
+        self._in_flight: dict[int, InFlight] = {}  # by packet identifier; by a negative number while being sent
+        self._bytes_in_flight = 0
         self._numbers = itertools.count(1)
         self._sent = self._dropped = self._failed = 0
-        self._together: set[int] = set()
+        self._logged: set[str] = set()
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Tell at once of the first that this thread puts in meanwhile, and of the rest when it is much, or at the end.
-
-        One change is a few messages, of which the first is waited for; thousands cost less in masses.
-        """
-        self._together.add(threading.get_ident())
-        try:
-            yield
-        finally:
-            self._together.discard(threading.get_ident())
-            self._tell()
+    # --- memory only, any thread
 
     def put_state(self, message: Message, *, first: bool = False, last: bool = False) -> bool:
-        """Set what the broker is to keep on a topic.
+        """Set the retained message of a topic; `flush` sends it.
 
-        The same again is no work, unless it expires. An empty payload clears the topic; it is remembered
+        An equal message is not sent again, unless it expires. An empty payload clears the topic; it is remembered
         until the broker has acknowledged it.
 
         Args:
             message: a retained message.
-            first: marks a topic that tells what the others are about: on a (re)connect it goes before all states.
-            last: marks a topic that tells availability: on a (re)connect it goes after all states, and a
-                new value goes to the end of the queue.
+            first: on a (re)connect the topic goes before all states: discovery, which describes them.
+            last: the topic is availability: it goes when no state waits, and `online` comes after what it is about.
 
         Returns:
-            whether it is to be sent.
+            whether it will be sent.
         """
         topic = message.topic
         with self._changed:
             if first:
                 self._first.add(topic)
             if last:
-                self._availability.add(topic)
+                self._last.add(topic)
             # An expiring message that is the same still has to go out, or it would expire.
             if self._desired.get(topic) == message and message.expiry_s is None:
                 return False
             self._desired[topic] = message
-            self._queue[topic] = None
-            if last:
-                self._queue.move_to_end(topic)
-        self._tell()
+            self._enqueue(topic)
         return True
 
     def put(self, message: Message, *, urgent: bool = False) -> None:
-        """Queue a message that the broker is not to keep.
+        """Queue a message that is sent once: an event, a reply, or the clearing of a retained command.
 
         Args:
-            message: an event, or a reply.
-            urgent: a reply: goes before everything else.
+            message: the message.
+            urgent: it goes before all others, except those that are urgent already.
         """
         with self._changed:
             number = next(self._numbers)
@@ -149,95 +191,30 @@ class Outbox:
                 self._replies.put(number, message)
             else:
                 self._events.put(number, message)
-                self._queue[number] = None
+                self._queue[number] = number
             self._drop_surplus()
-        self._tell()
 
     def resend(self, topic: str | None = None) -> None:
-        """Make every state due again, or only that of one topic."""
+        """Queue every state again, or only that of one topic; `flush` sends them."""
         with self._changed:
             if topic is None:
                 self._queue_everything()
             elif topic in self._desired:
-                self._queue[topic] = None
-        self._tell()
+                self._enqueue(topic)
+
+    # --- what the broker takes, and what it has
 
     @property
     def largest_payload(self) -> int:
-        """How many bytes of a payload the broker takes, with some room for topic and properties."""
+        """How many bytes of a payload the broker accepts, with some room for topic and properties."""
         return self._largest_payload
 
-    def connected(self, window: int = WINDOW, largest_packet: int | None = None) -> None:
-        """Make due all that the broker is to have, because it may have forgotten all of it.
-
-        The states in the order of their first put, those marked `first` before and availability after the others;
-        then the events.
-
-        Args:
-            window: how many messages may be in flight.
-            largest_packet: bytes that the broker accepts; None if it did not say.
-        """
-        with self._changed:
-            if largest_packet is not None:
-                self._largest_payload = max(largest_packet - ROOM, 0)
-            self._return_what_was_in_flight()
-            self._queue_everything()
-            self._window = window
-            self._connected = True
-        self._tell()
-
-    def disconnected(self) -> None:
-        """Keep everything from now on, and take back what is in flight."""
-        with self._changed:
-            self._connected = False
-            self._return_what_was_in_flight()
-            self._changed.notify_all()
-
-    def take(self) -> list[Taken]:
-        """Return what is to be sent now: as much as is due and as fits into the window."""
-        with self._changed:
-            taken: list[Taken] = []
-            while self._connected and len(self._in_flight) < self._window and self._waiting():
-                lane, message = self._next()
-                one = Taken(next(self._numbers), message, lane)
-                self._in_flight[one.token] = one
-                taken.append(one)
-            return taken
-
-    def sent(self, token: int) -> None:
-        """Note that the broker acknowledged a message; tokens of earlier connections are ignored."""
-        with self._changed:
-            if taken := self._land(token):
-                self._sent += 1
-                if not taken.message.payload:
-                    self._forget(taken)
-
-    def failed(self, token: int) -> None:
-        """Note that the broker refused a message; a state is due again at the next connect."""
-        with self._changed:
-            if self._land(token):
-                self._failed += 1
-
-    def discard(self, token: int) -> None:
-        """Give up a message that cannot be sent, for good."""
-        with self._changed:
-            if taken := self._land(token):
-                self._dropped += 1
-                self._forget(taken)
-
-    @property
-    def replies_wait(self) -> bool:
-        """Whether there are replies that have not been taken."""
-        with self._changed:
-            return bool(self._replies)
-
     def topics(self) -> set[str]:
-        """Return the topics on which the broker is to keep something."""
-        with self._changed:
-            return {topic for topic, message in self._desired.items() if message.payload}
+        """Return the topics that have a retained message."""
+        return set(self.states())
 
     def states(self) -> dict[str, bytes]:
-        """Return what the broker is to keep, payloads by topic."""
+        """Return the payloads of the retained messages by topic."""
         with self._changed:
             return {topic: message.payload for topic, message in self._desired.items() if message.payload}
 
@@ -256,72 +233,252 @@ class Outbox:
             self._changed.wait_for(lambda: self._is_empty() or not self._connected, timeout_s)
             return self._is_empty()
 
-    def _tell(self) -> None:
-        waiting = self._waiting()
-        if not waiting or not self._connected or len(self._in_flight) >= self._window:
-            return
-        much_or_first = waiting >= self._window or not self._in_flight
-        if much_or_first or threading.get_ident() not in self._together:
+    # --- sending
+
+    def flush(self) -> None:
+        """Send what can be sent now; any thread, after it has put something in."""
+        with self._changed:
+            can_send = self._can_send()
+        if can_send:
             self.on_work()
+
+    def connected(self, window: int = WINDOW, largest_packet: int | None = None) -> None:
+        """Queue everything, because the broker may have forgotten all of it.
+
+        First the states marked `first`, then the others in the order of their first put, then availability, then the
+        events.
+
+        Args:
+            window: maximum number of messages in flight.
+            largest_packet: bytes that the broker accepts; None if it did not say.
+        """
+        with self._changed:
+            if largest_packet is not None:
+                self._largest_payload = max(largest_packet - ROOM, 0)
+            self._requeue_in_flight()
+            self._queue_everything()
+            self._window = window
+            self._connected = True
+
+    def disconnected(self) -> None:
+        """Keep everything from now on, and queue again what was in flight."""
+        with self._changed:
+            self._connected = False
+            self._requeue_in_flight()
+            self._changed.notify_all()
+
+    def send(self, wire: Wire) -> None:
+        """Send as much as may be in flight, then acknowledge commands that are done.
+
+        A reply goes before the acknowledgement of its command: a bridge that is killed in between has either answered
+        it, or gets it again.
+
+        Args:
+            wire: the session.
+        """
+        acknowledged = wire.to_acknowledge  # their replies are in the outbox by now
+        while taken := self._take():
+            key, one = taken
+            if fault := unsendable(one.message, wire.largest_packet):
+                self._discard(key)
+                self._log_once(one, f"cannot be sent: {fault}")
+            else:
+                packet_id = wire.publish(one.message)
+                with self._changed:
+                    one.end = wire.bytes_queued
+                    self._in_flight[packet_id] = self._in_flight.pop(key)
+        with self._changed:
+            replies_wait = bool(self._replies)
+        if not replies_wait:
+            wire.send_acknowledgements(acknowledged)
+
+    @property
+    def oldest_in_flight(self) -> InFlight | None:
+        """The message that has waited longest for its acknowledgement."""
+        with self._changed:
+            return next(iter(self._in_flight.values()), None)
+
+    def answered(self, packet_id: int, refusal: str | None) -> None:
+        """Note the broker's answer to a message.
+
+        Args:
+            packet_id: its packet identifier; one that is not in flight is ignored.
+            refusal: why the broker refuses it; None if it does not. A refused state is sent again on the next connect.
+        """
+        with self._changed:
+            if (one := self._land(packet_id)) is None:
+                return
+            if refusal is not None:
+                self._failed += 1
+            else:
+                self._sent += 1
+                if not one.message.payload:
+                    self._forget(one)
+        if refusal is not None and self._on_refused:
+            self._on_refused(one.message, refusal)
+        elif refusal is not None:
+            self._log_once(one, f"is refused by the broker ({refusal.lower()}): allow it in the broker's ACL")
+
+    def _log_once(self, one: InFlight, what: str) -> None:
+        """Log once for each kind of topic, or a thousand folders would fill the log."""
+        # A reply may go anywhere: the topics that commands name are not kinds of ours.
+        kind = "" if one.lane is Lane.REPLY else "/".join(one.message.topic.split("/")[:_LEVELS])
+        if kind not in self._logged and len(self._logged) < MOST_KINDS:
+            self._logged.add(kind)
+            _log.error("a message on %.300r %s", one.message.topic, what)
+
+    def _take(self) -> tuple[int, InFlight] | None:
+        """Move the next message into the table, under a temporary key; None if nothing can be sent."""
+        with self._changed:
+            if not self._can_send():
+                return None
+            key = -next(self._numbers)
+            one = self._in_flight[key] = self._next()
+            self._bytes_in_flight += one.size
+            return key, one
+
+    def _discard(self, key: int) -> None:
+        with self._changed:
+            if one := self._land(key):
+                self._dropped += 1
+                self._forget(one)
 
     # Everything below expects the outbox to be locked.
 
+    def _enqueue(self, topic: str) -> None:
+        if topic in self._last:
+            self._availability[topic] = next(self._numbers)
+            self._availability.move_to_end(topic)
+        else:
+            self._queue.setdefault(topic, next(self._numbers))
+
     def _waiting(self) -> int:
-        return len(self._queue) + len(self._replies)
+        return len(self._queue) + len(self._availability) + len(self._replies)
 
     def _is_empty(self) -> bool:
         return not self._waiting() and not self._in_flight
 
-    def _next(self) -> tuple[Lane, Message]:
+    def _can_send(self) -> bool:
+        has_room = len(self._in_flight) < self._window and self._bytes_in_flight < WINDOW_BYTES
+        return self._connected and has_room and self._waiting() > 0
+
+    def _next(self) -> InFlight:
         if self._replies:
-            return Lane.REPLY, self._replies.take_oldest()
+            return InFlight(self._replies.take_oldest(), Lane.REPLY)
+        if self._availability_is_due():
+            topic, _ = self._availability.popitem(last=False)
+            return InFlight(self._desired[topic], Lane.STATE)
         key, _ = self._queue.popitem(last=False)
         if isinstance(key, int):
-            return Lane.EVENT, self._events.take(key)
-        return Lane.STATE, self._desired[key]
+            return InFlight(self._events.take(key), Lane.EVENT)
+        return InFlight(self._desired[key], Lane.STATE)
 
-    def _land(self, token: int) -> Taken | None:
-        taken = self._in_flight.pop(token, None)
+    def _availability_is_due(self) -> bool:
+        """Whether availability goes next: all that was queued before it is gone, and no newer state waits."""
+        place = next(iter(self._availability.values()), None)
+        if place is None or next(iter(self._queue.values()), place) < place:
+            return False
+        if len(self._queue) > len(self._events):  # else only events wait
+            now = time.monotonic()
+            self._overtaken_since = self._overtaken_since or now
+            if now - self._overtaken_since < LONGEST_OVERTAKING_S:
+                return False
+        self._overtaken_since = None
+        return True
+
+    def _land(self, key: int) -> InFlight | None:
+        one = self._in_flight.pop(key, None)
+        if one:
+            self._bytes_in_flight -= one.size
         if self._is_empty():
             self._changed.notify_all()
-        return taken
+        return one
 
-    def _forget(self, taken: Taken) -> None:
-        topic = taken.message.topic
-        if taken.lane is Lane.STATE and self._desired.get(topic) is taken.message:
+    def _forget(self, one: InFlight) -> None:
+        topic = one.message.topic
+        if one.lane is Lane.STATE and self._desired.get(topic) is one.message:
             del self._desired[topic]
             self._first.discard(topic)
-            self._availability.discard(topic)
+            self._last.discard(topic)
             self._queue.pop(topic, None)
+            self._availability.pop(topic, None)
 
-    def _return_what_was_in_flight(self) -> None:
+    def _requeue_in_flight(self) -> None:
         """At least once: what was not acknowledged goes again, before what came after it."""
-        returned = self._in_flight.values()
-        replies = [taken.message for taken in returned if taken.lane is Lane.REPLY]
-        events = [taken.message for taken in returned if taken.lane is Lane.EVENT]
-        states = [taken.message.topic for taken in returned if taken.lane is Lane.STATE]
+        returned = list(self._in_flight.values())
         self._in_flight.clear()
-        for reply in reversed(replies):
-            self._replies.put(next(self._numbers), reply, oldest=True)
-        for event in reversed(events):
+        self._bytes_in_flight = 0
+        for one in reversed(returned):
             number = next(self._numbers)
-            self._events.put(number, event, oldest=True)
-            self._queue[number] = None
-            self._queue.move_to_end(number, last=False)
-        for topic in states:
-            if topic in self._desired:  # it was sent twice, and the first acknowledgement ended it
-                self._queue[topic] = None
+            if one.lane is Lane.REPLY:
+                self._replies.put(number, one.message, oldest=True)
+            elif one.lane is Lane.EVENT:
+                self._events.put(number, one.message, oldest=True)
+                self._queue[number] = 0
+                self._queue.move_to_end(number, last=False)
+        for one in returned:
+            # A state that was in flight twice may be forgotten: its first acknowledgement was enough.
+            if one.lane is Lane.STATE and one.message.topic in self._desired:
+                self._enqueue(one.message.topic)
         self._drop_surplus()
 
     def _queue_everything(self) -> None:
         first = [topic for topic in self._desired if topic in self._first]
-        availability = [topic for topic in self._desired if topic in self._availability]
-        placed = self._first | self._availability
-        states = [topic for topic in self._desired if topic not in placed]
-        self._queue = OrderedDict.fromkeys([*first, *states, *availability, *self._events.numbers()])
+        others = [topic for topic in self._desired if topic not in self._first and topic not in self._last]
+        availability = [topic for topic in self._desired if topic in self._last]
+        self._queue = OrderedDict((topic, next(self._numbers)) for topic in [*first, *others])
+        self._availability = OrderedDict((topic, next(self._numbers)) for topic in availability)
+        self._queue.update((number, next(self._numbers)) for number in self._events.numbers())
 
     def _drop_surplus(self) -> None:
         events = self._events.drop_surplus()
         for number in events:
             del self._queue[number]
         self._dropped += len(events) + len(self._replies.drop_surplus())
+
+
+class _Backlog:
+    """Messages by number, the oldest first, up to a number and a size; the newest may always be larger.
+
+    Args:
+        most: maximum number of messages.
+        most_bytes: maximum size of all messages but the newest.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._messages: OrderedDict[int, Message] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def numbers(self) -> list[int]:
+        return list(self._messages)
+
+    def put(self, number: int, message: Message, *, oldest: bool = False) -> None:
+        self._messages[number] = message
+        self._bytes += _size(message)
+        if oldest:
+            self._messages.move_to_end(number, last=False)
+
+    def take(self, number: int) -> Message:
+        message = self._messages.pop(number)
+        self._bytes -= _size(message)
+        return message
+
+    def take_oldest(self) -> Message:
+        return self.take(next(iter(self._messages)))
+
+    def drop_surplus(self) -> list[int]:
+        """Drop the oldest messages until the rest is within the limits, and return their numbers."""
+        dropped: list[int] = []
+        while len(self) > self._most or (self._bytes > self._most_bytes and len(self) > 1):
+            dropped.append(next(iter(self._messages)))
+            self.take(dropped[-1])
+        return dropped
+
+
+def _size(message: Message) -> int:
+    return len(message.topic) + len(message.payload) + len(message.correlation or b"")

@@ -1,15 +1,11 @@
-"""What MQTT can carry, and how messages of ours become messages of paho's and back."""
-
-import contextlib
-from collections import deque
-from collections.abc import Callable
+"""What MQTT can carry, and the translation of our messages to paho's and back."""
 
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from stbridge.core.messages import Message, Received
-from stbridge.mqtt.deliveries import Deliveries, Taken
+from stbridge.mqtt.redelivery import NewMessage, RedeliveryFilter
 
 LONGEST_STRING = 65_535  # bytes (MQTT 5, section 1.5.4)
 LARGEST_PACKET = 268_435_455  # bytes (MQTT 5, section 2.1.4)
@@ -88,31 +84,31 @@ _PACKED: bytes = _describe_json(new_properties(PacketTypes.PUBLISH)).pack()  # t
 _JSON = _Json(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # as above
 
 
-def received_from(message: MQTTMessage, acknowledge: Callable[[int], None], deliveries: Deliveries) -> Received | None:
+def received_from(message: MQTTMessage, redeliveries: RedeliveryFilter) -> Received | None:
     """Translate a message that arrived.
 
     Args:
         message: paho's.
-        acknowledge: acknowledges a packet identifier.
-        deliveries: knows what has been taken in before.
+        redeliveries: knows which messages have been handled.
 
     Returns:
-        ours; None if it has been taken in before, or if its topic is not UTF-8, which a broker must not let pass
-        (MQTT 5, section 1.5.4).
+        ours; None if it has been handled, or if its topic is not UTF-8, which a broker must not let pass (MQTT 5,
+        section 1.5.4).
     """
     correlation = getattr(message.properties, "CorrelationData", None)
-    once = _Once(message.mid, acknowledge) if message.qos else _nothing_to_acknowledge
+    payload = bytes(message.payload)
     try:
         topic = message.topic
     except UnicodeDecodeError:
-        once()
+        unreadable = redeliveries.take(message.mid, payload, again=message.dup) if message.qos else None
+        if unreadable:
+            unreadable.acknowledge()
         return None
-    payload = bytes(message.payload)
-    taken: Taken | None = Taken(once, again=False)
+    new: NewMessage | None = NewMessage(_nothing_to_acknowledge, again=False)
     if message.qos:
         content = b"\0".join((topic.encode(), correlation or b"", payload))  # a topic holds no NUL
-        taken = deliveries.take(message.mid, content, again=message.dup, acknowledge=once)
-    if taken is None:
+        new = redeliveries.take(message.mid, content, again=message.dup)
+    if new is None:
         return None
     return Received(
         topic=topic,
@@ -121,21 +117,9 @@ def received_from(message: MQTTMessage, acknowledge: Callable[[int], None], deli
         response_topic=getattr(message.properties, "ResponseTopic", None),
         correlation=correlation,
         expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
-        again=taken.again,
-        acknowledge=taken.acknowledge,
+        again=new.again,
+        acknowledge=new.acknowledge,
     )
-
-
-class _Once:
-    """Acknowledges one message, once: the broker uses its packet identifier again."""
-
-    def __init__(self, packet_id: int, acknowledge: Callable[[int], None]) -> None:
-        self._packet_ids = deque([packet_id])
-        self._acknowledge = acknowledge
-
-    def __call__(self) -> None:
-        with contextlib.suppress(IndexError):  # the second call, maybe from another thread
-            self._acknowledge(self._packet_ids.pop())
 
 
 def _nothing_to_acknowledge() -> None:

@@ -12,20 +12,11 @@ from stbridge.core.envelope import CommandError, Reply
 from stbridge.core.messages import Message, Received
 from stbridge.core.topics import Topics
 from stbridge.mqtt.outbox import Outbox
+from tests.wire import drain
 
 TOPICS = Topics("syncthing", "homeassistant")
 COMMAND, RESPONSE = "syncthing/nas/command/scan", "syncthing/nas/response/scan"
 SCANNED = Reply(command="scan", status="ok", transaction="t", took_ms=3)
-
-
-def taken(outbox: Outbox) -> list[Message]:
-    """Return what goes to the broker, each message once."""
-    messages = []
-    while found := outbox.take():
-        messages += [one.message for one in found]
-        for one in found:
-            outbox.sent(one.token)
-    return messages
 
 
 def sent(reply: Reply = SCANNED, **received: Any) -> list[Message]:
@@ -33,7 +24,7 @@ def sent(reply: Reply = SCANNED, **received: Any) -> list[Message]:
     outbox = Outbox()
     outbox.connected()
     send_reply(outbox, TOPICS, "nas", Received(topic=COMMAND, payload=b"docs", **received), reply)
-    return taken(outbox)
+    return drain(outbox)
 
 
 def test_a_reply_goes_to_its_topic() -> None:
@@ -77,7 +68,7 @@ def test_a_reply_that_nobody_could_take_says_so(size: int, limit: int | None) ->
     outbox.connected(largest_packet=limit)
     received = Received(topic=COMMAND, payload=b"{}", response_topic="answers/me")
     send_reply(outbox, TOPICS, "nas", received, replace(SCANNED, data="x" * size))
-    messages = taken(outbox)
+    messages = drain(outbox)
     assert [message.topic for message in messages] == [RESPONSE, "answers/me"]
     for message in messages:
         reply = json.loads(message.payload)
@@ -123,12 +114,12 @@ def test_the_bridge_answers_for_itself(name: str, received: dict[str, Any], code
     outbox, acknowledged = Outbox(), list[bool]()
     outbox.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
     outbox.connected()
-    taken(outbox)
+    drain(outbox)
     topic = f"syncthing/bridge/command/{name}"
     BridgeCommands(TOPICS, outbox).receive(
         name, Received(topic=topic, acknowledge=lambda: acknowledged.append(True), **received)
     )
-    messages = {message.topic: message for message in taken(outbox)}
+    messages = {message.topic: message for message in drain(outbox)}
     reply = json.loads(messages.pop(f"syncthing/bridge/response/{name}").payload)
     assert (reply["error"] and reply["error"]["code"]) == code
     assert reply["transaction"] == ("t" if b"transaction" in received["payload"] else None)
@@ -143,5 +134,5 @@ def test_everything_is_not_sent_again_without_end() -> None:
     commands = BridgeCommands(TOPICS, outbox)
     for _ in range(3):
         commands.receive("republish", Received(topic="syncthing/bridge/command/republish", payload=b"{}"))
-    replies = [json.loads(message.payload) for message in taken(outbox)]
+    replies = [json.loads(message.payload) for message in drain(outbox)]
     assert [reply["error"] and reply["error"]["code"] for reply in replies] == [None, "rate_limited", "rate_limited"]

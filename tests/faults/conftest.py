@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.world import World, newest
 
-DEATH = re.compile("(died|it is made anew)\nTraceback.*?killed by a test", re.DOTALL)
+DEATH = re.compile("(died|connecting again)\nTraceback.*?killed by a test", re.DOTALL)
 """What the log says of a thread that a test has killed."""
 
 CONDITION = re.compile(r"^\S+ \S+ (?:WARNING|ERROR) +((?!.*(?: died| is started again)$).*)$", re.MULTILINE)

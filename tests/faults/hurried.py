@@ -18,7 +18,7 @@ from typing import Any, Self
 from stbridge import bridge, instance
 from stbridge.cli import main
 from stbridge.commands import dispatcher
-from stbridge.mqtt import link
+from stbridge.mqtt import session
 from stbridge.supervision import Part
 
 SPOILED = "FAULTS_DIRECTORY"
@@ -63,7 +63,7 @@ def fatal_beat(part: Part) -> None:
 
 
 if __name__ == "__main__":
-    link.ACKNOWLEDGEMENT_TIMEOUT_S = 2.0
+    session.ACKNOWLEDGEMENT_TIMEOUT_S = 2.0
     bridge.SUPERVISION_S = 1.0
     for module in (bridge, instance, dispatcher):
         module.datetime = SpoiledClock  # type: ignore[attr-defined]

@@ -1,26 +1,44 @@
 """What the broker delivers again is taken in once."""
 
-from stbridge.mqtt.deliveries import MOST, Deliveries, Taken
+import gc
+import weakref
+
+from stbridge.mqtt.redelivery import MOST, NewMessage, RedeliveryFilter
 
 SCAN = b"scan"
 
 
+class Connection:
+    """Records which packet identifiers were acknowledged on it."""
+
+    def __init__(self, name: str, log: list[tuple[str, int]]) -> None:
+        self._name = name
+        self._log = log
+
+    def acknowledge(self, packet_id: int) -> None:
+        self._log.append((self._name, packet_id))
+
+
 class Broker:
-    """Takes down which connection's acknowledgements of which packets came."""
+    """Delivers messages over one connection after the other."""
 
     def __init__(self) -> None:
-        self.deliveries = Deliveries()
+        self.filter = RedeliveryFilter()
         self.acknowledged: list[tuple[str, int]] = []
+        self.connection: Connection
+        self.reconnect("first")
 
-    def deliver(self, packet_id: int, content: bytes = SCAN, *, again: bool = False, by: str = "first") -> Taken | None:
+    def reconnect(self, name: str, *, session_present: bool = True) -> None:
+        """Replace the connection."""
+        self.filter.disconnected()
+        self.connection = Connection(name, self.acknowledged)
+        self.filter.connected(self.connection.acknowledge, session_present=session_present)
+
+    def deliver(self, packet_id: int, content: bytes = SCAN, *, again: bool = False) -> NewMessage | None:
         """Deliver a message."""
+        return self.filter.take(packet_id, content, again=again)
 
-        def acknowledge() -> None:
-            self.acknowledged.append((by, packet_id))
-
-        return self.deliveries.take(packet_id, content, again=again, acknowledge=acknowledge)
-
-    def deliver_new(self, packet_id: int, *, again: bool = False) -> Taken:
+    def deliver_new(self, packet_id: int, *, again: bool = False) -> NewMessage:
         """Deliver a message that must be taken for a new one."""
         taken = self.deliver(packet_id, again=again)
         assert taken is not None
@@ -31,7 +49,8 @@ def test_what_was_acknowledged_in_vain_is_acknowledged_again() -> None:
     """It has been taken in, and there is nothing else to do."""
     broker = Broker()
     broker.deliver_new(7).acknowledge()
-    assert broker.deliver(7, again=True, by="second") is None
+    broker.reconnect("second")
+    assert broker.deliver(7, again=True) is None
     assert broker.acknowledged == [("first", 7), ("second", 7)]
 
 
@@ -39,10 +58,35 @@ def test_what_is_under_way_is_acknowledged_by_the_connection_that_there_is_then(
     """The one that it came by first is gone."""
     broker = Broker()
     taken = broker.deliver_new(7)
-    assert broker.deliver(7, again=True, by="second") is None
+    broker.reconnect("second")
+    assert broker.deliver(7, again=True) is None
     assert broker.acknowledged == []
     taken.acknowledge()
+    taken.acknowledge()
     assert broker.acknowledged == [("second", 7)]
+
+
+def test_what_is_done_between_two_connections_is_acknowledged_when_it_comes_again() -> None:
+    """The new connection does not know the packet identifier before, and the old one is gone."""
+    broker = Broker()
+    taken = broker.deliver_new(7)
+    broker.reconnect("second")
+    taken.acknowledge()
+    assert broker.acknowledged == []
+    assert broker.deliver(7, again=True) is None
+    assert broker.acknowledged == [("second", 7)]
+
+
+def test_a_command_under_way_does_not_keep_its_dead_connection_in_memory() -> None:
+    """It may run for hours, and there may be many connections meanwhile."""
+    broker = Broker()
+    taken = broker.deliver_new(7)
+    broker.deliver_new(8).acknowledge()
+    dead = weakref.ref(broker.connection)
+    broker.reconnect("second")
+    gc.collect()
+    assert dead() is None
+    taken.acknowledge()
 
 
 def test_a_packet_identifier_that_is_used_again_is_another_message() -> None:
@@ -64,7 +108,7 @@ def test_nothing_is_known_of_another_session() -> None:
     """A broker that was restarted empty uses its packet identifiers from the first on."""
     broker = Broker()
     broker.deliver_new(7).acknowledge()
-    broker.deliveries.forget()
+    broker.reconnect("second", session_present=False)
     assert broker.deliver(7, again=True) is not None
 
 
@@ -88,5 +132,5 @@ def test_what_comes_again_at_first_may_have_been_taken_in_by_an_earlier_life() -
 def test_a_session_that_begins_has_had_no_earlier_life() -> None:
     """Nothing was delivered in it before."""
     broker = Broker()
-    broker.deliveries.forget()
+    broker.reconnect("second", session_present=False)
     assert not broker.deliver_new(7, again=True).again

@@ -1,0 +1,440 @@
+"""One MQTT connection, from CONNECT to its end.
+
+One thread calls `open`, `subscribe`, `loop_once` and `close`, and reads what arrives. Another one may send in between
+while it holds `io_lock`, and any may call `wake` and acknowledge what arrived.
+
+paho's own threaded loop is not used: its thread dies of any exception while `is_connected()` stays true, and without it
+`publish` writes to the socket at once instead of waking another thread first.
+"""
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, topic_matches_sub
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from stbridge.core.messages import Message, Received
+from stbridge.errors import BrokerUnavailable, BrokerUnreachable
+from stbridge.mqtt import diagnosis
+from stbridge.mqtt.client import (
+    Subscription,
+    TolerantClient,
+    acknowledge_without_delay,
+    connect,
+    new_client,
+    subscribe,
+)
+from stbridge.mqtt.outbox import WINDOW, InFlight, Outbox
+from stbridge.mqtt.packets import publish_properties, received_from
+from stbridge.mqtt.protocol import Protocol, ProtocolChoice, VersionRefused
+from stbridge.mqtt.redelivery import RedeliveryFilter
+from stbridge.mqtt.waiter import Waiter
+from stbridge.settings import MqttSettings
+
+# For the TCP connection, TLS, WebSocket and CONNACK each, and for SUBACK. Where a network forgets connections without a
+# word, a try that is under way then ends only after that, and everything is to be right again within 5 s.
+ANSWER_TIMEOUT_S = 4.0
+# SUBACK may wait behind retained messages on a slow line; less than the supervision allows a silent thread.
+LONGEST_ANSWER_S = 60.0
+# TCP alone takes minutes to notice that the other end is gone, and paho two keepalives.
+ACKNOWLEDGEMENT_TIMEOUT_S = 10.0
+# Bytes that have left may still be under way: in buffers of proxies, tunnels and the broker's system, which are several
+# megabytes large. For so many bytes a message gets a second more: 32 KiB/s are 5 % of a slow DSL uplink.
+SLOWEST_BYTES_PER_S = 32 * 1024
+LOOP_S = 1.0  # paho wants to look at its keepalive about this often
+# When a WebSocket takes only part of a frame, paho loses the packet (_packet_write does not put it back when
+# 0 bytes were written), so no more may be in flight than surely fits into the socket's buffer.
+WEBSOCKET_WINDOW = 4
+MOST_ECHOES = 100
+
+
+class Session:
+    """One connection to the broker.
+
+    Args:
+        settings: the broker's.
+        protocol: the version of MQTT to speak.
+        client_id: the client ID.
+        received: is called with each message that arrives; must not block.
+        outbox: what `loop_once` sends, once its owner has called `Outbox.connected`.
+        last_will: the broker publishes it when this connection ends without DISCONNECT.
+        session_expiry_s: MQTT 5: how long the broker keeps subscriptions and undelivered commands.
+        redeliveries: what the broker may deliver again, over all connections of the session.
+
+    Raises:
+        SettingsError: the files for TLS cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        protocol: Protocol,
+        *,
+        client_id: str,
+        received: Callable[[Received], None],
+        outbox: Outbox | None = None,
+        last_will: Message | None = None,
+        session_expiry_s: int = 0,
+        redeliveries: RedeliveryFilter | None = None,
+    ) -> None:
+        self.protocol = protocol
+        self.window = WEBSOCKET_WINDOW if settings.transport == "websockets" else WINDOW
+        self.largest_packet: int | None = None
+        self.io_lock = threading.Lock()
+        """Held by the thread that sends or receives; never for long, because no socket of paho's blocks."""
+        self.heard_at = 0.0
+        """When bytes arrived last, by time.monotonic()."""
+        self._settings = settings
+        self._received = received
+        self._outbox = outbox or Outbox()
+        self._session_expiry_s = session_expiry_s
+        self._redeliveries = redeliveries or RedeliveryFilter()
+        self._accepted = False
+        self._ended: BrokerUnavailable | None = None
+        self._failure: Exception | None = None
+        self._subscribed: dict[int, list[ReasonCode]] = {}
+        self._to_acknowledge: deque[int] = deque()
+        self._no_local: list[str] = []
+        self._echoes: deque[tuple[str, bytes]] = deque(maxlen=MOST_ECHOES)
+        self._oldest: InFlight | None = None
+        self._progress_at = 0.0
+        self._departed = 0
+        self._client = self._build_client(client_id, last_will)
+        self._waiter = Waiter()
+
+    def _build_client(self, client_id: str, last_will: Message | None) -> TolerantClient:
+        client = new_client(self._settings, self.protocol, client_id, last_will, ANSWER_TIMEOUT_S)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        return client
+
+    # --- its own thread
+
+    def open(self, stop: threading.Event) -> None:
+        """Connect, and wait until the broker accepts.
+
+        Args:
+            stop: ends the wait, together with `wake`.
+
+        Raises:
+            BrokerUnreachable: nothing answers, or `stop` was set.
+            VersionRefused: the broker does not agree to this version of MQTT.
+            BrokerRefused: the broker refuses the login.
+        """
+        try:
+            self._open(stop)
+        except BaseException:  # whatever it was: nobody else knows of the sockets that are open by now
+            self.close()
+            raise
+
+    def _open(self, stop: threading.Event) -> None:
+        try:
+            connect(self._client, self._settings, self.protocol, self._session_expiry_s)
+        except (OSError, ValueError, LookupError) as error:
+            raise diagnosis.unreachable(error, self._settings) from error
+        connection = self._client.socket()
+        if connection is None:
+            raise self._end()
+        try:
+            self._waiter.watch(connection)
+        except OSError as error:
+            raise diagnosis.unreachable(error, self._settings) from error
+        if self._wait_until(lambda: self._accepted or stop.is_set(), ANSWER_TIMEOUT_S) and self._accepted:
+            return
+        if stop.is_set():
+            raise BrokerUnreachable("stopped while connecting to the broker")
+        raise self._version_refused("accepts the connection but does not answer", silent=True)
+
+    def _wait_until(self, condition: Callable[[], bool], longest_s: float) -> bool:
+        """Run the network loop until the condition holds, or no byte has arrived for ANSWER_TIMEOUT_S.
+
+        Args:
+            condition: what to wait for.
+            longest_s: the longest wait, however many bytes arrive.
+        """
+        self.heard_at = time.monotonic()
+        deadline = self.heard_at + longest_s
+        while not condition():
+            remaining = min(self.heard_at + ANSWER_TIMEOUT_S, deadline) - time.monotonic()
+            if remaining <= 0:
+                return False
+            self.loop_once(min(LOOP_S, remaining))
+        return True
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> dict[str, str]:
+        """Subscribe, and wait for the broker's answer.
+
+        Args:
+            subscriptions: the topic filters.
+
+        Returns:
+            the filters that the broker refused, each with its reason.
+
+        Raises:
+            BrokerUnavailable: the connection ended, or no answer came.
+        """
+        packet_id = subscribe(self._client, self.protocol, subscriptions)
+        if packet_id is None:
+            raise self._end()
+        if self.protocol is Protocol.MQTT_3_1_1:  # which knows no such option
+            self._no_local += [one.topic_filter for one in subscriptions if one.no_local]
+        if not self._wait_until(lambda: packet_id in self._subscribed, LONGEST_ANSWER_S):
+            raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer a subscription")
+        codes = self._subscribed.pop(packet_id)
+        return {one.topic_filter: str(code) for one, code in zip(subscriptions, codes, strict=True) if code.is_failure}
+
+    def loop_once(self, timeout_s: float = LOOP_S) -> None:
+        """Send what is due, wait for the network or `wake`, and handle what arrived.
+
+        Args:
+            timeout_s: the longest wait.
+
+        Raises:
+            BrokerUnavailable: the connection has ended, and why.
+            Exception: whatever `fail` was called with.
+        """
+        with self.io_lock:
+            self._outbox.send(self)
+            self._check_that_it_is_open()  # after sending: paho closes a socket that it finds broken
+            self._waiter.expect(to_write=self._client.want_write())
+        readable, writable = self._waiter.wait(timeout_s)
+        with self.io_lock:
+            if readable:
+                self.heard_at = time.monotonic()
+                self._client.loop_read()
+                acknowledge_without_delay(self._client)
+            if writable:
+                self._client.loop_write()
+            oldest = self._outbox.oldest_in_flight
+            if oldest is None:
+                self._client.loop_misc()
+            self._check_that_it_is_open()
+            self._check_that_it_answers(oldest)
+
+    def _check_that_it_is_open(self) -> None:
+        if self._failure:
+            raise self._failure
+        if self._client.socket() is None:
+            raise self._end()
+
+    def _check_that_it_answers(self, oldest: InFlight | None) -> None:
+        """Tell a broker that hangs from a line that is slow.
+
+        The time for an acknowledgement begins anew with each one that arrives, and while bytes of the message that
+        waits for it leave. Bytes of later messages do not count: a broker that answers nothing may still take those.
+        paho's keepalive is left out meanwhile, because its PINGREQ would wait behind these messages.
+        """
+        if oldest is None:
+            return
+        now, departed = time.monotonic(), self._client.departed()
+        leaves = self._departed < min(departed, oldest.end)
+        if oldest is not self._oldest or leaves:
+            self._oldest, self._progress_at = oldest, now
+        self._departed = departed
+        if now - self._progress_at > ACKNOWLEDGEMENT_TIMEOUT_S + oldest.size / SLOWEST_BYTES_PER_S:
+            raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
+
+    def _end(self) -> BrokerUnavailable:
+        if self._ended or self._accepted:
+            return self._ended or BrokerUnreachable(f"{diagnosis.address(self._settings)} has closed the connection")
+        return self._version_refused("closes the connection without an answer to", silent=True)
+
+    def _version_refused(self, what: str, *, silent: bool = False) -> VersionRefused:
+        return VersionRefused(
+            f"{diagnosis.address(self._settings)} {what} MQTT {self.protocol.value}: check mqtt.port, "
+            "mqtt.protocol and mqtt.tls.enabled",
+            silent=silent,
+        )
+
+    def close(self, *, say_goodbye: bool = False) -> None:
+        """Close the connection.
+
+        Args:
+            say_goodbye: send DISCONNECT, so that the broker does not publish the last will.
+        """
+        if say_goodbye and self._client.socket() is not None:
+            # or a command that is done would be delivered again
+            self.send_acknowledgements(self.to_acknowledge)
+            self._client.disconnect()
+            with contextlib.suppress(BrokerUnavailable):  # that is what is wanted
+                self._wait_until(lambda: self._client.socket() is None, ANSWER_TIMEOUT_S)
+        if (connection := self._client.socket()) is not None:
+            connection.close()
+        self._redeliveries.disconnected()
+        self._waiter.close()
+
+    # --- the thread that holds io_lock
+
+    def publish(self, message: Message) -> int:
+        """Send a message at QoS 1.
+
+        Args:
+            message: one that `packets.unsendable` has nothing against.
+
+        Returns:
+            the packet identifier that `Outbox.answered` will be called with.
+        """
+        if any(topic_matches_sub(one, message.topic) for one in self._no_local):
+            self._echoes.append((message.topic, message.payload))
+        properties = publish_properties(message) if self.protocol is Protocol.MQTT_5 else None
+        return self._client.publish(message.topic, message.payload, 1, message.retain, properties).mid
+
+    @property
+    def bytes_queued(self) -> int:
+        """How many bytes have been handed to paho."""
+        return self._client.bytes_queued
+
+    @property
+    def to_acknowledge(self) -> int:
+        """For how many messages `acknowledge` was called that the broker has not been told of."""
+        return len(self._to_acknowledge)
+
+    def send_acknowledgements(self, most: int) -> None:
+        """Acknowledge the oldest of the messages for which `acknowledge` was called."""
+        for _ in range(most):
+            self._client.ack(self._to_acknowledge.popleft(), 1)
+
+    # --- any thread
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `loop_once` has work: the system did not take all that was sent, or the connection ended."""
+        return self._client.want_write() or self._client.socket() is None
+
+    def fail(self, error: Exception) -> None:
+        """Have `loop_once` raise what was raised in another thread."""
+        self._failure = error
+        self.wake()
+
+    def wake(self) -> None:
+        """End the wait in `loop_once`."""
+        self._waiter.wake()
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Have a message acknowledged by the next `send_acknowledgements`."""
+        self._to_acknowledge.append(packet_id)
+        self.wake()
+
+    # --- what paho calls, in the thread that called `loop_once`
+
+    def _on_connect(
+        self,
+        _client: Client,
+        _userdata: Any,
+        flags: ConnectFlags,
+        code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if code.value == diagnosis.UNSUPPORTED_PROTOCOL_VERSION:
+            self._ended = self._version_refused("does not speak")
+        elif code.is_failure:
+            self._ended = diagnosis.refusal(code.value, str(code), self._settings)
+        else:
+            self._accepted = True
+            self._redeliveries.connected(self.acknowledge, session_present=flags.session_present)
+            self.window = min(self.window, getattr(properties, "ReceiveMaximum", WINDOW))
+            self.largest_packet = getattr(properties, "MaximumPacketSize", None)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: Any,
+        flags: DisconnectFlags,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if self._ended is not None:
+            return
+        if flags.is_disconnect_packet_from_server:
+            self._ended = diagnosis.refusal(code.value, str(code), self._settings)
+        elif code.value == diagnosis.KEEP_ALIVE_TIMEOUT:
+            self._ended = BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _userdata: Any,
+        packet_id: int,
+        codes: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        self._subscribed[packet_id] = codes
+
+    def _on_publish(
+        self,
+        _client: Client,
+        _userdata: Any,
+        packet_id: int,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._progress_at = time.monotonic()
+        self._outbox.answered(packet_id, str(code) if code.is_failure else None)
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        if (received := received_from(message, self._redeliveries)) is None:
+            return
+        if self._echoes and (echo := (received.topic, received.payload)) in self._echoes:
+            self._echoes.remove(echo)
+            received.acknowledge()
+        else:
+            self._received(received)
+
+
+def ignore(_received: Received) -> None:
+    """Take no notice of a message, and leave it unacknowledged."""
+
+
+@contextlib.contextmanager
+def open_session(
+    settings: MqttSettings,
+    role: str,
+    received: Callable[[Received], None] = ignore,
+    *,
+    outbox: Outbox | None = None,
+    stop: threading.Event | None = None,
+    choice: ProtocolChoice | None = None,
+) -> Iterator[Session]:
+    """Open a session beside that of the bridge, and close it with DISCONNECT unless an error ends it.
+
+    Args:
+        settings: the broker's.
+        role: what it is for; it is added to the client ID, so that it does not disturb a running bridge.
+        received: is called with each message that arrives; must not block.
+        outbox: what the session sends.
+        stop: ends the wait for the broker.
+        choice: the version of MQTT, if it is known already.
+
+    Raises:
+        BrokerUnavailable: the broker cannot be used.
+        SettingsError: the files for TLS cannot be used.
+    """
+
+    def opened(protocol: Protocol) -> Session:
+        client_id = f"{settings.client_id}-{role}"
+        session = Session(settings, protocol, client_id=client_id, received=received, outbox=outbox)
+        session.open(stop or threading.Event())
+        return session
+
+    session = (choice or ProtocolChoice(settings.protocol)).open(opened)
+    try:
+        if outbox:
+            outbox.on_work = session.wake
+            outbox.connected(session.window, session.largest_packet)
+        yield session
+    except BaseException:  # whatever it was, the connection may be in any state: a DISCONNECT could hang
+        session.close()
+        raise
+    else:
+        session.close(say_goodbye=True)
+    finally:
+        if outbox:
+            outbox.disconnected()

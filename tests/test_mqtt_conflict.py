@@ -1,0 +1,73 @@
+"""Whether another client has our client ID: the evidence, the hint, and the longer waits."""
+
+import pytest
+
+from stbridge.core.messages import Message
+from stbridge.errors import BrokerUnreachable, TakenOver
+from stbridge.mqtt.conflict import (
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    SUSPECT_COUNT,
+    ClientIdConflict,
+    InstanceMarker,
+)
+
+HINT = "set another mqtt.client_id"
+
+
+def new_conflict() -> ClientIdConflict:
+    """Return one that knows our marker from those of others."""
+    ours = Message(topic="syncthing/bridge/info", payload=b"ours", retain=True)
+    return ClientIdConflict(
+        "stbridge", InstanceMarker(ours.topic, lambda payload: payload == ours.payload, lambda _: ours)
+    )
+
+
+def test_a_session_that_was_taken_over_is_certain() -> None:
+    """An MQTT 5 broker sends the reason, and its text has the hint already."""
+    conflict = new_conflict()
+    conflict.ended(100, TakenOver("another client uses the client ID"))
+    assert conflict.likely
+    assert conflict.hint == ""
+
+
+@pytest.mark.parametrize("lasted_s", [0.1, 15])
+def test_several_connections_that_end_soon_after_each_other_are_worth_a_hint(lasted_s: float) -> None:
+    """But no longer waits: a network that fails a few times looks the same."""
+    conflict = new_conflict()
+    for _ in range(SUSPECT_COUNT):
+        assert conflict.hint == ""
+        conflict.ended(lasted_s, BrokerUnreachable("closed"))
+    assert HINT in conflict.hint
+    assert not conflict.likely
+
+
+@pytest.mark.parametrize(
+    ("lasted_s", "marker", "hinted"),
+    [(20, b"theirs", True), (20, b"ours", False), (0.1, b"theirs", False)],
+    ids=["another's in place of ours", "ours", "that of the previous run, when ours had not been left yet"],
+)
+def test_another_bridges_marker_in_place_of_ours_is_evidence(lasted_s: float, marker: bytes, hinted: bool) -> None:
+    """Even if that happens so seldom that connections last long; a broker may have lost ours once, but not twice."""
+    conflict = new_conflict()
+    conflict.note_marker(b"of the previous run")
+    conflict.ended(lasted_s, None)
+    conflict.note_marker(marker)
+    conflict.ended(20, None)
+    assert (HINT in conflict.hint) is hinted
+    assert not conflict.likely
+    conflict.note_marker(marker)
+    assert conflict.likely is hinted
+    conflict.note_marker(b"ours")
+    assert not conflict.likely
+
+
+def test_the_waits_become_longer_until_the_conflict_is_over() -> None:
+    """Two bridges would otherwise disconnect each other all the time, and publish everything each time."""
+    conflict = new_conflict()
+    conflict.ended(100, TakenOver("taken over"))
+    waits = [conflict.next_wait_s() for _ in range(10)]
+    assert waits[0] <= FIRST_WAIT_S
+    assert waits[-1] >= LONGEST_WAIT_S / 2
+    conflict.ended(100, BrokerUnreachable("closed"))
+    assert conflict.next_wait_s() <= FIRST_WAIT_S
