@@ -1,7 +1,7 @@
 """What is published: the payload of every retained address of an instance, from one table."""
 
 from collections.abc import Callable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
@@ -101,14 +101,16 @@ def _problems(state: State, subject: Subject) -> Payload:
 
 
 def _all_problems(state: State) -> Payload:
-    """What is amiss with the instance, and then with any folder or device of it."""
+    """List the problems of the instance itself first, then those of its folders and devices; the list is cut."""
     if not state.resumed:
         return {"problem": None, "problems": None}
-    subjects = sorted(islice(state.problems, LISTED_ITEMS), key=lambda subject: subject != THE_INSTANCE)
-    found = [
-        {**naming(state, subject), **_problem(one)} for subject in subjects for one in state.problems[subject].values()
-    ]
-    return {"problem": bool(found), "problems": found[:LISTED_ITEMS]}
+    others = (subject for subject in state.problems if subject != THE_INSTANCE)
+    found = (
+        {**naming(state, subject), **_problem(one)}
+        for subject in chain([THE_INSTANCE], others)
+        for one in state.problems.get(subject, {}).values()
+    )
+    return {"problem": bool(state.problems), "problems": list(islice(found, LISTED_ITEMS))}
 
 
 def _problem(problem: Problem) -> Payload:

@@ -321,6 +321,19 @@ def test_a_tick_touches_only_what_is_due() -> None:
     assert world.changed == [Address("folder", folder="folder7"), Address("system")]
 
 
+def test_the_problems_of_the_instance_come_first_however_many_others_there_are() -> None:
+    """The list is cut at its end, where the folders and devices are."""
+    names = [f"folder{number}" for number in range(60)]
+    world = World().start(
+        *(folder(name=name, state="error", error="gone") for name in names),
+        configured=config(*map(folder_config, names)),
+    )
+    world.see(seen.RestartRequiredRead(restart_required=True))
+    problems = world.system["problems"]
+    assert problems[0]["code"] == "restart_required"
+    assert [one["folder"] for one in problems[1:]] == names[:49]
+
+
 def test_folders_that_are_removed_one_by_one_have_not_vanished() -> None:
     """Only all folders at once, or several and at least half of them, are taken for a loss of the configuration."""
     three = config(*(folder_config(name) for name in ("a", "b", "c")))
