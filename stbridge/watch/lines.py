@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stbridge.core.messages import Received
+from stbridge.core.model import floored
 from stbridge.core.plain import cut_all, on_one_line
 from stbridge.core.strict_json import read_json
 from stbridge.core.topics import BRIDGE, Address, Topics
@@ -61,7 +62,7 @@ def _folder(_: Address, payload: Payload) -> str:
     name = payload["label"] or payload["id"]
     parts = [f"folder {name}: {payload['state']}"]
     if payload["completion"] is not None:
-        parts.append(f"{payload['completion']:g} % of {size(payload['global_bytes'])}")
+        parts.append(f"{floored(payload['completion']):g} % of {size(payload['global_bytes'])}")
     if payload["need_items"]:
         parts.append(f"needs {payload['need_items']} items, {size(payload['need_bytes'])}")
     if payload["failed"]:
@@ -74,14 +75,14 @@ def _folder(_: Address, payload: Payload) -> str:
 def _device(_: Address, payload: Payload) -> str:
     words = "paused" if payload["paused"] else "connected" if payload["connected"] else "not connected"
     if payload["completion"] is not None:
-        words += f", has {payload['completion']:g} %"
+        words += f", has {floored(payload['completion']):g} %"
     return f"device {payload['name'] or payload['id']}: {words}"
 
 
 def _completion(address: Address, payload: Payload) -> str | None:
     if payload["completion"] is None:
         return None
-    return f"device {address.device} has {payload['completion']:g} % of folder {address.folder}"
+    return f"device {address.device} has {floored(payload['completion']):g} % of folder {address.folder}"
 
 
 def _system(_: Address, payload: Payload) -> str:

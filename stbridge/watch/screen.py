@@ -92,7 +92,7 @@ def _folders(board: InstanceBoard, marked: str | None) -> Table:
             Text(f"{'>' if identifier == marked else ' '}{_text(folder.get('label')) or on_one_line(identifier)}"),
             Text(state, _COLOURS.get(state, "yellow")),
             ProgressBar(total=100, completed=completion or 0, width=BAR_WIDTH),
-            "" if completion is None else f"{completion:.0f}",
+            "" if completion is None else f"{int(completion)}",
             size(folder.get("global_bytes")),
             Text(_needs(folder), "red" if folder.get("problem") or folder.get("error") else ""),
             style="reverse" if identifier == marked else "",
@@ -140,7 +140,7 @@ def _devices(board: InstanceBoard) -> Table:
             Text(f" {_text(device.get('name')) or on_one_line(identifier)}"),
             _connection(device),
             ProgressBar(total=100, completed=completion or 0, width=BAR_WIDTH),
-            "" if completion is None else f"{completion:.0f}",
+            "" if completion is None else f"{int(completion)}",
             f"in {_rate(device.get('in_rate'))}  out {_rate(device.get('out_rate'))}"
             if device.get("connected")
             else "",
