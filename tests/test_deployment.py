@@ -150,6 +150,18 @@ def names_in(requirements: list[str]) -> set[str]:
     return {re.sub(r"[-_.]+", "-", re.split(r"[<>=~!\[; ]", one)[0]).lower() for one in requirements}
 
 
+def test_the_package_names_the_systems_that_it_runs_on() -> None:
+    """The service needs POSIX: user IDs, terminals and signals of processes."""
+    systems = {one for one in PROJECT["project"]["classifiers"] if one.startswith("Operating System")}
+    assert systems == {"Operating System :: MacOS", "Operating System :: POSIX :: Linux"}
+
+
+def test_no_test_is_run_again_when_it_fails() -> None:
+    """A second try hides races of exactly the kind that tests are to find."""
+    for file in ("Makefile", ".ci/run", "pyproject.toml", "requirements/development.txt"):
+        assert "rerun" not in text_of(ROOT / file), file
+
+
 @pytest.mark.parametrize(
     ("file", "extras"), [("service.txt", ()), ("development.txt", ("demo", "completion", "watch", "dev"))]
 )
