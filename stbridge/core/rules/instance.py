@@ -139,6 +139,9 @@ def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
         note_identity(state, before.device_id, now)
     _recall_lifetime(state)
     if before is not None and before.started_at != observation.started_at:
+        for lifetime in (state.in_lifetime, state.out_lifetime):
+            lifetime.restart(now, observation.uptime_s)
+        state.in_bytes, state.out_bytes = state.in_lifetime.current, state.out_lifetime.current
         _upgrading(state, seen.Upgrading(in_progress=False), now)
         # no mark of being late: a start never shows but by a reading
         state.outcome.happened("syncthing_started", now, version=state.version and state.version.version)
