@@ -32,6 +32,9 @@ A message names what is wrong, the setting, and the cure. It never holds an API 
 from collections.abc import Sequence
 from typing import ClassVar
 
+MALFORMED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
+"""What code raises that reads an answer of another form than it expects."""
+
 
 class StbridgeError(Exception):
     """The root of all errors of stbridge."""

@@ -122,9 +122,9 @@ def _word(payload: bytes) -> str:
 def _object(payload: bytes) -> Payload | None:
     try:
         value = read_json(payload)
-    except ValueError:
+        return _plain(value) if isinstance(value, dict) else None
+    except (ValueError, RecursionError):
         return None
-    return _plain(value) if isinstance(value, dict) else None
 
 
 def _plain(value: Any) -> Any:

@@ -49,7 +49,11 @@ class Keyboard:
             ready, _, _ = select.select([self._terminal, self._woken], [], [])
             if self._woken in ready:
                 return
-            key = os.read(self._terminal, _LONGEST_KEY).decode("utf-8", "replace")
-            if not key:
+            try:
+                key = os.read(self._terminal, _LONGEST_KEY).decode("utf-8", "replace")
+            except OSError:
+                key = ""
+            if not key:  # the terminal is gone
+                self._pressed("q")
                 return
             self._pressed(_NAMES.get(key, key))

@@ -8,6 +8,7 @@ from stbridge.core.model import floored
 from stbridge.core.plain import cut_all, on_one_line
 from stbridge.core.strict_json import read_json
 from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.errors import MALFORMED
 
 Payload = Mapping[str, Any]
 
@@ -41,7 +42,7 @@ def describe(address: Address, payload: Payload) -> str | None:
     row = _ROWS.get(address.kind)
     try:
         return on_one_line(row(address, payload) or "") or None if row else None
-    except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
+    except MALFORMED:
         return None  # the bridge has not published that
 
 
@@ -49,12 +50,12 @@ def describe_received(topics: Topics, received: Received) -> str | None:
     """Return a line about a message of the bridge, None for what people need not see."""
     parsed = topics.parse(received.topic)
     try:
-        payload = read_json(received.payload)
-    except ValueError:
+        payload = cut_all(read_json(received.payload), LONGEST_SHOWN)
+    except (ValueError, RecursionError):
         return None
     if parsed is None or parsed[0] == BRIDGE or not isinstance(payload, dict):
         return None
-    line = describe(parsed[1], cut_all(payload, LONGEST_SHOWN))
+    line = describe(parsed[1], payload)
     return line and on_one_line(f"{parsed[0]:>7}  {line}")
 
 
