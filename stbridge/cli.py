@@ -1,4 +1,4 @@
-"""The command line: argv becomes a subcommand; the only place that ends the process."""
+"""The command line: runs the subcommand that argv names; only this module exits the process."""
 
 import argparse
 import gc
@@ -25,7 +25,7 @@ INTERRUPTED = 130
 SHELLS = ("bash", "zsh", "tcsh")
 
 MANUAL = """\
-settings, the strongest first:
+settings, in order of precedence:
   --set KEY=VALUE, --log-level LEVEL
   variables                 STBRIDGE_MQTT__HOST, STBRIDGE_SYNCTHING__NAS__API_KEY, ...
   secret files              in $CREDENTIALS_DIRECTORY (systemd) and /run/secrets (Docker)
@@ -34,11 +34,11 @@ settings, the strongest first:
   With no settings at all it uses the broker on localhost, and the Syncthing of this machine, as `local`.
 
 exit status:
-  0    done
-  1    failed while running; `run` is worth starting again
+  0    success
+  1    failed while running; `run` should be started again
   2    wrong usage
-  78   settings wrong, one line per fault; starting again does not mend them
-  130  interrupted
+  78   invalid settings, one line per fault; starting again does not help
+  130  interrupted by Ctrl-C
 
 examples:
   stbridge check
@@ -53,7 +53,7 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand and exit with its status.
 
-    0 done, 1 failed, 2 wrong usage, 78 settings wrong, 130 interrupted.
+    0 success, 1 failed, 2 wrong usage, 78 invalid settings, 130 interrupted.
     """
     open_streams()
     try:
@@ -81,39 +81,39 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """Return what understands argv; a wrong command is refused by its subcommand, unless they are given here."""
+    """Return the parser of argv; unless commands are given, `call` itself refuses those that do not exist."""
     parser = argparse.ArgumentParser(
         prog="stbridge",
-        description="Syncthing on MQTT: what it does, as it happens, and commands back.",
+        description="Connects Syncthing to MQTT: publishes its state as it changes, and runs commands.",
         epilog=MANUAL,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"stbridge {__version__}")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="the settings, in TOML")
+    common.add_argument("--config", type=Path, metavar="FILE", help="settings file, in TOML")
     common.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="one setting, such as mqtt.host=nas; goes before the environment and the file",
+        help="one setting, such as mqtt.host=nas; overrides the environment and the file",
     )
     common.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="same as log.level")
     subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    subcommands.add_parser("run", parents=[common], help="the service")
-    subcommands.add_parser("check", parents=[common], help="try the settings, the broker and every Syncthing")
-    call = subcommands.add_parser("call", parents=[common], help="carry out one command straight over REST")
-    call.add_argument("instance", help="the name of a Syncthing in the settings, `local` without any")
+    subcommands.add_parser("run", parents=[common], help="run the service")
+    subcommands.add_parser("check", parents=[common], help="check the settings, the broker and every instance")
+    call = subcommands.add_parser("call", parents=[common], help="run one command over REST")
+    call.add_argument("instance", help="name of a Syncthing instance in the settings; `local` without any")
     call.add_argument("command", choices=commands, help="a command, such as scan or get_folder_status")
     call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments, or the main one bare")
-    subcommands.add_parser("watch", parents=[common], help="a live view of what the bridge publishes")
-    demo = subcommands.add_parser("demo", help="the whole job on this machine, with nothing configured")
-    demo.add_argument("--seconds", type=float, help="end after so many seconds; otherwise by Ctrl-C")
+    subcommands.add_parser("watch", parents=[common], help="show a live view of what the bridge publishes")
+    demo = subcommands.add_parser("demo", help="run a demo with a broker and two Syncthing nodes of its own")
+    demo.add_argument("--seconds", type=float, help="stop after this many seconds instead of at Ctrl-C")
     subcommands.add_parser(
-        "purge", parents=[common], help="clear all that the broker keeps of this bridge, and for Home Assistant"
+        "purge", parents=[common], help="clear every retained topic and Home Assistant discovery topic of this bridge"
     )
     subcommands.add_parser("schema", help="print the JSON Schema of the settings")
-    completion = subcommands.add_parser("completion", help="print what makes a shell complete this command line")
+    completion = subcommands.add_parser("completion", help="print a shell completion script")
     completion.add_argument("shell", choices=SHELLS)
     subcommands.add_parser(
         "health", parents=[common], help="check whether the service with these settings runs and is healthy"

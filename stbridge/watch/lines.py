@@ -1,4 +1,4 @@
-"""What a person wants to read of a message: one line in words, or nothing."""
+"""Messages in words: one line each, or none for messages that people need not see."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,7 +38,7 @@ def size(value: object) -> str:
 
 
 def describe(address: Address, payload: Payload) -> str | None:
-    """Return a line about what was published on an address, None for what people need not see."""
+    """Return a line about a payload of an address; None if people need not see it."""
     row = _ROWS.get(address.kind)
     try:
         return on_one_line(row(address, payload) or "") or None if row else None
@@ -47,7 +47,7 @@ def describe(address: Address, payload: Payload) -> str | None:
 
 
 def describe_received(topics: Topics, received: Received) -> str | None:
-    """Return a line about a message of the bridge, None for what people need not see."""
+    """Return a line about a message of the bridge; None if people need not see it."""
     parsed = topics.parse(received.topic)
     try:
         payload = cut_all(read_json(received.payload), LONGEST_SHOWN)
@@ -87,9 +87,9 @@ def _completion(address: Address, payload: Payload) -> str | None:
 
 
 def _system(_: Address, payload: Payload) -> str:
-    everywhere = ", and so has everyone" if payload["all_in_sync"] else ""
-    has = f"has everything{everywhere}" if payload["in_sync"] else f"needs {size(payload['need_bytes'])}"
-    return f"{payload['state']}, {has}"
+    peers = ", all peers in sync" if payload["all_in_sync"] else ""
+    sync = f"in sync{peers}" if payload["in_sync"] else f"needs {size(payload['need_bytes'])}"
+    return f"{payload['state']}: {sync}"
 
 
 def _errors(_: Address, payload: Payload) -> str | None:

@@ -35,7 +35,7 @@ MOST_LINES = 1000
 
 
 class Watch:
-    """Shows what the bridge publishes until it is told to end.
+    """Shows what the bridge publishes.
 
     Args:
         settings: the broker's.
