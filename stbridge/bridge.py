@@ -13,11 +13,11 @@ from stbridge import __version__
 from stbridge.birth import Births
 from stbridge.commands.bridge_desk import BridgeDesk
 from stbridge.core.commands import allowed
+from stbridge.core.json_text import as_json
 from stbridge.core.messages import Message, Received
 from stbridge.core.payloads import OFFLINE, ONLINE
 from stbridge.core.times import in_utc
 from stbridge.core.topics import BRIDGE, Address, Topics
-from stbridge.core.writing import as_json
 from stbridge.errors import Failed, SettingsError
 from stbridge.health import HealthFile
 from stbridge.homeassistant.announcer import Announcer

@@ -9,8 +9,8 @@ from stbridge.core import decode
 from stbridge.core.command import Command
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
+from stbridge.core.json_text import printable_json
 from stbridge.core.naming import Known, check_applicable, with_ids
-from stbridge.core.plain import printable_json
 from stbridge.errors import MALFORMED, Failed, SyncthingError, UsageError
 from stbridge.settings import SyncthingSettings
 from stbridge.syncthing import SyncthingClient

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from stbridge import __version__
-from stbridge.core.plain import on_one_line
+from stbridge.core.json_text import on_one_line
 from stbridge.errors import Fatal, SettingsError, StbridgeError, UsageError
 from stbridge.output import close_streams, complain, discard, open_streams, say
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TextIO
 
-from stbridge.core.plain import cut, on_one_line, printable_json
+from stbridge.core.json_text import cut, on_one_line, printable_json
 from stbridge.core.times import in_utc
 from stbridge.settings import LogSettings, Settings
 

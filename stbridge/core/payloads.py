@@ -6,6 +6,7 @@ from typing import Any
 
 from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
 from stbridge.core.entities import ERROR, PAUSED, DeviceState
+from stbridge.core.json_text import as_json
 from stbridge.core.judging import naming
 from stbridge.core.model import Completion, percentage, short_id
 from stbridge.core.outcome import Happening
@@ -14,7 +15,6 @@ from stbridge.core.secrets import without_secrets
 from stbridge.core.state import State
 from stbridge.core.times import in_utc
 from stbridge.core.topics import Address
-from stbridge.core.writing import as_json
 
 LISTED_ITEMS = 50
 """How many items a list in a payload holds at most; the count beside it is the true one."""

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from stbridge.core.json_text import cut, on_one_line, read_json
 from stbridge.core.messages import Received
-from stbridge.core.plain import cut, on_one_line
-from stbridge.core.strict_json import read_json
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.watch.lines import LONGEST_SHOWN
 

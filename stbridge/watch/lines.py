@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stbridge.core.json_text import cut_all, on_one_line, read_json
 from stbridge.core.messages import Received
 from stbridge.core.model import floored
-from stbridge.core.plain import cut_all, on_one_line
-from stbridge.core.strict_json import read_json
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.errors import MALFORMED
 

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stbridge.core.plain import on_one_line
+from stbridge.core.json_text import on_one_line
 from stbridge.watch.board import Board, InstanceBoard, Place
 from stbridge.watch.lines import describe, number, size
 

@@ -19,11 +19,11 @@ from stbridge.commands.ledger import KEPT_S
 from stbridge.core import observations as seen
 from stbridge.core.commands import COMMANDS, allowed
 from stbridge.core.envelope import CommandError, Reply
+from stbridge.core.json_text import as_json
 from stbridge.core.messages import Received
 from stbridge.core.observations import Observation, Read
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.times import from_utc
-from stbridge.core.writing import as_json
 from stbridge.errors import (
     BadReply,
     HostCheckFailed,

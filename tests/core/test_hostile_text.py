@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 
 from stbridge.core import observations as seen
+from stbridge.core.json_text import LARGEST_PAYLOAD, LONGEST_TEXT, as_json, cut, on_one_line, printable_json, read_json
 from stbridge.core.model import FailedItem, PendingDevice, PendingFolder, short_id
 from stbridge.core.outcome import Happening
 from stbridge.core.payloads import render, render_happening, render_raw
-from stbridge.core.plain import cut, on_one_line, printable_json
-from stbridge.core.strict_json import read_json
 from stbridge.core.topics import Address, Topics
-from stbridge.core.writing import LARGEST_PAYLOAD, LONGEST_TEXT, as_json
 from tests.core.world import COUNTS, LAPTOP, START, World, config, folder, folder_config
 
 HUGE = "\U0001f600" * 100_000
