@@ -16,7 +16,7 @@ from stbridge.core.commands import allowed
 from stbridge.core.json_text import as_json
 from stbridge.core.messages import Message, Received
 from stbridge.core.payloads import OFFLINE, ONLINE
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.errors import Failed, SettingsError
 from stbridge.health import HealthFile

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from stbridge.core.json_text import cut, on_one_line, printable_json
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from stbridge.settings import LogSettings, Settings
 
 log = logging.getLogger(__name__)

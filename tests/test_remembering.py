@@ -11,7 +11,7 @@ from stbridge.core.outcome import METRICS, SYSTEM
 from stbridge.core.payloads import RENDERED, render
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address, Topics
 from stbridge.remembering import recall
 

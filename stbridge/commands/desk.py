@@ -17,14 +17,13 @@ from stbridge.commands.turns import Turn, Turns
 from stbridge.core import observations as seen
 from stbridge.core.command import Command
 from stbridge.core.commands import COMMANDS
-from stbridge.core.durations import seconds
 from stbridge.core.envelope import CommandError, Reply, Request, Scalar, parse, select, transaction_of
 from stbridge.core.messages import Received
 from stbridge.core.naming import Known, check_applicable, with_ids
 from stbridge.core.observations import Read
 from stbridge.core.state import State
 from stbridge.core.timed_pauses import Paused
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc, seconds
 from stbridge.errors import SyncthingError, Unreachable
 from stbridge.syncthing import SyncthingClient
 

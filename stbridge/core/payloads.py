@@ -13,7 +13,7 @@ from stbridge.core.outcome import Happening
 from stbridge.core.progress import Progress
 from stbridge.core.secrets import without_secrets
 from stbridge.core.state import State
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address
 
 LISTED_ITEMS = 50

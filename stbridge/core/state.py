@@ -40,7 +40,7 @@ from stbridge.core.outcome import (
 )
 from stbridge.core.tally import DevicePart, FolderPart, Tally
 from stbridge.core.timed_pauses import Paused, TimedPauses
-from stbridge.core.timers import Timers
+from stbridge.core.timing import Timers
 from stbridge.core.topics import Address
 from stbridge.core.traffic import Lifetime, Rate
 
@@ -97,8 +97,8 @@ class State:
         self.problems: dict[Subject, dict[str, Problem]] = {}
         self.begun: dict[Subject, dict[str, datetime]] = {}
         self.touched: dict[Subject, None] = {}
-        self.problem_timers: Timers[Subject] = Timers()
-        self.connection_timers: Timers[str] = Timers()
+        self.problem_timers: Timers[Subject, datetime] = Timers()
+        self.connection_timers: Timers[str, datetime] = Timers()
 
     @property
     def online(self) -> bool:

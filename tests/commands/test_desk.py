@@ -23,7 +23,7 @@ from stbridge.core.json_text import as_json
 from stbridge.core.messages import Received
 from stbridge.core.observations import Observation, Read
 from stbridge.core.timed_pauses import Paused
-from stbridge.core.times import from_utc
+from stbridge.core.timing import from_utc
 from stbridge.errors import (
     BadReply,
     HostCheckFailed,

@@ -7,7 +7,7 @@ import pytest
 from stbridge.core import decode
 from stbridge.core import observations as seen
 from stbridge.core.model import ONLY_DELETES_LEFT, Completion, Connection, FailedItem, FolderCounts, FolderStatistics
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from tests.core.recorded import VERSIONS, is_before, recorded, recorded_id
 
 every_version = pytest.mark.parametrize("version", VERSIONS)

@@ -20,7 +20,7 @@ from stbridge.core.rules.conflicts import search_if_due
 from stbridge.core.rules.resumption import note_identity, resume, tell_pending_device, tell_pending_folder
 from stbridge.core.state import ONLINE, Rules, State
 from stbridge.core.timed_pauses import Paused
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 
 LARGEST_COUNT = 2**63
 """Bytes that anybody can have sent; a number of thousands of digits could not even be written down again."""
