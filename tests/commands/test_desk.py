@@ -38,7 +38,7 @@ from stbridge.errors import (
     Unsupported,
 )
 from tests.commands.pretended import PATIENCE_S, SCAN, PretendedClient, PretendedTransport
-from tests.core.observed import BETA, configured, device, folder, watched
+from tests.core.world import BETA, configured, device, folder, watched
 
 RESTART, CLEAR, ERROR = "/rest/system/restart", "/rest/system/error/clear", "/rest/system/error"
 DOCS = "/rest/config/folders/docs"

@@ -17,7 +17,7 @@ from stbridge.core.outcome import SYSTEM, device_address, folder_address, share_
 from stbridge.core.rules import RULES
 from stbridge.core.tally import DevicePart, FolderPart, SharePart
 from stbridge.core.topics import Address
-from tests.core.observed import (
+from tests.core.world import (
     BETA,
     GAMMA,
     Watched,

@@ -9,7 +9,7 @@ from stbridge.core import observations as seen
 from stbridge.core.model import FailedItem, FolderStatistics
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import SYSTEM, failed_address
-from tests.core.observed import (
+from tests.core.world import (
     ART,
     BETA,
     DOCS,

@@ -8,7 +8,7 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import METRICS, device_address, folder_address
 from stbridge.core.topics import Address
-from tests.core.observed import (
+from tests.core.world import (
     ART_FOLDER,
     DELTA,
     DOCS,
