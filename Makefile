@@ -18,8 +18,6 @@ ONLY ?=
 QUICK ?=
 # Most tests wait for real servers, so there may be more of them than processors.
 WORKERS ?= 4
-# Real servers on a busy machine may be late: a test that fails is tried once more, and named at the end.
-AGAIN := --reruns 1 -rR
 VENV := .venv
 READY := $(VENV)/.ready
 
@@ -31,10 +29,10 @@ demo: $(READY)
 	@PATH="$$PATH:/usr/sbin" $(VENV)/bin/stbridge demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: $(READY) servers check
-	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup $(AGAIN)
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
 
 test-faults: $(READY) servers
-	$(VENV)/bin/pytest tests/faults --numprocesses $(WORKERS) --dist loadgroup $(AGAIN)
+	$(VENV)/bin/pytest tests/faults --numprocesses $(WORKERS) --dist loadgroup
 
 soak: $(READY) servers
 	$(VENV)/bin/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
@@ -43,13 +41,13 @@ fuzz: $(READY)
 	$(VENV)/bin/python -m tests.fuzzing --minutes $(MINUTES)
 
 test-homeassistant: $(READY) servers
-	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant $(AGAIN); fi
+	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant; fi
 
 test-image: $(READY) servers
 	@if scripts/image; then $(VENV)/bin/pytest tests/image; fi
 
 test-nodered: $(READY) servers
-	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered $(AGAIN); fi
+	@if scripts/node-red; then $(VENV)/bin/pytest tests/nodered; fi
 
 test-wheel: $(READY) servers
 	$(VENV)/bin/pytest tests/wheel

@@ -14,11 +14,11 @@ from stbridge import __version__
 from stbridge.birth import Births
 from stbridge.commands.bridge_commands import BridgeCommands
 from stbridge.core.commands import allowed
+from stbridge.core.json_text import as_json
 from stbridge.core.messages import Message, Received
 from stbridge.core.payloads import OFFLINE, ONLINE
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from stbridge.core.topics import BRIDGE, Address, Topics
-from stbridge.core.writing import as_json
 from stbridge.errors import Failed, SettingsError
 from stbridge.health import HealthFile
 from stbridge.homeassistant.announcer import Announcer
@@ -127,7 +127,7 @@ class Bridge:
         for step in steps:
             try:
                 step()
-            except Exception:  # noqa: BLE001 - the rest must be stopped, and the broker informed, all the same
+            except Exception:
                 log.exception("could not stop a part of the bridge")
         self._broker.stop(max(GOODBYE_S, deadline - monotonic()))
         log.info("stopped")

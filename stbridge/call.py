@@ -1,4 +1,4 @@
-"""`stbridge call`: one command straight over REST, from the same table as over MQTT."""
+"""`stbridge call`: runs one command over REST, from the same table as over MQTT."""
 
 import json
 from collections.abc import Sequence
@@ -9,23 +9,24 @@ from stbridge.core import decode
 from stbridge.core.command import Command
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
+from stbridge.core.json_text import printable_json
 from stbridge.core.known import Known, check_applicable, with_ids
-from stbridge.errors import Failed, SyncthingError, UsageError
+from stbridge.errors import MALFORMED, Failed, SyncthingError, UsageError
 from stbridge.settings import SyncthingSettings
 from stbridge.syncthing import SyncthingClient
 
 
-def call(settings: SyncthingSettings, name: str, arguments: Sequence[str]) -> Any:
-    """Carry out one command and return its data.
+def call(settings: SyncthingSettings, name: str, arguments: Sequence[str]) -> str:
+    """Run one command and return its data as JSON.
 
     Args:
-        settings: which Syncthing.
+        settings: of the instance.
         name: of the command.
         arguments: `key=value` each, or the bare value of the main argument.
 
     Raises:
         UsageError: there is no such command, or its arguments are wrong.
-        Failed: Syncthing cannot be reached, or refuses it.
+        Failed: Syncthing cannot be reached, refuses the command, or does not answer as Syncthing does.
     """
     request = _request(name, arguments)
     with SyncthingClient(
@@ -38,13 +39,15 @@ def call(settings: SyncthingSettings, name: str, arguments: Sequence[str]) -> An
             known = _known(client)
             request = with_ids(request, known)
             check_applicable(request, known.config)
-            return execute(client, request)
+            return printable_json(json.dumps(execute(client, request), indent=2, ensure_ascii=False))
         except (SyncthingError, CommandError) as error:
             raise Failed(str(error)) from error
+        except MALFORMED as error:
+            raise Failed(f"url: {settings.url} does not answer as Syncthing does ({error!r})") from error
 
 
 def _known(client: SyncthingClient) -> Known:
-    own_id = client.get_status()["myID"]
+    own_id = decode.status(client.get_status()).device_id
     return Known(
         config=decode.config(client.get_config(), own_id).config,
         pending_devices=decode.pending_devices(client.get_pending_devices()).devices,

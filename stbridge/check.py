@@ -1,9 +1,10 @@
-"""`stbridge check`: would the bridge work with these settings? One finding per line, with the cure."""
+"""`stbridge check`: would the bridge work with these settings? One finding per line, with its fix."""
 
 from dataclasses import dataclass
 
 from stbridge.bridge import Bridge
-from stbridge.errors import BrokerUnavailable, SyncthingError, with_setting_path
+from stbridge.core import decode
+from stbridge.errors import MALFORMED, BrokerUnavailable, SyncthingError, with_setting_path
 from stbridge.mqtt.probe import probe
 from stbridge.settings import MqttSettings, Settings, SyncthingSettings
 from stbridge.syncthing import SyncthingClient
@@ -23,9 +24,10 @@ def check(settings: Settings) -> list[Finding]:
     Raises:
         SettingsError: the settings contradict each other.
     """
-    Bridge(settings)  # puts everything together without starting it
+    Bridge(settings)  # builds everything without starting it
+    names = ", ".join(settings.syncthing)
     return [
-        Finding(ok=True, text=f"settings: {len(settings.syncthing)} Syncthing(s): {', '.join(settings.syncthing)}"),
+        Finding(ok=True, text=f"settings: {_counted(len(settings.syncthing), 'Syncthing instance')}: {names}"),
         _broker(settings.mqtt),
         *(_syncthing(name, instance) for name, instance in settings.syncthing.items()),
     ]
@@ -48,9 +50,16 @@ def _syncthing(name: str, settings: SyncthingSettings) -> Finding:
         timeout_s=settings.timeout_s,
     ) as client:
         try:
-            version = client.get_version()["version"]
-            folders = len(client.get_config()["folders"])
-        except (SyncthingError, KeyError) as error:
+            version = decode.version(client.get_version()).version
+            own_id = decode.status(client.get_status()).device_id
+            folders = len(decode.config(client.get_config(), own_id).config.folders)
+        except SyncthingError as error:
             message = with_setting_path(name, str(error))
             return Finding(ok=False, text=message if message.startswith(where) else f"{where}: {message}")
-    return Finding(ok=True, text=f"{where}: Syncthing {version} at {settings.url} with {folders} folder(s)")
+        except MALFORMED as error:
+            return Finding(ok=False, text=f"{where}.url: {settings.url} does not answer as Syncthing does ({error!r})")
+    return Finding(ok=True, text=f"{where}: Syncthing {version} at {settings.url} with {_counted(folders, 'folder')}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The command line: argv becomes a subcommand; the only place that ends the process."""
+"""The command line: runs the subcommand that argv names; only this module exits the process."""
 
 import argparse
 import gc
@@ -10,19 +10,22 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from stbridge import __version__
-from stbridge.core.plain import on_one_line, printable_json
+from stbridge.core.json_text import on_one_line
 from stbridge.errors import Fatal, SettingsError, StbridgeError, UsageError
-from stbridge.settings import Settings
-from stbridge.settings_sources import load
+from stbridge.output import close_streams, complain, discard, open_streams, say
+
+if TYPE_CHECKING:
+    from stbridge.settings import Settings
 
 FAILED = 1
 INTERRUPTED = 130
 SHELLS = ("bash", "zsh", "tcsh")
 
 MANUAL = """\
-settings, the strongest first:
+settings, in order of precedence:
   --set KEY=VALUE, --log-level LEVEL
   variables                 STBRIDGE_MQTT__HOST, STBRIDGE_SYNCTHING__NAS__API_KEY, ...
   secret files              in $CREDENTIALS_DIRECTORY (systemd) and /run/secrets (Docker)
@@ -31,11 +34,11 @@ settings, the strongest first:
   With no settings at all it uses the broker on localhost, and the Syncthing of this machine, as `local`.
 
 exit status:
-  0    done
-  1    failed while running; `run` is worth starting again
+  0    success
+  1    failed while running; `run` should be started again
   2    wrong usage
-  78   settings wrong, one line per fault; starting again does not mend them
-  130  interrupted
+  78   invalid settings, one line per fault; starting again does not help
+  130  interrupted by Ctrl-C
 
 examples:
   stbridge check
@@ -48,11 +51,20 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one subcommand and end the process with its exit status.
+    """Run one subcommand and exit with its status.
 
-    0 done, 1 failed, 2 wrong usage, 78 settings wrong.
+    0 success, 1 failed, 2 wrong usage, 78 invalid settings, 130 interrupted.
     """
-    sys.exit(_run(arguments))
+    open_streams()
+    try:
+        status = _run(arguments)
+    except KeyboardInterrupt:
+        discard(sys.stdout)  # its reader may be blocked: then what is buffered could not be written
+        status = INTERRUPTED
+    except SystemExit as end:  # argparse has shown the help, or what is wrong with the usage
+        status = int(end.code or 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on Python would print a traceback for Ctrl-C
+    sys.exit(status if close_streams() else status or FAILED)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -61,55 +73,51 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _SUBCOMMANDS[given.subcommand](given)
     except SettingsError as error:
         for fault in error.faults:
-            _complain(fault)
+            complain(on_one_line(fault))
         return error.exit_status
     except StbridgeError as error:
-        _complain(str(error))
+        complain(on_one_line(str(error)))
         return error.exit_status if isinstance(error, Fatal) else FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-
-
-def _complain(message: str) -> None:
-    print(f"stbridge: {on_one_line(message)}", file=sys.stderr)
 
 
 def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """Return what understands argv; a wrong command is refused by its subcommand, unless they are given here."""
+    """Return the parser of argv; unless commands are given, `call` itself refuses those that do not exist."""
     parser = argparse.ArgumentParser(
         prog="stbridge",
-        description="Syncthing on MQTT: what it does, as it happens, and commands back.",
+        description="Connects Syncthing to MQTT: publishes its state as it changes, and runs commands.",
         epilog=MANUAL,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"stbridge {__version__}")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="the settings, in TOML")
+    common.add_argument("--config", type=Path, metavar="FILE", help="settings file, in TOML")
     common.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="one setting, such as mqtt.host=nas; goes before the environment and the file",
+        help="one setting, such as mqtt.host=nas; overrides the environment and the file",
     )
     common.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="same as log.level")
     subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    subcommands.add_parser("run", parents=[common], help="the service")
-    subcommands.add_parser("check", parents=[common], help="try the settings, the broker and every Syncthing")
-    call = subcommands.add_parser("call", parents=[common], help="carry out one command straight over REST")
-    call.add_argument("instance", help="the name of a Syncthing in the settings, `local` without any")
+    subcommands.add_parser("run", parents=[common], help="run the service")
+    subcommands.add_parser("check", parents=[common], help="check the settings, the broker and every instance")
+    call = subcommands.add_parser("call", parents=[common], help="run one command over REST")
+    call.add_argument("instance", help="name of a Syncthing instance in the settings; `local` without any")
     call.add_argument("command", choices=commands, help="a command, such as scan or get_folder_status")
     call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments, or the main one bare")
-    subcommands.add_parser("watch", parents=[common], help="a live view of what the bridge publishes")
-    demo = subcommands.add_parser("demo", help="the whole job on this machine, with nothing configured")
-    demo.add_argument("--seconds", type=float, help="end after so many seconds; otherwise by Ctrl-C")
+    subcommands.add_parser("watch", parents=[common], help="show a live view of what the bridge publishes")
+    demo = subcommands.add_parser("demo", help="run a demo with a broker and two Syncthing nodes of its own")
+    demo.add_argument("--seconds", type=float, help="stop after this many seconds instead of at Ctrl-C")
     subcommands.add_parser(
-        "purge", parents=[common], help="clear all that the broker keeps of this bridge, and for Home Assistant"
+        "purge", parents=[common], help="clear every retained topic and Home Assistant discovery topic of this bridge"
     )
     subcommands.add_parser("schema", help="print the JSON Schema of the settings")
-    completion = subcommands.add_parser("completion", help="print what makes a shell complete this command line")
+    completion = subcommands.add_parser("completion", help="print a shell completion script")
     completion.add_argument("shell", choices=SHELLS)
-    subcommands.add_parser("health", help="tell whether the running service is healthy")
+    subcommands.add_parser(
+        "health", parents=[common], help="check whether the service with these settings runs and is healthy"
+    )
     return parser
 
 
@@ -117,16 +125,23 @@ def _flags(given: argparse.Namespace) -> list[str]:
     return [*given.set, *([f"log.level={given.log_level}"] if given.log_level else [])]
 
 
-def _settings(given: argparse.Namespace) -> Settings:
-    settings = load(config=given.config, flags=_flags(given))
+def _read_settings(given: argparse.Namespace) -> "Settings":
+    from stbridge.settings_sources import load  # noqa: PLC0415
+
+    return load(config=given.config, flags=_flags(given))
+
+
+def _settings(given: argparse.Namespace) -> "Settings":
+    settings = _read_settings(given)
     if settings.syncthing:
         return settings
-    from stbridge.local import with_local_syncthing  # noqa: PLC0415 - as below
+    from stbridge.local import with_local_syncthing  # noqa: PLC0415
 
     return with_local_syncthing(settings)
 
 
-# Subcommands import what they need themselves, so that `stbridge health` need not load all of the service.
+# Subcommands import what they need themselves: `stbridge health` need not load all of the service, and Ctrl-C while
+# modules are imported is handled as any other.
 
 
 def _service(given: argparse.Namespace) -> int:
@@ -141,7 +156,7 @@ def _service(given: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda arrived, _frame: signals.put(arrived))
     gc.freeze()  # what was imported stays: to look through it again and again would stop every thread for some 20 ms
-    Bridge(settings, HealthFile(health_file(os.environ))).run(signals)
+    Bridge(settings, HealthFile(health_file(os.environ, settings.mqtt.client_id))).run(signals)
     return 0
 
 
@@ -150,7 +165,7 @@ def _check(given: argparse.Namespace) -> int:
 
     findings = check(_settings(given))
     for finding in findings:
-        print(f"{'ok  ' if finding.ok else 'FAIL'}  {on_one_line(finding.text)}")
+        say(f"{'ok  ' if finding.ok else 'FAIL'}  {on_one_line(finding.text)}")
     return 0 if all(finding.ok for finding in findings) else FAILED
 
 
@@ -160,9 +175,8 @@ def _call(given: argparse.Namespace) -> int:
     settings = _settings(given)
     if given.instance not in settings.syncthing:
         known = ", ".join(settings.syncthing)
-        raise UsageError(f"there is no Syncthing {given.instance!r} in the settings, only {known}")
-    result = call(settings.syncthing[given.instance], given.command, given.arguments)
-    print(printable_json(json.dumps(result, indent=2, ensure_ascii=False)))
+        raise UsageError(f"there is no instance {given.instance!r} in the settings, only {known}")
+    say(call(settings.syncthing[given.instance], given.command, given.arguments))
     return 0
 
 
@@ -170,10 +184,10 @@ def _purge(given: argparse.Namespace) -> int:
     from stbridge.purge import purge  # noqa: PLC0415
 
     count = 0
-    for topic in purge(load(config=given.config, flags=_flags(given))):
-        print(f"cleared {on_one_line(topic)}")
+    for topic in purge(_read_settings(given)):
+        say(f"cleared {on_one_line(topic)}")
         count += 1
-    print(f"{count} topics cleared" if count else "there was nothing to clear")
+    say(f"{count} topics cleared" if count else "there was nothing to clear")
     return 0
 
 
@@ -182,7 +196,7 @@ def _watch(given: argparse.Namespace) -> int:
         from stbridge.watch.live import Watch  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UsageError(f"the live view needs {error.name}: install stbridge with its extra `watch`") from error
-    Watch(load(config=given.config, flags=_flags(given)).mqtt).run()
+    Watch(_read_settings(given).mqtt).run()
     return 0
 
 
@@ -195,7 +209,9 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    print(json.dumps(Settings.model_json_schema(), indent=2))
+    from stbridge.settings import Settings  # noqa: PLC0415
+
+    say(json.dumps(Settings.model_json_schema(), indent=2))
     return 0
 
 
@@ -206,14 +222,15 @@ def _completion(given: argparse.Namespace) -> int:
         raise UsageError(f"the completion needs {error.name}: install stbridge with its extra `completion`") from error
     from stbridge.core.commands import COMMANDS  # noqa: PLC0415
 
-    print(complete(_parser([command.name for command in COMMANDS]), shell=given.shell))
+    say(complete(_parser([command.name for command in COMMANDS]), shell=given.shell))
     return 0
 
 
-def _health(_: argparse.Namespace) -> int:
+def _health(given: argparse.Namespace) -> int:
     from stbridge.health import HealthFile, health_file  # noqa: PLC0415
 
-    print(on_one_line(HealthFile(health_file(os.environ)).check()))
+    client_id = _read_settings(given).mqtt.client_id
+    say(on_one_line(HealthFile(health_file(os.environ, client_id)).check()))
     return 0
 
 

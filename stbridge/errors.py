@@ -40,6 +40,9 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
+MALFORMED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
+"""What code raises that reads an answer of another form than it expects."""
+
 
 class StbridgeError(Exception):
     """The root of all errors of stbridge."""

@@ -1,31 +1,51 @@
-"""Whether the running service is healthy: it leaves a file behind at every look at its parts."""
+"""The health file: the running service writes its status there every few seconds, and `stbridge health` reads it."""
 
+import errno
+import hashlib
 import json
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from urllib.parse import quote
 
 from stbridge.errors import Failed
 
 log = logging.getLogger(__name__)
 
 FRESH_S = 60.0
-"""Older signs of life are none. The monotonic clock is one for all processes, and does not jump as that of the wall."""
+"""An older heartbeat counts as none. The monotonic clock is the same for all processes, and does not jump."""
+
+LONGEST_NAME = 100
+"""Of a client ID in the name of the file, which may have 255 bytes in all."""
+
+LARGEST = 1_000_000
 
 
-def health_file(environment: Mapping[str, str]) -> Path:
-    """Return where the file is: in systemd's RUNTIME_DIRECTORY, else the user's, else that for temporary files."""
+def health_file(environment: Mapping[str, str], client_id: str) -> Path:
+    """Return the path of a bridge's health file.
+
+    It is in systemd's RUNTIME_DIRECTORY, else in that of the user, else in the directory for temporary files.
+
+    Args:
+        environment: names these directories.
+        client_id: of the bridge at its broker: every bridge has its own.
+    """
+    name = quote(client_id, safe="")
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(client_id.encode()).hexdigest()[:16]}"
     for variable in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         if directory := environment.get(variable):
-            return Path(directory.split(":")[0]) / "stbridge.health"
-    return Path(tempfile.gettempdir()) / f"stbridge-{os.getuid()}.health"
+            return Path(directory.split(":")[0]) / f"stbridge-{name}.health"
+    return Path(tempfile.gettempdir()) / f"stbridge-{os.getuid()}-{name}.health"
 
 
 class HealthFile:
-    """The file that tells how the service is.
+    """The health file of one bridge; others may be able to write to its directory.
 
     Args:
         path: the file.
@@ -36,43 +56,68 @@ class HealthFile:
         self._failed = False
 
     def write(self, status: str) -> None:
-        """Leave a sign of life; a disk that is full or read-only is told once, and ends nothing."""
-        content = json.dumps({"pid": os.getpid(), "at": monotonic(), "status": status})
-        partial = self._path.with_suffix(".partial")
+        """Write the status and the time; a failure is logged once, and stops nothing."""
         try:
-            partial.write_text(content, encoding="utf-8")
-            partial.replace(self._path)
+            self._replace(json.dumps({"pid": os.getpid(), "at": monotonic(), "status": status}))
             self._failed = False
         except OSError as error:
             if not self._failed:
                 log.warning("cannot write %s (%s): `stbridge health` will not work", self._path, error.strerror)
             self._failed = True
 
+    def _replace(self, content: str) -> None:
+        _check_directory(self._path.parent)
+        # made with O_EXCL, O_NOFOLLOW and mode 0600; a reader sees the old file or the new one
+        number, partial = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+        try:
+            with os.fdopen(number, "w", encoding="utf-8") as file:
+                file.write(content)
+            Path(partial).replace(self._path)
+        except OSError:
+            with suppress(OSError):
+                Path(partial).unlink()
+            raise
+
     def check(self) -> str:
-        """Return how the service is.
+        """Return the status of the running service.
 
         Raises:
-            Failed: it does not run, or its parts have not been looked at for a while.
+            Failed: it does not run, or it has not written its status for FRESH_S.
         """
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
+            content = json.loads(self._read())
             pid, age, status = int(content["pid"]), monotonic() - content["at"], str(content["status"])
         except FileNotFoundError as error:
             raise Failed(f"no bridge runs here: there is no {self._path}") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise Failed(f"cannot read {self._path} ({error})") from error
-        if not _lives(pid):
-            raise Failed(f"no bridge runs here: process {pid} has ended")
+        if not _runs(pid):
+            raise Failed(f"no bridge runs here: process {pid} has exited")
         if not -FRESH_S < age < FRESH_S:
-            raise Failed(f"the bridge hangs: its last sign of life is {age:.0f} s old")
+            raise Failed(f"the bridge hangs: its last heartbeat is {age:.0f} s old")
         return status
 
+    def _read(self) -> bytes:
+        # without O_NONBLOCK a named pipe in its place would be waited for
+        number = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(number, "rb") as file:
+            found = os.fstat(number)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                raise PermissionError(errno.EPERM, "it is not a file of this user")
+            return file.read(LARGEST)
 
-def _lives(pid: int) -> bool:
+
+def _check_directory(directory: Path) -> None:
+    """Refuse a directory in which somebody else may replace files: not ours, nor root's, nor sticky as /tmp is."""
+    found = directory.stat()
+    if found.st_uid not in (0, os.geteuid()) or (found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX):
+        raise PermissionError(errno.EPERM, "others may replace files in its directory")
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process of this user runs: the process of somebody else has taken over the number."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
-    except PermissionError:
-        return True
     return True

@@ -14,14 +14,14 @@ from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
 from stbridge.core.availability import Availability
 from stbridge.core.envelope import Reply
-from stbridge.core.messages import Message, Received
 from stbridge.core.known import Known
+from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import CONNECTION, STATE, Happening, Outcome
 from stbridge.core.payloads import RENDERED, render_happening, render_raw
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
-from stbridge.core.timed_pauses import Paused, may_resume
+from stbridge.core.timed_pauses import may_resume
 from stbridge.core.topics import Address, Topics
 from stbridge.homeassistant.announcer import Announcer
 from stbridge.mqtt.outbox import Outbox

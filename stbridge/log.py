@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TextIO
 
-from stbridge.core.plain import cut, on_one_line, printable_json
-from stbridge.core.times import in_utc
+from stbridge.core.json_text import cut, on_one_line, printable_json
+from stbridge.core.timing import in_utc
 from stbridge.settings import LogSettings, Settings
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ LONGEST_MESSAGE = 2000
 
 
 class HideSecrets(logging.Filter):
-    """A last guard: takes secrets out of what is logged, whoever put them there.
+    """A safety net: replaces secrets in log records.
 
     Args:
         secrets: the API keys and passwords.
@@ -35,7 +35,7 @@ class HideSecrets(logging.Filter):
         self._secrets = sorted((one for one in secrets if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, without secrets."""
+        """Remove the secrets; keep every record."""
         record.msg, record.args = self._without_secrets(record.getMessage()), None
         if record.exc_info:
             lines = self._without_secrets(logging.Formatter().formatException(record.exc_info)).split("\n")
@@ -52,7 +52,7 @@ class TextFormatter(logging.Formatter):
     """One line for people; a traceback follows on lines of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
-        """Write the line down."""
+        """Format the line."""
         record.message = _shown(record.message)
         return super().formatMessage(record)
 
@@ -61,7 +61,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record down."""
+        """Format a record."""
         entry = {
             "time": in_utc(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
@@ -74,17 +74,17 @@ class JsonFormatter(logging.Formatter):
 
 
 def _shown(message: str) -> str:
-    """Return a message that begins no new line and steers no terminal: names and messages of others are in it."""
+    """Return a message without line breaks and control characters, which names and messages of others may hold."""
     return on_one_line(cut(message, LONGEST_MESSAGE))
 
 
 def start_logging(settings: LogSettings, secrets: Iterable[str], stream: TextIO = sys.stderr) -> None:
-    """Log from now on.
+    """Set up logging.
 
     Args:
         settings: level and format.
-        secrets: what must never be shown.
-        stream: where to.
+        secrets: texts that must never be logged.
+        stream: where the log goes.
     """
     handler = logging.StreamHandler(stream)
     handler.addFilter(HideSecrets(secrets))
@@ -95,12 +95,12 @@ def start_logging(settings: LogSettings, secrets: Iterable[str], stream: TextIO 
         time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
         handler.setFormatter(TextFormatter(f"{time}%(levelname)-7s %(message)s"))
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
-    # It tells every try, with a traceback; what went wrong is told once, by whoever made the request.
+    # It logs every retry with a traceback; our own code logs each failure once.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def log_death(death: threading.ExceptHookArgs) -> None:
-    """Log what a thread died of: Python itself would write it down with whatever secrets are in it."""
+    """Log the exception of a thread: Python itself would print it with any secrets in it."""
     exception = (death.exc_type, death.exc_value, death.exc_traceback)
     log.error("%s died", death.thread and death.thread.name, exc_info=exception)  # type: ignore[arg-type]
 

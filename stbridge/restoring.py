@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-from stbridge.core.strict_json import read_json
+from stbridge.core.json_text import read_json
 from stbridge.core.topics import Address, Topics
 
 Payload = Mapping[str, Any] | None

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-from stbridge.core.timers import Timers
+from stbridge.core.timing import Timers
 from stbridge.supervision import BEAT_S, Part
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Schedule:
             for name in self._wait():
                 try:
                     self._actions[name]()
-                except Exception:  # noqa: BLE001 - the other actions must run all the same
+                except Exception:
                     log.exception("the scheduled action %s failed", name)
 
     def _wait(self) -> list[str]:

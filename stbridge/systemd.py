@@ -1,4 +1,4 @@
-"""Tells systemd how the service is (sd_notify(3)); does nothing without systemd."""
+"""Notifies systemd about the service (sd_notify(3)); does nothing without systemd."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ VARIABLE = "NOTIFY_SOCKET"
 
 
 def notify(message: str) -> None:
-    """Send assignments such as READY=1, STATUS=... or WATCHDOG=1; a failure to tell is no failure of the service."""
+    """Send assignments such as READY=1, STATUS=... or WATCHDOG=1; failures are ignored."""
     address = os.environ.get(VARIABLE)
     if not address:
         return
@@ -16,4 +16,4 @@ def notify(message: str) -> None:
         address = "\0" + address[1:]  # the abstract namespace of Linux
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
         link.connect(address)
-        link.sendall(message.encode())
+        link.sendall(message.encode("utf-8", "replace"))

@@ -17,25 +17,24 @@ from time import monotonic
 from typing import Any
 
 from rich.console import Console
+from stbridge.remembering import recall
 
 from stbridge.core import decode, events
 from stbridge.core import observations as seen
 from stbridge.core.commands import COMMANDS, allowed
 from stbridge.core.envelope import CommandError, Reply, parse, select, transaction_of
+from stbridge.core.json_text import as_json, read_json
 from stbridge.core.known import Known, check_applicable, with_ids
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation
 from stbridge.core.payloads import RENDERED, render, render_happening, render_raw
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
-from stbridge.core.strict_json import read_json
 from stbridge.core.topics import Address, Topics
-from stbridge.core.writing import as_json
 from stbridge.errors import SyncthingError
 from stbridge.homeassistant.announcer import Announcer
 from stbridge.homeassistant.discovery import Site
 from stbridge.mqtt.packets import unsendable
-from stbridge.remembering import recall
 from stbridge.syncthing.answers import evaluate
 from stbridge.watch.board import Board
 from stbridge.watch.lines import describe_received

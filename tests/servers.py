@@ -18,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from stbridge.demo.node import SyncthingNode, free_port
+from stbridge.health import health_file
 from tests.secrecy import SECRECY
 
 PATIENCE_S = 30.0
@@ -231,15 +232,31 @@ class BridgeProcess:
 
     def start(self) -> "BridgeProcess":
         """Start it; it needs a moment to get going."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STBRIDGE_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._prefix, sys.executable, "-m", self._module, "run"],
                 stderr=log,
                 stdout=log,
-                env={**environment, **self._variables},
+                env=self._environment,
             )
         return self
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another subcommand with the same settings."""
+        command = [sys.executable, "-m", "stbridge", *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, env=self._environment, check=False
+        )
+
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("STBRIDGE_")}
+        return {**ours, **self._variables}
+
+    @property
+    def health_file(self) -> Path:
+        """Where it writes its status."""
+        return health_file(self._variables, self._variables.get("STBRIDGE_MQTT__CLIENT_ID", "stbridge"))
 
     @property
     def id(self) -> int:

@@ -14,7 +14,7 @@ from paho.mqtt.client import MQTTMessage
 
 from stbridge.core.model import short_id
 from stbridge.core.topics import encode
-from stbridge.health import HealthFile, health_file
+from stbridge.health import HealthFile
 from tests.conftest import ODD_FOLDER, Pair
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
 
@@ -436,9 +436,9 @@ def test_the_health_check_soon_says_how_the_parts_are(pair: Pair, broker: Mosqui
     """What it says is not what was so in the first moment, when nothing was connected, until much later."""
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a)}
     process = BridgeProcess(tmp_path, variables, "tests.unhurried").start()
-    sign = HealthFile(health_file({"XDG_RUNTIME_DIR": str(tmp_path)}))
+    sign = HealthFile(process.health_file)
     try:
-        eventually((tmp_path / "stbridge.health").exists)
+        eventually(process.health_file.exists)
         eventually(lambda: sign.check() == "broker connected; alpha online")
     finally:
         process.stop()

@@ -95,7 +95,7 @@ def test_the_bridge_in_the_compose_file_can_write_its_sign_of_life(monkeypatch: 
     assert bridge["read_only"] is True
     assert bridge["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in bridge["security_opt"]
-    assert [str(health_file({}).parent)] == bridge["tmpfs"]
+    assert [str(health_file({}, "stbridge").parent)] == bridge["tmpfs"]
 
 
 def test_every_wait_in_the_compose_file_is_for_something_that_comes() -> None:
@@ -148,6 +148,18 @@ def test_scripts_that_are_called_exist() -> None:
 def names_in(requirements: list[str]) -> set[str]:
     """Return the names of packages, in their normal form."""
     return {re.sub(r"[-_.]+", "-", re.split(r"[<>=~!\[; ]", one)[0]).lower() for one in requirements}
+
+
+def test_the_package_names_the_systems_that_it_runs_on() -> None:
+    """The service needs POSIX: user IDs, terminals and signals of processes."""
+    systems = {one for one in PROJECT["project"]["classifiers"] if one.startswith("Operating System")}
+    assert systems == {"Operating System :: MacOS", "Operating System :: POSIX :: Linux"}
+
+
+def test_no_test_is_run_again_when_it_fails() -> None:
+    """A second try hides races of exactly the kind that tests are to find."""
+    for file in ("Makefile", ".ci/run", "pyproject.toml", "requirements/development.txt"):
+        assert "rerun" not in text_of(ROOT / file), file
 
 
 @pytest.mark.parametrize(

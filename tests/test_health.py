@@ -3,18 +3,25 @@
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from stbridge.demo.node import SyncthingNode
 from stbridge.errors import Failed
 from stbridge.health import FRESH_S, HealthFile, health_file
+from tests.servers import BridgeProcess, Mosquitto, eventually, instance
 
 
 @pytest.fixture
@@ -54,19 +61,20 @@ def test_without_a_file_no_bridge_runs(path: Path) -> None:
 def test_a_process_that_has_ended_is_not_healthy(path: Path) -> None:
     """A file that a killed bridge left behind says nothing."""
     write(path, pid=dead_process())
-    with pytest.raises(Failed, match="has ended"):
+    with pytest.raises(Failed, match="has exited"):
         HealthFile(path).check()
 
 
-def test_a_process_of_somebody_else_counts_as_alive(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A check by another user than that of the service can tell as well."""
+def test_a_process_of_another_user_is_not_the_bridge(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is ours, so its process was: the number is used again."""
 
     def refuse(_pid: int, _signal: int) -> None:
         raise PermissionError
 
     write(path)
     monkeypatch.setattr(os, "kill", refuse)
-    assert HealthFile(path).check() == "well"
+    with pytest.raises(Failed, match="has exited"):
+        HealthFile(path).check()
 
 
 @pytest.mark.parametrize("age", [FRESH_S + 1, -FRESH_S - 1])
@@ -111,12 +119,121 @@ def test_a_place_that_cannot_be_written_is_told_once_and_ends_nothing(
     [
         (
             {"RUNTIME_DIRECTORY": "/run/stbridge:/run/other", "XDG_RUNTIME_DIR": "/run/user/1"},
-            "/run/stbridge/stbridge.health",
+            "/run/stbridge/stbridge-nas.health",
         ),
-        ({"RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": "/run/user/1"}, "/run/user/1/stbridge.health"),
-        ({}, f"{tempfile.gettempdir()}/stbridge-{os.getuid()}.health"),
+        ({"RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": "/run/user/1"}, "/run/user/1/stbridge-nas.health"),
+        ({}, f"{tempfile.gettempdir()}/stbridge-{os.getuid()}-nas.health"),
     ],
 )
 def test_the_file_is_where_service_and_check_both_look(environment: Mapping[str, str], expected: str) -> None:
     """It is systemd's runtime directory, else the user's, else one for temporary files with the user in the name."""
-    assert health_file(environment) == Path(expected)
+    assert health_file(environment, "nas") == Path(expected)
+
+
+@given(st.text(min_size=1).filter(str.isprintable), st.text(min_size=1).filter(str.isprintable))
+def test_every_client_id_has_a_file_of_its_own(one: str, other: str) -> None:
+    """Whatever is in it, the file is in the directory, and can have its name."""
+    path = health_file({"XDG_RUNTIME_DIR": "/run"}, one)
+    assert path.parent == Path("/run")
+    assert len(os.fsencode(path.name)) < 255
+    assert (path == health_file({"XDG_RUNTIME_DIR": "/run"}, other)) == (one == other)
+
+
+def test_long_client_ids_have_different_files() -> None:
+    """The name of a file is short; a client ID may have 65535 bytes."""
+    paths = {health_file({"XDG_RUNTIME_DIR": "/run"}, "x" * 1000 + end) for end in "ab"}
+    assert {len(path.name) < 255 for path in paths} == {True}
+    assert len(paths) == 2
+
+
+# --- what others may do to it
+
+
+def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
+    """In a directory like /tmp anybody may make files: none of theirs is written to, or read."""
+    directory, victim = tmp_path / "tmp", tmp_path / "victim"
+    directory.mkdir()
+    directory.chmod(0o1777)
+    write(victim)
+    content = victim.read_bytes()
+    path = directory / "stbridge.health"
+    for name in ("stbridge.health", "stbridge.partial"):
+        (directory / name).symlink_to(victim)
+    with pytest.raises(Failed, match="cannot read"):
+        HealthFile(path).check()
+    HealthFile(path).write("well")
+    assert HealthFile(path).check() == "well"
+    assert victim.read_bytes() == content
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+
+
+def test_a_directory_in_which_others_may_replace_files_is_refused(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever can do that decides whether the bridge is healthy."""
+    path.parent.chmod(0o777)
+    HealthFile(path).write("well")
+    assert "others may replace files" in caplog.text
+    assert not path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_is_refused(path: Path) -> None:
+    """It may say anything."""
+    write(path)
+    os.chown(path, 65534, 65534)
+    with pytest.raises(Failed, match="not a file of this user"):
+        HealthFile(path).check()
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(path: Path) -> None:
+    """Opening it would otherwise wait for a writer for ever."""
+    os.mkfifo(path)
+    with pytest.raises(Failed, match="cannot read"):
+        HealthFile(path).check()
+
+
+def test_a_reader_never_sees_half_of_it() -> None:
+    """Two writers may even share a file: each content is whole."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "stbridge.health"
+        status = {"short": "well", "long": "well " * 2000}
+        HealthFile(path).write("well")
+        stop = threading.Event()
+
+        def keep_writing(text: str) -> None:
+            while not stop.is_set():
+                HealthFile(path).write(text)
+
+        with ThreadPoolExecutor() as writers:
+            for text in status.values():
+                writers.submit(keep_writing, text)
+            found = {HealthFile(path).check() for _ in range(1000)}
+            stop.set()
+        assert found <= set(status.values())
+        assert list(Path(directory).iterdir()) == [path]
+
+
+def test_two_bridges_of_one_user_are_told_apart(node: SyncthingNode, broker: Mosquitto, tmp_path: Path) -> None:
+    """`stbridge health` of one that was killed does not return what the other has written."""
+    bridges = [
+        BridgeProcess(
+            tmp_path,
+            {
+                "STBRIDGE_MQTT__PORT": str(broker.port),
+                "STBRIDGE_MQTT__CLIENT_ID": name,
+                "STBRIDGE_MQTT__BASE_TOPIC": name,
+                **instance("alpha", node),
+            },
+        ).start()
+        for name in ("one", "other")
+    ]
+    try:
+        for bridge in bridges:
+            eventually(lambda bridge=bridge: bridge.run("health").returncode == 0)  # type: ignore[misc]
+        bridges[0].kill()
+        killed, running = (bridge.run("health") for bridge in bridges)
+    finally:
+        for bridge in bridges:
+            bridge.kill()
+    assert (killed.returncode, running.returncode) == (1, 0)
+    assert "no bridge runs here" in killed.stderr
+    assert "alpha" in running.stdout

@@ -12,8 +12,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from stbridge.core.json_text import read_json
 from stbridge.core.model import short_id
-from stbridge.core.strict_json import read_json
 from stbridge.demo.node import SyncthingNode
 from stbridge.homeassistant.discovery import ORIGIN
 from tests.servers import ANONYMOUS, PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, eventually, instance, manifest

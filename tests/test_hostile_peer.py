@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from stbridge.core.json_text import read_json
 from stbridge.core.model import short_id
-from stbridge.core.strict_json import read_json
 from stbridge.core.topics import Topics
 from stbridge.demo.node import SyncthingNode
 from tests.servers import PATIENCE_S, ROOT, BridgeProcess, Mosquitto, Subscriber, eventually, instance, manifest

@@ -11,7 +11,14 @@ from stbridge.core.payloads import render
 from stbridge.core.topics import Topics
 from stbridge.mqtt.outbox import Outbox
 from stbridge.publishing import Publisher
-from tests.core.world import COUNTS, World, config, folder, folder_config
+from tests.core.world import (
+    BETA,
+    COUNTS,
+    World,
+    config,
+    folder,
+    read,
+)
 from tests.wire import drain
 
 TOPICS = Topics("syncthing")
@@ -24,7 +31,7 @@ class Nas:
     """A Syncthing with two folders, all of which has been published, and a broker that takes everything."""
 
     def __init__(self, updates_per_second: float = 2) -> None:
-        self.world = World().start(configured=config(folder_config("docs"), folder_config("photos")))
+        self.world = World().start(configured=config(folder("docs", BETA), folder("photos", BETA)))
         self.outbox = Outbox()
         self.outbox.connected()
         self.publisher = Publisher("nas", TOPICS, self.outbox, None, updates_per_second)
@@ -34,7 +41,7 @@ class Nas:
 
     def sees(self, name: str, need: int, *, now: float = AT_ONCE) -> None:
         """See that a folder lacks so many bytes, and publish what is to be published."""
-        self.world.see(folder(replace(COUNTS, need_bytes=need, need_items=need), name=name))
+        self.world.see(read(name, of=replace(COUNTS, need_bytes=need, need_items=need)))
         self.publisher.change(self.world.changed)
         self.publisher.publish(self.world.state, now)
 
@@ -126,7 +133,7 @@ def test_nothing_is_sent_twice_because_it_waited_while_everything_is_read_again(
     nas.world.see(seen.SnapshotStarted())
     nas.publisher.publish(nas.world.state, LATER)
     assert nas.news() == []
-    nas.world.snapshot(folder(name="docs"), folder(name="photos"))
+    nas.world.snapshot(read("docs"), read("photos"))
     nas.publisher.change(nas.world.changed)
     nas.publisher.publish(nas.world.state, LATER)
     assert nas.of(DOCS) == [0]
@@ -141,7 +148,7 @@ def test_a_syncthing_is_called_online_after_all_that_is_known_of_it() -> None:
     nas.publisher.change(nas.world.changed)
     nas.publisher.publish(nas.world.state, AT_ONCE)
     nas.news()
-    nas.world.see(folder(replace(COUNTS, need_bytes=7, need_items=7), name="docs"), seen.Resumed())
+    nas.world.see(read("docs", of=replace(COUNTS, need_bytes=7, need_items=7)), seen.Resumed())
     nas.publisher.change(nas.world.changed)
     nas.publisher.publish(nas.world.state, AT_ONCE)
     news = nas.news()

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from stbridge.remembering import recall
 
 from stbridge.core import observations as seen
 from stbridge.core.model import Config, FolderConfig
@@ -11,9 +12,8 @@ from stbridge.core.outcome import METRICS, SYSTEM
 from stbridge.core.payloads import RENDERED, render
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address, Topics
-from stbridge.remembering import recall
 
 TOPICS = Topics("syncthing")
 NOW = datetime(2026, 11, 23, 20, 14, 5, tzinfo=UTC)

@@ -178,7 +178,7 @@ def test_no_secret_is_told_in_a_whole_run(fortress: Fortress) -> None:
         "what `call` says": fortress.run("call", "nas", "get_config"),
         "what `schema` says": fortress.run("schema"),
         "what `health` says": fortress.run("health"),
-        "the health file": (fortress.directory / "stbridge.health").read_text(encoding="utf-8"),
+        "the health file": fortress.bridge.health_file.read_text(encoding="utf-8"),
         "the command line of the process": (process / "cmdline").read_text(encoding="utf-8"),
         "the name of the process": (process / "comm").read_text(encoding="utf-8"),
         "the log": fortress.bridge.log.read_text(encoding="utf-8"),

@@ -66,7 +66,7 @@ def test_the_health_file_of_the_machine_has_a_place() -> None:
     assert values(MACHINE, "ProtectSystem") == ["strict"]
     (directory,) = values(MACHINE, "RuntimeDirectory")
     path = f"/run/{directory}"
-    assert health_file({"RUNTIME_DIRECTORY": path}).is_relative_to(path)
+    assert health_file({"RUNTIME_DIRECTORY": path}, "stbridge").is_relative_to(path)
 
 
 def test_the_health_file_of_a_user_is_where_that_user_looks() -> None:

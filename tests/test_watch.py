@@ -104,6 +104,14 @@ def test_sizes_are_written_for_people(count: float | None, words: str) -> None:
     assert size(count) == words
 
 
+def test_a_line_never_rounds_a_percentage_up() -> None:
+    """Anybody may publish more decimals than the bridge does."""
+    payload = payload_of({**FOLDER, "completion": 99.9999999})
+    line = describe_received(Topics("syncthing"), Received(topic="syncthing/nas/folder/docs", payload=payload))
+    assert line is not None
+    assert "99.99 % of" in line
+
+
 @pytest.fixture
 def published(subscriber: Subscriber) -> Subscriber:
     """A broker that keeps what a bridge has published."""
@@ -179,6 +187,13 @@ def test_the_screen_shows_instances_folders_devices_and_why_not(terminal: Termin
     eventually(lambda: terminal.shows("the bridge is online", "nas", "Documents", "syncing", "7 items, 1.7 MB"))
     eventually(lambda: terminal.shows("a/b", "paused", "laptop", "connected", "out 12.5 kB/s", "in 250.0 kB/s"))
     eventually(lambda: terminal.shows("box", "offline: api_key: Syncthing does not accept it"))
+
+
+def test_the_screen_never_rounds_a_percentage_up(terminal: Terminal, published: Subscriber) -> None:
+    """A folder that is nearly complete is not shown as complete."""
+    published.publish("syncthing/nas/folder/docs", payload_of({**FOLDER, "completion": 99.99}), retain=True)
+    eventually(lambda: terminal.shows("Documents", " 99 "))
+    assert not terminal.shows(" 100 ")
 
 
 def test_the_screen_follows_what_is_published(terminal: Terminal, published: Subscriber) -> None:

@@ -1,4 +1,7 @@
-"""Starts the bridge as an app of Home Assistant: its options, and the broker that the Supervisor knows, as settings."""
+"""Starts the bridge as an app of Home Assistant: its options, and the broker that the Supervisor knows, as settings.
+
+With the argument `health` it is the health check of the container, which needs the same settings and the same user.
+"""
 
 import json
 import os
@@ -57,10 +60,12 @@ def mqtt_service(supervisor: str, token: str) -> Options:
 
 
 def main() -> None:
-    """Become the bridge, as a user without rights."""
+    """Become the bridge, or its health check, as a user without rights."""
+    subcommand = "health" if sys.argv[1:] == ["health"] else "run"
     options = json.loads(OPTIONS.read_text(encoding="utf-8"))
-    broker = {} if options["mqtt"].get("host") else mqtt_service(SUPERVISOR, os.environ[TOKEN])
-    if not broker and not options["mqtt"].get("host"):
+    needs_broker = subcommand == "run" and not options["mqtt"].get("host")
+    broker = mqtt_service(SUPERVISOR, os.environ[TOKEN]) if needs_broker else {}
+    if needs_broker and not broker:
         print(
             "stbridge: mqtt: Home Assistant has no broker: install the Mosquitto app, or name a host", file=sys.stderr
         )
@@ -69,7 +74,7 @@ def main() -> None:
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)
-    os.execvpe("stbridge", ["stbridge", "run"], {**environment, **variables(options, broker)})  # noqa: S606, S607
+    os.execvpe("stbridge", ["stbridge", subcommand], {**environment, **variables(options, broker)})  # noqa: S606, S607
 
 
 if __name__ == "__main__":

@@ -18,13 +18,12 @@ from stbridge.commands.scans import Scans
 from stbridge.core import observations as seen
 from stbridge.core.command import Command
 from stbridge.core.commands import COMMANDS
-from stbridge.core.durations import seconds
 from stbridge.core.envelope import CommandError, Reply, Request, Scalar, parse, select, transaction_of
 from stbridge.core.known import Known, check_applicable, with_ids
 from stbridge.core.messages import Received
 from stbridge.core.observations import Observation, Read
 from stbridge.core.timed_pauses import Paused, may_resume
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc, seconds
 from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import SyncthingError, SyncthingUnavailable, TimedOut
 from stbridge.syncthing import SyncthingClient

@@ -3,9 +3,9 @@
 import logging
 
 from stbridge.core.envelope import Reply, retained_command, too_large
+from stbridge.core.json_text import as_json
 from stbridge.core.messages import Message, Received
 from stbridge.core.topics import Address, Topics
-from stbridge.core.writing import as_json
 from stbridge.mqtt.outbox import Outbox
 
 LARGEST_REPLY = 8 * 1024 * 1024

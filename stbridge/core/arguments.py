@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from stbridge.core.command import Type
-from stbridge.core.durations import is_duration
+from stbridge.core.timing import is_duration
 
 FOLDER_TYPES = ("sendreceive", "sendonly", "receiveonly", "receiveencrypted")
 """Syncthing reads any other word as `sendreceive`, so that a typing error would change files elsewhere."""

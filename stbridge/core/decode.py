@@ -25,6 +25,7 @@ from stbridge.core.model import (
     PendingDevice,
     PendingFolder,
     floored,
+    percentage,
 )
 from stbridge.core.typed import flag, flag_or_none, listed, mapping, number, text, text_or_none, whole
 
@@ -182,16 +183,24 @@ def _files(tree: Sequence[Json]) -> Iterator[str]:
 
 
 def completion(device: str, folder: str, raw: Json) -> seen.CompletionRead:
-    """Read GET /rest/db/completion, and FolderCompletion; `remoteState` came with 1.20."""
+    """Read GET /rest/db/completion, and FolderCompletion; `remoteState` came with 1.20.
+
+    Syncthing reports 100 percent while empty files are missing, and when a float rounds the last bytes up.
+    """
+    percent = floored(min(100.0, max(0.0, number(raw["completion"]))))
+    need_bytes, global_bytes = whole(raw["needBytes"]), whole(raw["globalBytes"])
+    need_items, need_deletes = whole(raw["needItems"]), whole(raw["needDeletes"])
+    if percent == 100 and (need_bytes or need_items or need_deletes):  # noqa: PLR2004 - percent
+        percent = percentage(need_bytes=need_bytes, global_bytes=global_bytes, complete=False)
     return seen.CompletionRead(
         device=device,
         folder=folder,
         completion=Completion(
-            completion=floored(min(100.0, max(0.0, number(raw["completion"])))),
-            need_bytes=whole(raw["needBytes"]),
-            need_items=whole(raw["needItems"]),
-            need_deletes=whole(raw["needDeletes"]),
-            global_bytes=whole(raw["globalBytes"]),
+            completion=percent,
+            need_bytes=need_bytes,
+            need_items=need_items,
+            need_deletes=need_deletes,
+            global_bytes=global_bytes,
             remote_state=text_or_none(raw.get("remoteState")),
         ),
     )

@@ -6,9 +6,8 @@ from typing import Any
 
 from stbridge.core.arguments import TYPES
 from stbridge.core.command import Argument, Command
+from stbridge.core.json_text import cut, read_json
 from stbridge.core.messages import Received
-from stbridge.core.plain import cut
-from stbridge.core.strict_json import read_json
 
 Scalar = str | int | float | bool | None
 

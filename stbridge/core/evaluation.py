@@ -9,7 +9,7 @@ from stbridge.core.model import short_id
 from stbridge.core.outcome import SYSTEM, device_address, folder_address
 from stbridge.core.problems import ROWS_BY_SUBJECT, Finding, Measure, Row, look_for_company
 from stbridge.core.state import State
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address
 
 

@@ -163,4 +163,4 @@ def percentage(*, need_bytes: int, global_bytes: int, complete: bool) -> float:
 
 def floored(value: float) -> float:
     """Cut a percentage after two decimals, so that 99.9998 is not shown as complete."""
-    return int(value * 100) / 100
+    return min(int(value * 100), 9_999) / 100 if value < 100 else 100.0  # noqa: PLR2004 - percent

@@ -19,6 +19,7 @@ from stbridge.core.model import (
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.topics import Address
 
+
 class Read(NamedTuple):
     """Something to be read over REST soon, because an event told that it has changed.
 

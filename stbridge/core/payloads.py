@@ -1,20 +1,20 @@
 """What is published: the payload of every retained address of an instance, from one table."""
 
 from collections.abc import Callable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
 from stbridge.core.entities import ERROR, PAUSED, DeviceState
 from stbridge.core.evaluation import naming
+from stbridge.core.json_text import as_json
 from stbridge.core.model import Completion, PendingDevice, PendingFolder, percentage, short_id
 from stbridge.core.outcome import Happening
 from stbridge.core.progress import Progress
 from stbridge.core.secrets import without_secrets
 from stbridge.core.state import State
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address
-from stbridge.core.writing import as_json
 
 LISTED_ITEMS = 50
 """How many items a list in a payload holds at most; the count beside it is the true one."""
@@ -102,14 +102,16 @@ def _problems(state: State, subject: Subject) -> Payload:
 
 
 def _all_problems(state: State) -> Payload:
-    """What is amiss with the instance, and then with any folder or device of it."""
+    """List the problems of the instance itself first, then those of its folders and devices; the list is cut."""
     if not state.compared:
         return {"problem": None, "problems": None}
-    subjects = sorted(islice(state.problems, LISTED_ITEMS), key=lambda subject: subject != THE_INSTANCE)
-    found = [
-        {**naming(state, subject), **_problem(one)} for subject in subjects for one in state.problems[subject].values()
-    ]
-    return {"problem": bool(found), "problems": found[:LISTED_ITEMS]}
+    others = (subject for subject in state.problems if subject != THE_INSTANCE)
+    found = (
+        {**naming(state, subject), **_problem(one)}
+        for subject in chain([THE_INSTANCE], others)
+        for one in state.problems.get(subject, {}).values()
+    )
+    return {"problem": bool(state.problems), "problems": list(islice(found, LISTED_ITEMS))}
 
 
 def _problem(problem: Problem) -> Payload:

@@ -1,4 +1,4 @@
-"""How far something is, how fast it goes, and when it may end."""
+"""Progress of scans and syncs: percent done, rate and estimated end."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,16 +18,19 @@ class Progress:
     ends_at: datetime | None = None
 
 
-def progress(*, done: int, total: int, rate: float | None, now: datetime) -> Progress:
-    """Reckon how far something is.
+def progress(*, done: int, total: int, rate: float | None, now: datetime, complete: bool = True) -> Progress:
+    """Calculate percent done and the estimated end; percent are cut after one decimal, never rounded up.
 
     Args:
         done: bytes that are done.
         total: bytes in all, more than 0.
         rate: bytes per second; None or 0 if that is not known.
-        now: the time of the reckoning.
+        now: the current time.
+        complete: False if something is missing that is not counted in bytes; then it is less than 100 percent.
     """
-    percent = round(100 * max(0.0, min(1.0, done / total)), 1)
+    # in whole numbers: a float would round the last byte of a large total up to 100
+    tenths = 1000 * max(0, min(done, total)) // total
+    percent = (tenths if complete else min(tenths, 999)) / 10
     if not rate:
         return Progress(percent)
     left = (total - done) / rate
@@ -36,10 +39,10 @@ def progress(*, done: int, total: int, rate: float | None, now: datetime) -> Pro
 
 
 class SyncProgress:
-    """The progress of one sync of a folder, by what is still lacking.
+    """The progress of one sync of a folder, from the bytes that are still missing.
 
     Args:
-        need_bytes: what is lacking at its beginning.
+        need_bytes: the bytes that are missing when it starts.
         now: the time of that.
     """
 
@@ -49,11 +52,16 @@ class SyncProgress:
         self._rate = Rate()
         self._rate.read(0, now)
 
-    def read(self, need_bytes: int, now: datetime) -> Progress | None:
-        """Take what is lacking now; more than before makes the whole larger, as files come in while it syncs."""
+    def read(self, need_bytes: int, now: datetime, *, complete: bool) -> Progress | None:
+        """Take the bytes that are missing now, and whether nothing is missing, empty files and deletions included.
+
+        More missing bytes than before make the total larger: changes come in while it syncs.
+        """
         done = self._total - need_bytes
         if done < self._done:
             self._total, done = self._done + need_bytes, self._done
         self._done = done
         self._rate.read(done, now)
-        return progress(done=done, total=self._total, rate=self._rate.value, now=now) if self._total else None
+        if not self._total:
+            return None
+        return progress(done=done, total=self._total, rate=self._rate.value, now=now, complete=complete)

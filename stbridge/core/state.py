@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from stbridge.core import observations as seen
-from stbridge.core.availability import Availability
 from stbridge.core.alerts import DEVICE, THE_INSTANCE, Alerts, Problem, Subject
+from stbridge.core.availability import Availability
 from stbridge.core.entities import DeviceState, FolderState, share_part
 from stbridge.core.model import (
     Completion,
@@ -41,7 +41,7 @@ from stbridge.core.outcome import (
 )
 from stbridge.core.tally import DevicePart, FolderPart, Tally
 from stbridge.core.timed_pauses import Paused, TimedPauses
-from stbridge.core.timers import Timers
+from stbridge.core.timing import Timers
 from stbridge.core.topics import Address
 from stbridge.core.traffic import Lifetime, Rate
 
@@ -98,8 +98,8 @@ class State:
         self.problems: dict[Subject, dict[str, Problem]] = {}
         self.begun: dict[Subject, dict[str, datetime]] = {}
         self.touched: dict[Subject, None] = {}
-        self.problem_timers: Timers[Subject] = Timers()
-        self.connection_timers: Timers[str] = Timers()
+        self.problem_timers: Timers[Subject, datetime] = Timers()
+        self.connection_timers: Timers[str, datetime] = Timers()
 
     @property
     def online(self) -> bool:

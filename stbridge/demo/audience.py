@@ -1,6 +1,7 @@
 """Who watches the demo: a plain MQTT client that prints what changes, waits for it, and counts."""
 
 import json
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from stbridge.core.messages import Message, Received
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.errors import Failed
 from stbridge.mqtt.observer import Observer
+from stbridge.output import say
 from stbridge.settings import MqttSettings
 from stbridge.watch.lines import describe
 
@@ -127,8 +129,9 @@ class Clock:
 
     @staticmethod
     def show(line: str) -> None:
-        """Print a line with the time."""
-        print(f"{strftime('%H:%M:%S', localtime())} {line}", flush=True)
+        """Print a line with the time; if nobody reads it any more, the demo is interrupted as by Ctrl-C."""
+        if not say(f"{strftime('%H:%M:%S', localtime())} {line}"):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def _decoded(payload: bytes) -> Any:

@@ -29,6 +29,7 @@ class EmbeddedBroker:
             Failed: it does not start.
         """
         logging.getLogger("amqtt").setLevel(logging.ERROR)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # amqtt 0.11 fails when a client has hung up first
         logging.getLogger("transitions").setLevel(logging.ERROR)
         self._thread.start()
         if not self._ready.wait(START_S):

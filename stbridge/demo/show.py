@@ -19,6 +19,7 @@ from stbridge.demo.broker import EmbeddedBroker
 from stbridge.demo.node import SyncthingNode, find_syncthing
 from stbridge.errors import Failed, StbridgeError
 from stbridge.log import secrets_of, start_logging
+from stbridge.output import say
 from stbridge.settings import LogSettings, MqttSettings, Settings, SyncthingSettings
 
 FOLDER = "photos"
@@ -96,7 +97,7 @@ def _settings(broker: EmbeddedBroker, nodes: list[SyncthingNode]) -> Settings:
     return Settings.model_construct(
         **{
             **{name: field.default for name, field in Settings.model_fields.items()},
-            "mqtt": MqttSettings(host="127.0.0.1", port=broker.port),
+            "mqtt": MqttSettings(host="127.0.0.1", port=broker.port, protocol="3.1.1"),
             "syncthing": {
                 node.name: SyncthingSettings(url=node.url, api_key=SecretStr(node.api_key)) for node in nodes
             },
@@ -160,7 +161,7 @@ class _Play:
 
 
 def _sum_up(audience: Audience, failure: str | None) -> None:
-    print("\npublished:  " + ", ".join(f"{count} {kind}" for kind, count in audience.published.most_common()))
-    print("commanded:  " + ", ".join(f"{reply} x {count}" for reply, count in sorted(audience.replies.items())))
-    print(f"failed:     {failure}" if failure else "everything worked")
+    say("\npublished:  " + ", ".join(f"{count} {kind}" for kind, count in audience.published.most_common()))
+    say("commanded:  " + ", ".join(f"{reply} x {count}" for reply, count in sorted(audience.replies.items())))
+    say(f"failed:     {failure}" if failure else "everything worked")
     logging.shutdown()

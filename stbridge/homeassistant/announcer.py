@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
+from stbridge.core.json_text import as_json
 from stbridge.core.messages import Message
 from stbridge.core.state import State
 from stbridge.core.topics import Address
-from stbridge.core.writing import as_json
 from stbridge.homeassistant.discovery import Site, config
 from stbridge.homeassistant.subjects import Subject, subject
 

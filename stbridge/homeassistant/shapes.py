@@ -34,7 +34,7 @@ def count(key: str, name: str, meaning: str, unit: str, icon: str, **more: Any) 
 
 def completion(meaning: str) -> Entity:
     """Return the sensor of how much is there."""
-    return count("completion", "Completion", meaning, "%", "mdi:progress-check", precision=1)
+    return count("completion", "Completion", meaning, "%", "mdi:progress-check", precision=2)
 
 
 def moment(key: str, name: str, meaning: str, **more: Any) -> Entity:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stbridge.core.strict_json import read_json
+from stbridge.core.json_text import read_json
 from stbridge.errors import (
     BadReply,
     HostCheckFailed,

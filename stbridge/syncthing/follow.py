@@ -12,9 +12,9 @@ from stbridge.backoff import Backoff
 from stbridge.core import events
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
+from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import BadReply, SyncthingError, SyncthingUnavailable, TimedOut, with_setting_path
 from stbridge.supervision import Part
-from stbridge.core.token_bucket import TokenBucket
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.event_stream import EventsLost, EventStream
 from stbridge.syncthing.reads import Reader

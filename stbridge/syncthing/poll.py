@@ -8,10 +8,10 @@ from time import monotonic
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.core.timers import Timers
+from stbridge.core.timing import Timers
+from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import SyncthingError
 from stbridge.supervision import BEAT_S, Part
-from stbridge.core.token_bucket import TokenBucket
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.reads import Reader
 from stbridge.syncthing.retry import new_backoff

@@ -1,4 +1,4 @@
-"""What has been seen on the broker so far: the newest payload of every topic, and the last events."""
+"""The messages seen on the broker so far: the newest payload of every topic, and the last events."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from stbridge.core.json_text import cut, on_one_line, read_json
 from stbridge.core.messages import Received
-from stbridge.core.plain import cut, on_one_line
-from stbridge.core.strict_json import read_json
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.watch.lines import LONGEST_SHOWN
 
@@ -23,8 +22,8 @@ MOST_ITEMS = 50
 Payload = Mapping[str, Any]
 
 
-class Happened(NamedTuple):
-    """An event or a reply, and when it came."""
+class SeenEvent(NamedTuple):
+    """An event or a reply, and when it was received."""
 
     at: datetime
     instance: str
@@ -41,7 +40,7 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class InstanceBoard:
-    """What is known of one Syncthing; None is what has not been seen."""
+    """The last payloads of one instance; None if there was none."""
 
     state: str | None = None
     system: Payload | None = None
@@ -61,7 +60,7 @@ class Board:
     def __init__(self, topics: Topics) -> None:
         self.bridge_state: str | None = None
         self.instances: dict[str, InstanceBoard] = {}
-        self.happened: deque[Happened] = deque(maxlen=KEPT_EVENTS)
+        self.events: deque[SeenEvent] = deque(maxlen=KEPT_EVENTS)
         self._topics = topics
 
     def places(self) -> list[Place]:
@@ -70,15 +69,15 @@ class Board:
             Place(name, folder) for name, board in sorted(self.instances.items()) for folder in sorted(board.folders)
         ]
 
-    def take(self, received: Received, now: datetime) -> Happened | None:
-        """Take a message in.
+    def take(self, received: Received, now: datetime) -> SeenEvent | None:
+        """Take a message.
 
         Args:
-            received: the message; what is not the bridge's, or cannot be read, is left.
-            now: the time, for what has none of its own.
+            received: the message; anything else than a valid message of a bridge is ignored.
+            now: the current time.
 
         Returns:
-            what happened, if it is an event or a reply.
+            the event, if it is an event or a reply.
         """
         parsed = self._topics.parse(received.topic)
         if parsed is None:
@@ -96,14 +95,14 @@ class Board:
             return None
         payload = _object(received.payload)
         if address.kind in ("event", "response") and payload is not None:
-            self.happened.append(Happened(now, instance, address, payload))
-            return self.happened[-1]
+            self.events.append(SeenEvent(now, instance, address, payload))
+            return self.events[-1]
         _put(board, address, payload)
         return None
 
 
 def _put(board: InstanceBoard, address: Address, payload: Payload | None) -> None:
-    """Keep the newest of a topic; a payload that is empty says that it is gone."""
+    """Keep the newest payload of a topic; an empty payload clears it."""
     if address.kind in ("system", "metrics", "connection"):
         setattr(board, address.kind, payload)
     elif address.kind in ("folder", "device"):
@@ -122,13 +121,13 @@ def _word(payload: bytes) -> str:
 def _object(payload: bytes) -> Payload | None:
     try:
         value = read_json(payload)
-    except ValueError:
+        return _plain(value) if isinstance(value, dict) else None
+    except (ValueError, RecursionError):
         return None
-    return _plain(value) if isinstance(value, dict) else None
 
 
 def _plain(value: Any) -> Any:
-    """Take out of texts what would steer the terminal, and keep as much of them as can be shown."""
+    """Replace control characters in texts, and cut texts and lists to what can be shown."""
     if isinstance(value, str):
         return on_one_line(cut(value, LONGEST_SHOWN))
     if isinstance(value, dict):

@@ -16,10 +16,10 @@ _LONGEST_KEY = 8
 
 
 class Keyboard:
-    """Reads keys until it is left; the terminal is then as it was.
+    """Reads keys in a `with` block; restores the terminal at its end.
 
     Args:
-        pressed: is told each key by a thread: its character, or `up` and `down`.
+        pressed: called by a thread with each key: its character, or `up` and `down`; `q` if the terminal is gone.
     """
 
     def __init__(self, pressed: Callable[[str], None]) -> None:
@@ -49,7 +49,11 @@ class Keyboard:
             ready, _, _ = select.select([self._terminal, self._woken], [], [])
             if self._woken in ready:
                 return
-            key = os.read(self._terminal, _LONGEST_KEY).decode("utf-8", "replace")
-            if not key:
+            try:
+                key = os.read(self._terminal, _LONGEST_KEY).decode("utf-8", "replace")
+            except OSError:
+                key = ""
+            if not key:  # the terminal is gone
+                self._pressed("q")
                 return
             self._pressed(_NAMES.get(key, key))

@@ -1,12 +1,13 @@
-"""What a person wants to read of a message: one line in words, or nothing."""
+"""Messages in words: one line each, or none for messages that people need not see."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stbridge.core.json_text import cut_all, on_one_line, read_json
 from stbridge.core.messages import Received
-from stbridge.core.plain import cut_all, on_one_line
-from stbridge.core.strict_json import read_json
+from stbridge.core.model import floored
 from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.errors import MALFORMED
 
 Payload = Mapping[str, Any]
 
@@ -36,24 +37,24 @@ def size(value: object) -> str:
 
 
 def describe(address: Address, payload: Payload) -> str | None:
-    """Return a line about what was published on an address, None for what people need not see."""
+    """Return a line about a payload of an address; None if people need not see it."""
     row = _ROWS.get(address.kind)
     try:
         return on_one_line(row(address, payload) or "") or None if row else None
-    except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
+    except MALFORMED:
         return None  # the bridge has not published that
 
 
 def describe_received(topics: Topics, received: Received) -> str | None:
-    """Return a line about a message of the bridge, None for what people need not see."""
+    """Return a line about a message of the bridge; None if people need not see it."""
     parsed = topics.parse(received.topic)
     try:
-        payload = read_json(received.payload)
-    except ValueError:
+        payload = cut_all(read_json(received.payload), LONGEST_SHOWN)
+    except (ValueError, RecursionError):
         return None
     if parsed is None or parsed[0] == BRIDGE or not isinstance(payload, dict):
         return None
-    line = describe(parsed[1], cut_all(payload, LONGEST_SHOWN))
+    line = describe(parsed[1], payload)
     return line and on_one_line(f"{parsed[0]:>7}  {line}")
 
 
@@ -61,7 +62,7 @@ def _folder(_: Address, payload: Payload) -> str:
     name = payload["label"] or payload["id"]
     parts = [f"folder {name}: {payload['state']}"]
     if payload["completion"] is not None:
-        parts.append(f"{payload['completion']:g} % of {size(payload['global_bytes'])}")
+        parts.append(f"{floored(payload['completion']):g} % of {size(payload['global_bytes'])}")
     if payload["need_items"]:
         parts.append(f"needs {payload['need_items']} items, {size(payload['need_bytes'])}")
     if payload["failed"]:
@@ -74,20 +75,20 @@ def _folder(_: Address, payload: Payload) -> str:
 def _device(_: Address, payload: Payload) -> str:
     words = "paused" if payload["paused"] else "connected" if payload["connected"] else "not connected"
     if payload["completion"] is not None:
-        words += f", has {payload['completion']:g} %"
+        words += f", has {floored(payload['completion']):g} %"
     return f"device {payload['name'] or payload['id']}: {words}"
 
 
 def _completion(address: Address, payload: Payload) -> str | None:
     if payload["completion"] is None:
         return None
-    return f"device {address.device} has {payload['completion']:g} % of folder {address.folder}"
+    return f"device {address.device} has {floored(payload['completion']):g} % of folder {address.folder}"
 
 
 def _system(_: Address, payload: Payload) -> str:
-    everywhere = ", and so has everyone" if payload["all_in_sync"] else ""
-    has = f"has everything{everywhere}" if payload["in_sync"] else f"needs {size(payload['need_bytes'])}"
-    return f"{payload['state']}, {has}"
+    peers = ", all peers in sync" if payload["all_in_sync"] else ""
+    sync = f"in sync{peers}" if payload["in_sync"] else f"needs {size(payload['need_bytes'])}"
+    return f"{payload['state']}: {sync}"
 
 
 def _errors(_: Address, payload: Payload) -> str | None:

@@ -1,8 +1,9 @@
-"""Puts the live screen on the terminal, or plain lines where there is none."""
+"""Shows the live screen on a terminal, or prints plain lines where there is none."""
 
 import json
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from stbridge.core.messages import Message, Received
 from stbridge.core.topics import Address, Topics
 from stbridge.errors import Failed
 from stbridge.mqtt.observer import Observer
+from stbridge.output import reader_has_left, say
 from stbridge.settings import MqttSettings
 from stbridge.watch.board import Board, Place
 from stbridge.watch.keyboard import Keyboard
@@ -21,13 +23,19 @@ from stbridge.watch.lines import describe_received
 from stbridge.watch.screen import screen
 
 LEAST_BETWEEN_S = 0.1
-"""So often at most the screen is drawn, however much happens."""
+"""The screen is drawn this often at most, however much happens."""
 
 MOST_BETWEEN_S = 5.0
 
+LOOK_S = 1.0
+"""How often it is looked whether anybody still reads the lines."""
+
+MOST_LINES = 1000
+"""So many lines wait at most to be written; then the broker waits."""
+
 
 class Watch:
-    """Shows what the bridge publishes until it is told to end.
+    """Shows what the bridge publishes.
 
     Args:
         settings: the broker's.
@@ -38,30 +46,41 @@ class Watch:
         self._topics = Topics(settings.base_topic)
         self._board = Board(self._topics)
         self._console = console or Console()
+        self._interactive = self._console.is_terminal and sys.stdin.isatty()
         self._changed = threading.Condition()
         self._dirty = True
         self._over = False
+        self._lines: deque[str] = deque()
         self._chosen: Place | None = None
         self._note = ""
         self._observer = Observer(settings, [f"{settings.base_topic}/#"], self._take, ended=self._wake, role="watch")
 
     def run(self) -> None:
-        """Watch, until `q` or Ctrl-C.
+        """Watch, until `q` or Ctrl-C, or until the output cannot be written any more.
 
         Raises:
             BrokerUnavailable: the broker cannot be reached.
             Failed: the connection to the broker was lost.
         """
-        self._observer.start()
         try:
-            if self._console.is_terminal and sys.stdin.isatty():
+            self._observer.start()
+            if self._interactive:
                 self._show_screen()
             else:
-                self._wait_for(lambda: self._observer.failure)
+                self._print_lines()
         finally:
+            self._end()
             self._observer.stop()
         if self._observer.failure:
             raise Failed(str(self._observer.failure))
+
+    def _print_lines(self) -> None:
+        while not reader_has_left() and not self._observer.failure:
+            self._wait_for(lambda: self._lines or self._observer.failure, LOOK_S)
+            while self._lines:
+                if not say(self._lines.popleft()):
+                    return
+                self._wake()
 
     def _show_screen(self) -> None:
         with (
@@ -85,14 +104,19 @@ class Watch:
             self._dirty = True
             self._changed.notify_all()
 
+    def _end(self) -> None:
+        self._over = True
+        self._wake()
+
     # --- the observer's thread
 
     def _take(self, received: Received) -> None:
         now = datetime.now().astimezone()
         with self._changed:
             self._board.take(received, now)
-        if not self._console.is_terminal and (line := describe_received(self._topics, received)):
-            print(f"{now:%H:%M:%S} {line}", flush=True)
+            if not self._interactive and (line := describe_received(self._topics, received)):
+                self._changed.wait_for(lambda: self._over or len(self._lines) < MOST_LINES)
+                self._lines.append(f"{now:%H:%M:%S} {line}")
         self._wake()
 
     # --- the keyboard's thread

@@ -9,14 +9,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stbridge.core.plain import on_one_line
+from stbridge.core.json_text import on_one_line
 from stbridge.watch.board import Board, InstanceBoard, Place
 from stbridge.watch.lines import describe, number, size
 
 HELP = "up/down select   s scan   p pause/resume   q quit"
 BAR_WIDTH = 20
 
-_COLOURS = {
+_COLORS = {
     "idle": "green",
     "online": "green",
     "syncing": "blue",
@@ -33,10 +33,10 @@ def screen(board: Board, selected: Place | None, note: str, *, height: int) -> R
     """Return the whole screen.
 
     Args:
-        board: what has been seen.
+        board: the messages so far.
         selected: the folder that keys act on.
-        note: a word to the user, in place of the help.
-        height: lines of the terminal; the last events fill what is left.
+        note: a message to the user, in place of the help.
+        height: lines of the terminal; the last events fill the rest.
     """
     parts: list[RenderableType] = [_heading(board)]
     used = 4
@@ -52,7 +52,7 @@ def screen(board: Board, selected: Place | None, note: str, *, height: int) -> R
 
 def _heading(board: Board) -> Text:
     state = board.bridge_state or "not seen"
-    return Text.assemble(("stbridge", "bold"), "  the bridge is ", (state, _COLOURS.get(state, "yellow")))
+    return Text.assemble(("stbridge", "bold"), "  the bridge is ", (state, _COLORS.get(state, "yellow")))
 
 
 def _instance(name: str, board: InstanceBoard, selected: Place | None) -> Panel:
@@ -72,7 +72,7 @@ def _title(name: str, board: InstanceBoard) -> Text:
         return title.append(f"{board.state or 'unknown'}: {reason}", "red")
     system, metrics = board.system or {}, board.metrics or {}
     state = _text(system.get("state")) or "unknown"
-    title.append(state, _COLOURS.get(state, "yellow"))
+    title.append(state, _COLORS.get(state, "yellow"))
     if system.get("problem"):
         title.append("  " + "; ".join(_messages(system)), "red")
     return title.append(f"  in {_rate(metrics.get('in_rate'))}  out {_rate(metrics.get('out_rate'))}")
@@ -90,9 +90,9 @@ def _folders(board: InstanceBoard, marked: str | None) -> Table:
         state, completion = _text(folder.get("state")), _percent(folder.get("completion"))
         table.add_row(
             Text(f"{'>' if identifier == marked else ' '}{_text(folder.get('label')) or on_one_line(identifier)}"),
-            Text(state, _COLOURS.get(state, "yellow")),
+            Text(state, _COLORS.get(state, "yellow")),
             ProgressBar(total=100, completed=completion or 0, width=BAR_WIDTH),
-            "" if completion is None else f"{completion:.0f}",
+            "" if completion is None else f"{int(completion)}",
             size(folder.get("global_bytes")),
             Text(_needs(folder), "red" if folder.get("problem") or folder.get("error") else ""),
             style="reverse" if identifier == marked else "",
@@ -140,7 +140,7 @@ def _devices(board: InstanceBoard) -> Table:
             Text(f" {_text(device.get('name')) or on_one_line(identifier)}"),
             _connection(device),
             ProgressBar(total=100, completed=completion or 0, width=BAR_WIDTH),
-            "" if completion is None else f"{completion:.0f}",
+            "" if completion is None else f"{int(completion)}",
             f"in {_rate(device.get('in_rate'))}  out {_rate(device.get('out_rate'))}"
             if device.get("connected")
             else "",
@@ -163,8 +163,6 @@ def _events(board: Board, count: int) -> Text:
 
 
 def _latest(board: Board, count: int) -> Iterator[Text]:
-    for happened in list(board.happened)[-count:]:
-        line = describe(happened.address, happened.payload) or ""
-        yield Text.assemble(
-            (f"{happened.at:%H:%M:%S} ", "bright_black"), f"{on_one_line(happened.instance):>7}  ", line
-        )
+    for event in list(board.events)[-count:]:
+        line = describe(event.address, event.payload) or ""
+        yield Text.assemble((f"{event.at:%H:%M:%S} ", "bright_black"), f"{on_one_line(event.instance):>7}  ", line)

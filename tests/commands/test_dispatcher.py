@@ -19,12 +19,12 @@ from stbridge.commands.pending import REPLY_KEPT_S
 from stbridge.core import observations as seen
 from stbridge.core.commands import COMMANDS, allowed
 from stbridge.core.envelope import CommandError, Reply
+from stbridge.core.json_text import as_json
 from stbridge.core.known import Known
 from stbridge.core.messages import Received
 from stbridge.core.observations import Observation, Read
 from stbridge.core.timed_pauses import Paused
-from stbridge.core.times import from_utc
-from stbridge.core.writing import as_json
+from stbridge.core.timing import from_utc
 from stbridge.errors import (
     BadReply,
     ConnectTimedOut,
@@ -40,7 +40,7 @@ from stbridge.errors import (
     Unsupported,
 )
 from tests.commands.pretended import PATIENCE_S, SCAN, PretendedClient, PretendedTransport
-from tests.core.observed import BETA, configured, device, folder, watched
+from tests.core.world import BETA, configured, device, folder, watched
 
 RESTART, CLEAR, ERROR = "/rest/system/restart", "/rest/system/error/clear", "/rest/system/error"
 DOCS = "/rest/config/folders/docs"

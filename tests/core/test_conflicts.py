@@ -12,7 +12,15 @@ from stbridge.core.conflicts import is_conflict, original, winner
 from stbridge.core.observations import Read
 from stbridge.core.rules.conflicts import MOST_KEPT, MOST_LOOKUPS, MOST_TOLD
 from stbridge.core.topics import Address
-from tests.core.world import COUNTS, World, config, folder, folder_config
+from tests.core.world import (
+    BETA,
+    COUNTS,
+    World,
+    config,
+    folder,
+    not_running,
+    read,
+)
 
 DOCS = Address("conflicts", folder="docs")
 
@@ -81,7 +89,7 @@ def test_other_names_are_none(path: str) -> None:
 def test_only_conflict_files_are_picked_from_the_index(filenames: list[str] | None, expected: seen.Observation) -> None:
     """Of all names that changed, those of conflict files matter."""
     data = {"folder": "docs", "filenames": filenames}
-    event = {"id": 1, "type": "LocalIndexUpdated", "time": "2026-11-01T12:00:00Z", "data": data}
+    event = {"id": 1, "type": "LocalIndexUpdated", "time": "2024-05-01T12:00:00Z", "data": data}
     assert events.observe(event, "OWN") == expected
 
 
@@ -132,7 +140,7 @@ def test_a_conflict_is_told_once_and_listed_until_it_is_deleted() -> None:
     assert [one["path"] for one in told] == [name(1), name(2)]
     assert told[0] == {
         "event_type": "conflict",
-        "time": "2026-11-01T12:00:00Z",
+        "time": "2024-05-01T12:00:00Z",
         "folder": "docs",
         "label": "Docs",
         "path": name(1),
@@ -177,22 +185,22 @@ def test_only_some_of_what_a_search_finds_are_told() -> None:
 )
 def test_only_folders_up_to_a_size_are_searched(limit: int, files: int, searched: bool) -> None:
     """Too large a folder is not searched, and its payload says that its list may be incomplete."""
-    world = World(Alerts(conflict_inventory=limit)).start(folder(replace(COUNTS, global_files=files)))
+    world = World(Alerts(conflict_inventory=limit)).start(read(of=replace(COUNTS, global_files=files)))
     assert (Read("conflicts", "docs") in world.reads) is searched
     assert world.payload(DOCS) == {"count": 0, "items": [], "complete": False}
 
 
 def test_a_folder_is_searched_as_soon_as_its_size_is_known() -> None:
     """A folder that is not running yet, is new, or is resumed, is searched once it tells what it holds."""
-    world = World().start(folder(None, state=None))
+    world = World().start(not_running())
     assert Read("conflicts", "docs") not in world.reads
-    world.see(folder())
+    world.see(read())
     assert world.reads.count(Read("conflicts", "docs")) == 1
-    world.see(folder())
+    world.see(read())
     assert world.reads.count(Read("conflicts", "docs")) == 1
     for paused in (True, False):
         world.see(seen.FolderPaused(folder="docs", paused=paused))
-    world.see(folder())
+    world.see(read())
     assert world.reads.count(Read("conflicts", "docs")) == 2
 
 
@@ -258,8 +266,8 @@ def test_what_is_remembered_of_a_large_folder_is_looked_up() -> None:
 
 def test_conflicts_of_what_is_gone_do_not_count() -> None:
     """A folder that is removed takes its conflicts with it, and what is read of it late is passed over."""
-    world = World().start(found(name()), configured=config(folder_config(), folder_config("music")))
-    world.see(config(folder_config("music")))
+    world = World().start(found(name()), configured=config(folder("docs", BETA), folder("music", BETA)))
+    world.see(config(folder("music", BETA)))
     world.see(found(name()), there(name()), seen.LocalIndexChanged(folder="docs", conflicts=(name(),)))
     assert world.system["conflicts"] == 0
     assert world.payload(DOCS) is None

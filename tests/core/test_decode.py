@@ -14,7 +14,7 @@ from stbridge.core.model import (
     PendingDevice,
     PendingFolder,
 )
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 from tests.core.recorded import VERSIONS, is_before, recorded, recorded_id
 
 every_version = pytest.mark.parametrize("version", VERSIONS)

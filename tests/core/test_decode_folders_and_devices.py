@@ -6,8 +6,8 @@ import pytest
 
 from stbridge.core import decode
 from stbridge.core import observations as seen
-from stbridge.core.model import Completion, Connection, FailedItem, FolderCounts, FolderStatistics
-from stbridge.core.times import in_utc
+from stbridge.core.model import ONLY_DELETES_LEFT, Completion, Connection, FailedItem, FolderCounts, FolderStatistics
+from stbridge.core.timing import in_utc
 from tests.core.recorded import VERSIONS, is_before, recorded, recorded_id
 
 every_version = pytest.mark.parametrize("version", VERSIONS)
@@ -168,7 +168,7 @@ def test_a_completion_is_read(version: str) -> None:
 
 @pytest.mark.parametrize(
     ("completion", "expected"),
-    [(0, 0.0), (95, 95.0), (99.99999999, 99.99), (12.3456, 12.34), (100, 100.0)],
+    [(0, 0.0), (95, 95.0), (99.99999999, 99.99), (12.3456, 12.34)],
 )
 def test_a_completion_is_never_rounded_up(completion: float, expected: float) -> None:
     """What is nearly complete is not shown as complete."""
@@ -177,6 +177,19 @@ def test_a_completion_is_never_rounded_up(completion: float, expected: float) ->
     assert observation.completion == Completion(
         completion=expected, need_bytes=1, need_items=2, need_deletes=3, global_bytes=4, remote_state=None
     )
+
+
+@pytest.mark.parametrize(
+    ("need_bytes", "need_items", "need_deletes", "expected"),
+    [(0, 0, 0, 100.0), (1, 1, 0, 99.99), (0, 1, 0, ONLY_DELETES_LEFT), (0, 0, 1, ONLY_DELETES_LEFT)],
+)
+def test_only_a_complete_folder_has_a_hundred_percent(
+    need_bytes: int, need_items: int, need_deletes: int, expected: float
+) -> None:
+    """Syncthing reports 100 while empty files are missing, and when a float rounds the last byte up."""
+    need = {"needBytes": need_bytes, "needItems": need_items, "needDeletes": need_deletes}
+    raw = {"completion": 100, "globalBytes": 10**18, **need}
+    assert decode.completion("BETA", "docs", raw).completion.completion == expected
 
 
 @every_version

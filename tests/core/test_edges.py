@@ -12,35 +12,36 @@ from stbridge.core.alerts import Alerts
 from stbridge.core.model import PendingDevice, PendingFolder, short_id
 from stbridge.core.observations import Observation
 from tests.core.world import (
+    BETA,
     COUNTS,
+    GAMMA,
     LACKING,
-    LAPTOP,
-    PHONE,
-    START,
+    NOW,
     World,
-    completion,
     config,
     failed,
     folder,
-    folder_config,
-    status,
+    needing,
+    not_running,
+    process,
+    read,
 )
 
 FLAPPING_S = 10
 
 
 def _pending_device() -> seen.PendingDevicesRead:
-    return seen.PendingDevicesRead(devices=(PendingDevice(id=PHONE, name="phone", address="192.0.2.2:1", time=START),))
+    return seen.PendingDevicesRead(devices=(PendingDevice(id=GAMMA, name="phone", address="192.0.2.2:1", time=NOW),))
 
 
 def _pending_folder() -> seen.PendingFoldersRead:
-    return seen.PendingFoldersRead(folders=(PendingFolder(id="music", label="Music", device=LAPTOP, time=START),))
+    return seen.PendingFoldersRead(folders=(PendingFolder(id="music", label="Music", device=BETA, time=NOW),))
 
 
 NOBODY = (seen.PendingDevicesRead(devices=()), seen.PendingFoldersRead(folders=()))
-PAUSED_FOLDER = config(folder_config(paused=True))
+PAUSED_FOLDER = config(folder("docs", BETA, paused=True))
 PAUSED_DEVICE = seen.ConfigRead(
-    config=replace(config().config, devices={LAPTOP: replace(config().config.devices[LAPTOP], paused=True)})
+    config=replace(config().config, devices={BETA: replace(config().config.devices[BETA], paused=True)})
 )
 
 
@@ -58,33 +59,33 @@ class Case:
 
 
 THE_FOLDER = {"folder": "docs", "label": "Docs"}
-THE_DEVICE = {"device": short_id(LAPTOP), "name": "laptop"}
+THE_DEVICE = {"device": short_id(BETA), "name": "beta"}
 CASES = (
-    Case("folder_synced", lambda _: [folder(LACKING)], lambda _: [folder()], THE_FOLDER, starts_anew=False),
-    Case("device_synced", lambda _: [completion(3)], lambda _: [completion(0)], THE_DEVICE, starts_anew=False),
+    Case("folder_synced", lambda _: [read(of=LACKING)], lambda _: [read()], THE_FOLDER, starts_anew=False),
+    Case("device_synced", lambda _: [needing(3)], lambda _: [needing(0)], THE_DEVICE, starts_anew=False),
     Case(
         "folder_error",
-        lambda _: [folder()],
-        lambda _: [folder(state="error", error="no marker")],
+        lambda _: [read()],
+        lambda _: [read(state="error", error="no marker")],
         {**THE_FOLDER, "error": "no marker"},
     ),
     Case(
         "item_failed",
-        lambda _: [folder(replace(COUNTS, failed=1)), failed("old")],
-        lambda _: [folder(replace(COUNTS, failed=2)), failed("old", "new")],
+        lambda _: [read(of=replace(COUNTS, failed=1)), failed("old")],
+        lambda _: [read(of=replace(COUNTS, failed=2)), failed("old", "new")],
         {**THE_FOLDER, "path": "new", "error": "no"},
     ),
     Case(
         "device_pending",
         lambda _: NOBODY,
         lambda _: [_pending_device(), NOBODY[1]],
-        {"device": PHONE, "name": "phone", "address": "192.0.2.2:1"},
+        {"device": GAMMA, "name": "phone", "address": "192.0.2.2:1"},
     ),
     Case(
         "folder_pending",
         lambda _: NOBODY,
         lambda _: [NOBODY[0], _pending_folder()],
-        {"folder": "music", "label": "Music", "device": short_id(LAPTOP)},
+        {"folder": "music", "label": "Music", "device": short_id(BETA)},
     ),
     Case("folder_paused", lambda _: [], lambda _: [], THE_FOLDER, (config(), PAUSED_FOLDER)),
     Case("folder_resumed", lambda _: [], lambda _: [], THE_FOLDER, (PAUSED_FOLDER, config())),
@@ -192,21 +193,21 @@ def test_without_a_time_of_rest_each_change_is_told() -> None:
 
 def test_a_sync_is_told_when_the_needs_reach_zero() -> None:
     """Once, also when nothing was known of the folder or the device in between."""
-    world = World().start(completion(0))
-    world.see(folder(LACKING), completion(5)).see(folder(None, state=None)).see(folder(), completion(0))
-    world.see(folder(), completion(0))
+    world = World().start(needing(0))
+    world.see(read(of=LACKING), needing(5)).see(not_running()).see(read(), needing(0))
+    world.see(read(), needing(0))
     assert world.names() == ["folder_synced", "device_synced"]
 
 
 def test_a_sync_of_a_device_too_short_to_be_seen_is_told() -> None:
     """A device that has what was changed here by the time it is looked at has synced; a scan is waited for."""
-    world = World().start(completion(0))
+    world = World().start(needing(0))
     changed = seen.LocalIndexChanged(folder="docs", conflicts=())
-    world.see(world.turns("scanning"), changed, completion(0))
+    world.see(world.turns("scanning"), changed, needing(0))
     assert world.names() == []
-    world.see(changed, world.turns("idle")).see(completion(0), completion(0))
+    world.see(changed, world.turns("idle")).see(needing(0), needing(0))
     assert world.names() == ["device_synced"]
-    world.see(changed, completion(5)).see(completion(0), completion(0))
+    world.see(changed, needing(5)).see(needing(0), needing(0))
     assert world.names() == ["device_synced"]
 
 
@@ -215,18 +216,18 @@ def test_a_sync_of_a_device_too_short_to_be_seen_is_told() -> None:
 )
 def test_what_came_from_elsewhere_makes_no_device_sync(state: str, kind: str) -> None:
     """What this machine receives, or keeps to itself, is nothing that another device got from it."""
-    world = World().start(completion(0), configured=config(folder_config(type=kind)))
-    world.see(world.turns(state), seen.LocalIndexChanged(folder="docs", conflicts=()), completion(0))
+    world = World().start(needing(0), configured=config(folder("docs", BETA, type=kind)))
+    world.see(world.turns(state), seen.LocalIndexChanged(folder="docs", conflicts=()), needing(0))
     assert "device_synced" not in world.names()
 
 
 def test_what_is_paused_has_not_synced() -> None:
     """A device whose only lacking folder is paused has everything that counts, but nothing was synced."""
-    two = config(folder_config(), folder_config("music"))
-    world = World().start(completion(0), completion(5, name="music"), configured=two)
+    two = config(folder("docs", BETA), folder("music", BETA))
+    world = World().start(needing(0), needing(5, BETA, "music"), configured=two)
     world.see(seen.FolderPaused(folder="music", paused=True))
-    assert world.laptop["in_sync"] is True
-    world.see(completion(0)).see(replace(completion(0), completion=replace(completion(0).completion, global_bytes=9)))
+    assert world.beta["in_sync"] is True
+    world.see(needing(0)).see(replace(needing(0), completion=replace(needing(0).completion, global_bytes=9)))
     assert "device_synced" not in world.names()
 
 
@@ -237,12 +238,12 @@ def test_an_item_that_is_tried_again_is_told_once() -> None:
     """Syncthing empties its list while it tries again; an item that failed, was mended and fails again is told."""
     world = World().start()
     lacking = replace(LACKING, failed=1)
-    world.see(folder(lacking), failed("a"))
+    world.see(read(of=lacking), failed("a"))
     for _ in range(3):
-        world.see(world.turns("syncing"), folder(replace(lacking, failed=0), state="syncing"))
-        world.see(failed("a"), world.turns("idle"), folder(lacking))
+        world.see(world.turns("syncing"), read(state="syncing", of=replace(lacking, failed=0)))
+        world.see(failed("a"), world.turns("idle"), read(of=lacking))
     assert [one["path"] for one in world.told("item_failed")] == ["a"]
-    world.see(folder()).see(folder(lacking), failed("a"))
+    world.see(read()).see(read(of=lacking), failed("a"))
     assert [one["path"] for one in world.told("item_failed")] == ["a"]
 
 
@@ -260,10 +261,10 @@ def test_a_flood_of_failed_items_is_cut() -> None:
 def test_a_start_of_syncthing_is_told_once() -> None:
     """Whoever notices the new process first, and also if the bridge was away."""
     world = World().start()
-    later = status(started_at=START)
+    later = process(started_at=NOW)
     world.see(later).snapshot(later)
     assert world.names() == ["syncthing_started"]
-    away = World(remembered=world.published()).start(status(started_at=START + timedelta(hours=1)))
+    away = World(remembered=world.published()).start(process(started_at=NOW + timedelta(hours=1)))
     assert [(one["event_type"], one["late"]) for one in away.told()] == [("syncthing_started", True)]
     same = World(remembered=world.published()).start(later)
     assert same.names() == []

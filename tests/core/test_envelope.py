@@ -20,8 +20,8 @@ from stbridge.core.envelope import (
     select,
     transaction_of,
 )
+from stbridge.core.json_text import as_json
 from stbridge.core.messages import Received
-from stbridge.core.writing import as_json
 
 ROWS = {command.name: command for command in COMMANDS}
 CODES = {

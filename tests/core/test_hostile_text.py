@@ -7,14 +7,20 @@ from typing import Any
 import pytest
 
 from stbridge.core import observations as seen
+from stbridge.core.json_text import LARGEST_PAYLOAD, LONGEST_TEXT, as_json, cut, on_one_line, printable_json, read_json
 from stbridge.core.model import FailedItem, PendingDevice, PendingFolder, short_id
 from stbridge.core.outcome import Happening
 from stbridge.core.payloads import render, render_happening, render_raw
-from stbridge.core.plain import cut, on_one_line, printable_json
-from stbridge.core.strict_json import read_json
 from stbridge.core.topics import Address, Topics
-from stbridge.core.writing import LARGEST_PAYLOAD, LONGEST_TEXT, as_json
-from tests.core.world import COUNTS, LAPTOP, START, World, config, folder, folder_config
+from tests.core.world import (
+    BETA,
+    COUNTS,
+    NOW,
+    World,
+    config,
+    folder,
+    read,
+)
 
 HUGE = "\U0001f600" * 100_000
 HOSTILE = (
@@ -31,25 +37,21 @@ def devices_and_folders(text: str, count: int = 1) -> list[seen.Observation]:
     numbers = range(count)
     return [
         seen.PendingDevicesRead(
-            devices=tuple(
-                PendingDevice(id=f"{number}{text}", name=text, address=text, time=START) for number in numbers
-            )
+            devices=tuple(PendingDevice(id=f"{number}{text}", name=text, address=text, time=NOW) for number in numbers)
         ),
         seen.PendingFoldersRead(
-            folders=tuple(
-                PendingFolder(id=f"{number}{text}", label=text, device=text, time=START) for number in numbers
-            )
+            folders=tuple(PendingFolder(id=f"{number}{text}", label=text, device=text, time=NOW) for number in numbers)
         ),
     ]
 
 
 def hostile_world(text: str) -> World:
     """Return a Syncthing in which everything that a peer can choose is called like that."""
-    called = config(folder_config(label=text)).config
-    devices = {LAPTOP: replace(called.devices[LAPTOP], name=text)}
+    called = config(folder("docs", BETA, label=text)).config
+    devices = {BETA: replace(called.devices[BETA], name=text)}
     failed = tuple(FailedItem(path=f"{number}{text}", error=text) for number in range(60))
     return World().start(
-        folder(counts=replace(COUNTS, failed=60)),
+        read(of=replace(COUNTS, failed=60)),
         seen.FolderErrorsRead(folder="docs", items=failed),
         *devices_and_folders(text, 300),
         configured=seen.ConfigRead(config=replace(called, devices=devices)),
@@ -98,7 +100,7 @@ def test_what_is_asked_for_whole_is_whole() -> None:
     """Replies and raw events are as they came."""
     assert json.loads(as_json({"data": "x" * 200_000}, whole=True))["data"] == "x" * 200_000
     assert len(json.loads(render_raw({"data": {"item": "x" * 200_000}}))["data"]["item"]) == 200_000
-    assert len(render_happening(Happening("conflict", START, {"path": "x" * 200_000}))) < 10_000
+    assert len(render_happening(Happening("conflict", NOW, {"path": "x" * 200_000}))) < 10_000
 
 
 @every_hostile_text
@@ -150,4 +152,4 @@ def test_a_cut_shows(longest: int, shown: str) -> None:
 def test_a_device_that_is_called_like_a_topic_has_its_own() -> None:
     """IDs are in topics, never names."""
     world = hostile_world("a/b/#")
-    assert world.payload(Address("device", device=short_id(LAPTOP)))["name"] == "a/b/#"
+    assert world.payload(Address("device", device=short_id(BETA)))["name"] == "a/b/#"

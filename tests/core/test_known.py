@@ -9,7 +9,7 @@ from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
 from stbridge.core.known import Known, check_applicable, with_ids
 from stbridge.core.model import PendingDevice, PendingFolder
-from tests.core.observed import BETA, GAMMA, configured, device, device_id, folder
+from tests.core.world import BETA, GAMMA, configured, device, device_id, folder
 
 ROWS = {command.name: command for command in COMMANDS}
 TWIN, STRANGER, GUEST = device_id("TWINTWI"), device_id("STRANGE"), device_id("GUESTGU")

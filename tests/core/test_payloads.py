@@ -23,7 +23,7 @@ from stbridge.core.outcome import (
 )
 from stbridge.core.payloads import RENDERED, render, render_happening
 from stbridge.core.topics import TOPICS, Address
-from tests.core.observed import (
+from tests.core.world import (
     BETA,
     DOCS,
     DOCS_ON_BETA,

@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stbridge.core import observations as seen
+from stbridge.core.json_text import as_json
 from stbridge.core.model import FailedItem, LoggedError, PendingDevice, PendingFolder
 from stbridge.core.outcome import ERRORS, PENDING, STATE, SYSTEM, failed_address
 from stbridge.core.payloads import LISTED_ITEMS, render
-from stbridge.core.writing import as_json
-from tests.core.observed import BETA, NOW, Watched, after, changed, configured, device, folder, known, read, watched
+from tests.core.world import BETA, NOW, Watched, after, changed, configured, device, folder, known, read, watched
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 TIMES = re.compile(r"(.*_at|.*since|when|time)")

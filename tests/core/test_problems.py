@@ -13,21 +13,24 @@ from stbridge.core.observations import Observation
 from stbridge.core.problems import ROWS, Measure, Row
 from stbridge.core.topics import Address
 from tests.core.world import (
+    BETA,
+    BETA_DEVICE,
     COUNTS,
     DAY,
+    GAMMA,
+    GAMMA_DEVICE,
     HOUR,
     LACKING,
-    LAPTOP,
     MINUTE,
-    PHONE,
-    START,
+    NOW,
+    OWN,
     World,
-    completion,
     config,
     failed,
     folder,
-    folder_config,
-    status,
+    needing,
+    process,
+    read,
 )
 
 Seen = Callable[[World], Sequence[Observation]]
@@ -43,7 +46,7 @@ class Case:
 
 
 def _errors(*messages: str) -> seen.ErrorsRead:
-    return seen.ErrorsRead(items=tuple(LoggedError(when=START, message=message) for message in messages))
+    return seen.ErrorsRead(items=tuple(LoggedError(when=NOW, message=message) for message in messages))
 
 
 CASES: dict[str, Case] = {
@@ -53,8 +56,8 @@ CASES: dict[str, Case] = {
         message="folder marker missing",
     ),
     "failed_items": Case(
-        come=lambda _: [folder(replace(COUNTS, failed=2)), failed("a", "b")],
-        go=lambda _: [folder()],
+        come=lambda _: [read(of=replace(COUNTS, failed=2)), failed("a", "b")],
+        go=lambda _: [read()],
         message="2 items failed, such as a: no",
     ),
     "watch_error": Case(
@@ -62,7 +65,7 @@ CASES: dict[str, Case] = {
         go=lambda _: [seen.WatchErrorChanged(folder="docs", error=None)],
         message="too many",
     ),
-    "out_of_sync": Case(come=lambda _: [folder(LACKING)], go=lambda _: [folder()], message="4 items to be synced"),
+    "out_of_sync": Case(come=lambda _: [read(of=LACKING)], go=lambda _: [read()], message="4 items to be synced"),
     "stuck": Case(
         come=lambda world: [world.turns("scanning")],
         go=lambda _: [seen.ScanProgressed(folder="docs", current=1, total=2)],
@@ -74,8 +77,8 @@ CASES: dict[str, Case] = {
         message="no device that shares it is there: what is newer elsewhere is not known",
     ),
     "local_changes": Case(
-        come=lambda _: [folder(replace(COUNTS, local_changes=1))],
-        go=lambda _: [folder()],
+        come=lambda _: [read(of=replace(COUNTS, local_changes=1))],
+        go=lambda _: [read()],
         message="1 local change in a folder that only receives",
     ),
     "conflicts": Case(
@@ -88,7 +91,7 @@ CASES: dict[str, Case] = {
         go=lambda world: [world.connect()],
         message="the device is not connected",
     ),
-    "behind": Case(come=lambda _: [completion(3)], go=lambda _: [completion(0)], message="the device lacks 3 items"),
+    "behind": Case(come=lambda _: [needing(3)], go=lambda _: [needing(0)], message="the device lacks 3 items"),
     "system_errors": Case(come=lambda _: [_errors("first", "last")], go=lambda _: [_errors()], message="last"),
     "restart_required": Case(
         come=lambda _: [seen.RestartRequiredRead(restart_required=True)],
@@ -96,19 +99,19 @@ CASES: dict[str, Case] = {
         message="a change of the configuration waits for a restart",
     ),
     "no_listener": Case(
-        come=lambda _: [status(listeners_ok=False)],
-        go=lambda _: [status()],
+        come=lambda _: [process(listeners_ok=False)],
+        go=lambda _: [process()],
         message="no listen address works: other devices cannot connect",
     ),
     "discovery": Case(
-        come=lambda _: [status(discovery_ok=False)],
-        go=lambda _: [status()],
+        come=lambda _: [process(discovery_ok=False)],
+        go=lambda _: [process()],
         message="no way of discovery works: other devices may not be found",
     ),
     "identity_changed": Case(
-        come=lambda _: [status(device_id="ANOTHER-AAAAAAA")],
+        come=lambda _: [process(device_id="ANOTHER-AAAAAAA")],
         go=lambda _: [],
-        message="the device ID was OWNDEVI-AAAAAAA",
+        message=f"the device ID was {OWN}",
     ),
     "folders_vanished": Case(
         come=lambda _: [_without_folders()],
@@ -128,7 +131,7 @@ def _without_folders() -> seen.ConfigRead:
 
 ADDRESSES = {
     FOLDER: Address("folder", folder="docs"),
-    DEVICE: Address("device", device=short_id(LAPTOP)),
+    DEVICE: Address("device", device=short_id(BETA)),
     INSTANCE: Address("system"),
 }
 
@@ -188,25 +191,25 @@ def test_a_threshold_can_be_set_for_one_folder_and_one_device() -> None:
     alerts = Alerts(
         limits={"out_of_sync": HOUR, "unseen": HOUR},
         folders={"docs": {"out_of_sync": 60}},
-        devices={short_id(LAPTOP): {"unseen": 0}},
+        devices={short_id(BETA): {"unseen": 0}},
     )
-    both = config(folder_config(), folder_config("music"), devices=(LAPTOP, PHONE))
+    both = config(folder("docs", BETA), folder("music", BETA), devices=(BETA_DEVICE, GAMMA_DEVICE))
     world = World(alerts)
-    world.start(folder(LACKING), folder(LACKING, name="music"), world.connections(LAPTOP, PHONE), configured=both)
-    world.see(world.disconnect(), world.disconnect(PHONE)).told()
+    world.start(read(of=LACKING), read("music", of=LACKING), world.connections(BETA, GAMMA), configured=both)
+    world.see(world.disconnect(), world.disconnect(GAMMA)).told()
     world.later(60)
     assert [(one["code"], one["folder"]) for one in world.told()] == [("out_of_sync", "docs")]
     world.later(HOUR)
     raised = [(one["code"], one.get("folder") or one["device"]) for one in world.told()]
-    assert sorted(raised) == [("out_of_sync", "music"), ("unseen", short_id(PHONE))]
+    assert sorted(raised) == [("out_of_sync", "music"), ("unseen", short_id(GAMMA))]
 
 
 def test_a_count_can_have_a_threshold() -> None:
     """A problem that counts is raised from its threshold on."""
     world = World(Alerts(limits={"failed_items": 3})).start()
-    world.see(folder(replace(COUNTS, failed=2)))
+    world.see(read(of=replace(COUNTS, failed=2)))
     assert world.told("problem_raised") == []
-    world.see(folder(replace(COUNTS, failed=3)))
+    world.see(read(of=replace(COUNTS, failed=3)))
     assert [one["code"] for one in world.told("problem_raised")] == ["failed_items"]
 
 
@@ -216,7 +219,7 @@ def test_progress_puts_off_being_stuck() -> None:
     world.see(world.turns("syncing"))
     for lacking in range(400, 0, -100):
         world.later(HOUR - 1)
-        world.see(folder(replace(LACKING, need_bytes=lacking), state="syncing"))
+        world.see(read(state="syncing", of=replace(LACKING, need_bytes=lacking)))
     world.later(HOUR - 1)
     assert world.told("problem_raised") == []
     world.later(1)
@@ -232,7 +235,7 @@ def test_a_restart_of_the_bridge_raises_nothing_again(code: str) -> None:
     before.see(*CASES[code].come(before))
     subject = next(row.subject for row in ROWS if row.code == code)
     was = before.payload(ADDRESSES[subject])["problems"]
-    after = World(remembered=before.published(), now=START + timedelta(hours=1))
+    after = World(remembered=before.published(), now=NOW + timedelta(hours=1))
     still = [one for one in CASES[code].come(after) if not isinstance(one, seen.ConfigRead)]
     gone = code == "folders_vanished"
     after.start(*still, configured=_without_folders() if gone else None)
@@ -242,7 +245,7 @@ def test_a_restart_of_the_bridge_raises_nothing_again(code: str) -> None:
 
 def test_what_was_mended_while_the_bridge_was_away_is_cleared_late() -> None:
     """A problem that is over when the bridge returns is cleared then, marked as late; a new one is raised late."""
-    before = World().start(folder(replace(COUNTS, local_changes=1)))
+    before = World().start(read(of=replace(COUNTS, local_changes=1)))
     after = World(remembered=before.published()).start(_errors("new"))
     told = after.told("problem_raised", "problem_cleared")
     assert {(one["event_type"], one["code"], one["late"]) for one in told} == {
@@ -254,12 +257,12 @@ def test_what_was_mended_while_the_bridge_was_away_is_cleared_late() -> None:
 def test_time_goes_on_over_a_restart_of_the_bridge() -> None:
     """What becomes a problem by time alone counts from the time that was published, not from the restart."""
     before = World()
-    before.start(folder(LACKING), completion(1), before.nobody())
+    before.start(read(of=LACKING), needing(1), before.nobody())
     before.see(before.connect()).see(before.disconnect()).later(HOUR)
-    after = World(remembered=before.published(), now=START + timedelta(days=7))
-    after.start(folder(LACKING), completion(1), after.nobody())
+    after = World(remembered=before.published(), now=NOW + timedelta(days=7))
+    after.start(read(of=LACKING), needing(1), after.nobody())
     assert {one["code"] for one in after.told("problem_raised")} == {"out_of_sync", "behind", "unseen"}
-    assert {one["since"] for one in after.system["problems"]} == {"2026-11-01T12:00:00Z"}
+    assert {one["since"] for one in after.system["problems"]} == {"2024-05-01T12:00:00Z"}
 
 
 def test_a_device_that_was_never_seen_becomes_a_problem() -> None:
@@ -267,26 +270,26 @@ def test_a_device_that_was_never_seen_becomes_a_problem() -> None:
     world = World()
     world.start(world.nobody()).later(7 * DAY)
     told = [(one["code"], one["since"]) for one in world.told("problem_raised")]
-    assert sorted(told) == [("stale", "2026-11-01T12:00:00Z"), ("unseen", "2026-11-01T12:00:00Z")]
-    assert world.laptop["problems"][0]["message"] == "never seen"
+    assert sorted(told) == [("stale", "2024-05-01T12:00:00Z"), ("unseen", "2024-05-01T12:00:00Z")]
+    assert world.beta["problems"][0]["message"] == "never seen"
 
 
 def test_a_removed_or_paused_subject_has_no_problems() -> None:
     """What is removed or paused is not amiss: its problems are cleared."""
     world = World(Alerts(limits={"unseen": 60}))
-    both = config(folder_config(), folder_config("music"), devices=(LAPTOP, PHONE))
-    world.start(folder(replace(COUNTS, failed=1)), folder(replace(COUNTS, failed=1), name="music"), configured=both)
+    both = config(folder("docs", BETA), folder("music", BETA), devices=(BETA_DEVICE, GAMMA_DEVICE))
+    world.start(read(of=replace(COUNTS, failed=1)), read("music", of=replace(COUNTS, failed=1)), configured=both)
     world.see(world.disconnect()).later(60).told()
-    laptop = replace(both.config.devices[LAPTOP], paused=True)
-    folders = {"music": folder_config("music", paused=True)}
-    devices: dict[str, DeviceConfig] = {LAPTOP: laptop}
+    beta = replace(both.config.devices[BETA], paused=True)
+    folders = {"music": folder("music", BETA, paused=True)}
+    devices: dict[str, DeviceConfig] = {BETA: beta}
     world.see(seen.ConfigRead(config=replace(both.config, folders=folders, devices=devices)))
     cleared = [(one["code"], one.get("folder") or one["device"]) for one in world.told("problem_cleared")]
     assert sorted(cleared) == [
         ("failed_items", "docs"),
         ("failed_items", "music"),
-        ("unseen", short_id(LAPTOP)),
-        ("unseen", short_id(PHONE)),
+        ("unseen", short_id(BETA)),
+        ("unseen", short_id(GAMMA)),
     ]
     assert world.system["problem"] is False
 
@@ -306,34 +309,47 @@ def test_nothing_is_judged_while_syncthing_cannot_be_reached() -> None:
 def test_problems_are_not_known_before_it_is_known_what_was_published() -> None:
     """Before the first judgement `problem` is null, not false."""
     world = World().snapshot()
-    assert (world.folder["problem"], world.laptop["problems"], world.system["problem"]) == (None, None, None)
+    assert (world.folder["problem"], world.beta["problems"], world.system["problem"]) == (None, None, None)
 
 
 def test_a_tick_touches_only_what_is_due() -> None:
     """Of many folders, the one whose time has come is rendered again, and nothing else."""
-    many = config(*(folder_config(f"folder{number}") for number in range(200)))
+    many = config(*(folder(f"folder{number}", BETA) for number in range(200)))
     world = World(Alerts(limits={"out_of_sync": HOUR})).start(
-        *(folder(name=f"folder{number}") for number in range(200)), configured=many
+        *(read(f"folder{number}") for number in range(200)), configured=many
     )
-    world.see(folder(LACKING, name="folder7"))
-    assert world.state.next_due == START + timedelta(hours=1)
+    world.see(read("folder7", of=LACKING))
+    assert world.state.next_due == NOW + timedelta(hours=1)
     world.later(HOUR)
     assert world.changed == [Address("folder", folder="folder7"), Address("system")]
 
 
+def test_the_problems_of_the_instance_come_first_however_many_others_there_are() -> None:
+    """The list is cut at its end, where the folders and devices are."""
+    names = [f"folder{number}" for number in range(60)]
+    world = World().start(
+        *(read(name, state="error", error="gone") for name in names),
+        configured=config(*(folder(name, BETA) for name in names)),
+    )
+    world.see(seen.RestartRequiredRead(restart_required=True))
+    problems = world.system["problems"]
+    assert problems[0]["code"] == "restart_required"
+    assert [one["folder"] for one in problems[1:]] == names[:49]
+
+
 def test_folders_that_are_removed_one_by_one_have_not_vanished() -> None:
     """Only all folders at once, or several and at least half of them, are taken for a loss of the configuration."""
-    three = config(*(folder_config(name) for name in ("a", "b", "c")))
+    three = config(*(folder(name, BETA) for name in ("a", "b", "c")))
     world = World().start(configured=three)
-    world.see(config(folder_config("a"), folder_config("b")))
+    world.see(config(folder("a", BETA), folder("b", BETA)))
     assert world.system["problem"] is False
-    after = World(remembered=World().start(configured=three).published()).start(configured=config(folder_config("a")))
+    after = World(remembered=World().start(configured=three).published()).start(configured=config(folder("a", BETA)))
     assert [one["message"] for one in after.system["problems"]] == ["folders went from the configuration: b, c"]
 
 
 def test_since_when_a_device_lacks_something_is_forgotten_while_it_is_paused() -> None:
     """Whether it still does is not known then; when it is resumed, the time begins anew."""
-    world = World().start(completion(400))
-    assert world.laptop["out_of_sync_since"] is not None
-    world.later(MINUTE).see(seen.DevicePaused(device=LAPTOP, paused=True))
-    assert world.laptop["out_of_sync_since"] is None
+    world = World().start(needing(400))
+    assert world.beta["out_of_sync_since"] is not None
+    world.later(MINUTE).see(seen.DevicePaused(device=BETA, paused=True))
+    assert world.beta["out_of_sync_since"] is None

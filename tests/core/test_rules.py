@@ -17,7 +17,7 @@ from stbridge.core.outcome import SYSTEM, device_address, folder_address, share_
 from stbridge.core.rules import RULES
 from stbridge.core.tally import DevicePart, FolderPart, SharePart
 from stbridge.core.topics import Address
-from tests.core.observed import (
+from tests.core.world import (
     BETA,
     GAMMA,
     Watched,
@@ -128,7 +128,7 @@ OBSERVATIONS: st.SearchStrategy[Observation] = st.one_of(
     st.builds(seen.SnapshotStarted),
     st.builds(seen.SnapshotComplete),
     st.builds(
-        seen.Remembered,
+        seen.Restored,
         payloads=st.dictionaries(
             FOLDERS.map(folder_address), st.just({"out_of_sync_since": "2024-01-01T00:00:00Z"}) | st.none()
         ),

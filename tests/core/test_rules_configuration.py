@@ -15,7 +15,7 @@ from stbridge.core.outcome import (
     share_address,
 )
 from stbridge.core.topics import Address
-from tests.core.observed import (
+from tests.core.world import (
     ART,
     ART_FOLDER,
     ART_ON_BETA,

@@ -8,7 +8,7 @@ from stbridge.core import observations as seen
 from stbridge.core.model import Connection
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import METRICS, SYSTEM
-from tests.core.observed import (
+from tests.core.world import (
     BETA,
     GAMMA,
     NOW,

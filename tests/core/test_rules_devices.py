@@ -8,7 +8,7 @@ from stbridge.core import observations as seen
 from stbridge.core.model import Connection
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import SYSTEM
-from tests.core.observed import (
+from tests.core.world import (
     ART_ON_BETA,
     BETA,
     DOCS_ON_BETA,

@@ -9,7 +9,7 @@ from stbridge.core import observations as seen
 from stbridge.core.model import FailedItem, FolderStatistics
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import SYSTEM, failed_address
-from tests.core.observed import (
+from tests.core.world import (
     ART,
     BETA,
     DOCS,
@@ -239,7 +239,7 @@ def test_a_list_of_failed_items_counts_them() -> None:
 
 @pytest.mark.parametrize(
     ("progress", "shown"),
-    [([(1, 3)], 33.3), ([(1, 3), (2, 3)], 66.7), ([(5, 1)], 100), ([(0, 0)], None), ([(1, 2), (0, 0)], 50)],
+    [([(1, 3)], 33.3), ([(1, 3), (2, 3)], 66.6), ([(5, 1)], 100), ([(0, 0)], None), ([(1, 2), (0, 0)], 50)],
 )
 def test_the_progress_of_a_scan_is_shown(progress: list[tuple[int, int]], shown: float | None) -> None:
     """It is in percent; files that grow meanwhile give no more than 100, and nothing to be hashed gives none."""

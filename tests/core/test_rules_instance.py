@@ -8,7 +8,7 @@ from stbridge.core import observations as seen
 from stbridge.core.model import LoggedError, PendingDevice, PendingFolder
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import ERRORS, METRICS, PENDING, SYSTEM, UPGRADE
-from tests.core.observed import (
+from tests.core.world import (
     BETA,
     BETA_DEVICE,
     DELTA,

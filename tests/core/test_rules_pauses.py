@@ -7,7 +7,7 @@ from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import SYSTEM, failed_address
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.topics import Address
-from tests.core.observed import (
+from tests.core.world import (
     ART_FOLDER,
     BETA,
     DELTA,

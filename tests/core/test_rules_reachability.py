@@ -3,9 +3,9 @@
 import pytest
 
 from stbridge.core import observations as seen
-from stbridge.core.observations import EVENTS, POLLS, Observation, Read
+from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import CONNECTION, METRICS, STATE
-from tests.core.observed import Watched, after, snapshot, watched
+from tests.core.world import Watched, after, snapshot, watched
 
 # --- whether it can be reached
 

@@ -8,7 +8,7 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import METRICS, device_address, folder_address
 from stbridge.core.topics import Address
-from tests.core.observed import (
+from tests.core.world import (
     ART_FOLDER,
     DELTA,
     DOCS,
@@ -125,6 +125,22 @@ def test_lifetime_totals_outlive_syncthing_and_the_bridge(
     assert METRICS in one.see(*observations).changed
     metrics = one.shown(METRICS)
     assert (metrics["in_bytes_lifetime"], metrics["out_bytes_lifetime"]) == expected
+
+
+@pytest.mark.parametrize("status_first", [True, False])
+def test_lifetime_totals_count_a_restart_that_passes_the_old_value_unseen(*, status_first: bool) -> None:
+    """The start time of the process shows it; until the new counter is read, the old one is not taken for it."""
+    one = Watched()
+    one.see(process(after(-60)), COUNTED, NO_MEMORY)
+    status, counted = process(after(100), uptime_s=20), connections(after(110), 150, 15)
+    if not status_first:
+        one.see(counted, at=after(110))
+    one.see(status, at=after(120))
+    metrics = one.shown(METRICS)
+    assert (metrics["in_bytes"], metrics["in_bytes_lifetime"]) == ((None, 100) if status_first else (150, 250))
+    one.see(connections(after(130), 170, 17), at=after(130))
+    metrics = one.shown(METRICS)
+    assert (metrics["in_bytes_lifetime"], metrics["out_bytes_lifetime"]) == (270, 27)
 
 
 # --- what an earlier life of the bridge has left

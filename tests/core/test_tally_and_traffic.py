@@ -140,7 +140,7 @@ def test_a_rate_that_was_stopped_begins_anew() -> None:
 def test_a_lifetime_is_not_known_before_it_is_known_what_had_been_counted() -> None:
     """Otherwise the total of all earlier processes would be overwritten with that of the running one."""
     lifetime = Lifetime()
-    lifetime.read(100)
+    lifetime.read(100, NOON)
     assert (lifetime.value, lifetime.recalled) == (None, False)
     lifetime.recall(5000, 40, same_process=False)
     assert (lifetime.value, lifetime.recalled) == (5100, True)
@@ -164,7 +164,7 @@ def test_a_lifetime_goes_on_from_what_was_published(
     lifetime = Lifetime()
     lifetime.recall(total, current, same_process=same_process)
     assert lifetime.value is None
-    lifetime.read(100)
+    lifetime.read(100, NOON)
     assert lifetime.value == expected
 
 
@@ -174,7 +174,7 @@ def test_a_lifetime_survives_restarts() -> None:
     lifetime.recall(None, None, same_process=False)
     totals = []
     for count in (100, 250, 30, 30, 80, 0, 5):
-        lifetime.read(count)
+        lifetime.read(count, NOON)
         totals.append(lifetime.value)
     assert totals == [100, 250, 280, 280, 330, 330, 335]
 
@@ -186,7 +186,41 @@ def test_a_lifetime_never_goes_back(counts: list[int], total: int) -> None:
     lifetime.recall(total, None, same_process=False)
     values = [total]
     for count in counts:
-        lifetime.read(count)
+        lifetime.read(count, NOON)
         assert lifetime.value is not None
         values.append(lifetime.value)
     assert values == sorted(values)
+
+
+PROCESSES = st.lists(st.lists(st.integers(0, 1000), max_size=5), min_size=1, max_size=5)
+"""For each process what it counts between the readings of its counter."""
+
+
+@given(PROCESSES, st.lists(st.integers(0, 5)))
+def test_a_lifetime_is_the_sum_of_all_processes(processes: list[list[int]], reads_before_status: list[int]) -> None:
+    """Also if the counter of a new process passes the old value unseen, before or after its status is read."""
+    lifetime = Lifetime()
+    lifetime.recall(None, None, same_process=False)
+    at = total = 0
+    for number, parts in enumerate(processes):
+        count, started_at = 0, at + 1
+        status_at = reads_before_status[number] if number < len(reads_before_status) else 0
+        for place, part in enumerate([*parts, None]):
+            at += 10
+            if number and place == min(status_at, len(parts)):
+                lifetime.restart(after(at), at - started_at)
+            if part is not None:
+                count += part
+                lifetime.read(count, after(at))
+        total += count
+        assert lifetime.value == total or (lifetime.value is None and not total)
+
+
+def test_a_clock_that_was_set_does_not_lose_what_was_counted() -> None:
+    """A reading that seems to lie ahead was counted by the previous process."""
+    lifetime = Lifetime()
+    lifetime.recall(None, None, same_process=False)
+    lifetime.read(100, after(5000))
+    lifetime.restart(after(10), 10**400)  # longer than anything runs
+    lifetime.read(150, after(20))
+    assert lifetime.value == 250

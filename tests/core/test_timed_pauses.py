@@ -2,7 +2,7 @@
 
 from stbridge.core import observations as seen
 from stbridge.core.timed_pauses import RETRY, Paused, TimedPauses
-from tests.core.observed import BETA, DOCS, Watched, after, configured, folder
+from tests.core.world import BETA, DOCS, Watched, after, configured, folder
 
 PAUSED_DOCS, PAUSED_BETA = Paused("folder", "docs"), Paused("device", BETA)
 

@@ -1,4 +1,9 @@
-"""A Syncthing as the core sees it, with a clock that the test sets."""
+"""A small Syncthing called "nas" for the tests of the core: what can be observed of it, and states that observe it.
+
+Two devices, BETA and GAMMA; a folder "docs" that both share, and a folder "art" that only BETA shares. A third device,
+DELTA, is not configured. `Watched` is for single rules; `World` has a clock, evaluates problems, and begins with one
+folder, "docs", and one device, BETA.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,6 +13,7 @@ from typing import Any
 
 from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
+from stbridge.core.entities import NOT_CONNECTED
 from stbridge.core.model import (
     Completion,
     Config,
@@ -16,77 +22,151 @@ from stbridge.core.model import (
     FailedItem,
     FolderConfig,
     FolderCounts,
+    FolderStatistics,
+    LoggedError,
+    PendingDevice,
+    PendingFolder,
     short_id,
 )
 from stbridge.core.observations import Observation, Read
+from stbridge.core.outcome import Outcome, device_address, folder_address, share_address
 from stbridge.core.payloads import RENDERED, render, render_happening
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address
 
-START = datetime(2026, 11, 1, 12, tzinfo=UTC)
-OWN = "OWNDEVI-AAAAAAA"
-LAPTOP = "LAPTOPD-AAAAAAA"
-PHONE = "PHONEDE-AAAAAAA"
+NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60, 3600, 86400
-
-COUNTS = FolderCounts(
-    global_bytes=1000,
-    global_files=10,
-    local_bytes=1000,
-    local_files=10,
-    need_bytes=0,
-    need_items=0,
-    need_deletes=0,
-    failed=0,
-    local_changes=0,
-)
-LACKING = replace(COUNTS, local_bytes=600, local_files=6, need_bytes=400, need_items=4)
-THERE = Connection(connected=True, address="192.0.2.1:22000")
-AWAY = Connection(connected=False)
 
 Remembered = Mapping[Address, Mapping[str, Any] | None]
 
 
-def folder_config(folder: str = "docs", **changes: Any) -> FolderConfig:
-    """Return a folder that is shared with the laptop."""
+def after(seconds: float) -> datetime:
+    """Return a time after NOW."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def device_id(short: str) -> str:
+    """Return the ID of a device, as long as a real one, given its short ID."""
+    return "-".join([short] + ["2345672"] * 7)
+
+
+OWN, BETA, GAMMA, DELTA = (device_id(short) for short in ("OWNOWNA", "BETABET", "GAMMAGA", "DELTADE"))
+
+DOCS, ART = folder_address("docs"), folder_address("art")
+ON_BETA, ON_GAMMA = device_address(BETA), device_address(GAMMA)
+DOCS_ON_BETA, DOCS_ON_GAMMA, ART_ON_BETA = (
+    share_address(device, folder) for device, folder in ((BETA, "docs"), (GAMMA, "docs"), (BETA, "art"))
+)
+
+
+# --- what is configured
+
+
+def folder(folder_id: str, *devices: str, **changes: Any) -> FolderConfig:
+    """Return a folder that these devices share."""
     config = FolderConfig(
-        id=folder, label=folder.title(), path=f"/data/{folder}", type="sendreceive", paused=False, devices=(LAPTOP,)
+        id=folder_id,
+        label=folder_id.title(),
+        path=f"/data/{folder_id}",
+        type="sendreceive",
+        paused=False,
+        devices=devices,
     )
     return replace(config, **changes)
 
 
-def config(*folders: FolderConfig, devices: Sequence[str] = (LAPTOP,)) -> seen.ConfigRead:
-    """Return a configuration with these folders; by default only "docs"."""
+def device(full_id: str, name: str, *, paused: bool = False) -> DeviceConfig:
+    """Return a remote device."""
+    return DeviceConfig(id=full_id, name=name, paused=paused)
+
+
+DOCS_FOLDER, ART_FOLDER = folder("docs", BETA, GAMMA), folder("art", BETA)
+BETA_DEVICE, GAMMA_DEVICE = device(BETA, "beta"), device(GAMMA, "gamma")
+
+
+def configured(
+    folders: Sequence[FolderConfig] = (DOCS_FOLDER, ART_FOLDER),
+    devices: Sequence[DeviceConfig] = (BETA_DEVICE, GAMMA_DEVICE),
+    name: str = "nas",
+) -> seen.ConfigRead:
+    """Return a configuration; without arguments that of the module's docstring."""
     return seen.ConfigRead(
-        config=Config(
-            name="nas",
-            folders={one.id: one for one in folders or (folder_config(),)},
-            devices={one: DeviceConfig(id=one, name=one[:6].lower(), paused=False) for one in devices},
-        )
+        config=Config(name=name, folders={one.id: one for one in folders}, devices={one.id: one for one in devices})
     )
 
 
-def status(**changes: Any) -> seen.StatusRead:
-    """Return a process that is well."""
-    process = seen.StatusRead(
-        device_id=OWN,
-        started_at=START - timedelta(days=1),
-        uptime_s=86400,
-        memory_bytes=1,
-        goroutines=1,
-        listeners_ok=True,
-        discovery_ok=True,
-    )
-    return replace(process, **changes)
+def config(*folders: FolderConfig, devices: Sequence[DeviceConfig] = (BETA_DEVICE,)) -> seen.ConfigRead:
+    """Return a configuration with these folders and devices; by default only "docs", shared with BETA."""
+    return configured(folders or (folder("docs", BETA),), devices)
 
 
-def folder(counts: FolderCounts | None = COUNTS, *, name: str = "docs", **changes: Any) -> seen.FolderRead:
-    """Return a folder that is idle."""
-    read = seen.FolderRead(
-        folder=name, state="idle", state_changed_at=None, error=None, watch_error=None, counts=counts
+def docs_configured(*, paused: bool) -> seen.ConfigRead:
+    """Return the configuration with the folder "docs" paused or not."""
+    return configured([replace(DOCS_FOLDER, paused=paused), ART_FOLDER])
+
+
+def beta_configured(*, paused: bool) -> seen.ConfigRead:
+    """Return the configuration with the device BETA paused or not."""
+    return configured(devices=[replace(BETA_DEVICE, paused=paused), GAMMA_DEVICE])
+
+
+# --- what is read
+
+
+def process(started_at: datetime | None = NOW, **changes: Any) -> seen.StatusRead:
+    """Return how the process is doing."""
+    values: dict[str, Any] = {
+        "device_id": OWN,
+        "started_at": started_at,
+        "uptime_s": 60,
+        "memory_bytes": 50_000_000,
+        "goroutines": 70,
+        "listeners_ok": True,
+        "discovery_ok": True,
+    }
+    return seen.StatusRead(**{**values, **changes})
+
+
+def counts(**changes: int) -> FolderCounts:
+    """Return the counts of a folder of 1000 bytes that lacks nothing."""
+    values = {
+        "global_bytes": 1000,
+        "global_files": 10,
+        "local_bytes": 1000,
+        "local_files": 10,
+        "need_bytes": 0,
+        "need_items": 0,
+        "need_deletes": 0,
+        "failed": 0,
+        "local_changes": 0,
+    }
+    return FolderCounts(**{**values, **changes})
+
+
+COUNTS = counts()
+LACKING = counts(local_bytes=600, local_files=6, need_bytes=400, need_items=4)
+
+
+def read(
+    folder_id: str = "docs",
+    state: str = "idle",
+    *,
+    of: FolderCounts = COUNTS,
+    changed_at: datetime | None = None,
+    error: str | None = None,
+    watch_error: str | None = None,
+    **of_counts: int,
+) -> seen.FolderRead:
+    """Return the status of a folder; its counts are given as such, or what differs as need_bytes and so on."""
+    return seen.FolderRead(
+        folder=folder_id,
+        state=state,
+        state_changed_at=changed_at,
+        error=error,
+        watch_error=watch_error,
+        counts=replace(of, **of_counts),
     )
-    return replace(read, **changes)
 
 
 def failed(*paths: str) -> seen.FolderErrorsRead:
@@ -94,41 +174,182 @@ def failed(*paths: str) -> seen.FolderErrorsRead:
     return seen.FolderErrorsRead(folder="docs", items=tuple(FailedItem(path=path, error="no") for path in paths))
 
 
-def completion(need: int, *, device: str = LAPTOP, name: str = "docs") -> seen.CompletionRead:
-    """Return how far a device has a folder."""
+def not_running(folder_id: str = "docs") -> seen.FolderRead:
+    """Return the status of a folder that is not running."""
+    return seen.FolderRead(
+        folder=folder_id, state=None, state_changed_at=None, error=None, watch_error=None, counts=None
+    )
+
+
+def changed(
+    state: str, folder_id: str = "docs", *, at: datetime = NOW, error: str | None = None
+) -> seen.FolderStateChanged:
+    """Return a change of a folder's state."""
+    return seen.FolderStateChanged(folder=folder_id, state=state, at=at, error=error)
+
+
+def completed(
+    full_id: str = BETA,
+    folder_id: str = "docs",
+    *,
+    need_bytes: int = 0,
+    need_items: int = 0,
+    need_deletes: int = 0,
+    remote_state: str | None = "valid",
+) -> seen.CompletionRead:
+    """Return how far a device has a folder of 1000 bytes."""
     return seen.CompletionRead(
-        device=device,
-        folder=name,
+        device=full_id,
+        folder=folder_id,
         completion=Completion(
-            completion=100.0 - need,
-            need_bytes=need,
-            need_items=need,
-            need_deletes=0,
-            global_bytes=100,
-            remote_state="valid",
+            completion=100 - need_bytes / 10,
+            need_bytes=need_bytes,
+            need_items=need_items,
+            need_deletes=need_deletes,
+            global_bytes=1000,
+            remote_state=remote_state,
         ),
     )
 
 
+def needing(count: int, full_id: str = BETA, folder_id: str = "docs") -> seen.CompletionRead:
+    """Return that a device needs so many items of a byte each."""
+    return completed(full_id, folder_id, need_bytes=count, need_items=count)
+
+
+def connection(**changes: Any) -> Connection:
+    """Return a connection with all that is told of one."""
+    values: dict[str, Any] = {
+        "connected": True,
+        "address": "192.0.2.1:22000",
+        "connection_type": "tcp-client",
+        "is_local": True,
+        "crypto": "TLS1.3",
+        "client_version": "v1.29.5",
+    }
+    return Connection(**{**values, **changes})
+
+
+def connections(
+    at: datetime = NOW, in_bytes: int = 0, out_bytes: int = 0, of: Mapping[str, Connection] | None = None
+) -> seen.ConnectionsRead:
+    """Return the connections, and the bytes of the process."""
+    return seen.ConnectionsRead(at=at, in_bytes=in_bytes, out_bytes=out_bytes, connections=of or {})
+
+
+# --- a state that sees all this
+
+
+class Watched:
+    """A state that observations are shown to."""
+
+    def __init__(self) -> None:
+        self.state = State()
+
+    def see(self, *observations: Observation, at: datetime = NOW) -> Outcome:
+        """Take observations in, and return what followed from them."""
+        for observation in observations:
+            apply(self.state, observation, at)
+        return self.state.take_outcome()
+
+    def shown(self, address: Address) -> Any:
+        """Return the payload of an address; None if there is none."""
+        payload = render(self.state, address)
+        if payload is None:
+            return None
+        return payload.decode() if address.kind == "state" else json.loads(payload)
+
+
+def snapshot(*observations: Observation, config: seen.ConfigRead | None = None) -> list[Observation]:
+    """Return what is seen when everything is read: all is well but for these observations."""
+    config = config or configured()
+    return [
+        seen.SnapshotStarted(),
+        process(),
+        config,
+        seen.VersionRead(version="v1.29.5", os="linux", arch="amd64"),
+        connections(),
+        seen.ErrorsRead(items=()),
+        seen.PendingDevicesRead(devices=()),
+        seen.PendingFoldersRead(folders=()),
+        seen.RestartRequiredRead(restart_required=False),
+        *(read(one.id) for one in config.config.folders.values() if not one.paused),
+        *(
+            completed(one, share.id)
+            for share in config.config.folders.values()
+            if not share.paused
+            for one in share.devices
+        ),
+        *observations,
+        seen.SnapshotComplete(),
+    ]
+
+
+def watched(*observations: Observation, config: seen.ConfigRead | None = None) -> Watched:
+    """Return a state that has seen a whole snapshot: online, all in sync but for these observations."""
+    one = Watched()
+    one.see(*snapshot(*observations, config=config))
+    return one
+
+
+def known() -> Watched:
+    """Return a state of which everything is known, with something in every list."""
+    return watched(
+        read(
+            "docs",
+            changed_at=NOW,
+            watch_error="too many",
+            local_bytes=900,
+            local_files=9,
+            need_bytes=500,
+            need_items=2,
+            need_deletes=3,
+            failed=1,
+            local_changes=4,
+        ),
+        changed("scanning", error="odd"),
+        seen.ScanProgressed(folder="docs", current=1, total=2),
+        seen.FolderErrorsRead(folder="docs", items=(FailedItem(path="a", error="denied"),)),
+        seen.FolderStatisticsRead(
+            statistics={
+                "docs": FolderStatistics(last_scan_at=NOW, last_file="a", last_file_at=NOW, last_file_deleted=False)
+            }
+        ),
+        seen.DeviceStatisticsRead(last_seen_at={BETA: NOW}),
+        connections(after(1), 10, 20, of={BETA: connection(in_bytes=10, out_bytes=10)}),
+        connections(after(2), 510, 2020, of={BETA: connection(in_bytes=510, out_bytes=2010)}),
+        seen.ErrorsRead(items=(LoggedError(when=NOW, message="wrong"),)),
+        seen.PendingDevicesRead(devices=(PendingDevice(id=DELTA, name="d", address="a", time=NOW),)),
+        seen.PendingFoldersRead(folders=(PendingFolder(id="new", label="New", device=BETA, time=NOW),)),
+        seen.Restored(payloads={}),
+    )
+
+
+def names(outcome: Outcome) -> list[str]:
+    """Return what happened."""
+    return [happening.event_type for happening in outcome.happenings]
+
+
+# --- a state with a clock
+
+
 class World:
-    """The state of one Syncthing and what was told of it.
+    """The state of one Syncthing with a clock that the test sets, and everything that follows.
 
     Args:
-        alerts: what is worth an alert.
-        remembered: what the bridge had published in an earlier life.
-        now: when it all begins.
+        alerts: the thresholds.
+        remembered: what the previous run of the bridge published.
+        now: the time at its start.
     """
 
-    def __init__(
-        self, alerts: Alerts | None = None, remembered: Remembered | None = None, now: datetime = START
-    ) -> None:
+    def __init__(self, alerts: Alerts | None = None, remembered: Remembered | None = None, now: datetime = NOW) -> None:
         self.state = State(alerts)
         self.now = now
         self.events: list[dict[str, Any]] = []
         self.reads: list[Read] = []
         self.changed: list[Address] = []
         self._remembered: Remembered = remembered or {}
-        self._told = 0
+        self._shown = 0
 
     def see(self, *observations: Observation) -> "World":
         """Take observations in at the present time."""
@@ -141,40 +362,42 @@ class World:
         self.changed = list(outcome.changed)
         return self
 
-    def start(self, *read: Observation, configured: seen.ConfigRead | None = None) -> "World":
-        """Read everything; what is not given is well, and the laptop is connected."""
-        self.snapshot(*read, configured=configured)
+    def start(self, *observations: Observation, configured: seen.ConfigRead | None = None) -> "World":
+        """Read everything; what is not given is well, and BETA is connected."""
+        self.snapshot(*observations, configured=configured)
         return self.see(seen.Restored(payloads=self._remembered))
 
-    def snapshot(self, *read: Observation, configured: seen.ConfigRead | None = None) -> "World":
+    def snapshot(self, *observations: Observation, configured: seen.ConfigRead | None = None) -> "World":
         """Read everything again, as after an outage."""
         found = configured or (seen.ConfigRead(config=self.state.config) if self.state.config else config())
-        given = {type(one) for one in read}
+        given = {type(one) for one in observations}
         self.see(
             seen.SnapshotStarted(),
-            *([] if seen.StatusRead in given else [status()]),
+            *([] if seen.StatusRead in given else [process(NOW - timedelta(days=1))]),
             found,
             *([] if seen.ConnectionsRead in given else [self.connections()]),
-            *([] if seen.FolderRead in given else [folder(name=name) for name in found.config.folders]),
-            *read,
+            *([] if seen.FolderRead in given else [read(name) for name in found.config.folders]),
+            *observations,
             seen.SnapshotComplete(),
         )
         return self
 
     def connections(self, *there: str) -> seen.ConnectionsRead:
-        """Return the connections of now: to the laptop, or to those that are given."""
-        connected = there or (LAPTOP,)
-        return seen.ConnectionsRead(at=self.now, in_bytes=0, out_bytes=0, connections=dict.fromkeys(connected, THERE))
+        """Return the connections of now: to BETA, or to those that are given."""
+        connected = there or (BETA,)
+        return seen.ConnectionsRead(
+            at=self.now, in_bytes=0, out_bytes=0, connections=dict.fromkeys(connected, connection())
+        )
 
     def nobody(self) -> seen.ConnectionsRead:
-        """Return that the laptop is not connected."""
-        return seen.ConnectionsRead(at=self.now, in_bytes=0, out_bytes=0, connections={LAPTOP: AWAY})
+        """Return that BETA is not connected."""
+        return connections(self.now, of={BETA: NOT_CONNECTED})
 
-    def connect(self, device: str = LAPTOP) -> seen.DeviceConnected:
+    def connect(self, device: str = BETA) -> seen.DeviceConnected:
         """Return that a device connects now."""
-        return seen.DeviceConnected(device=device, at=self.now, connection=THERE)
+        return seen.DeviceConnected(device=device, at=self.now, connection=connection())
 
-    def disconnect(self, device: str = LAPTOP) -> seen.DeviceDisconnected:
+    def disconnect(self, device: str = BETA) -> seen.DeviceDisconnected:
         """Return that a device disconnects now."""
         return seen.DeviceDisconnected(device=device, at=self.now, error="EOF")
 
@@ -189,7 +412,7 @@ class World:
 
     def told(self, *names: str) -> list[dict[str, Any]]:
         """Return the events since the last call of it, or those of some names among them."""
-        news, self._told = self.events[self._told :], len(self.events)
+        news, self._shown = self.events[self._shown :], len(self.events)
         return [one for one in news if one["event_type"] in names or not names]
 
     def names(self) -> list[str]:
@@ -206,9 +429,9 @@ class World:
         return self.payload(Address("folder", folder="docs"))
 
     @property
-    def laptop(self) -> Any:
-        """The payload of the laptop."""
-        return self.payload(Address("device", device=short_id(LAPTOP)))
+    def beta(self) -> Any:
+        """The payload of BETA."""
+        return self.payload(Address("device", device=short_id(BETA)))
 
     @property
     def system(self) -> Any:

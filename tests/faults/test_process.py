@@ -104,9 +104,7 @@ def test_a_stop_at_any_stage_of_the_start_ends_it_and_leaves_it_offline(world: W
 def test_a_disk_that_takes_nothing_ends_nothing(world: World, nowhere: str, measure: Callable[[float], None]) -> None:
     """Neither the log nor the sign of life can be written: the health check fails, and the bridge goes on."""
     world.bridge.stop()
-    partial_file = world.directory / "bridge/stbridge.partial"
-    partial_file.symlink_to(nowhere)
-    full = world.new_bridge(STBRIDGE_LOG__LEVEL="debug")
+    full = world.new_bridge(STBRIDGE_LOG__LEVEL="debug", RUNTIME_DIRECTORY=nowhere)
     full.log = Path("/dev/full")
     since = world.witness.count
     try:
@@ -115,11 +113,10 @@ def test_a_disk_that_takes_nothing_ends_nothing(world: World, nowhere: str, meas
         world.rename("renamed while the disk was full")
         measure(world.wait_until_right())
         with pytest.raises(Failed):
-            HealthFile(world.directory / "bridge/stbridge.health").check()
+            HealthFile(full.health_file).check()
         assert full.stop() == 0
     finally:
         full.kill()
-        partial_file.unlink()
     world.start_bridge()
 
 
@@ -242,5 +239,5 @@ def test_a_thread_that_keeps_dying_ends_the_process_with_the_reason(world: World
         dying.unlink()
     assert "alpha-polls keeps dying of RuntimeError" in world.bridge.log.read_text(encoding="utf-8")
     eventually(lambda: world.witness.tree[STATE] == b"offline")
-    with pytest.raises(Failed, match="has ended"):
-        HealthFile(world.directory / "bridge/stbridge.health").check()
+    with pytest.raises(Failed, match="has exited"):
+        HealthFile(world.bridge.health_file).check()

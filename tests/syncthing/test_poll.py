@@ -25,7 +25,7 @@ VERSION = "/rest/system/version"
 ERRORS = "/rest/system/error"
 CSRF = stranger(403, "CSRF Error")
 
-RECOVERED = seen.Available(way=seen.POLLS)
+RECOVERED = seen.Resumed()
 """What stands among the reports for the call that tells that Syncthing answers again."""
 
 Poll = Callable[..., Poller]
@@ -245,7 +245,7 @@ def test_what_is_rationed_goes_in_its_order(
     monkeypatch.setattr(poll, "THRIFTY_AT_ONCE", 3)
     monkeypatch.setattr(poll, "THRIFTY_EVERY_S", 0.05)
     scans = [Read("scan_errors", f"folder{number}") for number in range(6)]
-    polling().request([*scans[:2], Read("statistics"), *scans[2:]])
+    polling().request([*scans[:2], Read("folder_statistics"), *scans[2:]])
     wait_for(told, seen.FolderErrorsRead, len(scans))
     kinds = [type(one) for one in told]
     assert kinds.index(seen.FolderStatisticsRead) == 3

@@ -38,7 +38,10 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
         ["cluster/pending/devices", "cluster/pending/folders"],
         [seen.PendingDevicesRead, seen.PendingFoldersRead],
     ),
-    Read("statistics"): (["stats/device", "stats/folder"], [seen.DeviceStatisticsRead, seen.FolderStatisticsRead]),
+    Read("folder_statistics"): (
+        ["stats/device", "stats/folder"],
+        [seen.DeviceStatisticsRead, seen.FolderStatisticsRead],
+    ),
     Read("last_file"): (["stats/folder"], [seen.FolderStatisticsRead]),
     Read("folder", "docs"): (["db/status?folder=docs"], [seen.FolderRead]),
     Read("folder_errors", "docs"): (["folder/errors?folder=docs"], [seen.FolderErrorsRead]),

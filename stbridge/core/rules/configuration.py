@@ -11,7 +11,7 @@ from stbridge.core.observations import Read
 from stbridge.core.outcome import SYSTEM, conflicts_address, device_address, failed_address, folder_address
 from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
-from stbridge.core.times import from_utc, past_from_utc
+from stbridge.core.timing import from_utc, past_from_utc
 from stbridge.core.topics import Address
 
 MOST_NAMED = 20

@@ -34,7 +34,12 @@ def search(state: State, folder: FolderState) -> None:
 
 def search_if_due(state: State, folder: FolderState) -> None:
     """Have a folder searched once its size is known, and what had been found in an earlier life of the bridge."""
-    if folder.inventory_due and folder.counts is not None and state.compared and state.availability is Availability.LIVE:
+    if (
+        folder.inventory_due
+        and folder.counts is not None
+        and state.compared
+        and state.availability is Availability.LIVE
+    ):
         search(state, folder)
 
 

@@ -46,14 +46,20 @@ def _connections(state: State, observation: seen.ConnectionsRead, now: datetime)
     state.in_bytes, state.out_bytes = observation.in_bytes, observation.out_bytes
     state.in_rate.read(observation.in_bytes, observation.at)
     state.out_rate.read(observation.out_bytes, observation.at)
-    state.in_lifetime.read(observation.in_bytes)
-    state.out_lifetime.read(observation.out_bytes)
+    state.in_lifetime.read(observation.in_bytes, now)
+    state.out_lifetime.read(observation.out_bytes, now)
     if max(state.in_rate.value, state.out_rate.value) > A_TRANSFER:
         state.transfer_until = now + TRANSFER_LINGERS
     state.outcome.change(METRICS)
     for device, connection in observation.connections.items():
         if device in state.devices:
-            _connect(state, device, connection, ConnectionChange(observation.at, late=state.availability is not Availability.LIVE), now)
+            _connect(
+                state,
+                device,
+                connection,
+                ConnectionChange(observation.at, late=state.availability is not Availability.LIVE),
+                now,
+            )
             _measure(state, device, connection, observation.at)
 
 

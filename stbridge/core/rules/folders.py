@@ -78,7 +78,7 @@ def _follow_sync(state: State, folder: FolderState, now: datetime) -> None:
     state.transfer_until = now + TRANSFER_LINGERS
     if folder.sync is None:
         folder.sync = SyncProgress(folder.counts.need_bytes, now)
-    folder.sync_progress = folder.sync.read(folder.counts.need_bytes, now)
+    folder.sync_progress = folder.sync.read(folder.counts.need_bytes, now, complete=folder.counts.complete)
 
 
 def _tell_synced(state: State, folder: FolderState, now: datetime) -> None:

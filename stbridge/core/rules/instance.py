@@ -26,7 +26,7 @@ from stbridge.core.rules.restoring import (
 )
 from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
-from stbridge.core.times import in_utc
+from stbridge.core.timing import in_utc
 
 ONLINE = "online"
 """The word for a usable instance in the `connection` topic."""
@@ -191,6 +191,9 @@ def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
         note_identity(state, before.device_id, now)
     _restore_lifetime(state)
     if before is not None and before.started_at != observation.started_at:
+        for lifetime in (state.in_lifetime, state.out_lifetime):
+            lifetime.restart(now, observation.uptime_s)
+        state.in_bytes, state.out_bytes = state.in_lifetime.current, state.out_lifetime.current
         _upgrading(state, seen.Upgrading(in_progress=False), now)
         # no mark of being late: a start never shows but by a reading
         state.outcome.happened("syncthing_started", now, version=state.version and state.version.version)

@@ -26,7 +26,7 @@ from stbridge.core.problems import ROWS_BY_SUBJECT
 from stbridge.core.rules.configuration import note_vanished
 from stbridge.core.rules.conflicts import search_if_due
 from stbridge.core.state import State
-from stbridge.core.times import in_utc, past_from_utc
+from stbridge.core.timing import in_utc, past_from_utc
 from stbridge.core.topics import Address
 
 NOTICES = ("identity_changed", "folders_vanished")

@@ -1,0 +1,106 @@
+"""JSON text: strict reading, writing that every broker and reader can take, and texts that are safe to show.
+
+Names of files, folders and devices may hold anything; whatever others have published may be no JSON at all.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+LONGEST_TEXT = 4096
+"""Characters of a text in a payload: the longest path that Linux knows."""
+
+SHORTER_TEXTS = (1024, 256, 64)
+"""The limits that are tried next for a payload that is larger than LARGEST_PAYLOAD."""
+
+LARGEST_PAYLOAD = 128 * 1024
+"""In characters; brokers have limits, and so do readers that keep a history."""
+
+ELLIPSIS = "\u2026"
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+_DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+
+# Line breaks, control characters of terminals, changes of the text direction, and what UTF-8 cannot encode.
+_ESCAPES: Mapping[int, str] = {
+    code: f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, *_DIRECTIONS, *range(0xD800, 0xE000))
+}
+_ESCAPES_IN_JSON = {code: escape for code, escape in _ESCAPES.items() if code >= ord(" ")}  # json escapes the others
+
+
+# --- reading
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return what a JSON document says.
+
+    Python's reader also takes NaN, Infinity and 1e999, which no other reader would take from us again.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_float=_finite, parse_constant=_no_number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
+
+
+# --- writing
+
+
+def as_json(payload: Mapping[str, Any], *, whole: bool = False) -> bytes:
+    """Write a payload as UTF-8; characters of file names that UTF-8 cannot encode are replaced.
+
+    Args:
+        payload: the payload.
+        whole: keep the full length of every text; otherwise those that a broker or reader may refuse are cut.
+    """
+    text = _ENCODER.encode(payload)
+    if not whole and len(text) > LONGEST_TEXT:
+        lengths = iter((LONGEST_TEXT, *SHORTER_TEXTS))
+        text = _ENCODER.encode(cut_all(payload, next(lengths)))
+        while len(text) > LARGEST_PAYLOAD and (longest := next(lengths, 0)):
+            text = _ENCODER.encode(cut_all(payload, longest))
+    return text.encode("utf-8", "replace")
+
+
+# --- showing
+
+
+def on_one_line(text: str) -> str:
+    """Return a text with line breaks and control characters as escapes."""
+    return text.translate(_ESCAPES)
+
+
+def printable_json(text: str) -> str:
+    """Return the same JSON, with control characters as JSON escapes."""
+    return text.translate(_ESCAPES_IN_JSON)
+
+
+def cut(text: str, longest: int) -> str:
+    """Return a text of at most this length; an ellipsis replaces what is cut."""
+    return text if len(text) <= longest else text[: longest - 1] + ELLIPSIS
+
+
+def cut_all(value: Any, longest: int) -> Any:
+    """Return JSON with all its texts cut; keys of objects stay as they are."""
+    if isinstance(value, str):
+        return cut(value, longest)
+    if isinstance(value, dict):
+        return {key: cut_all(item, longest) for key, item in value.items()}
+    if isinstance(value, list):
+        return [cut_all(item, longest) for item in value]
+    return value

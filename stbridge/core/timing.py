@@ -1,0 +1,124 @@
+"""Time: stamps as they are published, durations as people write them, and timers; the current time is an argument."""
+
+import heapq
+import re
+from collections.abc import Hashable, Iterator
+from datetime import UTC, datetime
+from itertools import count
+from typing import Generic, TypeVar
+
+LONGEST_DURATION_S = 366 * 24 * 3600
+
+SPARE = 64
+"""How many entries beyond twice the keys the queue of timers may hold before it is rebuilt."""
+
+_FIRST = datetime(2013, 1, 1, tzinfo=UTC)
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+_DURATION = re.compile(r"([0-9]{1,9})\s*([smhd]?)", re.ASCII)
+
+
+# --- stamps: ISO 8601 in UTC with Z
+
+
+def in_utc(stamp: datetime | None) -> str | None:
+    """Format an aware time; fractions of a second are cut to milliseconds, and left out where there are none."""
+    if stamp is None:
+        return None
+    utc = stamp.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="milliseconds" if utc.microsecond >= 1000 else "seconds") + "Z"  # noqa: PLR2004 - 1 ms
+
+
+def from_utc(text: object) -> datetime | None:
+    """Parse a time that `in_utc` formatted; None for anything else, since anybody may publish."""
+    if not isinstance(text, str) or not text.endswith("Z"):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def past_from_utc(text: object, now: datetime) -> datetime | None:
+    """Parse the time at which something began; None for the future, and for times before Syncthing existed."""
+    stamp = from_utc(text)
+    return stamp if stamp is not None and _FIRST <= stamp <= now else None
+
+
+# --- durations: `90s`, `30m`, `2h`, `1d`, or a number of seconds
+
+
+def is_duration(value: object) -> bool:
+    """Tell whether a value is a duration of at least one second and at most LONGEST_DURATION_S."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _DURATION.fullmatch(str(value)):
+        return False
+    return 0 < seconds(value) <= LONGEST_DURATION_S
+
+
+def seconds(duration: int | str) -> int:
+    """Return in seconds a duration that `is_duration` accepts."""
+    found = _DURATION.fullmatch(str(duration))
+    assert found, "is_duration() comes first"
+    return int(found[1]) * _UNITS[found[2]]
+
+
+# --- timers
+
+Key = TypeVar("Key", bound=Hashable)
+Time = TypeVar("Time", datetime, float)
+
+
+class Timers(Generic[Key, Time]):
+    """One timer for each key; setting one, and finding those that are due, costs nothing for the others.
+
+    The times are all of one kind: datetimes, or seconds of a monotonic clock. A timer that is postponed again and
+    again, as by a transfer that makes progress, keeps its entry in the queue until that comes up: so the queue does not
+    grow with the events.
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[Key, Time] = {}
+        self._queued: dict[Key, Time] = {}  # never later than what is due
+        self._queue: list[tuple[Time, int, Key]] = []
+        self._numbers = count()  # keys need not be comparable
+
+    def set(self, key: Key, at: Time | None) -> None:
+        """Set the timer of a key, in place of any that it had; None removes it."""
+        if at is None:
+            self._due.pop(key, None)
+            return
+        self._due[key] = at
+        if key not in self._queued or at < self._queued[key]:
+            self._push(key, at)
+
+    @property
+    def next(self) -> Time | None:
+        """The earliest time that is set."""
+        while self._queue:
+            at, _, key = self._queue[0]
+            due = self._due.get(key)
+            if at == due == self._queued.get(key):
+                return at
+            heapq.heappop(self._queue)
+            if self._queued.get(key) == at:
+                del self._queued[key]
+                if due is not None:
+                    self._push(key, due)
+        return None
+
+    def due(self, now: Time) -> Iterator[Key]:
+        """Remove and return the keys whose time has come, the earliest first."""
+        while (at := self.next) is not None and at <= now:
+            key = heapq.heappop(self._queue)[2]
+            del self._due[key], self._queued[key]
+            yield key
+
+    def _push(self, key: Key, at: Time) -> None:
+        if len(self._queue) > 2 * len(self._queued) + SPARE:  # a timer that was brought forward leaves an entry behind
+            self._queue = [entry for entry in self._queue if self._queued.get(entry[2]) == entry[0]]
+            heapq.heapify(self._queue)
+        self._queued[key] = at
+        heapq.heappush(self._queue, (at, next(self._numbers), key))
+
+    def __len__(self) -> int:
+        return len(self._queue)

@@ -1,0 +1,153 @@
+"""Stamps, durations and timers."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stbridge.core.timing import LONGEST_DURATION_S, Timers, from_utc, in_utc, is_duration, seconds
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+YEAR_S = 366 * 24 * 3600
+
+# --- stamps
+
+
+@pytest.mark.parametrize(
+    ("stamp", "text"),
+    [
+        (None, None),
+        (NOON, "2024-05-01T12:00:00Z"),
+        (NOON.astimezone(timezone(timedelta(hours=2))), "2024-05-01T12:00:00Z"),
+        (NOON.replace(microsecond=999), "2024-05-01T12:00:00Z"),
+        (NOON.replace(microsecond=1000), "2024-05-01T12:00:00.001Z"),
+        (NOON.replace(microsecond=999_999), "2024-05-01T12:00:00.999Z"),
+    ],
+)
+def test_a_time_is_written_in_utc(stamp: datetime | None, text: str | None) -> None:
+    """In whole seconds where that is all there is, and never later than it was."""
+    assert in_utc(stamp) == text
+
+
+@pytest.mark.parametrize("stamp", [NOON, NOON.replace(microsecond=250_000)])
+def test_a_time_that_was_published_is_read_back(stamp: datetime) -> None:
+    """As an aware time."""
+    assert from_utc(in_utc(stamp)) == stamp
+
+
+@pytest.mark.parametrize("text", [None, "", "soon", "Z", 5, [], "2024-05-01T12:00:00", "2024-13-01T12:00:00Z"])
+def test_what_is_no_time_of_ours_is_none(text: object) -> None:
+    """Anybody may publish anything."""
+    assert from_utc(text) is None
+
+
+# --- durations
+
+
+@pytest.mark.parametrize(
+    ("duration", "in_seconds"),
+    [
+        (1, 1),
+        (90, 90),
+        ("90", 90),
+        ("90s", 90),
+        ("30m", 1800),
+        ("2h", 7200),
+        ("1d", 86400),
+        ("1 h", 3600),
+        ("007s", 7),
+        ("366d", YEAR_S),
+        (YEAR_S, YEAR_S),
+    ],
+)
+def test_a_duration_is_a_number_with_a_unit(duration: Any, in_seconds: int) -> None:
+    """Seconds, minutes, hours or days, up to a year; without a unit it is seconds."""
+    assert is_duration(duration)
+    assert seconds(duration) == in_seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(0, "0", "0m", -1, "-1", "+5", 1.5, "1.5h", 90.0, True, False, None, [], {}),
+        *("", " ", "m", "90 s ", " 90s", "5M", "5w", "1h30m", "1e3", "1\u00a0h", "0x10", "٣m", "\ud800"),
+        *("367d", YEAR_S + 1, "9" * 10, 10**4000),
+    ],
+)
+def test_anything_else_is_none(value: Any) -> None:
+    """Nothing, less than nothing, fractions, other units and digits, and more than a year."""
+    assert not is_duration(value)
+
+
+@given(st.integers() | st.text("0123456789 smhd", max_size=6))
+def test_a_duration_is_at_least_a_second_and_at_most_a_year(value: Any) -> None:
+    """Whatever passes the check can be reckoned with."""
+    if is_duration(value):
+        assert 1 <= seconds(value) <= LONGEST_DURATION_S
+
+
+# --- timers
+
+
+def _at(minutes: int) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def test_what_is_due_comes_out_in_order_and_once() -> None:
+    """Keys come out when their time has come, the earliest first, and not again."""
+    timers: Timers[str, datetime] = Timers()
+    for key, minutes in (("late", 30), ("early", 10), ("never", 20), ("later", 40)):
+        timers.set(key, _at(minutes))
+    timers.set("never", None)
+    assert timers.next == _at(10)
+    assert list(timers.due(_at(30))) == ["early", "late"]
+    assert list(timers.due(_at(30))) == []
+    assert timers.next == _at(40)
+
+
+def test_only_the_last_time_counts() -> None:
+    """A key that is set anew is due at its new time, whether that is earlier or later."""
+    timers: Timers[str, datetime] = Timers()
+    for minutes in (20, 40, 30, 10, 50):
+        timers.set("key", _at(minutes))
+        assert timers.next == _at(minutes)
+    assert list(timers.due(_at(49))) == []
+    assert list(timers.due(_at(50))) == ["key"]
+    assert timers.next is None
+
+
+def test_a_key_that_was_taken_away_can_be_set_again() -> None:
+    """Taking a key away leaves nothing behind that would make a later time of it wrong."""
+    timers: Timers[str, datetime] = Timers()
+    timers.set("key", _at(10))
+    timers.set("key", None)
+    assert timers.next is None
+    timers.set("key", _at(20))
+    timers.set("key", _at(15))
+    assert list(timers.due(_at(19))) == ["key"]
+    assert timers.next is None
+
+
+def test_the_queue_does_not_grow_with_the_changes() -> None:
+    """A time that moves back and forth, or is put off again and again, leaves nothing behind for long."""
+    timers: Timers[str, datetime] = Timers()
+    for number in range(5000):
+        timers.set("restless", _at(10 if number % 2 else 10_000))
+        timers.set("busy", _at(number + 20))
+        assert timers.next is not None
+    assert len(timers) < 200
+    assert list(timers.due(_at(10))) == ["restless"]
+    assert list(timers.due(_at(5018))) == []
+    assert list(timers.due(_at(5019))) == ["busy"]
+
+
+def test_timers_work_with_seconds_of_a_monotonic_clock() -> None:
+    """What depends on the clock of the process is not moved by a clock that is set."""
+    timers: Timers[str, float] = Timers()
+    timers.set("late", 12.5)
+    timers.set("early", 0.0)
+    assert timers.next == 0.0
+    assert list(timers.due(12.4)) == ["early"]
+    assert list(timers.due(12.5)) == ["late"]

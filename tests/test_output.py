@@ -1,0 +1,347 @@
+"""No subcommand ends in a traceback or hangs, whatever becomes of its output, its broker and its Syncthing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from stbridge.call import call
+from stbridge.check import check
+from stbridge.core.commands import COMMANDS
+from stbridge.demo.node import free_port
+from stbridge.errors import Fatal
+from stbridge.settings import MqttSettings, Settings, SyncthingSettings
+from tests.servers import PATIENCE_S, Mosquitto, Subscriber, eventually
+from tests.syncthing.pretended import DOCUMENTS, PretendedSyncthing
+from tests.syncthing.server import ScriptedServer, Table, hangs, says
+
+FAILED, INTERRUPTED = 1, 130
+
+EVENT = json.dumps({"event_type": "conflict", "path": "x" * 200})
+TOPIC = "syncthing/nas/event/conflict"
+
+ENDS: Mapping[str, str] = {
+    "no output": ">&-",
+    "full disk": ">/dev/full",
+    "no errors": "2>&-",
+    "full errors": "2>/dev/full",
+    "nothing at all": "<&- >&- 2>&-",
+}
+"""What a shell may do with the streams."""
+
+
+@pytest.fixture
+def syncthing() -> Iterator[PretendedSyncthing]:
+    """A pretended Syncthing that answers as a real one did."""
+    servers: list[ScriptedServer] = []
+
+    def serve(table: Table) -> ScriptedServer:
+        servers.append(ScriptedServer(table).start())
+        return servers[-1]
+
+    yield PretendedSyncthing(serve)
+    for server in servers:
+        server.stop()
+
+
+def environment(home: Path, broker: Mosquitto | None = None, url: str = "http://127.0.0.1:1") -> dict[str, str]:
+    """Return the settings of a bridge."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("STBRIDGE_", "PYTHONUNBUFFERED"))}
+    return {
+        **ours,
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(home),
+        "STBRIDGE_MQTT__PORT": str(broker.port if broker else free_port()),
+        "STBRIDGE_SYNCTHING__NAS__URL": url,
+        "STBRIDGE_SYNCTHING__NAS__API_KEY": "key",
+    }
+
+
+@contextmanager
+def running(arguments: str, variables: Mapping[str, str], **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a subcommand."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stbridge", *arguments.split()],
+        env=variables,
+        text=True,
+        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def errors_of(process: subprocess.Popen[str]) -> str:
+    """Return what a process has printed on standard error when it has exited."""
+    process.wait(PATIENCE_S)
+    assert process.stderr is not None
+    return process.stderr.read()
+
+
+# --- streams
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("arguments", ["check", "call nas get_status", "purge", "schema", "completion bash", "--help"])
+def test_a_stream_that_cannot_be_written_is_no_traceback(
+    arguments: str, end: str, broker: Mosquitto, syncthing: PretendedSyncthing, tmp_path: Path
+) -> None:
+    """Output that is lost on a full disk is a failure, and told in one line."""
+    script = f'exec "$@" {ENDS[end]}'
+    command = ["bash", "-c", script, "bash", sys.executable, "-m", "stbridge", *arguments.split()]
+    variables = environment(tmp_path, broker, syncthing.url)
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    lost = end == "full disk"
+    assert result.stderr == ("stbridge: cannot write to standard output (No space left on device)\n" if lost else "")
+    assert result.returncode == (FAILED if lost else 0)
+
+
+@pytest.mark.parametrize("arguments", ["schema", "check", "call nas get_status"])
+def test_output_that_nobody_reads_is_a_failure_without_a_word(
+    arguments: str, broker: Mosquitto, syncthing: PretendedSyncthing, tmp_path: Path
+) -> None:
+    """As `stbridge schema | head` leaves it."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with running(arguments, environment(tmp_path, broker, syncthing.url), stdout=theirs) as process:
+        os.close(theirs)
+        assert errors_of(process) == ""
+        assert process.returncode == FAILED
+
+
+def test_purge_clears_everything_also_if_nobody_reads_what(
+    broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """`stbridge purge | head -1` does not stop in the middle."""
+    for number in range(300):
+        subscriber.publish(f"syncthing/nas/folder/{number}", b"{}", retain=True)
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with running("purge", environment(tmp_path, broker), stdout=theirs) as process:
+        os.close(theirs)
+        assert errors_of(process) == ""
+    eventually(lambda: subscriber.latest() == {} or [one for one in subscriber.messages if not one.payload][299:])
+
+
+@pytest.mark.parametrize("end", ["no output", "full errors", "nothing at all"])
+def test_the_service_runs_without_its_streams(
+    end: str, broker: Mosquitto, subscriber: Subscriber, syncthing: PretendedSyncthing, tmp_path: Path
+) -> None:
+    """It connects, and leaves in order, although its log goes nowhere."""
+    command = ["bash", "-c", f'exec "$@" {ENDS[end]}', "bash", sys.executable, "-m", "stbridge", "run"]
+    with subprocess.Popen(command, env=environment(tmp_path, broker, syncthing.url)) as process:
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+    subscriber.wait_for_payload("syncthing/bridge/state", b"offline")
+
+
+def test_names_that_the_terminal_does_not_know_are_escaped(
+    broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """Output in an encoding with few characters is no reason to fail."""
+    subscriber.publish("syncthing/nas/folder/büro", b"{}", retain=True)
+    with running("purge", {**environment(tmp_path, broker), "PYTHONIOENCODING": "ascii"}) as process:
+        assert errors_of(process) == ""
+        assert process.stdout is not None
+        assert process.stdout.readline() == "cleared syncthing/nas/folder/b\\xfcro\n"
+
+
+# --- the live view, into a pipe
+
+
+@pytest.fixture
+def watch(broker: Mosquitto, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`stbridge watch` into a pipe."""
+    with running("watch", environment(tmp_path, broker)) as process:
+        yield process
+
+
+def wait_for_watch(watch: subprocess.Popen[str], subscriber: Subscriber) -> None:
+    """Wait until it shows something."""
+    subscriber.publish(TOPIC, EVENT, retain=True)
+    assert watch.stdout is not None
+    assert "conflict" in watch.stdout.readline()
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["busy", "quiet"])
+def test_watch_ends_when_its_reader_leaves(
+    watch: subprocess.Popen[str], subscriber: Subscriber, *, goes_on: bool
+) -> None:
+    """`stbridge watch | head -1` ends, also if nothing is published any more."""
+    wait_for_watch(watch, subscriber)
+    assert watch.stdout is not None
+    watch.stdout.close()
+    if goes_on:
+        subscriber.publish(TOPIC, EVENT)
+    assert errors_of(watch) == ""
+    assert watch.returncode == FAILED
+
+
+def test_watch_is_interrupted_although_nobody_reads(watch: subprocess.Popen[str], subscriber: Subscriber) -> None:
+    """A pipe that is full blocks neither Ctrl-C nor memory."""
+    wait_for_watch(watch, subscriber)
+    for _ in range(3000):
+        subscriber.publish(TOPIC, EVENT)
+    watch.send_signal(signal.SIGINT)
+    assert errors_of(watch) == ""
+    assert watch.returncode == INTERRUPTED
+
+
+def test_watch_takes_payloads_of_any_form(watch: subprocess.Popen[str], subscriber: Subscriber) -> None:
+    """Anybody may publish: what is nested too deeply, or no event, is not shown."""
+    wait_for_watch(watch, subscriber)
+    for kind in ("event/conflict", "folder/docs", "system", "errors", "response/scan"):
+        for payload in (b"null", b"[]", b"{}", b'{"items": 5}', b'{"path": ' + b"[" * 900 + b"]" * 900 + b"}"):
+            subscriber.publish(f"syncthing/nas/{kind}", payload)
+    subscriber.publish(TOPIC, json.dumps({"event_type": "conflict", "path": "the last"}))
+    assert watch.stdout is not None
+    assert next(line for line in watch.stdout if "the last" in line)
+    watch.send_signal(signal.SIGINT)
+    assert errors_of(watch) == ""
+
+
+def test_watch_ends_when_the_broker_goes_away(
+    watch: subprocess.Popen[str], subscriber: Subscriber, broker: Mosquitto
+) -> None:
+    """With one line that says so."""
+    wait_for_watch(watch, subscriber)
+    broker.kill()
+    assert len(errors_of(watch).splitlines()) == 1
+    assert watch.returncode == FAILED
+
+
+# --- a broker or a Syncthing that does not answer
+
+
+@pytest.mark.parametrize("arguments", ["check", "purge", "watch"])
+def test_a_broker_that_hangs_is_given_up(
+    arguments: str, broker: Mosquitto, syncthing: PretendedSyncthing, tmp_path: Path
+) -> None:
+    """It accepts connections and says nothing: each subcommand ends by itself, with one line."""
+    broker.hang()
+    with running(arguments, environment(tmp_path, broker, syncthing.url)) as process:
+        told = errors_of(process)
+        assert process.stdout is not None
+        told += "".join(line for line in process.stdout if line.startswith("FAIL"))
+    assert process.returncode == FAILED
+    assert len(told.splitlines()) == 1
+    assert "mqtt" in told
+
+
+@pytest.mark.parametrize("arguments", ["check", "call nas get_ping"])
+def test_a_syncthing_that_hangs_can_be_interrupted(
+    arguments: str, broker: Mosquitto, syncthing: PretendedSyncthing, tmp_path: Path
+) -> None:
+    """Ctrl-C ends what waits for an answer, without a traceback."""
+    syncthing.table.update(dict.fromkeys(syncthing.table, hangs))
+    with running(arguments, environment(tmp_path, broker, syncthing.url)) as process:
+        syncthing.server.wait_until_hanging()
+        process.send_signal(signal.SIGINT)
+        assert errors_of(process) == ""
+        assert process.returncode == INTERRUPTED
+
+
+def test_ctrl_c_while_modules_are_loaded_is_no_traceback(tmp_path: Path) -> None:
+    """It takes half a second on a slow machine until a subcommand begins."""
+    with running("check", {**environment(tmp_path), "PYTHONVERBOSE": "1"}) as process:
+        assert process.stderr is not None
+        assert next(line for line in process.stderr if "import 'pydantic" in line)
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in errors_of(process)
+        assert process.returncode == INTERRUPTED
+
+
+# --- a Syncthing whose answers have another form
+
+STRANGE: tuple[Any, ...] = (None, [], {}, "text", 5, [None], {"errors": 5}, {"folders": None, "devices": 5})
+STRANGE_PATHS = [*DOCUMENTS, "everything"]
+ARGUMENTS: Mapping[str, str] = {
+    "folder": "docs",
+    "device": "BETABET",
+    "pending_folder": "docs",
+    "pending_device": "BETABET",
+    "folder_type": "sendreceive",
+    "text": "text",
+    "integer": "1",
+    "boolean": "true",
+    "texts": '["text"]',
+    "object": '{"folders": [{"id": "docs"}]}',
+}
+
+
+def spoil(syncthing: PretendedSyncthing, path: str, answer: Any) -> None:
+    """Have a path, or each one, answer with something else."""
+    for one in syncthing.table if path == "everything" else [path]:
+        syncthing.table[one] = says(answer)
+
+
+@pytest.mark.parametrize("path", STRANGE_PATHS)
+def test_check_takes_any_answer(path: str, syncthing: PretendedSyncthing) -> None:
+    """What is not Syncthing's form is a finding, and never an exception."""
+    settings = Settings(
+        mqtt=MqttSettings(port=free_port()),
+        syncthing={"nas": SyncthingSettings(url=syncthing.url, api_key=SecretStr("key"))},
+    )
+    for answer in STRANGE:
+        spoil(syncthing, path, answer)
+        finding = check(settings)[-1]
+        assert not finding.ok or path not in ("/rest/system/version", "/rest/system/status", "everything")
+
+
+@pytest.mark.parametrize("path", STRANGE_PATHS)
+def test_call_takes_any_answer(path: str, syncthing: PretendedSyncthing) -> None:
+    """Each command prints JSON, or fails with a message."""
+    settings = SyncthingSettings(url=syncthing.url, api_key=SecretStr("key"))
+    syncthing.has_folders(docs=False)
+    for answer in STRANGE:
+        spoil(syncthing, path, answer)
+        for command in COMMANDS:
+            given = [f"{row.name}={ARGUMENTS[row.type]}" for row in command.arguments if not row.needs_bridge]
+            try:
+                json.loads(call(settings, command.name, given))
+            except Fatal as error:
+                assert str(error)  # noqa: PT017 - most of them are refused, and some are not
+
+
+def test_a_strange_answer_is_one_line(syncthing: PretendedSyncthing, broker: Mosquitto, tmp_path: Path) -> None:
+    """`call` names the address."""
+    spoil(syncthing, "/rest/system/status", {})
+    with running("call nas get_ping", environment(tmp_path, broker, syncthing.url)) as process:
+        (line,) = errors_of(process).splitlines()
+    assert process.returncode == FAILED
+    assert syncthing.url in line
+
+
+# --- the demo
+
+
+def test_the_demo_ends_when_its_reader_leaves(binary: str, tmp_path: Path) -> None:
+    """`stbridge demo | head -3` stops its broker and its nodes, and leaves nothing behind."""
+    programs, scratch = tmp_path / "bin", tmp_path / "scratch"
+    programs.mkdir()
+    scratch.mkdir()
+    (programs / "syncthing").symlink_to(binary)
+    variables = {**environment(tmp_path), "PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(scratch)}
+    with running("demo", variables) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(3)][-1]
+        process.stdout.close()
+        assert errors_of(process) == ""
+        assert process.returncode == FAILED
+    assert list(scratch.iterdir()) == []
+    commands = (file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists())
+    assert not [command for command in commands if os.fsencode(scratch) in command]
