@@ -44,8 +44,8 @@ class Instance:
     """One Syncthing instance on the broker.
 
     Its State is guarded by a lock. Whoever has read something from Syncthing calls `take`: under the lock the rules are
-    applied, problems are evaluated, and changed topics are rendered into the outbox, all in memory. Without the lock the
-    outbox is flushed, and what has to be read because of it is returned.
+    applied, problems are evaluated, and changed topics are rendered into the outbox, all in memory. Without the lock
+    the outbox is flushed, and what has to be read because of it is returned.
 
     Args:
         name: the name of the instance, a level of its topics.
@@ -57,7 +57,7 @@ class Instance:
         topics: builds the topics.
         outbox: what is to be sent.
         schedule: runs `tick` when something is due.
-        on_published: called once, when the first publication is in the outbox: what the previous run published is known,
+        on_published: called once, when the first publication is in the outbox, that is, when the previous run is known
             and the first attempt to read the instance has ended.
         announcer: the discovery messages for Home Assistant; None for none.
         updates_per_second: how often a topic is published while it keeps changing; 0 is no limit.
@@ -103,8 +103,8 @@ class Instance:
             self._clients[0],
             raw=raw,
             take=self.take,
-            request=lambda reads: self._poller.request(reads),
-            withdraw=lambda: self._poller.withdraw(),
+            request=lambda reads: self._poller.request(reads),  # noqa: PLW0108 - the poller is made after it
+            withdraw=lambda: self._poller.withdraw(),  # noqa: PLW0108 - as above
         )
         self._poller = Poller(
             name,

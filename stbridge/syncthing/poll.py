@@ -241,9 +241,9 @@ class Poller:
         for read in self._retries.due(now):
             self._enqueue(read)
         for queue in self._queues:
-            if read := queue.pop(now):
-                self._paths -= bool(read.path)
-                return read
+            if found := queue.pop(now):
+                self._paths -= bool(found.path)
+                return found
         return None
 
     def _reconcile_some(self) -> None:

@@ -58,7 +58,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
 def _read_completions_without_events(state: State, folder: FolderState, sequence: int) -> None:
     """Have the completions of disconnected devices read when the folder has changed and no event will report them."""
     before, folder.sequence = folder.sequence, sequence
-    version = state.version and state.version.version
+    version = None if state.version is None else state.version.version
     if before in (0, sequence) or reports_completion_of_disconnected_devices(version):
         return
     for device in folder.config.devices:
