@@ -206,12 +206,12 @@ class Poller:
                 self._condition.wait_for(lambda: self._stopped, timeout=timeout_s)
 
     def _note(self, finished: seen.ReadFinished) -> None:
-        """Repeat a read that failed, less and less often; what is read at intervals comes again by itself."""
+        """Repeat a read that failed, less and less often."""
         read = finished.read
         if finished.error is None:
             if self._failures.pop(read, None):
                 self._retries.set(read, None)
-        elif read.what not in self._intervals and (read in self._failures or len(self._failures) < MAX_RETRIES):
+        elif read in self._failures or len(self._failures) < MAX_RETRIES:
             count = self._failures[read] = self._failures.get(read, 0) + 1
             wait_s = min(MAX_RETRY_S, RETRY_S * 2 ** min(count - 1, 10))
             self._retries.set(read, monotonic() + wait_s)

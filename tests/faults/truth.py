@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from stbridge.core.observations import Restored
+from stbridge.core.observations import Restored, SnapshotComplete, SnapshotStarted
 from stbridge.core.payloads import render
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
@@ -64,8 +64,9 @@ def truth(instance: str, node: SyncthingNode) -> Tree:
     """
     state, now = State(), datetime.now(UTC)
     with SyncthingClient(node.api_key, node.url) as client:
-        reader = Reader(client)
-        observations = [Restored(payloads={}), *reader.snapshot()]
+        reader = Reader(client, instance)
+        *found, left = reader.snapshot()
+        observations = [Restored(payloads={}), SnapshotStarted(), *found, SnapshotComplete(), left]
         while observations:
             for observation in observations:
                 apply(state, observation, now)
