@@ -154,7 +154,7 @@ def test_much_discovery_over_a_slow_line_drains(
 
 
 def test_a_connection_that_is_found_broken_while_sending_ends_in_words(outbox: Outbox, line: Proxy) -> None:
-    """paho closes the socket then, and nothing may use it any more."""
+    """Paho closes the socket then, and nothing may use it any more."""
     settings = MqttSettings(host="127.0.0.1", port=line.port)
     session = Session(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None, outbox=outbox)
     session.open(threading.Event())
