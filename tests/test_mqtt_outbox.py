@@ -193,6 +193,24 @@ def test_what_was_in_flight_goes_again_after_a_lost_connection() -> None:
     assert topics(take(outbox)) == ["response/scan", "response/pause", "event/x", "event/y"]
 
 
+def test_a_failure_in_the_middle_of_sending_keeps_the_order() -> None:
+    """Whatever was sent before it and after it goes again as it came."""
+    outbox = connected()
+    for name in "abc":
+        outbox.put(event(name))
+    failures = iter([None, RuntimeError("broken")])
+
+    def meanwhile() -> None:
+        if failure := next(failures):
+            raise failure
+
+    with pytest.raises(RuntimeError, match="broken"):
+        Wire(outbox, meanwhile).send()
+    outbox.disconnected()
+    outbox.connected()
+    assert topics(take(outbox)) == ["event/a", "event/b", "event/c"]
+
+
 def test_too_many_events_drop_the_oldest_and_are_counted() -> None:
     """Memory is bounded whatever the time without a broker."""
     outbox = Outbox(events_limit=2)

@@ -5,7 +5,6 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from paho.mqtt import MQTTException
 from paho.mqtt.client import Client
@@ -35,11 +34,13 @@ LARGEST_PACKET = 16 * 1024 * 1024
 class TolerantClient(Client):
     """A client that tolerates strings which paho rejects, and that counts the bytes it sends."""
 
-    bytes_queued = 0
-    """How many bytes were handed to this client to be sent."""
-
     bytes_written = 0
-    """How many of them the system has taken."""
+    """How many bytes the system has taken to be sent."""
+
+    @property
+    def bytes_queued(self) -> int:
+        """How many bytes were handed to this client to be sent."""
+        return self.bytes_written + sum(packet["to_process"] for packet in self._out_packet)
 
     def departed(self) -> int:
         """Return how many bytes have certainly left this machine, as far as the system tells."""
@@ -50,10 +51,6 @@ class TolerantClient(Client):
         with contextlib.suppress(OSError):  # it has ended, which is noticed elsewhere
             fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, size)  # tcp(7): what the peer has not acknowledged
         return self.bytes_written - int.from_bytes(size, sys.byteorder)
-
-    def _packet_queue(self, command: int, packet: bytes | bytearray, *more: Any, **options: Any) -> MQTTErrorCode:
-        self.bytes_queued += len(packet)
-        return super()._packet_queue(command, packet, *more, **options)
 
     def _sock_send(self, buf: bytes | bytearray) -> int:
         written = super()._sock_send(buf)

@@ -49,17 +49,17 @@ class InFlight:
     Attributes:
         message: the message.
         lane: where it was queued.
+        size: about how many bytes it has.
         end: the position after its last byte, counted in bytes that the session has queued.
     """
 
     message: Message
     lane: Lane
+    size: int = 0
     end: int = 0
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it has."""
-        return _size(self.message)
+    def __post_init__(self) -> None:
+        self.size = _size(self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,15 +278,16 @@ class Outbox:
         """
         acknowledged = wire.to_acknowledge  # their replies are in the outbox by now
         while taken := self._take():
-            key, one = taken
-            if fault := unsendable(one.message, wire.largest_packet):
-                self._discard(key)
-                self._log_once(one, f"cannot be sent: {fault}")
-            else:
-                packet_id = wire.publish(one.message)
-                with self._changed:
+            for key, one in taken:
+                if fault := unsendable(one.message, wire.largest_packet):
+                    self._discard(key)
+                    self._log_once(one, f"cannot be sent: {fault}")
+                else:
+                    packet_id = wire.publish(one.message)
                     one.end = wire.bytes_queued
-                    self._in_flight[packet_id] = self._in_flight.pop(key)
+                    # Without the lock: only the holder of `io_lock` changes the table, which is never empty between.
+                    self._in_flight[packet_id] = one
+                    del self._in_flight[key]
         with self._changed:
             replies_wait = bool(self._replies)
         if not replies_wait:
@@ -327,15 +328,16 @@ class Outbox:
             self._logged.add(kind)
             _log.error("a message on %.300r %s", one.message.topic, what)
 
-    def _take(self) -> tuple[int, InFlight] | None:
-        """Move the next message into the table, under a temporary key; None if nothing can be sent."""
+    def _take(self) -> list[tuple[int, InFlight]]:
+        """Move what can be sent now into the table, under temporary keys, and return it."""
+        taken: list[tuple[int, InFlight]] = []
         with self._changed:
-            if not self._can_send():
-                return None
-            key = -next(self._numbers)
-            one = self._in_flight[key] = self._next()
-            self._bytes_in_flight += one.size
-            return key, one
+            while self._can_send():
+                key = -next(self._numbers)
+                one = self._in_flight[key] = self._next()
+                self._bytes_in_flight += one.size
+                taken.append((key, one))
+        return taken
 
     def _discard(self, key: int) -> None:
         with self._changed:
@@ -405,7 +407,8 @@ class Outbox:
 
     def _requeue_in_flight(self) -> None:
         """At least once: what was not acknowledged goes again, before what came after it."""
-        returned = list(self._in_flight.values())
+        # If sending failed in the middle, some have a temporary key: they come after those that were sent.
+        returned = [self._in_flight[key] for key in sorted(self._in_flight, key=lambda key: key < 0)]
         self._in_flight.clear()
         self._bytes_in_flight = 0
         for one in reversed(returned):

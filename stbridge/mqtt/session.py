@@ -234,11 +234,14 @@ class Session:
         """
         if oldest is None:
             return
-        now, departed = time.monotonic(), self._client.departed()
-        leaves = self._departed < min(departed, oldest.end)
-        if oldest is not self._oldest or leaves:
+        now = time.monotonic()
+        if oldest is not self._oldest:
             self._oldest, self._progress_at = oldest, now
-        self._departed = departed
+        elif now - self._progress_at > ACKNOWLEDGEMENT_TIMEOUT_S / 10:  # seldom, because it asks the system
+            departed = self._client.departed()
+            if self._departed < min(departed, oldest.end):
+                self._progress_at = now
+            self._departed = departed
         if now - self._progress_at > ACKNOWLEDGEMENT_TIMEOUT_S + oldest.size / SLOWEST_BYTES_PER_S:
             raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
 
@@ -282,7 +285,7 @@ class Session:
         Returns:
             the packet identifier that `Outbox.answered` will be called with.
         """
-        if any(topic_matches_sub(one, message.topic) for one in self._no_local):
+        if self._no_local and any(topic_matches_sub(one, message.topic) for one in self._no_local):
             self._echoes.append((message.topic, message.payload))
         properties = publish_properties(message) if self.protocol is Protocol.MQTT_5 else None
         return self._client.publish(message.topic, message.payload, 1, message.retain, properties).mid
