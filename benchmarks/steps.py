@@ -19,6 +19,7 @@ from stbridge.core.messages import Message
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Topics
+from stbridge.instance import MAX_BATCH
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.publishing import Publisher
@@ -79,7 +80,8 @@ def events_of_a_flood(count: int) -> Mapping[str, float]:
     state = state_of(fake)
     publisher = Publisher("nas", Topics("syncthing"), Outbox(), None, UPDATES_PER_SECOND)
     publisher.change(state.everything())
-    publisher.publish(state, monotonic())
+    while publisher.publish(state, monotonic(), MAX_BATCH):
+        pass
     step = stirring(fake, FOLDERS)
     took_s: dict[str, float] = defaultdict(float)
 
@@ -106,7 +108,7 @@ def events_of_a_flood(count: int) -> Mapping[str, float]:
             conclude(state, _now())
         with timed("what changed is rendered and handed over"):
             publisher.change(state.take_outcome().changed)
-            publisher.publish(state, began_at + done / EVENTS_PER_SECOND)
+            publisher.publish(state, began_at + done / EVENTS_PER_SECOND, MAX_BATCH)
     return {name: 1e6 * seconds / count for name, seconds in took_s.items()}
 
 
@@ -130,7 +132,7 @@ def state_of(fake: FakeSyncthing) -> State:
             for device in fake.devices
         ),
         seen.SnapshotComplete(),
-        seen.Remembered(payloads={}),
+        seen.Restored(payloads={}),
     ):
         apply(state, observation, _now())
     conclude(state, _now())

@@ -17,7 +17,6 @@ from time import monotonic
 from typing import Any
 
 from rich.console import Console
-from stbridge.remembering import recall
 
 from stbridge.core import decode, events
 from stbridge.core import observations as seen
@@ -35,6 +34,7 @@ from stbridge.errors import SyncthingError
 from stbridge.homeassistant.announcer import Announcer
 from stbridge.homeassistant.discovery import Site
 from stbridge.mqtt.packets import unsendable
+from stbridge.restoring import payloads_of
 from stbridge.syncthing.answers import evaluate
 from stbridge.watch.board import Board
 from stbridge.watch.lines import describe_received
@@ -180,13 +180,13 @@ def check_message(message: Message) -> None:
 class _Life:
     """One life of a bridge with a Syncthing of some version."""
 
-    def __init__(self, random: Random, remembered: Mapping[str, bytes]) -> None:
+    def __init__(self, random: Random, restored: Mapping[str, bytes]) -> None:
         self._random = random
         self._version = random.choice(VERSIONS)
         self._own_id = recorded_id(self._version, "alpha")
         self._beta = recorded_id(self._version, "beta")
         self._rate = random.choice((0.0, 0.1, 0.5))
-        self._remembered = remembered
+        self._restored = restored
         self._state = State()
         self._now = START
         self._announcer = Announcer(
@@ -196,11 +196,11 @@ class _Life:
 
     def live(self) -> None:
         """Read everything, follow all events, and read everything again."""
-        remembered = seen.Restored(payloads=recall(TOPICS, "nas", self._remembered, RENDERED))
+        restored = seen.Restored(payloads=payloads_of(TOPICS, self._restored, RENDERED))
         early = self._random.random() < 0.5
-        self._see(*([remembered] if early else []))
+        self._see(*([restored] if early else []))
         self._read_everything()
-        self._see(*([] if early else [remembered]))
+        self._see(*([] if early else [restored]))
         for event in recorded(self._version, "events"):
             self._see(*self._observed(event))
             self._now += timedelta(seconds=self._random.choice((0, 0.001, 10, 100_000)))
@@ -275,7 +275,7 @@ class _Life:
             no_id = "//" in message.topic or message.topic.endswith("/")
             assert TOPICS.parse(message.topic) == (None if no_id else ("nas", address))
             self.published[message.topic] = message.payload
-        if self._state.complete and not self._state.reading:
+        if self._state.may_publish:
             for address in outcome.changed:
                 for message in self._announcer.follow(self._state, address):
                     check_message(message)
@@ -283,7 +283,7 @@ class _Life:
 
 
 def syncthing(random: Random) -> None:
-    """Two lives of a bridge; what the first has published is spoilt before the second remembers it."""
+    """Two runs of a bridge; what the first has published is spoilt before the second restores it."""
     first = _Life(random, {})
     first.live()
     kept = dict(first.published)

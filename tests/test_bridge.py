@@ -475,3 +475,22 @@ def test_a_syncthing_that_is_away_is_told_as_such(pair: Pair, subscriber: Subscr
     finally:
         pair.b.start()
     subscriber.wait_for_payload("syncthing/beta/state", b"online", since=since)
+
+
+@pytest.mark.usefixtures("bridge")
+def test_a_change_while_a_device_is_disconnected_lowers_its_completion(pair: Pair, subscriber: Subscriber) -> None:
+    """Syncthing before 1.21 sends no event for it, and the bridge publishes it all the same."""
+    beta = short_id(pair.b.device_id)
+    completion, device = f"syncthing/alpha/completion/{beta}/docs", f"syncthing/alpha/device/{beta}"
+    since = subscriber.count
+    pair.b.request("POST", "/rest/system/pause", {"device": pair.a.device_id})
+    try:
+        subscriber.wait_for_json(device, lambda one: one["connected"] is False, since=since)
+        since = subscriber.count
+        pair.write("while-disconnected.txt")
+        subscriber.wait_for_json(completion, lambda one: one["need_items"] >= 1, since=since)
+        subscriber.wait_for_json("syncthing/alpha/system", lambda one: one["all_in_sync"] is False, since=since)
+    finally:
+        since = subscriber.count
+        pair.b.request("POST", "/rest/system/resume", {"device": pair.a.device_id})
+    subscriber.wait_for_json(completion, lambda one: one["need_items"] == 0, since=since)

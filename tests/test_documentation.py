@@ -20,7 +20,8 @@ from stbridge.core.envelope import CommandError, Reply
 from stbridge.core.outcome import Happening
 from stbridge.core.payloads import RENDERED, render, render_happening
 from stbridge.core.rules import apply
-from stbridge.core.state import ONLINE, State
+from stbridge.core.rules.instance import ONLINE
+from stbridge.core.state import State
 from stbridge.core.topics import TOPICS
 from stbridge.errors import Fatal, SyncthingError, SyncthingUnavailable
 from tests.documents import DOCUMENTS, README, ROOT, anchors, blocks, links, rows, sections, spans, spoken_code, text_of

@@ -66,7 +66,7 @@ def test_it_answers_as_a_real_one_did(client: SyncthingClient, fleet: Fleet, pat
 
 def test_everything_can_be_read_of_it(client: SyncthingClient) -> None:
     """The bridge takes it for a Syncthing with as many folders, devices and completions as it was told to have."""
-    told = list(Reader(client).snapshot())
+    told = list(Reader(client, "nas").snapshot())
     (configured,) = (one.config for one in told if isinstance(one, seen.ConfigRead))
     assert (len(configured.folders), len(configured.devices)) == (FOLDERS, DEVICES)
     assert sum(isinstance(one, seen.FolderRead) for one in told) == FOLDERS
@@ -94,7 +94,7 @@ def test_its_events_tell_what_it_has(fleet: Fleet, client: SyncthingClient) -> N
     assert told.folder == folder_id(1)
     assert told.counts is not None
     assert told.counts.need_bytes == 7 * FILE_BYTES
-    assert list(Reader(client).read(Read("folder", folder_id(1)))) == [told]
+    assert list(Reader(client, "nas").read(Read("folder", folder_id(1)))) == [told]
 
 
 def test_its_ring_of_events_is_as_small_as_a_real_one(fleet: Fleet, client: SyncthingClient) -> None:

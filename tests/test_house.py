@@ -16,7 +16,7 @@ PACKAGE = "stbridge"
 LAYERS = (
     ("core", "errors"),
     ("backoff", "keepalive", "output", "settings", "supervision"),
-    ("homeassistant", "mqtt", "syncthing"),
+    ("homeassistant", "mqtt", "schedule", "syncthing"),
     (
         "birth",
         "commands",
@@ -24,7 +24,7 @@ LAYERS = (
         "local",
         "log",
         "publishing",
-        "remembering",
+        "restoring",
         "settings_sources",
         "systemd",
         "watch",

@@ -25,6 +25,7 @@ TOPICS = Topics("syncthing")
 DOCS, PHOTOS = "syncthing/nas/folder/docs", "syncthing/nas/folder/photos"
 AT_ONCE, LATER = 1000.0, 1000.5
 STORM = range(1, 501)
+LIMIT = 1000
 
 
 class Nas:
@@ -36,14 +37,14 @@ class Nas:
         self.outbox.connected()
         self.publisher = Publisher("nas", TOPICS, self.outbox, None, updates_per_second)
         self.publisher.change(self.world.state.everything())
-        self.publisher.publish(self.world.state, AT_ONCE - 100)
+        self.publisher.publish(self.world.state, AT_ONCE - 100, LIMIT)
         self.news()
 
     def sees(self, name: str, need: int, *, now: float = AT_ONCE) -> None:
         """See that a folder lacks so many bytes, and publish what is to be published."""
         self.world.see(read(name, of=replace(COUNTS, need_bytes=need, need_items=need)))
         self.publisher.change(self.world.changed)
-        self.publisher.publish(self.world.state, now)
+        self.publisher.publish(self.world.state, now, LIMIT)
 
     def news(self) -> list[tuple[str, bytes]]:
         """Return what goes to the broker."""
@@ -83,7 +84,7 @@ def test_the_last_value_always_follows() -> None:
         nas.sees("docs", need)
     nas.news()
     assert nas.publisher.next == LATER
-    nas.publisher.publish(nas.world.state, LATER)
+    nas.publisher.publish(nas.world.state, LATER, LIMIT)
     assert nas.of(DOCS) == [STORM[-1]]
     assert nas.publisher.next is None
 
@@ -119,7 +120,7 @@ def test_whether_syncthing_can_be_reached_is_never_held_back() -> None:
         ):
             nas.world.see(seen_of_it)
             nas.publisher.change(nas.world.changed)
-            nas.publisher.publish(nas.world.state, AT_ONCE)
+            nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT)
             told += [payload for topic, payload in nas.news() if topic == "syncthing/nas/state"]
     assert told == [b"offline", b"online"] * len(STORM)
 
@@ -131,11 +132,11 @@ def test_nothing_is_sent_twice_because_it_waited_while_everything_is_read_again(
         nas.sees("docs", need)
     nas.news()
     nas.world.see(seen.SnapshotStarted())
-    nas.publisher.publish(nas.world.state, LATER)
+    nas.publisher.publish(nas.world.state, LATER, LIMIT)
     assert nas.news() == []
     nas.world.snapshot(read("docs"), read("photos"))
     nas.publisher.change(nas.world.changed)
-    nas.publisher.publish(nas.world.state, LATER)
+    nas.publisher.publish(nas.world.state, LATER, LIMIT)
     assert nas.of(DOCS) == [0]
 
 
@@ -146,11 +147,11 @@ def test_a_syncthing_is_called_online_after_all_that_is_known_of_it() -> None:
         nas.sees("docs", need)
     nas.world.see(seen.Unavailable(status="unreachable", message="gone"))
     nas.publisher.change(nas.world.changed)
-    nas.publisher.publish(nas.world.state, AT_ONCE)
+    nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT)
     nas.news()
     nas.world.see(read("docs", of=replace(COUNTS, need_bytes=7, need_items=7)), seen.Resumed())
     nas.publisher.change(nas.world.changed)
-    nas.publisher.publish(nas.world.state, AT_ONCE)
+    nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT)
     news = nas.news()
     assert [json.loads(payload)["need_bytes"] for topic, payload in news if topic == DOCS] == [7]
     assert news[-1] == ("syncthing/nas/state", b"online")
@@ -162,6 +163,6 @@ def test_at_the_end_nothing_is_left_behind() -> None:
     for need in STORM:
         nas.sees("docs", need)
     nas.news()
-    nas.publisher.publish(nas.world.state, AT_ONCE, at_end=True)
+    nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT, unlimited_rate=True)
     assert nas.of(DOCS) == [STORM[-1]]
     assert nas.outbox.states()[DOCS] == render(nas.world.state, folder_address("docs"))

@@ -1,10 +1,10 @@
-"""What the broker has kept of an earlier life, and what others may have put there."""
+"""What the previous run of the bridge published, and what others may have published there."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
-from stbridge.remembering import recall
 
 from stbridge.core import observations as seen
 from stbridge.core.model import Config, FolderConfig
@@ -14,16 +14,22 @@ from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address, Topics
+from stbridge.restoring import RestoredPayloads, payloads_of
 
 TOPICS = Topics("syncthing")
 NOW = datetime(2026, 11, 23, 20, 14, 5, tzinfo=UTC)
 FOLDER = Address("folder", folder="a/b +#%ü")
 
 
+def restored(published: Mapping[str, bytes]) -> RestoredPayloads:
+    """Return what an instance restores of retained topics."""
+    return payloads_of(TOPICS, TOPICS.of_instance("nas", published), RENDERED)
+
+
 def test_what_was_published_is_known_again_by_its_address() -> None:
     """A payload of an earlier life comes back under the address that it was published for."""
     kept = {TOPICS.build("nas", FOLDER): b'{"label":"Odd"}', TOPICS.build("nas", METRICS): b'{"in_bytes":1}'}
-    assert recall(TOPICS, "nas", kept, RENDERED) == {FOLDER: {"label": "Odd"}, METRICS: {"in_bytes": 1}}
+    assert restored(kept) == {FOLDER: {"label": "Odd"}, METRICS: {"in_bytes": 1}}
 
 
 @pytest.mark.parametrize(
@@ -38,14 +44,14 @@ def test_what_was_published_is_known_again_by_its_address() -> None:
     ],
 )
 def test_what_is_not_of_this_instance_is_left_alone(topic: str) -> None:
-    """Other instances, commands, foreign topics and topics that no bridge would write are not remembered."""
-    assert recall(TOPICS, "nas", {topic: b"{}"}, RENDERED) == {}
+    """Other instances, commands, foreign topics and topics that no bridge would publish are not restored."""
+    assert restored({topic: b"{}"}) == {}
 
 
 @pytest.mark.parametrize("payload", [b"online", b"[1]", b"\xff", b"{", b"[" * 100_000, b"9" * 5000])
-def test_what_is_no_json_object_is_remembered_as_nothing_known(payload: bytes) -> None:
+def test_what_is_no_json_object_is_restored_as_nothing_known(payload: bytes) -> None:
     """The topic is still known, so that it can be cleared, whatever somebody has put there."""
-    assert recall(TOPICS, "nas", {"syncthing/nas/folder/docs": payload}, RENDERED) == {
+    assert restored({"syncthing/nas/folder/docs": payload}) == {
         Address("folder", folder="docs"): None
     }
 
@@ -60,7 +66,7 @@ def test_rubbish_among_what_was_kept_counts_as_nothing(rubbish: object) -> None:
         TOPICS.build("nas", METRICS): json.dumps(metrics).encode(),
     }
     state = State()
-    apply(state, seen.Restored(payloads=recall(TOPICS, "nas", kept, RENDERED)), NOW)
+    apply(state, seen.Restored(payloads=restored(kept)), NOW)
     apply(state, _process(), NOW)
     apply(state, _configuration(), NOW)
     apply(state, seen.ConnectionsRead(at=NOW, in_bytes=10, out_bytes=10, connections={}), NOW)
@@ -96,7 +102,7 @@ def test_totals_that_nobody_can_have_sent_are_not_believed(count: int) -> None:
     assert json.loads(render(state, METRICS) or b"")["in_bytes_lifetime"] == 10
 
 
-def test_what_was_remembered_is_let_go() -> None:
+def test_restored_payloads_are_released() -> None:
     """It may be large, and it is of no use once everything has been compared with it."""
     state = _read({TOPICS.build("nas", Address("folder", folder=f"{number}")): b"{}" for number in range(100)})
     assert state.restored == {}
@@ -106,8 +112,8 @@ def test_what_was_remembered_is_let_go() -> None:
 def _read(kept: dict[str, bytes]) -> State:
     """Return a state that has read everything, and what the broker kept."""
     state = State()
-    apply(state, seen.Restored(payloads=recall(TOPICS, "nas", kept, RENDERED)), NOW)
-    for observation in (_process(), _configuration()):
+    apply(state, seen.Restored(payloads=restored(kept)), NOW)
+    for observation in (seen.SnapshotStarted(), _process(), _configuration()):
         apply(state, observation, NOW)
     apply(state, seen.ConnectionsRead(at=NOW, in_bytes=10, out_bytes=10, connections={}), NOW)
     apply(state, seen.SnapshotComplete(), NOW)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stbridge import bridge, instance
+from stbridge import bridge
 from stbridge.cli import _parser
 from stbridge.errors import SettingsError
 from stbridge.health import health_file
@@ -58,7 +58,7 @@ def test_a_unit_has_more_patience_than_the_bridge(unit: Path) -> None:
     """Neither a slow look at the parts nor a stop that answers everything is cut short."""
     assert values(unit, "Type") == ["notify"]
     assert int(values(unit, "WatchdogSec")[0]) > 2 * bridge.SUPERVISION_S
-    assert int(values(unit, "TimeoutStopSec")[0]) > bridge.STOP_S + instance.COMMANDS_STOP_S
+    assert int(values(unit, "TimeoutStopSec")[0]) > bridge.STOP_S
 
 
 def test_the_health_file_of_the_machine_has_a_place() -> None:

@@ -9,7 +9,7 @@ import pytest
 from stbridge.core import observations as seen
 from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, Alerts
 from stbridge.core.model import DeviceConfig, LoggedError, short_id
-from stbridge.core.observations import Observation
+from stbridge.core.observations import Observation, Read
 from stbridge.core.problems import ROWS, Measure, Row
 from stbridge.core.topics import Address
 from tests.core.world import (
@@ -55,6 +55,11 @@ CASES: dict[str, Case] = {
         go=lambda world: [world.turns("idle")],
         message="folder marker missing",
     ),
+    "folder_unreadable": Case(
+        come=lambda _: [_finished("folder", "docs", error="url: HTTP 500")],
+        go=lambda _: [_finished("folder", "docs")],
+        message="url: HTTP 500",
+    ),
     "failed_items": Case(
         come=lambda _: [read(of=replace(COUNTS, failed=2)), failed("a", "b")],
         go=lambda _: [read()],
@@ -93,6 +98,11 @@ CASES: dict[str, Case] = {
     ),
     "behind": Case(come=lambda _: [needing(3)], go=lambda _: [needing(0)], message="the device lacks 3 items"),
     "system_errors": Case(come=lambda _: [_errors("first", "last")], go=lambda _: [_errors()], message="last"),
+    "instance_unreadable": Case(
+        come=lambda _: [_finished("errors", error="url: HTTP 500")],
+        go=lambda _: [_finished("errors")],
+        message="url: HTTP 500",
+    ),
     "restart_required": Case(
         come=lambda _: [seen.RestartRequiredRead(restart_required=True)],
         go=lambda _: [seen.RestartRequiredRead(restart_required=False)],
@@ -127,6 +137,10 @@ def _conflict(*, present: bool) -> seen.ConflictRead:
 
 def _without_folders() -> seen.ConfigRead:
     return seen.ConfigRead(config=replace(config().config, folders={}))
+
+
+def _finished(what: str, folder: str = "", *, error: str | None = None) -> seen.ReadFinished:
+    return seen.ReadFinished(read=Read(what, folder), error=error)
 
 
 ADDRESSES = {

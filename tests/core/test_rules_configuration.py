@@ -220,6 +220,6 @@ def test_a_change_of_the_configuration_is_told_once() -> None:
 def test_nothing_is_asked_for_while_everything_is_read() -> None:
     """A snapshot reads what a new configuration would ask for."""
     one = watched()
-    assert not one.see(seen.SnapshotStarted(), configured([folder("new", BETA), DOCS_FOLDER, ART_FOLDER])).reads
-    assert not one.see(seen.SnapshotComplete()).reads
+    found = configured([folder("new", BETA), DOCS_FOLDER, ART_FOLDER])
+    assert not one.see(seen.SnapshotStarted(), found, seen.SnapshotComplete()).reads
     assert one.see(configured()).reads

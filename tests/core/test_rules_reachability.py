@@ -1,4 +1,4 @@
-"""Rules on whether Syncthing can be reached."""
+"""Rules on whether an instance is published as online."""
 
 import pytest
 
@@ -7,66 +7,66 @@ from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import CONNECTION, METRICS, STATE
 from tests.core.world import Watched, after, snapshot, watched
 
-# --- whether it can be reached
-
-NO_EVENTS = seen.Unavailable(status="unreachable", message="connection refused")
-NO_POLLS = seen.Unavailable(status="unauthorized", message="401")
-AN_EVENT, A_POLL = seen.Resumed(), seen.Resumed()
-WHOLE = seen.SnapshotComplete()
+UNREACHABLE = seen.Unavailable(status="unreachable", message="connection refused")
+UNAUTHORIZED = seen.Unavailable(status="unauthorized", message="401")
+STARTED, COMPLETE = seen.SnapshotStarted(), seen.SnapshotComplete()
+SUSPECTED, RESUMED = seen.Suspected(), seen.Resumed()
 
 
 @pytest.mark.parametrize(
     ("observations", "status"),
     [
         ([], "online"),
-        ([NO_EVENTS], "unreachable"),
-        ([NO_EVENTS, AN_EVENT], "online"),
-        ([NO_EVENTS, A_POLL], "unreachable"),
-        ([NO_EVENTS, WHOLE], "online"),
-        ([NO_POLLS], "unauthorized"),
-        ([NO_POLLS, AN_EVENT], "unauthorized"),
-        ([NO_POLLS, WHOLE], "unauthorized"),
-        ([NO_POLLS, A_POLL], "online"),
-        ([NO_EVENTS, NO_POLLS], "unreachable"),
-        ([NO_EVENTS, NO_POLLS, AN_EVENT], "unauthorized"),
-        ([NO_EVENTS, NO_POLLS, A_POLL], "unreachable"),
-        ([NO_EVENTS, NO_POLLS, A_POLL, AN_EVENT], "online"),
+        ([SUSPECTED], "online"),
+        ([SUSPECTED, RESUMED], "online"),
+        ([SUSPECTED, STARTED, COMPLETE], "online"),
+        ([SUSPECTED, UNREACHABLE], "unreachable"),
+        ([STARTED], "online"),
+        ([STARTED, UNREACHABLE], "unreachable"),
+        ([UNREACHABLE], "unreachable"),
+        ([UNREACHABLE, SUSPECTED], "unreachable"),
+        ([UNREACHABLE, RESUMED], "online"),
+        ([UNREACHABLE, STARTED], "unreachable"),
+        ([UNREACHABLE, STARTED, COMPLETE], "online"),
+        ([UNREACHABLE, UNAUTHORIZED], "unauthorized"),
+        ([UNREACHABLE, STARTED, UNAUTHORIZED], "unauthorized"),
+        ([UNAUTHORIZED, RESUMED], "online"),
     ],
 )
-def test_syncthing_is_online_while_both_ways_to_it_are_open(observations: list[Observation], status: str) -> None:
-    """Each way is mended on its own; a complete read mends that of the events. The first fault is told."""
+def test_an_instance_is_online_until_the_follower_fails(observations: list[Observation], status: str) -> None:
+    """A failure of another thread, or missed events, alone do not end it; after a failure the follower proves it."""
     one = watched()
     one.see(*observations)
     assert one.shown(CONNECTION)["status"] == status
     assert one.shown(STATE) == ("online" if status == "online" else "offline")
 
 
-def test_a_change_of_reachability_is_told_with_its_time() -> None:
+def test_a_change_of_availability_is_published_with_its_time() -> None:
     """The time is that of the change of status, not of the latest message."""
     one = watched()
     refused = {"status": "unreachable", "message": "connection refused", "since": "2024-05-01T12:00:05Z"}
-    assert one.see(NO_EVENTS, at=after(5)).changed.keys() == {CONNECTION, STATE, METRICS}  # nothing flows any more
+    assert one.see(UNREACHABLE, at=after(5)).changed.keys() == {CONNECTION, STATE, METRICS}  # the rates are null
     assert one.shown(CONNECTION) == refused
     one.see(seen.Unavailable(status="unreachable", message="timed out"), at=after(6))
     assert one.shown(CONNECTION) == {**refused, "message": "timed out"}
-    one.see(AN_EVENT, at=after(7))
+    one.see(RESUMED, at=after(7))
     assert one.shown(CONNECTION) == {"status": "online", "message": "", "since": "2024-05-01T12:00:07Z"}
-    assert not one.see(AN_EVENT, A_POLL, at=after(8)).changed
+    assert not one.see(RESUMED, SUSPECTED, RESUMED, at=after(8)).changed
 
 
-@pytest.mark.parametrize("observations", [[], [A_POLL], [AN_EVENT], [NO_EVENTS, AN_EVENT], snapshot()[:-1]])
-def test_syncthing_is_not_online_before_everything_was_read(observations: list[Observation]) -> None:
-    """Whoever sees `online` can trust what is published."""
+@pytest.mark.parametrize("observations", [[], [SUSPECTED], [RESUMED], [UNREACHABLE], snapshot()[1:-1]])
+def test_an_instance_is_not_online_before_everything_was_read(observations: list[Observation]) -> None:
+    """A client that sees `online` relies on what is published."""
     one = Watched()
-    assert one.shown(CONNECTION) == {"status": "unreachable", "message": "not tried yet", "since": None}
-    one.see(*observations)
+    assert one.shown(CONNECTION) == {"status": "unreachable", "message": "not connected yet", "since": None}
+    one.see(*observations, STARTED)
     assert one.shown(STATE) == "offline"
-    one.see(WHOLE)
+    one.see(COMPLETE)
     assert one.shown(STATE) == "online"
 
 
-def test_a_complete_read_publishes_everything_and_then_the_state() -> None:
-    """Nothing is asked for after it, since it was all read, but for what takes the Internet."""
+def test_a_snapshot_publishes_everything_and_then_the_state() -> None:
+    """Nothing is left to be read after it, except the upgrade, which takes the Internet."""
     one = Watched()
     outcome = one.see(*snapshot())
     assert set(outcome.changed) == set(one.state.everything())

@@ -206,7 +206,7 @@ def no_more_connections(world: World) -> int | None:
 # --- its threads
 
 
-@pytest.mark.parametrize("name", ["alpha-state", "alpha-events", "alpha-polls"])
+@pytest.mark.parametrize("name", ["schedule", "alpha-events", "alpha-polls"])
 def test_a_thread_that_dies_is_started_again(world: World, name: str, measure: Callable[[float], None]) -> None:
     """Whichever it is: its death is told in `bridge/health`, and what it missed is made up for."""
     deaths = world.health["restarts"]
@@ -215,7 +215,7 @@ def test_a_thread_that_dies_is_started_again(world: World, name: str, measure: C
     eventually(lambda: world.health["restarts"] > deaths)
     world.rename(f"renamed when {name} had died")
     measure(world.wait_until_right())
-    assert set(world.health["threads"]) == {"mqtt", "alpha-state", "alpha-events", "alpha-polls"}
+    assert set(world.health["threads"]) == {"mqtt", "schedule", "alpha-events", "alpha-polls"}
     wait_for_vitals(world)
 
 

@@ -4,7 +4,6 @@ from datetime import datetime
 from itertools import islice
 
 from stbridge.core import observations as seen
-from stbridge.core.availability import Availability
 from stbridge.core.conflicts import original, winner
 from stbridge.core.entities import OFFERING, SYNCING, FolderState
 from stbridge.core.observations import Read
@@ -34,12 +33,7 @@ def search(state: State, folder: FolderState) -> None:
 
 def search_if_due(state: State, folder: FolderState) -> None:
     """Have a folder searched once its size is known, and what had been found in an earlier life of the bridge."""
-    if (
-        folder.inventory_due
-        and folder.counts is not None
-        and state.compared
-        and state.availability is Availability.LIVE
-    ):
+    if folder.inventory_due and folder.counts is not None and state.compared:
         search(state, folder)
 
 

@@ -1,4 +1,4 @@
-"""Rules on what the bridge had published in an earlier life, which outlives it on the broker."""
+"""Rules on what the previous run of the bridge published, which the broker retains."""
 
 from typing import Any
 
@@ -32,30 +32,30 @@ SINCE = "2024-04-01T08:00:00Z"
 NOW_SINCE = "2024-05-01T12:00:00Z"
 
 
-def remembered(address: Address, **payload: Any) -> seen.Remembered:
+def restored(address: Address, **payload: Any) -> seen.Restored:
     """Return what was published at an address, and nothing else."""
     return seen.Restored(payloads={address: payload})
 
 
-MEMORY = remembered(DOCS, out_of_sync_since=SINCE)
-NO_MEMORY = seen.Restored(payloads={})
+RESTORED = restored(DOCS, out_of_sync_since=SINCE)
+NOTHING_RESTORED = seen.Restored(payloads={})
 LACKING = read("docs", need_bytes=500)
 
 
 @pytest.mark.parametrize(
     ("observations", "since"),
     [
-        ([MEMORY, configured(), LACKING], SINCE),
-        ([configured(), MEMORY, LACKING], SINCE),
-        ([configured(), LACKING, MEMORY], SINCE),
-        ([configured(), LACKING, remembered(DOCS, out_of_sync_since=None)], NOW_SINCE),
-        ([configured(), LACKING, NO_MEMORY], NOW_SINCE),
+        ([RESTORED, configured(), LACKING], SINCE),
+        ([configured(), RESTORED, LACKING], SINCE),
+        ([configured(), LACKING, RESTORED], SINCE),
+        ([configured(), LACKING, restored(DOCS, out_of_sync_since=None)], NOW_SINCE),
+        ([configured(), LACKING, NOTHING_RESTORED], NOW_SINCE),
         ([configured(), LACKING, seen.Restored(payloads={DOCS: None})], NOW_SINCE),
-        ([MEMORY, configured(), read("docs")], None),
-        ([configured(), read("docs"), MEMORY], None),
-        ([MEMORY, configured(), read("docs"), LACKING], NOW_SINCE),
-        ([MEMORY, docs_configured(paused=True)], None),
-        ([docs_configured(paused=True), MEMORY], None),
+        ([RESTORED, configured(), read("docs")], None),
+        ([configured(), read("docs"), RESTORED], None),
+        ([RESTORED, configured(), read("docs"), LACKING], NOW_SINCE),
+        ([RESTORED, docs_configured(paused=True)], None),
+        ([docs_configured(paused=True), RESTORED], None),
     ],
 )
 def test_since_when_a_folder_is_out_of_sync_outlives_the_bridge(
@@ -69,7 +69,7 @@ def test_since_when_a_folder_is_out_of_sync_outlives_the_bridge(
 
 def test_a_folder_that_comes_later_has_no_earlier_life() -> None:
     """A folder that was removed and is added again is a new one."""
-    one = watched(MEMORY)
+    one = watched(RESTORED)
     one.see(configured([ART_FOLDER]))
     one.see(configured(), LACKING)
     assert one.shown(DOCS)["out_of_sync_since"] == NOW_SINCE
@@ -87,8 +87,8 @@ def test_a_pause_for_a_time_outlives_the_bridge(
 ) -> None:
     """It ends when it was to end, whenever the broker tells of it; rubbish that anybody published does not count."""
     one = Watched()
-    memory = remembered(address, resume_at=until)
-    one.see(*([config, memory] if late else [memory, config]))
+    published = restored(address, resume_at=until)
+    one.see(*([config, published] if late else [published, config]))
     assert one.shown(address)["resume_at"] == shown
 
 
@@ -96,8 +96,8 @@ def test_a_pause_for_a_time_outlives_the_bridge(
 
 
 TOTALS = {"in_bytes": 40, "in_bytes_lifetime": 5000, "out_bytes": 4, "out_bytes_lifetime": 500}
-SAME = remembered(METRICS, **TOTALS, started_at="2024-05-01T12:00:00Z")
-OTHER = remembered(METRICS, **TOTALS, started_at="2024-04-01T08:00:00Z")
+SAME = restored(METRICS, **TOTALS, started_at="2024-05-01T12:00:00Z")
+OTHER = restored(METRICS, **TOTALS, started_at="2024-04-01T08:00:00Z")
 COUNTED = connections(NOW, 100, 10)
 
 
@@ -110,8 +110,8 @@ COUNTED = connections(NOW, 100, 10)
         ([process(), SAME, COUNTED], (5060, 506)),
         ([process(), COUNTED, OTHER], (5100, 510)),
         ([OTHER, process(), COUNTED], (5100, 510)),
-        ([process(), COUNTED, remembered(METRICS)], (100, 10)),
-        ([process(), COUNTED, NO_MEMORY], (100, 10)),
+        ([process(), COUNTED, restored(METRICS)], (100, 10)),
+        ([process(), COUNTED, NOTHING_RESTORED], (100, 10)),
         ([process(), COUNTED, SAME, SAME], (5060, 506)),
         ([process(), COUNTED, SAME, process(after(60)), connections(after(61), 30, 3)], (5090, 509)),
         ([process(), SAME, COUNTED, connections(after(61), 30, 3), process(after(60))], (5090, 509)),
@@ -131,7 +131,7 @@ def test_lifetime_totals_outlive_syncthing_and_the_bridge(
 def test_lifetime_totals_count_a_restart_that_passes_the_old_value_unseen(*, status_first: bool) -> None:
     """The start time of the process shows it; until the new counter is read, the old one is not taken for it."""
     one = Watched()
-    one.see(process(after(-60)), COUNTED, NO_MEMORY)
+    one.see(process(after(-60)), COUNTED, NOTHING_RESTORED)
     status, counted = process(after(100), uptime_s=20), connections(after(110), 150, 15)
     if not status_first:
         one.see(counted, at=after(110))
@@ -148,12 +148,12 @@ def test_lifetime_totals_count_a_restart_that_passes_the_old_value_unseen(*, sta
 LEFT = {folder_address("gone"): {"id": "gone"}, device_address(DELTA): None, Address("failed", folder="gone"): {}}
 
 
-@pytest.mark.parametrize("order", ["remembered first", "read first"])
+@pytest.mark.parametrize("order", ["restored first", "read first"])
 def test_what_was_published_and_is_no_more_is_cleared(order: str) -> None:
     """A folder or a device that went while the bridge was away is looked at again, once all that there is is known."""
     one = Watched()
-    memory = seen.Restored(payloads=LEFT)
-    steps = [memory, *snapshot()] if order == "remembered first" else [*snapshot(), memory]
+    published = seen.Restored(payloads=LEFT)
+    steps = [published, *snapshot()] if order == "restored first" else [*snapshot(), published]
     outcome = one.see(*steps)
     assert LEFT.keys() <= outcome.changed.keys()
     assert [one.shown(address) for address in LEFT] == [None] * 3
@@ -162,7 +162,7 @@ def test_what_was_published_and_is_no_more_is_cleared(order: str) -> None:
 def test_nothing_is_cleared_before_everything_was_read() -> None:
     """What is not known yet may still be there."""
     one = Watched()
-    memory = seen.Restored(payloads=LEFT)
-    assert not LEFT.keys() & one.see(memory, *snapshot()[:-1]).changed.keys()
+    published = seen.Restored(payloads=LEFT)
+    assert not LEFT.keys() & one.see(published, *snapshot()[:-1]).changed.keys()
     one = watched()
-    assert not LEFT.keys() & one.see(seen.SnapshotStarted(), memory).changed.keys()
+    assert not LEFT.keys() & one.see(seen.SnapshotStarted(), published).changed.keys()
