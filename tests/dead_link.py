@@ -3,6 +3,9 @@
 The servers stay on the loopback address of this machine. `Cable.lead_to` gives the near namespace an address at the far
 end that leads to such a server, `Cable.expose` one at its own loopback. Programs run in the near namespace with
 `Cable.command`, functions with `Cable.submit`.
+
+Syncthing on loopback checks the host name of requests: a real one that is reached over the cable needs
+`insecureSkipHostcheck` (PATCH /rest/config/gui).
 """
 
 import ctypes

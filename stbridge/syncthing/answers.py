@@ -107,8 +107,8 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
     (
         lambda r: r.status == 403 and r.says("host check"),
         lambda r: HostCheckFailed(
-            f"url: Syncthing rejects the host name in {r.url}. Use its IP address, or turn on insecureSkipHostcheck "
-            "(in Syncthing: Actions > Advanced > GUI)."
+            f"url: Syncthing rejects the host name in {r.url}, as its GUI listens on loopback only. Use localhost "
+            "on the same machine, or turn on insecureSkipHostcheck (in Syncthing: Actions > Advanced > GUI)."
         ),
     ),
     (
