@@ -4,18 +4,18 @@ import contextlib
 import socket
 import sys
 
-IDLE_S = 5
+IDLE_S = 4
 """Seconds without a byte before the first probe."""
 
-INTERVAL_S = 3
+INTERVAL_S = 2
 """Seconds between two probes."""
 
 PROBES = 3
-"""Probes without an answer after which the connection counts as dead: 5 + 3 * 3 = 14 seconds in all."""
+"""Probes without an answer after which the connection counts as dead: 4 + 3 * 2 = 10 seconds in all."""
 
 
 def enable_keepalive(connection: socket.socket) -> None:
-    """Have the system end a connection whose other end has not answered for about 14 seconds.
+    """Have the system end a connection whose other end has not answered for about 10 seconds.
 
     A router that forgets a connection, or a machine that loses power, sends neither FIN nor RST. Without keepalive a
     reader then waits for ever. A peer that is merely slow answers the probes, because its system does.
