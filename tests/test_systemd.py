@@ -53,3 +53,14 @@ def test_a_systemd_that_does_not_listen_ends_nothing(tmp_path: Path, monkeypatch
     """A notification that cannot be delivered is no failure of the service."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nobody"))
     notify("READY=1")
+
+
+def test_a_status_that_utf_8_cannot_encode_is_sent_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Error messages of Syncthing may hold file names of any bytes."""
+    address = str(tmp_path / "notify")
+    monkeypatch.setenv(VARIABLE, address)
+    with listening(address) as link:
+        notify("STATUS=nas: \ud800")
+        assert link.recv(4096) == b"STATUS=nas: ?"
