@@ -1,23 +1,42 @@
 """One instance between a pretended Syncthing and the outbox."""
 
 import json
-from collections.abc import Iterator
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from time import monotonic
+from traceback import format_stack
+from typing import Any
 
 import pytest
 
+from stbridge.core import observations as seen
+from stbridge.core import rules
+from stbridge.core.commands import allowed
+from stbridge.core.messages import Received
+from stbridge.core.observations import Observation
+from stbridge.core.state import State
 from stbridge.core.topics import Topics
 from stbridge.instance import Instance
 from stbridge.mqtt.outbox import Outbox
+from stbridge.schedule import Schedule
 from stbridge.settings import PollSettings, SyncthingSettings
+from stbridge.supervision import Supervision
 from stbridge.syncthing.poll import Poller
 from tests.commands.pretended import PATIENCE_S
 from tests.servers import eventually
-from tests.syncthing.pretended import PretendedSyncthing
-from tests.syncthing.server import ScriptedServer
+from tests.syncthing.pretended import STATUS, PretendedSyncthing, document
+from tests.syncthing.server import Answer, Exchange, ScriptedServer, refuses, says
 from tests.wire import Wire
 
 METRICS = "syncthing/nas/metrics"
-AVAILABILITY = {"syncthing/nas/connection", "syncthing/nas/state"}
+PHOTOS = "syncthing/nas/folder/photos"
+ONLINE = "syncthing/nas/state"
+AVAILABILITY = {"syncthing/nas/connection", ONLINE}
+TOTALS = {METRICS: b'{"in_bytes_lifetime": 1000000000000, "in_bytes": 0}'}
+ERRORS = "/rest/system/error"
 
 
 @pytest.fixture
@@ -36,39 +55,64 @@ def syncthing() -> Iterator[PretendedSyncthing]:
 
 
 @pytest.fixture
-def instance(outbox: Outbox, syncthing: PretendedSyncthing) -> Iterator[Instance]:
-    """An instance that has been started, and to which no broker has said yet what it keeps."""
+def published() -> list[str]:
+    """A line for each time that the first publication was reported."""
+    return []
+
+
+@pytest.fixture
+def not_started(outbox: Outbox, syncthing: PretendedSyncthing, published: list[str]) -> Iterator[Instance]:
+    """An instance that does not know what the previous run of the bridge published."""
+    schedule = Schedule()
     one = Instance(
         "nas",
-        SyncthingSettings(url=syncthing.url, api_key="key"),
+        SyncthingSettings(url=syncthing.url, api_key="key", timeout_s=PATIENCE_S),
         poll=PollSettings(),
-        raw=(),
-        allowed=frozenset(),
+        raw=("FolderResumed",),
+        allowed=allowed(["operate"]),
         topics=Topics("syncthing"),
         outbox=outbox,
+        schedule=schedule,
+        on_published=lambda: published.append("nas"),
     )
-    one.start()
+    schedule.start()
     yield one
-    one.stop()
+    schedule.stop()
+    one.stop(monotonic())
 
 
-def test_nothing_is_published_over_what_the_broker_keeps_before_that_is_known(
-    instance: Instance, outbox: Outbox
-) -> None:
-    """Before totals of earlier lives are known, only whether Syncthing can be reached goes to the outbox."""
-    eventually(lambda: instance.status == "online" and outbox.states().get("syncthing/nas/state") == b"online")
-    assert outbox.states().keys() == AVAILABILITY
-    assert not instance.settled.is_set()
-    instance.remember({METRICS: b'{"in_bytes_lifetime": 1000000000000, "in_bytes": 0}'})
-    assert instance.settled.wait(PATIENCE_S)
+@pytest.fixture
+def instance(not_started: Instance) -> Instance:
+    """The same, started."""
+    not_started.start()
+    return not_started
+
+
+def lifetime(outbox: Outbox) -> int:
+    """Return what is left of the lifetime total without what this process of Syncthing has counted."""
     metrics = json.loads(outbox.states()[METRICS])
-    assert metrics["in_bytes_lifetime"] == 10**12 + metrics["in_bytes"]
+    total: int = metrics["in_bytes_lifetime"] - metrics["in_bytes"]
+    return total
 
 
-def test_an_instance_has_settled_when_everything_is_in_the_outbox(instance: Instance, outbox: Outbox) -> None:
-    """The bridge says `online` when every instance has settled, and then all of its topics must have been sent."""
-    instance.remember({})
-    assert instance.settled.wait(PATIENCE_S)
+def test_nothing_overwrites_the_previous_run_before_it_is_restored(
+    instance: Instance, outbox: Outbox, published: list[str]
+) -> None:
+    """Before its totals are known, only the availability goes to the outbox."""
+    eventually(lambda: instance.status == "online" and outbox.states().get(ONLINE) == b"online")
+    assert outbox.states().keys() == AVAILABILITY
+    assert not instance.published.is_set()
+    assert published == []
+    instance.restore(TOTALS)
+    assert instance.published.wait(PATIENCE_S)
+    eventually(lambda: published == ["nas"])
+    assert lifetime(outbox) == 10**12
+
+
+def test_an_instance_is_published_when_everything_is_in_the_outbox(instance: Instance, outbox: Outbox) -> None:
+    """The bridge publishes `online` when every instance is published, and then all of its topics are on their way."""
+    instance.restore({})
+    assert instance.published.wait(PATIENCE_S)
     kinds = {topic.split("/")[2] for topic in outbox.states()}
     assert {"system", "metrics", "errors", "pending", "folder", "device", "completion"} <= kinds
 
@@ -76,14 +120,15 @@ def test_an_instance_has_settled_when_everything_is_in_the_outbox(instance: Inst
 def test_what_a_change_needs_to_have_read_is_asked_for_when_the_change_is_on_its_way(
     instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request takes as long as all else that follows from an event: who waits for the change would wait too."""
-    instance.remember({})
-    assert instance.settled.wait(PATIENCE_S)
+    """A request takes as long as all else that follows from an event, and would delay the change."""
+    instance.restore({})
+    assert instance.published.wait(PATIENCE_S)
+    syncthing.wait_for_poll()
     outbox.connected(window=1000)
     wire = Wire(outbox)
     wire.drain()
     requested: list[object] = []
-    monkeypatch.setattr(Poller, "request", lambda _, reads: requested.append(reads))
+    monkeypatch.setattr(Poller, "request", lambda _, reads: requested.extend(reads))
     requested_before: dict[str, int] = {}
 
     def send() -> None:
@@ -91,7 +136,173 @@ def test_what_a_change_needs_to_have_read_is_asked_for_when_the_change_is_on_its
             requested_before.setdefault(message.topic, len(requested))
 
     outbox.on_work = send
-    syncthing.wait_for_poll()
     syncthing.happens("FolderResumed", {"id": "photos", "label": ""})
     eventually(lambda: requested)
-    assert requested_before["syncthing/nas/folder/photos"] == 0
+    assert requested_before[PHOTOS] == 0
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, kind: type[Observation]) -> threading.Event:
+    """Have the rule of a kind of observation raise an exception the next time; return what is set when it has."""
+    rule, failed = rules.RULES[kind], threading.Event()
+
+    def fail(state: State, observation: Any, now: datetime) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("raised by a test")
+        rule(state, observation, now)
+
+    monkeypatch.setitem(rules.RULES, kind, fail)
+    return failed
+
+
+def note_restored(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return what is set when the rule of Restored has been called."""
+    rule, called = rules.RULES[seen.Restored], threading.Event()
+
+    def note(state: State, observation: Any, now: datetime) -> None:
+        try:
+            rule(state, observation, now)
+        finally:
+            called.set()
+
+    monkeypatch.setitem(rules.RULES, seen.Restored, note)
+    return called
+
+
+@pytest.mark.parametrize(
+    "kind", [seen.VersionRead, seen.ErrorsRead, seen.SnapshotComplete, seen.Restored], ids=lambda kind: kind.__name__
+)
+def test_an_exception_before_the_first_publication_loses_no_restored_totals(
+    instance: Instance,
+    outbox: Outbox,
+    syncthing: PretendedSyncthing,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Observation],
+) -> None:
+    """The state is built again from what was restored, and the instance is online again."""
+    read = threading.Event()
+
+    def hold(exchange: Exchange) -> None:
+        assert read.wait(PATIENCE_S)
+        says(document("system_error"))(exchange)
+
+    syncthing.table[ERRORS] = hold
+    failed = fail_once(monkeypatch, kind)
+    restored = note_restored(monkeypatch)
+    instance.restore(TOTALS)
+    assert restored.wait(PATIENCE_S)
+    read.set()
+    supervision = Supervision(instance.parts, 10)
+
+    def online() -> bool:
+        supervision.look()
+        return failed.is_set() and instance.published.is_set() and outbox.states()[ONLINE] == b"online"
+
+    eventually(online)
+    assert lifetime(outbox) == 10**12
+
+
+def test_an_exception_after_the_first_publication_loses_nothing_that_was_published(
+    instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything is read again, and what happened meanwhile is published."""
+    instance.restore(TOTALS)
+    assert instance.published.wait(PATIENCE_S)
+    syncthing.wait_for_poll()
+    failed = fail_once(monkeypatch, seen.FolderPaused)
+    syncthing.has_folders(photos=False)
+    syncthing.happens("FolderResumed", {"id": "photos", "label": ""})
+    supervision = Supervision(instance.parts, 10)
+
+    def resumed() -> bool:
+        supervision.look()
+        return failed.is_set() and json.loads(outbox.states()[PHOTOS])["paused"] is False
+
+    eventually(resumed)
+    eventually(lambda: outbox.states()[ONLINE] == b"online")
+    assert lifetime(outbox) == 10**12
+
+
+class OwnedLock:
+    """A lock that knows which thread holds it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+        self.times = 0
+        """How often it was acquired."""
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether the calling thread holds it."""
+        return self._owner == threading.get_ident()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._owner = threading.get_ident()
+        self.times += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._owner = None
+        self._lock.release()
+
+
+SLOW: tuple[tuple[type, str], ...] = (
+    (socket.socket, "connect"),
+    (socket.socket, "send"),
+    (socket.socket, "sendall"),
+    (socket.socket, "recv"),
+    (socket.socket, "recv_into"),
+    (logging.Logger, "handle"),
+    (threading.Event, "wait"),
+    (threading.Condition, "wait"),
+    (Outbox, "flush"),
+    (Poller, "request"),
+)
+"""What does I/O, waits or logs, or hands over to another part."""
+
+
+def test_the_lock_is_not_held_during_input_output_waits_and_logging(
+    not_started: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a slow broker or log would hold up every thread that takes something from Syncthing."""
+    instance, lock, called, violations = not_started, OwnedLock(), set[str](), list[str]()
+    monkeypatch.setattr(instance, "_lock", lock)
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            called.add(name)
+            if lock.is_mine:
+                violations.append(f"{name}: {''.join(format_stack())}")
+            return function(*arguments, **options)
+
+        return call
+
+    for owner, name in SLOW:
+        monkeypatch.setattr(owner, name, watched(name, getattr(owner, name)))
+    wire, io_lock = Wire(outbox), threading.Lock()
+
+    def send() -> None:
+        with io_lock:
+            wire.drain()
+
+    outbox.connected(window=1000)
+    outbox.on_work = send
+    syncthing.table["/rest/config/folders/photos"] = Answer()
+    answered = threading.Event()
+    instance.start()
+    instance.restore(TOTALS)
+    assert instance.published.wait(PATIENCE_S)
+    syncthing.wait_for_poll()
+    syncthing.happens("FolderResumed", {"id": "photos", "label": ""})
+    eventually(lambda: b'"paused":false' in outbox.states()[PHOTOS])
+    instance.command("pause", Received(topic="t", payload=b'{"folder":"photos","for":"30m"}', acknowledge=answered.set))
+    assert answered.wait(PATIENCE_S)
+    syncthing.table[STATUS] = refuses(500)
+    syncthing.breaks_off()
+    syncthing.table["/rest/events"] = refuses(500)
+    eventually(lambda: outbox.states()[ONLINE] == b"offline")
+    instance.stop(monotonic() + PATIENCE_S)
+    assert violations == []
+    assert called >= {"connect", "sendall", "handle", "wait", "flush", "request"}
+    assert lock.times > 10

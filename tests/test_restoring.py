@@ -51,9 +51,7 @@ def test_what_is_not_of_this_instance_is_left_alone(topic: str) -> None:
 @pytest.mark.parametrize("payload", [b"online", b"[1]", b"\xff", b"{", b"[" * 100_000, b"9" * 5000])
 def test_what_is_no_json_object_is_restored_as_nothing_known(payload: bytes) -> None:
     """The topic is still known, so that it can be cleared, whatever somebody has put there."""
-    assert restored({"syncthing/nas/folder/docs": payload}) == {
-        Address("folder", folder="docs"): None
-    }
+    assert restored({"syncthing/nas/folder/docs": payload}) == {Address("folder", folder="docs"): None}
 
 
 @pytest.mark.parametrize("rubbish", ["yesterday", "2026-13-01T00:00:00Z", "2026-11-23T20:14:05", "", -5, 1.5, [], {}])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import monotonic
 
 import pytest
 
@@ -15,11 +16,13 @@ from stbridge.core.messages import Received
 from stbridge.core.topics import Topics
 from stbridge.instance import Instance
 from stbridge.mqtt.outbox import Outbox
+from stbridge.schedule import Schedule
 from stbridge.settings import PollSettings, SyncthingSettings
 from tests.commands.pretended import PATIENCE_S
 from tests.servers import eventually
 from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import Answer, Exchange, ScriptedServer, hangs
+from tests.wire import drain
 
 DOCS = b'{"folder":"docs"}'
 
@@ -47,11 +50,20 @@ def syncthing() -> Iterator[PretendedSyncthing]:
 def published(outbox: Outbox) -> dict[str, bytes]:
     """Return what the broker would be told, by topic."""
     outbox.connected(10_000)
-    return {taken.message.topic: taken.message.payload for taken in outbox.take()}
+    return {message.topic: message.payload for message in drain(outbox)}
 
 
-def started(syncthing: PretendedSyncthing, outbox: Outbox, **published: bytes) -> Instance:
-    """Return an instance that runs commands, with what the broker has kept of a folder."""
+@pytest.fixture
+def schedule() -> Iterator[Schedule]:
+    """What runs the ticks of an instance."""
+    one = Schedule()
+    one.start()
+    yield one
+    one.stop()
+
+
+def started(syncthing: PretendedSyncthing, outbox: Outbox, schedule: Schedule, **restored: bytes) -> Instance:
+    """Return an instance that executes commands, with what the previous run of the bridge published of a folder."""
     instance = Instance(
         "nas",
         SyncthingSettings(url=syncthing.url, api_key="key", timeout_s=PATIENCE_S),
@@ -60,24 +72,28 @@ def started(syncthing: PretendedSyncthing, outbox: Outbox, **published: bytes) -
         allowed=allowed(["operate"]),
         topics=Topics("syncthing"),
         outbox=outbox,
+        schedule=schedule,
+        on_published=lambda: None,
     )
     instance.start()
-    instance.remember({f"syncthing/nas/folder/{folder}": payload for folder, payload in published.items()})
-    assert instance.settled.wait(PATIENCE_S)
+    instance.restore({f"syncthing/nas/folder/{folder}": payload for folder, payload in restored.items()})
+    assert instance.published.wait(PATIENCE_S)
     return instance
 
 
-def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(syncthing: PretendedSyncthing) -> None:
+def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(
+    syncthing: PretendedSyncthing, schedule: Schedule
+) -> None:
     """Its reply says until when, so the broker keeps that for the next life of the bridge."""
     outbox, patch = Outbox(), Held()
     syncthing.has_folders(docs=False)
     syncthing.table["/rest/config/folders/docs"] = patch
-    instance = started(syncthing, outbox)
+    instance = started(syncthing, outbox, schedule)
     instance.command("pause", Received(topic="t", payload=b'{"folder":"docs","for":"30m"}'))
     assert patch.asked.wait(PATIENCE_S)
     with ThreadPoolExecutor() as executor:
-        stopped = executor.submit(instance.stop)
-        eventually(lambda: not next(part for part in instance.parts if part.name == "nas-state").alive)
+        stopped = executor.submit(instance.stop, monotonic() + PATIENCE_S)
+        eventually(lambda: not any(part.alive for part in instance.parts))
         patch.let_go.set()
         stopped.result(PATIENCE_S)
     messages = published(outbox)
@@ -86,17 +102,19 @@ def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(synct
     assert json.loads(messages["syncthing/nas/folder/docs"])["resume_at"] == reply["data"]["resume_at"] is not None
 
 
-def test_what_waits_for_a_hung_syncthing_is_answered_at_a_stop(syncthing: PretendedSyncthing) -> None:
+def test_what_waits_for_a_hung_syncthing_is_answered_at_a_stop(
+    syncthing: PretendedSyncthing, schedule: Schedule
+) -> None:
     """The stop does not wait for Syncthing, and no thread that does keeps the process from its exit."""
     outbox = Outbox()
     syncthing.has_folders(docs=False)
     syncthing.table["/rest/config/folders/docs"] = hangs
     syncthing.table["/rest/db/scan"] = hangs
-    instance = started(syncthing, outbox)
+    instance = started(syncthing, outbox, schedule)
     for name, payload in (("pause", DOCS), ("resume", DOCS), ("scan", b'{"folder":"docs","wait":true}')):
         instance.command(name, Received(topic="t", payload=payload))
     syncthing.server.wait_until_hanging()
-    instance.stop()
+    instance.stop(monotonic())
     messages = published(outbox)
     for name in ("pause", "resume", "scan"):
         assert json.loads(messages[f"syncthing/nas/response/{name}"])["error"]["code"] == "unreachable"
@@ -111,14 +129,14 @@ def _has(outbox: Outbox, topic: str, text: bytes) -> bool:
 
 
 def test_a_due_pause_takes_one_thread_of_a_hung_syncthing(
-    syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+    syncthing: PretendedSyncthing, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is due again and again, and there is one attempt at a time."""
     monkeypatch.setattr(timed_pauses, "RETRY", timedelta(seconds=0.02))
     outbox = Outbox()
     syncthing.has_folders(docs=True, art=False)
     syncthing.table["/rest/config/folders/docs"] = hangs
-    instance = started(syncthing, outbox, docs=b'{"id":"docs","resume_at":"2024-05-01T12:00:00Z"}')
+    instance = started(syncthing, outbox, schedule, docs=b'{"id":"docs","resume_at":"2024-05-01T12:00:00Z"}')
     syncthing.server.wait_until_hanging()
     until = datetime.now(UTC) + 10 * timed_pauses.RETRY
     for number in range(20):
@@ -128,17 +146,17 @@ def test_a_due_pause_takes_one_thread_of_a_hung_syncthing(
     eventually(lambda: datetime.now(UTC) > until)
     assert len([line for line in syncthing.server.lines if line.startswith("PATCH")]) == 1
     assert len([one for one in threading.enumerate() if one.name.startswith("nas-")]) < 10
-    instance.stop()
+    instance.stop(monotonic())
 
 
 def test_a_thread_that_cannot_be_started_blocks_no_later_command(
-    syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+    syncthing: PretendedSyncthing, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every command is answered, those during the shortage included."""
     outbox = Outbox()
     syncthing.has_folders(docs=False)
     syncthing.table["/rest/config/folders/docs"] = Answer()
-    instance = started(syncthing, outbox)
+    instance = started(syncthing, outbox, schedule)
     answered: list[str] = []
     start = threading.Thread.start
 
@@ -158,4 +176,4 @@ def test_a_thread_that_cannot_be_started_blocks_no_later_command(
         eventually(lambda: answered == ["pause", "resume", "pause"])
     send("resume")
     eventually(lambda: answered[3:] == ["resume"])
-    instance.stop()
+    instance.stop(monotonic())

@@ -52,6 +52,7 @@ def test_an_idle_folder_is_read(version: str) -> None:
             failed=0,
             local_changes=0,
         ),
+        sequence=raw["sequence"],
     )
 
 

@@ -91,6 +91,7 @@ def _summary(example: Example) -> Observation:
             failed=1,
             local_changes=0,
         ),
+        sequence=example.data["summary"]["sequence"],
     )
 
 
@@ -205,11 +206,13 @@ def test_a_saved_configuration_is_the_whole_configuration(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("event_type", ["PendingDevicesChanged", "PendingFoldersChanged"])
 def test_what_is_pending_has_to_be_read(version: str, event_type: str) -> None:
-    """Additions and removals come in several shapes, so that both only tell that the list is another one."""
+    """Additions and removals come in several shapes, so that both only tell that the lists are other ones."""
     examples = [event for event in recorded(version, "events") if event["type"] == event_type]
     assert {key for event in examples for key in event["data"]} == {"added", "removed"}
     for event in examples:
-        assert observe(event, recorded_id(version, "alpha")) == seen.Stale(reads=(Read("pending"),))
+        assert observe(event, recorded_id(version, "alpha")) == seen.Stale(
+            reads=(Read("pending_devices"), Read("pending_folders"))
+        )
 
 
 def test_every_type_of_the_mask_is_recorded_and_expected() -> None:

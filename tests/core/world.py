@@ -156,6 +156,7 @@ def read(
     changed_at: datetime | None = None,
     error: str | None = None,
     watch_error: str | None = None,
+    sequence: int = 0,
     **of_counts: int,
 ) -> seen.FolderRead:
     """Return the status of a folder; its counts are given as such, or what differs as need_bytes and so on."""
@@ -166,6 +167,7 @@ def read(
         error=error,
         watch_error=watch_error,
         counts=replace(of, **of_counts),
+        sequence=sequence,
     )
 
 

@@ -85,6 +85,8 @@ def _follow_availability(state: State, signal: Signal, now: datetime, status: st
 def _read_finished(state: State, observation: seen.ReadFinished, now: datetime) -> None:
     read, error = observation.read, observation.error
     folder = state.folders.get(read.folder)
+    if read.folder and folder is None:
+        return  # it was removed meanwhile
     errors = state.read_errors if folder is None else folder.read_errors
     if error is None and read not in errors:
         return
@@ -119,10 +121,13 @@ def _forget_what_was_to_be_read(state: State, read: Read) -> None:
                 state.share_changed(read.device, read.folder)
         case "errors":
             state.errors = None
+            state.outcome.change(ERRORS)
         case "pending_devices":
             state.pending_devices = None
+            state.outcome.change(PENDING)
         case "pending_folders":
             state.pending_folders = None
+            state.outcome.change(PENDING)
 
 
 def _stop_rates(state: State) -> None:
