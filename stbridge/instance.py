@@ -40,6 +40,10 @@ MAX_BATCH = 1000
 """How many observations are applied, or topics rendered, while the lock is held."""
 
 
+FIRST = 1
+"""How many topics are rendered before they are sent: the rest of a change need not delay what the change is about."""
+
+
 class Instance:
     """One Syncthing instance on the broker.
 
@@ -230,7 +234,7 @@ class Instance:
             conclude(state, now)
             outcome = state.take_outcome()
             self._publisher.change(outcome.changed)
-            more = self._publisher.publish(state, monotonic(), MAX_BATCH)
+            more = self._publisher.publish(state, monotonic(), FIRST)
         self._outbox.flush()
         if more:
             self._publish()
