@@ -263,9 +263,14 @@ SLOW: tuple[tuple[type, str], ...] = (
 
 
 def test_the_lock_is_not_held_during_input_output_waits_and_logging(
-    not_started: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+    not_started: Instance,
+    outbox: Outbox,
+    syncthing: PretendedSyncthing,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Otherwise a slow broker or log would hold up every thread that takes something from Syncthing."""
+    caplog.set_level(logging.DEBUG)
     instance, lock, called, violations = not_started, OwnedLock(), set[str](), list[str]()
     monkeypatch.setattr(instance, "_lock", lock)
 
