@@ -27,7 +27,7 @@ from stbridge.supervision import Supervision
 from stbridge.syncthing.poll import Poller
 from tests.commands.pretended import PATIENCE_S
 from tests.servers import eventually
-from tests.syncthing.pretended import STATUS, PretendedSyncthing, document
+from tests.syncthing.pretended import EVENTS, STATUS, PretendedSyncthing, document
 from tests.syncthing.server import Answer, Exchange, ScriptedServer, refuses, says
 from tests.wire import Wire
 
@@ -37,6 +37,7 @@ ONLINE = "syncthing/nas/state"
 AVAILABILITY = {"syncthing/nas/connection", ONLINE}
 TOTALS = {METRICS: b'{"in_bytes_lifetime": 1000000000000, "in_bytes": 0}'}
 ERRORS = "/rest/system/error"
+PENDING_DEVICES = "/rest/cluster/pending/devices"
 
 
 @pytest.fixture
@@ -223,6 +224,25 @@ def test_an_exception_after_the_first_publication_loses_nothing_that_was_publish
     assert lifetime(outbox) == 10**12
 
 
+def test_a_read_that_fails_while_events_are_caught_up_is_repeated(
+    instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing
+) -> None:
+    """No event would ask for it again, and no interval reads what waits to be accepted."""
+    instance.restore({})
+    assert instance.published.wait(PATIENCE_S)
+    syncthing.wait_for_poll()
+    syncthing.table[PENDING_DEVICES] = [refuses(500), says(document("pending_devices"))]
+    events = syncthing.table[EVENTS]
+    syncthing.table[EVENTS] = refuses(500)
+    syncthing.breaks_off()
+    eventually(lambda: outbox.states()[ONLINE] == b"offline")
+    syncthing.happens("PendingDevicesChanged")
+    syncthing.table[EVENTS] = events
+    eventually(lambda: syncthing.server.lines.count(f"GET {PENDING_DEVICES}") >= 3)
+    eventually(lambda: b"instance_unreadable" not in outbox.states()["syncthing/nas/system"])
+    assert json.loads(outbox.states()["syncthing/nas/pending"])["devices"] is not None
+
+
 class OwnedLock:
     """A lock that knows which thread holds it."""
 
@@ -305,7 +325,7 @@ def test_the_lock_is_not_held_during_input_output_waits_and_logging(
     assert answered.wait(PATIENCE_S)
     syncthing.table[STATUS] = refuses(500)
     syncthing.breaks_off()
-    syncthing.table["/rest/events"] = refuses(500)
+    syncthing.table[EVENTS] = refuses(500)
     eventually(lambda: outbox.states()[ONLINE] == b"offline")
     instance.stop(monotonic() + PATIENCE_S)
     assert violations == []

@@ -151,16 +151,18 @@ class Follower:
     def _catch_up(self) -> None:
         """Take what happened meanwhile, with all that has to be read for it, and publish the instance as online."""
         deadline = monotonic() + CATCH_UP_S
-        reads = deque(self._withdraw())
+        reads, failed = deque(self._withdraw()), list[Read]()
         try:
             reads.extend(self._take(self._observe(self._stream.wait(timeout_s=0))))
             while reads and monotonic() < deadline and not self._stop.is_set():
                 self.part.beat()
-                reads.extend(self._take(self._reader.attempt(reads[0])))
+                found = list(self._reader.attempt(reads[0]))
+                failed += [one.read for one in found if isinstance(one, seen.ReadFinished) and one.error is not None]
+                reads.extend(self._take(found))
                 reads.popleft()
             reads.extend(self._take([seen.Resumed()]))
         finally:  # the cursor is past the events that asked for these
-            self._request(reads)
+            self._request([*reads, *failed])
 
     def _read_everything(self) -> None:
         same_process = self._stream.open()
