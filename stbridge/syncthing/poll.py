@@ -1,7 +1,7 @@
 """The thread that reads what no event reports: at intervals, and when an event or a command asks for it."""
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
@@ -45,15 +45,13 @@ class ReadQueue:
     """
 
     limit: TokenBucket | None = None
-    reads: dict[Read, None] = field(default_factory=dict)
+    reads: OrderedDict[Read, None] = field(default_factory=OrderedDict)
 
     def pop(self, now: float) -> Read | None:
         """Return the next read if there is one and it may be read now."""
         if not self.reads or (self.limit and not self.limit.take(now)):
             return None
-        read = next(iter(self.reads))
-        del self.reads[read]
-        return read
+        return self.reads.popitem(last=False)[0]  # the first of a plain dict is found behind all deleted ones
 
     def ready_in(self, now: float) -> float | None:
         """Return the seconds until the next one may be read; None if there is none."""
@@ -66,9 +64,9 @@ def rate_limits() -> Mapping[str, ReadQueue]:
     """Return the queues of rate-limited reads, by read.
 
     Every scan and every sync of every folder asks for these, so that without a limit the number of requests would grow
-    with the number of folders.
+    with the number of folders. With intervals and long polls, scans cause at most 240 requests an hour.
     """
-    scans = ReadQueue(TokenBucket(burst=20, every_s=90.0))
+    scans = ReadQueue(TokenBucket(burst=20, every_s=240.0))
     syncs = ReadQueue(TokenBucket(burst=10, every_s=1.0))
     completions = ReadQueue(TokenBucket(burst=50, every_s=1.0))
     return {
@@ -160,7 +158,7 @@ class Poller:
     def withdraw(self) -> Collection[Read]:
         """Take back what was requested and has not been read, except what is rate limited."""
         with self._condition:
-            reads, self._requested.reads = self._requested.reads, {}
+            reads, self._requested.reads = self._requested.reads, OrderedDict()
             self._paths = 0
             return reads
 

@@ -81,6 +81,9 @@ class Reader:
             if isinstance(error, SyncthingUnavailable | TimedOut):
                 _decoded(decode.status, self.client.get_status())
             message = with_setting_path(self._name, str(error))
+            call = f"GET /rest/{_CALLS[read.what]}"
+            if call not in message:  # the words of Syncthing do not tell which call they answer
+                message = f"{message} ({call})"
             self._log(read, message)
             yield seen.ReadFinished(read=read, error=message, timed_out=isinstance(error, TimedOut))
         else:
@@ -91,7 +94,8 @@ class Reader:
         """Log a failure once, until the read succeeds or fails in another way."""
         if self._logged.get(read) != message and len(self._logged) < MAX_LOGGED:
             self._logged[read] = message
-            log.warning("%s: cannot read %s %s: %s", self._name, read.what, read.folder, message)
+            what = " ".join(filter(None, (read.what, read.folder)))
+            log.warning("%s: cannot read %s: %s", self._name, what, message)
 
     def snapshot(self, *, max_completions: int | None = None) -> Iterator[Observation]:
         """Read everything; the last observation holds the reads that are left.
@@ -271,3 +275,26 @@ _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {
     "conflicts_lost": _conflicts_lost,
     "upgrade": _upgrade,
 }
+
+_CALLS: Mapping[str, str] = {
+    "version": "system/version",
+    "status": "system/status",
+    "config": "config",
+    "restart_required": "config/restart-required",
+    "connections": "system/connections",
+    "errors": "system/error",
+    "pending_devices": "cluster/pending/devices",
+    "pending_folders": "cluster/pending/folders",
+    "device_statistics": "stats/device",
+    "folder_statistics": "stats/folder",
+    "last_file": "stats/folder",
+    "folder": "db/status",
+    "folder_errors": "folder/errors",
+    "scan_errors": "folder/errors",
+    "completion": "db/completion",
+    "completion_without_event": "db/completion",
+    "conflict": "db/file",
+    "conflicts": "db/browse",
+    "upgrade": "system/upgrade",
+}
+"""The call that a read makes, for messages."""

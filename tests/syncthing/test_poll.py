@@ -1,20 +1,21 @@
-"""The thread that reads by the clock and on request: what it asks for, how often, and how it fails."""
+"""The thread that reads at intervals and on request: what it reads, how often, and what it does after a failure."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
+from stbridge.core.token_bucket import TokenBucket
 from stbridge.settings import PollSettings
 from stbridge.syncthing import poll, retry
 from stbridge.syncthing.event_stream import POLL_S
-from stbridge.syncthing.poll import RECONCILE, THRIFTY, Poller
+from stbridge.syncthing.poll import COMPLETIONS_PER_ROUND, RECONCILE, Poller, ReadQueue, rate_limits
 from tests.servers import eventually
 from tests.syncthing.conftest import Connect
-from tests.syncthing.pretended import FILE, FOLDER_ERRORS, FOLDER_STATUS, STATUS, PretendedSyncthing
+from tests.syncthing.pretended import COMPLETION, FILE, FOLDER_ERRORS, FOLDER_STATUS, STATUS, PretendedSyncthing
 from tests.syncthing.server import closes, hangs, refuses, says, stranger
 from tests.syncthing.test_reads import READS
 
@@ -24,34 +25,76 @@ CONNECTIONS = "/rest/system/connections"
 VERSION = "/rest/system/version"
 ERRORS = "/rest/system/error"
 CSRF = stranger(403, "CSRF Error")
-
-RECOVERED = seen.Resumed()
-"""What stands among the reports for the call that tells that Syncthing answers again."""
+DATABASE_CLOSED = refuses(500, "database is closed")
 
 Poll = Callable[..., Poller]
 
 
-@pytest.fixture
-def told() -> list[Observation]:
-    """What a poller has reported."""
-    return []
+class Surroundings(list[Observation]):
+    """What a poller works with; it contains the observations that the poller took into the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = True
+        """Whether the instance can be used."""
+        self.refusals = 0
+        """How often the poller found that the instance cannot be used."""
+        self.revalidations = 0
+        """How often the poller had the follower check the instance."""
+        self.follow_ups: dict[type[Observation], list[Read]] = {}
+        """What has to be read because of a kind of observation."""
+
+    def take(self, observations: Iterable[Observation]) -> Collection[Read]:
+        """Take observations, and return what has to be read because of them."""
+        new = list(observations)
+        self += new
+        return [read for one in new for read in self.follow_ups.get(type(one), ())]
+
+    def is_live(self) -> bool:
+        """Return whether the instance can be used."""
+        self.refusals += not self.live
+        return self.live
+
+    def revalidate(self) -> None:
+        """Note that the follower is to check the instance."""
+        self.revalidations += 1
+
+    @property
+    def kinds(self) -> list[type[Observation]]:
+        """The kinds of the observations, without the ends of reads."""
+        return [type(one) for one in self if not isinstance(one, seen.ReadFinished)]
+
+    def of(self, kind: type[Observation]) -> list[Any]:
+        """Return the observations of a kind."""
+        return [one for one in self if isinstance(one, kind)]
+
+    def wait_for(self, kind: type[Observation], count: int = 1) -> Any:
+        """Wait until there are so many observations of a kind, and return the last of these."""
+        eventually(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
 
 
 @pytest.fixture
-def polling(syncthing: PretendedSyncthing, connect: Connect, told: list[Observation]) -> Iterator[Poll]:
+def state() -> Surroundings:
+    """What a poller works with."""
+    return Surroundings()
+
+
+@pytest.fixture
+def polling(syncthing: PretendedSyncthing, connect: Connect, state: Surroundings) -> Iterator[Poll]:
     """Poll the pretended Syncthing."""
     pollers: list[Poller] = []
 
-    def start(*, enabled: bool = True, **intervals: float) -> Poller:
+    def start(**intervals: float) -> Poller:
         poller = Poller(
             "nas",
             connect(syncthing.url),
             intervals={**NEVER, **intervals},
-            report=told.append,
-            recovered=lambda: told.append(RECOVERED),
+            take=state.take,
+            live=state.is_live,
+            revalidate=state.revalidate,
         )
         poller.start()
-        poller.enable(enabled=enabled)
         pollers.append(poller)
         return poller
 
@@ -62,20 +105,31 @@ def polling(syncthing: PretendedSyncthing, connect: Connect, told: list[Observat
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again soon."""
-    try_again_after(OFTEN, monkeypatch)
+    """Repeat failed attempts soon."""
+    pause_for(OFTEN, monkeypatch)
 
 
-def try_again_after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set how long it takes until the next try."""
+def pause_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the pause until the next attempt while the instance cannot be used."""
     for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
         monkeypatch.setattr(retry, name, seconds)
 
 
-def wait_for(told: list[Observation], kind: type[Observation], count: int = 1) -> Any:
-    """Wait until there are so many reports of a kind, and return the last of these."""
-    eventually(lambda: sum(isinstance(one, kind) for one in told) >= count)
-    return [one for one in told if isinstance(one, kind)][count - 1]
+def limit(monkeypatch: pytest.MonkeyPatch, burst: int, every_s: float, *names: str) -> None:
+    """Have these reads share a rate limiter, and no other rate limiter."""
+    queue = ReadQueue(TokenBucket(burst, every_s))
+    monkeypatch.setattr(poll, "rate_limits", lambda: dict.fromkeys(names, queue))
+
+
+def wait_until_refused(poller: Poller, state: Surroundings) -> None:
+    """Wait until the poller has found twice that the instance cannot be used."""
+    enough = state.refusals + 2
+
+    def refused() -> bool:
+        poller.wake()
+        return state.refusals >= enough
+
+    eventually(refused)
 
 
 def asked(syncthing: PretendedSyncthing, path: str) -> list[str]:
@@ -83,108 +137,138 @@ def asked(syncthing: PretendedSyncthing, path: str) -> list[str]:
     return [line.partition("?")[2] for line in syncthing.server.lines if line.split()[1].partition("?")[0] == path]
 
 
-# --- by the clock
+def asked_in_order(syncthing: PretendedSyncthing, *paths: str) -> list[str]:
+    """Return the paths that were asked for, of some."""
+    return [request.path for request in syncthing.server.requests if request.path in paths]
 
 
-def test_what_has_no_event_is_read_again_and_again(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+# --- at intervals
+
+
+def test_what_has_no_event_is_read_at_intervals(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """Byte counters, for one, move by themselves."""
+    """Byte counters, for example, change without events."""
     polling(connections=OFTEN)
-    wait_for(told, seen.ConnectionsRead, 3)
+    state.wait_for(seen.ConnectionsRead, 3)
     assert asked(syncthing, FOLDER_STATUS) == []
 
 
 def test_one_folder_after_the_other_is_read_again(syncthing: PretendedSyncthing, polling: Poll) -> None:
-    """However many folders there are, it is one request each time, and in the end each has had its turn."""
+    """Whatever the number of folders, it is one request each time, and each folder has its turn."""
     poller = polling(reconcile=OFTEN)
-    poller.reconcile(["docs", "photos", "music"])
+    poller.reconcile([Read("folder", folder) for folder in ("docs", "photos", "music")], [])
     eventually(lambda: len(asked(syncthing, FOLDER_STATUS)) >= 6)
     turns = [query.partition("=")[2] for query in asked(syncthing, FOLDER_STATUS)[:6]]
     assert turns == ["docs", "photos", "music"] * 2
 
 
-def test_without_folders_there_is_nothing_to_be_read_again(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
-) -> None:
-    """A Syncthing without folders is polled all the same for the rest."""
+def test_a_round_reads_one_folder_and_five_completions(syncthing: PretendedSyncthing, polling: Poll) -> None:
+    """A change that no event reported is found some time, and the requests do not grow with the shares."""
+    poller = polling(reconcile=0.2)
+    folders = [Read("folder", f"folder{number}") for number in range(5)]
+    completions = [Read("completion", f"folder{number}", "BETA") for number in range(25)]
+    poller.reconcile(folders, completions)
+    eventually(lambda: len(asked(syncthing, FOLDER_STATUS)) >= 3)
+    eventually(lambda: len(asked(syncthing, COMPLETION)) >= 15)
+    assert COMPLETIONS_PER_ROUND == 5
+    expected = ([FOLDER_STATUS] + [COMPLETION] * 5) * 3
+    assert asked_in_order(syncthing, FOLDER_STATUS, COMPLETION)[: len(expected)] == expected
+    queries = asked(syncthing, COMPLETION)[:15]
+    assert queries == [f"device=BETA&folder=folder{number}" for number in range(15)]
+
+
+def test_few_completions_are_read_once_a_round(syncthing: PretendedSyncthing, polling: Poll) -> None:
+    """Where there are fewer than a round reads, none is read twice."""
+    poller = polling(reconcile=0.2)
+    poller.reconcile([Read("folder", "docs")], [Read("completion", "docs", "BETA")])
+    eventually(lambda: len(asked(syncthing, COMPLETION)) >= 2)
+    assert asked_in_order(syncthing, FOLDER_STATUS, COMPLETION)[:4] == [FOLDER_STATUS, COMPLETION] * 2
+
+
+def test_without_folders_the_rest_is_read(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
+    """An instance without folders is valid."""
     polling(reconcile=OFTEN, connections=OFTEN)
-    wait_for(told, seen.ConnectionsRead, 3)
+    state.wait_for(seen.ConnectionsRead, 3)
     assert asked(syncthing, FOLDER_STATUS) == []
 
 
-def test_an_interval_can_be_made_shorter(polling: Poll, told: list[Observation]) -> None:
+def test_an_interval_can_be_made_shorter(polling: Poll, state: Surroundings) -> None:
     """While something is transferred the counters are read more often, from now on and not after an hour."""
     poller = polling()
     poller.every("connections", OFTEN)
-    wait_for(told, seen.ConnectionsRead, 2)
+    state.wait_for(seen.ConnectionsRead, 2)
 
 
-def test_an_interval_can_be_made_longer(polling: Poll, told: list[Observation]) -> None:
+def test_an_interval_can_be_made_longer(polling: Poll, state: Surroundings) -> None:
     """After the one read that was due soon, the next is far away."""
     poller = polling(connections=OFTEN)
-    wait_for(told, seen.ConnectionsRead)
+    state.wait_for(seen.ConnectionsRead)
     for _ in range(2):
         poller.every("connections", 3600)
     poller.request([Read("version")])
-    wait_for(told, seen.VersionRead)
-    count = sum(isinstance(one, seen.ConnectionsRead) for one in told)
+    state.wait_for(seen.VersionRead)
+    count = len(state.of(seen.ConnectionsRead))
     poller.request([Read("errors")])
-    wait_for(told, seen.ErrorsRead)
+    state.wait_for(seen.ErrorsRead)
     poller.request([Read("status")])
-    wait_for(told, seen.StatusRead)
-    assert sum(isinstance(one, seen.ConnectionsRead) for one in told) <= count + 1
+    state.wait_for(seen.StatusRead)
+    assert len(state.of(seen.ConnectionsRead)) <= count + 1
 
 
 # --- on request
 
 
-def test_only_so_many_files_wait_to_be_looked_up(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+def test_each_read_ends_with_its_result(polling: Poll, state: Surroundings) -> None:
+    """The end of a failure can be seen by that."""
+    polling().request([Read("version"), Read("errors")])
+    state.wait_for(seen.ReadFinished, 2)
+    assert list(map(type, state)) == [seen.VersionRead, seen.ReadFinished, seen.ErrorsRead, seen.ReadFinished]
+    assert state.of(seen.ReadFinished) == [seen.ReadFinished(read=Read(what)) for what in ("version", "errors")]
+
+
+def test_what_has_to_be_read_because_of_a_read_is_read(polling: Poll, state: Surroundings) -> None:
+    """Taking an observation into the state can ask for more."""
+    state.follow_ups = {seen.VersionRead: [Read("errors")], seen.ErrorsRead: [Read("status")]}
+    polling().request([Read("version")])
+    state.wait_for(seen.StatusRead)
+    assert state.kinds == [seen.VersionRead, seen.ErrorsRead, seen.StatusRead]
+
+
+def test_the_number_of_files_that_wait_is_limited(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A device may send more conflict files than there is memory for; of a folder with more, it is told that it has."""
-    monkeypatch.setattr(poll, "MOST_PATHS", 3)
+    """A device may send more conflict files than there is memory for; a folder with more has an unknown number."""
+    monkeypatch.setattr(poll, "MAX_PATHS", 3)
     syncthing.table[FILE] = says({"local": {"name": "found"}})
-    poller = polling(enabled=False)
+    state.live = False
+    poller = polling()
     for _ in range(2):
         poller.request([Read("conflict", "docs", path=f"{number}") for number in range(100)])
     poller.request([Read("conflict", "photos", path="x"), Read("version")])
-    poller.enable(enabled=True)
-    wait_for(told, seen.VersionRead)
-    assert [one.path for one in told if isinstance(one, seen.ConflictRead)] == ["0", "1", "2"]
-    assert [one for one in told if isinstance(one, seen.ConflictsRead)] == [
+    state.live = True
+    poller.wake()
+    state.wait_for(seen.VersionRead)
+    assert [one.path for one in state.of(seen.ConflictRead)] == ["0", "1", "2"]
+    assert state.of(seen.ConflictsRead) == [
         seen.ConflictsRead(folder=folder, paths=None) for folder in ("docs", "photos")
     ]
     poller.request([Read("conflict", "docs", path="later")])
-    wait_for(told, seen.ConflictRead, 4)
+    state.wait_for(seen.ConflictRead, 4)
 
 
-def test_what_is_refused_again_and_again_is_logged_once(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], caplog: pytest.LogCaptureFixture
+def test_what_is_requested_often_is_read_once(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """One line tells that something is refused, however often it is tried; when it works again, so may the next."""
-    refused = refuses(500, "no errors today")
-    syncthing.table[ERRORS] = refused
-    poller = polling(errors=OFTEN)
-    eventually(lambda: len(asked(syncthing, ERRORS)) >= 3)
-    assert [text for text in caplog.messages if "no errors today" in text] == ["errors: no errors today"]
-    syncthing.table[ERRORS] = says({"errors": None})
-    wait_for(told, seen.ErrorsRead, 2)
-    syncthing.table[ERRORS] = refused
-    eventually(lambda: len([text for text in caplog.messages if "no errors today" in text]) == 2)
-    poller.stop()
-
-
-def test_what_is_asked_for_often_is_read_once(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
-) -> None:
-    """A burst of events about the same thing costs one request."""
-    poller = polling(enabled=False)
+    """A burst of events about the same folder costs one request."""
+    state.live = False
+    poller = polling()
     for _ in range(100):
         poller.request([Read("version"), Read("folder", "docs")])
     poller.request([Read("folder", "photos")])
-    poller.enable(enabled=True)
-    wait_for(told, seen.FolderRead, 2)
+    state.live = True
+    poller.wake()
+    state.wait_for(seen.FolderRead, 2)
     assert syncthing.server.lines == [
         f"GET {VERSION}",
         f"GET {FOLDER_STATUS}?folder=docs",
@@ -192,245 +276,291 @@ def test_what_is_asked_for_often_is_read_once(
     ]
 
 
-def test_what_every_scan_asks_for_does_not_grow_with_the_folders(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+def test_what_is_withdrawn_is_not_read(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
+    """Another thread reads it; what is rate limited stays, because that thread would not limit it."""
+    state.live = False
+    poller = polling()
+    poller.request([Read("errors"), Read("scan_errors", "docs"), Read("conflict", "docs", path="a")])
+    assert list(poller.withdraw()) == [Read("errors"), Read("conflict", "docs", path="a")]
+    assert list(poller.withdraw()) == []
+    state.live = True
+    poller.request([Read("version")])
+    state.wait_for(seen.ReadFinished, 2)
+    assert sorted(one.__name__ for one in state.kinds) == ["FolderErrorsRead", "VersionRead"]
+    assert asked(syncthing, ERRORS) == asked(syncthing, FILE) == []
+
+
+# --- rate limits
+
+
+def test_what_every_scan_asks_for_is_rate_limited(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """A thousand folders that are scanned cost some requests out of an allowance, and hold up nothing else."""
-    polling().request([*(Read("scan_errors", f"folder{number}") for number in range(1000)), Read("version")])
-    wait_for(told, seen.VersionRead)
+    """A thousand folders that are scanned cost some requests, and delay no other read."""
+    poller = polling()
+    poller.request([*(Read("scan_errors", f"folder{number}") for number in range(1000)), Read("version")])
+    state.wait_for(seen.VersionRead)
+    eventually(lambda: len(asked(syncthing, FOLDER_ERRORS)) >= 20)
+    poller.request([Read("status")])
+    state.wait_for(seen.StatusRead)
     assert len(asked(syncthing, FOLDER_ERRORS)) == 20
 
 
-def test_only_what_scans_ask_for_is_rationed(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
-) -> None:
-    """What an event tells to have changed is read, however many there are."""
-    assert {"scan_errors", "statistics"} == set(THRIFTY)
+def test_only_what_no_event_reports_is_rate_limited(polling: Poll, state: Surroundings) -> None:
+    """What an event tells to have changed is read, whatever the number."""
+    assert set(rate_limits()) == {"scan_errors", "folder_statistics", "last_file", "completion_without_event"}
     polling().request([Read("folder", f"folder{number}") for number in range(100)])
-    wait_for(told, seen.FolderRead, 100)
+    state.wait_for(seen.FolderRead, 100)
 
 
-def test_the_last_file_of_a_sync_does_not_wait_for_what_scans_ask_for(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+def test_reads_of_one_rate_limiter_do_not_delay_those_of_others(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """Scans have their own allowance, which is meant for hours; syncs are what people look at."""
-    monkeypatch.setattr(poll, "SYNCED_EVERY_S", 0.05)
+    """Scans have a rate limiter that is meant for hours; users look at syncs, and at completions."""
     poller = polling()
-    poller.request(Read("scan_errors", f"folder{number}") for number in range(1000))
+    poller.request([Read("scan_errors", f"folder{number}") for number in range(1000)])
     eventually(lambda: len(asked(syncthing, FOLDER_ERRORS)) == 20)
-    for number in range(1, 2 * poll.SYNCED_AT_ONCE):
+    poller.request([Read("completion_without_event", "docs", "BETA")])
+    state.wait_for(seen.CompletionRead)
+    for number in range(1, 11):
         poller.request([Read("last_file")])
-        wait_for(told, seen.FolderStatisticsRead, number)
+        state.wait_for(seen.FolderStatisticsRead, number)
     assert len(asked(syncthing, FOLDER_ERRORS)) == 20
 
 
-def test_many_syncs_ask_for_the_last_file_no_more_often_than_they_may(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+def test_the_last_file_of_many_syncs_is_rate_limited(
+    polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder that syncs again and again costs some requests, and what waits for its turn holds up nothing else."""
-    monkeypatch.setattr(poll, "SYNCED_EVERY_S", 3600)
+    """A folder that syncs again and again costs some requests."""
+    limit(monkeypatch, 3, 3600, "last_file")
     poller = polling()
-    for number in range(1, poll.SYNCED_AT_ONCE + 1):
+    for number in range(1, 4):
         poller.request([Read("last_file")])
-        wait_for(told, seen.FolderStatisticsRead, number)
+        state.wait_for(seen.FolderStatisticsRead, number)
     poller.request([Read("last_file"), Read("version")])
-    wait_for(told, seen.VersionRead)
-    assert sum(isinstance(one, seen.FolderStatisticsRead) for one in told) == poll.SYNCED_AT_ONCE
+    state.wait_for(seen.VersionRead)
+    assert len(state.of(seen.FolderStatisticsRead)) == 3
 
 
-def test_what_is_rationed_goes_in_its_order(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+def test_rate_limited_reads_keep_their_order(
+    polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What takes two requests is not passed by again and again by what takes one."""
-    monkeypatch.setattr(poll, "THRIFTY_AT_ONCE", 3)
-    monkeypatch.setattr(poll, "THRIFTY_EVERY_S", 0.05)
+    """Reads of another kind that share the rate limiter do not overtake."""
+    limit(monkeypatch, 3, 0.05, "scan_errors", "folder_statistics")
     scans = [Read("scan_errors", f"folder{number}") for number in range(6)]
     polling().request([*scans[:2], Read("folder_statistics"), *scans[2:]])
-    wait_for(told, seen.FolderErrorsRead, len(scans))
-    kinds = [type(one) for one in told]
-    assert kinds.index(seen.FolderStatisticsRead) == 3
+    state.wait_for(seen.FolderErrorsRead, len(scans))
+    assert state.kinds.index(seen.FolderStatisticsRead) == 2
+
+
+class CountingBucket(TokenBucket):
+    """A token bucket that counts how often it is asked."""
+
+    takes = 0
+
+    def take(self, now: float, count: int = 1) -> bool:
+        """Take tokens, and count it."""
+        self.takes += 1
+        return super().take(now, count)
+
+
+def test_a_rate_limited_queue_is_not_searched(
+    polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the first of 20,000 reads is considered each time, also when none may be read."""
+    bucket = CountingBucket(burst=20, every_s=3600)
+    queue = ReadQueue(bucket)
+    monkeypatch.setattr(poll, "rate_limits", lambda: {"scan_errors": queue})
+    poller = polling()
+    poller.request([Read("scan_errors", f"folder{number}") for number in range(20_000)])
+    state.wait_for(seen.FolderErrorsRead, 20)
+    poller.request([Read("folder", f"folder{number}") for number in range(10)])
+    state.wait_for(seen.FolderRead, 10)
+    poller.stop()
+    assert len(queue.reads) == 20_000 - 20
+    assert bucket.takes <= 20 + 2 * 10 + 50  # once a read, and once a wake-up
+    assert next(iter(queue.reads)) == Read("scan_errors", "folder20")
 
 
 def test_an_idle_syncthing_gets_at_most_240_requests_an_hour() -> None:
-    """So many for what has no event, for the wait for events, and for all the scans of however many folders."""
+    """That is the sum of intervals, long polls, and all scans of any number of folders."""
     requests = {
-        read.what: len([line for line in lines if line != "system/status"]) or 1  # whose it is, is asked for once
+        read.what: len([line for line in lines if line != "system/status"]) or 1  # the device ID is read once
         for read, (lines, _) in READS.items()
     }
-    assert {what: requests[what] for what in THRIFTY} == THRIFTY
-    intervals = PollSettings().model_dump(exclude={"transfer"})
-    by_the_clock = sum(3600 / seconds * requests.get(what, 1) for what, seconds in intervals.items())
-    assert by_the_clock + 3600 / POLL_S + 3600 / poll.THRIFTY_EVERY_S <= 240
+    intervals = PollSettings().model_dump(exclude={"transfer", "statistics", "reconcile"})
+    at_intervals = sum(3600 / seconds * requests[what] for what, seconds in intervals.items())
+    statistics = 2 * 3600 / PollSettings().statistics
+    reconciled = (1 + COMPLETIONS_PER_ROUND) * 3600 / PollSettings().reconcile
+    bucket = rate_limits()["scan_errors"].limit
+    assert bucket is not None
+    while bucket.take(0):
+        pass
+    scans = 3600 / bucket.available_in(0)
+    assert at_intervals + statistics + reconciled + 3600 / POLL_S + scans <= 240
 
 
-# --- on and off
+# --- while the instance cannot be used
 
 
-def test_nothing_is_read_while_it_is_turned_off(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+def test_nothing_is_read_while_the_instance_cannot_be_used(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """Where nobody answers one need not ask; what was asked for meanwhile is read afterwards."""
-    poller = polling(enabled=False, connections=OFTEN)
-    poller.request([Read("version")])
-    assert syncthing.server.requests == []
-    poller.enable(enabled=True)
-    wait_for(told, seen.VersionRead)
-    wait_for(told, seen.ConnectionsRead)
-
-
-def test_another_syncthing_may_answer_when_it_is_turned_on_again(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
-) -> None:
-    """Whose device it is is asked anew, but only then."""
+    """What was requested meanwhile is read afterwards."""
+    state.live = False
     poller = polling(connections=OFTEN)
-    wait_for(told, seen.ConnectionsRead)
-    poller.enable(enabled=True)
-    wait_for(told, seen.ConnectionsRead, len(told) + 2)
+    poller.request([Read("version"), Read("scan_errors", "docs")])
+    wait_until_refused(poller, state)
+    assert syncthing.server.requests == []
+    state.live = True
+    poller.wake()
+    for kind in (seen.VersionRead, seen.FolderErrorsRead, seen.ConnectionsRead):
+        state.wait_for(kind)
+
+
+def test_the_device_id_is_read_again_after_an_outage(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
+) -> None:
+    """Another instance may answer at the same address, but only then."""
+    poller = polling(connections=OFTEN)
+    state.wait_for(seen.ConnectionsRead)
+    poller.wake()
+    state.wait_for(seen.ConnectionsRead, 3)
     assert len(asked(syncthing, STATUS)) == 1
-    poller.enable(enabled=False)
-    poller.enable(enabled=True)
+    state.live = False
+    wait_until_refused(poller, state)
+    state.live = True
+    poller.wake()
     eventually(lambda: len(asked(syncthing, STATUS)) == 2)
 
 
-# --- what fails
-
-
-def test_a_read_that_fails_is_told_made_again_and_told_to_be_mended(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+def test_a_read_is_kept_while_the_instance_cannot_be_used(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """Nothing that was asked for is lost, and the way is told to be open again."""
-    version = syncthing.table[VERSION]
-    assert callable(version)
-    syncthing.table[VERSION] = [CSRF, CSRF, version]
-    polling().request([Read("version")])
-    wait_for(told, seen.Available)
-    assert [type(one) for one in told] == [seen.Unavailable, seen.Unavailable, seen.VersionRead, seen.Available]
-    blocked = wait_for(told, seen.Unavailable)
-    assert (blocked.way, blocked.status, told[-1]) == (seen.POLLS, "unauthorized", RECOVERED)
+    """If the status cannot be read either, the follower checks the instance; no read is lost or reported as failed."""
+    good = dict(syncthing.table)
+    syncthing.table[VERSION] = syncthing.table[STATUS] = CSRF
+    poller = polling()
+    poller.request([Read("version"), Read("errors")])
+    eventually(lambda: state.revalidations >= 2)
+    state.live = False
+    wait_until_refused(poller, state)
+    assert seen.VersionRead not in state.kinds
+    assert [one for one in state.of(seen.ReadFinished) if one.error] == []
+    syncthing.table.update(good)
+    state.live = True
+    poller.wake()
+    state.wait_for(seen.VersionRead)
+    state.wait_for(seen.ErrorsRead)
 
 
-def test_a_way_that_was_never_blocked_is_not_told_to_be_open(polling: Poll, told: list[Observation]) -> None:
-    """No news while all is well."""
-    polling().request([Read("version"), Read("errors")])
-    wait_for(told, seen.ErrorsRead)
-    assert [type(one) for one in told] == [seen.VersionRead, seen.ErrorsRead]
+# --- a read that fails although the instance can be used
 
 
-def test_a_read_that_syncthing_refuses_is_logged_and_left(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("failure", [DATABASE_CLOSED, CSRF, refuses(504)])
+def test_a_read_that_fails_is_repeated_until_it_succeeds(
+    syncthing: PretendedSyncthing,
+    polling: Poll,
+    state: Surroundings,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Any,
 ) -> None:
-    """The same read would be refused again; the others go on."""
-    syncthing.table[FOLDER_ERRORS] = refuses(500, "database is closed")
-    with caplog.at_level(logging.WARNING):
-        polling().request([Read("folder_errors", "docs"), Read("version")])
-        wait_for(told, seen.VersionRead)
-    assert "folder_errors: database is closed" in caplog.text
+    """Each attempt has its result, other reads go on, and the follower is not asked to check the instance."""
+    monkeypatch.setattr(poll, "RETRY_S", OFTEN)
+    answer = syncthing.table[FOLDER_ERRORS]
+    assert callable(answer)
+    syncthing.table[FOLDER_ERRORS] = [failure, failure, answer]
+    read = Read("folder_errors", "docs")
+    poller = polling()
+    poller.request([read, Read("version")])
+    state.wait_for(seen.FolderErrorsRead)
+    state.wait_for(seen.ReadFinished, 4)
+    results = [one for one in state.of(seen.ReadFinished) if one.read == read]
+    assert [one.error is None for one in results] == [False, False, True]
+    assert FOLDER_ERRORS in results[0].error
+    assert state.wait_for(seen.VersionRead)
+    assert state.revalidations == 0
+    poller.request([Read("errors")])
+    state.wait_for(seen.ErrorsRead)
+    assert len(asked(syncthing, FOLDER_ERRORS)) == 3
+
+
+def test_a_read_that_fails_is_not_repeated_at_once(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
+) -> None:
+    """The next attempt would probably fail as well."""
+    syncthing.table[FOLDER_ERRORS] = DATABASE_CLOSED
+    poller = polling()
+    poller.request([Read("folder_errors", "docs"), Read("version")])
+    state.wait_for(seen.VersionRead)
+    poller.request([Read("errors")])
+    state.wait_for(seen.ErrorsRead)
     assert len(asked(syncthing, FOLDER_ERRORS)) == 1
-    assert [type(one) for one in told] == [seen.VersionRead]
 
 
-def test_a_syncthing_that_refuses_is_there(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+def test_a_read_at_intervals_that_fails_is_repeated_sooner(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A refusal is an answer: the way is open."""
-    syncthing.table[FOLDER_ERRORS] = [CSRF, refuses(500, "database is closed")]
-    polling().request([Read("folder_errors", "docs")])
-    wait_for(told, seen.Available)
-    assert [type(one) for one in told] == [seen.Unavailable, seen.Available]
-
-
-# --- what is waited for
-
-
-def test_what_is_asked_for_and_what_follows_from_that_is_read_before_it_is_settled(
-    polling: Poll, told: list[Observation]
-) -> None:
-    """Whoever waits for that turns the reading on; what is read may lead to more that has to be read."""
-    poller = polling(enabled=False)
-    follows = [[Read("version")], [Read("errors"), Read("status")], []]
-
-    def give_way(_longest_s: float) -> bool:
-        poller.request(follows.pop(0))
-        return True
-
-    poller.settle(give_way, 30)
-    assert {type(one) for one in told} == {seen.VersionRead, seen.ErrorsRead, seen.StatusRead}
-    assert follows == []
-
-
-def test_what_cannot_be_read_is_not_waited_for_for_ever(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
-) -> None:
-    """The events go on, and the other way is told to be blocked."""
-    syncthing.table[VERSION] = CSRF
+    """Its interval may be hours."""
+    monkeypatch.setattr(poll, "RETRY_S", OFTEN)
+    answer = syncthing.table[CONNECTIONS]
+    assert callable(answer)
+    syncthing.table[CONNECTIONS] = [DATABASE_CLOSED, answer]
     poller = polling()
-    poller.request([Read("version")])
-    poller.settle(lambda _: True, 0.2)
-    wait_for(told, seen.Unavailable)
+    poller.request([Read("connections")])
+    state.wait_for(seen.ConnectionsRead)
 
 
-def test_a_read_that_may_wait_for_ever_is_made_anew(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+def test_a_failure_is_logged_once(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its connection may have died without a word, as that of the events has."""
-    version = syncthing.table[VERSION]
-    assert callable(version)
-    syncthing.table[VERSION] = [hangs, version]
-    poller = polling()
-    poller.request([Read("version")])
-    eventually(lambda: asked(syncthing, VERSION))
-    poller.settle(lambda _: True, 30)
-    assert [type(one) for one in told] == [seen.VersionRead]
-
-
-def test_a_try_is_not_waited_for_when_syncthing_is_known_to_be_there_again(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The other way to it has found that out, and what is true is to be told soon."""
-    try_again_after(3600, monkeypatch)
-    version = syncthing.table[VERSION]
-    assert callable(version)
-    syncthing.table[VERSION] = [CSRF, version]
-    poller = polling()
-    poller.request([Read("version")])
-    wait_for(told, seen.Unavailable)
-    poller.enable(enabled=False)
-    poller.enable(enabled=True)
-    wait_for(told, seen.VersionRead)
+    """It is logged again only after the read has succeeded meanwhile."""
+    failure = refuses(500, "no errors today")
+    syncthing.table[ERRORS] = failure
+    with caplog.at_level(logging.WARNING):
+        polling(errors=OFTEN)
+        eventually(lambda: len(asked(syncthing, ERRORS)) >= 3)
+        logged = [text for text in caplog.messages if "no errors today" in text]
+        assert logged == [f"nas: cannot read errors: no errors today (GET {ERRORS})"]
+        syncthing.table[ERRORS] = says({"errors": None})
+        state.wait_for(seen.ErrorsRead, 2)
+        syncthing.table[ERRORS] = failure
+        eventually(lambda: len([text for text in caplog.messages if "no errors today" in text]) == 2)
 
 
 # --- the end
 
 
 def test_a_stop_does_not_wait_for_a_read_that_hangs(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation]
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """The read would take its time: it is broken off, and nothing is reported any more."""
+    """The read is cut off, and nothing is reported any more."""
     syncthing.table[VERSION] = hangs
     poller = polling()
     poller.request([Read("version")])
     syncthing.server.wait_until_hanging()
     poller.stop()
-    eventually(lambda: not poller.alive)
-    assert told == []
+    eventually(lambda: not poller.part.alive)
+    assert state == []
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-def test_a_stop_ends_the_wait_for_something_to_do(polling: Poll, enabled: bool) -> None:
-    """Whoever has nothing to do for an hour ends at once."""
-    poller = polling(enabled=enabled)
+@pytest.mark.parametrize("live", [True, False])
+def test_a_stop_ends_the_wait_for_something_to_do(polling: Poll, state: Surroundings, live: bool) -> None:
+    """Also if there is nothing to do for an hour."""
+    state.live = live
+    poller = polling()
     poller.stop()
-    eventually(lambda: not poller.alive)
+    eventually(lambda: not poller.part.alive)
 
 
-def test_a_stop_ends_the_wait_for_another_try(
-    syncthing: PretendedSyncthing, polling: Poll, told: list[Observation], monkeypatch: pytest.MonkeyPatch
+def test_a_stop_ends_the_wait_for_another_attempt(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Syncthing that is away does not keep the bridge."""
-    try_again_after(3600, monkeypatch)
-    syncthing.table[VERSION] = closes
+    """An instance that cannot be reached does not delay the stop."""
+    pause_for(3600, monkeypatch)
+    syncthing.table[VERSION] = syncthing.table[STATUS] = closes
     poller = polling()
     poller.request([Read("version")])
-    wait_for(told, seen.Unavailable)
+    eventually(lambda: state.revalidations)
     poller.stop()
-    eventually(lambda: not poller.alive)
+    eventually(lambda: not poller.part.alive)

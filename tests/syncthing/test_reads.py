@@ -1,4 +1,4 @@
-"""What can be read of a Syncthing: which requests it takes, what comes of them, and what does when they fail."""
+"""What can be read of a Syncthing instance: the calls, the observations, and what follows from a failure."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,17 +7,19 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from stbridge.errors import BadReply, NotFound, Rejected, SyncthingError, TimedOut
-from stbridge.syncthing import SyncthingClient, reads
+from stbridge.errors import BadReply, Rejected, SyncthingError, TimedOut, Unauthorized
+from stbridge.syncthing import SyncthingClient, reads, retry, transport
 from stbridge.syncthing.reads import Reader
 from tests.syncthing.conftest import Connect, Serve
 from tests.syncthing.pretended import (
     AN_UPGRADE,
     BROWSE,
     COMPLETION,
+    CONFIG,
     DOCUMENTS,
     FILE,
     FOLDER_ERRORS,
+    FOLDER_STATISTICS,
     FOLDER_STATUS,
     STATUS,
     UPGRADE,
@@ -25,7 +27,7 @@ from tests.syncthing.pretended import (
     PretendedSyncthing,
     document,
 )
-from tests.syncthing.server import refuses, says
+from tests.syncthing.server import Answer, Behaviour, hangs, refuses, says, stranger
 
 READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
     Read("version"): (["system/version"], [seen.VersionRead]),
@@ -34,14 +36,10 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
     Read("restart_required"): (["config/restart-required"], [seen.RestartRequiredRead]),
     Read("connections"): (["system/connections", "system/status"], [seen.ConnectionsRead]),
     Read("errors"): (["system/error"], [seen.ErrorsRead]),
-    Read("pending"): (
-        ["cluster/pending/devices", "cluster/pending/folders"],
-        [seen.PendingDevicesRead, seen.PendingFoldersRead],
-    ),
-    Read("folder_statistics"): (
-        ["stats/device", "stats/folder"],
-        [seen.DeviceStatisticsRead, seen.FolderStatisticsRead],
-    ),
+    Read("pending_devices"): (["cluster/pending/devices"], [seen.PendingDevicesRead]),
+    Read("pending_folders"): (["cluster/pending/folders"], [seen.PendingFoldersRead]),
+    Read("device_statistics"): (["stats/device"], [seen.DeviceStatisticsRead]),
+    Read("folder_statistics"): (["stats/folder"], [seen.FolderStatisticsRead]),
     Read("last_file"): (["stats/folder"], [seen.FolderStatisticsRead]),
     Read("folder", "docs"): (["db/status?folder=docs"], [seen.FolderRead]),
     Read("folder_errors", "docs"): (["folder/errors?folder=docs"], [seen.FolderErrorsRead]),
@@ -51,8 +49,12 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
     Read("conflicts_lost", "docs"): ([], [seen.ConflictsRead]),
     Read("upgrade"): (["system/upgrade"], [seen.UpgradeRead]),
     Read("completion", "docs", "BETA"): (["db/completion?device=BETA&folder=docs"], [seen.CompletionRead]),
+    Read("completion_without_event", "docs", "BETA"): (
+        ["db/completion?device=BETA&folder=docs"],
+        [seen.CompletionRead],
+    ),
 }
-"""What each read asks for, and what it tells."""
+"""The calls and the observations of each read."""
 
 ASKING = [read for read, (paths, _) in READS.items() if paths]
 
@@ -62,7 +64,7 @@ RUBBISH = [None, True, -1, "rubbish", "9999-12-31T23:59:59-12:00", [], [None], {
 @pytest.fixture
 def reader(syncthing: PretendedSyncthing, connect: Connect) -> Reader:
     """A reader of the pretended Syncthing."""
-    return Reader(connect(syncthing.url))
+    return Reader(connect(syncthing.url), "nas")
 
 
 def ids(read: Read) -> str:
@@ -78,14 +80,16 @@ def test_each_read_asks_for_little_and_tells_what_it_is_about(
     """What real Syncthings answered is understood, whichever version it was."""
     syncthing = PretendedSyncthing(serve, version)
     requests, kinds = READS[read]
-    told = list(Reader(connect(syncthing.url)).read(read))
+    told = list(Reader(connect(syncthing.url), "nas").read(read))
     assert [type(one) for one in told] == kinds
     assert [line.removeprefix("GET /rest/") for line in syncthing.server.lines] == requests
 
 
 def test_the_table_of_reads_is_tested_whole() -> None:
-    """A new read has its row above."""
+    """A new read has its row above, and its call in messages."""
     assert {read.what for read in READS} == set(reads._ROWS)  # noqa: SLF001 - its keys are what one can ask for
+    calls = {read.what: paths[0].partition("?")[0] for read, (paths, _) in READS.items() if paths}
+    assert calls == reads._CALLS  # noqa: SLF001 - as above
 
 
 def test_whose_device_it_is_is_asked_once(syncthing: PretendedSyncthing, reader: Reader) -> None:
@@ -100,7 +104,11 @@ def test_whose_device_it_is_is_asked_once(syncthing: PretendedSyncthing, reader:
 def test_a_folder_with_failed_items_is_read_with_them(syncthing: PretendedSyncthing, reader: Reader) -> None:
     """The count alone does not say which."""
     syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
-    assert [type(one) for one in reader.read(Read("folder", "docs"))] == [seen.FolderRead, seen.FolderErrorsRead]
+    assert list(map(type, reader.read(Read("folder", "docs")))) == [
+        seen.FolderRead,
+        seen.FolderErrorsRead,
+        seen.ReadFinished,
+    ]
 
 
 @pytest.mark.parametrize("read", [read for read in ASKING if read.folder and not read.path], ids=ids)
@@ -154,7 +162,7 @@ class Slow(SyncthingClient):
 )
 def test_what_may_take_long_does_not_make_syncthing_unreachable(read: Read, told: list[Observation]) -> None:
     """A slow disk, or no way to the Internet, says nothing of Syncthing."""
-    assert list(Reader(Slow("")).read(read)) == told
+    assert list(Reader(Slow(""), "nas").read(read)) == told
 
 
 class Told(SyncthingClient):
@@ -177,7 +185,7 @@ def test_rubbish_is_a_bad_reply_and_nothing_else(read: Read) -> None:
         client, results = Told(), set()
         for rubbish in (*RUBBISH, *spoilt(client.answers[path])):
             client.answers[path] = rubbish
-            results.add(type(end_of(Reader(client).read(read))))
+            results.add(type(end_of(Reader(client, "nas").read(read))))
         assert results == {type(None), BadReply}
 
 
@@ -200,40 +208,196 @@ def end_of(told: Iterator[Observation]) -> SyncthingError | None:
     return None
 
 
+# --- a read that may fail
+
+
+def test_an_attempt_that_succeeds_is_finished_without_an_error(reader: Reader) -> None:
+    """The end of a failure can be seen by that."""
+    read = Read("errors")
+    *found, finished = reader.attempt(read)
+    assert [type(one) for one in found] == [seen.ErrorsRead]
+    assert finished == seen.ReadFinished(read=read)
+
+
+def test_a_read_that_may_take_long_is_finished() -> None:
+    """A time-out of the search for conflict files is an observation, and no failure."""
+    reader = Reader(Slow(""), "nas")
+    read = Read("conflicts", "docs")
+    assert list(reader.attempt(read)) == [seen.ConflictsRead(folder="docs", paths=None), seen.ReadFinished(read=read)]
+
+
 # --- everything
 
 
-def test_each_share_is_read_but_for_paused_folders(syncthing: PretendedSyncthing, reader: Reader) -> None:
-    """A paused folder has no counts, and Syncthing would refuse to tell some of them."""
+def test_each_share_is_read_except_those_of_paused_folders(syncthing: PretendedSyncthing, reader: Reader) -> None:
+    """A paused folder has no counts, and Syncthing answers 404 to some of the calls."""
     syncthing.has_folders(docs=False, photos=True, music=False)
-    told = list(reader.snapshot())
-    assert [one.folder for one in told if isinstance(one, seen.FolderRead)] == ["docs", "music"]
-    assert [one.folder for one in told if isinstance(one, seen.CompletionRead)] == ["docs", "music"]
+    found = list(reader.snapshot())
+    assert [one.folder for one in found if isinstance(one, seen.FolderRead)] == ["docs", "music"]
+    assert [one.folder for one in found if isinstance(one, seen.CompletionRead)] == ["docs", "music"]
 
 
-def test_completions_beyond_measure_are_asked_for_only(
-    syncthing: PretendedSyncthing, reader: Reader, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("as_argument", [True, False])
+def test_completions_beyond_the_limit_are_left(
+    syncthing: PretendedSyncthing, reader: Reader, monkeypatch: pytest.MonkeyPatch, as_argument: bool
 ) -> None:
-    """To read thousands of them would take longer than Syncthing remembers events."""
+    """Reading thousands of them would take longer than Syncthing's event buffer lasts."""
     syncthing.has_folders(docs=False, photos=False, music=False)
-    monkeypatch.setattr(reads, "MOST_COMPLETIONS", 1)
-    *told, last = reader.snapshot()
-    assert [one.folder for one in told if isinstance(one, seen.CompletionRead)] == ["docs"]
+    if not as_argument:
+        monkeypatch.setattr(reads, "MAX_COMPLETIONS", 1)
+    *found, last = reader.snapshot(max_completions=1 if as_argument else None)
+    assert [one.folder for one in found if isinstance(one, seen.CompletionRead)] == ["docs"]
     assert isinstance(last, seen.Stale)
     assert [(read.what, read.folder) for read in last.reads] == [("completion", "photos"), ("completion", "music")]
 
 
-def test_a_snapshot_asks_anew_whose_it_is(syncthing: PretendedSyncthing, reader: Reader) -> None:
-    """After an absence another Syncthing may answer."""
+def test_a_snapshot_reads_the_device_id_again(syncthing: PretendedSyncthing, reader: Reader) -> None:
+    """After an outage another instance may answer at the same address."""
     assert reader.own_id
     list(reader.snapshot())
     assert syncthing.server.lines.count(f"GET {STATUS}") == 3
 
 
-def test_a_folder_that_goes_during_a_snapshot_does_not_end_it(syncthing: PretendedSyncthing, reader: Reader) -> None:
-    """The next event tells that it has gone."""
-    syncthing.table[FOLDER_STATUS] = syncthing.table[COMPLETION] = refuses(404, "no such folder")
-    told = list(reader.snapshot())
-    assert any(isinstance(one, seen.SnapshotComplete) for one in told)
-    with pytest.raises(NotFound):
-        reader.client.get_folder_status("docs")
+@pytest.mark.parametrize("path", [FOLDER_STATUS, FOLDER_ERRORS, COMPLETION])
+def test_a_folder_that_is_removed_during_a_snapshot_is_no_failure(
+    syncthing: PretendedSyncthing, reader: Reader, path: str
+) -> None:
+    """Syncthing answers 404 with its reason; an event reports the removal."""
+    syncthing.has_folders(docs=False)
+    syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
+    syncthing.table[path] = refuses(404, "no such folder")
+    *found, last = reader.snapshot()
+    assert failures(found) == []
+    assert last == seen.Stale(reads=())
+
+
+PENDING_DEVICES = "/rest/cluster/pending/devices"
+CONNECTIONS = "/rest/system/connections"
+ERRORS = "/rest/system/error"
+
+READ_OF: dict[str, str] = {
+    FOLDER_STATUS: "folder",
+    FOLDER_ERRORS: "folder_errors",
+    COMPLETION: "completion",
+    FOLDER_STATISTICS: "folder_statistics",
+    "/rest/stats/device": "device_statistics",
+    PENDING_DEVICES: "pending_devices",
+    "/rest/cluster/pending/folders": "pending_folders",
+    CONNECTIONS: "connections",
+    ERRORS: "errors",
+    "/rest/config/restart-required": "restart_required",
+}
+"""The calls of a snapshot that do not decide about the instance, and their reads."""
+
+FAILURES: dict[str, Behaviour] = {
+    "500": refuses(500, "database is closed"),
+    "500 of a proxy": stranger(500, "Internal Server Error"),
+    "403 of a proxy": stranger(403, "CSRF Error"),
+    "malformed": Answer(body=b'{"globalBytes": '),
+    "wrong shape": says(7),
+    "too large": Answer(body=b'["' + b"x" * 200_000 + b'"]'),
+    "time-out of a proxy": refuses(504),
+    "time-out": hangs,
+}
+
+CASES: dict[str, tuple[str, Behaviour]] = {
+    **{f"{path}: {kind}": (path, failure) for path in READ_OF for kind, failure in FAILURES.items()},
+    **{
+        f"{path}: 404": (path, refuses(404, "no such thing"))
+        for path in READ_OF
+        if path not in {FOLDER_STATUS, FOLDER_ERRORS, COMPLETION}
+    },
+    f"{CONNECTIONS}: wrong content": (CONNECTIONS, says({"connections": 1})),
+}
+"""Calls and how they fail; a 404 for a folder is no failure."""
+
+CSRF = stranger(403, "CSRF Error")
+
+
+def failures(found: list[Observation]) -> list[seen.ReadFinished]:
+    """Return the reads that failed."""
+    return [one for one in found if isinstance(one, seen.ReadFinished) and one.error is not None]
+
+
+def completed(found: list[Observation]) -> set[str]:
+    """Return the reads that did not fail."""
+    return {one.read.what for one in found if isinstance(one, seen.ReadFinished) and one.error is None}
+
+
+@pytest.fixture
+def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not repeat a call within a read."""
+    monkeypatch.setattr(retry, "ATTEMPTS", 1)
+
+
+@pytest.mark.usefixtures("one_try")
+@pytest.mark.parametrize("case", CASES)
+def test_a_call_that_fails_for_one_part_leaves_that_part(
+    syncthing: PretendedSyncthing, connect: Connect, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """The read has an error that names the call, it is left to be read later, and everything else is read."""
+    path, failure = CASES[case]
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 100_000)
+    syncthing.has_folders(docs=False)
+    syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
+    syncthing.table[path] = failure
+    reader = Reader(connect(syncthing.url, timeout_s=2), "nas")
+    *found, last = reader.snapshot()
+    (failed,) = failures(found)
+    assert failed.read.what == READ_OF[path]
+    assert path in (failed.error or "")
+    assert failed.timed_out is ("time-out" in case)
+    if failure is hangs:
+        assert (failed.error or "").startswith("syncthing.nas.timeout_s: ")
+    assert last == seen.Stale(reads=(failed.read,))
+    not_asked_for = {"folder_errors"} if path == FOLDER_STATUS else set()
+    assert completed(found) == set(READ_OF.values()) - {failed.read.what} - not_asked_for
+
+
+@pytest.mark.usefixtures("one_try")
+@pytest.mark.parametrize("failure", [CSRF, stranger(500, "Internal Server Error"), refuses(504)])
+@pytest.mark.parametrize(("status", "error"), [(CSRF, Unauthorized), (says(7), BadReply), (refuses(504), TimedOut)])
+def test_a_failure_is_raised_if_the_status_cannot_be_read_either(
+    syncthing: PretendedSyncthing,
+    reader: Reader,
+    failure: Behaviour,
+    status: Behaviour,
+    error: type[SyncthingError],
+) -> None:
+    """The status decides whether the instance can be used, and its error is the reason."""
+    syncthing.table[PENDING_DEVICES] = failure
+    answer = syncthing.table[STATUS]
+    assert callable(answer)
+    syncthing.table[STATUS] = [answer, answer, status]
+    with pytest.raises(error):
+        list(reader.snapshot())
+
+
+@pytest.mark.parametrize("path", ["/rest/system/version", STATUS, CONFIG])
+def test_a_snapshot_needs_version_status_and_configuration(
+    syncthing: PretendedSyncthing, reader: Reader, path: str
+) -> None:
+    """Everything else is about what is configured."""
+    syncthing.table[path] = refuses(500, "database is closed")
+    with pytest.raises(Rejected):
+        list(reader.snapshot())
+
+
+def test_after_some_timeouts_the_rest_is_left(
+    syncthing: PretendedSyncthing, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for each of many calls would take longer than Syncthing's event buffer lasts."""
+    monkeypatch.setattr(reads, "MAX_TIMEOUTS", 2)
+    syncthing.has_folders(docs=False, photos=False)
+    syncthing.table[ERRORS] = syncthing.table[PENDING_DEVICES] = refuses(504)
+    *found, last = reader.snapshot()
+    assert isinstance(last, seen.Stale)
+    assert completed(found) == {"connections", "restart_required"}
+    left = [read.what for read in last.reads]
+    assert left[:3] == ["errors", "pending_devices", "pending_folders"]
+    assert sorted(left[3:]) == sorted(["folder", "completion"] * 2 + ["device_statistics", "folder_statistics"])
+    assert [one.read for one in failures(found)] == list(last.reads)
+    skipped = [one for one in failures(found) if not one.timed_out]
+    assert {one.error for one in skipped} == {"not read yet: 2 requests timed out"}
+    asked = {request.path for request in syncthing.server.requests}
+    assert {FOLDER_STATUS, COMPLETION, FOLDER_STATISTICS}.isdisjoint(asked)
