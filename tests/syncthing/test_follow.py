@@ -1,15 +1,15 @@
-"""The thread that follows the events: what it reports, in which order, and what it does when something breaks."""
+"""The thread that follows the events: its observations, their order, and what it does after a failure."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from stbridge.backoff import Backoff
 from stbridge.core import observations as seen
-from stbridge.core.observations import Observation
+from stbridge.core.observations import Observation, Read
 from stbridge.demo.node import SyncthingNode
 from stbridge.syncthing import follow as follow_module
 from stbridge.syncthing import retry
@@ -23,28 +23,41 @@ from tests.syncthing.server import Behaviour, Exchange, closes, hangs, refuses, 
 OTHER_DEVICE = "AIR6LPZ-7K4PTTV-UXQSMUU-CPQ5YWH-OEDFIIQ-JUG777G-2YQXXR5-YD6AWQR"
 FAR_AWAY = {"folder": "docs", "summary": {"state": "idle", "stateChanged": "9999-12-31T23:59:59-12:00"}}
 STATE_CHANGED = {"folder": "docs", "from": "idle", "to": "scanning"}
+ERRORS = "/rest/system/error"
+VERSION = "/rest/system/version"
+
 Follow = Callable[..., "Report"]
 
 
 class Report(list[Observation]):
-    """What a follower has reported, and the follower."""
+    """What a follower has taken into the state, and the follower."""
 
     follower: Follower
 
     def __init__(self) -> None:
         super().__init__()
-        self.gave_way_at: list[int] = []
-        """How much had been reported each time that the follower gave way."""
-        self.settled_at: list[int] = []
-        """How much had been reported each time that the follower let it settle."""
+        self.requested: list[Read] = []
+        """What the poller is to read."""
+        self.waiting: list[Read] = []
+        """What the poller has not read yet."""
+        self.on_resumed: list[Read] = []
+        """What has to be read because the instance can be used again."""
 
-    def give_way(self, _longest_s: float) -> None:
-        """Note that the follower gives way."""
-        self.gave_way_at.append(len(self))
+    def take(self, observations: Iterable[Observation]) -> Collection[Read]:
+        """Take observations, and return what has to be read because of them."""
+        new = list(observations)
+        self += new
+        stale = [read for one in new if isinstance(one, seen.Stale) for read in one.reads]
+        return [*stale, *(read for one in new if isinstance(one, seen.Resumed) for read in self.on_resumed)]
 
-    def settle(self, _longest_s: float) -> None:
-        """Note that the follower lets what it has reported settle."""
-        self.settled_at.append(len(self))
+    def request(self, reads: Collection[Read]) -> None:
+        """Have something read by the poller."""
+        self.requested += reads
+
+    def withdraw(self) -> Collection[Read]:
+        """Take back what the poller has not read."""
+        waiting, self.waiting = self.waiting, []
+        return waiting
 
     def of(self, *kinds: type[Observation]) -> list[Any]:
         """Return the reports of some kinds."""
@@ -61,15 +74,15 @@ def follow(connect: Connect) -> Iterator[Follow]:
     """Follow what answers at an address."""
     followers: list[Follower] = []
 
-    def start(url: str, api_key: str = KEY, *, raw: tuple[str, ...] = ()) -> Report:
+    def start(url: str, api_key: str = KEY, *, raw: tuple[str, ...] = (), timeout_s: float = 10.0) -> Report:
         report = Report()
         report.follower = Follower(
             "nas",
-            connect(url, api_key),
+            connect(url, api_key, timeout_s=timeout_s),
             raw=raw,
-            report=report.append,
-            give_way=report.give_way,
-            settle=report.settle,
+            take=report.take,
+            request=report.request,
+            withdraw=report.withdraw,
         )
         report.follower.start()
         followers.append(report.follower)
@@ -82,12 +95,12 @@ def follow(connect: Connect) -> Iterator[Follow]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again soon."""
+    """Repeat failed attempts soon."""
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
 
 
 def test_everything_is_read_first(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """A snapshot is told to begin, tells what is configured before what is about it, and is told to be complete."""
+    """A snapshot begins with what is configured, and its end is reported when all of it has been taken."""
     report = follow(syncthing.url)
     report.wait_for(seen.Stale)
     kinds = [type(one) for one in report]
@@ -103,6 +116,7 @@ def test_everything_is_read_first(syncthing: PretendedSyncthing, follow: Follow)
         seen.DeviceStatisticsRead,
         seen.FolderStatisticsRead,
         seen.CompletionRead,
+        seen.ReadFinished,
     }
 
 
@@ -177,18 +191,6 @@ def test_events_that_come_thick_and_fast_are_fetched_several_at_once(
     assert len(polls) < flood / 3
 
 
-def test_the_next_request_for_events_waits_until_what_the_last_one_told_is_published(
-    syncthing: PretendedSyncthing, follow: Follow
-) -> None:
-    """The follower gives way between what it has reported and its next request."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.happens("StateChanged", STATE_CHANGED)
-    report.wait_for(seen.FolderStateChanged)
-    told = len(report)
-    eventually(lambda: told in report.gave_way_at)
-
-
 def test_events_that_were_asked_for_are_handed_on_as_they_are(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """An event may be of use twice: for what it tells, and raw."""
     report = follow(syncthing.url, raw=("ItemFinished", "StateChanged"))
@@ -226,7 +228,7 @@ def test_an_event_that_is_not_understood_is_skipped(
             syncthing.happens("FolderSummary", data)
         syncthing.happens("StateChanged", STATE_CHANGED)
         report.wait_for(seen.FolderStateChanged)
-    assert len([text for text in caplog.messages if "FolderSummary are not understood" in text]) == 1
+    assert len([text for text in caplog.messages if "cannot decode event" in text and "FolderSummary" in text]) == 1
     assert report.of(seen.FolderRead)[-1] in report[: report.index(report.wait_for(seen.SnapshotComplete))]
 
 
@@ -242,7 +244,7 @@ def test_a_short_interruption_is_overcome_without_a_word(syncthing: PretendedSyn
     syncthing.happens("StateChanged", STATE_CHANGED)
     report.wait_for(seen.FolderStateChanged)
     assert len(report.of(seen.SnapshotStarted)) == 1
-    assert report.of(seen.Unavailable, seen.Available) == []
+    assert report.of(seen.Unavailable, seen.Suspected, seen.Resumed) == []
 
 
 def test_after_an_absence_the_same_syncthing_is_just_there_again(syncthing: PretendedSyncthing, follow: Follow) -> None:
@@ -253,31 +255,92 @@ def test_after_an_absence_the_same_syncthing_is_just_there_again(syncthing: Pret
     status = syncthing.table[STATUS]
     syncthing.table[STATUS] = closes
     syncthing.breaks_off()
-    blocked = report.wait_for(seen.Unavailable)
-    assert (blocked.way, blocked.status) == (seen.EVENTS, "unreachable")
+    assert report.wait_for(seen.Unavailable).status == "unreachable"
     syncthing.table[STATUS] = status
-    assert report.wait_for(seen.Available).way == seen.EVENTS
+    report.wait_for(seen.Resumed)
     syncthing.happens("StateChanged", STATE_CHANGED)
     report.wait_for(seen.FolderStateChanged)
     assert len(report.of(seen.SnapshotStarted)) == 1
 
 
-def test_what_was_missed_is_taken_in_before_syncthing_is_there_again(
-    syncthing: PretendedSyncthing, follow: Follow
-) -> None:
-    """Else it would be called online with what was before; and what has to be read because of it comes first, too."""
-    report = follow(syncthing.url)
+def out_and_back(syncthing: PretendedSyncthing, report: Report, *waiting: Read) -> None:
+    """Have an outage during which an event happens, and which some requested reads have met."""
     report.wait_for(seen.SnapshotComplete)
     syncthing.wait_for_poll()
     status = syncthing.table[STATUS]
     syncthing.table[STATUS] = closes
     syncthing.breaks_off()
     report.wait_for(seen.Unavailable)
+    report.requested.clear()
+    report.waiting = list(waiting)
     syncthing.happens("StateChanged", STATE_CHANGED)
     syncthing.table[STATUS] = status
-    available = report.index(report.wait_for(seen.Available))
-    assert report.index(report.wait_for(seen.FolderStateChanged)) < available
-    assert report.settled_at == [available]
+
+
+def test_what_was_missed_is_taken_before_the_instance_is_online(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """It would be published as online with old topics otherwise; reads that were requested before come first, too."""
+    report = follow(syncthing.url)
+    out_and_back(syncthing, report, Read("version"), Read("errors"))
+    resumed = report.index(report.wait_for(seen.Resumed))
+    assert report.index(report.wait_for(seen.FolderStateChanged)) < resumed
+    assert report.index(report.wait_for(seen.VersionRead, 2)) < resumed
+    assert report.index(report.wait_for(seen.ErrorsRead, 2)) < resumed
+    syncthing.wait_for_poll()
+    assert report.requested == []
+
+
+def test_what_follows_from_being_online_is_requested(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The poller reads it while the follower waits for events."""
+    report = follow(syncthing.url)
+    report.on_resumed = [Read("upgrade")]
+    out_and_back(syncthing, report)
+    eventually(lambda: report.requested == [Read("upgrade")])
+
+
+def test_reads_for_which_there_is_no_time_are_left_to_the_poller(
+    syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The instance is online soon, whatever the number of reads."""
+    monkeypatch.setattr(follow_module, "CATCH_UP_S", 0)
+    report = follow(syncthing.url)
+    out_and_back(syncthing, report, Read("version"), Read("errors"))
+    report.wait_for(seen.Resumed)
+    eventually(lambda: report.requested == [Read("version"), Read("errors")])
+    assert len(report.of(seen.VersionRead)) == 1
+
+
+def test_reads_that_catching_up_could_not_do_are_left_to_the_poller(
+    syncthing: PretendedSyncthing, follow: Follow
+) -> None:
+    """If the instance is lost again meanwhile, no event asks for these a second time."""
+    report = follow(syncthing.url)
+    good = dict(syncthing.table)
+
+    def dies(exchange: Exchange) -> None:
+        syncthing.table[STATUS] = closes
+        closes(exchange)
+
+    syncthing.table[VERSION] = [good[VERSION], dies]  # type: ignore[list-item]
+    out_and_back(syncthing, report, Read("errors"), Read("version"), Read("pending_devices"))
+    eventually(lambda: report.requested == [Read("version"), Read("pending_devices")])
+    report.wait_for(seen.Unavailable, 2)
+    assert report.of(seen.Resumed) == []
+    syncthing.table.update(good)
+    report.wait_for(seen.Resumed)
+
+
+def test_a_read_that_fails_while_events_are_caught_up_is_left_to_the_poller(
+    syncthing: PretendedSyncthing, follow: Follow
+) -> None:
+    """The instance is online all the same, and the poller repeats the read."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.table[ERRORS] = refuses(500, "database is closed")
+    out_and_back(syncthing, report, Read("errors"), Read("version"))
+    report.wait_for(seen.Resumed)
+    eventually(lambda: report.requested == [Read("errors")])
+    (failed,) = [one for one in report.of(seen.ReadFinished) if one.error]
+    assert failed.read == Read("errors")
 
 
 BREAKS: dict[str, Callable[[PretendedSyncthing], None]] = {
@@ -303,42 +366,81 @@ def test_when_something_may_have_been_missed_everything_is_read_again(
 
 
 def test_everything_is_read_again_on_demand(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """Somebody else may see first that Syncthing restarted; the poll that is under way is not waited for."""
+    """The cursor is valid, but the state was lost; the long poll that is under way is cut off."""
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete)
     syncthing.wait_for_poll()
-    report.follower.read_again()
+    report.follower.read_everything()
     report.wait_for(seen.SnapshotComplete, 2)
-    assert not report.of(seen.Unavailable)
-
-
-def test_a_poll_that_may_wait_for_ever_is_made_anew(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """A connection can die without a word; whoever sees that others have, has the poll made on a new one."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
-    report.follower.look_again()
-    syncthing.wait_for_poll()
+    assert report.of(seen.Unavailable, seen.Resumed) == []
+    assert len(report.of(seen.CompletionRead)) == 2
     syncthing.happens("StateChanged", STATE_CHANGED)
     report.wait_for(seen.FolderStateChanged)
-    assert len(report.of(seen.SnapshotStarted)) == 1
-    assert [one.way for one in report.of(seen.Available)] == [seen.EVENTS, seen.POLLS]
 
 
-def test_a_poll_that_began_in_the_moment_of_the_wish_for_another_is_made_anew_later(
+def test_a_failure_of_another_thread_has_the_instance_checked(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The long poll is cut off, the cursor is still valid, and nothing is read again."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    report.follower.revalidate()
+    report.wait_for(seen.Resumed)
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.FolderStateChanged)
+    kinds = (seen.SnapshotStarted, seen.SnapshotComplete, seen.Suspected, seen.Resumed, seen.FolderStateChanged)
+    assert list(map(type, report.of(*kinds, seen.Unavailable))) == list(kinds)
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_a_check_can_find_that_the_instance_cannot_be_used(
+    syncthing: PretendedSyncthing, follow: Follow, restarts: bool
+) -> None:
+    """It is reported as unavailable, and followed again when it answers."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    status = syncthing.table[STATUS]
+    syncthing.table[STATUS] = stranger(403, "CSRF Error")
+    report.follower.revalidate()
+    assert report.wait_for(seen.Unavailable).status == "unauthorized"
+    suspected = report.index(report.wait_for(seen.Suspected))
+    eventually(lambda: any(isinstance(one, seen.Unavailable) for one in report[suspected:]))
+    assert report.of(seen.Resumed) == []
+    if restarts:
+        syncthing.restarts()
+        report.wait_for(seen.SnapshotComplete, 2)
+    else:
+        syncthing.table[STATUS] = status
+        report.wait_for(seen.Resumed)
+
+
+def test_a_long_poll_that_began_at_the_moment_of_the_demand_is_cut_off_by_the_next_one(
     syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There was nothing to be broken off then, and it waits for most of a minute."""
-    monkeypatch.setattr(follow_module, "REMIND_S", 0)
+    """There was nothing to be cut off; the poller repeats its demand as long as its reads fail."""
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete)
     syncthing.wait_for_poll()
     with monkeypatch.context() as missed:
         missed.setattr(SyncthingClient, "break_off", lambda _: None)
-        report.follower.look_again()
-    report.follower.remind()
-    report.wait_for(seen.Available, 2)
-    assert [one.way for one in report.of(seen.Available)] == [seen.EVENTS, seen.POLLS]
+        report.follower.revalidate()
+    assert report.of(seen.Suspected) == []
+    report.follower.revalidate()
+    report.wait_for(seen.Resumed)
+    assert len(report.of(seen.Suspected)) == 1
+
+
+def test_the_higher_demand_wins(syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check does not take the place of reading everything."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    with monkeypatch.context() as missed:
+        missed.setattr(SyncthingClient, "break_off", lambda _: None)
+        report.follower.read_everything()
+    report.follower.revalidate()
+    report.wait_for(seen.SnapshotComplete, 2)
+    assert report.of(seen.Resumed) == []
 
 
 def test_events_without_order_do_not_make_it_read_in_a_hurry(
@@ -394,10 +496,18 @@ def test_why_no_use_can_be_made_of_syncthing_is_told(
     """The word for it and the cure go into the `connection` topic."""
     report = follow(serve({STATUS: answer, EVENTS: says([])}).url)
     told = report.wait_for(seen.Unavailable)
-    assert (told.way, told.status) == (seen.EVENTS, status)
-    assert "127.0.0.1" in told.message or told.message.startswith("url: ")
+    assert told.status == status
+    assert told.message.startswith("syncthing.nas.api_key: " if status == "unauthorized" else "syncthing.nas.url: ")
     report.wait_for(seen.Unavailable, 2)
-    assert report.follower.alive
+    assert report.follower.part.alive
+
+
+def test_a_status_that_does_not_come_in_time_names_the_setting(serve: Serve, follow: Follow) -> None:
+    """The cure may be a longer time-out."""
+    report = follow(serve({STATUS: hangs}).url, timeout_s=0.3)
+    told = report.wait_for(seen.Unavailable)
+    assert told.status == "unreachable"
+    assert told.message.startswith(f"syncthing.nas.timeout_s: GET {STATUS}")
 
 
 def test_a_real_syncthing_is_followed_through_a_restart(
@@ -424,7 +534,7 @@ def test_a_stop_does_not_wait_for_a_poll_that_hangs(syncthing: PretendedSyncthin
     syncthing.wait_for_poll()
     before = list(report)
     report.follower.stop()
-    eventually(lambda: not report.follower.alive)
+    eventually(lambda: not report.follower.part.alive)
     assert report == before
 
 
@@ -434,7 +544,7 @@ def test_a_stop_ends_the_wait_for_another_try(serve: Serve, follow: Follow, monk
     report = follow(serve({STATUS: stranger(403, "CSRF Error")}).url)
     report.wait_for(seen.Unavailable)
     report.follower.stop()
-    eventually(lambda: not report.follower.alive)
+    eventually(lambda: not report.follower.part.alive)
 
 
 def test_a_stop_before_the_answer_ends_in_silence(serve: Serve, follow: Follow) -> None:
@@ -444,5 +554,5 @@ def test_a_stop_before_the_answer_ends_in_silence(serve: Serve, follow: Follow) 
     server.wait_until_hanging()
     report.follower.stop()
     server.stop()
-    eventually(lambda: not report.follower.alive)
+    eventually(lambda: not report.follower.part.alive)
     assert report == []
