@@ -1,6 +1,9 @@
 """A server between the bridge and a real Syncthing that forwards every call, except those that a test lets fail."""
 
-from http.client import HTTPConnection
+import threading
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
+from socket import SHUT_RDWR
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +24,10 @@ class Interceptor(dict[str, Any]):
     def __init__(self, target: str) -> None:
         super().__init__()
         self._target = urlsplit(target)
-        self._failing: dict[str, Behaviour] = {}
+        self._failing: Mapping[str, Behaviour] = {}
+        self._lock = threading.Lock()
+        self._forwarding: set[HTTPConnection] = set()
+        self._stopped = threading.Event()
         self._server = ScriptedServer(self)
 
     def start(self) -> None:
@@ -29,7 +35,12 @@ class Interceptor(dict[str, Any]):
         self._server.start()
 
     def stop(self) -> None:
-        """Close every connection."""
+        """Close every connection, also those on which Syncthing has not answered yet."""
+        self._stopped.set()
+        with self._lock:
+            for connection in self._forwarding:
+                if connection.sock is not None:
+                    connection.sock.shutdown(SHUT_RDWR)
         self._server.stop()
 
     @property
@@ -37,13 +48,9 @@ class Interceptor(dict[str, Any]):
         """Its address."""
         return self._server.url
 
-    def fails(self, call: str, failure: Behaviour) -> None:
-        """Let a call fail from now on; a call is a path, with or without a query."""
-        self._failing[call] = failure
-
-    def works(self) -> None:
-        """Forward every call again."""
-        self._failing.clear()
+    def fails(self, failures: Mapping[str, Behaviour]) -> None:
+        """Let these calls fail from now on, and forward all others; a call is a path, with or without a query."""
+        self._failing = failures
 
     def get(self, _path: str, _default: Any = None) -> Behaviour:
         """Return what is done with any call."""
@@ -51,7 +58,7 @@ class Interceptor(dict[str, Any]):
 
     def _handle(self, exchange: Exchange) -> None:
         target = exchange.asked.line.partition(" ")[2]
-        for call, failure in list(self._failing.items()):
+        for call, failure in self._failing.items():
             if target == call or target.partition("?")[0] == call:
                 failure(exchange)
                 return
@@ -61,11 +68,20 @@ class Interceptor(dict[str, Any]):
         method = exchange.asked.line.partition(" ")[0]
         headers = {name: value for name, value in exchange.asked.headers.items() if name.lower() != "host"}
         connection = HTTPConnection(str(self._target.hostname), self._target.port, timeout=LONG_POLL_S)
+        with self._lock:
+            self._forwarding.add(connection)
         try:
             connection.request(method, target, exchange.asked.body, headers)
             response = connection.getresponse()
             body = response.read()
+        except HTTPException:
+            if not self._stopped.is_set():
+                raise
+            exchange.close_connection = True
+            return
         finally:
+            with self._lock:
+                self._forwarding.discard(connection)
             connection.close()
         kept = {name: value for name, value in response.getheaders() if name.lower() not in PER_CONNECTION}
         Answer(status=response.status, headers=kept, body=body)(exchange)
