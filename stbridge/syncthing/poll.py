@@ -19,7 +19,7 @@ from stbridge.syncthing.retry import new_backoff
 RECONCILE = "reconcile"
 """The interval at which the next folder and the next completions are read, although no event asked for it."""
 
-COMPLETIONS_PER_ROUND = 5
+COMPLETIONS_PER_ROUND = 2
 
 GATHER_S = 0.02
 """Reads that follow each other are taken into the state together for this long."""
@@ -66,7 +66,7 @@ def rate_limits() -> Mapping[str, ReadQueue]:
     Every scan and every sync of every folder asks for these, so that without a limit the number of requests would grow
     with the number of folders. With intervals and long polls, scans cause at most 240 requests an hour.
     """
-    scans = ReadQueue(TokenBucket(burst=20, every_s=240.0))
+    scans = ReadQueue(TokenBucket(burst=20, every_s=110.0))
     syncs = ReadQueue(TokenBucket(burst=10, every_s=1.0))
     completions = ReadQueue(TokenBucket(burst=50, every_s=1.0))
     return {
