@@ -109,6 +109,10 @@ class Mosquitto:
             self._process = None
 
 
+DIALS_AGAIN_S = 90
+"""Syncthing dials a device that it has lost, or that shares something new, again after a minute at the latest."""
+
+
 class Subscriber:
     """A plain client: sees what everybody sees, and publishes."""
 

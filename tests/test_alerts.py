@@ -12,7 +12,7 @@ import pytest
 
 from stbridge.core.model import short_id
 from stbridge.demo.node import SyncthingNode
-from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
+from tests.servers import DIALS_AGAIN_S, BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
 
 QUICK: Mapping[str, str] = {
     "STBRIDGE_ALERTS__OUT_OF_SYNC": "2",
@@ -380,8 +380,10 @@ def test_a_device_and_a_folder_that_wait_are_told_once(scene: Scene) -> None:
         ]  # or one would wait until gamma dials again, which takes a minute
         body = {"deviceID": gamma.device_id, "name": "gamma", "addresses": there}
         alpha.request("POST", "/rest/config/devices", body=body)
+        eventually(lambda: alpha.is_connected(gamma), DIALS_AGAIN_S)
         scene.event("device_connected", device=short_id(gamma.device_id))
         gamma.share("offer", scene.stage.files / "gamma/offer", label="Offer", devices=[alpha])
+        eventually(lambda: "offer" in alpha.request("GET", "/rest/cluster/pending/folders"), DIALS_AGAIN_S)
         scene.event("folder_pending", folder="offer", label="Offer", device=short_id(gamma.device_id))
         scene.wait("system", lambda one: one["pending_folders"] == 1)
         assert [len(scene.events(name)) for name in ("device_pending", "folder_pending")] == [1, 1]

@@ -15,7 +15,7 @@ from stbridge.core.model import short_id
 from stbridge.core.topics import encode
 from stbridge.demo.node import SyncthingNode
 from tests.conftest import ODD_FOLDER, Pair
-from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
+from tests.servers import DIALS_AGAIN_S, PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
 
 EVERYTHING = '["read", "operate", "admin"]'
 
@@ -272,17 +272,19 @@ def test_who_asks_is_accepted_or_dismissed(plane: Plane) -> None:
     assert [one["device"] for one in waiting["devices"] if one["name"] == name] == [gamma.device_id]
     plane.do("dismiss_device", {"device": short_id(gamma.device_id)})
     plane.wait_for("alpha/pending", lambda one: name not in [device["name"] for device in one["devices"]])
-    eventually(lambda: gamma.device_id in alpha.request("GET", "/rest/cluster/pending/devices"), 90)
+    eventually(lambda: gamma.device_id in alpha.request("GET", "/rest/cluster/pending/devices"), DIALS_AGAIN_S)
     eventually(lambda: _accepted(plane, "accept_device", {"device": name, "name": "Gamma"}))
     assert plane.device(gamma.device_id)["name"] == "Gamma"
-    eventually(lambda: alpha.is_connected(gamma), 90)
+    eventually(lambda: alpha.is_connected(gamma), DIALS_AGAIN_S)
 
     gamma.share("gift", plane.files / "gift-gamma", label="Gift", devices=[alpha])
     offered = f"gift-{plane.protocol}"
+    eventually(lambda: "gift" in alpha.request("GET", "/rest/cluster/pending/folders"), DIALS_AGAIN_S)
     plane.wait_for("alpha/pending", lambda one: [folder["label"] for folder in one["folders"]] == ["Gift"])
     plane.do("dismiss_folder", {"folder": "gift", "device": "Gamma"})
     assert not alpha.request("GET", "/rest/cluster/pending/folders")
     gamma.share(offered, plane.files / "second-gamma", label="Second", devices=[alpha])
+    eventually(lambda: offered in alpha.request("GET", "/rest/cluster/pending/folders"), DIALS_AGAIN_S)
     plane.wait_for("alpha/pending", lambda one: "Second" in [folder["label"] for folder in one["folders"]])
     target = plane.files / "second-alpha"
     plane.do("accept_folder", {"folder": "Second", "path": str(target), "type": "receiveonly"})

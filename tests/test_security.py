@@ -253,7 +253,7 @@ def test_another_certificate_than_the_pinned_one_takes_syncthing_offline(fortres
     fortress.node.start()
     topic = "syncthing/nas/connection"
     told = fortress.subscriber.wait_for_json(topic, lambda one: one["status"] == "tls_error", since=since)
-    assert told["message"].startswith("verify: the certificate of https://127.0.0.1:")
+    assert told["message"].startswith("syncthing.nas.verify: the certificate of https://127.0.0.1:")
     assert "its fingerprint is not the pinned one" in told["message"]
     fortress.subscriber.wait_for_payload("syncthing/nas/state", b"offline", since=since)
     end(fortress.node)
