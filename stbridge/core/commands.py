@@ -254,7 +254,7 @@ COMMANDS = (
             pending_device_argument(),
             Argument(name="name", type="text", meaning="its name here; its own name by default"),
         ),
-        changes=("pending",),
+        changes=("pending_devices",),
         in_order=True,
     ),
     Command(
@@ -262,7 +262,7 @@ COMMANDS = (
         group="admin",
         meaning="remove a pending device until it connects again",
         arguments=(pending_device_argument(),),
-        changes=("pending",),
+        changes=("pending_devices",),
         in_order=True,
     ),
     Command(
@@ -280,7 +280,7 @@ COMMANDS = (
                 meaning="`sendreceive` (default), `sendonly`, `receiveonly` or `receiveencrypted`",
             ),
         ),
-        changes=("pending",),
+        changes=("pending_folders",),
         in_order=True,
     ),
     Command(
@@ -288,7 +288,7 @@ COMMANDS = (
         group="admin",
         meaning="remove a pending folder, of one device or of all, until it is offered again",
         arguments=(pending_folder_argument(), device_argument(required=False)),
-        changes=("pending",),
+        changes=("pending_folders",),
         in_order=True,
     ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stbridge.core import observations as seen
+from stbridge.core.commands import COMMANDS
 from stbridge.core.observations import Observation, Read
 from stbridge.errors import BadReply, Rejected, SyncthingError, TimedOut, Unauthorized
 from stbridge.syncthing import SyncthingClient, reads, retry, transport
@@ -401,3 +402,8 @@ def test_after_some_timeouts_the_rest_is_left(
     assert {one.error for one in skipped} == {"not read yet: 2 requests timed out"}
     asked = {request.path for request in syncthing.server.requests}
     assert {FOLDER_STATUS, COMPLETION, FOLDER_STATISTICS}.isdisjoint(asked)
+
+
+def test_everything_that_a_command_changes_can_be_read() -> None:
+    """A command names rows of the table of reads, or the poller would die of it."""
+    assert {what for command in COMMANDS for what in command.changes} <= {read.what for read in READS}
