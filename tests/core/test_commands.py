@@ -114,9 +114,8 @@ def test_names_are_given_once() -> None:
             lambda command: command.changes,
             {
                 **dict.fromkeys(("new_error", "clear_errors"), ("errors",)),
-                **dict.fromkeys(
-                    (f"{verb}_{kind}" for verb in ("accept", "dismiss") for kind in ("device", "folder")), ("pending",)
-                ),
+                **dict.fromkeys(("accept_device", "dismiss_device"), ("pending_devices",)),
+                **dict.fromkeys(("accept_folder", "dismiss_folder"), ("pending_folders",)),
             },
         ),
     ],
