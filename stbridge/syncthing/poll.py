@@ -156,11 +156,14 @@ class Poller:
             self._paths += bool(read.path)
 
     def withdraw(self) -> Collection[Read]:
-        """Take back what was requested and has not been read, except what is rate limited."""
+        """Take back what was requested and has not been read, or failed, except what is rate limited.
+
+        A read that failed while the instance went away must not be a problem of the instance when it is back.
+        """
         with self._condition:
             reads, self._requested.reads = self._requested.reads, OrderedDict()
             self._paths = 0
-            return reads
+            return [*reads, *(read for read in self._failures if read not in reads)]
 
     def reconcile(self, folders: Iterable[Read], completions: Iterable[Read]) -> None:
         """Read these in turn from now on, some of them each time."""
