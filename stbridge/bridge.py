@@ -127,7 +127,7 @@ class Bridge:
         for step in steps:
             try:
                 step()
-            except Exception:  # whatever it was: the other parts have to stop, and `offline` has to be published
+            except Exception:  # the other parts must stop, and `offline` must be published
                 log.exception("could not stop a part of the bridge")
         self._broker.stop(max(GOODBYE_S, deadline - monotonic()))
         log.info("stopped")

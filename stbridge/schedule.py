@@ -54,7 +54,7 @@ class Schedule:
             for name in self._wait():
                 try:
                     self._actions[name]()
-                except Exception:  # whatever it was: the actions of other instances still have to run
+                except Exception:  # the actions of the other instances must still run
                     log.exception("the scheduled action %s failed", name)
 
     def _wait(self) -> list[str]:

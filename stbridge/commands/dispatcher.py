@@ -214,7 +214,7 @@ class CommandDispatcher:
             self._finish(command, request, error=error)
             if request and _may_have_happened(error):
                 self._read_changes(request)
-        except Exception as error:  # whatever it is, the sender gets its one reply, and the log the traceback
+        except Exception as error:  # a bug must not leave the command without a reply; the log has the traceback
             log.exception("command %s failed", command.name)
             self._finish(command, request, error=_internal(error))
 

@@ -97,7 +97,7 @@ def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any
             client.patch_folder(one, {"paused": True})
         started_at = client.get_status()["startTime"]
         client.reset(None if folder == ALL_FOLDERS else folder)
-    except BaseException as error:  # whatever it was, no folder may stay paused because of it
+    except BaseException as error:  # the folders must be resumed after any failure, also an interrupt
         left = _resume_all(client, running, time_pauses)
         if isinstance(error, SyncthingError):
             error.args = (f"{error}{left}",)  # its type stays: it tells whether the call may have arrived

@@ -43,7 +43,7 @@ class IncomingCommand:
 
 
 class PendingCommands:
-    """The commands that are not answered yet; each is claimed once, and whoever claims it answers it.
+    """The commands that are not answered yet; each is claimed once, by the thread that answers it.
 
     All memory that commands take depends on these, so that they are what is bounded.
 

@@ -69,7 +69,7 @@ class WorkerPool:
 
 @dataclass(slots=True)
 class _Task:
-    """A function in the queue of a pool; a void one is not called, because its caller was told so."""
+    """A function in the queue of a pool; a void one is not called, because `submit` has returned False for it."""
 
     pool: str
     function: Callable[..., object]
@@ -80,7 +80,7 @@ class _Task:
         try:
             if not self.void:
                 self.function(*self.arguments)
-        except Exception:  # nobody reads the future, so that the log is the only place for it
+        except Exception:  # no thread reads the future, so only the log can report the exception
             log.exception("%s: a task failed", self.pool)
 
 
@@ -122,5 +122,5 @@ class OrderedLane:
                 function, arguments = self._queue.popleft()
             try:
                 function(*arguments)
-            except Exception:  # what comes after it does not depend on it
+            except Exception:  # the next function in the lane does not depend on this one
                 log.exception("a task failed")

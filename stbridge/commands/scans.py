@@ -78,7 +78,7 @@ class Scans:
             self._execute(request)
         except (StbridgeError, CommandError) as error:
             failure = error
-        except Exception as error:  # whatever it is, it is the answer to all who wait, and the log has the traceback
+        except Exception as error:  # all waiting commands are answered with it; the log has the traceback
             log.exception("a scan failed")
             failure = error
         self._finish(future, failure)

@@ -194,7 +194,7 @@ class BrokerConnection:
                 self._connect_once()
             except (BrokerUnavailable, SettingsError) as error:
                 self._lost(error)
-            except Exception as error:  # whatever it was, in paho or here: connect again
+            except Exception as error:  # a bug in paho or here must not end the thread: connect again
                 self.errors += 1
                 self._failures += 1
                 if self._failures > MOST_FAILURES:

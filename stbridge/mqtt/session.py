@@ -228,7 +228,7 @@ class Session:
     def _check_that_it_answers(self, oldest: InFlight | None) -> None:
         """Tell a broker that hangs from a line that is slow.
 
-        The time for an acknowledgement begins anew with each one that arrives, and while bytes of the message that
+        The time for an acknowledgement starts again with each one that arrives, and while bytes of the message that
         waits for it leave. Bytes of later messages do not count: a broker that answers nothing may still take those.
         paho's keepalive is left out meanwhile, because its PINGREQ would wait behind these messages.
         """
@@ -433,7 +433,7 @@ def open_session(
             outbox.on_work = session.wake
             outbox.connected(session.window, session.largest_packet)
         yield session
-    except BaseException:  # whatever it was, the connection may be in any state: a DISCONNECT could hang
+    except BaseException:  # the connection may be in any state, so a DISCONNECT could hang
         session.close()
         raise
     else:

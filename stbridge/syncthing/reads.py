@@ -128,9 +128,9 @@ class Reader:
             *map(Read, _STATISTICS),
             *completions[:limit],
         ]
-        failed: list[seen.ReadFinished] = []
+        failed: list[Read] = []
+        timeouts = 0
         for read in to_read:
-            timeouts = sum(one.timed_out for one in failed)
             if timeouts < MAX_TIMEOUTS:
                 found = self.attempt(read)
             else:
@@ -138,8 +138,9 @@ class Reader:
             for observation in found:
                 yield observation
                 if isinstance(observation, seen.ReadFinished) and observation.error is not None:
-                    failed.append(observation)
-        yield seen.Stale(reads=(*completions[limit:], *(one.read for one in failed)))
+                    failed.append(observation.read)
+                    timeouts += observation.timed_out
+        yield seen.Stale(reads=(*completions[limit:], *failed))
 
 
 _LISTS = ("connections", "errors", "restart_required", "pending_devices", "pending_folders")

@@ -83,7 +83,8 @@ def _follow_availability(state: State, signal: Signal, now: datetime, status: st
 
 
 def _read_finished(state: State, observation: seen.ReadFinished, now: datetime) -> None:
-    read, error = observation.read, observation.error
+    # A failure is kept per call, not per file: a device may send any number of paths.
+    read, error = observation.read._replace(path=""), observation.error
     folder = state.folders.get(read.folder)
     if read.folder and folder is None:
         return  # it was removed meanwhile
