@@ -47,7 +47,7 @@ FIRST = 1
 class Instance:
     """One Syncthing instance on the broker.
 
-    Its State is guarded by a lock. A thread that read something from Syncthing calls `take`: under the lock the rules are
+    Its State is guarded by a lock. A thread that read something from Syncthing calls `take`: under the lock rules are
     applied, problems are evaluated, and changed topics are rendered into the outbox, all in memory. Without the lock
     the outbox is flushed, and what has to be read because of it is returned.
 
