@@ -35,8 +35,8 @@ GIVE_UP_S = 5.0
 PAUSE_S = (0.1, 0.3)
 SETTLE_S = 0.7
 POLL_S = 10
-MOST_TIMES = 1.5
-NAMES = ("median", "90th percentile", "99th percentile")
+MAX_RATIOS = {"median": 1.25, "90th percentile": 1.5, "99th percentile": 1.5}
+"""Aims, as multiples of the bare minimum."""
 
 BRIDGE, BARE, POLLING, CORE = "stbridge", "bare minimum", f"{POLL_S} s polling", "Home Assistant's own integration"
 COLOURS = {BRIDGE: "tab:blue", BARE: "tab:gray", POLLING: "tab:orange", CORE: "tab:green"}
@@ -263,15 +263,16 @@ def _table(title: str, figures: Figures) -> Table:
             pairs = zip(quantiles(values), quantiles(figures[BARE]), strict=True)
             cells = [f"{own:.2f}" if who == BARE else f"{own:.2f} ({own / bare:.2f} times)" for own, bare in pairs]
             rows.append([who, str(len(values)), *cells, f"{max(values):.2f}"])
-    return Table(title=title, head=["who tells", "changes", *NAMES, "longest"], rows=rows)
+    return Table(title=title, head=["who tells", "changes", *MAX_RATIOS, "longest"], rows=rows)
 
 
 def _verdicts(figures: Figures) -> Iterator[Verdict]:
-    for name, own, bare in zip(NAMES, quantiles(figures[BRIDGE]), quantiles(figures[BARE]), strict=True):
+    measured = zip(MAX_RATIOS.items(), quantiles(figures[BRIDGE]), quantiles(figures[BARE]), strict=True)
+    for (name, max_ratio), own, bare in measured:
         yield Verdict(
-            aim=f"{name} at most {MOST_TIMES} times the bare minimum",
+            aim=f"{name} at most {max_ratio} times the bare minimum",
             measured=f"{own:.2f} ms, {own / bare:.2f} times {bare:.2f} ms",
-            met=own / bare <= MOST_TIMES,
+            met=own / bare <= max_ratio,
         )
 
 

@@ -18,7 +18,7 @@ from benchmarks.quantiles import quantiles
 from benchmarks.section import Plot, Section, Table, Verdict
 from benchmarks.service import Service, service
 from benchmarks.usage import Looks
-from stbridge.core.pace import BURST
+from stbridge.core.topic_rate import BURST
 from tests.servers import eventually
 
 FOLDERS, DEVICES, BEACONS = 100, 10, 10

@@ -21,8 +21,8 @@ from stbridge.core.timing import in_utc
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.errors import Failed, SettingsError
 from stbridge.health import HealthFile
-from stbridge.homeassistant.announcer import Announcer
 from stbridge.homeassistant.discovery import Site
+from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.homeassistant.ownership import owned
 from stbridge.instance import Instance
 from stbridge.mqtt.client import Subscription
@@ -37,7 +37,7 @@ from stbridge.systemd import notify
 log = logging.getLogger(__name__)
 
 SUPERVISION_S = 10.0
-"""Seconds between two looks at the parts."""
+"""Seconds between two checks of the threads."""
 
 SETTLING_S = (1.0, 2.0, 3.0)
 """The first looks are sooner: whoever asks how a service is, asks when it has just been started."""
@@ -55,7 +55,7 @@ class Bridge:
 
     Args:
         settings: with at least one Syncthing.
-        health: where the outcome of each look at the parts is left; None leaves it nowhere.
+        health: where the result of each check of the threads is written; None for nowhere.
 
     Raises:
         SettingsError: something is wrong that only shows when settings are put together.
@@ -82,7 +82,7 @@ class Bridge:
                 outbox=self._outbox,
                 schedule=self._schedule,
                 on_published=self._first_publication,
-                announcer=self._announcer(name),
+                discovery=self._discovery(name),
                 updates_per_second=settings.mqtt.updates_per_second,
             )
             for name, instance in settings.syncthing.items()
@@ -104,8 +104,8 @@ class Bridge:
             marker=InstanceMarker(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info, self._info),
             hold=self._may_go_online,
         )
-        parts = [part for instance in self._instances.values() for part in instance.parts]
-        self._supervision = Supervision([self._broker.part, self._schedule.part, *parts], SUPERVISION_S)
+        threads = [thread for instance in self._instances.values() for thread in instance.threads]
+        self._supervision = Supervision([self._broker.thread, self._schedule.thread, *threads], SUPERVISION_S)
 
     def start(self) -> None:
         """Begin to read every Syncthing, and to connect to the broker; returns at once."""
@@ -139,7 +139,7 @@ class Bridge:
             signals: a signal handler puts in; unlike an Event, a SimpleQueue may be used in one.
 
         Raises:
-            Failed: a part hangs, or keeps dying.
+            Failed: a thread hangs or keeps dying.
         """
         self.start()
         notify("READY=1")
@@ -153,14 +153,14 @@ class Bridge:
             self.stop()
 
     def supervise(self) -> None:
-        """Look at every part once, and tell how it is.
+        """Check every thread once, and report the result.
 
-        What systemd and the health check are told comes from here, so from the signs of life of every part.
+        What systemd and the health check learn comes from here, so from the heartbeats of all threads.
 
         Raises:
-            Failed: a part hangs, or keeps dying.
+            Failed: a thread hangs or keeps dying.
         """
-        if faults := self._supervision.look():
+        if faults := self._supervision.check():
             raise Failed(f"{faults}, see the log; the service manager should start the bridge again")
         status = self._status()
         notify(f"WATCHDOG=1\nSTATUS={status}")
@@ -169,11 +169,13 @@ class Bridge:
         self._outbox.put_state(self._message("bridge_health", as_json(self._counters()), expiry_s=HEALTH_EXPIRY_S))
         self._outbox.flush()
 
-    def _announcer(self, name: str) -> Announcer | None:
+    def _discovery(self, name: str) -> DiscoveryPublisher | None:
         if not self._settings.homeassistant.enabled:
             return None
         url = self._settings.syncthing[name].url
-        return Announcer(Site(instance=name, topics=self._topics, allowed=self._allowed, url=url, version=__version__))
+        return DiscoveryPublisher(
+            Site(instance=name, topics=self._topics, allowed=self._allowed, url=url, version=__version__)
+        )
 
     def _subscriptions(self) -> list[Subscription]:
         commands = [Subscription(self._topics.command_filter(name)) for name in (*self._instances, BRIDGE)]

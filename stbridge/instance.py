@@ -17,19 +17,19 @@ from stbridge.core.envelope import Reply
 from stbridge.core.known import Known
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation, Read
-from stbridge.core.outcome import CONNECTION, STATE, Happening, Outcome
-from stbridge.core.payloads import RENDERED, render_happening, render_raw
+from stbridge.core.outcome import CONNECTION, STATE, BridgeEvent, Outcome
+from stbridge.core.payloads import RENDERED, render_event, render_raw
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.timed_pauses import may_resume
 from stbridge.core.topics import Address, Topics
-from stbridge.homeassistant.announcer import Announcer
+from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.mqtt.outbox import Outbox
 from stbridge.publishing import Publisher
 from stbridge.restoring import payloads_of
 from stbridge.schedule import Schedule
 from stbridge.settings import PollSettings, SyncthingSettings
-from stbridge.supervision import BEAT_S, Part
+from stbridge.supervision import HEARTBEAT_S, SupervisedThread
 from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.follow import Follower
 from stbridge.syncthing.poll import RECONCILE, Poller
@@ -63,7 +63,7 @@ class Instance:
         schedule: runs `tick` when something is due.
         on_published: called once, when the first publication is in the outbox, that is, when the previous run is known
             and the first attempt to read the instance has ended.
-        announcer: the discovery messages for Home Assistant; None for none.
+        discovery: the discovery messages for Home Assistant; None for none.
         updates_per_second: how often a topic is published while it keeps changing; 0 is no limit.
     """
 
@@ -80,7 +80,7 @@ class Instance:
         outbox: Outbox,
         schedule: Schedule,
         on_published: Callable[[], None],
-        announcer: Announcer | None = None,
+        discovery: DiscoveryPublisher | None = None,
         updates_per_second: float = 0.0,
     ) -> None:
         self.name = name
@@ -90,8 +90,8 @@ class Instance:
         self._outbox = outbox
         self._schedule = schedule
         self._on_published = on_published
-        self._announcer = announcer
-        self._publisher = Publisher(name, topics, outbox, announcer, updates_per_second)
+        self._discovery = discovery
+        self._publisher = Publisher(name, topics, outbox, discovery, updates_per_second)
         self._poll = poll
         self._alerts = alerts
         self._may_resume = may_resume(allowed)
@@ -158,9 +158,9 @@ class Instance:
             client.close()
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def threads(self) -> tuple[SupervisedThread, ...]:
         """Its threads."""
-        return (self._follower.part, self._poller.part)
+        return (self._follower.thread, self._poller.thread)
 
     @property
     def status(self) -> str:
@@ -181,8 +181,8 @@ class Instance:
         restored = seen.Restored(payloads=payloads_of(self._topics, own, RENDERED))
         with self._lock:
             self._restored = own
-            if self._announcer:
-                self._announcer.remember(announced)
+            if self._discovery:
+                self._discovery.remember(announced)
         self._poller.request(self.take([restored]))
 
     def command(self, name: str, received: Received) -> None:
@@ -208,8 +208,8 @@ class Instance:
             for observation in part:
                 if isinstance(observation, seen.RawEvent):
                     self._put(Address("raw", name=observation.type), render_raw(observation.event))
-            for happening in outcome.happenings:
-                self._put(Address("event", name=happening.event_type), render_happening(happening))
+            for event in outcome.events:
+                self._put(Address("event", name=event.event_type), render_event(event))
             self._outbox.flush()
             if CONNECTION in outcome.changed:
                 self._poller.wake()
@@ -217,7 +217,7 @@ class Instance:
             if any(isinstance(one, seen.ConfigRead) for one in part):
                 self._reconcile()
             reads.update(outcome.reads)
-            if any(one.event_type == "syncthing_started" for one in outcome.happenings):
+            if any(one.event_type == "syncthing_started" for one in outcome.events):
                 self._dispatcher.syncthing_restarted()
         if self._state.restarted:
             self._follower.read_everything()
@@ -294,7 +294,7 @@ class Instance:
             if self._publisher.next is not None:
                 waits.append(self._publisher.next - now)
             transferring = state.transferring(datetime.now(UTC))
-        self._schedule.set(self.name, now + max(0.0, min([BEAT_S, *waits])))
+        self._schedule.set(self.name, now + max(0.0, min([HEARTBEAT_S, *waits])))
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
 
     def _reconcile(self) -> None:
@@ -333,8 +333,8 @@ class Instance:
         self._poller.request(self.take(observations))
 
     def _emit(self, event_type: str, **data: Any) -> None:
-        happening = Happening(event_type, datetime.now(UTC), data)
-        self._put(Address("event", name=event_type), render_happening(happening))
+        event = BridgeEvent(event_type, datetime.now(UTC), data)
+        self._put(Address("event", name=event_type), render_event(event))
         self._outbox.flush()
 
     def _answer(self, received: Received, reply: Reply) -> None:

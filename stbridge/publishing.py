@@ -5,11 +5,11 @@ from itertools import islice
 
 from stbridge.core.messages import Message
 from stbridge.core.outcome import CONNECTION, STATE
-from stbridge.core.pace import Pace
 from stbridge.core.payloads import render
 from stbridge.core.state import State
+from stbridge.core.topic_rate import TopicRateLimiter
 from stbridge.core.topics import Address, Topics
-from stbridge.homeassistant.announcer import Announcer
+from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.mqtt.outbox import Outbox
 
 AVAILABILITY = (CONNECTION, STATE)
@@ -23,24 +23,24 @@ class Publisher:
         name: the name of the instance.
         topics: builds the topics.
         outbox: what is to be sent.
-        announcer: the discovery messages for Home Assistant; None for none.
+        discovery: the discovery messages for Home Assistant; None for none.
         updates_per_second: how often a topic is published while it keeps changing; 0 is no limit.
     """
 
     def __init__(
-        self, name: str, topics: Topics, outbox: Outbox, announcer: Announcer | None, updates_per_second: float
+        self, name: str, topics: Topics, outbox: Outbox, discovery: DiscoveryPublisher | None, updates_per_second: float
     ) -> None:
         self._name = name
         self._topics = topics
         self._outbox = outbox
-        self._announcer = announcer
+        self._discovery = discovery
         self._changed: dict[Address, None] = {}
-        self._pace = Pace(updates_per_second)
+        self._rate = TopicRateLimiter(updates_per_second)
 
     @property
     def next(self) -> float | None:
         """When a rate-limited topic may be published, by the monotonic clock."""
-        return self._pace.next
+        return self._rate.next
 
     def change(self, addresses: Iterable[Address]) -> None:
         """Note topics that may have changed."""
@@ -49,7 +49,7 @@ class Publisher:
     def forget(self) -> None:
         """Forget which topics may have changed."""
         self._changed.clear()
-        self._pace.release()
+        self._rate.release()
 
     def publish(self, state: State, now: float, limit: int, *, unlimited_rate: bool = False) -> bool:
         """Put changed topics into the outbox; while the instance is not live, only its availability.
@@ -65,18 +65,18 @@ class Publisher:
         """
         # A client that sees `online` relies on every other topic.
         unlimited_rate = unlimited_rate or (STATE in self._changed and state.online)
-        self.change(self._pace.release() if unlimited_rate else self._pace.due(now))
+        self.change(self._rate.release() if unlimited_rate else self._rate.due(now))
         if not state.may_publish:
             for address in [one for one in AVAILABILITY if one in self._changed]:
                 del self._changed[address]
                 self._put(state, address, now)
             return False
         for address in self._next(limit):
-            if unlimited_rate or address in AVAILABILITY or not self._pace.holds(address, now):
-                self._announce(self._announcer.follow(state, address) if self._announcer else ())
+            if unlimited_rate or address in AVAILABILITY or not self._rate.is_limited(address, now):
+                self._announce(self._discovery.follow(state, address) if self._discovery else ())
                 self._put(state, address, now)
-        if not self._changed and self._announcer:
-            self._announce(self._announcer.clear_leftovers())
+        if not self._changed and self._discovery:
+            self._announce(self._discovery.clear_leftovers())
         return bool(self._changed)
 
     def _next(self, limit: int) -> list[Address]:
@@ -104,4 +104,4 @@ class Publisher:
             json=address != STATE,
         )
         if self._outbox.put_state(message, last=address == STATE) and address not in AVAILABILITY:
-            self._pace.note(address, now)
+            self._rate.take(address, now)

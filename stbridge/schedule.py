@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from stbridge.core.timing import Timers
-from stbridge.supervision import BEAT_S, Part
+from stbridge.supervision import HEARTBEAT_S, SupervisedThread
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Schedule:
         self._timers: Timers[str, float] = Timers()
         self._condition = threading.Condition()
         self._stopped = False
-        self.part = Part("schedule", self._run, longest_s=MAX_SILENCE_S)
+        self.thread = SupervisedThread("schedule", self._run, max_silence_s=MAX_SILENCE_S)
 
     def add(self, name: str, action: Callable[[], None]) -> None:
         """Know an action; it runs when a time is set for it."""
@@ -32,7 +32,7 @@ class Schedule:
 
     def start(self) -> None:
         """Start to run actions."""
-        self.part.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Run no further action."""
@@ -50,7 +50,7 @@ class Schedule:
 
     def _run(self) -> None:
         while not self._stopped:
-            self.part.beat()
+            self.thread.heartbeat()
             for name in self._wait():
                 try:
                     self._actions[name]()
@@ -62,5 +62,5 @@ class Schedule:
         with self._condition:
             now, next_at = monotonic(), self._timers.next
             if not self._stopped and (next_at is None or next_at > now):
-                self._condition.wait(BEAT_S if next_at is None else min(BEAT_S, next_at - now))
+                self._condition.wait(HEARTBEAT_S if next_at is None else min(HEARTBEAT_S, next_at - now))
             return [] if self._stopped else list(self._timers.due(monotonic()))

@@ -190,7 +190,7 @@ def _thresholds(name: str, doc: str, *, subject: str | None = None) -> type[Sect
     fields: dict[str, Any] = {}
     for row in rows:
         limit = _LIMITS[row.measure]
-        default = None if subject else bool(row.limit) if row.measure is Measure.SWITCH else row.limit
+        default = None if subject else bool(row.threshold) if row.measure is Measure.SWITCH else row.threshold
         description = f"{row.subject.capitalize()}, {row.measure.value}: {row.meaning}"
         fields[row.code] = (limit | None if subject else limit, Field(default, description=description))
     return create_model(name, __base__=Section, __doc__=doc, **fields)
@@ -229,9 +229,9 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
         """Return what is set, as the core knows it."""
         own = {"flapping", "conflict_inventory", "folder", "device"}
         return Alerts(
-            limits=self.model_dump(exclude=own),
+            thresholds=self.model_dump(exclude=own),
             folders=_given(self.folder),
-            devices={short_id(device.upper()): limits for device, limits in _given(self.device).items()},
+            devices={short_id(device.upper()): values for device, values in _given(self.device).items()},
             flapping=timedelta(seconds=self.flapping),
             conflict_inventory=self.conflict_inventory,
         )

@@ -1,4 +1,4 @@
-"""The threads that must not die: each says that it lives, is started again when it dies, and missed when it hangs."""
+"""Supervised threads: each sends heartbeats, is restarted when it dies, and is reported when it hangs."""
 
 import logging
 import threading
@@ -8,79 +8,79 @@ from time import monotonic
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 10.0
-"""How long a part that has nothing to do waits at most until it says again that it lives."""
+HEARTBEAT_S = 10.0
+"""Maximum seconds between two heartbeats of a thread that has nothing to do."""
 
-MOST_DEATHS = 5
+MAX_DEATHS = 5
 DEATHS_WITHIN_S = 600.0
 
 
-class Part:
+class SupervisedThread:
     """A thread of the service.
 
     Args:
-        name: of the thread.
-        run: what it does; it may be run again after it raised something, and returns only when it was told to.
-        longest_s: how long it may be silent at most.
+        name: name of the thread.
+        run: the work; it returns only when it is told to stop, and may be run again after an exception.
+        max_silence_s: maximum seconds between two heartbeats; a thread that is silent for longer counts as hung.
     """
 
-    def __init__(self, name: str, run: Callable[[], None], *, longest_s: float) -> None:
+    def __init__(self, name: str, run: Callable[[], None], *, max_silence_s: float) -> None:
         self.name = name
         self.deaths = 0
-        """How often it has died, ever."""
+        """How often it died of an exception, ever."""
         self._run = run
-        self._longest_s = longest_s
-        self._beat_at = monotonic()
-        self._died_at: deque[float] = deque(maxlen=MOST_DEATHS)
+        self._max_silence_s = max_silence_s
+        self._heartbeat_at = monotonic()
+        self._died_at: deque[float] = deque(maxlen=MAX_DEATHS)
         self._reason = ""
         self._dead = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start it, or start it again."""
+        """Start the thread, or start it again."""
         self._dead.clear()
-        self.beat()
-        self._thread = threading.Thread(target=self._live, name=self.name, daemon=True)
+        self.heartbeat()
+        self._thread = threading.Thread(target=self._supervised_run, name=self.name, daemon=True)
         self._thread.start()
 
     def join(self, timeout_s: float) -> None:
-        """Wait until it has ended."""
+        """Wait until the thread has stopped."""
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    def beat(self) -> None:
-        """Say that it lives; called by itself."""
-        self._beat_at = monotonic()
+    def heartbeat(self) -> None:
+        """Note that the thread is not hung; the thread itself calls it."""
+        self._heartbeat_at = monotonic()
 
     @property
     def alive(self) -> bool:
-        """Whether the thread lives."""
+        """Whether the thread is running."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def dead(self) -> bool:
-        """Whether it has died of something."""
+        """Whether the thread died of an exception."""
         return self._dead.is_set()
 
     @property
     def silent_s(self) -> float:
-        """For how many seconds nothing was heard of it."""
-        return monotonic() - self._beat_at
+        """Seconds since the last heartbeat."""
+        return monotonic() - self._heartbeat_at
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with it that starting it again does not mend; None if nothing is."""
-        if self.alive and self.silent_s > self._longest_s:
-            return f"{self.name} hangs: it has been silent for {self.silent_s:.0f} s"
-        if self.dead and len(self._died_at) == MOST_DEATHS and monotonic() - self._died_at[0] < DEATHS_WITHIN_S:
+        """What is wrong with the thread and a restart does not fix; None if nothing is."""
+        if self.alive and self.silent_s > self._max_silence_s:
+            return f"{self.name} hangs: no heartbeat for {self.silent_s:.0f} s"
+        if self.dead and len(self._died_at) == MAX_DEATHS and monotonic() - self._died_at[0] < DEATHS_WITHIN_S:
             return f"{self.name} keeps dying of {self._reason}"
         return None
 
-    def _live(self) -> None:
+    def _supervised_run(self) -> None:
         try:
             self._run()
-        except Exception as error:  # whatever it was: whoever supervises it goes on from here
-            # The text of an error may hold anything; the log, which hides secrets, has all of it.
+        except Exception as error:  # any exception: the supervision restarts the thread
+            # The text of an exception may contain a secret; only the log, which hides secrets, shows it.
             self._reason = type(error).__name__
             self.deaths += 1
             self._died_at.append(monotonic())
@@ -89,40 +89,40 @@ class Part:
 
 
 class Supervision:
-    """Looks at the parts, and starts those again that have died.
+    """Checks the heartbeats of threads, and restarts threads that died.
 
     Args:
-        parts: all that there are.
-        every_s: about how many seconds are between two looks.
+        threads: the threads to supervise.
+        every_s: approximate seconds between two checks.
     """
 
-    def __init__(self, parts: Sequence[Part], every_s: float) -> None:
-        self._parts = parts
+    def __init__(self, threads: Sequence[SupervisedThread], every_s: float) -> None:
+        self._threads = threads
         self._every_s = every_s
-        self._looked_at = monotonic()
+        self._checked_at = monotonic()
 
-    def look(self) -> str:
-        """Look at every part once.
+    def check(self) -> str:
+        """Check every thread once.
 
         Returns:
-            which ones hang or keep dying; nothing if none does.
+            which threads hang or keep dying; empty if none does.
         """
-        stopped, self._looked_at = monotonic() - self._looked_at > 3 * self._every_s, monotonic()
-        faults = [part.fault for part in self._parts if part.fault]
-        if faults and not stopped:  # if this thread could not run for so long either, the whole process was stopped
+        suspended, self._checked_at = monotonic() - self._checked_at > 3 * self._every_s, monotonic()
+        faults = [thread.fault for thread in self._threads if thread.fault]
+        if faults and not suspended:  # if this thread did not run either, the whole process was suspended
             return ", ".join(faults)
-        for part in self._parts:
-            if part.dead:
-                log.warning("%s is started again", part.name)
-                part.start()
+        for thread in self._threads:
+            if thread.dead:
+                log.warning("%s is restarted", thread.name)
+                thread.start()
         return ""
 
     @property
     def silent_s(self) -> Mapping[str, float]:
-        """For how many seconds nothing was heard of each part."""
-        return {part.name: round(part.silent_s, 1) for part in self._parts}
+        """Seconds since the last heartbeat, by thread."""
+        return {thread.name: round(thread.silent_s, 1) for thread in self._threads}
 
     @property
     def deaths(self) -> int:
-        """How often parts have died, ever."""
-        return sum(part.deaths for part in self._parts)
+        """How often threads died, ever."""
+        return sum(thread.deaths for thread in self._threads)

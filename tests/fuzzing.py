@@ -26,13 +26,13 @@ from stbridge.core.json_text import as_json, read_json
 from stbridge.core.known import Known, check_applicable, with_ids
 from stbridge.core.messages import Message, Received
 from stbridge.core.observations import Observation
-from stbridge.core.payloads import RENDERED, render, render_happening, render_raw
+from stbridge.core.payloads import RENDERED, render, render_event, render_raw
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
 from stbridge.errors import SyncthingError
-from stbridge.homeassistant.announcer import Announcer
 from stbridge.homeassistant.discovery import Site
+from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.mqtt.packets import unsendable
 from stbridge.restoring import payloads_of
 from stbridge.syncthing.answers import evaluate
@@ -189,7 +189,7 @@ class _Life:
         self._restored = restored
         self._state = State()
         self._now = START
-        self._announcer = Announcer(
+        self._discovery = DiscoveryPublisher(
             Site(instance="nas", topics=TOPICS, allowed=EVERYTHING, url="http://nas:8384", version="1")
         )
         self.published: dict[str, bytes] = {}
@@ -265,8 +265,8 @@ class _Life:
             apply(self._state, observation, self._now)
         conclude(self._state, self._now)
         outcome = self._state.take_outcome()
-        for happening in outcome.happenings:
-            check_payload(render_happening(happening))
+        for event in outcome.events:
+            check_payload(render_event(event))
         for address in outcome.changed:
             message = Message(
                 topic=TOPICS.build("nas", address), payload=render(self._state, address) or b"", retain=True
@@ -277,7 +277,7 @@ class _Life:
             self.published[message.topic] = message.payload
         if self._state.may_publish:
             for address in outcome.changed:
-                for message in self._announcer.follow(self._state, address):
+                for message in self._discovery.follow(self._state, address):
                     check_message(message)
                     assert TOPICS.is_discovery(message.topic)
 

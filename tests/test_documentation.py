@@ -17,8 +17,8 @@ from stbridge import __version__, errors
 from stbridge.cli import _SUBCOMMANDS, FAILED, INTERRUPTED
 from stbridge.core import decode
 from stbridge.core.envelope import CommandError, Reply
-from stbridge.core.outcome import Happening
-from stbridge.core.payloads import RENDERED, render, render_happening
+from stbridge.core.outcome import BridgeEvent
+from stbridge.core.payloads import RENDERED, render, render_event
 from stbridge.core.rules import apply
 from stbridge.core.rules.instance import ONLINE
 from stbridge.core.state import State
@@ -125,7 +125,7 @@ def payloads() -> dict[str, Any]:
     }
     reply = Reply(command="scan", status="error", error=CommandError("timeout", "too late"))
     found["response"] = json.loads(json.dumps(reply.payload()))
-    found["event"] = json.loads(render_happening(Happening("config_changed", NOW, {})))
+    found["event"] = json.loads(render_event(BridgeEvent("config_changed", NOW, {})))
     return found
 
 
@@ -164,7 +164,7 @@ def test_every_word_for_the_connection_is_explained() -> None:
     assert first_cells(PAYLOADS, "status") == {ONLINE} | {kind.status for kind in kinds}
 
 
-def happenings() -> set[str]:
+def event_names() -> set[str]:
     """Return the names of events that the program tells, as far as they stand where they are told."""
     names: set[str] = set()
     for _, tree in python_files():
@@ -183,8 +183,8 @@ def _is_name(node: ast.Assign) -> bool:
 
 def test_every_event_is_explained() -> None:
     """`event/NAME` has no name that the documents do not explain, and they explain none that never comes."""
-    assert happenings() <= first_cells(PAYLOADS, "event") <= texts()
-    assert "folder_resumed" in happenings()
+    assert event_names() <= first_cells(PAYLOADS, "event") <= texts()
+    assert "folder_resumed" in event_names()
 
 
 def test_every_error_code_is_explained() -> None:

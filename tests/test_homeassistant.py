@@ -16,11 +16,11 @@ from stbridge.core.outcome import SYSTEM, device_address, folder_address
 from stbridge.core.rules import apply
 from stbridge.core.state import State
 from stbridge.core.topics import Address, Topics
-from stbridge.homeassistant.announcer import Announcer
+from stbridge.homeassistant.discovered import TABLES, DiscoveredDevice
 from stbridge.homeassistant.discovery import Site, config
+from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.homeassistant.entity import Entity
 from stbridge.homeassistant.ownership import owned
-from stbridge.homeassistant.subjects import TABLES, Subject
 from stbridge.homeassistant.templates import attributes_template, value_template
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -33,15 +33,15 @@ EVERYTHING = frozenset(
     {*(command.name for command in COMMANDS), *(row.command for rows in TABLES.values() for row in rows if row.command)}
 )
 SITE = Site(instance="nas", topics=TOPICS, allowed=EVERYTHING, url="https://nas:8384", version="1")
-INSTANCE = Subject(own_id=OWN, address=SYSTEM, published=frozenset({"upgrade"}))
-FOLDER = Subject(own_id=OWN, address=folder_address("photos"), name="Photos", id="photos", type="sendreceive")
-DEVICE = Subject(own_id=OWN, address=device_address(OTHER), name="laptop", id=OTHER)
+INSTANCE = DiscoveredDevice(own_id=OWN, address=SYSTEM, published=frozenset({"upgrade"}))
+FOLDER = DiscoveredDevice(own_id=OWN, address=folder_address("photos"), name="Photos", id="photos", type="sendreceive")
+DEVICE = DiscoveredDevice(own_id=OWN, address=device_address(OTHER), name="laptop", id=OTHER)
 SUBJECTS = (INSTANCE, FOLDER, DEVICE)
 ROWS = [(kind, row) for kind, rows in TABLES.items() for row in rows]
 ROOT_KEYS = {"device", "origin", "availability", "availability_mode", "state_topic", "qos", "components"}
 
 
-def components(subject: Subject, site: Site = SITE) -> dict[str, Any]:
+def components(subject: DiscoveredDevice, site: Site = SITE) -> dict[str, Any]:
     """Return the entities of a subject that apply."""
     found: dict[str, Any] = config(subject, site)["components"]
     return {key: component for key, component in found.items() if len(component) > 1}
@@ -70,7 +70,7 @@ class Instance:
 
     def __init__(self) -> None:
         self.state = State()
-        self.announcer = Announcer(SITE)
+        self.discovery = DiscoveryPublisher(SITE)
         self.retained: dict[str, Any] = {}
 
     def see(self, *observations: seen.Observation) -> list[Message]:
@@ -81,8 +81,8 @@ class Instance:
 
     def follow(self) -> list[Message]:
         changed = self.state.take_outcome().changed
-        messages = [message for address in changed for message in self.announcer.follow(self.state, address)]
-        messages += self.announcer.clear_leftovers()
+        messages = [message for address in changed for message in self.discovery.follow(self.state, address)]
+        messages += self.discovery.clear_leftovers()
         for message in messages:
             assert message.retain
             self.retained[message.topic] = json.loads(message.payload) if message.payload else None
@@ -110,7 +110,7 @@ def test_every_key_is_there_once() -> None:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.address.kind)
-def test_the_root_of_a_message_has_no_key_too_many(subject: Subject) -> None:
+def test_the_root_of_a_message_has_no_key_too_many(subject: DiscoveredDevice) -> None:
     """Home Assistant drops a whole message for one key at its root that it does not know."""
     assert set(config(subject, SITE)) == ROOT_KEYS
 
@@ -173,7 +173,7 @@ def test_ids_fit_in_a_discovery_topic() -> None:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.address.kind)
-def test_a_bridge_that_takes_no_commands_has_no_controls(subject: Subject) -> None:
+def test_a_bridge_that_takes_no_commands_has_no_controls(subject: DiscoveredDevice) -> None:
     """Only what is allowed becomes a control; that a folder is paused is shown all the same."""
     found = components(subject, replace(SITE, allowed=frozenset()))
     assert not [one for one in found.values() if "command_topic" in one or one["platform"] in ("button", "switch")]
@@ -275,7 +275,7 @@ def test_leftovers_go_when_everything_is_known() -> None:
     """What an earlier life of the bridge announced is cleared unless it is announced again, and not before."""
     one = Instance()
     leftover = TOPICS.discovery("stbridge_AAAAAAA_folder_gone")
-    one.announcer.remember([leftover, TOPICS.discovery("stbridge_AAAAAAA")])
+    one.discovery.remember([leftover, TOPICS.discovery("stbridge_AAAAAAA")])
     assert not one.follow()
     messages = one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
     assert [message.topic for message in messages if not message.payload] == [leftover]

@@ -193,10 +193,10 @@ def test_an_exception_before_the_first_publication_loses_no_restored_totals(
     instance.restore(TOTALS)
     assert restored.wait(PATIENCE_S)
     read.set()
-    supervision = Supervision(instance.parts, 10)
+    supervision = Supervision(instance.threads, 10)
 
     def online() -> bool:
-        supervision.look()
+        supervision.check()
         return failed.is_set() and instance.published.is_set() and outbox.states()[ONLINE] == b"online"
 
     eventually(online)
@@ -213,10 +213,10 @@ def test_an_exception_after_the_first_publication_loses_nothing_that_was_publish
     failed = fail_once(monkeypatch, seen.FolderPaused)
     syncthing.has_folders(photos=False)
     syncthing.happens("FolderResumed", {"id": "photos", "label": ""})
-    supervision = Supervision(instance.parts, 10)
+    supervision = Supervision(instance.threads, 10)
 
     def resumed() -> bool:
-        supervision.look()
+        supervision.check()
         return failed.is_set() and json.loads(outbox.states()[PHOTOS])["paused"] is False
 
     eventually(resumed)

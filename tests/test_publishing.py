@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from stbridge.core import observations as seen
 from stbridge.core.outcome import folder_address
-from stbridge.core.pace import BURST
 from stbridge.core.payloads import render
+from stbridge.core.topic_rate import BURST
 from stbridge.core.topics import Topics
 from stbridge.mqtt.outbox import Outbox
 from stbridge.publishing import Publisher

@@ -89,7 +89,7 @@ def test_problems_that_cannot_have_begun_are_not_believed(code: str, since: str)
     state = _read(kept)
     conclude(state, NOW)
     assert state.problems == {}
-    assert [one for one in state.take_outcome().happenings if "problem" in one.event_type] == []
+    assert [one for one in state.take_outcome().events if "problem" in one.event_type] == []
 
 
 @pytest.mark.parametrize("count", [10**4000, 2**63, True])

@@ -20,8 +20,8 @@ def schedule() -> Iterator[Schedule]:
     one.start()
     yield one
     one.stop()
-    one.part.join(PATIENCE_S)
-    assert not one.part.alive
+    one.thread.join(PATIENCE_S)
+    assert not one.thread.alive
 
 
 def test_an_action_runs_once_at_its_time(schedule: Schedule) -> None:
@@ -97,7 +97,7 @@ def test_an_action_that_raises_does_not_stop_the_others(schedule: Schedule, capl
         assert ran.wait(PATIENCE_S)
     assert "the scheduled action failing failed" in caplog.text
     assert "no such folder" in caplog.text
-    assert schedule.part.deaths == 0
+    assert schedule.thread.deaths == 0
 
 
 def test_nothing_runs_after_stop() -> None:
@@ -117,7 +117,7 @@ def test_nothing_runs_after_stop() -> None:
     schedule.set("action", monotonic())
     schedule.stop()
     may_end.set()
-    schedule.part.join(PATIENCE_S)
+    schedule.thread.join(PATIENCE_S)
     schedule.set("action", monotonic())
-    assert not schedule.part.alive
+    assert not schedule.thread.alive
     assert not ran.is_set()

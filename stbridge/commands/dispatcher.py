@@ -212,7 +212,7 @@ class CommandDispatcher:
                 self._execute(command, request)
         except (SyncthingError, CommandError) as error:
             self._finish(command, request, error=error)
-            if request and _may_have_happened(error):
+            if request and _may_have_run(error):
                 self._read_changes(request)
         except Exception as error:  # a bug must not leave the command without a reply; the log has the traceback
             log.exception("command %s failed", command.name)
@@ -374,7 +374,7 @@ class CommandDispatcher:
         level = logging.DEBUG if error is None and request and request.command.group == "read" else logging.INFO
         log.log(level, "command %s/%s: %s", self._name, command.name, error or status)
         key = request and key_of(request, command.received)
-        copies = self._replies.end(key, reply, executed=_may_have_happened(error)) if key else []
+        copies = self._replies.end(key, reply, executed=_may_have_run(error)) if key else []
         for one in (command, *(copy for copy in copies if self._pending.claim(copy))):
             self._send(one, reply)
         return True
@@ -406,7 +406,7 @@ def _internal(error: BaseException) -> CommandError:
     return CommandError("syncthing_error", f"internal error: {error!r}")
 
 
-def _may_have_happened(error: SyncthingError | CommandError | None) -> bool:
+def _may_have_run(error: SyncthingError | CommandError | None) -> bool:
     """Tell whether a command was executed, as far as one can know."""
     return error is None or (isinstance(error, SyncthingError) and error.may_have_run)
 

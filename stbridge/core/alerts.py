@@ -40,20 +40,20 @@ class Alerts:
     """The thresholds, and what else is set about alerts.
 
     Attributes:
-        limits: by code of the problem; what is missing has the default of its row, 0 turns a problem off.
-        folders: limits for single folders, by ID.
-        devices: limits for single devices, by short ID.
+        thresholds: by code of the problem; a missing one has the default of its row, 0 turns the problem off.
+        folders: thresholds for single folders, by ID.
+        devices: thresholds for single devices, by short ID.
         flapping: a connection that changes again within this time is not told before it has come to rest.
         conflict_inventory: folders with more files than this are not searched for conflict files at the start.
     """
 
-    limits: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     folders: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     devices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     flapping: timedelta = timedelta(seconds=FLAPPING_S)
     conflict_inventory: int = CONFLICT_INVENTORY
 
-    def limits_of(self, kind: str, name: str) -> Mapping[str, float]:
+    def thresholds_of(self, kind: str, name: str) -> Mapping[str, float]:
         """Return the thresholds set for a folder (by its ID), a device (by its short ID) or the instance, by code."""
         own = {FOLDER: self.folders, DEVICE: self.devices}.get(kind, {}).get(name)
-        return {**self.limits, **own} if own else self.limits
+        return {**self.thresholds, **own} if own else self.thresholds

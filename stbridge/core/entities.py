@@ -56,14 +56,14 @@ class FolderState:
     """Whether something was lacking when that was known last: then the end of it is told."""
     changes: int = 0
     """How often something was changed on this machine."""
-    told_failed: frozenset[str] = frozenset()
+    reported_failed: frozenset[str] = frozenset()
     """Failed items that were told; Syncthing empties its list while it tries them again."""
     conflicts: dict[str, None] = field(default_factory=dict)
     conflicts_complete: bool = False
     """Whether `conflicts` are all that there are."""
     inventory_due: bool = True
     """Whether it has yet to be searched for conflict files."""
-    company_at: datetime | None = None
+    last_peer_contact_at: datetime | None = None
     """A time at which a device that shares it was there, not the last one: looked up anew only when it is long ago."""
     settled: bool = True
     """False from the beginning of a sync until the counts after it: a short one is never seen in the counts."""
@@ -145,7 +145,7 @@ class DeviceState:
     out_of_sync_since: datetime | None = None
     was_out_of_sync: bool = False
     """Whether it lacked something when that was known last: then the end of it is told."""
-    connection_told: bool = False
+    published_connected: bool = False
     """Whether it was connected, as told last by an event."""
     connection_quiet_at: datetime | None = None
     """When its connection will have come to rest."""

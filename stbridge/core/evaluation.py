@@ -1,4 +1,4 @@
-"""Problems are raised and cleared: of subjects that were touched, and of those that became due by time alone."""
+"""Raises and clears problems: of each folder, device or instance that changed or became due."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from typing import Any
 from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, THE_INSTANCE, Problem, Subject
 from stbridge.core.model import short_id
 from stbridge.core.outcome import SYSTEM, device_address, folder_address
-from stbridge.core.problems import ROWS_BY_SUBJECT, Finding, Measure, Row, look_for_company
+from stbridge.core.problems import ROWS_BY_SUBJECT, Finding, Measure, Row, note_last_peer_contact
 from stbridge.core.state import State
 from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address
@@ -17,7 +17,7 @@ def evaluate(state: State, now: datetime) -> None:
     """Raise and clear the problems of everything that was touched or has become due since the last time.
 
     Args:
-        state: its `outcome` tells what was touched, and takes what follows.
+        state: its `outcome` has what changed, and takes what follows.
         now: the time of the bridge's own clock, in UTC.
     """
     for address in state.outcome.changed:
@@ -28,7 +28,7 @@ def evaluate(state: State, now: datetime) -> None:
     for subject in state.problem_timers.due(now):
         state.touched[subject] = None
         if subject.kind == FOLDER and subject.id in state.folders:
-            look_for_company(state, state.folders[subject.id], now)
+            note_last_peer_contact(state, state.folders[subject.id], now)
     touched, state.touched = state.touched, {}
     for subject in touched:
         if _exists(state, subject):
@@ -64,45 +64,45 @@ def _evaluate(state: State, subject: Subject, now: datetime) -> None:
     entity: Any = None
     if subject.kind == FOLDER:
         entity = state.folders[subject.id]
-        if entity.company_at is None:
-            look_for_company(state, entity, now)
+        if entity.last_peer_contact_at is None:
+            note_last_peer_contact(state, entity, now)
     elif subject.kind == DEVICE:
         entity = state.devices[subject.id]
         entity.note_sync(now)
-    limits = state.alerts.limits_of(subject.kind, _name(subject))
-    raised, known = state.problems.get(subject, {}), state.begun.pop(subject, {})
+    thresholds = state.alerts.thresholds_of(subject.kind, _name(subject))
+    raised, known = state.problems.get(subject, {}), state.pending_since.pop(subject, {})
     found: dict[str, Problem] = {}
-    begun: dict[str, datetime] = {}
+    pending_since: dict[str, datetime] = {}
     due: list[datetime] = []
     for row in ROWS_BY_SUBJECT[subject.kind]:
-        limit = limits.get(row.code, row.limit)
-        finding = row.look(state, entity) if limit else None
+        threshold = thresholds.get(row.code, row.threshold)
+        finding = row.look(state, entity) if threshold else None
         if finding is None:
             continue
         if row.code in known:
-            begun[row.code] = known[row.code]
-        since = _since(row, finding, raised.get(row.code)) or begun.setdefault(row.code, now)
-        change_at = since + timedelta(seconds=limit) if row.measure in (Measure.SECONDS, Measure.NOTICE) else None
-        if _holds(row, finding, limit, now, change_at):
+            pending_since[row.code] = known[row.code]
+        since = _since(row, finding, raised.get(row.code)) or pending_since.setdefault(row.code, now)
+        change_at = since + timedelta(seconds=threshold) if row.measure in (Measure.SECONDS, Measure.NOTICE) else None
+        if _holds(row, finding, threshold, now, change_at):
             found[row.code] = Problem(row.code, finding.message, since)
         if change_at is not None and change_at > now:
             due.append(change_at)
-    if begun:
-        state.begun[subject] = begun
+    if pending_since:
+        state.pending_since[subject] = pending_since
     state.problem_timers.set(subject, min(due, default=None))
     _compare(state, subject, raised, found, now)
 
 
 def _since(row: Row, finding: Finding, raised: Problem | None) -> datetime | None:
-    """Return since when a finding holds: as told before, else by what tells it; None if nothing does."""
+    """Return since when a finding holds: the published time, else that of its source; None if there is none."""
     if raised is not None and not (row.measure is Measure.SECONDS and finding.since and finding.since > raised.since):
         return raised.since
     return finding.since
 
 
-def _holds(row: Row, finding: Finding, limit: float, now: datetime, change_at: datetime | None) -> bool:
+def _holds(row: Row, finding: Finding, threshold: float, now: datetime, change_at: datetime | None) -> bool:
     if row.measure is Measure.COUNT:
-        return finding.count >= limit
+        return finding.count >= threshold
     if change_at is None:
         return True
     return now < change_at if row.measure is Measure.NOTICE else now >= change_at
@@ -124,11 +124,11 @@ def _compare(
 
 def _tell(state: State, event_type: str, subject: Subject, problems: Iterable[Problem], now: datetime) -> None:
     for problem in problems:
-        state.happened(
+        state.emit(
             event_type,
             now,
             late=state.evaluates_late,
-            **naming(state, subject),
+            **identify(state, subject),
             code=problem.code,
             message=problem.message,
             since=in_utc(problem.since),
@@ -136,15 +136,15 @@ def _tell(state: State, event_type: str, subject: Subject, problems: Iterable[Pr
 
 
 def _forget(state: State, subject: Subject, now: datetime) -> None:
-    """A subject that is gone has no problems any more."""
+    """Clear the problems of a removed folder or device."""
     before = state.problems.get(subject, {})
     state.problem_timers.set(subject, None)
-    state.begun.pop(subject, None)
+    state.pending_since.pop(subject, None)
     _compare(state, subject, before, {}, now)
 
 
-def naming(state: State, subject: Subject) -> dict[str, Any]:
-    """Return how payloads name a subject; nothing for the instance itself."""
+def identify(state: State, subject: Subject) -> dict[str, Any]:
+    """Return the keys by which payloads name a subject; none for the instance itself."""
     if subject.kind == FOLDER:
         folder = state.folders.get(subject.id)
         return {"folder": subject.id, "label": folder.config.label if folder else ""}

@@ -1,4 +1,4 @@
-"""What follows from an observation: addresses to be rendered, things to be read, edges to be told."""
+"""What follows from an observation: topics to render, reads to do, events to emit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,8 +44,8 @@ def share_address(device: str, folder: str) -> Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """Something happened: an edge, for `event/NAME`."""
+class BridgeEvent:
+    """An event on `event/NAME`."""
 
     event_type: str
     at: datetime
@@ -54,11 +54,11 @@ class Happening:
 
 @dataclass(slots=True)
 class Outcome:
-    """What followed from one or more observations, each thing once and in order."""
+    """What follows from one or more observations, each item once and in order."""
 
     changed: dict[Address, None] = field(default_factory=dict)
     reads: dict[Read, None] = field(default_factory=dict)
-    happenings: list[Happening] = field(default_factory=list)
+    events: list[BridgeEvent] = field(default_factory=list)
 
     def change(self, *addresses: Address) -> None:
         """Note that the payloads of these addresses may have changed."""
@@ -68,6 +68,6 @@ class Outcome:
         """Note that these have to be read."""
         self.reads.update(dict.fromkeys(reads))
 
-    def happened(self, event_type: str, at: datetime, **data: Any) -> None:
-        """Note that something happened."""
-        self.happenings.append(Happening(event_type, at, data))
+    def emit(self, event_type: str, at: datetime, **data: Any) -> None:
+        """Emit an event."""
+        self.events.append(BridgeEvent(event_type, at, data))

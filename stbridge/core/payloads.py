@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
 from stbridge.core.entities import ERROR, PAUSED, DeviceState
-from stbridge.core.evaluation import naming
+from stbridge.core.evaluation import identify
 from stbridge.core.json_text import as_json
 from stbridge.core.model import Completion, PendingDevice, PendingFolder, percentage, short_id
-from stbridge.core.outcome import Happening
+from stbridge.core.outcome import BridgeEvent
 from stbridge.core.progress import Progress
 from stbridge.core.secrets import without_secrets
 from stbridge.core.state import State
@@ -34,9 +34,9 @@ def render(state: State, address: Address) -> bytes | None:
     return None if payload is None else as_json(payload)
 
 
-def render_happening(happening: Happening) -> bytes:
+def render_event(event: BridgeEvent) -> bytes:
     """Return the payload of `event/NAME`."""
-    return as_json({"event_type": happening.event_type, "time": in_utc(happening.at), **happening.data})
+    return as_json({"event_type": event.event_type, "time": in_utc(event.at), **event.data})
 
 
 def render_raw(event: Payload) -> bytes:
@@ -107,7 +107,7 @@ def _all_problems(state: State) -> Payload:
         return {"problem": None, "problems": None}
     others = (subject for subject in state.problems if subject != THE_INSTANCE)
     found = (
-        {**naming(state, subject), **_problem(one)}
+        {**identify(state, subject), **_problem(one)}
         for subject in chain([THE_INSTANCE], others)
         for one in state.problems.get(subject, {}).values()
     )

@@ -1,4 +1,4 @@
-"""Every problem that is told, as one table: what it is about, when it is one, what it means and what to do."""
+"""Every problem as a row of one table: its subject, its threshold, its meaning and its fix."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Row:
         code: its name, also of its threshold in `[alerts]`.
         subject: FOLDER, DEVICE or INSTANCE.
         measure: what its threshold counts.
-        limit: the default of its threshold; 0 is off.
+        threshold: its default; 0 is off.
         meaning: for the documentation.
         cure: what to do, for the documentation.
         look: finds it, or what becomes it if it lasts; given the state of the instance and that of the subject.
@@ -53,13 +53,13 @@ class Row:
     code: str
     subject: str
     measure: Measure
-    limit: float = 1
+    threshold: float = 1
     meaning: str
     cure: str
     look: Callable[[State, Any], Finding | None]
 
 
-# --- folders; nothing is known of one that is paused, so nothing is amiss
+# --- folders; a paused folder is not checked
 
 
 def _folder_error(_: State, folder: FolderState) -> Finding | None:
@@ -107,18 +107,20 @@ def _stuck(_: State, folder: FolderState) -> Finding | None:
 def _stale(_: State, folder: FolderState) -> Finding | None:
     if not folder.in_sync or not folder.config.devices:
         return None
-    return Finding("no device that shares it is there: what is newer elsewhere is not known", folder.company_at)
+    return Finding(
+        "no device that shares it is there: what is newer elsewhere is not known", folder.last_peer_contact_at
+    )
 
 
-def look_for_company(state: State, folder: FolderState, now: datetime) -> None:
-    """Find out when a device that shares a folder was there last.
+def note_last_peer_contact(state: State, folder: FolderState, now: datetime) -> None:
+    """Note when a device that shares a folder was connected last.
 
-    This costs a look at each of them, so it is done only when the time found before is long ago.
+    The cost grows with the number of devices, so it is done only when the time noted before is long ago.
     """
     devices = [state.devices[device] for device in folder.config.devices if device in state.devices]
     seen = [now if device.connection.connected else device.last_seen_at for device in devices]
     known = [at for at in seen if at is not None]
-    folder.company_at = max(known) if known else min((one.away_since or now for one in devices), default=now)
+    folder.last_peer_contact_at = max(known) if known else min((one.away_since or now for one in devices), default=now)
 
 
 def _local_changes(_: State, folder: FolderState) -> Finding | None:
@@ -223,7 +225,7 @@ ROWS: Sequence[Row] = (
         code="out_of_sync",
         subject=FOLDER,
         measure=Measure.SECONDS,
-        limit=DAY,
+        threshold=DAY,
         meaning="This machine has lacked something all the time.",
         cure="See whether a device that has it is connected, and `failed`.",
         look=_out_of_sync,
@@ -232,7 +234,7 @@ ROWS: Sequence[Row] = (
         code="stuck",
         subject=FOLDER,
         measure=Measure.SECONDS,
-        limit=2 * HOUR,
+        threshold=2 * HOUR,
         meaning="The folder scans or syncs, and nothing has moved.",
         cure="See Syncthing's log; restart Syncthing. A huge folder on a slow disk may need a higher threshold.",
         look=_stuck,
@@ -241,7 +243,7 @@ ROWS: Sequence[Row] = (
         code=STALE,
         subject=FOLDER,
         measure=Measure.SECONDS,
-        limit=7 * DAY,
+        threshold=7 * DAY,
         meaning="The folder is up to date, but no device that shares it has been there: nobody knows what is newer.",
         cure="Bring one of its devices online.",
         look=_stale,
@@ -266,7 +268,7 @@ ROWS: Sequence[Row] = (
         code="unseen",
         subject=DEVICE,
         measure=Measure.SECONDS,
-        limit=7 * DAY,
+        threshold=7 * DAY,
         meaning="The device has not been connected.",
         cure="Switch it on, see whether its Syncthing runs; pause or remove a device that is gone for good.",
         look=_unseen,
@@ -275,7 +277,7 @@ ROWS: Sequence[Row] = (
         code="behind",
         subject=DEVICE,
         measure=Measure.SECONDS,
-        limit=3 * DAY,
+        threshold=3 * DAY,
         meaning="The device has lacked something of what it shares all the time.",
         cure="See `completion/D/F` for the folder, and the failed items of that device.",
         look=_behind,
@@ -308,7 +310,7 @@ ROWS: Sequence[Row] = (
         code="no_listener",
         subject=INSTANCE,
         measure=Measure.SECONDS,
-        limit=600,
+        threshold=600,
         meaning="None of the listen addresses works.",
         cure="See whether another program has the port, and the sync protocol listen addresses in the settings.",
         look=_no_listener,
@@ -317,7 +319,7 @@ ROWS: Sequence[Row] = (
         code="discovery",
         subject=INSTANCE,
         measure=Measure.SECONDS,
-        limit=600,
+        threshold=600,
         meaning="Discovery is on, and no way of it works.",
         cure="See whether this machine reaches the Internet, or its network for local discovery.",
         look=_discovery,
@@ -326,7 +328,7 @@ ROWS: Sequence[Row] = (
         code="identity_changed",
         subject=INSTANCE,
         measure=Measure.NOTICE,
-        limit=7 * DAY,
+        threshold=7 * DAY,
         meaning="Another device ID answers at this address than before.",
         cure="If nobody moved Syncthing, its configuration directory was lost: restore `cert.pem` and `key.pem`.",
         look=_notice("identity_changed"),
@@ -335,7 +337,7 @@ ROWS: Sequence[Row] = (
         code="folders_vanished",
         subject=INSTANCE,
         measure=Measure.NOTICE,
-        limit=DAY,
+        threshold=DAY,
         meaning="All folders, or several and at least half of them, went from the configuration at once.",
         cure="If nobody removed them, the configuration was lost: restore `config.xml`.",
         look=_notice("folders_vanished"),

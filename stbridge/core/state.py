@@ -1,4 +1,4 @@
-"""All that is known of one Syncthing.
+"""Everything that is known about one Syncthing instance.
 
 `rules` takes observations in; this module keeps what they touch consistent. The cost of a change is what it touches:
 sums over folders and devices are kept in tallies. The instance that owns a State guards it with a lock.
@@ -50,7 +50,7 @@ Rules = Mapping[type[Observation], Callable[["State", Any, datetime], None]]
 
 
 class State:
-    """All that is known of one Syncthing; `outcome` gathers what follows from the changes until it is taken.
+    """Everything known about one Syncthing instance; `outcome` gathers what follows from changes until it is taken.
 
     Args:
         alerts: the thresholds of problems.
@@ -96,7 +96,7 @@ class State:
         self.evaluates_late = False
         self.notices: dict[str, Problem] = {}
         self.problems: dict[Subject, dict[str, Problem]] = {}
-        self.begun: dict[Subject, dict[str, datetime]] = {}
+        self.pending_since: dict[Subject, dict[str, datetime]] = {}
         self.touched: dict[Subject, None] = {}
         self.problem_timers: Timers[Subject, datetime] = Timers()
         self.connection_timers: Timers[str, datetime] = Timers()
@@ -144,18 +144,18 @@ class State:
         times = [at for at in (self.problem_timers.next, self.connection_timers.next) if at is not None]
         return min(times, default=None) if self.may_evaluate else None
 
-    def happened(self, event_type: str, at: datetime, *, late: bool = False, **data: Any) -> None:
-        """Note that something happened; what shows only after events may have been missed is marked as late."""
+    def emit(self, event_type: str, at: datetime, *, late: bool = False, **data: Any) -> None:
+        """Emit an event; one that is found after events may have been missed is marked as late."""
         marked = {**data, "late": True} if late or self.availability is not Availability.LIVE else data
-        self.outcome.happened(event_type, at, **marked)
+        self.outcome.emit(event_type, at, **marked)
 
     def notice(self, code: str, message: str, at: datetime) -> None:
-        """Keep something that happened as a problem, for as long as its threshold says."""
+        """Keep an event as a problem, for the time of its threshold."""
         self.notices[code] = Problem(code, message, at)
         self.touched[THE_INSTANCE] = None
 
     def transferring(self, now: datetime) -> bool:
-        """Tell whether something is being transferred, so that counters are worth reading often."""
+        """Return whether data is being transferred, so that counters are read at the short interval."""
         return self.transfer_until is not None and now < self.transfer_until
 
     def take_outcome(self) -> Outcome:
@@ -175,8 +175,8 @@ class State:
             yield from (share_address(device, folder) for folder in state.folders)
         yield STATE
 
-    def naming(self, device: str) -> dict[str, Any]:
-        """Return how an event names a device, given by its full ID."""
+    def identify(self, device: str) -> dict[str, Any]:
+        """Return the keys by which an event names a device, given by its full ID."""
         return {"device": short_id(device), "name": self.devices[device].config.name}
 
     # What a change touches beside itself.
@@ -243,7 +243,7 @@ class State:
         self.outcome.change(folder_address(folder), failed_address(folder), conflicts_address(folder), SYSTEM)
 
     def reconfigure(self, config: FolderConfig | DeviceConfig) -> None:
-        """Keep the configuration in step with an event, so that the same change is not seen again in ConfigSaved."""
+        """Apply an event to the configuration, so that ConfigSaved does not show the same change again."""
         assert self.config is not None, "folders and devices come from the configuration"
         if isinstance(config, FolderConfig):
             self.folders[config.id].config = config

@@ -51,7 +51,7 @@ class Reading(NamedTuple):
 class Lifetime:
     """A total over all processes of Syncthing: what earlier ones counted, and what the running one has counted so far.
 
-    The total is unknown until `recall` has been called once, with or without a total from the previous run.
+    The total is unknown until `restore` has been called once, with or without a total from the previous run.
     """
 
     def __init__(self) -> None:
@@ -60,8 +60,8 @@ class Lifetime:
         self._readings: deque[Reading] = deque(maxlen=KEPT_READINGS)
 
     @property
-    def recalled(self) -> bool:
-        """Whether `recall` has been called."""
+    def restored(self) -> bool:
+        """Whether `restore` has been called."""
         return self._earlier is not None
 
     @property
@@ -69,7 +69,7 @@ class Lifetime:
         """What the running process has counted; None before its first reading."""
         return self._readings[-1].counted if self._readings else None
 
-    def recall(self, total: int | None, current: int | None, *, same_process: bool) -> None:
+    def restore(self, total: int | None, current: int | None, *, same_process: bool) -> None:
         """Continue from what the previous run of the bridge published.
 
         Args:

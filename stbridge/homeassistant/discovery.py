@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from stbridge.core.envelope import PRESS
 from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.homeassistant.discovered import TABLES, DiscoveredDevice, instance_object_id
 from stbridge.homeassistant.entity import Entity
-from stbridge.homeassistant.subjects import TABLES, Subject, instance_object_id
 from stbridge.homeassistant.templates import attributes_template, value_template
 
 ORIGIN = "stbridge"
@@ -44,7 +44,7 @@ class Site:
     url: str
     version: str
 
-    def topic(self, subject: Subject, kind: str) -> str:
+    def topic(self, subject: DiscoveredDevice, kind: str) -> str:
         """Return a topic of a subject, or of the whole instance."""
         address = subject.address
         return self.topics.build(self.instance, Address(kind, folder=address.folder, device=address.device))
@@ -54,7 +54,7 @@ class Site:
         return {"topic": self.topics.build(BRIDGE if kind == "bridge_state" else self.instance, Address(kind))}
 
 
-def config(subject: Subject, site: Site) -> Config:
+def config(subject: DiscoveredDevice, site: Site) -> Config:
     """Return the discovery message of a subject.
 
     Entities that do not apply are named with their platform alone, which makes Home Assistant remove what it may have
@@ -74,7 +74,7 @@ def config(subject: Subject, site: Site) -> Config:
     }
 
 
-def _device(subject: Subject, site: Site) -> Config:
+def _device(subject: DiscoveredDevice, site: Site) -> Config:
     device: Config = {
         "identifiers": [subject.object_id],
         "name": _name(subject, site),
@@ -91,14 +91,14 @@ def _device(subject: Subject, site: Site) -> Config:
     return device
 
 
-def _name(subject: Subject, site: Site) -> str:
+def _name(subject: DiscoveredDevice, site: Site) -> str:
     """Name the instance in everything: the same folder is on several, and each of them is a device of the others."""
     if subject.address.kind == "system":
         return f"Syncthing {site.instance}"
     return f"{site.instance}: {subject.name or subject.id}"
 
 
-def _applies(row: Entity, subject: Subject, site: Site) -> bool:
+def _applies(row: Entity, subject: DiscoveredDevice, site: Site) -> bool:
     needs_leave = row.platform in ("button", "switch")
     return (
         (not needs_leave or row.command in site.allowed)
@@ -108,7 +108,7 @@ def _applies(row: Entity, subject: Subject, site: Site) -> bool:
     )
 
 
-def _component(row: Entity, subject: Subject, site: Site) -> Config:
+def _component(row: Entity, subject: DiscoveredDevice, site: Site) -> Config:
     component: Config = {"platform": row.platform, "unique_id": f"{subject.object_id}_{row.key}"}
     if row.name is not None:
         component["name"] = row.name
@@ -128,7 +128,7 @@ def _component(row: Entity, subject: Subject, site: Site) -> Config:
     return component | {key: value for key, value in given.items() if value is not None}
 
 
-def _reading(row: Entity, subject: Subject, site: Site) -> Config:
+def _reading(row: Entity, subject: DiscoveredDevice, site: Site) -> Config:
     reading: Config = {"value_template": value_template(row), "json_attributes_template": attributes_template(row)}
     if row.topic:
         reading["state_topic"] = site.topic(subject, row.topic)
@@ -149,7 +149,7 @@ def _reading(row: Entity, subject: Subject, site: Site) -> Config:
     return reading
 
 
-def _commanding(row: Entity, subject: Subject, site: Site) -> Config:
+def _commanding(row: Entity, subject: DiscoveredDevice, site: Site) -> Config:
     if not row.command or row.command not in site.allowed:
         return {}
     command: Config = {
@@ -167,7 +167,7 @@ def _commanding(row: Entity, subject: Subject, site: Site) -> Config:
     return command
 
 
-def _payload(row: Entity, subject: Subject, more: Mapping[str, bool]) -> str:
+def _payload(row: Entity, subject: DiscoveredDevice, more: Mapping[str, bool]) -> str:
     target = {} if subject.address.kind == "system" else {subject.address.kind: subject.id}
     arguments = {**target, **row.arguments, **more}
     return json.dumps(arguments) if arguments else PRESS

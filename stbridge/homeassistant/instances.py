@@ -1,7 +1,7 @@
 """The entities of a Syncthing as a whole."""
 
 from stbridge.homeassistant.entity import CONFIG, DIAGNOSTIC, Entity
-from stbridge.homeassistant.happenings import EVENT_ENTITIES
+from stbridge.homeassistant.event_entities import EVENT_ENTITIES
 from stbridge.homeassistant.shapes import completion, count, in_sync, moment, problem, rate, size, text
 
 INSTANCE_ENTITIES = (

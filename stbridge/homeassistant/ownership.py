@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.homeassistant.discovered import OBJECT_ID_PREFIX
 from stbridge.homeassistant.discovery import ORIGIN
-from stbridge.homeassistant.subjects import OBJECT_ID_PREFIX
 
 
 def owned(payloads: Mapping[str, bytes], topics: Topics) -> dict[str, str]:

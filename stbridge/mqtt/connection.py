@@ -19,7 +19,7 @@ from stbridge.mqtt.retained import read_retained
 from stbridge.mqtt.session import Session
 from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
-from stbridge.supervision import Part
+from stbridge.supervision import SupervisedThread
 
 SESSION_EXPIRY_S = 60  # MQTT 5: the broker keeps commands for an absent bridge as long as that
 HOLD_S = 5.0
@@ -120,7 +120,7 @@ class BrokerConnection:
         self._failures = 0
         self._logged: set[str] = set()
         self._conflict = ClientIdConflict(settings.client_id, marker)
-        self.part = Part("mqtt", self._run, longest_s=HUNG_S)
+        self.thread = SupervisedThread("mqtt", self._run, max_silence_s=HUNG_S)
 
     @property
     def status(self) -> BrokerStatus:
@@ -130,7 +130,7 @@ class BrokerConnection:
     @property
     def alive(self) -> bool:
         """Whether the thread behind this lives; an absent broker is no reason to be dead."""
-        return self.part.alive
+        return self.thread.alive
 
     def start(self) -> None:
         """Start connecting.
@@ -140,7 +140,7 @@ class BrokerConnection:
         """
         tls_context(self._settings)
         self._outbox.on_work = self._send
-        self.part.start()
+        self.thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Publish the last will, wait for the acknowledgement of everything, disconnect, and end the thread.
@@ -161,7 +161,7 @@ class BrokerConnection:
         self._stop.set()
         if session := self._session:
             session.wake()
-        self.part.join(max(0.0, deadline - time.monotonic()))
+        self.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _send(self) -> None:
         """Send what has just been put into the outbox, in the thread that did it: ours would have to be woken first.
@@ -201,7 +201,7 @@ class BrokerConnection:
                     raise
                 _log.exception("the connection to the broker failed unexpectedly; connecting again")
                 self._lost(error)
-            self.part.beat()
+            self.thread.heartbeat()
             waited_s = 0.0 if self._connections > connections else time.monotonic() - began
             likely = self._conflict.likely
             self._stop.wait(self._conflict.next_wait_s() if likely else self._backoff.next(waited_s))
@@ -224,7 +224,7 @@ class BrokerConnection:
         try:
             self._greet(session)
             while not self._stop.is_set():
-                self.part.beat()
+                self.thread.heartbeat()
                 session.loop_once()
         except BrokerUnavailable as error:
             reason = error

@@ -14,7 +14,7 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
 from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import BadReply, SyncthingError, SyncthingUnavailable, TimedOut, with_setting_path
-from stbridge.supervision import Part
+from stbridge.supervision import SupervisedThread
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.event_stream import EventsLost, EventStream
 from stbridge.syncthing.reads import Reader
@@ -84,11 +84,11 @@ class Follower:
         self._lock = threading.Lock()
         self._demand = Demand.NOTHING
         self._unknown_types: set[str] = set()
-        self.part = Part(f"{name}-events", self._run, longest_s=MAX_SILENCE_S)
+        self.thread = SupervisedThread(f"{name}-events", self._run, max_silence_s=MAX_SILENCE_S)
 
     def start(self) -> None:
         """Start to follow."""
-        self.part.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Stop, and cut off the request that is under way."""
@@ -126,7 +126,7 @@ class Follower:
             except SyncthingError as error:
                 self._report(error)
                 self._stop.wait(backoff.next(monotonic() - began))
-            self.part.beat()
+            self.thread.heartbeat()
 
     def _report(self, error: SyncthingError) -> None:
         if not self._stop.is_set():
@@ -155,7 +155,7 @@ class Follower:
         try:
             reads.extend(self._take(self._observe(self._stream.wait(timeout_s=0))))
             while reads and monotonic() < deadline and not self._stop.is_set():
-                self.part.beat()
+                self.thread.heartbeat()
                 found = list(self._reader.attempt(reads[0]))
                 failed += [one.read for one in found if isinstance(one, seen.ReadFinished) and one.error is not None]
                 reads.extend(self._take(found))
@@ -183,7 +183,7 @@ class Follower:
         found: list[Observation] = []
         fetched_at = monotonic()
         for observation in self._reader.snapshot(max_completions=max_completions):
-            self.part.beat()
+            self.thread.heartbeat()
             found.append(observation)
             if monotonic() - fetched_at > FETCH_S:
                 missed += self._stream.wait(timeout_s=0)
@@ -195,7 +195,7 @@ class Follower:
     def _follow(self, backoff: Backoff) -> None:
         answered_at = monotonic()
         while not self._stop.is_set() and self._demand is Demand.NOTHING:
-            self.part.beat()
+            self.thread.heartbeat()
             found = self._stream.wait()
             answered_before, answered_at = answered_at, monotonic()
             if found:

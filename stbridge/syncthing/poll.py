@@ -11,7 +11,7 @@ from stbridge.core.observations import Observation, Read
 from stbridge.core.timing import Timers
 from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import SyncthingError
-from stbridge.supervision import BEAT_S, Part
+from stbridge.supervision import HEARTBEAT_S, SupervisedThread
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.reads import Reader
 from stbridge.syncthing.retry import new_backoff
@@ -117,11 +117,11 @@ class Poller:
         self._failures: dict[Read, int] = {}
         self._retries: Timers[Read, float] = Timers()
         self._stopped = False
-        self.part = Part(f"{name}-polls", self._run, longest_s=MAX_SILENCE_S)
+        self.thread = SupervisedThread(f"{name}-polls", self._run, max_silence_s=MAX_SILENCE_S)
 
     def start(self) -> None:
         """Start to wait for what is to be read."""
-        self.part.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Stop, and cut off the request that is under way."""
@@ -221,7 +221,7 @@ class Poller:
         """Return the next thing to be read; None if there is none now, and at the end."""
         with self._condition:
             while not self._stopped:
-                self.part.beat()
+                self.thread.heartbeat()
                 live, now = self._live(), monotonic()
                 if not live:
                     self._reader.forget()  # another instance may answer at the same address afterwards
@@ -229,7 +229,7 @@ class Poller:
                     return read
                 if not wait:
                     return None
-                self._condition.wait(min(BEAT_S, self._ready_in(now)) if live else BEAT_S)
+                self._condition.wait(min(HEARTBEAT_S, self._ready_in(now)) if live else HEARTBEAT_S)
             return None
 
     def _pop(self, now: float) -> Read | None:

@@ -93,7 +93,7 @@ def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(
     assert patch.asked.wait(PATIENCE_S)
     with ThreadPoolExecutor() as executor:
         stopped = executor.submit(instance.stop, monotonic() + PATIENCE_S)
-        eventually(lambda: not any(part.alive for part in instance.parts))
+        eventually(lambda: not any(part.alive for part in instance.threads))
         patch.let_go.set()
         stopped.result(PATIENCE_S)
     messages = published(outbox)

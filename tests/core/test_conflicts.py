@@ -10,7 +10,7 @@ from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
 from stbridge.core.conflicts import is_conflict, original, winner
 from stbridge.core.observations import Read
-from stbridge.core.rules.conflicts import MOST_KEPT, MOST_LOOKUPS, MOST_TOLD
+from stbridge.core.rules.conflicts import MAX_FAILED_EVENTS, MOST_KEPT, MOST_LOOKUPS
 from stbridge.core.topics import Address
 from tests.core.world import (
     BETA,
@@ -177,7 +177,7 @@ def test_only_some_of_what_a_search_finds_are_told() -> None:
     """Thousands of events at once would tell nobody anything; the list has the count."""
     world = World().start(found())
     world.see(found(*(name(number) for number in range(1000))))
-    assert len(world.told("conflict")) == MOST_TOLD
+    assert len(world.told("conflict")) == MAX_FAILED_EVENTS
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_conflicts_of_a_bridge_that_was_away_are_told_late(complete: bool, late:
     """What is not in the list of an earlier life happened in between, if that list was complete."""
     before = World().start(found(name(1)))
     published = {**before.published(), DOCS: {"count": 1, "items": [name(1)], "complete": complete}}
-    after = World(remembered=published).start()
+    after = World(retained=published).start()
     assert after.payload(DOCS) == {"count": 1, "items": [name(1)], "complete": complete}
     assert after.told("problem_raised", "problem_cleared") == []
     after.see(found(name(1), name(2)))

@@ -1,4 +1,4 @@
-"""Events: each exactly once per happening, late if only a reading shows it, never at the first start."""
+"""Events: each exactly once per event, late if only a reading shows it, never at the first start."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -118,13 +118,13 @@ def test_what_happened_in_an_outage_is_told_late_and_once(case: Case) -> None:
 def test_what_happened_while_the_bridge_was_away_is_told_late_and_once(case: Case) -> None:
     """What differs from what had been published happened in between; only a sync is never told at a start."""
     before = World().start(*case.before(world_of_now()), configured=case.configured[0])
-    after = World(remembered=before.published())
+    after = World(retained=before.published())
     after.start(*case.after(after), configured=case.configured[1]).later(FLAPPING_S)
     told = after.told(case.name)
     assert [{**one, "time": None} for one in told] == (
         [{"event_type": case.name, "time": None, **case.data, "late": True}] if case.starts_anew else []
     )
-    again = World(remembered=after.published())
+    again = World(retained=after.published())
     again.start(*case.after(again), configured=case.configured[1]).later(FLAPPING_S)
     assert again.told(case.name) == []
 
@@ -264,9 +264,9 @@ def test_a_start_of_syncthing_is_told_once() -> None:
     later = process(started_at=NOW)
     world.see(later).snapshot(later)
     assert world.names() == ["syncthing_started"]
-    away = World(remembered=world.published()).start(process(started_at=NOW + timedelta(hours=1)))
+    away = World(retained=world.published()).start(process(started_at=NOW + timedelta(hours=1)))
     assert [(one["event_type"], one["late"]) for one in away.told()] == [("syncthing_started", True)]
-    same = World(remembered=world.published()).start(later)
+    same = World(retained=world.published()).start(later)
     assert same.names() == []
 
 
@@ -287,7 +287,7 @@ def test_a_start_of_syncthing_is_told_once() -> None:
 def test_rubbish_that_is_kept_below_the_topics_is_passed_over(rubbish: dict[str, Any] | None) -> None:
     """Anybody may publish: what is no payload of the bridge raises nothing and stops nothing."""
     before = World().start()
-    world = World(remembered=dict.fromkeys(before.published(), rubbish)).start(failed("a"))
+    world = World(retained=dict.fromkeys(before.published(), rubbish)).start(failed("a"))
     world.later(FLAPPING_S)
     assert set(world.names()) == {"problem_raised"}
     assert world.folder["problem"] is True

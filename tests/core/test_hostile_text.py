@@ -9,8 +9,8 @@ import pytest
 from stbridge.core import observations as seen
 from stbridge.core.json_text import LARGEST_PAYLOAD, LONGEST_TEXT, as_json, cut, on_one_line, printable_json, read_json
 from stbridge.core.model import FailedItem, PendingDevice, PendingFolder, short_id
-from stbridge.core.outcome import Happening
-from stbridge.core.payloads import render, render_happening, render_raw
+from stbridge.core.outcome import BridgeEvent
+from stbridge.core.payloads import render, render_event, render_raw
 from stbridge.core.topics import Address, Topics
 from tests.core.world import (
     BETA,
@@ -100,7 +100,7 @@ def test_what_is_asked_for_whole_is_whole() -> None:
     """Replies and raw events are as they came."""
     assert json.loads(as_json({"data": "x" * 200_000}, whole=True))["data"] == "x" * 200_000
     assert len(json.loads(render_raw({"data": {"item": "x" * 200_000}}))["data"]["item"]) == 200_000
-    assert len(render_happening(Happening("conflict", NOW, {"path": "x" * 200_000}))) < 10_000
+    assert len(render_event(BridgeEvent("conflict", NOW, {"path": "x" * 200_000}))) < 10_000
 
 
 @every_hostile_text

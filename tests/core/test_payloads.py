@@ -15,13 +15,13 @@ from stbridge.core.outcome import (
     METRICS,
     PENDING,
     SYSTEM,
-    Happening,
+    BridgeEvent,
     device_address,
     failed_address,
     folder_address,
     share_address,
 )
-from stbridge.core.payloads import RENDERED, render, render_happening
+from stbridge.core.payloads import RENDERED, render, render_event
 from stbridge.core.topics import TOPICS, Address
 from tests.core.world import (
     BETA,
@@ -252,8 +252,8 @@ def test_a_paused_folder_has_no_completion_on_a_device() -> None:
 
 def test_an_event_has_its_name_and_time() -> None:
     """And whatever belongs to it."""
-    happening = Happening("folder_synced", after(0.5), {"folder": "docs", "label": "Bücher"})
-    assert json.loads(render_happening(happening)) == {
+    event = BridgeEvent("folder_synced", after(0.5), {"folder": "docs", "label": "Bücher"})
+    assert json.loads(render_event(event)) == {
         "event_type": "folder_synced",
         "time": "2024-05-01T12:00:00.500Z",
         "folder": "docs",

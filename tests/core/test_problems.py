@@ -165,7 +165,7 @@ def test_a_problem_is_raised_once_and_cleared_once(row: Row) -> None:
         world.see(*case.come(world))
     if row.measure is Measure.SECONDS:
         assert row.code not in _codes(world, row.subject)
-        world.later(row.limit - 1)
+        world.later(row.threshold - 1)
         assert row.code not in _codes(world, row.subject)
         world.later(1)
     raised = [one for one in world.told("problem_raised") if one["code"] == row.code]
@@ -180,7 +180,7 @@ def test_a_problem_is_raised_once_and_cleared_once(row: Row) -> None:
 
     world.see(*case.go(world))
     if row.measure is Measure.NOTICE:
-        world.later(row.limit)
+        world.later(row.threshold)
     world.see(*case.go(world))
     cleared = [one["code"] for one in world.told("problem_cleared")]
     assert cleared.count(row.code) == 1
@@ -195,7 +195,7 @@ def _codes(world: World, subject: str) -> list[str]:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
 def test_zero_turns_a_problem_off(row: Row) -> None:
     """With a threshold of 0 a problem is never raised."""
-    world = World(Alerts(limits={row.code: 0})).start()
+    world = World(Alerts(thresholds={row.code: 0})).start()
     world.see(*CASES[row.code].come(world)).later(30 * DAY)
     assert row.code not in [one["code"] for one in world.told("problem_raised")]
 
@@ -203,7 +203,7 @@ def test_zero_turns_a_problem_off(row: Row) -> None:
 def test_a_threshold_can_be_set_for_one_folder_and_one_device() -> None:
     """A threshold of a folder or a device goes before the general one, for that folder or device alone."""
     alerts = Alerts(
-        limits={"out_of_sync": HOUR, "unseen": HOUR},
+        thresholds={"out_of_sync": HOUR, "unseen": HOUR},
         folders={"docs": {"out_of_sync": 60}},
         devices={short_id(BETA): {"unseen": 0}},
     )
@@ -220,7 +220,7 @@ def test_a_threshold_can_be_set_for_one_folder_and_one_device() -> None:
 
 def test_a_count_can_have_a_threshold() -> None:
     """A problem that counts is raised from its threshold on."""
-    world = World(Alerts(limits={"failed_items": 3})).start()
+    world = World(Alerts(thresholds={"failed_items": 3})).start()
     world.see(read(of=replace(COUNTS, failed=2)))
     assert world.told("problem_raised") == []
     world.see(read(of=replace(COUNTS, failed=3)))
@@ -229,7 +229,7 @@ def test_a_count_can_have_a_threshold() -> None:
 
 def test_progress_puts_off_being_stuck() -> None:
     """A sync that moves is not stuck, however long it takes; one that waits for its turn is not either."""
-    world = World(Alerts(limits={"stuck": HOUR, "out_of_sync": 0})).start()
+    world = World(Alerts(thresholds={"stuck": HOUR, "out_of_sync": 0})).start()
     world.see(world.turns("syncing"))
     for lacking in range(400, 0, -100):
         world.later(HOUR - 1)
@@ -249,7 +249,7 @@ def test_a_restart_of_the_bridge_raises_nothing_again(code: str) -> None:
     before.see(*CASES[code].come(before))
     subject = next(row.subject for row in ROWS if row.code == code)
     was = before.payload(ADDRESSES[subject])["problems"]
-    after = World(remembered=before.published(), now=NOW + timedelta(hours=1))
+    after = World(retained=before.published(), now=NOW + timedelta(hours=1))
     still = [one for one in CASES[code].come(after) if not isinstance(one, seen.ConfigRead)]
     gone = code == "folders_vanished"
     after.start(*still, configured=_without_folders() if gone else None)
@@ -260,7 +260,7 @@ def test_a_restart_of_the_bridge_raises_nothing_again(code: str) -> None:
 def test_what_was_mended_while_the_bridge_was_away_is_cleared_late() -> None:
     """A problem that is over when the bridge returns is cleared then, marked as late; a new one is raised late."""
     before = World().start(read(of=replace(COUNTS, local_changes=1)))
-    after = World(remembered=before.published()).start(_errors("new"))
+    after = World(retained=before.published()).start(_errors("new"))
     told = after.told("problem_raised", "problem_cleared")
     assert {(one["event_type"], one["code"], one["late"]) for one in told} == {
         ("problem_cleared", "local_changes", True),
@@ -273,7 +273,7 @@ def test_time_goes_on_over_a_restart_of_the_bridge() -> None:
     before = World()
     before.start(read(of=LACKING), needing(1), before.nobody())
     before.see(before.connect()).see(before.disconnect()).later(HOUR)
-    after = World(remembered=before.published(), now=NOW + timedelta(days=7))
+    after = World(retained=before.published(), now=NOW + timedelta(days=7))
     after.start(read(of=LACKING), needing(1), after.nobody())
     assert {one["code"] for one in after.told("problem_raised")} == {"out_of_sync", "behind", "unseen"}
     assert {one["since"] for one in after.system["problems"]} == {"2024-05-01T12:00:00Z"}
@@ -290,7 +290,7 @@ def test_a_device_that_was_never_seen_becomes_a_problem() -> None:
 
 def test_a_removed_or_paused_subject_has_no_problems() -> None:
     """What is removed or paused is not amiss: its problems are cleared."""
-    world = World(Alerts(limits={"unseen": 60}))
+    world = World(Alerts(thresholds={"unseen": 60}))
     both = config(folder("docs", BETA), folder("music", BETA), devices=(BETA_DEVICE, GAMMA_DEVICE))
     world.start(read(of=replace(COUNTS, failed=1)), read("music", of=replace(COUNTS, failed=1)), configured=both)
     world.see(world.disconnect()).later(60).told()
@@ -310,7 +310,7 @@ def test_a_removed_or_paused_subject_has_no_problems() -> None:
 
 def test_nothing_is_judged_while_syncthing_cannot_be_reached() -> None:
     """Time that passes while nothing is known raises nothing, and wakes nobody, before everything was read again."""
-    world = World(Alerts(limits={"unseen": HOUR})).start()
+    world = World(Alerts(thresholds={"unseen": HOUR})).start()
     world.see(world.disconnect()).told()
     world.see(seen.Unavailable(status="unreachable", message="gone"))
     assert world.state.next_due is None
@@ -329,7 +329,7 @@ def test_problems_are_not_known_before_it_is_known_what_was_published() -> None:
 def test_a_tick_touches_only_what_is_due() -> None:
     """Of many folders, the one whose time has come is rendered again, and nothing else."""
     many = config(*(folder(f"folder{number}", BETA) for number in range(200)))
-    world = World(Alerts(limits={"out_of_sync": HOUR})).start(
+    world = World(Alerts(thresholds={"out_of_sync": HOUR})).start(
         *(read(f"folder{number}") for number in range(200)), configured=many
     )
     world.see(read("folder7", of=LACKING))
@@ -357,7 +357,7 @@ def test_folders_that_are_removed_one_by_one_have_not_vanished() -> None:
     world = World().start(configured=three)
     world.see(config(folder("a", BETA), folder("b", BETA)))
     assert world.system["problem"] is False
-    after = World(remembered=World().start(configured=three).published()).start(configured=config(folder("a", BETA)))
+    after = World(retained=World().start(configured=three).published()).start(configured=config(folder("a", BETA)))
     assert [one["message"] for one in after.system["problems"]] == ["folders went from the configuration: b, c"]
 
 

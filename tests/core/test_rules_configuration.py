@@ -211,9 +211,9 @@ def test_a_change_of_the_configuration_is_told_once() -> None:
     one = Watched()
     assert names(one.see(configured())) == []
     outcome = one.see(configured())
-    assert (outcome.changed, list(outcome.reads), outcome.happenings) == ({}, [Read("restart_required")], [])
+    assert (outcome.changed, list(outcome.reads), outcome.events) == ({}, [Read("restart_required")], [])
     outcome = one.see(configured(name="box"), at=after(4))
-    assert [(happening.event_type, happening.at) for happening in outcome.happenings] == [("config_changed", after(4))]
+    assert [(event.event_type, event.at) for event in outcome.events] == [("config_changed", after(4))]
     assert set(outcome.reads) == {Read("restart_required")}
 
 

@@ -58,9 +58,9 @@ def test_a_device_that_connects_is_told() -> None:
     """The event tells most of the connection, the rest is read."""
     one = watched()
     outcome = one.see(arrives(3))
-    (happening,) = outcome.happenings
-    assert (happening.event_type, happening.at) == ("device_connected", after(3))
-    assert happening.data == {"device": ON_BETA.device, "name": "beta"}
+    (event,) = outcome.events
+    assert (event.event_type, event.at) == ("device_connected", after(3))
+    assert event.data == {"device": ON_BETA.device, "name": "beta"}
     assert set(outcome.reads) == {Read("connections")}
     assert outcome.changed.keys() == {ON_BETA, SYSTEM}
     assert beta(one, "connected", "address", "client_version", "crypto") == (True, "192.0.2.1:22000", "v1.29.5", None)
@@ -74,9 +74,9 @@ def test_a_device_that_disconnects_is_told() -> None:
     """The event says why; nothing is left of the connection but when the device was seen last."""
     one = watched(polled(in_bytes=5))
     outcome = one.see(leaves(7))
-    (happening,) = outcome.happenings
-    assert (happening.event_type, happening.at) == ("device_disconnected", after(7))
-    assert happening.data == {"device": ON_BETA.device, "name": "beta", "error": "reading length: EOF"}
+    (event,) = outcome.events
+    assert (event.event_type, event.at) == ("device_disconnected", after(7))
+    assert event.data == {"device": ON_BETA.device, "name": "beta", "error": "reading length: EOF"}
     assert beta(one, "connected", "address", "crypto", "in_bytes") == (False, None, None, 0)
     assert beta(one, "last_seen_at", "unseen_since") == ("2024-05-01T12:00:07Z",) * 2
     assert one.shown(SYSTEM)["devices"]["connected"] == 0
@@ -131,7 +131,7 @@ def test_a_device_that_is_not_configured_does_not_count() -> None:
         seen.DeviceStatisticsRead(last_seen_at={stranger: NOW}),
     ):
         outcome = one.see(observation)
-        assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
+        assert (outcome.changed, outcome.reads, outcome.events) == ({}, {}, [])
     assert one.see(connections(of={stranger: connection()})).changed.keys() == {METRICS}
 
 

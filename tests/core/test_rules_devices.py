@@ -116,9 +116,9 @@ def test_a_device_that_has_caught_up_is_told_once() -> None:
     one = watched()
     behind = completed(BETA, "docs", need_bytes=5), completed(BETA, "art", need_items=1)
     assert names(one.see(*behind, completed(BETA, "docs"))) == []
-    (happening,) = one.see(completed(BETA, "art"), at=after(9)).happenings
-    assert (happening.event_type, happening.at) == ("device_synced", after(9))
-    assert happening.data == {"device": ON_BETA.device, "name": "beta"}
+    (event,) = one.see(completed(BETA, "art"), at=after(9)).events
+    assert (event.event_type, event.at) == ("device_synced", after(9))
+    assert event.data == {"device": ON_BETA.device, "name": "beta"}
     assert names(one.see(completed(BETA, "art", remote_state=None))) == []
 
 

@@ -78,9 +78,9 @@ def test_a_folder_that_has_caught_up_is_told_once() -> None:
     one = watched()
     assert names(one.see(read(need_items=2))) == []
     assert names(one.see(read(need_items=1))) == []
-    (happening,) = one.see(read(), at=after(9)).happenings
-    assert (happening.event_type, happening.at) == ("folder_synced", after(9))
-    assert happening.data == {"folder": "docs", "label": "Docs"}
+    (event,) = one.see(read(), at=after(9)).events
+    assert (event.event_type, event.at) == ("folder_synced", after(9))
+    assert event.data == {"folder": "docs", "label": "Docs"}
     assert names(one.see(read())) == []
 
 
@@ -173,9 +173,9 @@ def test_what_a_change_of_state_does_not_tell_is_read(before: seen.FolderRead, s
 def test_a_folder_in_error_is_told_once() -> None:
     """The event says which folder and why; the payload says so until the error is gone."""
     one = watched()
-    (happening,) = one.see(changed("error", at=after(3), error="gone")).happenings
-    assert (happening.event_type, happening.at) == ("folder_error", after(3))
-    assert happening.data == {"folder": "docs", "label": "Docs", "error": "gone"}
+    (event,) = one.see(changed("error", at=after(3), error="gone")).events
+    assert (event.event_type, event.at) == ("folder_error", after(3))
+    assert event.data == {"folder": "docs", "label": "Docs", "error": "gone"}
     assert docs(one, "state", "error", "in_sync") == ("error", "gone", False)
     assert names(one.see(changed("error", error="gone"), read(state="error", error="gone"))) == []
     one.see(changed("idle"))
@@ -295,7 +295,7 @@ def test_what_was_on_its_way_when_a_folder_was_paused_does_not_count(observation
     before = one.shown(DOCS), one.shown(FAILED)
     outcome = one.see(observation)
     assert (one.shown(DOCS), one.shown(FAILED)) == before
-    assert not outcome.happenings
+    assert not outcome.events
     assert not outcome.reads
 
 
@@ -304,7 +304,7 @@ def test_a_folder_that_is_not_configured_does_not_count(observation: Observation
     """What is told of a folder that has just been removed does not bring it back."""
     one = watched(config=configured(folders=[folder("art", BETA)]))
     outcome = one.see(observation)
-    assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
+    assert (outcome.changed, outcome.reads, outcome.events) == ({}, {}, [])
     assert one.shown(DOCS) is None
 
 

@@ -150,8 +150,8 @@ def test_another_process_is_a_restart() -> None:
     """It is told, and everything has to be read again before it counts as the one that is known."""
     one = watched()
     assert not one.state.restarted
-    (happening,) = one.see(process(after(60)), at=after(70)).happenings
-    assert (happening.event_type, happening.at, happening.data) == (
+    (event,) = one.see(process(after(60)), at=after(70)).events
+    assert (event.event_type, event.at, event.data) == (
         "syncthing_started",
         after(70),
         {"version": "v1.29.5"},
@@ -230,9 +230,9 @@ def test_a_device_that_asks_to_be_accepted_is_told_once() -> None:
     waiting = PendingDevice(id=GAMMA, name="gamma", address="", time=NOW)
     one = Watched()
     assert names(one.see(*_snapshot_with(seen.PendingDevicesRead(devices=(waiting,))))) == []
-    (happening,) = one.see(seen.PendingDevicesRead(devices=(waiting, NEW_DEVICE)), at=after(3)).happenings
-    assert (happening.event_type, happening.at) == ("device_pending", after(3))
-    assert happening.data == {"device": DELTA, "name": "delta", "address": "192.0.2.4:22000"}
+    (event,) = one.see(seen.PendingDevicesRead(devices=(waiting, NEW_DEVICE)), at=after(3)).events
+    assert (event.event_type, event.at) == ("device_pending", after(3))
+    assert event.data == {"device": DELTA, "name": "delta", "address": "192.0.2.4:22000"}
     assert names(one.see(seen.PendingDevicesRead(devices=(NEW_DEVICE,)))) == []
     assert names(one.see(seen.PendingDevicesRead(devices=(waiting,)))) == ["device_pending"]
 
@@ -242,18 +242,18 @@ def test_a_folder_that_is_offered_is_told_once_for_each_device() -> None:
     again = PendingFolder(id="new", label="New", device=GAMMA, time=NOW)
     one = Watched()
     assert names(one.see(*_snapshot_with(seen.PendingFoldersRead(folders=(again,))))) == []
-    (happening,) = one.see(seen.PendingFoldersRead(folders=(NEW_FOLDER, again)), at=after(3)).happenings
-    assert (happening.event_type, happening.at) == ("folder_pending", after(3))
-    assert happening.data == {"folder": "new", "label": "New", "device": ON_BETA.device}
+    (event,) = one.see(seen.PendingFoldersRead(folders=(NEW_FOLDER, again)), at=after(3)).events
+    assert (event.event_type, event.at) == ("folder_pending", after(3))
+    assert event.data == {"folder": "new", "label": "New", "device": ON_BETA.device}
     assert names(one.see(seen.PendingFoldersRead(folders=(NEW_FOLDER,)))) == []
 
 
 def test_a_failed_login_is_told() -> None:
     """With who tried, and from where; nothing that is published changes by it."""
     outcome = watched().see(seen.LoginFailed(at=after(3), username="admin", address="192.0.2.9"))
-    (happening,) = outcome.happenings
-    assert (happening.event_type, happening.at) == ("login_failed", after(3))
-    assert happening.data == {"username": "admin", "address": "192.0.2.9"}
+    (event,) = outcome.events
+    assert (event.event_type, event.at) == ("login_failed", after(3))
+    assert event.data == {"username": "admin", "address": "192.0.2.9"}
     assert not outcome.changed
 
 

@@ -54,7 +54,7 @@ def test_of_a_paused_folder_nothing_is_known(way: str) -> None:
     assert [payload[key] for key in unknown] == [None] * len(unknown)
     assert one.shown(failed_address("docs")) == {"count": 0, "items": []}
     assert set(one.shown(DOCS_ON_GAMMA).values()) == {None}
-    paused = next(one for one in outcome.happenings if one.event_type == "folder_paused")
+    paused = next(one for one in outcome.events if one.event_type == "folder_paused")
     assert (paused.at, paused.data) == (after(2), {"folder": "docs", "label": "Docs"})
     assert not [read for read in outcome.reads if read.folder == "docs"]
 
@@ -99,7 +99,7 @@ def test_a_paused_device_is_left_out_of_the_whole(way: str) -> None:
     assert (payload["paused"], payload["in_sync"], payload["completion"]) == (True, None, None)
     assert system["devices"] == {"total": 2, "connected": 0, "paused": 1, "out_of_sync": 0}
     assert system["all_in_sync"] is True
-    paused = next(one for one in outcome.happenings if one.event_type == "device_paused")
+    paused = next(one for one in outcome.events if one.event_type == "device_paused")
     assert (paused.at, paused.data) == (after(2), {"device": ON_BETA.device, "name": "beta"})
 
 
@@ -123,7 +123,7 @@ def test_a_pause_is_told_once(event: Observation, config: seen.ConfigRead) -> No
     one.see(event)
     for again in (event, config):
         outcome = one.see(again)
-        assert (outcome.changed, outcome.happenings) == ({}, [])
+        assert (outcome.changed, outcome.events) == ({}, [])
         assert set(outcome.reads) <= {Read("restart_required")}
 
 
@@ -134,7 +134,7 @@ def test_a_pause_is_told_once(event: Observation, config: seen.ConfigRead) -> No
 def test_a_pause_of_what_is_not_configured_does_not_count(event: Observation) -> None:
     """It may just have been removed."""
     outcome = watched().see(event)
-    assert (outcome.changed, outcome.reads, outcome.happenings) == ({}, {}, [])
+    assert (outcome.changed, outcome.reads, outcome.events) == ({}, {}, [])
 
 
 # --- what is paused for a time

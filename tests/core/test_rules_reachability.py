@@ -72,4 +72,4 @@ def test_a_snapshot_publishes_everything_and_then_the_state() -> None:
     assert set(outcome.changed) == set(one.state.everything())
     assert list(one.state.everything())[-1] == STATE
     assert set(outcome.reads) == {Read("upgrade")}
-    assert not outcome.happenings
+    assert not outcome.events

@@ -141,9 +141,9 @@ def test_a_lifetime_is_not_known_before_it_is_known_what_had_been_counted() -> N
     """Otherwise the total of all earlier processes would be overwritten with that of the running one."""
     lifetime = Lifetime()
     lifetime.read(100, NOON)
-    assert (lifetime.value, lifetime.recalled) == (None, False)
-    lifetime.recall(5000, 40, same_process=False)
-    assert (lifetime.value, lifetime.recalled) == (5100, True)
+    assert (lifetime.value, lifetime.restored) == (None, False)
+    lifetime.restore(5000, 40, same_process=False)
+    assert (lifetime.value, lifetime.restored) == (5100, True)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_lifetime_goes_on_from_what_was_published(
 ) -> None:
     """What the running process had counted by then is not counted twice; without a memory it begins now."""
     lifetime = Lifetime()
-    lifetime.recall(total, current, same_process=same_process)
+    lifetime.restore(total, current, same_process=same_process)
     assert lifetime.value is None
     lifetime.read(100, NOON)
     assert lifetime.value == expected
@@ -171,7 +171,7 @@ def test_a_lifetime_goes_on_from_what_was_published(
 def test_a_lifetime_survives_restarts() -> None:
     """A counter that is less than before is that of a new process, and is added to what the one before had counted."""
     lifetime = Lifetime()
-    lifetime.recall(None, None, same_process=False)
+    lifetime.restore(None, None, same_process=False)
     totals = []
     for count in (100, 250, 30, 30, 80, 0, 5):
         lifetime.read(count, NOON)
@@ -183,7 +183,7 @@ def test_a_lifetime_survives_restarts() -> None:
 def test_a_lifetime_never_goes_back(counts: list[int], total: int) -> None:
     """Home Assistant takes less than before for a meter that was exchanged."""
     lifetime = Lifetime()
-    lifetime.recall(total, None, same_process=False)
+    lifetime.restore(total, None, same_process=False)
     values = [total]
     for count in counts:
         lifetime.read(count, NOON)
@@ -200,7 +200,7 @@ PROCESSES = st.lists(st.lists(st.integers(0, 1000), max_size=5), min_size=1, max
 def test_a_lifetime_is_the_sum_of_all_processes(processes: list[list[int]], reads_before_status: list[int]) -> None:
     """Also if the counter of a new process passes the old value unseen, before or after its status is read."""
     lifetime = Lifetime()
-    lifetime.recall(None, None, same_process=False)
+    lifetime.restore(None, None, same_process=False)
     at = total = 0
     for number, parts in enumerate(processes):
         count, started_at = 0, at + 1
@@ -219,7 +219,7 @@ def test_a_lifetime_is_the_sum_of_all_processes(processes: list[list[int]], read
 def test_a_clock_that_was_set_does_not_lose_what_was_counted() -> None:
     """A reading that seems to lie ahead was counted by the previous process."""
     lifetime = Lifetime()
-    lifetime.recall(None, None, same_process=False)
+    lifetime.restore(None, None, same_process=False)
     lifetime.read(100, after(5000))
     lifetime.restart(after(10), 10**400)  # longer than anything runs
     lifetime.read(150, after(20))

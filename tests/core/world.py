@@ -30,7 +30,7 @@ from stbridge.core.model import (
 )
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import Outcome, device_address, folder_address, share_address
-from stbridge.core.payloads import RENDERED, render, render_happening
+from stbridge.core.payloads import RENDERED, render, render_event
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.topics import Address
@@ -38,7 +38,7 @@ from stbridge.core.topics import Address
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
-Remembered = Mapping[Address, Mapping[str, Any] | None]
+Retained = Mapping[Address, Mapping[str, Any] | None]
 
 
 def after(seconds: float) -> datetime:
@@ -329,7 +329,7 @@ def known() -> Watched:
 
 def names(outcome: Outcome) -> list[str]:
     """Return what happened."""
-    return [happening.event_type for happening in outcome.happenings]
+    return [event.event_type for event in outcome.events]
 
 
 # --- a state with a clock
@@ -340,17 +340,17 @@ class World:
 
     Args:
         alerts: the thresholds.
-        remembered: what the previous run of the bridge published.
+        retained: what the previous run of the bridge published.
         now: the time at its start.
     """
 
-    def __init__(self, alerts: Alerts | None = None, remembered: Remembered | None = None, now: datetime = NOW) -> None:
+    def __init__(self, alerts: Alerts | None = None, retained: Retained | None = None, now: datetime = NOW) -> None:
         self.state = State(alerts)
         self.now = now
         self.events: list[dict[str, Any]] = []
         self.reads: list[Read] = []
         self.changed: list[Address] = []
-        self._remembered: Remembered = remembered or {}
+        self._retained: Retained = retained or {}
         self._shown = 0
 
     def see(self, *observations: Observation) -> "World":
@@ -359,7 +359,7 @@ class World:
             apply(self.state, observation, self.now)
         conclude(self.state, self.now)
         outcome = self.state.take_outcome()
-        self.events += [json.loads(render_happening(happening)) for happening in outcome.happenings]
+        self.events += [json.loads(render_event(event)) for event in outcome.events]
         self.reads += outcome.reads
         self.changed = list(outcome.changed)
         return self
@@ -367,7 +367,7 @@ class World:
     def start(self, *observations: Observation, configured: seen.ConfigRead | None = None) -> "World":
         """Read everything; what is not given is well, and BETA is connected."""
         self.snapshot(*observations, configured=configured)
-        return self.see(seen.Restored(payloads=self._remembered))
+        return self.see(seen.Restored(payloads=self._retained))
 
     def snapshot(self, *observations: Observation, configured: seen.ConfigRead | None = None) -> "World":
         """Read everything again, as after an outage."""
@@ -440,7 +440,7 @@ class World:
         """The payload of the instance."""
         return self.payload(Address("system"))
 
-    def published(self) -> Remembered:
+    def published(self) -> Retained:
         """Return all that is published, as another life of the bridge will find it."""
         everything = [one for one in self.state.everything() if one.kind in RENDERED and one.kind != "state"]
         return {one: self.payload(one) for one in everything}

@@ -1,10 +1,10 @@
 """`stbridge run` with two time-outs shortened, and with a clock, a resolver and threads that a test can spoil.
 
 - An acknowledgement of the broker is waited for 2 s in place of 10 s.
-- The parts are looked at every second in place of every 10 s.
+- The threads are checked every second instead of every 10 s.
 - In the directory SPOILED a file `clock` holds how many seconds the clock of the wall is wrong, and while there is a
   file `nameless` no host name is known.
-- A part whose name is in the file `dying` there dies; once, unless the name is followed by `again`.
+- A thread whose name is in the file `dying` there dies; once, unless the name is followed by `again`.
 """
 
 import os
@@ -19,7 +19,7 @@ from stbridge import bridge, instance
 from stbridge.cli import main
 from stbridge.commands import dispatcher
 from stbridge.mqtt import session
-from stbridge.supervision import Part
+from stbridge.supervision import SupervisedThread
 
 SPOILED = "FAULTS_DIRECTORY"
 
@@ -46,20 +46,20 @@ def spoiled_getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
     return _getaddrinfo(host, *arguments, **options)
 
 
-_beat = Part.beat
+_heartbeat = SupervisedThread.heartbeat
 
 
-def fatal_beat(part: Part) -> None:
-    """Die, in place of a sign of life, if that is wanted; never when it is started."""
+def fatal_heartbeat(thread: SupervisedThread) -> None:
+    """Die instead of sending a heartbeat if a test asks for it, but not in start()."""
     file = Path(os.environ[SPOILED]) / "dying"
-    if threading.current_thread().name == part.name and file.exists():
+    if threading.current_thread().name == thread.name and file.exists():
         with suppress(FileNotFoundError):  # another thread has died of it, or it was taken back
             name, _, again = file.read_text(encoding="utf-8").partition(" ")
-            if name == part.name:
+            if name == thread.name:
                 if not again:
                     file.unlink()
                 raise RuntimeError("killed by a test")
-    _beat(part)
+    _heartbeat(thread)
 
 
 if __name__ == "__main__":
@@ -67,6 +67,6 @@ if __name__ == "__main__":
     bridge.SUPERVISION_S = 1.0
     for module in (bridge, instance, dispatcher):
         module.datetime = SpoiledClock  # type: ignore[attr-defined]
-    Part.beat = fatal_beat  # type: ignore[method-assign, assignment]  # the one thing that every part does
+    SupervisedThread.heartbeat = fatal_heartbeat  # type: ignore[method-assign, assignment]  # every thread calls it
     socket.getaddrinfo = spoiled_getaddrinfo
     main()

@@ -13,7 +13,7 @@ from stbridge.core.commands import COMMANDS
 from stbridge.core.model import short_id
 from stbridge.core.topics import Address, Topics
 from stbridge.demo.node import SyncthingNode
-from stbridge.homeassistant.subjects import Subject
+from stbridge.homeassistant.discovered import DiscoveredDevice
 from tests.homeassistant.hass import HomeAssistant
 from tests.servers import ROOT, BridgeProcess, Mosquitto, Subscriber, eventually, manifest
 
@@ -54,23 +54,25 @@ class House:
     directory: Path
     topics: Topics = field(default_factory=lambda: Topics("syncthing", "homeassistant"))
 
-    def subjects(self) -> list[Subject]:
+    def subjects(self) -> list[DiscoveredDevice]:
         """Return what there is to be found at Home Assistant, as Syncthing itself tells it."""
         node = self.nodes[0]
         own, config = node.device_id, node.request("GET", "/rest/config")
-        found = [Subject(own_id=own, address=Address("system"), version="v2")]
+        found = [DiscoveredDevice(own_id=own, address=Address("system"), version="v2")]
         for folder in config["folders"]:
             address = Address("folder", folder=folder["id"])
             found.append(
-                Subject(own_id=own, address=address, name=folder["label"], id=folder["id"], type=folder["type"])
+                DiscoveredDevice(
+                    own_id=own, address=address, name=folder["label"], id=folder["id"], type=folder["type"]
+                )
             )
         for device in config["devices"]:
             if device["deviceID"] != own:
                 address = Address("device", device=short_id(device["deviceID"]))
-                found.append(Subject(own_id=own, address=address, name=device["name"], id=device["deviceID"]))
+                found.append(DiscoveredDevice(own_id=own, address=address, name=device["name"], id=device["deviceID"]))
         return found
 
-    def subject(self, kind: str, identifier: str = "") -> Subject:
+    def subject(self, kind: str, identifier: str = "") -> DiscoveredDevice:
         """Return one of them."""
         return next(one for one in self.subjects() if one.address.kind == kind and identifier in one.id)
 

@@ -9,8 +9,8 @@ import pytest
 
 from stbridge.core.commands import allowed
 from stbridge.core.topics import Address, Topics
+from stbridge.homeassistant.discovered import TABLES, DiscoveredDevice
 from stbridge.homeassistant.discovery import COMMAND_EXPIRY_S, Site, config
-from stbridge.homeassistant.subjects import TABLES, Subject
 from tests.homeassistant.conftest import ALLOWED, House
 from tests.servers import Subscriber, eventually
 
@@ -56,7 +56,7 @@ def test_a_switch_pauses_and_resumes(house: House, kind: str, identifier: str) -
         eventually(partial(_shows, house, switch, action))
 
 
-def _is(house: House, subject: Subject, *, paused: bool) -> bool:
+def _is(house: House, subject: DiscoveredDevice, *, paused: bool) -> bool:
     config = house.nodes[0].request("GET", f"/rest/config/{subject.address.kind}s")
     return any(subject.id in one.values() and one["paused"] is paused for one in config)
 
@@ -108,7 +108,7 @@ def test_an_update_is_shown_and_installed(house: House, subscriber: Subscriber) 
     """A bridge whose Syncthing can upgrade itself: no Syncthing of the tests can, so its messages are made up."""
     topics = Topics("made/up", "homeassistant")
     site = Site(instance="up", topics=topics, allowed=frozenset({"upgrade"}), url="http://127.0.0.1:1", version="1")
-    subject = Subject(own_id="MADEUP1", address=Address("system"), published=frozenset({"upgrade"}))
+    subject = DiscoveredDevice(own_id="MADEUP1", address=Address("system"), published=frozenset({"upgrade"}))
     upgrade = {
         "installed_version": "v2.1.3",
         "latest_version": "v2.2.0",

@@ -9,8 +9,8 @@ import pytest
 
 from stbridge.core.commands import allowed
 from stbridge.core.topics import Address
+from stbridge.homeassistant.discovered import TABLES, DiscoveredDevice
 from stbridge.homeassistant.entity import Entity
-from stbridge.homeassistant.subjects import TABLES, Subject
 from tests.homeassistant.conftest import ALLOWED, House
 from tests.servers import eventually
 
@@ -19,7 +19,7 @@ SCALES = {"kB/s": 1e3, "MB": 1e6, "GB": 1e9}
 MODELS = {"system": "Syncthing", "folder": "Folder", "device": "Remote device"}
 
 
-def expected(house: House) -> Iterator[tuple[Subject, Entity]]:
+def expected(house: House) -> Iterator[tuple[DiscoveredDevice, Entity]]:
     """Yield every entity that should be there."""
     for subject in house.subjects():
         for row in TABLES[subject.address.kind]:
@@ -93,13 +93,13 @@ def test_every_entity_has_the_value_that_is_on_the_broker(everything: House) -> 
         assert {key for key in row.lists if _payload(house, subject, row.lists_topic or row.topic)} <= set(attributes)
 
 
-def _payload(house: House, subject: Subject, kind: str) -> Any:
+def _payload(house: House, subject: DiscoveredDevice, kind: str) -> Any:
     address = subject.address._replace(kind=kind or subject.address.kind)
     topic = house.topics.build("nas", Address(address.kind, folder=address.folder, device=address.device))
     return house.retained().get(topic)
 
 
-def _is_right(house: House, subject: Subject, row: Entity) -> bool:
+def _is_right(house: House, subject: DiscoveredDevice, row: Entity) -> bool:
     state = house.state(f"{subject.object_id}_{row.key}")
     if row.platform in ("button", "event", "update"):
         return state is not None and state != "unavailable"

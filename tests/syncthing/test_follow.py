@@ -499,7 +499,7 @@ def test_why_no_use_can_be_made_of_syncthing_is_told(
     assert told.status == status
     assert told.message.startswith("syncthing.nas.api_key: " if status == "unauthorized" else "syncthing.nas.url: ")
     report.wait_for(seen.Unavailable, 2)
-    assert report.follower.part.alive
+    assert report.follower.thread.alive
 
 
 def test_a_status_that_does_not_come_in_time_names_the_setting(serve: Serve, follow: Follow) -> None:
@@ -534,7 +534,7 @@ def test_a_stop_does_not_wait_for_a_poll_that_hangs(syncthing: PretendedSyncthin
     syncthing.wait_for_poll()
     before = list(report)
     report.follower.stop()
-    eventually(lambda: not report.follower.part.alive)
+    eventually(lambda: not report.follower.thread.alive)
     assert report == before
 
 
@@ -544,7 +544,7 @@ def test_a_stop_ends_the_wait_for_another_try(serve: Serve, follow: Follow, monk
     report = follow(serve({STATUS: stranger(403, "CSRF Error")}).url)
     report.wait_for(seen.Unavailable)
     report.follower.stop()
-    eventually(lambda: not report.follower.part.alive)
+    eventually(lambda: not report.follower.thread.alive)
 
 
 def test_a_stop_before_the_answer_ends_in_silence(serve: Serve, follow: Follow) -> None:
@@ -554,5 +554,5 @@ def test_a_stop_before_the_answer_ends_in_silence(serve: Serve, follow: Follow) 
     server.wait_until_hanging()
     report.follower.stop()
     server.stop()
-    eventually(lambda: not report.follower.part.alive)
+    eventually(lambda: not report.follower.thread.alive)
     assert report == []

@@ -539,7 +539,7 @@ def test_a_stop_does_not_wait_for_a_read_that_hangs(
     poller.request([Read("version")])
     syncthing.server.wait_until_hanging()
     poller.stop()
-    eventually(lambda: not poller.part.alive)
+    eventually(lambda: not poller.thread.alive)
     assert state == []
 
 
@@ -549,7 +549,7 @@ def test_a_stop_ends_the_wait_for_something_to_do(polling: Poll, state: Surround
     state.live = live
     poller = polling()
     poller.stop()
-    eventually(lambda: not poller.part.alive)
+    eventually(lambda: not poller.thread.alive)
 
 
 def test_a_stop_ends_the_wait_for_another_attempt(
@@ -562,4 +562,4 @@ def test_a_stop_ends_the_wait_for_another_attempt(
     poller.request([Read("version")])
     eventually(lambda: state.revalidations)
     poller.stop()
-    eventually(lambda: not poller.part.alive)
+    eventually(lambda: not poller.thread.alive)

@@ -28,7 +28,7 @@ def apply(state: State, observation: Observation, now: datetime) -> None:
 
 
 def conclude(state: State, now: datetime) -> None:
-    """Draw the conclusions of all that was taken in, and of time alone; `state.next_due` tells when again.
+    """Apply what follows from all observations together and from time; `state.next_due` is when it is due again.
 
     Args:
         state: the state; what follows is gathered in `state.outcome`.

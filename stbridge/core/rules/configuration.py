@@ -35,7 +35,7 @@ def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> No
     for folder_config in config.folders.values():
         _configure_folder(state, folder_config, now)
     if before is not None:
-        state.happened("config_changed", now)
+        state.emit("config_changed", now)
         note_vanished(state, before.folders, now)
 
 
@@ -148,7 +148,7 @@ def _pause_folder(state: State, folder: str, now: datetime) -> None:
             if resumed:
                 state.outcome.read(Read("completion", folder, device))
     name = "folder_resumed" if resumed else "folder_paused"
-    state.happened(name, now, folder=folder, label=folder_state.config.label)
+    state.emit(name, now, folder=folder, label=folder_state.config.label)
 
 
 def _device_paused(state: State, observation: seen.DevicePaused, now: datetime) -> None:
@@ -167,7 +167,7 @@ def _pause_device(state: State, device: str, now: datetime) -> None:
     if not paused:
         state.timed_pauses.set(Paused("device", device), None)
     name = "device_paused" if paused else "device_resumed"
-    state.happened(name, now, **state.naming(device))
+    state.emit(name, now, **state.identify(device))
 
 
 RULES: Rules = {

@@ -16,7 +16,7 @@ MOST_LOOKUPS = 100
 MOST_KEPT = 10_000
 """How many conflict files of a folder are known by name: a device may send any number."""
 
-MOST_TOLD = 50
+MAX_FAILED_EVENTS = 50
 """How many that a search has found are told by events."""
 
 
@@ -80,7 +80,7 @@ def _searched(state: State, observation: seen.ConflictsRead, now: datetime) -> N
         folder.conflicts_complete = False
     else:
         new = (path for path in observation.paths if path not in folder.conflicts)
-        for path in islice(new, MOST_TOLD) if folder.conflicts_complete else ():
+        for path in islice(new, MAX_FAILED_EVENTS) if folder.conflicts_complete else ():
             _tell(state, folder, path, now, late=True)
         folder.conflicts = dict.fromkeys(observation.paths[:MOST_KEPT])
         folder.conflicts_complete = len(observation.paths) <= MOST_KEPT
@@ -88,7 +88,7 @@ def _searched(state: State, observation: seen.ConflictsRead, now: datetime) -> N
 
 
 def _tell(state: State, folder: FolderState, path: str, now: datetime, *, late: bool) -> None:
-    state.happened(
+    state.emit(
         "conflict",
         now,
         late=late,

@@ -1,4 +1,4 @@
-"""Rules on remote devices: connections, traffic, how far they are."""
+"""Rules on remote devices: connections, traffic, completion."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,10 +14,10 @@ from stbridge.core.outcome import METRICS, device_address
 from stbridge.core.state import Rules, State
 
 TRANSFER_LINGERS = timedelta(seconds=15)
-"""How long after the last sign of a transfer the counters are worth reading often."""
+"""How long after the end of a transfer the counters are still read at the short interval."""
 
 A_TRANSFER = 10_000
-"""Bytes per second; less is chatter."""
+"""Bytes per second; a lower rate is protocol overhead."""
 
 
 def publish_stable_connections(state: State, now: datetime) -> None:
@@ -26,14 +26,14 @@ def publish_stable_connections(state: State, now: datetime) -> None:
         return
     for device in state.connection_timers.due(now):
         state.devices[device].connection_quiet_at = None
-        _tell_connection(state, device)
+        _emit_connection(state, device)
 
 
 def _connected(state: State, observation: seen.DeviceConnected, now: datetime) -> None:
     if device := state.devices.get(observation.device):
         if not device.connection.connected:  # since 1.25 there may be several, and the first one is shown
             _connect(state, observation.device, observation.connection, ConnectionChange(observation.at), now)
-        state.outcome.read(Read("connections"))  # the event does not tell the encryption and the counters
+        state.outcome.read(Read("connections"))  # the event lacks the encryption and the counters
 
 
 def _disconnected(state: State, observation: seen.DeviceDisconnected, now: datetime) -> None:
@@ -82,22 +82,22 @@ def _connect(state: State, device: str, connection: Connection, change: Connecti
 
 
 def _end_staleness(state: State, device: str, now: datetime) -> None:
-    """Have those folders judged that had been without company; the others have no need to know."""
+    """Have folders evaluated that have the problem `stale`; the others do not depend on it."""
     for subject, problems in state.problems.items():
         if STALE in problems and subject.id in state.devices[device].folders:
-            state.folders[subject.id].company_at = now
+            state.folders[subject.id].last_peer_contact_at = now
             state.touched[subject] = None
 
 
 def _change_connection(state: State, device: str, change: ConnectionChange, now: datetime) -> None:
-    """Tell a change at once, unless there was one just before: a connection that flaps is told when it rests.
+    """Emit a change at once; if the connection flaps, emit it when the connection is stable.
 
     A device that one side has removed connects and disconnects every few seconds, and after a restart of Syncthing
-    all devices are away for a moment.
+    all devices are disconnected for a moment.
     """
     device_state = state.devices[device]
     if not state.complete:
-        device_state.connection_told = device_state.connection.connected
+        device_state.published_connected = device_state.connection.connected
         return
     flaps = device_state.connection_quiet_at is not None and now < device_state.connection_quiet_at
     device_state.connection_change = change
@@ -105,18 +105,18 @@ def _change_connection(state: State, device: str, change: ConnectionChange, now:
     if flaps or state.availability is not Availability.LIVE:
         state.connection_timers.set(device, device_state.connection_quiet_at)
     else:
-        _tell_connection(state, device)
+        _emit_connection(state, device)
 
 
-def _tell_connection(state: State, device: str) -> None:
+def _emit_connection(state: State, device: str) -> None:
     device_state = state.devices[device]
     change, connected = device_state.connection_change, device_state.connection.connected
-    if change is None or connected == device_state.connection_told:
+    if change is None or connected == device_state.published_connected:
         return
-    device_state.connection_told, device_state.connection_change = connected, None
+    device_state.published_connected, device_state.connection_change = connected, None
     name = "device_connected" if connected else "device_disconnected"
     why: dict[str, Any] = {} if connected else {"error": change.error}
-    state.happened(name, change.at, late=change.late, **state.naming(device), **why)
+    state.emit(name, change.at, late=change.late, **state.identify(device), **why)
 
 
 def _measure(state: State, device: str, connection: Connection, at: datetime) -> None:
@@ -128,7 +128,7 @@ def _measure(state: State, device: str, connection: Connection, at: datetime) ->
 
 
 def _forget_remote_states(state: State, device: str) -> None:
-    """Syncthing sends no event for it: what a device that is gone does with a folder is not known any more."""
+    """Set the remote state of a disconnected device to unknown; Syncthing sends no event for it."""
     for folder in state.devices[device].folders:
         completion = state.completions.get((device, folder))
         if completion is not None and completion.remote_state not in (None, "unknown"):
@@ -152,14 +152,14 @@ def _completion(state: State, observation: seen.CompletionRead, now: datetime) -
     if device.in_sync is False:
         device.was_out_of_sync = True
     elif device.in_sync:
-        # what it lacked may also have been paused meanwhile, which is no sync
+        # the folder that it needed may have been paused, which is no sync
         if caught_up or (device.was_out_of_sync and not synced_before):
-            state.happened("device_synced", now, **state.naming(observation.device))
+            state.emit("device_synced", now, **state.identify(observation.device))
         device.was_out_of_sync = False
 
 
 def _has_caught_up(device: DeviceState, folder: FolderState, completion: Completion) -> bool:
-    """Tell whether a device has got changes of this machine in less time than passes between two looks at it."""
+    """Return whether a device received changes of this device between two reads of its completion."""
     if folder.state in SCANNING or device.taken.get(folder.config.id, 0) == folder.changes:
         return False
     device.taken[folder.config.id] = folder.changes

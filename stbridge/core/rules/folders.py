@@ -16,17 +16,17 @@ from stbridge.core.state import Rules, State
 from stbridge.core.versions import reports_completion_of_disconnected_devices
 
 BUSY = SYNCING | SCANNING
-"""States in which Syncthing is making its list of failed items anew."""
+"""States in which Syncthing rebuilds its list of failed items."""
 
-MOST_TOLD = 50
-"""How many items that fail at once are told by events; the list of failed items tells the count."""
+MAX_FAILED_EVENTS = 50
+"""Maximum number of events for items that fail at once; the list of failed items has the full count."""
 
-MOST_REMEMBERED = 10_000
-"""How many items that failed while a sync goes on are remembered as told."""
+MAX_REPORTED_FAILED = 10_000
+"""Maximum number of failed items of a running sync whose events are not repeated."""
 
 
 def _taking_part(state: State, folder: str) -> FolderState | None:
-    """Return a folder, unless it is gone or paused: what was under way when it was paused does not hold."""
+    """Return a folder, unless it is gone or paused: an answer from before the pause is out of date."""
     folder_state = state.folders.get(folder)
     return None if folder_state is None or folder_state.config.paused else folder_state
 
@@ -41,7 +41,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
         if not _is_same(folder, observation):
             folder.state, folder.state_changed_at = observation.state, observation.state_changed_at
         folder.error = observation.error
-        _tell_error(state, folder, before, now)
+        _emit_error(state, folder, before, now)
     folder.watch_error = observation.watch_error
     folder.counts = observation.counts
     folder.settled = folder.state not in SYNCING
@@ -49,7 +49,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
         folder.progress_at = now
     _follow_sync(state, folder, now)
     _compare_failed(state, folder)
-    _tell_synced(state, folder, now)
+    _emit_synced(state, folder, now)
     _read_completions_without_events(state, folder, observation.sequence)
     search_if_due(state, folder)
     state.folder_changed(observation.folder, now)
@@ -71,7 +71,7 @@ def _lacking(counts: FolderCounts) -> tuple[int, ...]:
 
 
 def _follow_sync(state: State, folder: FolderState, now: datetime) -> None:
-    """Reckon the progress of a sync that is under way."""
+    """Compute the progress of a running sync."""
     if folder.state not in SYNCING or folder.counts is None:
         folder.sync = folder.sync_progress = None
         return
@@ -81,30 +81,30 @@ def _follow_sync(state: State, folder: FolderState, now: datetime) -> None:
     folder.sync_progress = folder.sync.read(folder.counts.need_bytes, now, complete=folder.counts.complete)
 
 
-def _tell_synced(state: State, folder: FolderState, now: datetime) -> None:
-    """Tell the end of a sync, also if nothing was known of the folder in between; never at the start."""
+def _emit_synced(state: State, folder: FolderState, now: datetime) -> None:
+    """Emit the end of a sync, also if the folder was unknown in between, but not at the first read."""
     if folder.known and not (folder.known.complete and folder.settled):
         folder.was_out_of_sync = True
     elif folder.in_sync and folder.was_out_of_sync:
         folder.was_out_of_sync = False
-        state.happened("folder_synced", now, folder=folder.config.id, label=folder.config.label)
+        state.emit("folder_synced", now, folder=folder.config.id, label=folder.config.label)
 
 
-def _tell_error(state: State, folder: FolderState, before: str | None, at: datetime) -> None:
+def _emit_error(state: State, folder: FolderState, before: str | None, at: datetime) -> None:
     if folder.state == ERROR != before and state.complete:
-        state.happened("folder_error", at, folder=folder.config.id, label=folder.config.label, error=folder.error)
+        state.emit("folder_error", at, folder=folder.config.id, label=folder.config.label, error=folder.error)
 
 
 def _is_older(stamp: datetime | None, known: datetime | None) -> bool:
-    """Tell whether a state that was read had been left already when an event told a newer one.
+    """Return whether the folder left a state that was read before the state of the last event began.
 
-    Syncthing stamps a state a little before the event that tells it; both are the same change then.
+    Syncthing stamps a state up to a second before its event; both are the same change then.
     """
     return stamp is not None and known is not None and stamp < known - timedelta(seconds=1)
 
 
 def _is_same(folder: FolderState, observation: seen.FolderRead) -> bool:
-    """Tell whether it is the change of state that an event has told already, more precisely (1.19: whole seconds)."""
+    """Return whether an event reported this change of state already, more precisely (1.19 reads in whole seconds)."""
     return (
         folder.state == observation.state
         and folder.state_changed_at is not None
@@ -114,7 +114,7 @@ def _is_same(folder: FolderState, observation: seen.FolderRead) -> bool:
 
 
 def _compare_failed(state: State, folder: FolderState) -> None:
-    """Ask for the list of failed items when its length is not the count; no event tells when they clear."""
+    """Request the list of failed items when its length differs from the count; no event reports that it was cleared."""
     failed = folder.counts.failed if folder.counts else 0
     if failed and failed != len(folder.failed):
         state.outcome.read(Read("folder_errors", folder.config.id))
@@ -122,7 +122,7 @@ def _compare_failed(state: State, folder: FolderState) -> None:
         folder.failed = ()
         state.outcome.change(failed_address(folder.config.id))
     if not failed and folder.state not in BUSY and folder.counts and folder.counts.complete:
-        folder.told_failed = frozenset()
+        folder.reported_failed = frozenset()
 
 
 def _state_changed(state: State, observation: seen.FolderStateChanged, now: datetime) -> None:
@@ -137,7 +137,7 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
         folder.scan_progress = None
     if observation.state in SYNCING:
         folder.settled = False
-        folder.was_out_of_sync = True  # a short sync is never seen in the counts
+        folder.was_out_of_sync = True  # the counts never show a short sync
     _follow_sync(state, folder, now)
     if folder.counts is None:
         state.outcome.read(Read("folder", observation.folder))
@@ -147,7 +147,7 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
         state.outcome.read(Read("last_file"))  # nor does the last file
     elif observation.state == "idle":
         state.outcome.read(Read("folder_statistics"))  # nor does the last scan
-    _tell_error(state, folder, before, observation.at)
+    _emit_error(state, folder, before, observation.at)
     state.folder_changed(observation.folder, now)
 
 
@@ -160,22 +160,22 @@ def _watch_error(state: State, observation: seen.WatchErrorChanged, now: datetim
 def _errors(state: State, observation: seen.FolderErrorsRead, now: datetime) -> None:
     if folder := _taking_part(state, observation.folder):
         folder.failed = observation.items
-        _tell_failed(state, folder, now)
+        _emit_failed(state, folder, now)
         if folder.counts is not None:
             folder.counts = replace(folder.counts, failed=len(observation.items))
         state.outcome.change(failed_address(observation.folder))
         state.folder_changed(observation.folder, now)
 
 
-def _tell_failed(state: State, folder: FolderState, now: datetime) -> None:
-    """Tell the items that newly failed; one that Syncthing tries again and again is told once."""
-    told, paths = folder.told_failed, frozenset(item.path for item in folder.failed)
-    remembers = folder.state in BUSY and len(told) < MOST_REMEMBERED
-    folder.told_failed = told | paths if remembers else paths
+def _emit_failed(state: State, folder: FolderState, now: datetime) -> None:
+    """Emit items that newly failed; an item that Syncthing retries is emitted once."""
+    told, paths = folder.reported_failed, frozenset(item.path for item in folder.failed)
+    remembers = folder.state in BUSY and len(told) < MAX_REPORTED_FAILED
+    folder.reported_failed = told | paths if remembers else paths
     if state.complete:
         new = (item for item in folder.failed if item.path not in told)
-        for item in islice(new, MOST_TOLD):
-            state.happened(
+        for item in islice(new, MAX_FAILED_EVENTS):
+            state.emit(
                 "item_failed",
                 now,
                 folder=folder.config.id,
@@ -188,7 +188,7 @@ def _tell_failed(state: State, folder: FolderState, now: datetime) -> None:
 def _scan_progress(state: State, observation: seen.ScanProgressed, now: datetime) -> None:
     folder = state.folders.get(observation.folder)
     if folder is None or folder.state not in SCANNING:
-        return  # the last one can come after the scan has ended
+        return  # the last event may arrive after the end of the scan
     if observation.total > 0:
         folder.progress_at = now
         folder.scan_progress = progress(

@@ -168,13 +168,13 @@ def _clear_leftovers(state: State) -> None:
 
 def _restore_lifetime(state: State) -> None:
     """Continue the lifetime totals, once it is known what they were and whether Syncthing restarted since."""
-    if state.restored is None or state.process is None or state.in_lifetime.recalled:
+    if state.restored is None or state.process is None or state.in_lifetime.restored:
         return
     metrics = state.restored.get(METRICS) or {}
     same_process = metrics.get("started_at") == in_utc(state.process.started_at)
     for lifetime, key in ((state.in_lifetime, "in_bytes"), (state.out_lifetime, "out_bytes")):
         total, current = metrics.get(f"{key}_lifetime"), metrics.get(key)
-        lifetime.recall(_count(total), _count(current), same_process=same_process)
+        lifetime.restore(_count(total), _count(current), same_process=same_process)
     state.outcome.change(METRICS)
 
 
@@ -202,7 +202,7 @@ def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
         state.in_bytes, state.out_bytes = state.in_lifetime.current, state.out_lifetime.current
         _upgrading(state, seen.Upgrading(in_progress=False), now)
         # no mark of being late: a start never shows but by a reading
-        state.outcome.happened("syncthing_started", now, version=state.version and state.version.version)
+        state.outcome.emit("syncthing_started", now, version=state.version and state.version.version)
 
 
 def _restart_required(state: State, observation: seen.RestartRequiredRead, _: datetime) -> None:
@@ -234,7 +234,7 @@ def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: da
 
 
 def _login_failed(state: State, observation: seen.LoginFailed, _: datetime) -> None:
-    state.happened("login_failed", observation.at, username=observation.username, address=observation.address)
+    state.emit("login_failed", observation.at, username=observation.username, address=observation.address)
 
 
 def _upgrade(state: State, observation: seen.UpgradeRead, _: datetime) -> None:

@@ -58,14 +58,12 @@ def note_identity(state: State, before: str, now: datetime) -> None:
 
 def tell_pending_device(state: State, device: PendingDevice, now: datetime, *, late: bool = False) -> None:
     """Tell a device that newly waits to be accepted."""
-    state.happened("device_pending", now, late=late, device=device.id, name=device.name, address=device.address)
+    state.emit("device_pending", now, late=late, device=device.id, name=device.name, address=device.address)
 
 
 def tell_pending_folder(state: State, folder: PendingFolder, now: datetime, *, late: bool = False) -> None:
     """Tell a folder that newly waits to be accepted."""
-    state.happened(
-        "folder_pending", now, late=late, folder=folder.id, label=folder.label, device=short_id(folder.device)
-    )
+    state.emit("folder_pending", now, late=late, folder=folder.id, label=folder.label, device=short_id(folder.device))
 
 
 def _published(state: State, address: Address) -> Mapping[str, Any]:
@@ -105,7 +103,7 @@ def _compare_instance(state: State, now: datetime) -> None:
         started_at = _published(state, METRICS).get("started_at")
         if started_at is not None and started_at != in_utc(process.started_at):
             version = state.version and state.version.version
-            state.happened("syncthing_started", now, late=True, version=version)
+            state.emit("syncthing_started", now, late=True, version=version)
     note_vanished(state, _published_folders(state), now)
     _compare_pending(state, now)
     latest = _published(state, UPGRADE).get("latest_version")
@@ -150,24 +148,24 @@ def _compare_folder(state: State, folder: FolderState, now: datetime) -> None:
     published = _published(state, folder_address(folder.config.id))
     if not published:
         return
-    naming: dict[str, Any] = {"folder": folder.config.id, "label": folder.config.label}
+    identity: dict[str, Any] = {"folder": folder.config.id, "label": folder.config.label}
     _restore_problems(state, Subject(FOLDER, folder.config.id), _items(published, "problems"), now)
     if _differs(published.get("paused"), from_now=folder.config.paused):
-        state.happened("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **naming)
+        state.emit("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **identity)
     if folder.state == ERROR != published.get("state"):
-        state.happened("folder_error", now, late=True, **naming, error=folder.error)
-    _compare_failed(state, folder, now, naming)
+        state.emit("folder_error", now, late=True, **identity, error=folder.error)
+    _compare_failed(state, folder, now, identity)
     _restore_conflicts(state, folder, now)
 
 
-def _compare_failed(state: State, folder: FolderState, now: datetime, naming: dict[str, Any]) -> None:
+def _compare_failed(state: State, folder: FolderState, now: datetime, identity: dict[str, Any]) -> None:
     published = _published(state, failed_address(folder.config.id))
     told = _texts(published, "items", "path")
     if _is_whole(published, told):
         for item in folder.failed:
             if (item.path,) not in told:
-                state.happened("item_failed", now, late=True, **naming, path=item.path, error=item.error)
-    folder.told_failed |= {path for (path,) in told}
+                state.emit("item_failed", now, late=True, **identity, path=item.path, error=item.error)
+    folder.reported_failed |= {path for (path,) in told}
 
 
 def _restore_conflicts(state: State, folder: FolderState, now: datetime) -> None:
@@ -197,9 +195,9 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
         device.out_of_sync_since = past_from_utc(published.get("out_of_sync_since"), now)
     if _differs(published.get("paused"), from_now=device.config.paused):
         name = "device_paused" if device.config.paused else "device_resumed"
-        state.happened(name, now, late=True, **state.naming(device.config.id))
+        state.emit(name, now, late=True, **state.identify(device.config.id))
     if _differs(published.get("connected"), from_now=device.connection.connected):
-        device.connection_told = not device.connection.connected
+        device.published_connected = not device.connection.connected
         device.connection_change = ConnectionChange(device.away_since or now, late=True)
         state.connection_timers.set(device.config.id, now + state.alerts.flapping)
 

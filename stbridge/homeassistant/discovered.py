@@ -22,7 +22,7 @@ _FIT = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class DiscoveredDevice:
     """One of them. Two that are equal have the same discovery message.
 
     Attributes:
@@ -77,7 +77,7 @@ TABLES: Mapping[str, tuple[Entity, ...]] = {
 OPTIONAL = frozenset(row.topic for rows in TABLES.values() for row in rows if row.optional)
 
 
-def subject(state: State, address: Address) -> tuple[Address, Subject | None] | None:
+def discovered_device(state: State, address: Address) -> tuple[Address, DiscoveredDevice | None] | None:
     """Return the subject that a changed address is about.
 
     Args:
@@ -93,13 +93,13 @@ def subject(state: State, address: Address) -> tuple[Address, Subject | None] | 
     return _SUBJECTS[kind](state, address, state.process.device_id)
 
 
-_Found = tuple[Address, Subject | None]
+_Found = tuple[Address, DiscoveredDevice | None]
 
 
 def _instance(state: State, _: Address, own_id: str) -> _Found:
     published = frozenset(kind for kind in OPTIONAL if kind in RENDERED and render(state, Address(kind)) is not None)
     version = state.version.version if state.version else ""
-    return SYSTEM, Subject(own_id=own_id, address=SYSTEM, version=version, published=published)
+    return SYSTEM, DiscoveredDevice(own_id=own_id, address=SYSTEM, version=version, published=published)
 
 
 def _folder(state: State, address: Address, own_id: str) -> _Found:
@@ -107,7 +107,7 @@ def _folder(state: State, address: Address, own_id: str) -> _Found:
     if folder is None:
         return where, None
     config = folder.config
-    return where, Subject(own_id=own_id, address=where, name=config.label, id=config.id, type=config.type)
+    return where, DiscoveredDevice(own_id=own_id, address=where, name=config.label, id=config.id, type=config.type)
 
 
 def _remote(state: State, address: Address, own_id: str) -> _Found:
@@ -115,7 +115,7 @@ def _remote(state: State, address: Address, own_id: str) -> _Found:
     if device is None:
         return address, None
     where = device_address(device.config.id)
-    return where, Subject(own_id=own_id, address=where, name=device.config.name, id=device.config.id)
+    return where, DiscoveredDevice(own_id=own_id, address=where, name=device.config.name, id=device.config.id)
 
 
 _SUBJECTS: Mapping[str, Callable[[State, Address, str], _Found]] = {

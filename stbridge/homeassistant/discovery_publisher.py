@@ -1,4 +1,4 @@
-"""What Home Assistant has been told of one instance, and what it has to be told when the State changes."""
+"""The discovery messages of one instance, kept in step with its State."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,11 +6,11 @@ from stbridge.core.json_text import as_json
 from stbridge.core.messages import Message
 from stbridge.core.state import State
 from stbridge.core.topics import Address
+from stbridge.homeassistant.discovered import DiscoveredDevice, discovered_device
 from stbridge.homeassistant.discovery import Site, config
-from stbridge.homeassistant.subjects import Subject, subject
 
 
-class Announcer:
+class DiscoveryPublisher:
     """Keeps the discovery messages of one instance in step with its State.
 
     Args:
@@ -19,32 +19,32 @@ class Announcer:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._announced: dict[Address, Subject] = {}
+        self._announced: dict[Address, DiscoveredDevice] = {}
         self._leftovers: set[str] = set()
 
     def remember(self, topics: Iterable[str]) -> None:
-        """Take the discovery topics of this instance that the broker has kept from an earlier life of the bridge."""
+        """Take over the discovery topics that the previous run of the bridge published for this instance."""
         self._leftovers.update(topics)
 
     def follow(self, state: State, address: Address) -> Iterator[Message]:
-        """Yield the messages that follow from a change; what changes no one's name or type yields none.
+        """Yield the discovery messages that follow from a change; only a changed name or type has any.
 
         Args:
             state: a state in which everything is known.
             address: what has changed; at first, everything does, one after the other.
         """
-        found = subject(state, address)
+        found = discovered_device(state, address)
         if found is not None:
             yield from self._compare(*found)
 
     def clear_leftovers(self) -> Iterator[Message]:
-        """Yield what clears the topics that are remembered and about nothing any more; everything has been followed."""
+        """Yield messages that clear topics of the previous run whose folder or device is gone."""
         if self._announced and self._leftovers:
             kept = {self._topic(one) for one in self._announced.values()}
             yield from (_cleared(topic) for topic in sorted(self._leftovers - kept))
             self._leftovers.clear()
 
-    def _compare(self, address: Address, now: Subject | None) -> Iterator[Message]:
+    def _compare(self, address: Address, now: DiscoveredDevice | None) -> Iterator[Message]:
         before = self._announced.get(address)
         if now == before:
             return
@@ -55,7 +55,7 @@ class Announcer:
             self._announced[address] = now
             yield Message(topic=self._topic(now), payload=as_json(config(now, self._site)), retain=True)
 
-    def _topic(self, one: Subject) -> str:
+    def _topic(self, one: DiscoveredDevice) -> str:
         return self._site.topics.discovery(one.object_id)
 
 
