@@ -35,6 +35,7 @@ class Publisher:
         self._outbox = outbox
         self._discovery = discovery
         self._changed: dict[Address, None] = {}
+        self._not_compared: list[Address] = []  # published topics whose discovery messages may have changed
         self._rate = TopicRateLimiter(updates_per_second)
 
     @property
@@ -49,6 +50,7 @@ class Publisher:
     def forget(self) -> None:
         """Forget which topics may have changed."""
         self._changed.clear()
+        self._not_compared.clear()
         self._rate.release()
 
     def publish(self, state: State, now: float, limit: int, *, unlimited_rate: bool = False) -> bool:
@@ -71,13 +73,24 @@ class Publisher:
                 del self._changed[address]
                 self._put(state, address, now)
             return False
+        self._compare_discovery(state)
         for address in self._next(limit):
             if unlimited_rate or address in AVAILABILITY or not self._rate.is_limited(address, now):
-                self._announce(self._discovery.follow(state, address) if self._discovery else ())
+                if self._discovery:
+                    if not self._discovery.knows(address):
+                        self._put_discovery(self._discovery.follow(state, address))
+                    else:
+                        self._not_compared.append(address)
                 self._put(state, address, now)
         if not self._changed and self._discovery:
-            self._announce(self._discovery.clear_leftovers())
-        return bool(self._changed)
+            self._put_discovery(self._discovery.clear_leftovers())
+        return bool(self._changed or self._not_compared)
+
+    def _compare_discovery(self, state: State) -> None:
+        """Publish changed names and types after the state, which changes more often."""
+        addresses, self._not_compared = self._not_compared, []
+        for address in addresses:
+            self._put_discovery(self._discovery.follow(state, address) if self._discovery else ())
 
     def _next(self, limit: int) -> list[Address]:
         """Take the topics that are rendered next; `state` comes after all others."""
@@ -92,7 +105,7 @@ class Publisher:
             del self._changed[address]
         return addresses
 
-    def _announce(self, messages: Iterable[Message]) -> None:
+    def _put_discovery(self, messages: Iterable[Message]) -> None:
         for message in messages:
             self._outbox.put_state(message, first=True)
 

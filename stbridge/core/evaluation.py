@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, THE_INSTANCE, Problem, Subject
+from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, Problem, Subject
 from stbridge.core.model import short_id
 from stbridge.core.outcome import SYSTEM, device_address, folder_address
 from stbridge.core.problems import ROWS_BY_SUBJECT, Finding, Measure, Row, note_last_peer_contact
@@ -51,8 +51,6 @@ def _subject_of(state: State, address: Address) -> Subject | None:
             return Subject(FOLDER, address.folder)
         case "device":
             return Subject(DEVICE, state.device_ids[address.device]) if address.device in state.device_ids else None
-        case "system":
-            return THE_INSTANCE
     return None
 
 

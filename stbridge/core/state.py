@@ -181,6 +181,15 @@ class State:
 
     # What a change touches beside itself.
 
+    def everything_changed(self) -> None:
+        """Have every topic rendered, and all problems evaluated."""
+        self.instance_changed(*self.everything())
+
+    def instance_changed(self, *addresses: Address) -> None:
+        """Follow a change of the instance itself; sums over folders and devices change its topic, but no problem."""
+        self.outcome.change(*addresses, SYSTEM)
+        self.touched[THE_INSTANCE] = None
+
     def folder_changed(self, folder: str, now: datetime) -> None:
         """Follow a change of a folder up to the instance."""
         state = self.folders[folder]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -10,6 +11,9 @@ BRIDGE = "bridge"
 
 HOME_ASSISTANT = "homeassistant"
 """Where Home Assistant listens by default, whatever is set here."""
+
+CACHED_TOPICS = 4096
+"""Topics that change often are built once."""
 
 LONGEST_RESPONSE_TOPIC = 1024
 """In bytes; a longer one is no honest one."""
@@ -190,8 +194,10 @@ class Topics:
         self._base = base
         self._discovery_prefix = discovery_prefix
         self._parsers = tuple((row.kind, re.compile(_as_expression(row.pattern))) for row in TOPICS)
+        self.build = lru_cache(maxsize=CACHED_TOPICS)(self._build)
+        """Return the topic of an address, given the name of the instance."""
 
-    def build(self, instance: str, address: Address) -> str:
+    def _build(self, instance: str, address: Address) -> str:
         """Return the topic of an address; IDs are encoded here and nowhere else."""
         levels = _ROWS[address.kind].pattern.format(
             instance=instance,

@@ -26,6 +26,10 @@ class DiscoveryPublisher:
         """Take over the discovery topics that the previous run of the bridge published for this instance."""
         self._leftovers.update(topics)
 
+    def knows(self, address: Address) -> bool:
+        """Return whether a discovery message about this address has been published."""
+        return address in self._announced
+
     def follow(self, state: State, address: Address) -> Iterator[Message]:
         """Yield the discovery messages that follow from a change; only a changed name or type has any.
 

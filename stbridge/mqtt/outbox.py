@@ -129,7 +129,8 @@ class Outbox:
         self.on_work: Callable[[], None] = _ignore_work
         """Called by `flush` if something can be sent now; must not block."""
         self._on_refused = on_refused
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._connected = False
         self._window = WINDOW
         self._largest_payload = LARGEST_PAYLOAD
@@ -166,7 +167,7 @@ class Outbox:
             whether it will be sent.
         """
         topic = message.topic
-        with self._changed:
+        with self._lock:
             if first:
                 self._first.add(topic)
             if last:
@@ -185,7 +186,7 @@ class Outbox:
             message: the message.
             urgent: it goes before all others, except those that are urgent already.
         """
-        with self._changed:
+        with self._lock:
             number = next(self._numbers)
             if urgent:
                 self._replies.put(number, message)
@@ -196,7 +197,7 @@ class Outbox:
 
     def resend(self, topic: str | None = None) -> None:
         """Queue every state again, or only that of one topic; `flush` sends them."""
-        with self._changed:
+        with self._lock:
             if topic is None:
                 self._queue_everything()
             elif topic in self._desired:
@@ -215,12 +216,12 @@ class Outbox:
 
     def states(self) -> dict[str, bytes]:
         """Return the payloads of the retained messages by topic."""
-        with self._changed:
+        with self._lock:
             return {topic: message.payload for topic, message in self._desired.items() if message.payload}
 
     def counters(self) -> Counters:
         """Return how busy the outbox is."""
-        with self._changed:
+        with self._lock:
             return Counters(self._waiting(), len(self._in_flight), self._sent, self._dropped, self._failed)
 
     def wait_until_empty(self, timeout_s: float) -> bool:
@@ -229,7 +230,7 @@ class Outbox:
         Returns:
             whether it is; False at once when the connection is lost, since nothing moves then.
         """
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: self._is_empty() or not self._connected, timeout_s)
             return self._is_empty()
 
@@ -237,7 +238,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what can be sent now; any thread, after it has put something in."""
-        with self._changed:
+        with self._lock:
             can_send = self._can_send()
         if can_send:
             self.on_work()
@@ -252,7 +253,7 @@ class Outbox:
             window: maximum number of messages in flight.
             largest_packet: bytes that the broker accepts; None if it did not say.
         """
-        with self._changed:
+        with self._lock:
             if largest_packet is not None:
                 self._largest_payload = max(largest_packet - ROOM, 0)
             self._requeue_in_flight()
@@ -262,7 +263,7 @@ class Outbox:
 
     def disconnected(self) -> None:
         """Keep everything from now on, and queue again what was in flight."""
-        with self._changed:
+        with self._lock:
             self._connected = False
             self._requeue_in_flight()
             self._changed.notify_all()
@@ -288,7 +289,7 @@ class Outbox:
                     # Without the lock: only the holder of `io_lock` changes the table, which is never empty between.
                     self._in_flight[packet_id] = one
                     del self._in_flight[key]
-        with self._changed:
+        with self._lock:
             replies_wait = bool(self._replies)
         if not replies_wait:
             wire.send_acknowledgements(acknowledged)
@@ -296,7 +297,7 @@ class Outbox:
     @property
     def oldest_in_flight(self) -> InFlight | None:
         """The message that has waited longest for its acknowledgement."""
-        with self._changed:
+        with self._lock:
             return next(iter(self._in_flight.values()), None)
 
     def answered(self, packet_id: int, refusal: str | None) -> None:
@@ -306,7 +307,7 @@ class Outbox:
             packet_id: its packet identifier; one that is not in flight is ignored.
             refusal: why the broker refuses it; None if it does not. A refused state is sent again on the next connect.
         """
-        with self._changed:
+        with self._lock:
             if (one := self._land(packet_id)) is None:
                 return
             if refusal is not None:
@@ -331,7 +332,7 @@ class Outbox:
     def _take(self) -> list[tuple[int, InFlight]]:
         """Move what can be sent now into the table, under temporary keys, and return it."""
         taken: list[tuple[int, InFlight]] = []
-        with self._changed:
+        with self._lock:
             while self._can_send():
                 key = -next(self._numbers)
                 one = self._in_flight[key] = self._next()
@@ -340,7 +341,7 @@ class Outbox:
         return taken
 
     def _discard(self, key: int) -> None:
-        with self._changed:
+        with self._lock:
             if one := self._land(key):
                 self._dropped += 1
                 self._forget(one)
@@ -361,8 +362,9 @@ class Outbox:
         return not self._waiting() and not self._in_flight
 
     def _can_send(self) -> bool:
-        has_room = len(self._in_flight) < self._window and self._bytes_in_flight < WINDOW_BYTES
-        return self._connected and has_room and self._waiting() > 0
+        if not self._connected or not (self._queue or self._replies or self._availability):
+            return False
+        return len(self._in_flight) < self._window and self._bytes_in_flight < WINDOW_BYTES
 
     def _next(self) -> InFlight:
         if self._replies:

@@ -11,7 +11,6 @@ from stbridge.core.outcome import (
     METRICS,
     PENDING,
     STATE,
-    SYSTEM,
     UPGRADE,
     device_address,
     folder_address,
@@ -54,7 +53,7 @@ def _snapshot_started(state: State, _: seen.SnapshotStarted, now: datetime) -> N
 
 def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) -> None:
     _clear_leftovers(state)
-    state.outcome.change(*state.everything())
+    state.everything_changed()
     state.outcome.reads.clear()  # the snapshot has read everything
     started_at = state.process.started_at if state.process else None
     if state.synced_at is None or state.synced_process != started_at:
@@ -100,7 +99,7 @@ def _read_finished(state: State, observation: seen.ReadFinished, now: datetime) 
     if folder is not None:
         state.folder_changed(read.folder, now)
     else:
-        state.outcome.change(SYSTEM)
+        state.instance_changed()
 
 
 def _forget_read_errors(state: State, now: datetime) -> None:
@@ -157,7 +156,7 @@ def _restored(state: State, observation: seen.Restored, now: datetime) -> None:
     _restore_lifetime(state)
     if state.may_publish:
         _clear_leftovers(state)
-        state.outcome.change(*state.everything())
+        state.everything_changed()
         compare_with_restored(state, now)
 
 
@@ -185,14 +184,14 @@ def _count(value: object) -> int | None:
 
 def _version(state: State, observation: seen.VersionRead, _: datetime) -> None:
     state.version = observation
-    state.outcome.change(SYSTEM)
+    state.instance_changed()
     if state.upgrade is not None:
         state.outcome.change(UPGRADE)
 
 
 def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
     before, state.process = state.process, observation
-    state.outcome.change(SYSTEM, METRICS)
+    state.instance_changed(METRICS)
     if before is not None and before.device_id != observation.device_id:
         note_identity(state, before.device_id, now)
     _restore_lifetime(state)
@@ -207,17 +206,17 @@ def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
 
 def _restart_required(state: State, observation: seen.RestartRequiredRead, _: datetime) -> None:
     state.restart_required = observation.restart_required
-    state.outcome.change(SYSTEM)
+    state.instance_changed()
 
 
 def _errors(state: State, observation: seen.ErrorsRead, _: datetime) -> None:
     state.errors = observation.items
-    state.outcome.change(ERRORS, SYSTEM)
+    state.instance_changed(ERRORS)
 
 
 def _pending_devices(state: State, observation: seen.PendingDevicesRead, now: datetime) -> None:
     known, state.pending_devices = state.pending_devices, observation.devices
-    state.outcome.change(PENDING, SYSTEM)
+    state.instance_changed(PENDING)
     before = {device.id for device in (observation.devices if known is None else known)}
     for device in observation.devices:
         if device.id not in before:
@@ -226,7 +225,7 @@ def _pending_devices(state: State, observation: seen.PendingDevicesRead, now: da
 
 def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: datetime) -> None:
     known, state.pending_folders = state.pending_folders, observation.folders
-    state.outcome.change(PENDING, SYSTEM)
+    state.instance_changed(PENDING)
     before = {(folder.id, folder.device) for folder in (observation.folders if known is None else known)}
     for folder in observation.folders:
         if (folder.id, folder.device) not in before:
