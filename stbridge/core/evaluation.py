@@ -4,13 +4,16 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, Problem, Subject
+from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, STALE, Problem, Subject
+from stbridge.core.entities import FolderState
 from stbridge.core.model import short_id
 from stbridge.core.outcome import SYSTEM, device_address, folder_address
 from stbridge.core.problems import ROWS_BY_SUBJECT, Finding, Measure, Row, note_last_peer_contact
 from stbridge.core.state import State
 from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address
+
+_STALE = next(row for row in ROWS_BY_SUBJECT[FOLDER] if row.code == STALE)
 
 
 def evaluate(state: State, now: datetime) -> None:
@@ -27,8 +30,6 @@ def evaluate(state: State, now: datetime) -> None:
         return  # the touched subjects are evaluated later
     for subject in state.problem_timers.due(now):
         state.touched[subject] = None
-        if subject.kind == FOLDER and subject.id in state.folders:
-            note_last_peer_contact(state, state.folders[subject.id], now)
     touched, state.touched = state.touched, {}
     for subject in touched:
         if _exists(state, subject):
@@ -60,14 +61,14 @@ def _exists(state: State, subject: Subject) -> bool:
 
 def _evaluate(state: State, subject: Subject, now: datetime) -> None:
     entity: Any = None
+    thresholds = state.alerts.thresholds_of(subject.kind, _name(subject))
     if subject.kind == FOLDER:
         entity = state.folders[subject.id]
-        if entity.last_peer_contact_at is None:
+        if _may_be_stale(entity, thresholds, now):
             note_last_peer_contact(state, entity, now)
     elif subject.kind == DEVICE:
         entity = state.devices[subject.id]
         entity.note_sync(now)
-    thresholds = state.alerts.thresholds_of(subject.kind, _name(subject))
     raised, known = state.problems.get(subject, {}), state.pending_since.pop(subject, {})
     found: dict[str, Problem] = {}
     pending_since: dict[str, datetime] = {}
@@ -89,6 +90,15 @@ def _evaluate(state: State, subject: Subject, now: datetime) -> None:
         state.pending_since[subject] = pending_since
     state.problem_timers.set(subject, min(due, default=None))
     _compare(state, subject, raised, found, now)
+
+
+def _may_be_stale(folder: FolderState, thresholds: Mapping[str, float], now: datetime) -> bool:
+    """Return whether the noted contact with a device is too old: a later one may not have been noted, as in a pause."""
+    threshold = thresholds.get(STALE, _STALE.threshold)
+    if not threshold or not folder.in_sync:
+        return False
+    noted_at = folder.last_peer_contact_at
+    return noted_at is None or now - noted_at >= timedelta(seconds=threshold)
 
 
 def _since(row: Row, finding: Finding, raised: Problem | None) -> datetime | None:

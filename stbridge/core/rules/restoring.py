@@ -188,9 +188,7 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
     if not published:
         return
     _restore_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"), now)
-    since = past_from_utc(published.get("unseen_since"), now)
-    if since and device.last_seen_at is None and device.away_since is not None:
-        device.away_since = min(device.away_since, since)
+    _restore_times(device, published, now)
     if device.in_sync is False:
         device.out_of_sync_since = past_from_utc(published.get("out_of_sync_since"), now)
     if _differs(published.get("paused"), from_now=device.config.paused):
@@ -200,6 +198,19 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
         device.published_connected = not device.connection.connected
         device.connection_change = ConnectionChange(device.away_since or now, late=True)
         state.connection_timers.set(device.config.id, now + state.alerts.flapping)
+
+
+def _restore_times(device: DeviceState, published: Mapping[str, Any], now: datetime) -> None:
+    """Keep the newest known times: Syncthing 2.x does not migrate when a device was seen last.
+
+    `unseen_since` is later than `last_seen_at` if the device was paused in between.
+    """
+    seen_at = past_from_utc(published.get("last_seen_at"), now)
+    if seen_at and (device.last_seen_at is None or seen_at > device.last_seen_at):
+        device.last_seen_at = seen_at
+    if device.away_since is not None:
+        known = [at for at in (past_from_utc(published.get("unseen_since"), now), device.last_seen_at) if at]
+        device.away_since = max(known, default=device.away_since)
 
 
 def _restore_problems(state: State, subject: Subject, published: Iterable[Mapping[str, Any]], now: datetime) -> None:
