@@ -80,7 +80,9 @@ def test_a_device_that_was_resumed_is_not_unseen_after_a_restart_of_the_bridge()
 
 def test_a_device_that_was_resumed_in_the_configuration_is_not_unseen() -> None:
     """The change may be seen in the configuration first."""
-    world = World(Alerts(thresholds={"stale": 0})).start(configured=config(devices=(replace(BETA_DEVICE, paused=True),)))
+    world = World(Alerts(thresholds={"stale": 0})).start(
+        configured=config(devices=(replace(BETA_DEVICE, paused=True),))
+    )
     world.see(world.disconnect()).later(30 * DAY)
     world.see(config())
     assert _codes(world) == []
@@ -116,12 +118,12 @@ def test_a_scan_is_not_stuck_because_its_progress_was_not_observed() -> None:
     assert _codes(world) == ["stuck"]
 
 
-@pytest.mark.parametrize("broken", [{"listeners_ok": False}, {"discovery_ok": False}], ids=str)
-def test_listeners_and_discovery_count_from_the_end_of_an_outage(broken: dict[str, bool]) -> None:
+@pytest.mark.parametrize("failing", [process(listeners_ok=False), process(discovery_ok=False)])
+def test_listeners_and_discovery_count_from_the_end_of_an_outage(failing: seen.StatusRead) -> None:
     """A Syncthing that has just been restarted has not failed for as long as it was away."""
-    world = World().start(process(**broken)).later(60)
+    world = World().start(failing).later(60)
     world.see(seen.Unavailable(status="unreachable", message="gone")).later(HOUR)
-    world.snapshot(process(**broken))
+    world.snapshot(failing)
     assert _codes(world) == []
     world.later(600)
     assert len(_codes(world)) == 1

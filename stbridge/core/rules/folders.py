@@ -213,8 +213,11 @@ def _scan_progress(state: State, observation: seen.ScanProgressed, now: datetime
 def _statistics(state: State, observation: seen.FolderStatisticsRead, _: datetime) -> None:
     for folder, statistics in observation.statistics.items():
         folder_state = state.folders.get(folder)
-        if folder_state is not None and folder_state.statistics != statistics:
-            folder_state.statistics = statistics
+        if folder_state is None:
+            continue
+        newest = statistics.completed_by(folder_state.statistics)
+        if folder_state.statistics != newest:
+            folder_state.statistics = newest
             state.outcome.change(folder_address(folder))
 
 

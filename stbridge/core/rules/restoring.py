@@ -4,13 +4,14 @@ Anybody may publish below the base topic, so nothing of it is trusted to have th
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
 from stbridge.core.conflicts import is_conflict
 from stbridge.core.entities import ERROR, ConnectionChange, DeviceState, FolderState
-from stbridge.core.model import PendingDevice, PendingFolder, short_id
+from stbridge.core.model import FolderStatistics, PendingDevice, PendingFolder, short_id
 from stbridge.core.observations import UpgradeRead
 from stbridge.core.outcome import (
     METRICS,
@@ -154,8 +155,21 @@ def _compare_folder(state: State, folder: FolderState, now: datetime) -> None:
         state.emit("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **identity)
     if folder.state == ERROR != published.get("state"):
         state.emit("folder_error", now, late=True, **identity, error=folder.error)
+    _restore_statistics(folder, published, now)
     _compare_failed(state, folder, now, identity)
     _restore_conflicts(state, folder, now)
+
+
+def _restore_statistics(folder: FolderState, published: Mapping[str, Any], now: datetime) -> None:
+    """Keep what Syncthing does not report any more; a folder with another path is another folder."""
+    if published.get("path") != folder.config.path:
+        return
+    name, deleted = published.get("last_file"), published.get("last_file_deleted")
+    file_at = past_from_utc(published.get("last_file_at"), now)
+    known = FolderStatistics(last_scan_at=past_from_utc(published.get("last_scan_at"), now))
+    if file_at and isinstance(name, str) and isinstance(deleted, bool):
+        known = replace(known, last_file=name, last_file_at=file_at, last_file_deleted=deleted)
+    folder.statistics = folder.statistics.completed_by(known)
 
 
 def _compare_failed(state: State, folder: FolderState, now: datetime, identity: dict[str, Any]) -> None:
