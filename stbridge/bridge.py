@@ -88,7 +88,7 @@ class Bridge:
             for name, instance in settings.syncthing.items()
         }
         self._commands = BridgeCommands(self._topics, self._outbox)
-        self._births = Births(self._resend)
+        self._births = Births(self._schedule, self._resend)
         self._broker = BrokerConnection(
             settings.mqtt,
             self._outbox,
@@ -121,7 +121,7 @@ class Bridge:
         deadline = monotonic() + STOP_S
         self._may_go_online.set()
         instances = list(self._instances.values())
-        steps: list[Callable[[], None]] = [self._births.stop, self._schedule.stop]
+        steps: list[Callable[[], None]] = [self._schedule.stop]
         steps += [instance.stop_reading for instance in instances]
         steps += [partial(instance.stop, deadline - GOODBYE_S) for instance in instances]
         for step in steps:

@@ -23,7 +23,7 @@ def evaluate(state: State, now: datetime) -> None:
     for address in state.outcome.changed:
         if (subject := _subject_of(state, address)) is not None:
             state.touched[subject] = None
-    if not state.may_evaluate:
+    if not state.may_publish:
         return  # the touched subjects are evaluated later
     for subject in state.problem_timers.due(now):
         state.touched[subject] = None
