@@ -65,6 +65,7 @@ class CommandDispatcher:
         answer: queues a reply to a message.
         emit: publishes an event of the bridge.
         take: takes in what commands have changed, before it returns.
+        check_connection: has the follower check its connection, because a command timed out on another one.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class CommandDispatcher:
         answer: Callable[[Received, Reply], None],
         emit: Callable[..., None],
         take: Callable[[Sequence[Observation]], None],
+        check_connection: Callable[[], None],
     ) -> None:
         self._name = name
         self._client = client
@@ -87,9 +89,11 @@ class CommandDispatcher:
         self._answer = answer
         self._emit = emit
         self._take = take
+        self._check_connection = check_connection
         self._pool = WorkerPool(f"{name}-command", MAX_WORKERS)
         self._scan_pool = WorkerPool(f"{name}-scan", MAX_SCAN_WORKERS)
         self._lane = OrderedLane(self._pool)
+        self._slow_lane = OrderedLane(self._pool)
         self._scans = Scans(self._scan_pool, lambda request: execute(scan_client, request))
         self._pending = PendingCommands(MAX_PENDING, MAX_PENDING_BYTES)
         self._replies = ReplyCache()
@@ -144,6 +148,14 @@ class CommandDispatcher:
             False if the pool is not running, so that the function is not called.
         """
         return self._pool.submit(function, *arguments)
+
+    def submit_slow(self, function: Callable[..., object], *arguments: Any) -> bool:
+        """Run a function in a thread of the pool, after those that were submitted to this before.
+
+        Returns:
+            False if the pool is not running, so that the function is not called.
+        """
+        return self._slow_lane.submit(function, *arguments)
 
     def resume(self, paused: Paused) -> None:
         """End a timed pause, unless that is being tried already or the allow-list does not admit it; never blocks."""
@@ -214,6 +226,8 @@ class CommandDispatcher:
             self._finish(command, request, error=error)
             if request and _may_have_run(error):
                 self._read_changes(request)
+            if isinstance(error, TimedOut):
+                self._check_connection()
         except Exception as error:  # a bug must not leave the command without a reply; the log has the traceback
             log.exception("command %s failed", command.name)
             self._finish(command, request, error=_internal(error))

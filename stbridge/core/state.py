@@ -62,6 +62,8 @@ class State:
         self.outcome = Outcome()
         self.alerts = alerts or Alerts()
         self.availability = Availability.CONNECTING
+        self.epoch = 0
+        """Changes with the availability: what was read in an earlier epoch may be out of date."""
         self.status = "unreachable"
         self.message = "not connected yet"
         self.since: datetime | None = None

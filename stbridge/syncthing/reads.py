@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 Decoded = TypeVar("Decoded")
 
+SLOW = frozenset({"conflicts", "upgrade"})
+"""Reads that may take a minute: the first walks a whole folder, the second asks a server on the Internet."""
+
 MAX_COMPLETIONS = 500
 """How many completions a snapshot reads at most."""
 
