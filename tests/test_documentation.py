@@ -172,7 +172,9 @@ def event_names() -> set[str]:
             calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and node.args]
             emitted = [node.args[0] for node in calls if ast.unparse(node.func).endswith(".emit")]
             chosen = [node.value for node in ast.walk(function) if isinstance(node, ast.Assign) and _is_name(node)]
-            constants = [one for value in (*emitted, *chosen) for one in ast.walk(value) if isinstance(one, ast.Constant)]
+            constants = [
+                one for value in (*emitted, *chosen) for one in ast.walk(value) if isinstance(one, ast.Constant)
+            ]
             names.update(str(one.value) for one in constants if emitted)
     return names
 

@@ -130,7 +130,8 @@ class Poller:
         self._intervals = dict(intervals)
         self._due = {what: monotonic() + seconds for what, seconds in intervals.items()}
         self._requested = ReadQueue()
-        self._slow: set[Read] = set()
+        self._slow = ReadQueue()
+        self._slow_submitted: set[Read] = set()
         self._limited = rate_limits()
         self._queues = [self._requested, *{id(one): one for one in self._limited.values()}.values()]
         self._paths = 0
@@ -173,13 +174,9 @@ class Poller:
             self._condition.notify_all()
 
     def _enqueue(self, read: Read) -> None:
-        if read.what in SLOW:
-            if read not in self._slow and self._run_slow(self._read_slow, read):
-                self._slow.add(read)
-            return
         if read.path and self._paths >= MAX_PATHS:
             read = Read("conflicts_lost", read.folder)
-        queue = self._limited.get(read.what, self._requested)
+        queue = self._slow if read.what in SLOW else self._limited.get(read.what, self._requested)
         if read not in queue.reads:
             queue.reads[read] = None
             self._paths += bool(read.path)
@@ -216,6 +213,9 @@ class Poller:
             if read is not None:
                 if not results.found:
                     results = _Results(epoch=self._epoch(), began_at=monotonic())
+                if results.epoch is None:  # it can no longer be used
+                    self.request([read])
+                    continue
                 self._read(read, results)
             if results.found and (read is None or monotonic() - results.began_at > GATHER_S):
                 self._take_results(results)
@@ -245,18 +245,16 @@ class Poller:
     def _read_slow(self, read: Read) -> None:
         """Run a slow read; a thread of the pool calls it."""
         with self._condition:
-            self._slow.discard(read)
+            self._slow_submitted.discard(read)
         results = _Results(epoch=self._epoch())
-        if self._stopped:
-            return
         if results.epoch is None:
-            self._slow_reader.forget()
-            self._note(seen.ReadFinished(read=read, error="the instance cannot be used"))
+            self.request([read])
             return
         try:
             self._attempt(self._slow_reader, read, results)
-        except SyncthingError as error:
-            self._note(seen.ReadFinished(read=read, error=str(error)))
+        except SyncthingError:
+            with self._condition:
+                self._retries.set(read, monotonic() + RETRY_S)
             self._revalidate()
         else:
             self._take_results(results)
@@ -313,11 +311,17 @@ class Poller:
                     return Read(what)
         for read in self._retries.due(now):
             self._enqueue(read)
+        self._submit_slow(now)
         for queue in self._queues:
             if found := queue.pop(now):
                 self._paths -= bool(found.path)
                 return found
         return None
+
+    def _submit_slow(self, now: float) -> None:
+        while read := self._slow.pop(now):
+            if read not in self._slow_submitted and self._run_slow(self._read_slow, read):
+                self._slow_submitted.add(read)
 
     def _reconcile_some(self) -> None:
         for reads, count in ((self._folders, 1), (self._completions, COMPLETIONS_PER_ROUND)):
