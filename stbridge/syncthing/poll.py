@@ -100,7 +100,8 @@ class Poller:
         epoch: returns a number that changes whenever events may have been missed; None while the instance cannot be
             used. Nothing is read then.
         revalidate: has the follower check whether the instance can be used.
-        check_connection: has the follower check its connection, because a call timed out on another one.
+        check_connection: has the follower check its connection, because a call timed out on another one. The connection
+            of slow reads is replaced as well.
         run_slow: runs slow reads one after the other in another thread, so that they delay no others; returns False
             if it cannot.
     """
@@ -270,6 +271,8 @@ class Poller:
         """Repeat a read that failed, less and less often."""
         if finished.timed_out:
             self._check_connection()
+            if finished.read.what not in SLOW:
+                self._slow_client.break_off()
         with self._condition:
             self._set_retry(finished)
             self._condition.notify_all()

@@ -318,6 +318,21 @@ def test_a_slow_read_delays_no_other(syncthing: PretendedSyncthing, polling: Pol
     assert state.of(seen.ConflictsRead) == []
 
 
+def test_a_slow_read_is_repeated_when_another_read_times_out(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
+) -> None:
+    """The network may have forgotten its connection as well, and it would wait for a minute."""
+    answer = syncthing.table[BROWSE]
+    assert callable(answer)
+    syncthing.table[BROWSE] = [hangs, answer]
+    syncthing.table[ERRORS] = hangs
+    poller = polling()
+    poller.request([Read("conflicts", "docs")])
+    syncthing.server.wait_until_hanging()
+    poller.request([Read("errors")])
+    state.wait_for(seen.ConflictsRead)
+
+
 def test_a_slow_read_is_repeated_when_the_instance_can_be_used(
     polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
