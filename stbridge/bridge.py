@@ -28,6 +28,7 @@ from stbridge.instance import Instance
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
+from stbridge.mqtt.diagnosis import exposed_password
 from stbridge.mqtt.outbox import Outbox
 from stbridge.schedule import Schedule
 from stbridge.settings import Settings
@@ -110,6 +111,8 @@ class Bridge:
     def start(self) -> None:
         """Begin to read every Syncthing, and to connect to the broker; returns at once."""
         log.info("stbridge %s starts with %s", __version__, ", ".join(self._instances))
+        if warning := exposed_password(self._settings.mqtt):
+            log.warning("%s", warning)
         self._schedule.start()
         for instance in self._instances.values():
             instance.start()
