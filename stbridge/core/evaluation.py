@@ -62,7 +62,9 @@ def _evaluate(state: State, subject: Subject, now: datetime) -> None:
     entity: Any = None
     if subject.kind == FOLDER:
         entity = state.folders[subject.id]
-        if entity.last_peer_contact_at is None:
+        if not entity.in_sync:
+            entity.last_peer_contact_at = None
+        elif entity.last_peer_contact_at is None:
             note_last_peer_contact(state, entity, now)
     elif subject.kind == DEVICE:
         entity = state.devices[subject.id]

@@ -166,6 +166,7 @@ def _pause_device(state: State, device: str, now: datetime) -> None:
     paused = state.devices[device].config.paused
     if not paused:
         state.timed_pauses.set(Paused("device", device), None)
+        state.devices[device].resumed_at = now
     name = "device_paused" if paused else "device_resumed"
     state.emit(name, now, **state.identify(device))
 
