@@ -191,6 +191,12 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
     since = past_from_utc(published.get("unseen_since"), now)
     if since and device.last_seen_at is None and device.away_since is not None:
         device.away_since = min(device.away_since, since)
+    # Syncthing 2 does not take over from the database of version 1 when a device was seen last.
+    seen_at = past_from_utc(published.get("last_seen_at"), now)
+    if seen_at and (device.last_seen_at is None or seen_at > device.last_seen_at):
+        device.last_seen_at = seen_at
+        device.away_since = None if device.connection.connected else seen_at
+        state.outcome.change(device_address(device.config.id))
     if device.in_sync is False:
         device.out_of_sync_since = past_from_utc(published.get("out_of_sync_since"), now)
     if _differs(published.get("paused"), from_now=device.config.paused):
