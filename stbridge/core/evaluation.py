@@ -58,17 +58,24 @@ def _exists(state: State, subject: Subject) -> bool:
     return subject.kind == INSTANCE or subject.id in (state.folders if subject.kind == FOLDER else state.devices)
 
 
-def _evaluate(state: State, subject: Subject, now: datetime) -> None:
-    entity: Any = None
+def _entity(state: State, subject: Subject, now: datetime) -> Any:
+    """Return the folder or device of a subject, ready to be evaluated; None for the instance."""
     if subject.kind == FOLDER:
-        entity = state.folders[subject.id]
-        if not entity.in_sync:
-            entity.last_peer_contact_at = None
-        elif entity.last_peer_contact_at is None:
-            note_last_peer_contact(state, entity, now)
-    elif subject.kind == DEVICE:
-        entity = state.devices[subject.id]
-        entity.note_sync(now)
+        folder = state.folders[subject.id]
+        if not folder.in_sync:
+            folder.last_peer_contact_at = None
+        elif folder.last_peer_contact_at is None:
+            note_last_peer_contact(state, folder, now)
+        return folder
+    if subject.kind == DEVICE:
+        device = state.devices[subject.id]
+        device.note_sync(now)
+        return device
+    return None
+
+
+def _evaluate(state: State, subject: Subject, now: datetime) -> None:
+    entity = _entity(state, subject, now)
     thresholds = state.alerts.thresholds_of(subject.kind, _name(subject))
     raised, known = state.problems.get(subject, {}), state.pending_since.pop(subject, {})
     found: dict[str, Problem] = {}
