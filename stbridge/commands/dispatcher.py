@@ -16,7 +16,7 @@ from stbridge.commands.pending import IncomingCommand, PendingCommands, ReplyCac
 from stbridge.commands.pool import OrderedLane, WorkerPool
 from stbridge.commands.scans import Scans
 from stbridge.core import observations as seen
-from stbridge.core.command import Command
+from stbridge.core.command import ALL_FOLDERS, EVERY_FOLDER, Command
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Reply, Request, Scalar, parse, select, transaction_of
 from stbridge.core.known import Known, check_applicable, with_ids
@@ -354,19 +354,27 @@ class CommandDispatcher:
             if self._stopping.wait(max(0.0, due_at - monotonic())):
                 continue
             self._unaccepted.popleft()
-            self._finish(command, request, status="accepted")
+            self._finish(command, request, status="accepted", data=self._scanned(request))
 
     def _scan_ended(self, command: IncomingCommand, request: Request, scan: "Future[None]") -> None:
         error = scan.exception()
         if error is not None and not isinstance(error, SyncthingError | CommandError):
             error = _internal(error)
-        if not self._finish(command, request, error=error) and not request.arguments.get("wait"):
+        data = self._scanned(request) if error is None else None
+        if not self._finish(command, request, data=data, error=error) and not request.arguments.get("wait"):
             self._emit(
                 "scan_finished",
-                folder=request.arguments["folder"],
+                folder=request.arguments["folder"] or ALL_FOLDERS,
                 error=None if error is None else str(error),
                 transaction=request.transaction,
             )
+
+    def _scanned(self, request: Request) -> dict[str, list[str]]:
+        """Return which folders a scan is about: Syncthing passes over paused ones without a word."""
+        folder, config = request.arguments["folder"], self._known().config
+        if folder != EVERY_FOLDER or config is None:
+            return {"folders": [folder] if folder else []}
+        return {"folders": [one.id for one in config.folders.values() if not one.paused]}
 
     # --- the one reply
 
