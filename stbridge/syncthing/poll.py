@@ -251,6 +251,8 @@ class Poller:
         if results.epoch is None:
             self.request([read])
             return
+        # The last slow read may be hours ago, and a network may have forgotten its connection since then.
+        self._slow_client.break_off()
         try:
             self._attempt(self._slow_reader, read, results)
         except SyncthingError:

@@ -333,6 +333,24 @@ def test_a_slow_read_is_repeated_when_another_read_times_out(
     state.wait_for(seen.ConflictsRead)
 
 
+def test_each_slow_read_has_a_new_connection(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
+    """The network may have forgotten the one of the read before, and the next one would wait for a minute."""
+    answer = syncthing.table[BROWSE]
+    assert callable(answer)
+    connections: list[object] = []
+
+    def note_connection(exchange: Exchange) -> None:
+        connections.append(exchange.client_address)
+        answer(exchange)
+
+    syncthing.table[BROWSE] = note_connection
+    poller = polling()
+    for count in (1, 2):
+        poller.request([Read("conflicts", "docs")])
+        state.wait_for(seen.ConflictsRead, count)
+    assert len(set(connections)) == 2
+
+
 def test_a_slow_read_is_repeated_when_the_instance_can_be_used(
     polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
