@@ -11,6 +11,7 @@ from stbridge.mqtt.diagnosis import address, encryption, exposed_password
 from stbridge.mqtt.probe import probe
 from stbridge.settings import MqttSettings, Settings, SyncthingSettings
 from stbridge.syncthing import SyncthingClient
+from stbridge.syncthing.reads import read_version
 
 
 class Level(StrEnum):
@@ -76,7 +77,7 @@ def _syncthing(name: str, settings: SyncthingSettings) -> Finding:
         timeout_s=settings.timeout_s,
     ) as client:
         try:
-            version = decode.version(client.get_version()).version
+            version = read_version(client).version
             own_id = decode.status(client.get_status()).device_id
             folders = len(decode.config(client.get_config(), own_id).config.folders)
         except SyncthingError as error:

@@ -391,6 +391,16 @@ def test_a_failure_of_another_thread_has_the_instance_checked(syncthing: Pretend
     assert list(map(type, report.of(*kinds, seen.Unavailable))) == list(kinds)
 
 
+def test_a_syncthing_that_is_too_old_is_named(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """Its API lacks what the bridge needs, and no setting would help."""
+    syncthing.table[VERSION] = says({"version": "v1.12.1", "os": "linux", "arch": "amd64"})
+    report = follow(syncthing.url)
+    unavailable = report.wait_for(seen.Unavailable)
+    assert unavailable.message == (
+        f"syncthing.nas.url: Syncthing v1.12.1 at {syncthing.url} is too old: 1.19 or later is needed."
+    )
+
+
 def test_a_connection_that_is_checked_is_replaced(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """The long poll is repeated on a new connection; the instance stays available."""
     report = follow(syncthing.url)
