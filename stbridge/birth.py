@@ -2,10 +2,12 @@
 
 import logging
 import random
-import threading
 from collections.abc import Callable
+from time import monotonic
 
 from stbridge.core.messages import Received
+from stbridge.core.topics import BRIDGE
+from stbridge.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -15,30 +17,26 @@ LATEST_S = 4.0
 
 
 class Births:
-    """Republishes everything when Home Assistant has started; not at once, because all its devices do that.
+    """Republishes all topics when Home Assistant has started, after a random delay, because all of its devices do that.
 
     Args:
-        again: republishes everything; called in a thread of its own.
+        schedule: runs the republication.
+        republish: publishes all topics again.
     """
 
-    def __init__(self, again: Callable[[], None]) -> None:
-        self._again = again
-        self._timer: threading.Timer | None = None
+    def __init__(self, schedule: Schedule, republish: Callable[[], None]) -> None:
+        self._schedule = schedule
+        self._republish = republish
+        schedule.add(BRIDGE, self._on_time)  # no instance has this name
 
     def take(self, received: Received) -> None:
         """Handle a message on Home Assistant's status topic; several in a row are one birth."""
         received.acknowledge()
         # A stored message comes with every connection, after which everything is published anyway.
-        is_birth = received.payload == ONLINE and not received.retained
-        if not is_birth or (self._timer is not None and self._timer.is_alive()):
-            return
-        log.info("Home Assistant restarted; republishing all topics")
-        wait_s = random.uniform(EARLIEST_S, LATEST_S)  # noqa: S311 - spreads load, keeps no secret
-        self._timer = threading.Timer(wait_s, self._again)
-        self._timer.daemon = True
-        self._timer.start()
+        if received.payload == ONLINE and not received.retained:
+            wait_s = random.uniform(EARLIEST_S, LATEST_S)  # noqa: S311 - spreads load, keeps no secret
+            self._schedule.set(BRIDGE, monotonic() + wait_s)
 
-    def stop(self) -> None:
-        """Cancel a republication that has not begun."""
-        if self._timer is not None:
-            self._timer.cancel()
+    def _on_time(self) -> None:
+        log.info("Home Assistant restarted; republishing all topics")
+        self._republish()

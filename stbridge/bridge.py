@@ -28,6 +28,7 @@ from stbridge.instance import Instance
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
+from stbridge.mqtt.diagnosis import exposed_password
 from stbridge.mqtt.outbox import Outbox
 from stbridge.schedule import Schedule
 from stbridge.settings import Settings
@@ -88,7 +89,7 @@ class Bridge:
             for name, instance in settings.syncthing.items()
         }
         self._commands = BridgeCommands(self._topics, self._outbox)
-        self._births = Births(self._resend)
+        self._births = Births(self._schedule, self._resend)
         self._broker = BrokerConnection(
             settings.mqtt,
             self._outbox,
@@ -110,6 +111,8 @@ class Bridge:
     def start(self) -> None:
         """Begin to read every Syncthing, and to connect to the broker; returns at once."""
         log.info("stbridge %s starts with %s", __version__, ", ".join(self._instances))
+        if warning := exposed_password(self._settings.mqtt):
+            log.warning("%s", warning)
         self._schedule.start()
         for instance in self._instances.values():
             instance.start()
@@ -121,7 +124,7 @@ class Bridge:
         deadline = monotonic() + STOP_S
         self._may_go_online.set()
         instances = list(self._instances.values())
-        steps: list[Callable[[], None]] = [self._births.stop, self._schedule.stop]
+        steps: list[Callable[[], None]] = [self._schedule.stop]
         steps += [instance.stop_reading for instance in instances]
         steps += [partial(instance.stop, deadline - GOODBYE_S) for instance in instances]
         for step in steps:

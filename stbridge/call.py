@@ -11,6 +11,7 @@ from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
 from stbridge.core.json_text import printable_json
 from stbridge.core.known import Known, check_applicable, with_ids
+from stbridge.core.suggestion import did_you_mean
 from stbridge.errors import MALFORMED, Failed, SyncthingError, UsageError
 from stbridge.settings import SyncthingSettings
 from stbridge.syncthing import SyncthingClient
@@ -58,7 +59,9 @@ def _known(client: SyncthingClient) -> Known:
 def _request(name: str, arguments: Sequence[str]) -> Request:
     command = next((row for row in COMMANDS if row.name == name), None)
     if command is None:
-        raise UsageError(f"there is no command {name!r}, only {', '.join(row.name for row in COMMANDS)}")
+        known = [row.name for row in COMMANDS]
+        suggestion = did_you_mean(name, known) or f", only {', '.join(known)}"
+        raise UsageError(f"there is no command {name!r}{suggestion}")
     try:
         request = Request(command=command, arguments=check(command, _read(command, arguments)))
     except CommandError as error:

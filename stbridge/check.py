@@ -1,20 +1,32 @@
 """`stbridge check`: would the bridge work with these settings? One finding per line, with its fix."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from stbridge.bridge import Bridge
 from stbridge.core import decode
 from stbridge.errors import MALFORMED, BrokerUnavailable, SyncthingError, with_setting_path
+from stbridge.mqtt.diagnosis import address, encryption, exposed_password
 from stbridge.mqtt.probe import probe
 from stbridge.settings import MqttSettings, Settings, SyncthingSettings
 from stbridge.syncthing import SyncthingClient
+from stbridge.syncthing.reads import read_version
+
+
+class Level(StrEnum):
+    """How bad a finding is, as it is shown."""
+
+    OK = "ok"
+    WARNING = "warn"
+    PROBLEM = "FAIL"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was tried and how it went."""
+    """One line: what was tried, and how it went."""
 
-    ok: bool
+    level: Level
     text: str
 
 
@@ -27,18 +39,33 @@ def check(settings: Settings) -> list[Finding]:
     Bridge(settings)  # builds everything without starting it
     names = ", ".join(settings.syncthing)
     return [
-        Finding(ok=True, text=f"settings: {_counted(len(settings.syncthing), 'Syncthing instance')}: {names}"),
-        _broker(settings.mqtt),
+        Finding(Level.OK, f"settings: {_counted(len(settings.syncthing), 'Syncthing instance')}: {names}"),
+        *_broker(settings.mqtt),
         *(_syncthing(name, instance) for name, instance in settings.syncthing.items()),
     ]
 
 
-def _broker(settings: MqttSettings) -> Finding:
+def verdict(findings: Sequence[Finding]) -> str:
+    """Return the last line: whether the bridge would work."""
+    problems = sum(finding.level is Level.PROBLEM for finding in findings)
+    warnings = sum(finding.level is Level.WARNING for finding in findings)
+    found = [
+        *([_counted(problems, "problem")] if problems else []),
+        *([_counted(warnings, "warning")] if warnings else []),
+    ]
+    return f"{' and '.join(found)} found" if found else "everything is fine"
+
+
+def _broker(settings: MqttSettings) -> Iterator[Finding]:
     try:
         protocol = probe(settings)
     except BrokerUnavailable as error:
-        return Finding(ok=False, text=f"mqtt: {error}")
-    return Finding(ok=True, text=f"mqtt: {settings.host}:{settings.port} accepts the bridge with MQTT {protocol}")
+        yield Finding(Level.PROBLEM, f"mqtt: {error}")
+    else:
+        where = f"{address(settings)} accepts the bridge with MQTT {protocol}, {encryption(settings)}"
+        yield Finding(Level.OK, f"mqtt: {where}")
+    if warning := exposed_password(settings):
+        yield Finding(Level.WARNING, warning)
 
 
 def _syncthing(name: str, settings: SyncthingSettings) -> Finding:
@@ -50,15 +77,15 @@ def _syncthing(name: str, settings: SyncthingSettings) -> Finding:
         timeout_s=settings.timeout_s,
     ) as client:
         try:
-            version = decode.version(client.get_version()).version
+            version = read_version(client).version
             own_id = decode.status(client.get_status()).device_id
             folders = len(decode.config(client.get_config(), own_id).config.folders)
         except SyncthingError as error:
             message = with_setting_path(name, str(error))
-            return Finding(ok=False, text=message if message.startswith(where) else f"{where}: {message}")
+            return Finding(Level.PROBLEM, message if message.startswith(where) else f"{where}: {message}")
         except MALFORMED as error:
-            return Finding(ok=False, text=f"{where}.url: {settings.url} does not answer as Syncthing does ({error!r})")
-    return Finding(ok=True, text=f"{where}: Syncthing {version} at {settings.url} with {_counted(folders, 'folder')}")
+            return Finding(Level.PROBLEM, f"{where}.url: {settings.url} does not answer as Syncthing does ({error!r})")
+    return Finding(Level.OK, f"{where}: Syncthing {version} at {settings.url} with {_counted(folders, 'folder')}")
 
 
 def _counted(count: int, noun: str) -> str:

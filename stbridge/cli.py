@@ -148,9 +148,11 @@ def _service(given: argparse.Namespace) -> int:
     from stbridge.bridge import Bridge  # noqa: PLC0415
     from stbridge.health import HealthFile, health_file  # noqa: PLC0415
     from stbridge.log import log_death, secrets_of, start_logging  # noqa: PLC0415
+    from stbridge.settings_sources import log_ignored_variables  # noqa: PLC0415
 
     settings = _settings(given)
     start_logging(settings.log, secrets_of(settings))
+    log_ignored_variables(os.environ)
     threading.excepthook = log_death
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -161,12 +163,13 @@ def _service(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from stbridge.check import check  # noqa: PLC0415
+    from stbridge.check import Level, check, verdict  # noqa: PLC0415
 
     findings = check(_settings(given))
     for finding in findings:
-        say(f"{'ok  ' if finding.ok else 'FAIL'}  {on_one_line(finding.text)}")
-    return 0 if all(finding.ok for finding in findings) else FAILED
+        say(f"{finding.level:4}  {on_one_line(finding.text)}")
+    say(verdict(findings))
+    return FAILED if any(finding.level is Level.PROBLEM for finding in findings) else 0
 
 
 def _call(given: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@
     |       +-- Unauthorized      it rejects the API key
     |       +-- HostCheckFailed   it rejects the host name in the address
     |       +-- NotSyncthing      something else answers at the address
+    |       +-- TooOld            this version of Syncthing is not supported
     +-- SyncthingError            any failure between the bridge and a Syncthing instance; `code` goes into replies
         +-- CallFailed            this call failed; other calls may work
             +-- TimedOut          there was no answer in time
@@ -153,6 +154,12 @@ class NotSyncthing(SyncthingUnavailable):
     """Something else answers at the address."""
 
     code = "syncthing_error"
+
+
+class TooOld(SyncthingUnavailable):
+    """This version of Syncthing is not supported."""
+
+    code = "unsupported"
 
 
 class CallFailed(SyncthingError):

@@ -103,7 +103,7 @@ class Instance:
         self._logged: tuple[str, str] | None = None
         # A session of requests is not made to be shared between threads. Scans have one of their own because they are
         # cut off when Syncthing restarts.
-        self._clients = [_client(settings) for _ in range(4)]
+        self._clients = [_client(settings) for _ in range(5)]
         self._follower = Follower(
             name,
             self._clients[0],
@@ -115,10 +115,13 @@ class Instance:
         self._poller = Poller(
             name,
             self._clients[1],
+            self._clients[4],
             intervals=_intervals(poll),
-            take=self.take,
-            live=lambda: self._state.availability is Availability.LIVE,
+            take=lambda observations, epoch: self.take(observations, epoch=epoch),
+            epoch=self._epoch,
             revalidate=self._follower.revalidate,
+            check_connection=self._follower.check_connection,
+            run_slow=lambda read_slow, read: self._dispatcher.submit_slow(read_slow, read),  # noqa: PLW0108 - as above
         )
         self._dispatcher = CommandDispatcher(
             name,
@@ -129,6 +132,7 @@ class Instance:
             answer=self._answer,
             emit=self._emit,
             take=self._take_from_command,
+            check_connection=self._check_connection,
         )
         schedule.add(name, self.tick)
 
@@ -194,12 +198,15 @@ class Instance:
 
     # --- from an observation to the outbox
 
-    def take(self, observations: Iterable[Observation] = (), *, first: int = MAX_BATCH) -> Collection[Read]:
+    def take(
+        self, observations: Iterable[Observation] = (), *, first: int = MAX_BATCH, epoch: int | None = None
+    ) -> Collection[Read]:
         """Take observations into the State, and publish what follows from them; any thread.
 
         Args:
             observations: what was read from Syncthing; an iterator is used up before the lock is taken.
             first: number of topics that are sent ahead of the rest, so that an event reaches subscribers early.
+            epoch: when they were read; those of an earlier epoch are dropped. None if they are not out of date.
 
         Returns:
             what has to be read because of them.
@@ -208,7 +215,7 @@ class Instance:
         reads: dict[Read, None] = {}
         for start in range(0, max(1, len(batch)), MAX_BATCH):
             part = batch[start : start + MAX_BATCH]
-            outcome = self._apply(part, first)
+            outcome = self._apply(part, first, epoch)
             for observation in part:
                 if isinstance(observation, seen.RawEvent):
                     self._put(Address("raw", name=observation.type), render_raw(observation.event))
@@ -228,11 +235,11 @@ class Instance:
         self._set_wake_up()
         return reads
 
-    def _apply(self, observations: Sequence[Observation], first: int) -> Outcome:
+    def _apply(self, observations: Sequence[Observation], first: int, epoch: int | None) -> Outcome:
         """Apply the rules, evaluate problems and render: in memory, under the lock."""
         now = datetime.now(UTC)
         with self._locked_state() as state:
-            for observation in observations:
+            for observation in observations if epoch in (None, state.epoch) else ():
                 if not isinstance(observation, seen.RawEvent):
                     apply(state, observation, now)
             conclude(state, now)
@@ -272,7 +279,8 @@ class Instance:
         """Begin with an empty State and what has been published, and have everything read again."""
         published = self._topics.of_instance(self.name, self._outbox.states())
         with self._lock:
-            self._state = self._new_state()
+            epoch, self._state = self._state.epoch, self._new_state()
+            self._state.epoch = epoch + 1
             self._publisher.forget()
             if self._restored is not None:
                 restored = payloads_of(self._topics, {**self._restored, **published}, RENDERED)
@@ -325,6 +333,15 @@ class Instance:
             log.info("%s: online, %d folders, %d devices", self.name, folders, devices)
         else:
             log.warning("%s: %s: %s", self.name, *shown)
+
+    def _epoch(self) -> int | None:
+        state = self._state
+        return state.epoch if state.availability is Availability.LIVE else None
+
+    def _check_connection(self) -> None:
+        """Have the follower check its connection, unless it is at work on it anyway."""
+        if self._state.availability is Availability.LIVE:
+            self._follower.check_connection()
 
     # --- what commands use
 

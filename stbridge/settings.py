@@ -10,27 +10,36 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
+    WithJsonSchema,
     create_model,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     SettingsConfigDict,
 )
 
 from stbridge.core.alerts import CONFLICT_INVENTORY, DEVICE, FLAPPING_S, FOLDER, Alerts
+from stbridge.core.events import EVENT_TYPES, OTHER_TYPES
 from stbridge.core.model import short_id
 from stbridge.core.problems import ROWS as PROBLEMS
 from stbridge.core.problems import Measure
+from stbridge.core.suggestion import did_you_mean
+from stbridge.core.timing import is_duration, seconds
 
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 LONGEST_S = 3650 * 24 * 3600
 """Of a threshold: ten years; times beyond what a calendar knows cannot be reckoned with."""
+
+SECURE_MQTT = 8883
+"""IANA's port for MQTT over TLS."""
 
 RESERVED_INSTANCE_NAME = "bridge"  # syncthing/bridge/... is the bridge's own part of the tree
 
@@ -43,7 +52,31 @@ def _topic_prefix(value: str) -> str:
 
 
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
-Seconds = Annotated[float, Field(gt=0)]
+
+
+def _seconds(value: object) -> object:
+    """Accept a duration with a unit, such as `7d`, where seconds are expected."""
+    if isinstance(value, str) and is_duration(value.strip()):
+        return seconds(value.strip())
+    try:
+        return float(value)  # type: ignore[arg-type]  # what cannot be converted is the fault
+    except (TypeError, ValueError):
+        raise ValueError('must be a number of seconds, or a duration such as "30m", "12h" or "7d"') from None
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+ *[smhd]?$"}]}),
+]
+"""Seconds, as a number or with a unit."""
+
+Seconds = Annotated[Duration, Field(gt=0)]
+
+
+def misplaced(key: str, message: str) -> PydanticCustomError:
+    """Return a fault of one key that only shows when others are known."""
+    return PydanticCustomError("misplaced", "{message}", {"key": key, "message": message})
 
 
 class Section(BaseModel):
@@ -55,11 +88,33 @@ class Section(BaseModel):
 class TlsSettings(Section):
     """TLS to the broker."""
 
-    enabled: bool | None = Field(None, description="Use TLS; by default it is used on port 8883.")
+    enabled: bool | None = Field(
+        None, description="Use TLS; by default it is used on port 8883 and if another key of this table is set."
+    )
     ca_file: Path | None = Field(None, description="Certificate authority that signed the broker's certificate.")
     cert_file: Path | None = Field(None, description="The bridge's own certificate.")
     key_file: Path | None = Field(None, description="The private key of `cert_file`.")
     insecure: bool = Field(default=False, description="Accept any certificate: anybody can pose as the broker.")
+
+    @property
+    def asked_for(self) -> str | None:
+        """The key of this table that asks for TLS, apart from `enabled`; None if there is none."""
+        keys = ("ca_file", "cert_file", "key_file", "insecure")
+        return next((key for key in keys if getattr(self, key)), None)
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        if self.enabled is False and self.asked_for:
+            raise misplaced("enabled", f"must not be false together with mqtt.tls.{self.asked_for}, which needs TLS")
+        if self.insecure and self.ca_file:
+            raise misplaced(
+                "insecure", "must not be true together with mqtt.tls.ca_file: nothing would be checked with it"
+            )
+        if self.key_file and not self.cert_file:
+            raise misplaced(
+                "cert_file", "must be given with mqtt.tls.key_file: the certificate that belongs to the key"
+            )
+        return self
 
 
 class MqttSettings(Section):
@@ -91,15 +146,36 @@ class MqttSettings(Section):
     @property
     def uses_tls(self) -> bool:
         """Whether the connection is encrypted."""
-        return self.port == 8883 if self.tls.enabled is None else self.tls.enabled  # noqa: PLR2004 - IANA's secure-mqtt
+        if self.tls.enabled is not None:
+            return self.tls.enabled
+        by_default = self.port == SECURE_MQTT and self.transport != "unix"
+        return by_default or self.tls.asked_for is not None
 
     @field_validator("host")
     @classmethod
-    def _no_url(cls, value: str) -> str:
-        """Refuse what may hold a password: the host is shown in messages."""
+    def _a_host_alone(cls, value: str) -> str:
+        """Refuse what may hold a password, because the host is shown in messages, and what may hold a port."""
+        if not value:
+            raise ValueError("must not be empty: write the name or address of the broker")
+        if value.startswith(("/", "@")):  # a path, with `unix`
+            return value
+        bracketed = re.fullmatch(r"\[([0-9a-fA-F:.%\w]+)\]", value)
+        if bracketed:
+            raise ValueError(f'must be without brackets: write host = "{bracketed[1]}"')
+        if with_port := re.fullmatch(r"(?:\[([^\]/@]+)\]|([^:/@]+)):(\d{1,5})", value):
+            alone = with_port[1] or with_port[2]
+            raise ValueError(f'must be a name or address alone: write host = "{alone}" and port = {with_port[3]}')
         if "://" in value or ("@" in value and not value.startswith(("/", "@"))):
             raise ValueError("must be a host name or address alone: set mqtt.username and mqtt.password, not a URL")
         return value
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        if self.password.get_secret_value() and not self.username:
+            raise misplaced("username", "must be given with mqtt.password, which is not sent without it")
+        if self.transport == "unix" and self.tls.enabled:
+            raise misplaced("tls.enabled", "must not be true with mqtt.transport unix: it never leaves this machine")
+        return self
 
     @field_validator("protocol", mode="before")
     @classmethod
@@ -124,6 +200,8 @@ class SyncthingSettings(Section):
     @classmethod
     def _an_address(cls, value: str) -> str:
         parts = urlsplit(value)
+        if parts.scheme == "unix" and parts.netloc:
+            raise ValueError(f"must be unix:// and an absolute path: write unix:///{parts.netloc}{parts.path}")
         if parts.scheme == "unix" and parts.path.startswith("/"):
             return value
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
@@ -132,6 +210,8 @@ class SyncthingSettings(Section):
             raise ValueError("must not hold a user name or password: Syncthing's API takes only api_key")
         if parts.query or parts.fragment:
             raise ValueError("must end with the path, without ? or #: it is shown in messages, and may hold no token")
+        if page := re.search(r"(?<!/)/(rest|gui|index\.html)/*$", value):
+            raise ValueError(f"leave out /{page[1]}: write {value[: page.start()]}")
         return value.rstrip("/")
 
     @field_validator("verify")
@@ -175,12 +255,21 @@ class EventSettings(Section):
 
     raw: tuple[str, ...] = Field((), description="Types of raw Syncthing events to pass through.")
 
+    @field_validator("raw")
+    @classmethod
+    def _types_that_exist(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = (*EVENT_TYPES, *OTHER_TYPES)
+        for name in value:
+            if name not in known:
+                raise ValueError(f"{name!r} is no type of Syncthing's events{did_you_mean(name, known)}")
+        return value
+
 
 _LIMITS: Mapping[Measure, Any] = {
     Measure.SWITCH: bool,
     Measure.COUNT: Annotated[int, Field(ge=0)],
-    Measure.SECONDS: Annotated[float, Field(ge=0, le=LONGEST_S)],
-    Measure.NOTICE: Annotated[float, Field(ge=0, le=LONGEST_S)],
+    Measure.SECONDS: Annotated[Duration, Field(ge=0, le=LONGEST_S)],
+    Measure.NOTICE: Annotated[Duration, Field(ge=0, le=LONGEST_S)],
 }
 
 
@@ -207,7 +296,7 @@ def _given(tables: Mapping[str, Section]) -> dict[str, dict[str, float]]:
 class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns one off.")):  # type: ignore[misc]
     """Thresholds of problems; 0 turns one off."""  # mypy cannot see a class that is made of the table
 
-    flapping: float = Field(
+    flapping: Duration = Field(
         FLAPPING_S,
         ge=0,
         le=LONGEST_S,

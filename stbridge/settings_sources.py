@@ -1,6 +1,6 @@
 """Where settings come from: flags, environment, secret files, a TOML file; and what is said when they are wrong."""
 
-import difflib
+import logging
 import os
 import re
 import tomllib
@@ -12,8 +12,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
+from stbridge.core.suggestion import did_you_mean
 from stbridge.errors import SettingsError
 from stbridge.settings import PREFIX, Settings
+
+log = logging.getLogger(__name__)
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 SYSTEM_FILE = Path("/etc/stbridge/stbridge.toml")
@@ -43,9 +46,9 @@ def load(
     try:
         sources = [
             _from_flags(flags),
-            _Environment(Settings)(),
+            _without_empty_secrets(_stripped(_Environment(Settings)())),
             _from_secrets(_secret_directories(os.environ, docker_secrets)),
-            _from_file(_config_file(config, os.environ)),
+            _stripped(_from_file(_config_file(config, os.environ))),
         ]
     except SettingsError as error:
         raise SettingsError([*faults, *error.faults]) from error
@@ -57,6 +60,24 @@ def load(
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _stripped(value: Any) -> Any:
+    """Return values without white space around texts, as it comes from secrets of Kubernetes and from copying."""
+    if isinstance(value, dict):
+        return {key: _stripped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_stripped(item) for item in value]
+    return value.strip() if isinstance(value, str) else value
+
+
+def _without_empty_secrets(values: Values) -> Values:
+    """Return variables without empty secrets: Docker Compose passes variables that are not set as empty ones."""
+    return {
+        key: _without_empty_secrets(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value != "" or key.removesuffix("_file") not in _SECRETS
+    }
 
 
 def _settings_from(sources: Iterable[Values]) -> type[Settings]:
@@ -191,22 +212,49 @@ def _from_file(file: Path | None) -> Values:
 
 def _read(file: Path, fault: str) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise SettingsError([f"{fault} (it is not UTF-8)"]) from error
     except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
         raise SettingsError([f"{fault} ({getattr(error, 'strerror', None) or error})"]) from error
 
 
+_KUBERNETES_NAME = re.compile(
+    rf"{PREFIX}(?:[A-Z0-9]+_)*"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9]+)*|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+_KUBERNETES_VALUE = re.compile(r"\d+|(?:tcp|udp|sctp)(?:://\S+:\d+)?|[0-9a-f.:]*[.:][0-9a-f.:]*", re.IGNORECASE)
+
+
+def variables_of_kubernetes(environment: Mapping[str, str]) -> list[str]:
+    """Return the variables that Kubernetes sets for services whose names begin with `stbridge`.
+
+    See https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables.
+    """
+    return [
+        name
+        for name, value in environment.items()
+        if _KUBERNETES_NAME.fullmatch(name) and _KUBERNETES_VALUE.fullmatch(value)
+    ]
+
+
+def log_ignored_variables(environment: Mapping[str, str]) -> None:
+    """Log the variables that look like settings and are none."""
+    if ignored := variables_of_kubernetes(environment):
+        log.info("ignoring environment variables that Kubernetes sets for services: %s", ", ".join(ignored))
+
+
 def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
     """Find variables that would be passed over silently, because their first part names no section."""
+    kubernetes = set(variables_of_kubernetes(environment))
     for name in environment:
-        if not name.upper().startswith(PREFIX) or name.upper() == CONFIG_VARIABLE:
+        if not name.upper().startswith(PREFIX) or name.upper() == CONFIG_VARIABLE or name in kubernetes:
             continue
         section, nested, _ = name.upper().removeprefix(PREFIX).partition("__")
         if section.lower() not in Settings.model_fields or not nested:
             known = [variable.removeprefix(PREFIX) for variable in _variables()]
-            yield f"{name}: no such setting{_closest(name.upper().removeprefix(PREFIX), known, beside=PREFIX)}"
+            suggestion = did_you_mean(name.upper().removeprefix(PREFIX), known, prefix=PREFIX)
+            yield f"{name}: no such setting{suggestion}"
 
 
 def _variables() -> list[str]:
@@ -223,17 +271,24 @@ _FAULTS: Mapping[str, str] = {
     "model_type": "must be a table",
     "dict_type": "must be a table",
     "path_type": "must be a path",
+    "string_type": "must be text: put it in quotes",
+    "string_sub_type": "must be text: put it in quotes",
     "tuple_type": 'must be a list, such as ["one", "two"]',
 }
 """What is wrong, in the words of TOML, where pydantic's are those of Python."""
 
 
 def _readable(fault: Mapping[str, Any]) -> str:
-    *section, key = (str(part) for part in fault["loc"] or ("",))
+    place = (
+        (*fault["loc"], *fault.get("ctx", {}).get("key", "").split("."))
+        if fault["type"] == "misplaced"
+        else fault["loc"]
+    )
+    *section, key = (str(part) for part in place or ("",))
     location = ".".join((*section, key))
     if fault["type"] == "extra_forbidden":
         beside = "".join(f"{part}." for part in section)
-        return f"{location}: no such setting{_closest(key, _known_in(section), beside=beside)}"
+        return f"{location}: no such setting{did_you_mean(key, _known_in(section), prefix=beside)}"
     message = _FAULTS.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return f"{location}: {message}" if location else message
@@ -248,8 +303,3 @@ def _known_in(section: Iterable[str]) -> Iterable[str]:
         else:  # the name of an instance: what follows are the keys of its table
             model = model.__args__[1]
     return getattr(model, "model_fields", ())
-
-
-def _closest(name: str, known: Iterable[str], *, beside: str) -> str:
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {beside}{found[0]}?" if found else ""

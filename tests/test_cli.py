@@ -145,8 +145,20 @@ def test_check_says_what_to_mend(pair: Pair, tmp_path: Path) -> None:
     assert findings["syncthing.badkey.api_key"].startswith("FAIL")
     assert findings["syncthing.nobody.url"].startswith("FAIL")
     assert "sha256:" in findings["syncthing.plain.verify"]
+    assert result.stdout.splitlines()[-1] == "4 problems found"
     assert "wrong-key" not in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_check_names_the_encryption_and_ends_with_a_verdict(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:
+    """The last line is enough to know whether the bridge would work."""
+    config = file_with(
+        tmp_path,
+        f'[mqtt]\nport = {broker.port}\n[syncthing.nas]\nurl = "{pair.a.url}"\napi_key = "{pair.a.api_key}"\n',
+    )
+    result = stbridge("check", "--config", config)
+    assert "accepts the bridge with MQTT 5, unencrypted" in result.stdout
+    assert result.stdout.splitlines()[-1] == "everything is fine"
 
 
 def test_call_carries_out_the_same_commands(pair: Pair) -> None:

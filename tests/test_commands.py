@@ -156,6 +156,9 @@ def test_a_scan_finds_what_nobody_watches_for(plane: Plane) -> None:
     assert [one["name"] for one in plane.do("browse_database", {"folder": "unwatched"})] == ["new.txt"]
     plane.do("pause", {"folder": "unwatched"})
     eventually(lambda: plane.refusal("scan", {"folder": "unwatched"}) == "not_applicable")
+    scanned = plane.do("scan", {"all": True, "wait": True})["folders"]
+    assert "docs" in scanned
+    assert "unwatched" not in scanned
     plane.pair.a.request("DELETE", "/rest/config/folders/unwatched")
 
 

@@ -3,17 +3,17 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
+from stbridge import birth
 from stbridge.birth import Births
 from stbridge.core.messages import Received
 from stbridge.demo.node import SyncthingNode
-from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually, manifest
+from stbridge.schedule import Schedule
+from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, eventually, manifest
 
 STATUS = "homeassistant/status"
 OURS = "homeassistant/device/stbridge_"
@@ -89,20 +89,35 @@ def test_a_birth_has_everything_sent_again(subscriber: Subscriber) -> None:
     assert topics.index("syncthing/nas/folder/docs") > topics.index(next(one for one in topics if OURS in one))
 
 
-def test_births_in_a_row_are_one_and_a_stop_ends_the_wait() -> None:
-    """What is waited for is neither doubled nor done after a stop; any other word is no birth."""
-    sent: list[None] = []
-    acknowledged: list[None] = []
-    again = partial(sent.append, None)
-    births = Births(again)
-    for payload in (b"offline", b"online", b"online"):
+def test_births_in_a_row_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All topics are republished once; every message is acknowledged."""
+    monkeypatch.setattr(birth, "EARLIEST_S", 0.1)
+    monkeypatch.setattr(birth, "LATEST_S", 0.1)
+    schedule, republished, acknowledged = Schedule(), list[None](), list[None]()
+    births = Births(schedule, lambda: republished.append(None))
+    for payload in (b"online", b"online", b"offline"):
         births.take(Received(topic=STATUS, payload=payload, acknowledge=lambda: acknowledged.append(None)))
-    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
-    (timer,) = [thread for thread in timers if thread.function is again]
-    births.stop()
-    timer.join()
-    assert len(acknowledged) == 3
-    assert not sent
+    schedule.start()
+    try:
+        eventually(lambda: bool(republished))
+    finally:
+        schedule.stop()
+        schedule.thread.join(PATIENCE_S)
+    assert (len(republished), len(acknowledged)) == (1, 3)
+
+
+@pytest.mark.parametrize(("payload", "retained"), [(b"offline", False), (b"", False), (b"online", True)])
+def test_a_message_that_is_no_birth_is_ignored(
+    payload: bytes,
+    retained: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Home Assistant publishes `offline` when it stops, and a stored birth comes with every connection."""
+    schedule, scheduled = Schedule(), list[str]()
+    monkeypatch.setattr(schedule, "set", lambda name, _at: scheduled.append(name))
+    births = Births(schedule, lambda: None)
+    births.take(Received(topic=STATUS, payload=payload, retained=retained))
+    assert scheduled == []
 
 
 def test_leftovers_of_ours_go_and_nobody_elses(

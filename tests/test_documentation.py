@@ -165,15 +165,17 @@ def test_every_word_for_the_connection_is_explained() -> None:
 
 
 def event_names() -> set[str]:
-    """Return the names of events that the program tells, as far as they stand where they are told."""
+    """Return the names of events that stand where the program emits them."""
     names: set[str] = set()
     for _, tree in python_files():
         for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
             calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and node.args]
-            told = [node.args[0] for node in calls if ast.unparse(node.func).endswith("happened")]
+            emitted = [node.args[0] for node in calls if ast.unparse(node.func).endswith(".emit")]
             chosen = [node.value for node in ast.walk(function) if isinstance(node, ast.Assign) and _is_name(node)]
-            constants = [one for value in (*told, *chosen) for one in ast.walk(value) if isinstance(one, ast.Constant)]
-            names.update(str(one.value) for one in constants if told)
+            constants = [
+                one for value in (*emitted, *chosen) for one in ast.walk(value) if isinstance(one, ast.Constant)
+            ]
+            names.update(str(one.value) for one in constants if emitted)
     return names
 
 

@@ -210,7 +210,7 @@ def test_a_press_is_a_command_of_the_bridge_that_expires() -> None:
     assert json.loads(paused["payload_off"]) == {"folder": "photos", "paused": False}
     assert json.loads(components(DEVICE)["paused"]["payload_on"]) == {"device": OTHER, "paused": True}
     assert json.loads(scan["payload_press"]) == {"folder": "photos"}
-    assert json.loads(components(INSTANCE)["scan_all"]["payload_press"]) == {"folder": "all"}
+    assert json.loads(components(INSTANCE)["scan_all"]["payload_press"]) == {"all": True}
     assert components(INSTANCE)["restart"]["payload_press"] == "PRESS"
     assert components(INSTANCE)["update"]["payload_install"] == "PRESS"
     for subject in SUBJECTS:

@@ -45,6 +45,7 @@ HARMLESS = frozenset(
         "collections",
         "dataclasses",
         "datetime",
+        "difflib",
         "enum",
         "functools",
         "hashlib",
@@ -62,6 +63,7 @@ THIRD_PARTIES: Mapping[str, set[str]] = {
     "amqtt": {"demo"},
     "paho": {"mqtt"},
     "pydantic": {"demo", "local", "settings", "settings_sources"},
+    "pydantic_core": {"settings"},
     "pydantic_settings": {"settings", "settings_sources"},
     "requests": {"syncthing"},
     "rich": {"watch"},
@@ -72,7 +74,7 @@ THIRD_PARTIES: Mapping[str, set[str]] = {
 """Which parts may import a library; its types and exceptions stop there."""
 
 ENVIRONMENT: Mapping[str, str] = {
-    "cli": "hands it to the health check, which finds its file by it",
+    "cli": "hands it to the health check, which finds its file by it, and to the log of ignored variables",
     "demo.node": "passes it on to Syncthing, without what would redirect it",
     "local": "the Syncthing of this machine may be named in it",
     "log": "the journal adds the time by itself",

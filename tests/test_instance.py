@@ -5,7 +5,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic
 from traceback import format_stack
 from typing import Any
@@ -16,6 +16,7 @@ from stbridge.core import observations as seen
 from stbridge.core import rules
 from stbridge.core.commands import allowed
 from stbridge.core.messages import Received
+from stbridge.core.model import LoggedError
 from stbridge.core.observations import Observation
 from stbridge.core.state import State
 from stbridge.core.topics import Topics
@@ -108,6 +109,17 @@ def test_nothing_overwrites_the_previous_run_before_it_is_restored(
     assert instance.published.wait(PATIENCE_S)
     eventually(lambda: published == ["nas"])
     assert lifetime(outbox) == 10**12
+
+
+def test_what_was_read_in_an_earlier_epoch_is_dropped(instance: Instance, outbox: Outbox) -> None:
+    """The follower may have read the same since then, and a late answer must not replace it."""
+    instance.restore({})
+    assert instance.published.wait(PATIENCE_S)
+    error = LoggedError(when=datetime(2026, 1, 1, tzinfo=UTC), message="an old error")
+    instance.take([seen.ErrorsRead(items=(error,))], epoch=0)
+    assert b"an old error" not in outbox.states()["syncthing/nas/errors"]
+    instance.take([seen.ErrorsRead(items=(error,))])
+    assert b"an old error" in outbox.states()["syncthing/nas/errors"]
 
 
 def test_an_instance_is_published_when_everything_is_in_the_outbox(instance: Instance, outbox: Outbox) -> None:

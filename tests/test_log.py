@@ -121,7 +121,7 @@ def test_the_level_says_what_is_shown(logged: Logged, level: str, shown: int) ->
 def test_every_key_and_password_of_the_settings_is_a_secret() -> None:
     """Nothing that is secret in the settings is forgotten."""
     settings = Settings.model_construct(
-        mqtt=MqttSettings(password=SecretStr("password")),
+        mqtt=MqttSettings(username="bridge", password=SecretStr("password")),
         syncthing={
             name: SyncthingSettings(url="http://nas", api_key=SecretStr(f"key of {name}")) for name in ("nas", "laptop")
         },

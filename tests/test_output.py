@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from stbridge.call import call
-from stbridge.check import check
+from stbridge.check import Level, check
 from stbridge.core.commands import COMMANDS
 from stbridge.demo.node import free_port
 from stbridge.errors import Fatal
@@ -289,6 +289,19 @@ def spoil(syncthing: PretendedSyncthing, path: str, answer: Any) -> None:
         syncthing.table[one] = says(answer)
 
 
+def test_check_names_a_syncthing_that_is_too_old(syncthing: PretendedSyncthing) -> None:
+    """It would say "ok" of one that the bridge cannot use."""
+    syncthing.table["/rest/system/version"] = says({"version": "v1.18.6", "os": "linux", "arch": "amd64"})
+    settings = Settings(
+        mqtt=MqttSettings(port=free_port()),
+        syncthing={"nas": SyncthingSettings(url=syncthing.url, api_key=SecretStr("key"))},
+    )
+    finding = check(settings)[-1]
+    assert finding.level is Level.PROBLEM
+    assert "Syncthing v1.18.6 at" in finding.text
+    assert "is too old: 1.19 or later is needed" in finding.text
+
+
 @pytest.mark.parametrize("path", STRANGE_PATHS)
 def test_check_takes_any_answer(path: str, syncthing: PretendedSyncthing) -> None:
     """What is not Syncthing's form is a finding, and never an exception."""
@@ -299,7 +312,11 @@ def test_check_takes_any_answer(path: str, syncthing: PretendedSyncthing) -> Non
     for answer in STRANGE:
         spoil(syncthing, path, answer)
         finding = check(settings)[-1]
-        assert not finding.ok or path not in ("/rest/system/version", "/rest/system/status", "everything")
+        assert finding.level is not Level.OK or path not in (
+            "/rest/system/version",
+            "/rest/system/status",
+            "everything",
+        )
 
 
 @pytest.mark.parametrize("path", STRANGE_PATHS)

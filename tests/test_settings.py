@@ -62,11 +62,19 @@ def test_one_settings_file_is_read(machine: Machine, strongest: str) -> None:
 def test_every_setting_is_an_environment_variable(machine: Machine, path: Setting) -> None:
     """Whatever the TOML file can hold, the environment can."""
     default = SETTINGS[path].get_default(call_default_factory=True)
-    samples = {"url": "http://nas", "enabled": "true"}
+    samples = {"url": "http://nas", "enabled": "true", "password": "secret", "api_key": "secret"}
     if isinstance(default, tuple | dict):
         value = json.dumps(default)
     else:
         value = samples.get(path[-1], str(machine.file("a-file", "content") if default in (None, "") else default))
+    needed = {
+        "password": ("username", "bridge"),
+        "password_file": ("username", "bridge"),
+        "key_file": ("cert_file", value),
+    }
+    if path[-1] in needed:
+        beside, needed_value = needed[path[-1]]
+        machine.environment({variable_of((*path[:-1], beside)): needed_value})
     machine.environment({"STBRIDGE_SYNCTHING__NAS__URL": "http://nas", variable_of(path): value})
     *section, name = path
     assert name in value_of(machine.load(), tuple(section)).model_fields_set
@@ -87,13 +95,13 @@ def test_every_secret_may_be_in_a_file_beside_it(machine: Machine, path: Setting
 
 
 def _table(section: Sequence[str], text: str) -> str:
-    url = 'url = "http://nas"\n' if "nas" in section else ""
+    url = 'url = "http://nas"\n' if "nas" in section else 'username = "bridge"\n'
     return f"[{'.'.join(section)}]\n{url}{text}\n"
 
 
 def test_a_file_named_in_a_stronger_source_goes_before_the_secret_of_a_weaker_one(machine: Machine) -> None:
     """Whoever names a file in the environment does not get the password of the TOML file."""
-    machine.config('[mqtt]\npassword = "old"\n')
+    machine.config('[mqtt]\nusername = "bridge"\npassword = "old"\n')
     machine.environment({"STBRIDGE_MQTT__PASSWORD_FILE": str(machine.file("password", "new"))})
     assert machine.load().mqtt.password.get_secret_value() == "new"
 
@@ -110,7 +118,7 @@ def test_a_file_named_in_a_stronger_source_goes_before_the_secret_of_a_weaker_on
 )
 def test_a_secret_file_is_called_as_its_setting(machine: Machine, name: str, path: Setting) -> None:
     """Systemd and Docker hand secrets over as files; their names are made of the parts of a setting."""
-    machine.config('[syncthing.nas]\nurl = "http://nas"\n')
+    machine.config('[mqtt]\nusername = "bridge"\n[syncthing.nas]\nurl = "http://nas"\n')
     machine.docker_secret("of_another_program", "left alone")
     machine.docker_secret(name, "docker\n")
     assert value_of(machine.load(), path) == "docker"
@@ -120,7 +128,7 @@ def test_a_secret_file_is_called_as_its_setting(machine: Machine, name: str, pat
 
 def test_secrets_are_never_shown(machine: Machine) -> None:
     """Neither the settings nor what is wrong with them show a secret."""
-    machine.config(_table(["syncthing", "nas"], 'api_key = "hidden-1"') + '[mqtt]\npassword = "hidden-2"\n')
+    machine.config(_table(["syncthing", "nas"], 'api_key = "hidden-1"') + _table(["mqtt"], 'password = "hidden-2"'))
     settings = machine.load()
     assert "hidden" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     machine.config('[syncthing.nas]\napi_key = "hidden-1"\nverify = 1\n[mqtt]\npassword = ["hidden-2"]\n')

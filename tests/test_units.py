@@ -76,7 +76,7 @@ def test_the_health_file_of_a_user_is_where_that_user_looks() -> None:
 
 def test_the_secrets_of_the_machine_reach_their_settings(machine: Machine) -> None:
     """Each credential is called as the bridge expects, and may be missing: with a path the service would not start."""
-    machine.config('[syncthing.local]\nurl = "http://127.0.0.1:8384"\n')
+    machine.config('[mqtt]\nusername = "bridge"\n[syncthing.local]\nurl = "http://127.0.0.1:8384"\n')
     for name in values(MACHINE, "LoadCredential"):
         assert ":" not in name
         machine.systemd_credential(name, f"from {name}")

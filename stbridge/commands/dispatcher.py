@@ -16,7 +16,7 @@ from stbridge.commands.pending import IncomingCommand, PendingCommands, ReplyCac
 from stbridge.commands.pool import OrderedLane, WorkerPool
 from stbridge.commands.scans import Scans
 from stbridge.core import observations as seen
-from stbridge.core.command import Command
+from stbridge.core.command import ALL_FOLDERS, EVERY_FOLDER, Command
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Reply, Request, Scalar, parse, select, transaction_of
 from stbridge.core.known import Known, check_applicable, with_ids
@@ -65,6 +65,7 @@ class CommandDispatcher:
         answer: queues a reply to a message.
         emit: publishes an event of the bridge.
         take: takes in what commands have changed, before it returns.
+        check_connection: has the follower check its connection, because a command timed out on another one.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class CommandDispatcher:
         answer: Callable[[Received, Reply], None],
         emit: Callable[..., None],
         take: Callable[[Sequence[Observation]], None],
+        check_connection: Callable[[], None],
     ) -> None:
         self._name = name
         self._client = client
@@ -87,9 +89,11 @@ class CommandDispatcher:
         self._answer = answer
         self._emit = emit
         self._take = take
+        self._check_connection = check_connection
         self._pool = WorkerPool(f"{name}-command", MAX_WORKERS)
         self._scan_pool = WorkerPool(f"{name}-scan", MAX_SCAN_WORKERS)
         self._lane = OrderedLane(self._pool)
+        self._slow_lane = OrderedLane(self._pool)
         self._scans = Scans(self._scan_pool, lambda request: execute(scan_client, request))
         self._pending = PendingCommands(MAX_PENDING, MAX_PENDING_BYTES)
         self._replies = ReplyCache()
@@ -144,6 +148,14 @@ class CommandDispatcher:
             False if the pool is not running, so that the function is not called.
         """
         return self._pool.submit(function, *arguments)
+
+    def submit_slow(self, function: Callable[..., object], *arguments: Any) -> bool:
+        """Run a function in a thread of the pool, after those that were submitted to this before.
+
+        Returns:
+            False if the pool is not running, so that the function is not called.
+        """
+        return self._slow_lane.submit(function, *arguments)
 
     def resume(self, paused: Paused) -> None:
         """End a timed pause, unless that is being tried already or the allow-list does not admit it; never blocks."""
@@ -214,6 +226,8 @@ class CommandDispatcher:
             self._finish(command, request, error=error)
             if request and _may_have_run(error):
                 self._read_changes(request)
+            if isinstance(error, TimedOut):
+                self._check_connection()
         except Exception as error:  # a bug must not leave the command without a reply; the log has the traceback
             log.exception("command %s failed", command.name)
             self._finish(command, request, error=_internal(error))
@@ -340,19 +354,27 @@ class CommandDispatcher:
             if self._stopping.wait(max(0.0, due_at - monotonic())):
                 continue
             self._unaccepted.popleft()
-            self._finish(command, request, status="accepted")
+            self._finish(command, request, status="accepted", data=self._scanned(request))
 
     def _scan_ended(self, command: IncomingCommand, request: Request, scan: "Future[None]") -> None:
         error = scan.exception()
         if error is not None and not isinstance(error, SyncthingError | CommandError):
             error = _internal(error)
-        if not self._finish(command, request, error=error) and not request.arguments.get("wait"):
+        data = self._scanned(request) if error is None else None
+        if not self._finish(command, request, data=data, error=error) and not request.arguments.get("wait"):
             self._emit(
                 "scan_finished",
-                folder=request.arguments["folder"],
+                folder=request.arguments["folder"] or ALL_FOLDERS,
                 error=None if error is None else str(error),
                 transaction=request.transaction,
             )
+
+    def _scanned(self, request: Request) -> dict[str, list[str]]:
+        """Return which folders a scan is about: Syncthing passes over paused ones without a word."""
+        folder, config = request.arguments["folder"], self._known().config
+        if folder != EVERY_FOLDER or config is None:
+            return {"folders": [folder] if folder else []}
+        return {"folders": [one.id for one in config.folders.values() if not one.paused]}
 
     # --- the one reply
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stbridge.core.command import ALL_FOLDERS
+from stbridge.core.command import EVERY_FOLDER
 from stbridge.core.config_changes import Change, changes
 from stbridge.core.envelope import CommandError, Request
 from stbridge.core.secrets import with_secrets, without_secrets
@@ -70,7 +70,7 @@ def _get_pending(client: SyncthingClient, _: Arguments) -> Any:
 
 def _scan(client: SyncthingClient, arguments: Arguments) -> None:
     folder = arguments["folder"]
-    client.scan(None if folder == ALL_FOLDERS else folder, arguments.get("sub"), timeout_s=MAX_SCAN_S)
+    client.scan(None if folder == EVERY_FOLDER else folder, arguments.get("sub"), timeout_s=MAX_SCAN_S)
 
 
 def _upgrade(client: SyncthingClient, _: Arguments) -> Any:
@@ -89,14 +89,14 @@ def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any
 
     The pauses are timed before they are made: the next run of the bridge resumes the folders if this one is killed.
     """
-    concerned = [one for one in client.get_config()["folders"] or () if folder in (ALL_FOLDERS, one["id"])]
+    concerned = [one for one in client.get_config()["folders"] or () if folder in (EVERY_FOLDER, one["id"])]
     running = [one["id"] for one in concerned if not one["paused"]]
     time_pauses(running, RESET_PAUSE_S)
     try:
         for one in running:
             client.patch_folder(one, {"paused": True})
         started_at = client.get_status()["startTime"]
-        client.reset(None if folder == ALL_FOLDERS else folder)
+        client.reset(None if folder == EVERY_FOLDER else folder)
     except BaseException as error:  # the folders must be resumed after any failure, also an interrupt
         left = _resume_all(client, running, time_pauses)
         if isinstance(error, SyncthingError):

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from stbridge.commands.pool import WorkerPool
-from stbridge.core.command import ALL_FOLDERS
+from stbridge.core.command import EVERY_FOLDER
 from stbridge.core.envelope import CommandError, Request
 from stbridge.errors import StbridgeError
 
@@ -46,7 +46,7 @@ class Scans:
         """
         folder, sub = request.arguments["folder"], request.arguments.get("sub")
         with self._lock:
-            for covering in ((folder, sub), (folder, None), (ALL_FOLDERS, None)):
+            for covering in ((folder, sub), (folder, None), (EVERY_FOLDER, None)):
                 if covering in self._running:
                     return self._join(covering)
             if len(self._running) >= MAX_SCANS:

@@ -17,6 +17,10 @@ Type = Literal[
     "duration",
 ]
 ALL_FOLDERS = "all"
+"""The word for every folder, unless a folder has it as ID or label."""
+
+EVERY_FOLDER = ""
+"""Stands for every folder in a command that has been resolved: no ID of a folder is empty."""
 
 Group = Literal["read", "operate", "admin"]
 
@@ -30,7 +34,7 @@ class Argument:
         type: a key of `arguments.TYPES`; folders and devices may be given by name.
         meaning: for the documentation.
         required: whether it must be given.
-        special: a value that does not stand for a folder or device of that name.
+        special: a value that stands for every folder, unless a folder has that ID or label.
         needs_bridge: whether only a running bridge can do what it asks for.
     """
 
@@ -92,15 +96,16 @@ def device_argument(*, required: bool = True) -> Argument:
     return Argument(name="device", type="device", required=required, meaning="ID, short ID or name of the device")
 
 
-def folder_or_all_argument() -> Argument:
-    """Return the argument that names one folder, or all of them."""
-    return Argument(
+FOLDER_OR_ALL = (
+    Argument(
         name="folder",
         type="folder",
-        required=True,
         special=ALL_FOLDERS,
-        meaning="ID or label of the folder; `all` for every folder",
-    )
+        meaning="ID or label of the folder; `all` for every folder, unless a folder is called that",
+    ),
+    Argument(name="all", type="boolean", meaning="`true` for every folder"),
+)
+"""The arguments that name one folder, or every folder."""
 
 
 def pending_device_argument() -> Argument:

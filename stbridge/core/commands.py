@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from stbridge.core.command import (
+    FOLDER_OR_ALL,
     Argument,
     Command,
     device_argument,
     file_argument,
     folder_argument,
-    folder_or_all_argument,
     pending_device_argument,
     pending_folder_argument,
 )
@@ -101,11 +101,12 @@ COMMANDS = (
         group="operate",
         meaning="scan a folder, or with `all` every folder; `accepted` if that takes longer than 2 s",
         arguments=(
-            folder_or_all_argument(),
+            *FOLDER_OR_ALL,
             Argument(name="sub", type="text", meaning="only what is below this path"),
             Argument(name="wait", type="boolean", meaning="reply only when the scan has finished"),
         ),
         main="folder",
+        either=("folder", "all"),
         running=True,
     ),
     Command(
@@ -187,7 +188,8 @@ COMMANDS = (
         group="admin",
         meaning="forget the index of a folder, or with `all` of every folder, and scan from scratch; restarts "
         "Syncthing. Folders are paused before it and resumed after it; no file is deleted",
-        arguments=(folder_or_all_argument(),),
+        arguments=FOLDER_OR_ALL,
+        either=("folder", "all"),
         repeatable=False,
         every_s=60,
     ),

@@ -64,7 +64,8 @@ class FolderState:
     inventory_due: bool = True
     """Whether it has yet to be searched for conflict files."""
     last_peer_contact_at: datetime | None = None
-    """A time at which a device that shares it was there, not the last one: looked up anew only when it is long ago."""
+    """A time at which a device that shares it was connected; not always the last one, because it is looked up only when
+    it is longer ago than the threshold of `stale`."""
     settled: bool = True
     """False from the beginning of a sync until the counts after it: a short one is never seen in the counts."""
 
@@ -142,6 +143,8 @@ class DeviceState:
     last_seen_at: datetime | None = None
     away_since: datetime | None = None
     """When it was seen last, or, if it never was, when it became known to the bridge; None while it is connected."""
+    observed_since: datetime | None = None
+    """When it was resumed: it could not connect before, so that time does not count for the problem `unseen`."""
     out_of_sync_since: datetime | None = None
     was_out_of_sync: bool = False
     """Whether it lacked something when that was known last: then the end of it is told."""

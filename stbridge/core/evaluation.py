@@ -26,7 +26,7 @@ def evaluate(state: State, now: datetime) -> None:
     for address in state.outcome.changed:
         if (subject := _subject_of(state, address)) is not None:
             state.touched[subject] = None
-    if not state.may_evaluate:
+    if not state.may_publish:
         return  # the touched subjects are evaluated later
     for subject in state.problem_timers.due(now):
         state.touched[subject] = None
@@ -59,16 +59,23 @@ def _exists(state: State, subject: Subject) -> bool:
     return subject.kind == INSTANCE or subject.id in (state.folders if subject.kind == FOLDER else state.devices)
 
 
-def _evaluate(state: State, subject: Subject, now: datetime) -> None:
-    entity: Any = None
-    thresholds = state.alerts.thresholds_of(subject.kind, _name(subject))
+def _entity(state: State, subject: Subject, thresholds: Mapping[str, float], now: datetime) -> Any:
+    """Return the folder or device of a subject, ready to be evaluated; None for the instance."""
     if subject.kind == FOLDER:
-        entity = state.folders[subject.id]
-        if _may_be_stale(entity, thresholds, now):
-            note_last_peer_contact(state, entity, now)
-    elif subject.kind == DEVICE:
-        entity = state.devices[subject.id]
-        entity.note_sync(now)
+        folder = state.folders[subject.id]
+        if _may_be_stale(folder, thresholds, now):
+            note_last_peer_contact(state, folder, now)
+        return folder
+    if subject.kind == DEVICE:
+        device = state.devices[subject.id]
+        device.note_sync(now)
+        return device
+    return None
+
+
+def _evaluate(state: State, subject: Subject, now: datetime) -> None:
+    thresholds = state.alerts.thresholds_of(subject.kind, _name(subject))
+    entity = _entity(state, subject, thresholds, now)
     raised, known = state.problems.get(subject, {}), state.pending_since.pop(subject, {})
     found: dict[str, Problem] = {}
     pending_since: dict[str, datetime] = {}

@@ -134,6 +134,13 @@ _ROWS: Mapping[str, Callable[[Json, str], Observation | None]] = {
     "LoginAttempt": _login,
 }
 
+OTHER_TYPES = (
+    *("Starting", "StartupComplete", "DeviceDiscovered", "DeviceRejected", "LocalChangeDetected"),
+    *("RemoteChangeDetected", "RemoteIndexUpdated", "ItemStarted", "ItemFinished", "FolderRejected"),
+    *("DownloadProgress", "RemoteDownloadProgress", "ListenAddressesChanged", "Failure", "UpgradeRestartScheduled"),
+)
+"""Types that the bridge does not need; it passes them through if `events.raw` names them (Syncthing 1.19 to 2.1)."""
+
 EVENT_TYPES = tuple(_ROWS)
 """The event mask: fixed, because Syncthing keeps a ring of events and a counter of ids for each mask it ever saw."""
 

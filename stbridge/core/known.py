@@ -3,9 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from stbridge.core.command import Type
+from stbridge.core.command import EVERY_FOLDER, Type
 from stbridge.core.envelope import CommandError, Request
-from stbridge.core.model import Config, DeviceConfig, FolderConfig, PendingDevice, PendingFolder, short_id
+from stbridge.core.model import (
+    Config,
+    DeviceConfig,
+    FolderConfig,
+    PendingDevice,
+    PendingFolder,
+    normalized_device_id,
+    short_id,
+)
 
 Named = Mapping[str, tuple[str, ...]]
 """IDs, and the other names of each."""
@@ -54,15 +62,32 @@ def with_ids(request: Request, known: Known) -> Request:
     for row in request.command.arguments:
         what, candidates = named.get(row.type, ("", None))
         given = arguments.get(row.name)
-        if candidates is not None and given is not None and given != row.special:
+        if row.special and _is_every_one(arguments, row.special, given, candidates):
+            arguments[row.name] = EVERY_FOLDER
+        elif candidates is not None and given is not None:
             arguments[row.name] = _resolve(given, candidates, what)
     return replace(request, arguments=arguments)
+
+
+def _is_every_one(arguments: dict[str, object], special: str, given: str | None, named: Named | None) -> bool:
+    """Return whether a command is about every folder, and remove the argument that says so.
+
+    A folder may be called like the word for all of them.
+    """
+    if (every := arguments.pop("all", None)) is not None:
+        if every is not True:
+            raise CommandError("invalid_arguments", "all must be true, or be left out")
+        return True
+    return given == special and not any(special in (one, *names) for one, names in (named or {}).items())
 
 
 def _resolve(name: str, named: Named, what: str) -> str:
     if name in named:
         return name
     found = [identifier for identifier, names in named.items() if name in names]
+    if not found and what.endswith("device"):  # its ID in another spelling
+        wanted = normalized_device_id(name)
+        found = [one for one in named if wanted in (normalized_device_id(one), short_id(one))]
     if not found:
         raise CommandError("not_found", f"there is no {what} {name!r}")
     if len(found) > 1:
@@ -80,9 +105,12 @@ def check_applicable(request: Request, config: Config | None) -> None:
     Raises:
         CommandError: not_applicable.
     """
-    every_one = {row.special for row in request.command.arguments}
-    named = str(request.arguments.get("folder"))
-    folder = None if config is None or named in every_one else config.folders.get(named)
+    if config is None:
+        return
+    named = request.arguments.get("folder")
+    if named == EVERY_FOLDER and request.command.running and all(one.paused for one in config.folders.values()):
+        raise CommandError("not_applicable", "every folder is paused: resume one first")
+    folder = config.folders.get(str(named))
     if folder and (reason := _why_not(request, folder)):
         raise CommandError("not_applicable", reason)
 

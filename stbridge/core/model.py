@@ -15,6 +15,11 @@ def short_id(device: str) -> str:
     return device[:SHORT_ID_LENGTH]
 
 
+def normalized_device_id(text: str) -> str:
+    """Return a device ID or short ID in one spelling: as Syncthing does, with any case, dashes and spaces."""
+    return text.upper().replace("-", "").replace(" ", "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderConfig:
     """A folder as it is configured; `devices` are the IDs of the remote devices that it is shared with."""

@@ -52,6 +52,7 @@ def _system(state: State, _: Address) -> Payload | None:
     if state.process is None or state.config is None:
         return None
     folders, devices = state.folder_tally.total, state.device_tally.total
+    all_paused = 0 < folders.total == folders.paused
     lacking = folders.need_bytes or folders.need_items or folders.need_deletes  # out of sync is more: errors, syncing
     return {
         "name": state.config.name,
@@ -61,8 +62,10 @@ def _system(state: State, _: Address) -> Payload | None:
         "arch": state.version and state.version.arch,
         "started_at": in_utc(state.process.started_at),
         "state": _rolled_up_state(state),
-        "in_sync": _all_well(folders.unknown, folders.out_of_sync),
-        "all_in_sync": _all_well(folders.unknown + devices.unknown, folders.out_of_sync + devices.out_of_sync),
+        "in_sync": None if all_paused else _all_well(folders.unknown, folders.out_of_sync),
+        "all_in_sync": None
+        if all_paused
+        else _all_well(folders.unknown + devices.unknown, folders.out_of_sync + devices.out_of_sync),
         "completion": None
         if folders.unknown or folders.paused == folders.total
         else percentage(need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=not lacking),
@@ -293,6 +296,7 @@ def _device(state: State, address: Address) -> Payload | None:
         "in_rate": device.in_rate.value,
         "out_rate": device.out_rate.value,
         "unseen_since": in_utc(device.away_since),
+        "observed_since": in_utc(device.observed_since),
         "out_of_sync_since": in_utc(device.out_of_sync_since),
         **_problems(state, Subject(DEVICE, config.id)),
     }

@@ -145,7 +145,8 @@ def _conflicts(_: State, folder: FolderState) -> Finding | None:
 def _unseen(_: State, device: DeviceState) -> Finding | None:
     if device.config.paused or device.connection.connected:
         return None
-    return Finding("the device is not connected" if device.last_seen_at else "never seen", device.away_since)
+    since = max((at for at in (device.away_since, device.observed_since) if at is not None), default=None)
+    return Finding("the device is not connected" if device.last_seen_at else "never seen", since)
 
 
 def _behind(_: State, device: DeviceState) -> Finding | None:

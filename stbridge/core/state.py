@@ -62,6 +62,8 @@ class State:
         self.outcome = Outcome()
         self.alerts = alerts or Alerts()
         self.availability = Availability.CONNECTING
+        self.epoch = 0
+        """Changes with the availability: what was read in an earlier epoch may be out of date."""
         self.status = "unreachable"
         self.message = "not connected yet"
         self.since: datetime | None = None
@@ -126,14 +128,9 @@ class State:
     def may_publish(self) -> bool:
         """Whether everything is known and true now, and also what the previous run of the bridge published.
 
-        Before that is known, its totals and times would be overwritten.
+        Before that is known, its totals and times would be overwritten. Only then are problems raised and cleared.
         """
         return self.availability is Availability.LIVE and self.restored is not None
-
-    @property
-    def may_evaluate(self) -> bool:
-        """Whether problems may be raised and cleared: not of what is known in part, or may be out of date."""
-        return self.may_publish
 
     @property
     def first_publication_complete(self) -> bool:
@@ -144,7 +141,7 @@ class State:
     def next_due(self) -> datetime | None:
         """When something may follow from time alone; None while nothing can be evaluated anyway."""
         times = [at for at in (self.problem_timers.next, self.connection_timers.next) if at is not None]
-        return min(times, default=None) if self.may_evaluate else None
+        return min(times, default=None) if self.may_publish else None
 
     def emit(self, event_type: str, at: datetime, *, late: bool = False, **data: Any) -> None:
         """Emit an event; one that is found after events may have been missed is marked as late."""

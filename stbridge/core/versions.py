@@ -9,6 +9,16 @@ def _release(version: str | None) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+OLDEST = (1, 19)
+"""The oldest release whose API has everything that the bridge needs."""
+
+
+def is_too_old(version: str) -> bool:
+    """Return whether a release is older than the oldest one that is supported; other builds are taken for new."""
+    release = _release(version)
+    return release is not None and release < OLDEST
+
+
 def reports_completion_of_disconnected_devices(version: str | None) -> bool:
     """Return whether FolderCompletion is also sent for devices that are not connected.
 

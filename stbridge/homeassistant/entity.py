@@ -64,7 +64,7 @@ class Entity:
     lists_topic: str = ""
     types: tuple[str, ...] = ()
     command: str = ""
-    arguments: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str | bool] = field(default_factory=dict)
     argument: str = ""
     folder_types: tuple[str, ...] = ()
     instead_of: str = ""

@@ -81,7 +81,7 @@ INSTANCE_ENTITIES = (
         name="Scan all folders",
         meaning="scans every folder",
         command="scan",
-        arguments={"folder": "all"},
+        arguments={"all": True},
         icon="mdi:folder-sync-outline",
     ),
     Entity(

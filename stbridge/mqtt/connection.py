@@ -11,7 +11,7 @@ from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import ClientIdConflict, InstanceMarker
-from stbridge.mqtt.diagnosis import address, subscriptions_refused
+from stbridge.mqtt.diagnosis import address, encryption, subscriptions_refused
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice
 from stbridge.mqtt.redelivery import RedeliveryFilter
@@ -266,7 +266,12 @@ class BrokerConnection:
         message = subscriptions_refused(refused)
         if message and message != self._status.message:
             _log.error("%s", message)
-        _log.info("connected to the broker at %s with MQTT %s", address(self._settings), session.protocol.value)
+        _log.info(
+            "connected to the broker at %s with MQTT %s, %s",
+            address(self._settings),
+            session.protocol.value,
+            encryption(self._settings),
+        )
         if self._marker:
             self._outbox.put_state(self._marker.message(session.protocol.value))
         self._wait_for_hold(session)

@@ -1,5 +1,6 @@
 """Error messages about the broker: what is wrong, which setting, and how to fix it; never a secret."""
 
+import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -10,6 +11,30 @@ from stbridge.settings import MqttSettings
 SESSION_TAKEN_OVER = 0x8E
 KEEP_ALIVE_TIMEOUT = 0x8D  # paho: the broker has not been heard of for too long
 UNSUPPORTED_PROTOCOL_VERSION = 0x84
+
+
+def encryption(settings: MqttSettings) -> str:
+    """Return `with TLS` or `unencrypted`."""
+    return "with TLS" if settings.uses_tls else "unencrypted"
+
+
+def exposed_password(settings: MqttSettings) -> str | None:
+    """Return a warning if the password is sent unencrypted to another machine; None if it is not."""
+    if not settings.password.get_secret_value() or settings.uses_tls or _is_this_machine(settings):
+        return None
+    return (
+        f"mqtt.password is sent unencrypted to {address(settings)}. "
+        "Set mqtt.tls.enabled, unless the whole network can be trusted."
+    )
+
+
+def _is_this_machine(settings: MqttSettings) -> bool:
+    if settings.transport == "unix" or settings.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:  # a host name
+        return False
 
 
 def address(settings: MqttSettings) -> str:

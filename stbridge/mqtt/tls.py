@@ -31,8 +31,6 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
         return None
     tls = settings.tls
     faults = [*_unreadable(tls)]
-    if tls.key_file and not tls.cert_file:
-        faults.append("mqtt.tls.key_file: needs mqtt.tls.cert_file, the certificate that belongs to the key")
     if faults:
         raise SettingsError(faults)
     try:

@@ -1,8 +1,10 @@
 """Turns an HTTP answer into its JSON, or into the error that it means."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from stbridge.core.json_text import read_json
 from stbridge.errors import (
@@ -24,7 +26,9 @@ IDENTITY = "X-Syncthing-ID"
 LONGEST_TEXT = 300
 
 
-def evaluate(url: str, call: str, *, status: int, headers: Mapping[str, str], content: bytes) -> Any:
+def evaluate(
+    url: str, call: str, *, status: int, headers: Mapping[str, str], content: bytes, has_key: bool = True
+) -> Any:
     """Return the JSON of an answer, or raise the error that it means.
 
     The declared content type does not matter: restart, shutdown, reset and upgrade send JSON as text/plain.
@@ -35,17 +39,22 @@ def evaluate(url: str, call: str, *, status: int, headers: Mapping[str, str], co
         status: of the answer.
         headers: of the answer; Syncthing puts its device ID into every answer to a valid key.
         content: of the answer.
+        has_key: whether a key was sent.
 
     Raises:
         SyncthingError: the kind that fits.
     """
-    text = content[: 4 * LONGEST_TEXT].decode("utf-8", "replace").strip()[:LONGEST_TEXT]
+    text = _text(content)
     if 300 <= status < 400:
         raise _redirected(url, headers.get("Location", ""))
     if status not in (200, 204):
-        raise _refused(_Refusal(url=url, call=call, status=status, text=text, known=IDENTITY in headers))
+        realm = headers.get("WWW-Authenticate", "")
+        known = IDENTITY in headers
+        raise _refused(
+            _Refusal(url=url, call=call, status=status, text=text, known=known, realm=realm, has_key=has_key)
+        )
     if IDENTITY not in headers:
-        raise _stranger(url, text)
+        raise _stranger(url, content)
     if not content:
         return None
     try:
@@ -54,23 +63,48 @@ def evaluate(url: str, call: str, *, status: int, headers: Mapping[str, str], co
         raise BadReply(f"url: the answer of {url} to {call} is not JSON") from error
 
 
+def _text(content: bytes) -> str:
+    """Return what an answer says in plain words; pages of HTML come from something in front of Syncthing."""
+    text = content[: 4 * LONGEST_TEXT].decode("utf-8", "replace").strip()
+    return "" if _HTML.search(text) else text[:LONGEST_TEXT]
+
+
+_HTML = re.compile(r"<[a-z!/]", re.IGNORECASE)
+
+
 def _redirected(url: str, location: str) -> SyncthingError:
-    """With `gui.useTLS` Syncthing answers 307 to https, whatever the method."""
-    if url.startswith("http://") and location.startswith("https://"):
+    """With `gui.useTLS` Syncthing answers 307 to https, whatever the method; only a login page names another host."""
+    here, there = urlsplit(url), urlsplit(location)
+    elsewhere = there.hostname is not None and there.hostname != here.hostname
+    if here.scheme == "http" and there.scheme == "https" and not elsewhere:
         return TlsFailure(_needs_tls(url))
-    return NotSyncthing(
-        f"url: {url} redirects to {location[:LONGEST_TEXT] or 'nowhere'}, so it is not Syncthing. Check the address."
-    )
+    shown = there._replace(query="", fragment="").geturl()[:LONGEST_TEXT] or "nowhere"  # a query may hold a token
+    if elsewhere:
+        return NotSyncthing(
+            f"url: {url} redirects to {shown}, so something in front of Syncthing asks for a login. Let requests with "
+            "the API key pass, or use an address of Syncthing itself."
+        )
+    return NotSyncthing(f"url: {url} redirects to {shown}, so it is not Syncthing. Check the address.")
 
 
 def _needs_tls(url: str) -> str:
     return f"url: {url} requires TLS. Use https://, and set verify if the certificate is Syncthing's own."
 
 
-def _stranger(url: str, text: str) -> SyncthingError:
+def is_migration_page(content: bytes) -> bool:
+    """Return whether it is the page that Syncthing 2 shows while it migrates the database of version 1."""
+    return b"migration" in content[: 4 * LONGEST_TEXT].lower()
+
+
+def migrating(url: str) -> Starting:
+    """Return the error for a migration that is going on."""
+    return Starting(f"url: Syncthing at {url} is migrating its database. Wait until it has finished.")
+
+
+def _stranger(url: str, content: bytes) -> SyncthingError:
     """While version 2 migrates the database of version 1, a temporary server answers 200 to everything."""
-    if "migration" in text.lower():
-        return Starting(f"url: Syncthing at {url} is migrating its database. Wait until it has finished.")
+    if is_migration_page(content):
+        return migrating(url)
     return NotSyncthing(f"url: the server at {url} is not Syncthing. Check the address.")
 
 
@@ -84,6 +118,8 @@ class _Refusal:
     text: str
     known: bool
     """Whether Syncthing sent it: an answer to a valid key contains the device ID."""
+    realm: str
+    has_key: bool
 
     @property
     def endpoint(self) -> str:
@@ -92,6 +128,17 @@ class _Refusal:
 
     def says(self, words: str) -> bool:
         return words in self.text.lower()
+
+    @property
+    def is_its_own_login(self) -> bool:
+        """Whether Syncthing itself rejects the key; then its answer may lack the device ID.
+
+        `lib/api/api_auth.go`: 401 "Not Authorized" with the realm "Authorization Required", since 1.20 with the short
+        ID behind it, and 403 "Forbidden", if the GUI has a password; else 403 "CSRF Error".
+        """
+        if self.status == 401:
+            return (self.text == "Not Authorized" and "Authorization Required" in self.realm) or self.known
+        return self.known or self.text in ("Forbidden", "CSRF Error")
 
 
 def _upgrade_unsupported(refusal: _Refusal) -> bool:
@@ -109,6 +156,20 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         lambda r: HostCheckFailed(
             f"url: Syncthing rejects the host name in {r.url}, as its GUI listens on loopback only. Use localhost "
             "on the same machine, or turn on insecureSkipHostcheck (in Syncthing: Actions > Advanced > GUI)."
+        ),
+    ),
+    (
+        lambda r: r.status in (401, 403) and not r.is_its_own_login,
+        lambda r: Unauthorized(
+            f"url: something in front of Syncthing at {r.url} asks for a login ({_answer(r)}). Let requests with the "
+            "API key pass, or use an address of Syncthing itself."
+        ),
+    ),
+    (
+        lambda r: r.status in (401, 403) and not r.has_key,
+        lambda _: Unauthorized(
+            "api_key: no API key is set. Copy it from Syncthing: Actions > Settings > General, or name a file that "
+            "holds it in api_key_file."
         ),
     ),
     (
@@ -130,6 +191,13 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
             r.status == 504
         ),  # a reverse proxy has waited for this call; a Syncthing that starts answers 502 or 503
         lambda r: TimedOut(f"url: the proxy at {r.url} timed out while it waited for {r.call} (504)"),
+    ),
+    (
+        lambda r: r.status in (502, 503) and not r.known,
+        lambda r: Unreachable(
+            f"url: the proxy at {r.url} cannot reach Syncthing ({_answer(r)}). Check that Syncthing is running, and "
+            "its address in the proxy."
+        ),
     ),
     (
         lambda r: r.status in (502, 503),

@@ -17,7 +17,7 @@ from stbridge.errors import BadReply, SyncthingError, SyncthingUnavailable, Time
 from stbridge.supervision import SupervisedThread
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.event_stream import EventsLost, EventStream
-from stbridge.syncthing.reads import Reader
+from stbridge.syncthing.reads import SLOW, Reader
 from stbridge.syncthing.retry import new_backoff
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,13 @@ class Follower:
         """
         self._ask_for(Demand.REVALIDATE)
 
+    def check_connection(self) -> None:
+        """Repeat the long poll on a new connection, because a call timed out on another one; any thread.
+
+        A network or proxy that forgets connections leaves the long poll without an answer until its own timeout.
+        """
+        self._client.break_off()
+
     def _ask_for(self, demand: Demand) -> None:
         with self._lock:
             self._demand = max(self._demand, demand)
@@ -156,6 +163,9 @@ class Follower:
             reads.extend(self._take(self._observe(self._stream.wait(timeout_s=0))))
             while reads and monotonic() < deadline and not self._stop.is_set():
                 self.thread.heartbeat()
+                if reads[0].what in SLOW:
+                    self._request([reads.popleft()])
+                    continue
                 found = list(self._reader.attempt(reads[0]))
                 failed += [one.read for one in found if isinstance(one, seen.ReadFinished) and one.error is not None]
                 reads.extend(self._take(found))

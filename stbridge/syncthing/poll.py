@@ -13,7 +13,7 @@ from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import SyncthingError
 from stbridge.supervision import HEARTBEAT_S, SupervisedThread
 from stbridge.syncthing.client import SyncthingClient
-from stbridge.syncthing.reads import Reader
+from stbridge.syncthing.reads import SLOW, Reader
 from stbridge.syncthing.retry import new_backoff
 
 RECONCILE = "reconcile"
@@ -77,36 +77,62 @@ def rate_limits() -> Mapping[str, ReadQueue]:
     }
 
 
+@dataclass(slots=True)
+class _Results:
+    """What was read and has not been taken into the State yet; `epoch` and `began_at` are those of the first read."""
+
+    epoch: int | None = None
+    began_at: float = 0.0
+    found: list[Observation] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
+
+
 class Poller:
     """Reads one instance at intervals, and on request.
 
     Args:
         name: the name of the instance, for the thread and the log.
         client: its REST client; for this thread alone.
+        slow_client: another one, for slow reads.
         intervals: seconds between two reads, by name of the read, and RECONCILE.
-        take: takes observations into the state, and returns what has to be read because of them.
-        live: returns whether the instance can be used; nothing is read while it cannot.
+        take: takes observations into the State, and returns what has to be read because of them; it drops those of
+            an earlier epoch.
+        epoch: returns a number that changes whenever events may have been missed; None while the instance cannot be
+            used. Nothing is read then.
         revalidate: has the follower check whether the instance can be used.
+        check_connection: has the follower check its connection, because a call timed out on another one. The connection
+            of slow reads is replaced as well.
+        run_slow: runs slow reads one after the other in another thread, so that they delay no others; returns False
+            if it cannot.
     """
 
     def __init__(
         self,
         name: str,
         client: SyncthingClient,
+        slow_client: SyncthingClient,
         *,
         intervals: Mapping[str, float],
-        take: Callable[[Iterable[Observation]], Collection[Read]],
-        live: Callable[[], bool],
+        take: Callable[[Iterable[Observation], int | None], Collection[Read]],
+        epoch: Callable[[], int | None],
         revalidate: Callable[[], None],
+        check_connection: Callable[[], None],
+        run_slow: Callable[[Callable[[Read], None], Read], bool],
     ) -> None:
         self._client = client
+        self._slow_client = slow_client
         self._reader = Reader(client, name)
+        self._slow_reader = Reader(slow_client, name)
         self._take = take
-        self._live = live
+        self._epoch = epoch
         self._revalidate = revalidate
+        self._check_connection = check_connection
+        self._run_slow = run_slow
         self._intervals = dict(intervals)
         self._due = {what: monotonic() + seconds for what, seconds in intervals.items()}
         self._requested = ReadQueue()
+        self._slow = ReadQueue()
+        self._slow_submitted: set[Read] = set()
         self._limited = rate_limits()
         self._queues = [self._requested, *{id(one): one for one in self._limited.values()}.values()]
         self._paths = 0
@@ -129,6 +155,7 @@ class Poller:
             self._stopped = True
             self._condition.notify_all()
         self._client.close()
+        self._slow_client.close()
 
     def wake(self) -> None:
         """Check again whether the instance can be used."""
@@ -150,20 +177,21 @@ class Poller:
     def _enqueue(self, read: Read) -> None:
         if read.path and self._paths >= MAX_PATHS:
             read = Read("conflicts_lost", read.folder)
-        queue = self._limited.get(read.what, self._requested)
+        queue = self._slow if read.what in SLOW else self._limited.get(read.what, self._requested)
         if read not in queue.reads:
             queue.reads[read] = None
             self._paths += bool(read.path)
 
     def withdraw(self) -> Collection[Read]:
-        """Take back what was requested and has not been read, or failed, except what is rate limited.
+        """Take back what was requested and has not been read, or failed, except what is rate limited or slow.
 
         A read that failed while the instance went away must not be a problem of the instance when it is back.
         """
         with self._condition:
             reads, self._requested.reads = self._requested.reads, OrderedDict()
             self._paths = 0
-            return [*reads, *(read for read in self._failures if read not in reads)]
+            failed = (read for read in self._failures if read not in reads and read.what not in SLOW)
+            return [*reads, *failed]
 
     def reconcile(self, folders: Iterable[Read], completions: Iterable[Read]) -> None:
         """Read these in turn from now on, some of them each time."""
@@ -180,24 +208,33 @@ class Poller:
             self._condition.notify_all()
 
     def _run(self) -> None:
-        found: list[Observation] = []
-        began_at = 0.0
+        results = _Results()
         while not self._stopped:
-            read = self._next(wait=not found)
+            read = self._next(wait=not results.found)
             if read is not None:
-                began_at = began_at if found else monotonic()
-                self._read(read, found)
-            if found and (read is None or monotonic() - began_at > GATHER_S):
-                self.request(self._take(found))
-                found = []
+                if not results.found:
+                    results = _Results(epoch=self._epoch(), began_at=monotonic())
+                if results.epoch is None:  # it can no longer be used
+                    self.request([read])
+                    continue
+                self._read(read, results)
+            if results.found and (read is None or monotonic() - results.began_at > GATHER_S):
+                self._take_results(results)
+                results = _Results()
 
-    def _read(self, read: Read, found: list[Observation]) -> None:
+    def _take_results(self, results: _Results) -> None:
+        """Take what was read, and read again what is out of date.
+
+        While a call was under way, the follower may have read the same, newer, after events were missed.
+        """
+        self.request(self._take(results.found, results.epoch))
+        if results.epoch != self._epoch():
+            self.request(results.reads)
+
+    def _read(self, read: Read, results: _Results) -> None:
         began_at = monotonic()
         try:
-            for observation in self._reader.attempt(read):
-                found.append(observation)
-                if isinstance(observation, seen.ReadFinished):
-                    self._note(observation)
+            self._attempt(self._reader, read, results)
             self._backoff.reset()
         except SyncthingError:  # also the status cannot be read
             self.request([read])
@@ -206,8 +243,43 @@ class Poller:
                 timeout_s = self._backoff.next(monotonic() - began_at)
                 self._condition.wait_for(lambda: self._stopped, timeout=timeout_s)
 
+    def _read_slow(self, read: Read) -> None:
+        """Run a slow read; a thread of the pool calls it."""
+        with self._condition:
+            self._slow_submitted.discard(read)
+        results = _Results(epoch=self._epoch())
+        if results.epoch is None:
+            self.request([read])
+            return
+        # The last slow read may be hours ago, and a network may have forgotten its connection since then.
+        self._slow_client.break_off()
+        try:
+            self._attempt(self._slow_reader, read, results)
+        except SyncthingError:
+            with self._condition:
+                self._retries.set(read, monotonic() + RETRY_S)
+            self._revalidate()
+        else:
+            self._take_results(results)
+
+    def _attempt(self, reader: Reader, read: Read, results: _Results) -> None:
+        results.reads.append(read)
+        for observation in reader.attempt(read):
+            results.found.append(observation)
+            if isinstance(observation, seen.ReadFinished):
+                self._note(observation)
+
     def _note(self, finished: seen.ReadFinished) -> None:
         """Repeat a read that failed, less and less often."""
+        if finished.timed_out:
+            self._check_connection()
+            if finished.read.what not in SLOW:
+                self._slow_client.break_off()
+        with self._condition:
+            self._set_retry(finished)
+            self._condition.notify_all()
+
+    def _set_retry(self, finished: seen.ReadFinished) -> None:
         read = finished.read
         if finished.error is None:
             if self._failures.pop(read, None):
@@ -222,7 +294,7 @@ class Poller:
         with self._condition:
             while not self._stopped:
                 self.thread.heartbeat()
-                live, now = self._live(), monotonic()
+                live, now = self._epoch() is not None, monotonic()
                 if not live:
                     self._reader.forget()  # another instance may answer at the same address afterwards
                 if read := self._pop(now) if live else None:
@@ -236,16 +308,25 @@ class Poller:
         for what, due_at in self._due.items():
             if due_at <= now:
                 self._due[what] = now + self._intervals[what]
-                if what != RECONCILE:
+                if what == RECONCILE:
+                    self._reconcile_some()
+                elif what in SLOW:
+                    self._enqueue(Read(what))
+                else:
                     return Read(what)
-                self._reconcile_some()
         for read in self._retries.due(now):
             self._enqueue(read)
+        self._submit_slow(now)
         for queue in self._queues:
             if found := queue.pop(now):
                 self._paths -= bool(found.path)
                 return found
         return None
+
+    def _submit_slow(self, now: float) -> None:
+        while read := self._slow.pop(now):
+            if read not in self._slow_submitted and self._run_slow(self._read_slow, read):
+                self._slow_submitted.add(read)
 
     def _reconcile_some(self) -> None:
         for reads, count in ((self._folders, 1), (self._completions, COMPLETIONS_PER_ROUND)):

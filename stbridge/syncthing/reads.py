@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 from stbridge.core import decode
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
+from stbridge.core.versions import OLDEST, is_too_old
 from stbridge.errors import (
     BadReply,
     NotFound,
     SyncthingError,
     SyncthingUnavailable,
     TimedOut,
+    TooOld,
     Unsupported,
     with_setting_path,
 )
@@ -21,6 +23,9 @@ from stbridge.syncthing.client import SyncthingClient
 log = logging.getLogger(__name__)
 
 Decoded = TypeVar("Decoded")
+
+SLOW = frozenset({"conflicts", "upgrade"})
+"""Reads that may take a minute: the first walks a whole folder, the second asks a server on the Internet."""
 
 MAX_COMPLETIONS = 500
 """How many completions a snapshot reads at most."""
@@ -147,8 +152,22 @@ _LISTS = ("connections", "errors", "restart_required", "pending_devices", "pendi
 _STATISTICS = ("device_statistics", "folder_statistics")
 
 
+def read_version(client: SyncthingClient) -> seen.VersionRead:
+    """Read the version.
+
+    Raises:
+        TooOld: it is not supported.
+        SyncthingError: it cannot be read.
+    """
+    found: seen.VersionRead = _decoded(decode.version, client.get_version())
+    if is_too_old(found.version):
+        oldest = ".".join(map(str, OLDEST))
+        raise TooOld(f"url: Syncthing {found.version} at {client.url} is too old: {oldest} or later is needed.")
+    return found
+
+
 def _version(reader: Reader, _: Read) -> Iterator[Observation]:
-    yield _decoded(decode.version, reader.client.get_version())
+    yield read_version(reader.client)
 
 
 def _status(reader: Reader, _: Read) -> Iterator[Observation]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -27,10 +28,14 @@ from stbridge.errors import (
 )
 from stbridge.syncthing import tls
 from stbridge.syncthing.adapters import SHORTEST_S, Sockets, TcpAdapter, TlsAdapter, UnixAdapter
-from stbridge.syncthing.answers import evaluate
+from stbridge.syncthing.answers import evaluate, is_migration_page, migrating
 from stbridge.syncthing.retry import retrying, waiting
 
 LARGEST_REPLY = 64 * 1024 * 1024
+SYNC_PORT = 22000
+"""Syncthing's port for other devices."""
+
+PLAIN_S = 2.0
 LONGEST_CALL = 120
 """Maximum number of characters of method, path and query in a message: the query of a long poll lists 40 types."""
 _CHUNK = 64 * 1024
@@ -88,6 +93,7 @@ class Transport:
         # No proxies, .netrc or certificate authorities from the environment: Syncthing is near, and its key is secret.
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # the key is enough
+        self._has_key = bool(api_key.strip())
         self._headers = {**requests.utils.default_headers(), "X-API-Key": _as_header(api_key), "Accept": "*/*"}
         self._base = self._mount(verify)
 
@@ -194,7 +200,14 @@ class Transport:
             ValueError,
         ) as error:
             raise self._failure(error, call, name) from error
-        return evaluate(self._url, name, status=response.status_code, headers=response.headers, content=content)
+        return evaluate(
+            self._url,
+            name,
+            status=response.status_code,
+            headers=response.headers,
+            content=content,
+            has_key=self._has_key,
+        )
 
     def _failure(self, error: Exception, call: _Call, name: str) -> SyncthingError:
         """Return what an error of requests or urllib3 means."""
@@ -215,6 +228,12 @@ class Transport:
         return self._lost(name, _reason(chain[-1]))
 
     def _not_connected(self, chain: Sequence[BaseException]) -> Unreachable:
+        if isinstance(chain[-1], PermissionError) and (path := urlsplit(self._url)).scheme == "unix":
+            return Unreachable(
+                f"url: permission denied for {self._url}: {_owner(unquote(path.path))}. Let the user of stbridge join "
+                "that group, or change the permissions.",
+                arrived=False,
+            )
         unknown = any(isinstance(one, urllib3.exceptions.NameResolutionError) for one in chain)
         why = f"the host name {urlsplit(self._url).hostname!r} is unknown" if unknown else _reason(chain[-1])
         return Unreachable(
@@ -222,7 +241,14 @@ class Transport:
             arrived=False,
         )
 
+    def _sync_port(self) -> NotSyncthing | None:
+        if urlsplit(self._url).port != SYNC_PORT:
+            return None
+        return NotSyncthing(f"url: {self._url} is the sync port of Syncthing. The GUI is usually on port 8384.")
+
     def _malformed(self, error: BaseException, name: str) -> SyncthingError:
+        if mixed_up := self._sync_port():
+            return mixed_up
         if isinstance(error, _NOT_HTTP):
             return NotSyncthing(f"url: the server at {self._url} does not speak HTTP. Check the address.")
         return BadReply(f"url: the answer of {self._url} to {name} is malformed ({_reason(error)})")
@@ -233,11 +259,29 @@ class Transport:
             "Check that Syncthing is running."
         )
 
+    def _is_migrating(self) -> bool:
+        """Return whether the temporary page of a migration answers, which speaks plain http also on the port of TLS.
+
+        The request has no key in it.
+        """
+        try:
+            with requests.Session() as session:
+                session.trust_env = False
+                plain = self._url.replace("https:", "http:", 1)
+                with session.get(plain, timeout=PLAIN_S, stream=True, allow_redirects=False) as response:
+                    return is_migration_page(response.raw.read1(_CHUNK))
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
+            return False
+
     def _tls_failure(self, error: Exception, name: str) -> SyncthingError:
+        if mixed_up := self._sync_port():
+            return mixed_up
         text = str(error)
         if "EOF occurred" in text:  # a forwarded port without a server, or a server that stops
             return self._lost(name, "it was closed")
         if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
+            if self._is_migrating():
+                return migrating(self._url)
             return TlsFailure(f"url: {self._url} does not speak TLS. Use http:// instead of https://.")
         fingerprint = tls.seen_fingerprint(self._url)
         fix = (
@@ -246,6 +290,15 @@ class Transport:
             else "Set verify to the file of the certificate."
         )
         return TlsFailure(f"verify: the certificate of {self._url} is not accepted ({_tls_reason(text)}). {fix}")
+
+
+def _owner(path: str) -> str:
+    """Return who may use a file, as far as that can be seen."""
+    try:
+        found = Path(path).stat()
+        return f"it belongs to user {found.st_uid} and group {found.st_gid}, mode {found.st_mode & 0o7777:04o}"
+    except OSError:
+        return "its directory cannot be read"
 
 
 def _as_header(api_key: str) -> bytes:

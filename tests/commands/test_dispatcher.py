@@ -72,6 +72,7 @@ class Plane:
             answer=self._answer,
             emit=self._emit,
             take=self._take,
+            check_connection=lambda: self.log.append("check connection"),
         )
         self.dispatcher.start()
         if opened:
@@ -384,6 +385,17 @@ def test_what_may_have_been_done_is_looked_at(plane: Plane, failure: Exception, 
     plane.ask("new_error", {"message": "text"})
     plane.wait_until_idle()
     assert plane.taken == read
+
+
+@pytest.mark.parametrize(("failure", "checks"), [(TimedOut("slow"), 1), (Rejected("no"), 0)])
+def test_a_command_that_timed_out_has_the_connection_of_the_follower_checked(
+    plane: Plane, failure: Exception, checks: int
+) -> None:
+    """A network that forgets connections forgets the one of the long poll as well."""
+    plane.syncthing.answers[ERROR] = failure
+    plane.ask("new_error", {"message": "text"})
+    plane.wait_until_idle()
+    assert plane.log.count("check connection") == checks
 
 
 # --- limits

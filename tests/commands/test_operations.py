@@ -10,6 +10,7 @@ from stbridge.commands import operations
 from stbridge.commands.operations import execute
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
+from stbridge.core.known import Known, with_ids
 from stbridge.errors import (
     NotApplicable,
     NotFound,
@@ -60,7 +61,8 @@ class Syncthing:
 
     def executes(self, command: str, **arguments: Any) -> Any:
         """Execute a command, and return its data."""
-        return execute(self.client, Request(command=ROWS[command], arguments=check(ROWS[command], arguments)))
+        request = Request(command=ROWS[command], arguments=check(ROWS[command], arguments))
+        return execute(self.client, with_ids(request, Known(config=None)))
 
     @property
     def changes(self) -> list[tuple[Any, ...]]:
@@ -121,7 +123,7 @@ def test_a_folder_or_a_device_is_paused_or_resumed(
     [
         ({"folder": "docs"}, "/rest/db/scan?folder=docs"),
         ({"folder": "docs", "sub": "a b", "wait": True}, "/rest/db/scan?folder=docs&sub=a+b"),
-        ({"folder": "all"}, "/rest/db/scan"),
+        ({"all": True}, "/rest/db/scan"),
     ],
 )
 def test_a_scan_is_of_a_folder_or_of_all(syncthing: Syncthing, arguments: dict[str, Any], target: str) -> None:
@@ -163,7 +165,7 @@ STARTED, STARTED_AGAIN = says({"startTime": "1"}), says({"startTime": "2"})
 def test_a_reset_pauses_what_it_must_and_resumes_it(syncthing: Syncthing) -> None:
     """Syncthing refuses to reset what runs, restarts, and leaves it paused; what was paused before stays so."""
     syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
-    reply = syncthing.executes("reset", folder="all")
+    reply = syncthing.executes("reset", all=True)
     assert reply == {"reset": ["docs", "art", "old"], "resumed": ["docs", "art"]}
     assert syncthing.changes == [
         paused("docs"),
@@ -195,7 +197,7 @@ def test_a_reset_that_is_refused_changes_nothing(syncthing: Syncthing, refusing:
     """Everything that was paused for it is resumed, and the error is that of the refusal."""
     syncthing.does({STATUS: STARTED, RESET: OK, **refusing})
     with pytest.raises(Rejected, match=r"^no$"):
-        syncthing.executes("reset", folder="all")
+        syncthing.executes("reset", all=True)
     assert syncthing.changes[-2:] == [paused("docs", is_so=False), paused("art", is_so=False)]
 
 
@@ -213,7 +215,7 @@ def test_a_reset_that_fails_tells_what_it_leaves_paused(
     """What went wrong first is what is told, and whether it may have been carried out; and what there is to do."""
     syncthing.does({STATUS: STARTED, **then})
     with pytest.raises(error, match=r"; these folders are still paused: art$") as failed:
-        syncthing.executes("reset", folder="all")
+        syncthing.executes("reset", all=True)
     assert failed.value.may_have_run == may_have_run
     assert paused("docs", is_so=False) in syncthing.changes
 
@@ -225,7 +227,7 @@ def test_a_reset_that_does_not_come_back_tells_what_it_leaves_paused(
     monkeypatch.setattr(operations, "RESTART_S", 0.0)
     syncthing.does({STATUS: STARTED, RESET: says({"ok": "resetting"})})
     with pytest.raises(TimedOut, match=r"was reset.*; these folders are still paused: docs, art$"):
-        syncthing.executes("reset", folder="all")
+        syncthing.executes("reset", all=True)
     with pytest.raises(TimedOut, match=r"not back after 0 s$"):
         syncthing.executes("reset", folder="old")
 
@@ -235,7 +237,7 @@ def test_a_reset_that_cannot_resume_tells_what_it_leaves_paused(syncthing: Synct
     syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
     syncthing.does({DOCS: [OK, refuses(500, "disk full")]})
     with pytest.raises(TimedOut, match=r"was reset.*disk full; these folders are still paused: docs, art$"):
-        syncthing.executes("reset", folder="all")
+        syncthing.executes("reset", all=True)
 
 
 # --- a new configuration

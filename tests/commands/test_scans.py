@@ -8,6 +8,7 @@ import pytest
 from stbridge.commands import scans
 from stbridge.commands.pool import WorkerPool
 from stbridge.commands.scans import Scans
+from stbridge.core.command import EVERY_FOLDER
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request
 from stbridge.errors import Rejected
@@ -50,15 +51,15 @@ class Runs:
         (("docs",), ("docs",), True),
         (("docs",), ("docs", "a"), True),
         (("docs", "a"), ("docs", "a"), True),
-        (("all",), ("docs",), True),
-        (("all",), ("docs", "a"), True),
-        (("all",), ("all",), True),
+        ((EVERY_FOLDER,), ("docs",), True),
+        ((EVERY_FOLDER,), ("docs", "a"), True),
+        ((EVERY_FOLDER,), (EVERY_FOLDER,), True),
         (("docs", "a"), ("docs",), False),
         (("docs", "a"), ("docs", "b"), False),
         (("docs", "a"), ("art", "a"), False),
         (("docs",), ("art",), False),
-        (("docs",), ("all",), False),
-        (("all", "a"), ("docs",), False),
+        (("docs",), (EVERY_FOLDER,), False),
+        ((EVERY_FOLDER, "a"), ("docs",), False),
     ],
 )
 def test_a_scan_joins_what_covers_it(first: tuple[str, ...], second: tuple[str, ...], *, joins: bool) -> None:

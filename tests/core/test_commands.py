@@ -39,7 +39,7 @@ PROMISED = {
         "check_upgrade": "",
     },
     "operate": {
-        "scan": "FOLDER [sub] [wait]",
+        "scan": "folder|all [sub] [wait]",
         "priority": "folder file",
         "assign_priority": "folder file",
         "new_error": "MESSAGE",
@@ -51,7 +51,7 @@ PROMISED = {
     "admin": {
         "restart": "",
         "shutdown": "",
-        "reset": "folder",
+        "reset": "folder|all",
         "upgrade": "",
         "new_config": "config [replace]",
         "new_ignores": "folder ignore",

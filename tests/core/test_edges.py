@@ -11,6 +11,7 @@ from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
 from stbridge.core.model import PendingDevice, PendingFolder, short_id
 from stbridge.core.observations import Observation
+from stbridge.core.topics import Address
 from tests.core.world import (
     BETA,
     COUNTS,
@@ -291,3 +292,24 @@ def test_rubbish_that_is_kept_below_the_topics_is_passed_over(rubbish: dict[str,
     world.later(FLAPPING_S)
     assert set(world.names()) == {"problem_raised"}
     assert world.folder["problem"] is True
+
+
+def test_when_a_device_was_seen_last_survives_a_restart_of_the_bridge() -> None:
+    """Syncthing 2 does not take it over from the database of version 1."""
+    before = World().start()
+    before.see(before.disconnect())
+    after = World(retained=before.published(), now=NOW + timedelta(days=1))
+    after.start(after.nobody(), seen.DeviceStatisticsRead(last_seen_at={BETA: None}))
+    assert (after.beta["last_seen_at"], after.beta["unseen_since"]) == ("2024-05-01T12:00:00Z",) * 2
+    after.see(seen.DeviceStatisticsRead(last_seen_at={BETA: NOW + timedelta(hours=3)}))
+    assert after.beta["last_seen_at"] == "2024-05-01T15:00:00Z"
+
+
+def test_a_forged_time_of_a_device_in_the_future_is_ignored() -> None:
+    """Anybody may publish to the topic of a device."""
+    before = World().start()
+    published = before.published()
+    address = Address("device", device=short_id(BETA))
+    forged = {**published, address: {**(published[address] or {}), "last_seen_at": "2999-01-01T00:00:00Z"}}
+    after = World(retained=forged).start(before.nobody())
+    assert after.beta["last_seen_at"] != "2999-01-01T00:00:00Z"

@@ -147,14 +147,15 @@ def test_what_cannot_be_read(name: str, payload: bytes, words: str) -> None:
     assert words in error.message
 
 
-SCAN = "scan takes folder (required), sub, wait"
+SCAN = "scan takes folder, all, sub, wait"
 
 
 @pytest.mark.parametrize(
     ("name", "payload", "message"),
     [
-        ("scan", {}, f"folder is missing; {SCAN}"),
-        ("scan", {"folder": None}, f"folder is missing; {SCAN}"),
+        ("scan", {}, "give exactly one of folder and all"),
+        ("scan", {"folder": None}, "give exactly one of folder and all"),
+        ("get_ignores", {}, "folder is missing; get_ignores takes folder (required)"),
         ("scan", {"folder": "docs", "deep": 1}, f"unknown argument 'deep'; {SCAN}"),
         ("scan", {"deep": 1}, f"unknown argument 'deep'; {SCAN}"),
         ("scan", {"Folder": "docs"}, f"unknown argument 'Folder'; {SCAN}"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from stbridge.core.command import EVERY_FOLDER
 from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
 from stbridge.core.known import Known, check_applicable, with_ids
@@ -50,9 +51,14 @@ def request(command: str, **arguments: Any) -> Request:
         ("scan", {"folder": "art", "sub": "docs"}, {"folder": "art", "sub": "docs"}),
         ("scan", {"folder": "all"}, {"folder": "all"}),
         ("reset", {"folder": "all"}, {"folder": "all"}),
+        ("scan", {"all": True}, {"folder": EVERY_FOLDER}),
+        ("reset", {"all": True}, {"folder": EVERY_FOLDER}),
         ("get_folder_status", {"folder": "all"}, {"folder": "all"}),
         ("pause", {"device": BETA}, {"device": BETA}),
         ("pause", {"device": BETA[:7]}, {"device": BETA}),
+        ("pause", {"device": BETA.lower()}, {"device": BETA}),
+        ("pause", {"device": BETA.replace("-", "")}, {"device": BETA}),
+        ("pause", {"device": f" {BETA[:7].lower()} "}, {"device": BETA}),
         ("pause", {"device": "gamma", "for": "5m"}, {"device": GAMMA, "for": "5m"}),
         ("get_completion", {"device": "gamma", "folder": "Documents"}, {"device": GAMMA, "folder": "docs"}),
         ("get_completion", {}, {}),
@@ -70,9 +76,29 @@ def test_a_name_becomes_an_id(name: str, given: dict[str, Any], resolved: dict[s
     assert before.arguments == given
 
 
+@pytest.mark.parametrize("name", ["scan", "reset"])
+def test_all_is_every_folder_where_no_folder_has_that_name(name: str) -> None:
+    """The word cannot hide a folder, and a folder cannot hide `all: true`."""
+    known = Known(config=configured([folder("docs")], []).config)
+    assert with_ids(request(name, folder="all"), known).arguments == {"folder": EVERY_FOLDER}
+    labelled = Known(config=configured([folder("docs", label="all")], []).config)
+    assert with_ids(request(name, folder="all"), labelled).arguments == {"folder": "docs"}
+    assert with_ids(request(name, all=True), labelled).arguments == {"folder": EVERY_FOLDER}
+
+
+def test_a_scan_of_every_folder_needs_one_that_is_not_paused() -> None:
+    """An `ok` would say that something was scanned."""
+    every = replace(request("scan", all=True), arguments={"folder": EVERY_FOLDER})
+    running, paused = folder("docs"), folder("art", paused=True)
+    check_applicable(every, configured([running, paused], []).config)
+    with pytest.raises(CommandError, match="every folder is paused: resume one first"):
+        check_applicable(every, configured([paused], []).config)
+
+
 @pytest.mark.parametrize(
     ("name", "given", "code", "message"),
     [
+        ("scan", {"all": False}, "invalid_arguments", "all must be true, or be left out"),
         ("scan", {"folder": "Docs"}, "not_found", "there is no folder 'Docs'"),
         ("scan", {"folder": "photos"}, "not_found", "there is no folder 'photos'"),
         ("scan", {"folder": "Twins"}, "invalid_arguments", "the name 'Twins' is not unique"),
@@ -173,8 +199,8 @@ def test_a_refusal_tells_what_to_do() -> None:
 
 
 def test_every_folder_is_no_folder_of_that_name() -> None:
-    """`all` means all of them, even if one that is paused has that ID; and so does a folder that is not known."""
-    check_applicable(request("scan", folder="all"), CONFIG)
+    """`all` means all of them unless a folder has that ID; a folder that is not known is Syncthing's business."""
+    check_applicable(replace(request("scan", all=True), arguments={"folder": EVERY_FOLDER}), CONFIG)
     check_applicable(request("scan", folder="unheard-of"), CONFIG)
     with pytest.raises(CommandError, match="'all' is paused"):
         check_applicable(request("new_ignores", folder="all", ignore=[]), CONFIG)

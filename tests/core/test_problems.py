@@ -367,3 +367,43 @@ def test_since_when_a_device_lacks_something_is_forgotten_while_it_is_paused() -
     assert world.beta["out_of_sync_since"] is not None
     world.later(MINUTE).see(seen.DevicePaused(device=BETA, paused=True))
     assert world.beta["out_of_sync_since"] is None
+
+
+# --- what was not observed does not count
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (
+            [seen.FolderPaused(folder="docs", paused=True)],
+            [seen.FolderPaused(folder="docs", paused=False), read()],
+        ),
+        (
+            [seen.FolderStateChanged(folder="docs", state="error", at=NOW, error="disk is full")],
+            [seen.FolderStateChanged(folder="docs", state="idle", at=NOW + timedelta(days=8), error=None), read()],
+        ),
+    ],
+    ids=["paused", "in error"],
+)
+def test_a_folder_is_not_stale_after_a_time_in_which_it_was_not_checked(
+    begin: Sequence[Observation], end: Sequence[Observation]
+) -> None:
+    """A device that shares it was connected all the time."""
+    world = World().start()
+    world.see(*begin).later(8 * DAY)
+    world.see(*end).later(60)
+    assert "stale" not in {one["code"] for one in world.told("problem_raised")}
+    world.see(world.nobody()).later(8 * DAY)
+    assert "stale" in {one["code"] for one in world.told("problem_raised")}
+
+
+def test_a_device_is_not_unseen_at_the_moment_it_is_resumed() -> None:
+    """It needs time to connect; how long it was not seen is published all the same."""
+    world = World().start()
+    world.see(seen.DevicePaused(device=BETA, paused=True), world.disconnect()).later(8 * DAY)
+    world.see(seen.DevicePaused(device=BETA, paused=False)).later(60)
+    assert "unseen" not in {one["code"] for one in world.told("problem_raised")}
+    assert world.beta["unseen_since"] == "2024-05-01T12:00:00Z"
+    world.later(8 * DAY)
+    assert "unseen" in {one["code"] for one in world.told("problem_raised")}

@@ -91,7 +91,7 @@ GAMMA_PAUSED = configured(devices=[device(BETA, "beta"), device(GAMMA, "gamma", 
         ([not_running()], None, None, None, None),
         ([not_running(), read("art", need_bytes=500)], None, False, False, None),
         ([not_running(), BEHIND], None, None, False, None),
-        ([read(need_bytes=500)], PAUSED, True, True, None),
+        ([read(need_bytes=500)], PAUSED, None, None, None),
         ([], configured([]), True, True, None),
     ],
 )

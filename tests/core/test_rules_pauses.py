@@ -17,6 +17,7 @@ from tests.core.world import (
     GAMMA,
     ON_BETA,
     ON_GAMMA,
+    World,
     after,
     beta_configured,
     completed,
@@ -173,3 +174,13 @@ def test_a_pause_for_a_time_of_what_is_gone_is_forgotten() -> None:
     one.see(configured([ART_FOLDER]))
     assert one.state.timed_pauses.next_try is None
     assert not one.see(seen.PauseTimed(paused=Paused("folder", "docs"), until=UNTIL)).changed
+
+
+def test_nothing_is_known_of_an_instance_whose_folders_are_all_paused() -> None:
+    """An instance that syncs nothing is not in sync."""
+    world = World().start()
+    assert (world.system["in_sync"], world.system["all_in_sync"]) == (True, None)
+    world.see(seen.FolderPaused(folder="docs", paused=True))
+    assert (world.system["in_sync"], world.system["all_in_sync"], world.system["completion"]) == (None, None, None)
+    world.see(seen.FolderPaused(folder="docs", paused=False), read(), completed())
+    assert (world.system["in_sync"], world.system["all_in_sync"]) == (True, True)

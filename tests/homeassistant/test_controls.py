@@ -69,7 +69,7 @@ def test_a_press_expires(house: House, subscriber: Subscriber) -> None:
     """What Home Assistant sends has QoS 1 and an expiry, so that nothing is carried out late."""
     house.hass.act("button.press", house.entity_id(f"{house.subject('system').object_id}_scan_all"))
     message = subscriber.wait_for(lambda one: one.topic == "syncthing/nas/command/scan")
-    assert json.loads(message.payload) == {"folder": "all"}
+    assert json.loads(message.payload) == {"all": True}
     assert 0 < getattr(message.properties, "MessageExpiryInterval", 0) <= COMMAND_EXPIRY_S
     assert message.qos == 1
 

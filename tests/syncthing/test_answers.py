@@ -69,8 +69,9 @@ def test_no_content_is_a_success() -> None:
 @pytest.mark.parametrize(
     ("status", "text", "known", "error", "says"),
     [
-        (401, "Not Authorized", False, Unauthorized, "^api_key: .* at http://nas:8384 rejects"),
-        (403, "CSRF Error\n", False, Unauthorized, r"^api_key: "),
+        (401, "<html>401 Authorization Required</html>", False, Unauthorized, "^url: something in front of Syncthing"),
+        (403, "<h1>Blocked by the firewall</h1>", False, Unauthorized, "^url: something in front of Syncthing"),
+        (403, "CSRF Error\n", True, Unauthorized, r"^api_key: .* at http://nas:8384 rejects"),
         (403, "Forbidden\n", False, Unauthorized, r"^api_key: "),
         (403, "Host check error\n", False, HostCheckFailed, r"^url: .*insecureSkipHostcheck"),
         (403, "Debugging disabled\n", True, Rejected, "^Debugging disabled$"),
@@ -90,8 +91,16 @@ def test_no_content_is_a_success() -> None:
         (500, "Internal Server Error", False, Unreachable, "^url: .* answers 500 to GET /rest/system/ping"),
         (501, "upgrade unsupported", True, Unsupported, "^upgrade unsupported$"),
         (501, "", True, Unsupported, "cannot do that"),
-        (502, "Bad Gateway", False, Starting, "^url: .* not ready"),
+        (
+            502,
+            "<html><h1>502 Bad Gateway</h1></html>",
+            False,
+            Unreachable,
+            "^url: the proxy at .* cannot reach Syncthing",
+        ),
+        (503, "no server is available", False, Unreachable, "^url: the proxy at .* cannot reach Syncthing .503"),
         (503, "Service Unavailable", True, Starting, "^url: .* not ready"),
+        (500, "<html>error</html>", True, Rejected, "^Syncthing answers 500 to GET /rest/system/ping$"),
         (504, "Gateway Timeout", False, TimedOut, "^url: the proxy at .* waited for GET /rest/system/ping"),
         (200, MIGRATION, False, Starting, "^url: .* migrating its database"),
         (200, "<html>a router</html>", False, NotSyncthing, "^url: .* is not Syncthing. Check"),
@@ -140,7 +149,13 @@ def test_a_build_that_cannot_upgrade_is_told_from_one_that_cannot_just_now(
             NotSyncthing,
             "^url: .* redirects to http://nas/login, so it is not Syncthing",
         ),
-        ("https://nas", "https://login.example", NotSyncthing, "is not Syncthing"),
+        (
+            "http://nas:8384",
+            "https://login.example/start?state=token",
+            NotSyncthing,
+            "^url: http://nas:8384 redirects to https://login.example/start, so something in front of Syncthing",
+        ),
+        ("https://nas", "https://login.example", NotSyncthing, "something in front of Syncthing asks for a login"),
         ("https://nas", "", NotSyncthing, "redirects to nowhere"),
     ],
 )
@@ -150,6 +165,36 @@ def test_an_answer_that_sends_elsewhere_is_not_followed(
     """Syncthing sends to https and nowhere else; a login page belongs to something else."""
     with pytest.raises(error, match=says):
         evaluated("", status=307, known=False, url=url, headers={"Location": location})
+
+
+@pytest.mark.parametrize("realm", ["Authorization Required", "Authorization Required (ABCDEFG)"])
+def test_syncthing_with_a_password_refuses_a_wrong_key_in_its_own_words(realm: str) -> None:
+    """Its answer lacks the device ID, like those of anything in front of it."""
+    with pytest.raises(Unauthorized, match=r"^api_key: "):
+        evaluated("Not Authorized\n", status=401, known=False, headers={"WWW-Authenticate": f'Basic realm="{realm}"'})
+
+
+def test_a_login_in_front_of_syncthing_is_none_of_its_own() -> None:
+    """To copy the API key again would not help."""
+    with pytest.raises(
+        Unauthorized, match=r"^url: something in front of Syncthing at http://nas:8384 asks for a login"
+    ):
+        evaluated("Unauthorized", status=401, known=False, headers={"WWW-Authenticate": 'Basic realm="proxy"'})
+
+
+def test_a_refusal_without_a_key_says_that_there_is_none() -> None:
+    """Whoever has not set it need not look for a wrong one."""
+    with pytest.raises(Unauthorized, match=r"^api_key: no API key is set"):
+        evaluate(URL, CALL, status=403, headers=KNOWN, content=b"CSRF Error", has_key=False)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 500, 502, 503, 504])
+@pytest.mark.parametrize("known", [True, False])
+def test_no_message_shows_html(status: int, known: bool) -> None:
+    """It would fill the log and the topic `connection` with markup."""
+    with pytest.raises(SyncthingError) as raised:
+        evaluated("<!DOCTYPE html>\n<html><body><h1>Oops</h1></body></html>", status=status, known=known)
+    assert "<" not in str(raised.value)
 
 
 def test_a_long_refusal_is_cut() -> None:

@@ -11,12 +11,13 @@ from stbridge.demo.node import SyncthingNode
 from stbridge.errors import (
     HostCheckFailed,
     NotFound,
+    NotSyncthing,
     TlsFailure,
     Unauthorized,
     Unreachable,
     Unsupported,
 )
-from stbridge.syncthing import SyncthingClient
+from stbridge.syncthing import SyncthingClient, transport
 from tests.conftest import ODD_FOLDER, Pair
 from tests.servers import eventually
 from tests.syncthing.conftest import Connect, is_up
@@ -316,6 +317,22 @@ def test_a_wrong_key_is_refused(expendable: SyncthingNode, connect: Connect) -> 
     eventually(lambda: is_up(client_of(expendable, connect)))
     with pytest.raises(Unauthorized, match=r"^api_key: "):
         wrong.get_ping()
+
+
+def test_a_missing_key_is_named(node: SyncthingNode, connect: Connect) -> None:
+    """It is not a wrong one."""
+    with pytest.raises(Unauthorized, match=r"^api_key: no API key is set"):
+        connect(node.url, "").get_ping()
+
+
+def test_the_sync_port_of_syncthing_is_named(pair: Pair, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People mix the two ports up."""
+    [address] = pair.a.request("GET", "/rest/config/options")["listenAddresses"]
+    port = int(address.rsplit(":", 1)[-1])
+    monkeypatch.setattr(transport, "SYNC_PORT", port)
+    for verify in ("off", "system"):
+        with pytest.raises(NotSyncthing, match="is the sync port of Syncthing"):
+            connect(f"https://127.0.0.1:{port}", pair.a.api_key, verify=verify).get_ping()
 
 
 def test_a_host_name_that_is_not_this_machine_is_refused(

@@ -17,7 +17,7 @@ from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.follow import Follower
 from tests.servers import eventually
 from tests.syncthing.conftest import KEY, Connect, Serve
-from tests.syncthing.pretended import CONFIG, EVENTS, FOLDER_STATISTICS, STATUS, PretendedSyncthing
+from tests.syncthing.pretended import BROWSE, CONFIG, EVENTS, FOLDER_STATISTICS, STATUS, PretendedSyncthing
 from tests.syncthing.server import Behaviour, Exchange, closes, hangs, refuses, says, stranger
 
 OTHER_DEVICE = "AIR6LPZ-7K4PTTV-UXQSMUU-CPQ5YWH-OEDFIIQ-JUG777G-2YQXXR5-YD6AWQR"
@@ -389,6 +389,42 @@ def test_a_failure_of_another_thread_has_the_instance_checked(syncthing: Pretend
     report.wait_for(seen.FolderStateChanged)
     kinds = (seen.SnapshotStarted, seen.SnapshotComplete, seen.Suspected, seen.Resumed, seen.FolderStateChanged)
     assert list(map(type, report.of(*kinds, seen.Unavailable))) == list(kinds)
+
+
+def test_a_syncthing_that_is_too_old_is_named(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """Its API lacks what the bridge needs, and no setting would help."""
+    syncthing.table[VERSION] = says({"version": "v1.12.1", "os": "linux", "arch": "amd64"})
+    report = follow(syncthing.url)
+    unavailable = report.wait_for(seen.Unavailable)
+    assert unavailable.message == (
+        f"syncthing.nas.url: Syncthing v1.12.1 at {syncthing.url} is too old: 1.19 or later is needed."
+    )
+
+
+def test_a_connection_that_is_checked_is_replaced(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The long poll is repeated on a new connection; the instance stays available."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    polls = [one.path for one in syncthing.server.requests].count(EVENTS)
+    report.follower.check_connection()
+    eventually(lambda: [one.path for one in syncthing.server.requests].count(EVENTS) > polls)
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.FolderStateChanged)
+    assert report.of(seen.Suspected, seen.Unavailable) == []
+    assert len(report.of(seen.SnapshotStarted)) == 1
+
+
+def test_a_slow_read_does_not_delay_the_end_of_an_interruption(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """Another thread does it."""
+    syncthing.table[BROWSE] = hangs
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    report.waiting = [Read("conflicts", "docs")]
+    report.follower.revalidate()
+    report.wait_for(seen.Resumed)
+    eventually(lambda: Read("conflicts", "docs") in report.requested)
 
 
 @pytest.mark.parametrize("restarts", [True, False])

@@ -1,7 +1,9 @@
 """The thread that reads at intervals and on request: what it reads, how often, and what it does after a failure."""
 
 import logging
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,10 +15,10 @@ from stbridge.settings import PollSettings
 from stbridge.syncthing import poll, retry
 from stbridge.syncthing.event_stream import POLL_S
 from stbridge.syncthing.poll import COMPLETIONS_PER_ROUND, RECONCILE, Poller, ReadQueue, rate_limits
-from tests.servers import eventually
+from tests.servers import PATIENCE_S, eventually
 from tests.syncthing.conftest import Connect
-from tests.syncthing.pretended import COMPLETION, FILE, FOLDER_ERRORS, FOLDER_STATUS, STATUS, PretendedSyncthing
-from tests.syncthing.server import closes, hangs, refuses, says, stranger
+from tests.syncthing.pretended import BROWSE, COMPLETION, FILE, FOLDER_ERRORS, FOLDER_STATUS, STATUS, PretendedSyncthing
+from tests.syncthing.server import Exchange, closes, hangs, refuses, says, stranger
 from tests.syncthing.test_reads import READS
 
 NEVER: Mapping[str, float] = {"connections": 3600, RECONCILE: 3600}
@@ -39,25 +41,33 @@ class Surroundings(list[Observation]):
         """Whether the instance can be used."""
         self.refusals = 0
         """How often the poller found that the instance cannot be used."""
+        self.current_epoch = 0
+        """Changes when events may have been missed."""
         self.revalidations = 0
         """How often the poller had the follower check the instance."""
+        self.connection_checks = 0
+        """How often the poller had the follower check its connection."""
         self.follow_ups: dict[type[Observation], list[Read]] = {}
         """What has to be read because of a kind of observation."""
 
-    def take(self, observations: Iterable[Observation]) -> Collection[Read]:
+    def take(self, observations: Iterable[Observation], epoch: int | None) -> Collection[Read]:
         """Take observations, and return what has to be read because of them."""
-        new = list(observations)
+        new = list(observations) if epoch == self.current_epoch else []
         self += new
         return [read for one in new for read in self.follow_ups.get(type(one), ())]
 
-    def is_live(self) -> bool:
-        """Return whether the instance can be used."""
+    def epoch(self) -> int | None:
+        """Return the epoch if the instance can be used."""
         self.refusals += not self.live
-        return self.live
+        return self.current_epoch if self.live else None
 
     def revalidate(self) -> None:
         """Note that the follower is to check the instance."""
         self.revalidations += 1
+
+    def check_connection(self) -> None:
+        """Note that the follower is to check its connection."""
+        self.connection_checks += 1
 
     @property
     def kinds(self) -> list[type[Observation]]:
@@ -84,15 +94,19 @@ def state() -> Surroundings:
 def polling(syncthing: PretendedSyncthing, connect: Connect, state: Surroundings) -> Iterator[Poll]:
     """Poll the pretended Syncthing."""
     pollers: list[Poller] = []
+    slow = ThreadPoolExecutor(1)
 
     def start(**intervals: float) -> Poller:
         poller = Poller(
             "nas",
             connect(syncthing.url),
+            connect(syncthing.url),
             intervals={**NEVER, **intervals},
             take=state.take,
-            live=state.is_live,
+            epoch=state.epoch,
             revalidate=state.revalidate,
+            check_connection=state.check_connection,
+            run_slow=lambda read_slow, read: bool(slow.submit(read_slow, read)),
         )
         poller.start()
         pollers.append(poller)
@@ -101,6 +115,7 @@ def polling(syncthing: PretendedSyncthing, connect: Connect, state: Surroundings
     yield start
     for poller in pollers:
         poller.stop()
+    slow.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -287,6 +302,103 @@ def test_what_is_withdrawn_is_not_read(syncthing: PretendedSyncthing, polling: P
     state.wait_for(seen.ReadFinished, 2)
     assert sorted(one.__name__ for one in state.kinds) == ["FolderErrorsRead", "VersionRead"]
     assert asked(syncthing, ERRORS) == asked(syncthing, FILE) == []
+
+
+# --- slow reads, and results that are out of date
+
+
+def test_a_slow_read_delays_no_other(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
+    """A large folder is walked, or an answer of Syncthing was lost on the way."""
+    syncthing.table[BROWSE] = hangs
+    poller = polling()
+    poller.request([Read("conflicts", "docs")])
+    syncthing.server.wait_until_hanging()
+    poller.request([Read("errors")])
+    state.wait_for(seen.ErrorsRead)
+    assert state.of(seen.ConflictsRead) == []
+
+
+def test_a_slow_read_is_repeated_when_another_read_times_out(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
+) -> None:
+    """The network may have forgotten its connection as well, and it would wait for a minute."""
+    answer = syncthing.table[BROWSE]
+    assert callable(answer)
+    syncthing.table[BROWSE] = [hangs, answer]
+    syncthing.table[ERRORS] = hangs
+    poller = polling()
+    poller.request([Read("conflicts", "docs")])
+    syncthing.server.wait_until_hanging()
+    poller.request([Read("errors")])
+    state.wait_for(seen.ConflictsRead)
+
+
+def test_each_slow_read_has_a_new_connection(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
+    """The network may have forgotten the one of the read before, and the next one would wait for a minute."""
+    answer = syncthing.table[BROWSE]
+    assert callable(answer)
+    connections: list[object] = []
+
+    def note_connection(exchange: Exchange) -> None:
+        connections.append(exchange.client_address)
+        answer(exchange)
+
+    syncthing.table[BROWSE] = note_connection
+    poller = polling()
+    for count in (1, 2):
+        poller.request([Read("conflicts", "docs")])
+        state.wait_for(seen.ConflictsRead, count)
+    assert len(set(connections)) == 2
+
+
+def test_a_slow_read_is_repeated_when_the_instance_can_be_used(
+    polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not lost in between."""
+    monkeypatch.setattr(poll, "RETRY_S", OFTEN)
+    state.live = False
+    poller = polling()
+    poller.request([Read("conflicts", "docs")])
+    wait_until_refused(poller, state)
+    state.live = True
+    poller.wake()
+    state.wait_for(seen.ConflictsRead)
+
+
+def test_a_result_from_before_events_were_missed_is_read_again(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
+) -> None:
+    """The follower may have read the same meanwhile, and the older answer must not replace the newer one."""
+    answer = syncthing.table[ERRORS]
+    assert callable(answer)
+    asked_once, released = threading.Event(), threading.Event()
+
+    def late(exchange: Exchange) -> None:
+        asked_once.set()
+        released.wait(PATIENCE_S)
+        answer(exchange)
+
+    syncthing.table[ERRORS] = [late, answer]
+    poller = polling()
+    poller.request([Read("errors")])
+    asked_once.wait(PATIENCE_S)
+    state.current_epoch += 1
+    released.set()
+    state.wait_for(seen.ErrorsRead)
+    assert len(asked(syncthing, ERRORS)) == 2
+    assert len(state.of(seen.ErrorsRead)) == 1
+
+
+def test_a_read_that_timed_out_has_the_connection_of_the_follower_checked(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
+) -> None:
+    """A network that forgets connections forgets the one of the long poll as well."""
+    syncthing.table[ERRORS] = hangs
+    poller = polling()
+    poller.request([Read("errors")])
+    result = state.wait_for(seen.ReadFinished)
+    assert result.timed_out
+    assert (state.connection_checks, state.revalidations) == (1, 0)
 
 
 # --- rate limits

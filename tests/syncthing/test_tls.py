@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from stbridge.errors import SettingsError, SyncthingUnavailable, TlsFailure
+from stbridge.errors import NotSyncthing, SettingsError, Starting, SyncthingUnavailable, TlsFailure
+from stbridge.syncthing import transport
 from stbridge.syncthing.tls import OFF, SYSTEM, default_verify, seen_fingerprint, system_context, tls_context
 from tests.certificates import Authority, Certificate, self_signed
 from tests.syncthing.conftest import Connect, Serve
-from tests.syncthing.server import ScriptedServer, Table, says
+from tests.syncthing.server import ScriptedServer, Table, says, stranger
 
 PONG = {"ping": "pong"}
 
@@ -252,3 +253,20 @@ def test_old_versions_of_tls_are_refused(verify: str) -> None:
 def test_the_authorities_of_the_system_are_loaded_once() -> None:
     """There are many, and a bridge has many clients."""
     assert tls_context(SYSTEM) is tls_context(SYSTEM)
+
+
+def test_a_migration_in_plain_http_on_the_port_of_tls_is_a_start(serve: Serve, connect: Connect) -> None:
+    """Syncthing 2 migrates the database of version 1 behind a temporary page; the key is not sent in plain text."""
+    server = serve({"/": stranger(200, "*** Database migration in progress ***")})
+    with pytest.raises(Starting, match=r"^url: .* is migrating its database"):
+        connect(f"https://127.0.0.1:{server.port}").get_ping()
+    assert {request.line for request in server.requests} == {"GET /"}
+    assert not any("X-API-Key" in request.headers for request in server.requests)
+
+
+def test_the_sync_port_is_named(monkeypatch: pytest.MonkeyPatch, serve: Serve, connect: Connect) -> None:
+    """Its certificate would be asked for again and again, and pinning it would not help."""
+    server = serve(table())
+    monkeypatch.setattr(transport, "SYNC_PORT", server.port)
+    with pytest.raises(NotSyncthing, match=r"^url: .* is the sync port of Syncthing. The GUI is usually on port 8384"):
+        connect(f"https://127.0.0.1:{server.port}").get_ping()

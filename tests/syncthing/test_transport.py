@@ -1,5 +1,6 @@
 """The one request function: what is sent, what is tried again, and what an error says."""
 
+import os
 import socket
 import sys
 import threading
@@ -146,6 +147,27 @@ def test_a_unix_socket_is_as_good_as_a_port(serve: Serve, connect: Connect, tmp_
     assert server.connections == 1
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without permission")
+def test_a_unix_socket_without_permission_names_its_owner(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    """Then it is known which group the bridge's user has to join."""
+    path = tmp_path / "gui.sock"
+    serve({PING: says(PONG)}, path=path)
+    path.chmod(0o600)
+    reachable = [tmp_path, *tmp_path.parents]
+    modes = {directory: directory.stat().st_mode for directory in reachable}
+    for directory in reachable[:-1]:
+        directory.chmod(modes[directory] | 0o755)
+    client = connect(f"unix://{quote(str(path))}")
+    try:
+        os.seteuid(65534)
+        with pytest.raises(Unreachable, match=r"permission denied for .*: it belongs to user 0 and group 0, mode 0600"):
+            client.get_ping()
+    finally:
+        os.seteuid(0)
+        for directory in reachable[:-1]:
+            directory.chmod(modes[directory])
+
+
 @pytest.mark.parametrize("url", ["unix:///no/such.sock", "http://127.0.0.1:{port}", "https://127.0.0.1:{port}"])
 def test_nobody_at_the_address_is_unreachable(connect: Connect, url: str) -> None:
     """An address where nothing listens is told with its setting."""
@@ -222,7 +244,7 @@ def test_a_call_that_does_no_harm_twice_is_tried_again(serve: Serve, method: str
 
 @pytest.mark.parametrize(
     ("failure", "error"),
-    [(closes, Unreachable), (truncates, Unreachable), (refuses(503), Starting), (stranger(502, ""), Starting)],
+    [(closes, Unreachable), (truncates, Unreachable), (refuses(503), Starting), (stranger(502, ""), Unreachable)],
 )
 def test_a_post_that_may_have_arrived_is_not_repeated(
     serve: Serve, failure: Behaviour, error: type[SyncthingError]

@@ -73,7 +73,9 @@ def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) ->
 
 def _follow_availability(state: State, signal: Signal, now: datetime, status: str = ONLINE, message: str = "") -> None:
     """Take the next step of the state machine, and publish what follows from it."""
-    was_online, state.availability = state.online, state.availability.after(signal)
+    was_online, before = state.online, state.availability
+    state.availability = before.after(signal)
+    state.epoch += state.availability is not before
     if not state.online and signal is not Signal.FAILED:
         return  # what was published last holds until it is known how the attempt ends
     if was_online and not state.online:

@@ -1,0 +1,249 @@
+"""Settings as they come from real deployments: containers, clusters, files of other systems, values out of habit."""
+
+import pytest
+
+from stbridge import settings_sources
+from stbridge.mqtt.diagnosis import exposed_password
+from tests.machine import Machine
+
+# --- white space, byte order marks, empty variables
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mqtt.host", " nas\n"),
+        ("mqtt.username", "bridge\r\n"),
+        ("mqtt.password", "\tsecret\n"),
+        ("mqtt.port", "1884\n"),
+    ],
+)
+def test_white_space_around_a_variable_is_removed(machine: Machine, key: str, value: str) -> None:
+    """Kubernetes passes secrets with the newline at their end."""
+    machine.environment({"STBRIDGE_MQTT__USERNAME": "someone", f"STBRIDGE_{key.replace('.', '__').upper()}": value})
+    mqtt = machine.load().mqtt
+    shown = {
+        "host": mqtt.host,
+        "username": mqtt.username,
+        "password": mqtt.password.get_secret_value(),
+        "port": mqtt.port,
+    }
+    assert str(shown[key.removeprefix("mqtt.")]) == value.strip()
+
+
+def test_white_space_around_a_value_in_a_file_is_removed(machine: Machine) -> None:
+    """It is never part of a host name or password on purpose."""
+    machine.config('[mqtt]\nhost = " nas "\n[syncthing.nas]\nurl = "http://nas:8384 "\napi_key = " key\\n"\n')
+    settings = machine.load()
+    assert settings.mqtt.host == "nas"
+    assert settings.syncthing["nas"].url == "http://nas:8384"
+    assert settings.syncthing["nas"].api_key.get_secret_value() == "key"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(machine: Machine) -> None:
+    """Editors on Windows write it."""
+    machine.config('\ufeff[mqtt]\nhost = "nas"\nusername = "bridge"\n')
+    machine.docker_secret("mqtt_password", "\ufeffsecret\n")
+    mqtt = machine.load().mqtt
+    assert (mqtt.host, mqtt.password.get_secret_value()) == ("nas", "secret")
+
+
+def test_an_empty_variable_of_a_secret_hides_no_secret_file(machine: Machine) -> None:
+    """Compose files pass variables that are not set as empty ones."""
+    machine.docker_secret("mqtt_password", "from the file")
+    machine.environment({"STBRIDGE_MQTT__USERNAME": "bridge", "STBRIDGE_MQTT__PASSWORD": ""})
+    assert machine.load().mqtt.password.get_secret_value() == "from the file"
+
+
+# --- variables that a cluster sets by itself
+
+KUBERNETES = {
+    "STBRIDGE_SERVICE_HOST": "10.96.0.12",
+    "STBRIDGE_SERVICE_PORT": "8385",
+    "STBRIDGE_SERVICE_PORT_HTTP": "8385",
+    "STBRIDGE_PORT": "tcp://10.96.0.12:8385",
+    "STBRIDGE_PORT_8385_TCP": "tcp://10.96.0.12:8385",
+    "STBRIDGE_PORT_8385_TCP_PROTO": "tcp",
+    "STBRIDGE_PORT_8385_TCP_PORT": "8385",
+    "STBRIDGE_PORT_8385_TCP_ADDR": "10.96.0.12",
+    "STBRIDGE_MQTT_SERVICE_HOST": "fd00::12",
+    "STBRIDGE_MQTT_SERVICE_PORT": "1883",
+    "STBRIDGE_MQTT_SERVICE_PORT_MQTT_TLS": "8883",
+    "STBRIDGE_MQTT_PORT": "tcp://[fd00::12]:1883",
+    "STBRIDGE_MQTT_PORT_1883_TCP": "tcp://[fd00::12]:1883",
+    "STBRIDGE_MQTT_PORT_1883_TCP_PROTO": "tcp",
+    "STBRIDGE_MQTT_PORT_1883_TCP_PORT": "1883",
+    "STBRIDGE_MQTT_PORT_1883_TCP_ADDR": "fd00::12",
+}
+"""What Kubernetes sets in each container if there are services `stbridge` and `stbridge-mqtt` (enableServiceLinks)."""
+
+
+def test_variables_of_kubernetes_are_no_settings(machine: Machine) -> None:
+    """They are set for every service whose name begins with `stbridge`, and the log names them."""
+    machine.environment({**KUBERNETES, "STBRIDGE_MQTT__HOST": "nas"})
+    assert machine.load().mqtt.host == "nas"
+    assert set(settings_sources.variables_of_kubernetes({**KUBERNETES, "STBRIDGE_MQTT__HOST": "nas"})) == set(
+        KUBERNETES
+    )
+
+
+@pytest.mark.parametrize(("name", "value"), [("STBRIDGE_MQTT_HOST", "nas"), ("STBRIDGE_MQTT_PORT", "1883 or so")])
+def test_a_variable_that_looks_like_a_setting_is_a_fault(machine: Machine, name: str, value: str) -> None:
+    """A typing error must not be ignored as if it were a cluster's."""
+    machine.environment({name: value})
+    (fault,) = machine.faults()
+    assert fault.startswith(f"{name}: no such setting")
+
+
+# --- values out of habit
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('host = ""', "mqtt.host: must not be empty: write the name or address of the broker"),
+        ('host = "nas:1884"', 'mqtt.host: must be a name or address alone: write host = "nas" and port = 1884'),
+        ('host = "[::1]"', 'mqtt.host: must be without brackets: write host = "::1"'),
+        ('host = "[::1]:1884"', 'mqtt.host: must be a name or address alone: write host = "::1" and port = 1884'),
+        ('username = "a"\npassword = 1234', "mqtt.password: must be text: put it in quotes"),
+        ("client_id = 7", "mqtt.client_id: must be text: put it in quotes"),
+        ('password = "secret"', "mqtt.username: must be given with mqtt.password, which is not sent without it"),
+    ],
+)
+def test_a_fault_says_what_to_write(machine: Machine, text: str, fault: str) -> None:
+    """The reader need not look the format up."""
+    machine.config(f"[mqtt]\n{text}\n")
+    assert list(machine.faults()) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("host", "transport"), [("::1", "tcp"), ("fe80::1%eth0", "tcp"), ("/run/mosquitto:1.sock", "unix")]
+)
+def test_an_address_with_colons_is_a_host(machine: Machine, host: str, transport: str) -> None:
+    """IPv6 addresses and paths have them."""
+    machine.config(f'[mqtt]\nhost = "{host}"\ntransport = "{transport}"\n')
+    assert machine.load().mqtt.host == host
+
+
+@pytest.mark.parametrize(("given", "seconds"), [('"7d"', 604_800), ('"30m"', 1800), ('"90"', 90), ("45.5", 45.5)])
+def test_a_duration_may_have_a_unit(machine: Machine, given: str, seconds: float) -> None:
+    """Wherever seconds are set."""
+    machine.config(
+        f"[alerts]\nunseen = {given}\nflapping = {given}\n[alerts.folder.docs]\nstale = {given}\n"
+        f'[poll]\nstatus = {given}\n[syncthing.nas]\nurl = "http://nas:8384"\ntimeout_s = {given}\n'
+    )
+    settings = machine.load()
+    thresholds = settings.alerts.thresholds()
+    assert thresholds.thresholds["unseen"] == thresholds.folders["docs"]["stale"] == seconds
+    assert settings.alerts.flapping == settings.poll.status == settings.syncthing["nas"].timeout_s == seconds
+
+
+@pytest.mark.parametrize("given", ['"soon"', '"7 weeks"', '"-1h"', "[1]"])
+def test_another_word_is_no_duration(machine: Machine, given: str) -> None:
+    """The fault shows how one is written."""
+    machine.config(f"[alerts]\nunseen = {given}\n")
+    assert list(machine.faults()) == [
+        'alerts.unseen: must be a number of seconds, or a duration such as "30m", "12h" or "7d"'
+    ]
+
+
+# --- TLS to the broker
+
+
+@pytest.mark.parametrize("tls", ['ca_file = "/ca.pem"', 'cert_file = "/c.pem"', "insecure = true", "enabled = true"])
+def test_any_key_of_tls_turns_tls_on(machine: Machine, tls: str) -> None:
+    """Otherwise the password would be sent unencrypted, although somebody has set up TLS."""
+    machine.config(f"[mqtt]\nport = 1883\n[mqtt.tls]\n{tls}\n")
+    assert machine.load().mqtt.uses_tls
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            '[mqtt.tls]\nenabled = false\nca_file = "/ca.pem"\n',
+            "mqtt.tls.enabled: must not be false together with mqtt.tls.ca_file, which needs TLS",
+        ),
+        (
+            '[mqtt.tls]\nca_file = "/ca.pem"\ninsecure = true\n',
+            "mqtt.tls.insecure: must not be true together with mqtt.tls.ca_file: nothing would be checked with it",
+        ),
+        (
+            '[mqtt.tls]\nkey_file = "/key.pem"\n',
+            "mqtt.tls.cert_file: must be given with mqtt.tls.key_file: the certificate that belongs to the key",
+        ),
+        (
+            '[mqtt]\nhost = "/run/broker.sock"\ntransport = "unix"\n[mqtt.tls]\nenabled = true\n',
+            "mqtt.tls.enabled: must not be true with mqtt.transport unix: it never leaves this machine",
+        ),
+    ],
+)
+def test_settings_of_tls_that_contradict_each_other_are_faults(machine: Machine, text: str, fault: str) -> None:
+    """Nobody may believe that a connection is encrypted or checked when it is not."""
+    machine.config(text)
+    assert list(machine.faults()) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("text", "exposed"),
+    [
+        ('host = "broker.lan"\npassword = "secret"', True),
+        ('host = "192.0.2.7"\npassword = "secret"', True),
+        ('host = "broker.lan"', False),
+        ('host = "127.0.0.1"\npassword = "secret"', False),
+        ('host = "::1"\npassword = "secret"', False),
+        ('host = "localhost"\npassword = "secret"', False),
+        ('host = "broker.lan"\npassword = "secret"\nport = 8883', False),
+        ('host = "/run/broker.sock"\ntransport = "unix"\npassword = "secret"', False),
+    ],
+)
+def test_a_password_that_crosses_the_network_unencrypted_is_a_warning(
+    machine: Machine, text: str, exposed: bool
+) -> None:
+    """The log and `check` show it."""
+    machine.config(f'[mqtt]\nusername = "bridge"\n{text}\n')
+    warning = exposed_password(machine.load().mqtt) or ""
+    assert ("mqtt.password is sent unencrypted to" in warning) == exposed
+    assert "secret" not in warning
+
+
+# --- URLs of Syncthing
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://nas:8384/rest", "leave out /rest: write http://nas:8384"),
+        ("http://nas:8384/rest/", "leave out /rest: write http://nas:8384"),
+        ("https://nas/syncthing/gui", "leave out /gui: write https://nas/syncthing"),
+        ("http://nas:8384/index.html", "leave out /index.html: write http://nas:8384"),
+        ("unix://run/st.sock", "must be unix:// and an absolute path: write unix:///run/st.sock"),
+    ],
+)
+def test_a_url_of_a_page_is_no_url_of_syncthing(machine: Machine, url: str, fault: str) -> None:
+    """People copy what their browser shows."""
+    machine.config(f'[syncthing.nas]\nurl = "{url}"\n')
+    assert list(machine.faults()) == [f"syncthing.nas.url: {fault}"]
+
+
+def test_a_path_prefix_of_a_reverse_proxy_is_kept(machine: Machine) -> None:
+    """Only the pages of Syncthing itself are left out."""
+    machine.config('[syncthing.nas]\nurl = "https://nas/sync/restaurant/"\n')
+    assert machine.load().syncthing["nas"].url == "https://nas/sync/restaurant"
+
+
+# --- raw events
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("ItemFinnished", "'ItemFinnished' is no type of Syncthing's events; did you mean ItemFinished?"),
+        ("itemfinished", "'itemfinished' is no type of Syncthing's events; did you mean ItemFinished?"),
+        ("Nonsense", "'Nonsense' is no type of Syncthing's events"),
+    ],
+)
+def test_a_type_of_event_that_does_not_exist_is_a_fault(machine: Machine, name: str, fault: str) -> None:
+    """It would never come, and nobody would know why."""
+    machine.config(f'[events]\nraw = ["StateChanged", "{name}"]\n')
+    assert list(machine.faults()) == [f"events.raw: {fault}"]
