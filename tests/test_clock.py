@@ -1,7 +1,6 @@
 """A wall clock that is set while the bridge runs: a machine without a battery starts in 1970, and NTP sets it later."""
 
 import json
-import os
 import shutil
 import struct
 import subprocess
@@ -45,7 +44,7 @@ class Clock:
         """Set the clock some seconds before or after the clock of the machine."""
         new = self._offset.with_suffix(".new")
         new.write_bytes(struct.pack("q", offset_s))
-        os.replace(new, self._offset)
+        new.replace(self._offset)
 
 
 @pytest.fixture
