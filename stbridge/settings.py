@@ -307,6 +307,11 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
         ge=0,
         description="Folders with more files than this are not searched for conflict files at the start; 0: none is.",
     )
+    ignore_errors: tuple[str, ...] = Field(
+        (),
+        description="Regular expressions: an entry of Syncthing's error list in which one is found is no problem. "
+        "Its notice about running as a privileged user never is.",
+    )
     folder: dict[str, FolderAlertSettings] = Field(  # type: ignore[valid-type]  # as above
         {}, description="Thresholds for one folder, by its ID."
     )
@@ -314,15 +319,28 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
         {}, description="Thresholds for one device, by its short ID."
     )
 
+    @field_validator("ignore_errors")
+    @classmethod
+    def _regular_expressions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for expression in value:
+            if not expression.strip():
+                raise ValueError("must not be empty, which ignores every error: set alerts.system_errors = 0 for that")
+            try:
+                re.compile(expression)
+            except (re.error, RecursionError, OverflowError) as error:
+                raise ValueError(f"{expression!r} is no regular expression: {error}") from None
+        return value
+
     def thresholds(self) -> Alerts:
         """Return what is set, as the core knows it."""
-        own = {"flapping", "conflict_inventory", "folder", "device"}
+        own = {"flapping", "conflict_inventory", "ignore_errors", "folder", "device"}
         return Alerts(
             thresholds=self.model_dump(exclude=own),
             folders=_given(self.folder),
             devices={short_id(device.upper()): values for device, values in _given(self.device).items()},
             flapping=timedelta(seconds=self.flapping),
             conflict_inventory=self.conflict_inventory,
+            ignored_errors=tuple(map(re.compile, self.ignore_errors)),
         )
 
 

@@ -481,6 +481,21 @@ def test_a_restart_of_syncthing_is_told_once(scene: Scene) -> None:
     assert names.count("syncthing_started") == 1
 
 
+def test_the_notice_about_a_privileged_user_is_no_problem(scene: Scene) -> None:
+    """As Syncthing writes it when it runs as root; it stays in the list of errors."""
+    notice = "Syncthing should not run as a privileged or system user. Please consider using a normal user account."
+    try:
+        for message in (notice, notice):
+            assert ask(scene.subscriber, "new_error", message)["status"] == "ok"
+        errors = scene.wait("errors", lambda one: one["count"] == 2)
+        assert [one["message"] for one in errors["items"]] == [notice] * 2
+        system = scene.wait("system", lambda one: one["errors"] == 2)
+        assert (system["problem"], system["last_error"]) == (False, notice)
+        assert scene.raised_and_cleared("system_errors") == []
+    finally:
+        ask(scene.subscriber, "clear_errors", "PRESS")
+
+
 def test_errors_of_syncthing_are_a_problem(scene: Scene) -> None:
     """Until they are cleared."""
     for message in ("the floor is wet", "the roof leaks"):

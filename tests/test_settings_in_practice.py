@@ -247,3 +247,21 @@ def test_a_type_of_event_that_does_not_exist_is_a_fault(machine: Machine, name: 
     """It would never come, and nobody would know why."""
     machine.config(f'[events]\nraw = ["StateChanged", "{name}"]\n')
     assert list(machine.faults()) == [f"events.raw: {fault}"]
+
+
+@pytest.mark.parametrize(
+    ("expressions", "fault"),
+    [
+        ('["(unclosed"]', "alerts.ignore_errors: '(unclosed' is no regular expression: missing ), unterminated"),
+        ('["fine", "*"]', "alerts.ignore_errors: '*' is no regular expression: nothing to repeat"),
+        ('[""]', "alerts.ignore_errors: must not be empty, which ignores every error: set alerts.system_errors = 0"),
+    ],
+)
+def test_an_expression_that_is_none_is_a_fault(machine: Machine, expressions: str, fault: str) -> None:
+    """It is named, with what is wrong with it."""
+    machine.config(f"[alerts]\nignore_errors = {expressions}\n")
+    (told,) = machine.faults()
+    assert fault in told
+    machine.config('[alerts]\nignore_errors = ["roof", "^cellar"]\n')
+    alerts = machine.load().alerts.thresholds()
+    assert [alerts.ignores(message) for message in ("the roof leaks", "a cellar leaks")] == [True, False]

@@ -1,5 +1,6 @@
 """What is worth an alert, as it is set, and what is amiss, as it is found."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,11 @@ STALE = "stale"
 
 CONFLICT_INVENTORY = 20_000
 FLAPPING_S = 10.0
+
+
+EXPECTED_ERRORS = (re.compile(r"^Syncthing should not run as a privileged or system user"),)
+"""Notices in Syncthing's error list that are no problem: it runs as root in Home Assistant's add-on and in many
+containers, and writes this one at each start."""
 
 
 class Subject(NamedTuple):
@@ -45,6 +51,7 @@ class Alerts:
         devices: thresholds for single devices, by short ID.
         flapping: a connection that changes again within this time is not told before it has come to rest.
         conflict_inventory: folders with more files than this are not searched for conflict files at the start.
+        ignored_errors: entries of Syncthing's error list that match one of them are no problem.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -52,8 +59,13 @@ class Alerts:
     devices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     flapping: timedelta = timedelta(seconds=FLAPPING_S)
     conflict_inventory: int = CONFLICT_INVENTORY
+    ignored_errors: tuple[re.Pattern[str], ...] = ()
 
     def thresholds_of(self, kind: str, name: str) -> Mapping[str, float]:
         """Return the thresholds set for a folder (by its ID), a device (by its short ID) or the instance, by code."""
         own = {FOLDER: self.folders, DEVICE: self.devices}.get(kind, {}).get(name)
         return {**self.thresholds, **own} if own else self.thresholds
+
+    def ignores(self, message: str) -> bool:
+        """Return whether an entry of Syncthing's error list is no problem."""
+        return any(expression.search(message) for expression in (*EXPECTED_ERRORS, *self.ignored_errors))

@@ -160,9 +160,8 @@ def _behind(_: State, device: DeviceState) -> Finding | None:
 
 
 def _system_errors(state: State, _: None) -> Finding | None:
-    if not state.errors:
-        return None
-    return Finding(state.errors[-1].message, state.errors[0].when, len(state.errors))
+    errors = [error for error in state.errors or () if not state.alerts.ignores(error.message)]
+    return Finding(errors[-1].message, errors[0].when, len(errors)) if errors else None
 
 
 def _restart_required(state: State, _: None) -> Finding | None:
@@ -289,8 +288,8 @@ ROWS: Sequence[Row] = (
         code="system_errors",
         subject=INSTANCE,
         measure=Measure.COUNT,
-        meaning="Syncthing's own error list is not empty.",
-        cure="See `errors`; the command `clear_errors` empties it.",
+        meaning="Syncthing's own error list has an entry that is not ignored.",
+        cure="See `errors`; the command `clear_errors` empties it; `alerts.ignore_errors` ignores entries.",
         look=_system_errors,
     ),
     Row(

@@ -1,0 +1,59 @@
+"""Entries of Syncthing's error list that are no problem: its notice about a privileged user, and what is set."""
+
+import re
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.alerts import Alerts
+from stbridge.core.model import LoggedError
+from tests.core.world import NOW, World, after
+
+ROOT = "Syncthing should not run as a privileged or system user. Please consider using a normal user account."
+
+
+def _errors(*messages: str) -> seen.ErrorsRead:
+    return seen.ErrorsRead(
+        items=tuple(LoggedError(when=after(number), message=text) for number, text in enumerate(messages))
+    )
+
+
+def test_the_notice_about_a_privileged_user_is_no_problem() -> None:
+    """Many containers run as root: it is in the list from the first minute, and back after each restart."""
+    world = World().start(_errors(ROOT))
+    assert world.system["problem"] is False
+    assert world.told("problem_raised") == []
+    assert (world.system["errors"], world.system["last_error"]) == (1, ROOT)
+
+
+def test_other_errors_are_a_problem_beside_it() -> None:
+    """The count, the message and the time are those of the others."""
+    world = World().start(_errors(ROOT, "the roof leaks", ROOT))
+    (problem,) = world.system["problems"]
+    assert problem == {"code": "system_errors", "message": "the roof leaks", "since": "2024-05-01T12:00:01Z"}
+    world.see(_errors(ROOT))
+    assert world.system["problem"] is False
+
+
+def test_ignored_errors_do_not_count() -> None:
+    """A threshold of 2 takes two errors that are not ignored."""
+    alerts = Alerts(thresholds={"system_errors": 2}, ignored_errors=(re.compile("roof"),))
+    world = World(alerts).start(_errors(ROOT, "the roof leaks", "the cellar leaks"))
+    assert world.system["problem"] is False
+    world.see(_errors(ROOT, "the roof leaks", "the cellar leaks", "the wall leaks"))
+    assert [one["message"] for one in world.system["problems"]] == ["the wall leaks"]
+
+
+@pytest.mark.parametrize("pattern", ["roof", "^the .* leaks$", "(?i)ROOF"])
+def test_an_expression_may_match_anywhere_in_the_message(pattern: str) -> None:
+    """It is searched for, not matched as a whole."""
+    world = World(Alerts(ignored_errors=(re.compile(pattern),))).start(_errors("the roof leaks"))
+    assert world.system["problem"] is False
+
+
+def test_a_problem_of_the_previous_run_that_is_ignored_now_is_cleared() -> None:
+    """The bridge was restarted with another setting."""
+    before = World().start(_errors("the roof leaks"))
+    after = World(Alerts(ignored_errors=(re.compile("roof"),)), retained=before.published(), now=NOW)
+    after.start(_errors("the roof leaks"))
+    assert [one["code"] for one in after.told("problem_cleared")] == ["system_errors"]
