@@ -242,6 +242,20 @@ def test_conflicts_are_found_at_the_start_and_told_late_if_the_bridge_was_away(s
     scene.no_problem("folder/docs", "conflicts")
 
 
+# --- what was not observed
+
+
+def test_a_folder_that_was_paused_for_longer_than_the_threshold_is_not_stale(scene: Scene) -> None:
+    """Its device is connected all the time, and is looked up when the folder is resumed."""
+    paused = ask(scene.subscriber, "pause", '{"folder": "docs", "for": "4s"}')
+    assert paused["status"] == "ok"
+    scene.event("folder_resumed", folder="docs")
+    scene.stage.path(scene.stage.beta, "later.txt").write_bytes(b"something happens in the folder")
+    folder = scene.wait("folder/docs", lambda one: one["last_file"] == "later.txt" and one["in_sync"])
+    assert folder["problems"] == []
+    assert scene.raised_and_cleared("stale") == []
+
+
 # --- items and folders that fail
 
 

@@ -4,7 +4,7 @@ Units: bytes, seconds, percent from 0 to 100; times are aware and in UTC. None i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 SHORT_ID_LENGTH = 7
@@ -109,6 +109,14 @@ class FolderStatistics:
     last_file: str | None = None
     last_file_at: datetime | None = None
     last_file_deleted: bool | None = None
+
+    def completed_by(self, known: "FolderStatistics") -> "FolderStatistics":
+        """Return these statistics, with what was known before where they have nothing.
+
+        Syncthing 2.x does not migrate them from the database of 1.x.
+        """
+        file = self if self.last_file_at else known
+        return replace(file, last_scan_at=self.last_scan_at or known.last_scan_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,8 @@ def _out_of_sync(_: State, folder: FolderState) -> Finding | None:
     if folder.in_sync is not False or folder.known is None:
         return None
     lacking = folder.known.need_items + folder.known.need_deletes
+    if folder.state == ERROR and folder.known.complete:
+        return None  # nothing is known to be missing: the problem is folder_error
     return Finding(f"{_counted(lacking, 'item')} to be synced", folder.out_of_sync_since)
 
 
@@ -115,7 +117,7 @@ def _stale(_: State, folder: FolderState) -> Finding | None:
 def note_last_peer_contact(state: State, folder: FolderState, now: datetime) -> None:
     """Note when a device that shares a folder was connected last.
 
-    The cost grows with the number of devices, so it is done only when the time noted before is long ago.
+    The cost grows with the number of devices, so it is done only when the time noted before exceeds the threshold.
     """
     devices = [state.devices[device] for device in folder.config.devices if device in state.devices]
     seen = [now if device.connection.connected else device.last_seen_at for device in devices]
@@ -143,8 +145,7 @@ def _conflicts(_: State, folder: FolderState) -> Finding | None:
 def _unseen(_: State, device: DeviceState) -> Finding | None:
     if device.config.paused or device.connection.connected:
         return None
-    since = max((at for at in (device.away_since, device.resumed_at) if at is not None), default=None)
-    return Finding("the device is not connected" if device.last_seen_at else "never seen", since)
+    return Finding("the device is not connected" if device.last_seen_at else "never seen", device.away_since)
 
 
 def _behind(_: State, device: DeviceState) -> Finding | None:

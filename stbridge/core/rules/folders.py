@@ -35,7 +35,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     folder = _taking_part(state, observation.folder)
     if folder is None:
         return
-    lacking = folder.counts and _lacking(folder.counts)
+    lacking, was = folder.counts and _lacking(folder.counts), _out_of_sync_by_error_only(folder)
     if not _is_older(observation.state_changed_at, folder.state_changed_at):
         before = folder.state
         if not _is_same(folder, observation):
@@ -52,7 +52,19 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     _emit_synced(state, folder, now)
     _read_completions_without_events(state, folder, observation.sequence)
     search_if_due(state, folder)
+    _end_error(folder, was=was)
     state.folder_changed(observation.folder, now)
+
+
+def _out_of_sync_by_error_only(folder: FolderState) -> bool:
+    """Return whether a folder is out of sync only because one in error cannot be trusted to be in sync."""
+    return folder.state == ERROR and (folder.counts is None or folder.counts.complete)
+
+
+def _end_error(folder: FolderState, *, was: bool) -> None:
+    """Let the time out of sync start again if nothing was known to be missing before."""
+    if was and not _out_of_sync_by_error_only(folder):
+        folder.out_of_sync_since = None
 
 
 def _read_completions_without_events(state: State, folder: FolderState, sequence: int) -> None:
@@ -129,7 +141,7 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
     folder = _taking_part(state, observation.folder)
     if folder is None:
         return
-    before = folder.state
+    before, was = folder.state, _out_of_sync_by_error_only(folder)
     folder.state, folder.state_changed_at = observation.state, observation.at
     folder.error = observation.error
     folder.progress_at = now
@@ -148,6 +160,7 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
     elif observation.state == "idle":
         state.outcome.read(Read("folder_statistics"))  # nor does the last scan
     _emit_error(state, folder, before, observation.at)
+    _end_error(folder, was=was)
     state.folder_changed(observation.folder, now)
 
 
@@ -200,8 +213,11 @@ def _scan_progress(state: State, observation: seen.ScanProgressed, now: datetime
 def _statistics(state: State, observation: seen.FolderStatisticsRead, _: datetime) -> None:
     for folder, statistics in observation.statistics.items():
         folder_state = state.folders.get(folder)
-        if folder_state is not None and folder_state.statistics != statistics:
-            folder_state.statistics = statistics
+        if folder_state is None:
+            continue
+        newest = statistics.completed_by(folder_state.statistics)
+        if folder_state.statistics != newest:
+            folder_state.statistics = newest
             state.outcome.change(folder_address(folder))
 
 

@@ -36,6 +36,9 @@ LARGEST_COUNT = 2**63
 
 def _unavailable(state: State, observation: seen.Unavailable, now: datetime) -> None:
     _follow_availability(state, Signal.FAILED, now, observation.status, observation.message)
+    state.pending_since.clear()  # a condition that was observed before does not last while nothing is observed
+    for folder in state.folders.values():
+        folder.progress_at = None  # there may be progress meanwhile, and no event of it will be left
 
 
 def _suspected(state: State, _: seen.Suspected, now: datetime) -> None:

@@ -4,13 +4,14 @@ Anybody may publish below the base topic, so nothing of it is trusted to have th
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
 from stbridge.core.conflicts import is_conflict
 from stbridge.core.entities import ERROR, ConnectionChange, DeviceState, FolderState
-from stbridge.core.model import PendingDevice, PendingFolder, short_id
+from stbridge.core.model import FolderStatistics, PendingDevice, PendingFolder, short_id
 from stbridge.core.observations import UpgradeRead
 from stbridge.core.outcome import (
     METRICS,
@@ -154,8 +155,21 @@ def _compare_folder(state: State, folder: FolderState, now: datetime) -> None:
         state.emit("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **identity)
     if folder.state == ERROR != published.get("state"):
         state.emit("folder_error", now, late=True, **identity, error=folder.error)
+    _restore_statistics(folder, published, now)
     _compare_failed(state, folder, now, identity)
     _restore_conflicts(state, folder, now)
+
+
+def _restore_statistics(folder: FolderState, published: Mapping[str, Any], now: datetime) -> None:
+    """Keep what Syncthing does not report any more; a folder with another path is another folder."""
+    if published.get("path") != folder.config.path:
+        return
+    name, deleted = published.get("last_file"), published.get("last_file_deleted")
+    file_at = past_from_utc(published.get("last_file_at"), now)
+    known = FolderStatistics(last_scan_at=past_from_utc(published.get("last_scan_at"), now))
+    if file_at and isinstance(name, str) and isinstance(deleted, bool):
+        known = replace(known, last_file=name, last_file_at=file_at, last_file_deleted=deleted)
+    folder.statistics = folder.statistics.completed_by(known)
 
 
 def _compare_failed(state: State, folder: FolderState, now: datetime, identity: dict[str, Any]) -> None:
@@ -188,15 +202,8 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
     if not published:
         return
     _restore_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"), now)
-    since = past_from_utc(published.get("unseen_since"), now)
-    if since and device.last_seen_at is None and device.away_since is not None:
-        device.away_since = min(device.away_since, since)
-    # Syncthing 2 does not take over from the database of version 1 when a device was seen last.
-    seen_at = past_from_utc(published.get("last_seen_at"), now)
-    if seen_at and (device.last_seen_at is None or seen_at > device.last_seen_at):
-        device.last_seen_at = seen_at
-        device.away_since = None if device.connection.connected else seen_at
-        state.outcome.change(device_address(device.config.id))
+    _restore_times(device, published, now)
+    state.outcome.change(device_address(device.config.id))
     if device.in_sync is False:
         device.out_of_sync_since = past_from_utc(published.get("out_of_sync_since"), now)
     if _differs(published.get("paused"), from_now=device.config.paused):
@@ -206,6 +213,19 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
         device.published_connected = not device.connection.connected
         device.connection_change = ConnectionChange(device.away_since or now, late=True)
         state.connection_timers.set(device.config.id, now + state.alerts.flapping)
+
+
+def _restore_times(device: DeviceState, published: Mapping[str, Any], now: datetime) -> None:
+    """Keep the newest known times: Syncthing 2.x does not migrate when a device was seen last.
+
+    `unseen_since` is later than `last_seen_at` if the device was paused in between.
+    """
+    seen_at = past_from_utc(published.get("last_seen_at"), now)
+    if seen_at and (device.last_seen_at is None or seen_at > device.last_seen_at):
+        device.last_seen_at = seen_at
+    if device.away_since is not None:
+        known = [at for at in (past_from_utc(published.get("unseen_since"), now), device.last_seen_at) if at]
+        device.away_since = max(known, default=device.away_since)
 
 
 def _restore_problems(state: State, subject: Subject, published: Iterable[Mapping[str, Any]], now: datetime) -> None:

@@ -1,0 +1,140 @@
+"""Time in which nothing was observed counts for no problem that lasts: paused, in error, or unreachable."""
+
+from dataclasses import replace
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.alerts import Alerts
+from tests.core.world import (
+    BETA,
+    BETA_DEVICE,
+    DAY,
+    HOUR,
+    LACKING,
+    NOW,
+    World,
+    config,
+    folder,
+    process,
+    read,
+)
+
+STALE_S = 7 * DAY
+
+
+def _codes(world: World) -> list[str]:
+    return [one["code"] for one in world.told("problem_raised")]
+
+
+def test_a_folder_that_was_paused_for_long_is_not_stale_while_a_device_is_connected() -> None:
+    """The last contact before the pause says nothing about the time of the pause."""
+    world = World().start()
+    world.see(seen.FolderPaused(folder="docs", paused=True)).later(3 * STALE_S)
+    world.see(seen.FolderPaused(folder="docs", paused=False), read()).later(1)
+    assert _codes(world) == []
+    assert world.system["problem"] is False
+
+
+def test_a_folder_that_was_in_error_for_long_is_not_stale_while_a_device_is_connected() -> None:
+    """The same after an error, in which a folder is not known to be in sync."""
+    world = World(Alerts(thresholds={"out_of_sync": 0, "folder_error": 0})).start()
+    world.see(world.turns("error", error="no marker")).later(3 * STALE_S)
+    world.see(world.turns("idle"), read()).later(1)
+    assert _codes(world) == []
+
+
+def test_a_folder_that_was_paused_becomes_stale_when_its_device_has_been_away_for_long() -> None:
+    """The contact is looked up when the folder is resumed: nobody has been there since."""
+    world = World(Alerts(thresholds={"unseen": 0})).start()
+    world.see(seen.FolderPaused(folder="docs", paused=True)).later(DAY)
+    world.see(world.disconnect()).later(STALE_S - 1)
+    world.see(seen.FolderPaused(folder="docs", paused=False), read())
+    assert _codes(world) == []
+    world.later(1)
+    assert _codes(world) == ["stale"]
+
+
+def test_a_device_that_was_paused_for_long_is_not_unseen_when_it_is_resumed() -> None:
+    """A paused device cannot connect: the time counts from the moment at which it may."""
+    world = World(Alerts(thresholds={"stale": 0})).start()
+    world.see(seen.DevicePaused(device=BETA, paused=True), world.disconnect()).later(30 * DAY)
+    world.see(seen.DevicePaused(device=BETA, paused=False)).later(7 * DAY - 1)
+    assert _codes(world) == []
+    assert world.beta["unseen_since"] == "2024-05-31T12:00:00Z"
+    assert world.beta["last_seen_at"] == "2024-05-01T12:00:00Z"
+    world.later(1)
+    assert _codes(world) == ["unseen"]
+
+
+def test_a_device_that_was_resumed_is_not_unseen_after_a_restart_of_the_bridge() -> None:
+    """Syncthing still reports when it was connected last; the published time is the newer one."""
+    before = World(Alerts(thresholds={"stale": 0})).start()
+    before.see(seen.DevicePaused(device=BETA, paused=True), before.disconnect()).later(30 * DAY)
+    before.see(seen.DevicePaused(device=BETA, paused=False))
+    after = World(Alerts(thresholds={"stale": 0}), retained=before.published(), now=before.now)
+    after.start(after.nobody(), seen.DeviceStatisticsRead(last_seen_at={BETA: NOW}))
+    assert _codes(after) == []
+    assert after.beta["unseen_since"] == "2024-05-31T12:00:00Z"
+
+
+def test_a_device_that_was_resumed_in_the_configuration_is_not_unseen() -> None:
+    """The change may be seen in the configuration first."""
+    world = World(Alerts(thresholds={"stale": 0})).start(
+        configured=config(devices=(replace(BETA_DEVICE, paused=True),))
+    )
+    world.see(world.disconnect()).later(30 * DAY)
+    world.see(config())
+    assert _codes(world) == []
+
+
+def test_time_in_error_is_not_time_out_of_sync_where_nothing_is_missing() -> None:
+    """After the error, a sync begins; only from then on something is known to be missing."""
+    world = World(Alerts(thresholds={"folder_error": 0, "stuck": 0})).start()
+    world.see(world.turns("error", error="no marker"), read(state="error", error="no marker")).later(2 * DAY)
+    assert _codes(world) == []
+    world.see(world.turns("sync-preparing"), read(state="sync-preparing", of=LACKING))
+    assert _codes(world) == []
+    assert world.folder["out_of_sync_since"] == "2024-05-03T12:00:00Z"
+    world.later(DAY)
+    assert _codes(world) == ["out_of_sync"]
+
+
+def test_a_folder_that_is_in_error_and_lacks_something_is_out_of_sync() -> None:
+    """What is missing is known, whatever stopped the folder."""
+    world = World(Alerts(thresholds={"folder_error": 0})).start(read(of=LACKING))
+    world.later(HOUR).see(world.turns("error", error="no marker")).later(DAY - HOUR)
+    assert _codes(world) == ["out_of_sync"]
+
+
+def test_a_scan_is_not_stuck_because_its_progress_was_not_observed() -> None:
+    """While Syncthing cannot be reached, no progress can be seen."""
+    world = World().start()
+    world.see(world.turns("scanning"), read(state="scanning"))
+    world.see(seen.Unavailable(status="unreachable", message="gone")).later(3 * HOUR)
+    world.snapshot(read(state="scanning"))
+    assert _codes(world) == []
+    world.later(2 * HOUR)
+    assert _codes(world) == ["stuck"]
+
+
+@pytest.mark.parametrize("failing", [process(listeners_ok=False), process(discovery_ok=False)])
+def test_listeners_and_discovery_count_from_the_end_of_an_outage(failing: seen.StatusRead) -> None:
+    """A Syncthing that has just been restarted has not failed for as long as it was away."""
+    world = World().start(failing).later(60)
+    world.see(seen.Unavailable(status="unreachable", message="gone")).later(HOUR)
+    world.snapshot(failing)
+    assert _codes(world) == []
+    world.later(600)
+    assert len(_codes(world)) == 1
+
+
+def test_many_folders_with_a_connected_device_become_due_at_their_own_times() -> None:
+    """A folder that is resumed late does not inherit a time from the others."""
+    both = config(folder("docs", BETA), folder("art", BETA), devices=(BETA_DEVICE,))
+    world = World().start(configured=both)
+    world.see(seen.FolderPaused(folder="art", paused=True))
+    for _ in range(30):
+        world.later(DAY)
+    world.see(seen.FolderPaused(folder="art", paused=False), read("art"))
+    assert _codes(world) == []

@@ -1,0 +1,77 @@
+"""Syncthing 2.x takes over the database of 1.x without the times in it; the bridge knows them all the same."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stbridge.core.model import short_id
+from stbridge.demo.node import SyncthingNode
+from tests.servers import MANIFEST, BridgeProcess, Mosquitto, Subscriber, eventually, instance, manifest
+
+
+def _newest(major: str) -> str:
+    versions = manifest()["syncthing"] if MANIFEST.is_file() else {}
+    found = [path for version, path in versions.items() if version.startswith(f"{major}.")]
+    if not found:
+        pytest.skip(f"there is no Syncthing {major}.x at hand")
+    return str(found[-1])
+
+
+def _migrated(home: Path, old: SyncthingNode) -> SyncthingNode:
+    """Return the node of an existing home directory, with the newest Syncthing."""
+    new = SyncthingNode(old.name, home, _newest("2"))
+    new.gui_port, new.sync_port = old.gui_port, old.sync_port
+    return new
+
+
+def test_when_a_device_was_seen_last_outlives_the_migration_to_syncthing_2(
+    broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """Syncthing 2.x has never seen any device; the broker still has the time, also after a restart of the bridge."""
+    alpha = SyncthingNode("alpha", tmp_path / "a", _newest("1"))
+    beta = SyncthingNode("beta", tmp_path / "b", _newest("1"))
+    nodes = [alpha, beta]
+    bridge: BridgeProcess | None = None
+    try:
+        for node in nodes:
+            node.start()
+        alpha.link(beta)
+        for here, there in ((alpha, beta), (beta, alpha)):
+            here.share("docs", tmp_path / here.name, devices=[there])
+        alpha.wait_for(lambda: alpha.is_connected(beta) and alpha.is_idle("docs") and beta.is_idle("docs"))
+        variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", alpha)}
+        bridge = BridgeProcess(tmp_path, variables).start()
+        device = f"syncthing/alpha/device/{short_id(beta.device_id)}"
+        (tmp_path / "beta" / "report.txt").write_bytes(b"from beta")
+        subscriber.wait_for_json("syncthing/alpha/folder/docs", lambda one: one["last_file"] == "report.txt")
+        beta.stop()
+        before = subscriber.wait_for_json(device, lambda one: not one["connected"] and one["last_seen_at"])
+        folder = subscriber.latest()["syncthing/alpha/folder/docs"]
+        bridge.stop()
+        alpha.stop()
+
+        nodes[0] = _migrated(tmp_path / "a", alpha)
+        nodes[0].start()
+        statistics = nodes[0].request("GET", "/rest/stats/device")[beta.device_id]
+        assert statistics["lastSeen"].startswith("1970"), "else there is nothing to be remembered"
+        since = subscriber.count
+        bridge.start()
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online", since=since)
+        after = subscriber.wait_for_json(device, since=since)
+        assert (after["last_seen_at"], after["unseen_since"]) == (before["last_seen_at"], before["unseen_since"])
+        assert eventually(lambda: _file(subscriber)) == _file_of(json.loads(folder))
+    finally:
+        if bridge is not None:
+            bridge.stop()
+        for node in nodes:
+            node.stop()
+
+
+def _file(subscriber: Subscriber) -> Any:
+    return _file_of(json.loads(subscriber.latest()["syncthing/alpha/folder/docs"]))
+
+
+def _file_of(folder: dict[str, Any]) -> Any:
+    return [folder[key] for key in ("last_file", "last_file_at", "last_file_deleted")]
