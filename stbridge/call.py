@@ -11,7 +11,7 @@ from stbridge.core.commands import COMMANDS
 from stbridge.core.envelope import CommandError, Request, check
 from stbridge.core.json_text import printable_json
 from stbridge.core.known import Known, check_applicable, with_ids
-from stbridge.core.suggestion import did_you_mean
+from stbridge.core.suggestion import suggestion_or_list
 from stbridge.errors import MALFORMED, Failed, SyncthingError, UsageError
 from stbridge.settings import SyncthingSettings
 from stbridge.syncthing import SyncthingClient
@@ -59,9 +59,7 @@ def _known(client: SyncthingClient) -> Known:
 def _request(name: str, arguments: Sequence[str]) -> Request:
     command = next((row for row in COMMANDS if row.name == name), None)
     if command is None:
-        known = [row.name for row in COMMANDS]
-        suggestion = did_you_mean(name, known) or f", only {', '.join(known)}"
-        raise UsageError(f"there is no command {name!r}{suggestion}")
+        raise UsageError(f"there is no command {name!r}{suggestion_or_list(name, [row.name for row in COMMANDS])}")
     try:
         request = Request(command=command, arguments=check(command, _read(command, arguments)))
     except CommandError as error:

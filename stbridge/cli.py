@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from stbridge import __version__
 from stbridge.core.json_text import on_one_line
-from stbridge.errors import Fatal, SettingsError, StbridgeError, UsageError
+from stbridge.core.suggestion import suggestion_or_list
+from stbridge.errors import Failed, Fatal, SettingsError, StbridgeError, UsageError, with_setting_path
 from stbridge.output import close_streams, complain, discard, open_streams, say
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    given = _parser().parse_args(arguments)
     try:
+        given = _parsed(sys.argv[1:] if arguments is None else arguments)
         return _SUBCOMMANDS[given.subcommand](given)
     except SettingsError as error:
         for fault in error.faults:
@@ -78,6 +79,14 @@ def _run(arguments: Sequence[str] | None) -> int:
     except StbridgeError as error:
         complain(on_one_line(str(error)))
         return error.exit_status if isinstance(error, Fatal) else FAILED
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse argv; argparse of Python 3.11 suggests no subcommand for one that does not exist."""
+    name = arguments[0] if arguments else ""
+    if name and not name.startswith("-") and name not in _SUBCOMMANDS:
+        raise UsageError(f"there is no subcommand {name!r}{suggestion_or_list(name, _SUBCOMMANDS)}")
+    return _parser().parse_args(arguments)
 
 
 def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
@@ -177,9 +186,13 @@ def _call(given: argparse.Namespace) -> int:
 
     settings = _settings(given)
     if given.instance not in settings.syncthing:
-        known = ", ".join(settings.syncthing)
-        raise UsageError(f"there is no instance {given.instance!r} in the settings, only {known}")
-    say(call(settings.syncthing[given.instance], given.command, given.arguments))
+        suggestion = suggestion_or_list(given.instance, settings.syncthing)
+        raise UsageError(f"there is no instance {given.instance!r} in the settings{suggestion}")
+    try:
+        reply = call(settings.syncthing[given.instance], given.command, given.arguments)
+    except Failed as error:
+        raise Failed(with_setting_path(given.instance, str(error))) from error
+    say(reply)
     return 0
 
 

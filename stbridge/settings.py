@@ -1,7 +1,9 @@
 """The settings: their names, defaults and checks; `settings_sources` reads them."""
 
+import ipaddress
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -31,7 +33,7 @@ from stbridge.core.model import short_id
 from stbridge.core.problems import ROWS as PROBLEMS
 from stbridge.core.problems import Measure
 from stbridge.core.suggestion import did_you_mean
-from stbridge.core.timing import is_duration, seconds
+from stbridge.core.timing import parsed_seconds
 
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
@@ -54,29 +56,32 @@ def _topic_prefix(value: str) -> str:
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 
 
-def _seconds(value: object) -> object:
-    """Accept a duration with a unit, such as `7d`, where seconds are expected."""
-    if isinstance(value, str) and is_duration(value.strip()):
-        return seconds(value.strip())
+def _seconds(value: object) -> float:
+    """Accept a duration with a unit, such as `7d`, where seconds are expected.
+
+    `false` is 0, which turns a threshold off; `true` would be one second.
+    """
+    if isinstance(value, str) and (length := parsed_seconds(value.strip())) is not None:
+        return length
     try:
-        return float(value)  # type: ignore[arg-type]  # what cannot be converted is the fault
+        found = float(value)  # type: ignore[arg-type]  # what cannot be converted is the fault
     except (TypeError, ValueError):
-        raise ValueError('must be a number of seconds, or a duration such as "30m", "12h" or "7d"') from None
+        found = math.nan
+    if value is True or not math.isfinite(found):
+        raise ValueError('must be a number of seconds, or a duration such as "30m", "12h" or "7d"')
+    return found
 
 
-Duration = Annotated[
-    float,
-    BeforeValidator(_seconds),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+ *[smhd]?$"}]}),
-]
+_DURATION_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+ *[smhd]?$"}]}
+)
+
+Duration = Annotated[float, BeforeValidator(_seconds), _DURATION_SCHEMA]
 """Seconds, as a number or with a unit."""
 
-Seconds = Annotated[Duration, Field(gt=0)]
+WholeSeconds = Annotated[int, BeforeValidator(_seconds), _DURATION_SCHEMA]
 
-
-def misplaced(key: str, message: str) -> PydanticCustomError:
-    """Return a fault of one key that only shows when others are known."""
-    return PydanticCustomError("misplaced", "{message}", {"key": key, "message": message})
+Seconds = Annotated[Duration, Field(gt=0, le=LONGEST_S)]
 
 
 class Section(BaseModel):
@@ -98,23 +103,9 @@ class TlsSettings(Section):
 
     @property
     def asked_for(self) -> str | None:
-        """The key of this table that asks for TLS, apart from `enabled`; None if there is none."""
+        """The key of this table that has no effect without TLS, apart from `enabled`; None if there is none."""
         keys = ("ca_file", "cert_file", "key_file", "insecure")
         return next((key for key in keys if getattr(self, key)), None)
-
-    @model_validator(mode="after")
-    def _no_contradiction(self) -> Self:
-        if self.enabled is False and self.asked_for:
-            raise misplaced("enabled", f"must not be false together with mqtt.tls.{self.asked_for}, which needs TLS")
-        if self.insecure and self.ca_file:
-            raise misplaced(
-                "insecure", "must not be true together with mqtt.tls.ca_file: nothing would be checked with it"
-            )
-        if self.key_file and not self.cert_file:
-            raise misplaced(
-                "cert_file", "must be given with mqtt.tls.key_file: the certificate that belongs to the key"
-            )
-        return self
 
 
 class MqttSettings(Section):
@@ -129,7 +120,7 @@ class MqttSettings(Section):
     protocol: Literal["auto", "5", "3.1.1"] = Field("auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`.")
     transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
     path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
-    keepalive_s: int = Field(30, ge=5, le=3600, description="Seconds between signs of life to the broker.")
+    keepalive_s: WholeSeconds = Field(30, ge=5, le=3600, description="Seconds between signs of life to the broker.")
     queued_events: int = Field(
         10_000, ge=1, description="How many events, and how many replies, may wait for the broker; the oldest go."
     )
@@ -145,11 +136,12 @@ class MqttSettings(Section):
 
     @property
     def uses_tls(self) -> bool:
-        """Whether the connection is encrypted."""
+        """Whether the connection is encrypted: any key of `mqtt.tls` turns TLS on, also `insecure = false`."""
+        if self.transport == "unix":
+            return False
         if self.tls.enabled is not None:
             return self.tls.enabled
-        by_default = self.port == SECURE_MQTT and self.transport != "unix"
-        return by_default or self.tls.asked_for is not None
+        return self.port == SECURE_MQTT or bool(self.tls.model_fields_set - {"enabled"})
 
     @field_validator("host")
     @classmethod
@@ -165,22 +157,70 @@ class MqttSettings(Section):
         if with_port := re.fullmatch(r"(?:\[([^\]/@]+)\]|([^:/@]+)):(\d{1,5})", value):
             alone = with_port[1] or with_port[2]
             raise ValueError(f'must be a name or address alone: write host = "{alone}" and port = {with_port[3]}')
-        if "://" in value or ("@" in value and not value.startswith(("/", "@"))):
+        if "://" in value or "@" in value:
             raise ValueError("must be a host name or address alone: set mqtt.username and mqtt.password, not a URL")
+        if set(value) & set(":[]") and not _is_address(value):
+            raise ValueError("must be a host name or address alone: set mqtt.port to the port")
         return value
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
-        if self.password.get_secret_value() and not self.username:
-            raise misplaced("username", "must be given with mqtt.password, which is not sent without it")
-        if self.transport == "unix" and self.tls.enabled:
-            raise misplaced("tls.enabled", "must not be true with mqtt.transport unix: it never leaves this machine")
+        found = [
+            (key, text.format(needs_tls=f"mqtt.tls.{self.tls.asked_for}"))
+            for key, applies, text in _CONTRADICTIONS
+            if applies(self)
+        ]
+        if found:
+            raise PydanticCustomError(CONTRADICTIONS, "contradictions", {"faults": found})
         return self
 
     @field_validator("protocol", mode="before")
     @classmethod
     def _number_is_fine(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) else value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+CONTRADICTIONS = "contradictions"
+"""The type of a validation error that holds several faults, each with the key below its section."""
+
+_ON_A_SOCKET = "must be left out with mqtt.transport unix, which never leaves this machine"
+
+_CONTRADICTIONS: Sequence[tuple[str, Callable[[MqttSettings], object], str]] = (
+    (
+        "username",
+        lambda mqtt: mqtt.password.get_secret_value() and not mqtt.username,
+        "must be given with mqtt.password, which is not sent without it",
+    ),
+    (
+        "tls.enabled",
+        lambda mqtt: mqtt.tls.enabled is False and mqtt.tls.asked_for,
+        "must not be false together with {needs_tls}, which needs TLS",
+    ),
+    (
+        "tls.insecure",
+        lambda mqtt: mqtt.tls.insecure and mqtt.tls.ca_file,
+        "must not be true together with mqtt.tls.ca_file: nothing would be checked with it",
+    ),
+    (
+        "tls.cert_file",
+        lambda mqtt: mqtt.tls.key_file and not mqtt.tls.cert_file,
+        "must be given with mqtt.tls.key_file: the certificate that belongs to the key",
+    ),
+    ("tls.enabled", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.enabled, _ON_A_SOCKET),
+    ("tls.ca_file", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.ca_file, _ON_A_SOCKET),
+    ("tls.cert_file", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.cert_file, _ON_A_SOCKET),
+    ("tls.key_file", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.key_file, _ON_A_SOCKET),
+    ("tls.insecure", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.insecure, _ON_A_SOCKET),
+)
+"""Settings of the broker that exclude each other: the key that is wrong, when that is so, and how to fix it."""
 
 
 class SyncthingSettings(Section):
@@ -259,9 +299,9 @@ class EventSettings(Section):
     @classmethod
     def _types_that_exist(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         known = (*EVENT_TYPES, *OTHER_TYPES)
-        for name in value:
-            if name not in known:
-                raise ValueError(f"{name!r} is no type of Syncthing's events{did_you_mean(name, known)}")
+        if unknown := [name for name in value if name not in known]:
+            texts = (f"{name!r} is no type of Syncthing's events{did_you_mean(name, known)}" for name in unknown)
+            raise ValueError(". ".join(texts))
         return value
 
 

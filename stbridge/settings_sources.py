@@ -5,6 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSourc
 
 from stbridge.core.suggestion import did_you_mean
 from stbridge.errors import SettingsError
-from stbridge.settings import PREFIX, Settings
+from stbridge.settings import CONTRADICTIONS, PREFIX, Settings, SyncthingSettings
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def load(
     try:
         sources = [
             _from_flags(flags),
-            _without_empty_secrets(_stripped(_Environment(Settings)())),
+            _without_empty(_stripped(_Environment(Settings)())),
             _from_secrets(_secret_directories(os.environ, docker_secrets)),
             _stripped(_from_file(_config_file(config, os.environ))),
         ]
@@ -56,7 +57,7 @@ def load(
     try:
         settings = _settings_from(sources)()
     except ValidationError as error:
-        raise SettingsError([*faults, *(_readable(fault) for fault in error.errors())]) from error
+        raise SettingsError([*faults, *chain.from_iterable(map(_readable, error.errors()))]) from error
     if faults:
         raise SettingsError(faults)
     return settings
@@ -71,12 +72,16 @@ def _stripped(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def _without_empty_secrets(values: Values) -> Values:
-    """Return variables without empty secrets: Docker Compose passes variables that are not set as empty ones."""
+_NEVER_EMPTY = frozenset({"mqtt.host", "commands.allow"})
+"""Settings whose default nobody may get by accident: another broker, or more commands than are allowed."""
+
+
+def _without_empty(values: Values, section: str = "") -> Values:
+    """Return variables without the empty ones: Docker Compose passes variables that are not set as empty ones."""
     return {
-        key: _without_empty_secrets(value) if isinstance(value, dict) else value
+        key: _without_empty(value, f"{section}{key}.") if isinstance(value, dict) else value
         for key, value in values.items()
-        if value != "" or key.removesuffix("_file") not in _SECRETS
+        if value != "" or f"{section}{key}" in _NEVER_EMPTY
     }
 
 
@@ -156,7 +161,8 @@ def _from_secrets(directories: Iterable[Path]) -> Values:
             for expression in _SECRET_NAMES:
                 if found := expression.fullmatch(file.name.lower()):
                     secret = _read(file, f"{file}: cannot read the secret file").strip()
-                    _put(values, list(found.groupdict().values()), secret)
+                    if secret:  # one that has not been filled in hides no other source
+                        _put(values, list(found.groupdict().values()), secret)
     return values
 
 
@@ -187,6 +193,9 @@ def _with_secret_files(values: Values, faults: list[str], section: str = "") -> 
                 filled[secret] = _read(Path(value), f"{section}{key}: cannot read {value}").strip()
             except SettingsError as error:
                 faults.extend(error.faults)
+            else:
+                if not filled[secret]:
+                    faults.append(f"{section}{key}: {value} is empty: write the secret into it")
     return filled
 
 
@@ -194,7 +203,7 @@ def _config_file(config: Path | None, environment: Mapping[str, str]) -> Path | 
     """Return the file to be read; one that was named must exist, one of the usual places need not."""
     if config is not None:
         return config
-    if named := environment.get(CONFIG_VARIABLE):
+    if named := environment.get(CONFIG_VARIABLE, "").strip():
         return Path(named)
     home = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "/")) / ".config"
     usual = (Path(home) / "stbridge" / "stbridge.toml", SYSTEM_FILE)
@@ -219,11 +228,21 @@ def _read(file: Path, fault: str) -> str:
         raise SettingsError([f"{fault} ({getattr(error, 'strerror', None) or error})"]) from error
 
 
-_KUBERNETES_NAME = re.compile(
-    rf"{PREFIX}(?:[A-Z0-9]+_)*"
-    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9]+)*|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+_ADDRESS, _NUMBER, _URL = r"[0-9a-f.:]*[.:][0-9a-f.:]*", r"\d+", r"(?:tcp|udp|sctp)://\S+:\d+"
+
+_KUBERNETES = tuple(
+    re.compile(rf"{PREFIX}(?:[A-Z0-9]+_)*{name}={value}")
+    for name, value in (
+        ("SERVICE_HOST", _ADDRESS),
+        ("SERVICE_PORT(?:_[A-Z0-9]+)*", _NUMBER),
+        ("PORT", _URL),
+        (r"PORT_\d+_(?:TCP|UDP|SCTP)", _URL),
+        (r"PORT_\d+_(?:TCP|UDP|SCTP)_PROTO", "(?:tcp|udp|sctp)"),
+        (r"PORT_\d+_(?:TCP|UDP|SCTP)_PORT", _NUMBER),
+        (r"PORT_\d+_(?:TCP|UDP|SCTP)_ADDR", _ADDRESS),
+    )
 )
-_KUBERNETES_VALUE = re.compile(r"\d+|(?:tcp|udp|sctp)(?:://\S+:\d+)?|[0-9a-f.:]*[.:][0-9a-f.:]*", re.IGNORECASE)
+"""Each name with the form of its value: `STBRIDGE_MQTT_PORT=1883` is a setting that is written wrong."""
 
 
 def variables_of_kubernetes(environment: Mapping[str, str]) -> list[str]:
@@ -234,7 +253,7 @@ def variables_of_kubernetes(environment: Mapping[str, str]) -> list[str]:
     return [
         name
         for name, value in environment.items()
-        if _KUBERNETES_NAME.fullmatch(name) and _KUBERNETES_VALUE.fullmatch(value)
+        if any(expression.fullmatch(f"{name}={value}") for expression in _KUBERNETES)
     ]
 
 
@@ -252,18 +271,29 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
             continue
         section, nested, _ = name.upper().removeprefix(PREFIX).partition("__")
         if section.lower() not in Settings.model_fields or not nested:
-            known = [variable.removeprefix(PREFIX) for variable in _variables()]
+            known = [variable.removeprefix(PREFIX) for variable in (*_variables(), *_variables_like(name.upper()))]
             suggestion = did_you_mean(name.upper().removeprefix(PREFIX), known, prefix=PREFIX)
             yield f"{name}: no such setting{suggestion}"
 
 
 def _variables() -> list[str]:
-    return [CONFIG_VARIABLE] + [
-        f"{PREFIX}{section}__{key}".upper()
-        for section, field in Settings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        for key in field.annotation.model_fields
-    ]
+    return [CONFIG_VARIABLE, *_variables_in(Settings, PREFIX)]
+
+
+def _variables_in(section: type[BaseModel], prefix: str) -> Iterable[str]:
+    for key, field in section.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _variables_in(annotation, f"{prefix}{key.upper()}__")
+        if prefix != PREFIX:
+            yield f"{prefix}{key.upper()}"
+
+
+def _variables_like(name: str) -> Iterable[str]:
+    """Return what a variable of an instance may be meant for that has single underscores."""
+    for key in map(str.upper, SyncthingSettings.model_fields):
+        if found := re.fullmatch(rf"{PREFIX}SYNCTHING_+([A-Z0-9_-]+?)_+{key}", name):
+            yield f"{PREFIX}SYNCTHING__{found[1]}__{key}"
 
 
 _FAULTS: Mapping[str, str] = {
@@ -273,25 +303,26 @@ _FAULTS: Mapping[str, str] = {
     "path_type": "must be a path",
     "string_type": "must be text: put it in quotes",
     "string_sub_type": "must be text: put it in quotes",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     "tuple_type": 'must be a list, such as ["one", "two"]',
 }
 """What is wrong, in the words of TOML, where pydantic's are those of Python."""
 
 
-def _readable(fault: Mapping[str, Any]) -> str:
-    place = (
-        (*fault["loc"], *fault.get("ctx", {}).get("key", "").split("."))
-        if fault["type"] == "misplaced"
-        else fault["loc"]
-    )
-    *section, key = (str(part) for part in place or ("",))
+def _readable(fault: Mapping[str, Any]) -> Iterable[str]:
+    """Return the lines for a fault that pydantic has found."""
+    *section, key = (str(part) for part in fault["loc"] or ("",))
     location = ".".join((*section, key))
+    if fault["type"] == CONTRADICTIONS:
+        return [f"{location}.{beneath}: {message}" for beneath, message in fault["ctx"]["faults"]]
     if fault["type"] == "extra_forbidden":
         beside = "".join(f"{part}." for part in section)
-        return f"{location}: no such setting{did_you_mean(key, _known_in(section), prefix=beside)}"
+        return [f"{location}: no such setting{did_you_mean(key, _known_in(section), prefix=beside)}"]
     message = _FAULTS.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return f"{location}: {message}" if location else message
+    return [f"{location}: {message}" if location else message]
 
 
 def _known_in(section: Iterable[str]) -> Iterable[str]:

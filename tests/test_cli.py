@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -113,6 +113,23 @@ def test_wrong_usage_ends_with_2() -> None:
     assert stbridge("dance").returncode == USAGE
     assert stbridge().returncode == USAGE
     assert stbridge("run", "--set", "nothing").returncode == SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["chek"], "there is no subcommand 'chek'; did you mean check?"),
+        (["CALL", "nas", "scan"], "there is no subcommand 'CALL'; did you mean call?"),
+        (["dance"], "there is no subcommand 'dance', only run, check, call, "),
+        (["call", "nsa", "scan"], "there is no instance 'nsa' in the settings; did you mean nas?"),
+        (["call", "elsewhere", "scan"], "there is no instance 'elsewhere' in the settings, only nas"),
+    ],
+)
+def test_a_misspelt_name_has_a_suggestion(arguments: Sequence[str], says: str) -> None:
+    """As for settings, what was meant is suggested; where nothing is similar, there is a list."""
+    result = stbridge(*arguments, variables={"STBRIDGE_SYNCTHING__NAS__URL": "http://127.0.0.1:1"})
+    assert result.returncode == USAGE
+    assert result.stderr.startswith(f"stbridge: {says}")
 
 
 def test_the_local_syncthing_is_found(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:

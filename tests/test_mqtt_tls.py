@@ -101,7 +101,6 @@ def test_tls_to_a_port_without_it_says_so(new_broker: NewBroker, authority: Auth
         ({"ca_file": "/no/such/file"}, "mqtt.tls.ca_file: cannot read /no/such/file"),
         ({"ca_file": "/dev/null"}, "mqtt.tls.ca_file: /dev/null holds no certificate"),
         ({"cert_file": "/dev/null"}, "mqtt.tls.cert_file: /dev/null and its key"),
-        ({"key_file": "/dev/null"}, "mqtt.tls.key_file: needs mqtt.tls.cert_file"),
     ],
 )
 def test_files_that_cannot_be_used_stop_the_start(tls: dict[str, Any], says: str) -> None:

@@ -3,6 +3,8 @@
 import pytest
 
 from stbridge import settings_sources
+from stbridge.bridge import Bridge
+from stbridge.errors import SettingsError
 from stbridge.mqtt.diagnosis import exposed_password
 from tests.machine import Machine
 
@@ -55,6 +57,55 @@ def test_an_empty_variable_of_a_secret_hides_no_secret_file(machine: Machine) ->
     assert machine.load().mqtt.password.get_secret_value() == "from the file"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["MQTT__PORT", "MQTT__USERNAME", "MQTT__CLIENT_ID", "MQTT__TLS__CA_FILE", "MQTT__TLS__ENABLED", "ALERTS__UNSEEN"],
+)
+def test_an_empty_variable_counts_as_unset(machine: Machine, name: str) -> None:
+    """The setting of a weaker source, or the default, is used; no empty path turns TLS on."""
+    expected = machine.load()
+    machine.environment({f"STBRIDGE_{name}": " \n"})
+    settings = machine.load()
+    assert settings.model_dump() == expected.model_dump()
+    assert not settings.mqtt.uses_tls
+
+
+def test_an_empty_variable_hides_no_user_name(machine: Machine) -> None:
+    """The user name may be in a secret file as well."""
+    machine.docker_secret("mqtt_username", "from the file")
+    machine.environment({"STBRIDGE_MQTT__USERNAME": ""})
+    assert machine.load().mqtt.username == "from the file"
+
+
+def test_an_empty_secret_file_hides_no_setting(machine: Machine) -> None:
+    """A secret that has not been filled in counts as unset."""
+    machine.config('[mqtt]\nusername = "bridge"\npassword = "from the settings"\n')
+    machine.docker_secret("mqtt_password", "\n")
+    assert machine.load().mqtt.password.get_secret_value() == "from the settings"
+
+
+@pytest.mark.parametrize("key", ["password", "api_key"])
+def test_a_named_file_without_a_secret_is_a_fault(machine: Machine, key: str) -> None:
+    """Whoever names a file wants what is in it."""
+    file = machine.file("secret", "\n")
+    section, needed = {
+        "password": ("mqtt", 'username = "bridge"'),
+        "api_key": ("syncthing.nas", 'url = "http://nas"'),
+    }[key]
+    machine.config(f'[{section}]\n{needed}\n{key}_file = "{file}"\n')
+    (fault,) = machine.faults()
+    assert fault == f"{section}.{key}_file: {file} is empty: write the secret into it"
+
+
+def test_the_name_of_the_settings_file_may_end_in_a_newline(machine: Machine) -> None:
+    """It is a value from the environment like the others."""
+    file = machine.file("cluster.toml", '[mqtt]\nhost = "nas"\n')
+    machine.environment({"STBRIDGE_CONFIG": f"{file}\n"})
+    assert machine.load().mqtt.host == "nas"
+
+
+NO_DURATION = 'must be a number of seconds, or a duration such as "30m", "12h" or "7d"'
+
 # --- variables that a cluster sets by itself
 
 KUBERNETES = {
@@ -87,7 +138,16 @@ def test_variables_of_kubernetes_are_no_settings(machine: Machine) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "value"), [("STBRIDGE_MQTT_HOST", "nas"), ("STBRIDGE_MQTT_PORT", "1883 or so")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STBRIDGE_MQTT_HOST", "nas"),
+        ("STBRIDGE_MQTT_PORT", "1883 or so"),
+        ("STBRIDGE_MQTT_PORT", "1883"),
+        ("STBRIDGE_PORT", "8385"),
+        ("STBRIDGE_MQTT_SERVICE_HOST", "nas.lan"),
+    ],
+)
 def test_a_variable_that_looks_like_a_setting_is_a_fault(machine: Machine, name: str, value: str) -> None:
     """A typing error must not be ignored as if it were a cluster's."""
     machine.environment({name: value})
@@ -106,6 +166,12 @@ def test_a_variable_that_looks_like_a_setting_is_a_fault(machine: Machine, name:
         ('host = "[::1]"', 'mqtt.host: must be without brackets: write host = "::1"'),
         ('host = "[::1]:1884"', 'mqtt.host: must be a name or address alone: write host = "::1" and port = 1884'),
         ('username = "a"\npassword = 1234', "mqtt.password: must be text: put it in quotes"),
+        ('host = "nas:"', "mqtt.host: must be a host name or address alone: set mqtt.port to the port"),
+        ('host = "nas:mqtt"', "mqtt.host: must be a host name or address alone: set mqtt.port to the port"),
+        ('host = "[::1"', "mqtt.host: must be a host name or address alone: set mqtt.port to the port"),
+        ('keepalive_s = "soon"', f"mqtt.keepalive_s: {NO_DURATION}"),
+        ('port = "mqtt"', "mqtt.port: must be a whole number"),
+        ("[mqtt.tls]\ninsecure = 7", "mqtt.tls.insecure: must be true or false"),
         ("client_id = 7", "mqtt.client_id: must be text: put it in quotes"),
         ('password = "secret"', "mqtt.username: must be given with mqtt.password, which is not sent without it"),
     ],
@@ -138,19 +204,29 @@ def test_a_duration_may_have_a_unit(machine: Machine, given: str, seconds: float
     assert settings.alerts.flapping == settings.poll.status == settings.syncthing["nas"].timeout_s == seconds
 
 
-@pytest.mark.parametrize("given", ['"soon"', '"7 weeks"', '"-1h"', "[1]"])
+def test_the_keepalive_may_have_a_unit(machine: Machine) -> None:
+    """It is in seconds as well, whole ones."""
+    machine.config('[mqtt]\nkeepalive_s = "2m"\n')
+    assert machine.load().mqtt.keepalive_s == 120
+
+
+def test_a_threshold_may_be_longer_than_a_year(machine: Machine) -> None:
+    """Ten years are the maximum, with and without a unit."""
+    machine.config('[alerts]\nunseen = "500d"\n')
+    assert machine.load().alerts.thresholds().thresholds["unseen"] == 500 * 24 * 3600
+
+
+@pytest.mark.parametrize("given", ['"soon"', '"7 weeks"', '"-1h"', "[1]", "true", "nan", "inf"])
 def test_another_word_is_no_duration(machine: Machine, given: str) -> None:
     """The fault shows how one is written."""
     machine.config(f"[alerts]\nunseen = {given}\n")
-    assert list(machine.faults()) == [
-        'alerts.unseen: must be a number of seconds, or a duration such as "30m", "12h" or "7d"'
-    ]
+    assert list(machine.faults()) == [f"alerts.unseen: {NO_DURATION}"]
 
 
 # --- TLS to the broker
 
 
-@pytest.mark.parametrize("tls", ['ca_file = "/ca.pem"', 'cert_file = "/c.pem"', "insecure = true", "enabled = true"])
+@pytest.mark.parametrize("tls", ['ca_file = "/ca.pem"', 'cert_file = "/c.pem"', "insecure = true", "insecure = false"])
 def test_any_key_of_tls_turns_tls_on(machine: Machine, tls: str) -> None:
     """Otherwise the password would be sent unencrypted, although somebody has set up TLS."""
     machine.config(f"[mqtt]\nport = 1883\n[mqtt.tls]\n{tls}\n")
@@ -174,7 +250,14 @@ def test_any_key_of_tls_turns_tls_on(machine: Machine, tls: str) -> None:
         ),
         (
             '[mqtt]\nhost = "/run/broker.sock"\ntransport = "unix"\n[mqtt.tls]\nenabled = true\n',
-            "mqtt.tls.enabled: must not be true with mqtt.transport unix: it never leaves this machine",
+            "mqtt.tls.enabled: must be left out with mqtt.transport unix, which never leaves this machine",
+        ),
+        *(
+            (
+                f'[mqtt]\nhost = "/run/broker.sock"\ntransport = "unix"\n[mqtt.tls]\n{key} = {value}\n',
+                f"mqtt.tls.{key}: must be left out with mqtt.transport unix, which never leaves this machine",
+            )
+            for key, value in (("ca_file", '"/ca.pem"'), ("cert_file", '"/c.pem"'), ("insecure", "true"))
         ),
     ],
 )
@@ -182,6 +265,20 @@ def test_settings_of_tls_that_contradict_each_other_are_faults(machine: Machine,
     """Nobody may believe that a connection is encrypted or checked when it is not."""
     machine.config(text)
     assert list(machine.faults()) == [fault]
+
+
+def test_no_contradiction_hides_another(machine: Machine) -> None:
+    """All of them are shown at once."""
+    machine.config(
+        '[mqtt]\npassword = "secret"\n'
+        '[mqtt.tls]\nenabled = false\ninsecure = true\nca_file = "/ca.pem"\nkey_file = "/k.pem"\n'
+    )
+    assert {fault.partition(":")[0] for fault in machine.faults()} == {
+        "mqtt.username",
+        "mqtt.tls.enabled",
+        "mqtt.tls.insecure",
+        "mqtt.tls.cert_file",
+    }
 
 
 @pytest.mark.parametrize(
@@ -265,3 +362,39 @@ def test_an_expression_that_is_none_is_a_fault(machine: Machine, expressions: st
     machine.config('[alerts]\nignore_errors = ["roof", "^cellar"]\n')
     alerts = machine.load().alerts.thresholds()
     assert [alerts.ignores(message) for message in ("the roof leaks", "a cellar leaks")] == [True, False]
+
+
+def test_no_unknown_type_of_event_hides_another(machine: Machine) -> None:
+    """Each is shown with its suggestion."""
+    machine.config('[events]\nraw = ["Failur", "Nonsense"]\n')
+    (fault,) = machine.faults()
+    assert "'Failur' is no type of Syncthing's events; did you mean Failure?" in fault
+    assert "'Nonsense' is no type of Syncthing's events" in fault
+
+
+# --- names that do not exist
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("SYNCTHING_NAS_URL", "STBRIDGE_SYNCTHING__NAS__URL"),
+        ("SYNCTHING_MY_NAS_API_KEY", "STBRIDGE_SYNCTHING__MY_NAS__API_KEY"),
+        ("SYNCTHING_NAS_API_KEY_FILE", "STBRIDGE_SYNCTHING__NAS__API_KEY_FILE"),
+        ("MQTT_TLS_CA_FILE", "STBRIDGE_MQTT__TLS__CA_FILE"),
+    ],
+)
+def test_single_underscores_are_the_commonest_slip(machine: Machine, name: str, suggestion: str) -> None:
+    """The fault says how the variable is written."""
+    machine.environment({f"STBRIDGE_{name}": "x"})
+    assert machine.faults()[0] == f"STBRIDGE_{name}: no such setting; did you mean {suggestion}?"
+
+
+def test_a_command_in_the_allow_list_may_be_misspelt(machine: Machine) -> None:
+    """As for settings, what was meant is suggested."""
+    machine.config('[syncthing.nas]\nurl = "http://nas"\n[commands]\nallow = ["scna"]\n')
+    with pytest.raises(SettingsError) as caught:
+        Bridge(machine.load())
+    assert caught.value.faults == (
+        "commands.allow: 'scna' is neither a group (read, operate, admin) nor a command; did you mean scan?",
+    )

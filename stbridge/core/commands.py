@@ -12,6 +12,7 @@ from stbridge.core.command import (
     pending_device_argument,
     pending_folder_argument,
 )
+from stbridge.core.suggestion import did_you_mean
 
 _PAGES = (
     Argument(name="page", type="integer", meaning="number of the page, from 1"),
@@ -308,6 +309,7 @@ def allowed(allow: Iterable[str]) -> frozenset[str]:
     for entry in allow:
         found = {command.name for command in COMMANDS if entry in (command.group, command.name)}
         if not found:
-            raise ValueError(f"{entry!r} is neither a group (read, operate, admin) nor a command")
+            suggestion = did_you_mean(entry, [name for command in COMMANDS for name in (command.group, command.name)])
+            raise ValueError(f"{entry!r} is neither a group (read, operate, admin) nor a command{suggestion}")
         names |= found
     return frozenset(names)

@@ -142,9 +142,7 @@ class DeviceState:
     connection: Connection = NOT_CONNECTED
     last_seen_at: datetime | None = None
     away_since: datetime | None = None
-    """When it was seen last, or, if it never was, when it became known to the bridge; None while it is connected."""
-    observed_since: datetime | None = None
-    """When it was resumed: it could not connect before, so that time does not count for the problem `unseen`."""
+    """When it was seen last, or became known to the bridge, or was resumed; None while it is connected."""
     out_of_sync_since: datetime | None = None
     was_out_of_sync: bool = False
     """Whether it lacked something when that was known last: then the end of it is told."""

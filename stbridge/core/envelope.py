@@ -8,7 +8,7 @@ from stbridge.core.arguments import TYPES
 from stbridge.core.command import Argument, Command
 from stbridge.core.json_text import cut, read_json
 from stbridge.core.messages import Received
-from stbridge.core.suggestion import did_you_mean
+from stbridge.core.suggestion import did_you_mean, suggestion_or_list
 
 Scalar = str | int | float | bool | None
 
@@ -60,8 +60,7 @@ def select(rows: Mapping[str, Command], name: str, received: Received, allowed: 
         raise CommandError("empty_payload", "an empty payload is ignored: send {} or PRESS")
     command = rows.get(name)
     if command is None:
-        suggestion = did_you_mean(name, rows) or f", only {', '.join(rows)}"
-        raise CommandError("unknown_command", f"there is no command {name!r}{suggestion}")
+        raise CommandError("unknown_command", f"there is no command {name!r}{suggestion_or_list(name, rows)}")
     if name not in allowed:
         raise CommandError("forbidden", f"{name} is not allowed: add it to the setting commands.allow")
     return command
@@ -143,7 +142,8 @@ def check(command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {name: value for name, value in given.items() if value is not None}
     rows = {argument.name: argument for argument in command.arguments}
     if unknown := [name for name in arguments if name not in rows]:
-        raise CommandError("invalid_arguments", f"unknown argument {unknown[0]!r}; {_known(command)}")
+        suggestion = did_you_mean(unknown[0], rows)
+        raise CommandError("invalid_arguments", f"unknown argument {unknown[0]!r}{suggestion}; {_known(command)}")
     for row in command.arguments:
         if row.name in arguments:
             _check_type(row, arguments[row.name])

@@ -296,7 +296,6 @@ def _device(state: State, address: Address) -> Payload | None:
         "in_rate": device.in_rate.value,
         "out_rate": device.out_rate.value,
         "unseen_since": in_utc(device.away_since),
-        "observed_since": in_utc(device.observed_since),
         "out_of_sync_since": in_utc(device.out_of_sync_since),
         **_problems(state, Subject(DEVICE, config.id)),
     }

@@ -145,8 +145,7 @@ def _conflicts(_: State, folder: FolderState) -> Finding | None:
 def _unseen(_: State, device: DeviceState) -> Finding | None:
     if device.config.paused or device.connection.connected:
         return None
-    since = max((at for at in (device.away_since, device.observed_since) if at is not None), default=None)
-    return Finding("the device is not connected" if device.last_seen_at else "never seen", since)
+    return Finding("the device is not connected" if device.last_seen_at else "never seen", device.away_since)
 
 
 def _behind(_: State, device: DeviceState) -> Finding | None:

@@ -100,8 +100,6 @@ class State:
         self.restored: Mapping[Address, Mapping[str, Any] | None] | None = None
         self.compared = False
         self.evaluates_late = False
-        self.was_unobserved = False
-        """Whether the instance could not be used at some time since everything was read last."""
         self.notices: dict[str, Problem] = {}
         self.problems: dict[Subject, dict[str, Problem]] = {}
         self.pending_since: dict[Subject, dict[str, datetime]] = {}

@@ -1,7 +1,10 @@
 """What somebody may have meant by a name that does not exist."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+LONGEST_NAME = 100
+"""In characters. A client chooses the name of a command: comparing one of 64 KB with every known name takes long."""
 
 
 def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
@@ -12,6 +15,18 @@ def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
         known: the names that do.
         prefix: shown before the suggestion.
     """
+    if len(name) > LONGEST_NAME:
+        return ""
     by_lower_case = {one.lower(): one for one in known}
     found = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
     return f"; did you mean {prefix}{by_lower_case[found[0]]}?" if found else ""
+
+
+def suggestion_or_list(name: str, known: Collection[str]) -> str:
+    """Return the end of a message: the similar name, or all known names if none is similar.
+
+    Args:
+        name: the name that does not exist.
+        known: the names that do; so few that a message can list them.
+    """
+    return did_you_mean(name, known) or f", only {', '.join(known)}"

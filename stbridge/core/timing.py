@@ -56,16 +56,23 @@ def past_from_utc(text: object, now: datetime) -> datetime | None:
 
 def is_duration(value: object) -> bool:
     """Tell whether a value is a duration of at least one second and at most LONGEST_DURATION_S."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or not _DURATION.fullmatch(str(value)):
+    if isinstance(value, bool) or not isinstance(value, int | str):
         return False
-    return 0 < seconds(value) <= LONGEST_DURATION_S
+    length = parsed_seconds(str(value))
+    return length is not None and 0 < length <= LONGEST_DURATION_S
 
 
 def seconds(duration: int | str) -> int:
     """Return in seconds a duration that `is_duration` accepts."""
-    found = _DURATION.fullmatch(str(duration))
-    assert found, "is_duration() comes first"
-    return int(found[1]) * _UNITS[found[2]]
+    length = parsed_seconds(str(duration))
+    assert length is not None, "is_duration() comes first"
+    return length
+
+
+def parsed_seconds(text: str) -> int | None:
+    """Return in seconds a duration of any length, such as `7d`; None for any other text."""
+    found = _DURATION.fullmatch(text)
+    return int(found[1]) * _UNITS[found[2]] if found else None
 
 
 # --- timers

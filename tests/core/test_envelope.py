@@ -158,7 +158,7 @@ SCAN = "scan takes folder, all, sub, wait"
         ("get_ignores", {}, "folder is missing; get_ignores takes folder (required)"),
         ("scan", {"folder": "docs", "deep": 1}, f"unknown argument 'deep'; {SCAN}"),
         ("scan", {"deep": 1}, f"unknown argument 'deep'; {SCAN}"),
-        ("scan", {"Folder": "docs"}, f"unknown argument 'Folder'; {SCAN}"),
+        ("scan", {"Folder": "docs"}, f"unknown argument 'Folder'; did you mean folder?; {SCAN}"),
         ("scan", {"\ud800": 1}, f"unknown argument '\\ud800'; {SCAN}"),
         ("get_ping", {"folder": "docs"}, "unknown argument 'folder'; get_ping takes no arguments, send {}"),
         ("scan", b'""', "folder must be a text"),

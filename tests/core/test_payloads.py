@@ -85,7 +85,6 @@ KEYS: Mapping[Address, Mapping[str, Any]] = {
         **dict.fromkeys(("completion", "in_rate", "out_rate"), NUMBER),
         **dict.fromkeys(("problem", "problems"), LATER),
         "unseen_since": (str, NoneType),
-        "observed_since": (str, NoneType),
     },
     DOCS_ON_BETA: {
         **dict.fromkeys(("need_bytes", "need_items", "need_deletes", "global_bytes"), int),

@@ -396,14 +396,3 @@ def test_a_folder_is_not_stale_after_a_time_in_which_it_was_not_checked(
     assert "stale" not in {one["code"] for one in world.told("problem_raised")}
     world.see(world.nobody()).later(8 * DAY)
     assert "stale" in {one["code"] for one in world.told("problem_raised")}
-
-
-def test_a_device_is_not_unseen_at_the_moment_it_is_resumed() -> None:
-    """It needs time to connect; how long it was not seen is published all the same."""
-    world = World().start()
-    world.see(seen.DevicePaused(device=BETA, paused=True), world.disconnect()).later(8 * DAY)
-    world.see(seen.DevicePaused(device=BETA, paused=False)).later(60)
-    assert "unseen" not in {one["code"] for one in world.told("problem_raised")}
-    assert world.beta["unseen_since"] == "2024-05-01T12:00:00Z"
-    world.later(8 * DAY)
-    assert "unseen" in {one["code"] for one in world.told("problem_raised")}

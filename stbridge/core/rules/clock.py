@@ -64,7 +64,6 @@ def _move_folder(folder: FolderState, past: Past, now: datetime) -> None:
 def _move_device(device: DeviceState, past: Past, by: timedelta) -> None:
     device.last_seen_at = past(device.last_seen_at)
     device.away_since = past(device.away_since)
-    device.observed_since = past(device.observed_since)
     device.out_of_sync_since = past(device.out_of_sync_since)
     if device.connection_quiet_at is not None:
         device.connection_quiet_at += by

@@ -166,7 +166,8 @@ def _pause_device(state: State, device: str, now: datetime) -> None:
     paused = state.devices[device].config.paused
     if not paused:
         state.timed_pauses.set(Paused("device", device), None)
-        state.devices[device].observed_since = now
+        if not state.devices[device].connection.connected:
+            state.devices[device].away_since = now  # while it was paused it could not connect
     name = "device_paused" if paused else "device_resumed"
     state.emit(name, now, **state.identify(device))
 

@@ -38,7 +38,8 @@ LARGEST_COUNT = 2**63
 def _unavailable(state: State, observation: seen.Unavailable, now: datetime) -> None:
     _follow_availability(state, Signal.FAILED, now, observation.status, observation.message)
     state.pending_since.clear()  # a condition that was observed before does not last while nothing is observed
-    state.was_unobserved = True
+    for folder in state.folders.values():
+        folder.progress_at = None  # there may be progress meanwhile, and no event of it will be left
 
 
 def _suspected(state: State, _: seen.Suspected, now: datetime) -> None:
@@ -65,10 +66,7 @@ def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) ->
     _follow_availability(state, Signal.READ_COMPLETED, now)
     for folder in state.folders.values():
         folder.inventory_due = True
-        if state.was_unobserved:
-            folder.progress_at = now  # progress may have been made, and no event of it is left
         search_if_due(state, folder)
-    state.was_unobserved = False
     compare_with_restored(state, now)
 
 

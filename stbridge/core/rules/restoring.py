@@ -202,7 +202,8 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
     if not published:
         return
     _restore_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"), now)
-    _restore_times(state, device, published, now)
+    _restore_times(device, published, now)
+    state.outcome.change(device_address(device.config.id))
     if device.in_sync is False:
         device.out_of_sync_since = past_from_utc(published.get("out_of_sync_since"), now)
     if _differs(published.get("paused"), from_now=device.config.paused):
@@ -214,16 +215,17 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
         state.connection_timers.set(device.config.id, now + state.alerts.flapping)
 
 
-def _restore_times(state: State, device: DeviceState, published: Mapping[str, Any], now: datetime) -> None:
-    """Keep the newest known times: Syncthing 2.x does not migrate when a device was seen last."""
+def _restore_times(device: DeviceState, published: Mapping[str, Any], now: datetime) -> None:
+    """Keep the newest known times: Syncthing 2.x does not migrate when a device was seen last.
+
+    `unseen_since` is later than `last_seen_at` if the device was paused in between.
+    """
     seen_at = past_from_utc(published.get("last_seen_at"), now)
     if seen_at and (device.last_seen_at is None or seen_at > device.last_seen_at):
         device.last_seen_at = seen_at
     if device.away_since is not None:
-        since = past_from_utc(published.get("unseen_since"), now) or now
-        device.away_since = device.last_seen_at or min(device.away_since, since)
-    device.observed_since = device.observed_since or past_from_utc(published.get("observed_since"), now)
-    state.outcome.change(device_address(device.config.id))
+        known = [at for at in (past_from_utc(published.get("unseen_since"), now), device.last_seen_at) if at]
+        device.away_since = max(known, default=device.away_since)
 
 
 def _restore_problems(state: State, subject: Subject, published: Iterable[Mapping[str, Any]], now: datetime) -> None:
