@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, repeat
 from queue import Empty, SimpleQueue
@@ -12,6 +11,7 @@ from time import monotonic
 
 from stbridge import __version__
 from stbridge.birth import Births
+from stbridge.clock import steady_s, utc_now
 from stbridge.commands.bridge_commands import BridgeCommands
 from stbridge.core.commands import allowed
 from stbridge.core.json_text import as_json
@@ -68,7 +68,7 @@ class Bridge:
         self._outbox = Outbox(settings.mqtt.queued_events, settings.mqtt.queued_mb * 1_000_000)
         self._health = health
         self._allowed = _allowed(settings)
-        self._started_at = datetime.now(UTC)
+        self._started_at, self._started_s = utc_now(), steady_s()
         self._schedule = Schedule()
         self._may_go_online = threading.Event()
         self._instances = {
@@ -200,7 +200,7 @@ class Bridge:
     def _counters(self) -> Mapping[str, object]:
         counters, broker = self._outbox.counters(), self._broker.status
         return {
-            "uptime_s": round((datetime.now(UTC) - self._started_at).total_seconds()),
+            "uptime_s": round(steady_s() - self._started_s),
             "queued": counters.queued,
             "sent": counters.sent,
             "dropped": counters.dropped,

@@ -4,11 +4,11 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 from typing import Any
 
+from stbridge.clock import SteppedClock, utc_now
 from stbridge.commands.dispatcher import CommandDispatcher
 from stbridge.commands.replies import send_reply
 from stbridge.core import observations as seen
@@ -96,6 +96,7 @@ class Instance:
         self._poll = poll
         self._alerts = alerts
         self._may_resume = may_resume(allowed)
+        self._clock = SteppedClock()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._state = self._new_state()
@@ -237,8 +238,10 @@ class Instance:
 
     def _apply(self, observations: Sequence[Observation], first: int, epoch: int | None) -> Outcome:
         """Apply the rules, evaluate problems and render: in memory, under the lock."""
-        now = datetime.now(UTC)
         with self._locked_state() as state:
+            now, step = self._clock.read()
+            if step:
+                apply(state, seen.ClockSet(by=step), now)
             for observation in observations if epoch in (None, state.epoch) else ():
                 if not isinstance(observation, seen.RawEvent):
                     apply(state, observation, now)
@@ -284,7 +287,7 @@ class Instance:
             self._publisher.forget()
             if self._restored is not None:
                 restored = payloads_of(self._topics, {**self._restored, **published}, RENDERED)
-                apply(self._state, seen.Restored(payloads=restored), datetime.now(UTC))
+                apply(self._state, seen.Restored(payloads=restored), utc_now())
         self._follower.read_everything()
 
     def _new_state(self) -> State:
@@ -294,7 +297,7 @@ class Instance:
         """Do what follows from time alone; the schedule calls it."""
         self._poller.request(self.take())
         with self._lock:
-            due = self._state.timed_pauses.take_due(datetime.now(UTC)) if self._state.online else []
+            due = self._state.timed_pauses.take_due(utc_now()) if self._state.online else []
         for paused in due:
             self._dispatcher.resume(paused)
 
@@ -303,11 +306,11 @@ class Instance:
         with self._lock:
             state = self._state
             times = [at for at in (state.next_due, state.online and state.timed_pauses.next_try) if at]
-            waits = [(at - datetime.now(UTC)).total_seconds() for at in times]
+            waits = [(at - utc_now()).total_seconds() for at in times]
             now = monotonic()
             if self._publisher.next is not None:
                 waits.append(self._publisher.next - now)
-            transferring = state.transferring(datetime.now(UTC))
+            transferring = state.transferring(utc_now())
         self._schedule.set(self.name, now + max(0.0, min([HEARTBEAT_S, *waits])))
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
 
@@ -356,7 +359,7 @@ class Instance:
         self._poller.request(self.take(observations))
 
     def _emit(self, event_type: str, **data: Any) -> None:
-        event = BridgeEvent(event_type, datetime.now(UTC), data)
+        event = BridgeEvent(event_type, utc_now(), data)
         self._put(Address("event", name=event_type), render_event(event))
         self._outbox.flush()
 

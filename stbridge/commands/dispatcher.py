@@ -5,12 +5,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from math import ceil
 from time import monotonic
 from typing import Any
 
+from stbridge.clock import utc_now
 from stbridge.commands.operations import execute
 from stbridge.commands.pending import IncomingCommand, PendingCommands, ReplyCache, key_of
 from stbridge.commands.pool import OrderedLane, WorkerPool
@@ -300,13 +301,13 @@ class CommandDispatcher:
         if request.command.operation == "resume" or request.arguments.get("paused") is False:
             return None
         duration = request.arguments.get("for")
-        until = None if duration is None else datetime.now(UTC) + timedelta(seconds=seconds(duration))
+        until = None if duration is None else utc_now() + timedelta(seconds=seconds(duration))
         self._take([seen.PauseTimed(paused=paused, until=until)])
         return {"resume_at": in_utc(until)} if until else None
 
     def _time_pauses(self, folders: Sequence[str], timeout_s: float | None) -> None:
         """Have folders resumed after some seconds, or not (None)."""
-        until = None if timeout_s is None else datetime.now(UTC) + timedelta(seconds=timeout_s)
+        until = None if timeout_s is None else utc_now() + timedelta(seconds=timeout_s)
         self._take([seen.PauseTimed(paused=Paused("folder", folder), until=until) for folder in folders])
 
     def _end_pause(self, paused: Paused, since: float) -> None:

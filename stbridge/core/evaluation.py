@@ -90,7 +90,9 @@ def _evaluate(state: State, subject: Subject, now: datetime) -> None:
             pending_since[row.code] = known[row.code]
         since = _since(row, finding, raised.get(row.code)) or pending_since.setdefault(row.code, now)
         change_at = since + timedelta(seconds=threshold) if row.measure in (Measure.SECONDS, Measure.NOTICE) else None
-        if _holds(row, finding, threshold, now, change_at):
+        if row.code in raised and since > now:
+            found[row.code] = raised[row.code]  # the clock has not been set yet
+        elif _holds(row, finding, threshold, now, change_at):
             found[row.code] = Problem(row.code, finding.message, since)
         if change_at is not None and change_at > now:
             due.append(change_at)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from stbridge.core.model import (
@@ -54,6 +54,13 @@ class Suspected(Observation):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed(Observation):
     """The instance can be used, and no event was missed since that was last known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSet(Observation):
+    """The wall clock of the bridge was set by this much, by NTP or a person; negative is back."""
+
+    by: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,7 +166,7 @@ def _metrics(state: State, _: Address) -> Payload | None:
         "out_bytes_lifetime": state.out_lifetime.value,
         "memory_bytes": state.process.memory_bytes,
         "goroutines": state.process.goroutines,
-        "uptime_s": state.process.uptime_s,
+        "uptime_s": state.uptime and state.uptime.seconds,
         "started_at": in_utc(state.process.started_at),
     }
 

@@ -44,6 +44,7 @@ from stbridge.core.timed_pauses import Paused, TimedPauses
 from stbridge.core.timing import Timers
 from stbridge.core.topics import Address
 from stbridge.core.traffic import Lifetime, Rate
+from stbridge.core.uptime import Uptime
 
 Rules = Mapping[type[Observation], Callable[["State", Any, datetime], None]]
 """What each kind of observation does to a State, given the time of the bridge's own clock, in UTC."""
@@ -67,11 +68,14 @@ class State:
         self.status = "unreachable"
         self.message = "not connected yet"
         self.since: datetime | None = None
+        self.began: datetime | None = None
+        """When the first observation was taken, by the bridge's own clock as it is set now."""
         self.synced_at: datetime | None = None
         self.synced_process: datetime | None = None
         self.read_errors: dict[Read, str] = {}
         self.version: seen.VersionRead | None = None
         self.process: seen.StatusRead | None = None
+        self.uptime: Uptime | None = None
         self.config: Config | None = None
         self.restart_required: bool | None = None
         self.errors: tuple[LoggedError, ...] | None = None

@@ -32,14 +32,29 @@ class TimedPauses:
     def __init__(self) -> None:
         self._until: dict[Paused, datetime] = {}
         self._next_try: dict[Paused, datetime] = {}
+        self._restored: set[Paused] = set()
 
-    def set(self, paused: Paused, until: datetime | None) -> None:
-        """Set when a pause ends; None removes it."""
+    def set(self, paused: Paused, until: datetime | None, *, restored: bool = False) -> None:
+        """Set when a pause ends; None removes it.
+
+        Args:
+            paused: the folder or device.
+            until: when it is resumed.
+            restored: whether the previous run set it: then the time stays when the clock is set.
+        """
+        self._restored.discard(paused)
+        if restored:
+            self._restored.add(paused)
         if until is None:
             self._until.pop(paused, None)
             self._next_try.pop(paused, None)
         else:
             self._until[paused] = self._next_try[paused] = until
+
+    def shift(self, by: timedelta) -> None:
+        """Let the pauses of this run last as long as before, because the clock was set by this much."""
+        for times in (self._until, self._next_try):
+            times.update({paused: at + by for paused, at in times.items() if paused not in self._restored})
 
     def until(self, kind: str, identifier: str) -> datetime | None:
         """Return when a pause ends; None if it is not timed."""

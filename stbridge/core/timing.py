@@ -5,7 +5,7 @@ import re
 from collections.abc import Hashable, Iterator
 from datetime import UTC, datetime
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 LONGEST_DURATION_S = 366 * 24 * 3600
 
@@ -13,6 +13,7 @@ SPARE = 64
 """How many entries beyond twice the keys the queue of timers may hold before it is rebuilt."""
 
 _FIRST = datetime(2013, 1, 1, tzinfo=UTC)
+"""Before Syncthing existed. A clock that shows an earlier time has not been set yet."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhd]?)", re.ASCII)
@@ -40,9 +41,14 @@ def from_utc(text: object) -> datetime | None:
 
 
 def past_from_utc(text: object, now: datetime) -> datetime | None:
-    """Parse the time at which something began; None for the future, and for times before Syncthing existed."""
+    """Parse the time at which something began; None for times before Syncthing existed.
+
+    The future is taken for now: the clock was set back since. A clock that has not been set yet shows no time.
+    """
     stamp = from_utc(text)
-    return stamp if stamp is not None and _FIRST <= stamp <= now else None
+    if stamp is None or stamp < _FIRST:
+        return None
+    return stamp if now < _FIRST else min(stamp, now)
 
 
 # --- durations: `90s`, `30m`, `2h`, `1d`, or a number of seconds
@@ -97,6 +103,13 @@ class Timers(Generic[Key, Time]):
         self._due[key] = at
         if key not in self._queued or at < self._queued[key]:
             self._push(key, at)
+
+    def shift(self, by: Any) -> None:
+        """Move all timers, because the clock was set by this much."""
+        due = {key: at + by for key, at in self._due.items()}
+        self._due, self._queued, self._queue = {}, {}, []
+        for key, at in due.items():
+            self.set(key, at)
 
     @property
     def next(self) -> Time | None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import exp
 from typing import NamedTuple
 
@@ -104,6 +104,10 @@ class Lifetime:
         for _ in range(previous):
             self._readings.popleft()
         self._add_up()
+
+    def shift(self, by: timedelta) -> None:
+        """Move the times of the readings, because the clock was set by this much."""
+        self._readings = deque((one._replace(at=one.at + by) for one in self._readings), maxlen=KEPT_READINGS)
 
     def _end_process(self, counted: int) -> None:
         if self._earlier is not None:

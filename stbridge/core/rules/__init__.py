@@ -4,7 +4,7 @@ from datetime import datetime
 
 from stbridge.core.evaluation import evaluate
 from stbridge.core.observations import Observation
-from stbridge.core.rules import configuration, conflicts, devices, folders, instance
+from stbridge.core.rules import clock, configuration, conflicts, devices, folders, instance
 from stbridge.core.state import Rules, State
 
 RULES: Rules = {
@@ -13,6 +13,7 @@ RULES: Rules = {
     **folders.RULES,
     **devices.RULES,
     **conflicts.RULES,
+    **clock.RULES,
 }
 
 
@@ -24,6 +25,8 @@ def apply(state: State, observation: Observation, now: datetime) -> None:
         observation: what was seen.
         now: the time of the bridge's own clock, in UTC.
     """
+    if state.began is None:
+        state.began = now
     RULES[type(observation)](state, observation, now)
 
 

@@ -96,7 +96,7 @@ def restore_timed_pause(state: State, subject: Paused, address: Address, *, paus
     payload = (state.restored or {}).get(address) or {}
     until = from_utc(payload.get("resume_at"))
     if state.may_resume and paused and until is not None and state.timed_pauses.until(*subject) is None:
-        state.timed_pauses.set(subject, until)
+        state.timed_pauses.set(subject, until, restored=True)
         state.outcome.change(address)
 
 

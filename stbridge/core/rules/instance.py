@@ -26,6 +26,7 @@ from stbridge.core.rules.restoring import (
 from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.timing import in_utc
+from stbridge.core.uptime import uptime
 
 ONLINE = "online"
 """The word for a usable instance in the `connection` topic."""
@@ -196,6 +197,7 @@ def _version(state: State, observation: seen.VersionRead, _: datetime) -> None:
 
 def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
     before, state.process = state.process, observation
+    state.uptime = uptime(state.uptime, observation.started_at, observation.uptime_s, now)
     state.instance_changed(METRICS)
     if before is not None and before.device_id != observation.device_id:
         note_identity(state, before.device_id, now)

@@ -1,0 +1,73 @@
+"""The rule on a wall clock that was set: what has lasted some time lasts as long as before."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from stbridge.core import observations as seen
+from stbridge.core.entities import DeviceState, FolderState
+from stbridge.core.state import Rules, State
+
+Past = Callable[[datetime | None], datetime | None]
+"""Moves a time in the past."""
+
+
+def moved(at: datetime | None, by: timedelta, *, began: datetime, now: datetime) -> datetime | None:
+    """Return a time by the clock as it is now, so that nothing lasts longer because the clock was set.
+
+    Times of the previous run stay: they were taken when the clock may have been right. So do times of another machine,
+    which the step would move to the future. No time is in the future afterwards.
+
+    Args:
+        at: a time in the past, by the clock before it was set.
+        by: by how much the clock was set.
+        began: the first time of this run, by the clock before it was set.
+        now: the time of the clock now.
+    """
+    if at is None:
+        return None
+    shifted = at if at < began else at + by
+    return shifted if shifted <= now else min(at, now)
+
+
+def _clock_set(state: State, observation: seen.ClockSet, now: datetime) -> None:
+    by, began = observation.by, state.began or now
+    past = partial(moved, by=by, began=began, now=now)
+    state.began = began + by
+    state.since = past(state.since)
+    for folder in state.folders.values():
+        _move_folder(folder, past, now)
+    for device in state.devices.values():
+        _move_device(device, past, by)
+    for problems in (*state.problems.values(), state.notices):
+        problems.update({code: replace(one, since=past(one.since) or now) for code, one in problems.items()})
+    for times in state.pending_since.values():
+        times.update({code: past(since) or now for code, since in times.items()})
+    if state.transfer_until is not None:
+        state.transfer_until += by
+    if state.uptime is not None:
+        state.uptime = state.uptime.shifted(by)
+    for timed in (state.in_lifetime, state.out_lifetime, state.connection_timers, state.timed_pauses):
+        timed.shift(by)
+    state.everything_changed()  # evaluates all problems, which sets their timers
+
+
+def _move_folder(folder: FolderState, past: Past, now: datetime) -> None:
+    folder.progress_at = past(folder.progress_at)
+    folder.out_of_sync_since = past(folder.out_of_sync_since)
+    folder.last_peer_contact_at = past(folder.last_peer_contact_at)
+    if folder.state_changed_at is not None and folder.state_changed_at > now:
+        folder.state_changed_at = now  # or what is read from now on would be taken for older
+
+
+def _move_device(device: DeviceState, past: Past, by: timedelta) -> None:
+    device.last_seen_at = past(device.last_seen_at)
+    device.away_since = past(device.away_since)
+    device.observed_since = past(device.observed_since)
+    device.out_of_sync_since = past(device.out_of_sync_since)
+    if device.connection_quiet_at is not None:
+        device.connection_quiet_at += by
+
+
+RULES: Rules = {seen.ClockSet: _clock_set}

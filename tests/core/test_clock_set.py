@@ -1,0 +1,132 @@
+"""A wall clock that is set: what has lasted some time lasts as long as before, and what is stored stays."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stbridge.core import observations as seen
+from stbridge.core.alerts import Alerts
+from stbridge.core.observations import Observation
+from stbridge.core.outcome import METRICS
+from stbridge.core.timed_pauses import Paused
+from tests.core.world import BETA, DAY, HOUR, LACKING, NOW, World, needing, process, read
+
+EPOCH = datetime(1970, 1, 1, 0, 0, 10, tzinfo=UTC)
+HOUR_BACK = timedelta(hours=-1)
+BAD: list[Observation] = [read(of=LACKING, state="syncing"), needing(3), process(listeners_ok=False)]
+DURATIONS = Alerts(thresholds={"stale": DAY, "unseen": DAY, "out_of_sync": DAY, "behind": DAY, "stuck": DAY})
+
+
+def _set(world: World, by: timedelta) -> None:
+    world.now += by
+    world.see(seen.ClockSet(by=by))
+
+
+def _raised(world: World) -> set[str]:
+    return {one["code"] for one in world.told("problem_raised")}
+
+
+@pytest.mark.parametrize("by", [NOW - EPOCH, timedelta(days=30), HOUR_BACK])
+def test_no_problem_comes_of_a_step_and_each_comes_in_its_time(by: timedelta) -> None:
+    """Forward from 1970, forward by a month, back by an hour: a day is a day."""
+    world = World(DURATIONS, now=NOW - by if by > timedelta(days=365) else NOW).start()
+    world.see(*BAD, world.disconnect()).later(60)
+    _set(world, by)
+    assert _raised(world) == set()
+    world.later(540)
+    assert _raised(world) == {"no_listener"}
+    world.later(DAY - 601)
+    assert _raised(world) == set()
+    world.later(1)
+    assert _raised(world) == {"unseen", "out_of_sync", "behind", "stuck"}
+
+
+@pytest.mark.parametrize("by", [NOW - EPOCH, timedelta(days=30), HOUR_BACK])
+def test_a_step_ends_no_problem(by: timedelta) -> None:
+    """One that was raised stays, with the time that is right by the new clock."""
+    world = World(DURATIONS, now=NOW - by if by > timedelta(days=365) else NOW).start()
+    world.see(world.disconnect()).later(2 * DAY)
+    assert _raised(world) == {"stale", "unseen"}
+    world.told()
+    _set(world, by)
+    assert world.names() == []
+    assert {one["code"] for one in world.system["problems"]} == {"stale", "unseen"}
+    begun = (world.now - timedelta(days=2)).isoformat().replace("+00:00", "Z")
+    assert {one["since"] for one in world.system["problems"]} == {begun}
+    assert world.beta["unseen_since"] == begun
+
+
+@pytest.mark.parametrize("by", [timedelta(days=20_000), timedelta(hours=1), HOUR_BACK])
+def test_a_pause_for_a_time_lasts_as_long_as_it_was_to_last(by: timedelta) -> None:
+    """Its end is moved with the clock, and published."""
+    world = World().start()
+    paused = Paused("folder", "docs")
+    world.see(seen.FolderPaused(folder="docs", paused=True))
+    world.see(seen.PauseTimed(paused=paused, until=world.now + timedelta(seconds=10)))
+    _set(world, by)
+    assert world.folder["resume_at"] == (world.now + timedelta(seconds=10)).isoformat().replace("+00:00", "Z")
+    assert world.state.timed_pauses.take_due(world.now + timedelta(seconds=9)) == []
+    assert world.state.timed_pauses.take_due(world.now + timedelta(seconds=10)) == [paused]
+
+
+def test_what_the_previous_run_published_holds_when_the_bridge_starts_in_1970() -> None:
+    """Its times are not in the future, as it seems: this clock has not been set yet. No problem is raised again."""
+    lacking = (read(of=LACKING), needing(3))
+    before = World(DURATIONS).start()
+    before.see(*lacking, before.disconnect()).later(2 * DAY)
+    published, since = before.published(), before.beta["unseen_since"]
+    after = World(DURATIONS, retained=published, now=EPOCH)
+    after.start(*lacking, after.nobody(), seen.DeviceStatisticsRead(last_seen_at={BETA: NOW}))
+    assert after.told("problem_raised", "problem_cleared") == []
+    _set(after, before.now - EPOCH)
+    assert after.told("problem_raised", "problem_cleared") == []
+    assert after.beta["unseen_since"] == since
+    assert {one["code"] for one in after.system["problems"]} >= {"unseen", "out_of_sync", "behind"}
+
+
+def test_a_pause_of_the_previous_run_ends_when_it_was_to_end() -> None:
+    """Its time was taken by a clock that was right; it must not move with the clock of this run."""
+    before = World().start()
+    before.see(seen.FolderPaused(folder="docs", paused=True))
+    before.see(seen.PauseTimed(paused=Paused("folder", "docs"), until=NOW + timedelta(hours=1)))
+    after = World(retained=before.published(), now=EPOCH)
+    after.start(configured=seen.ConfigRead(config=before.state.config) if before.state.config else None)
+    _set(after, NOW - EPOCH)
+    assert after.folder["resume_at"] == "2024-05-01T13:00:00Z"
+
+
+def test_times_of_a_syncthing_whose_clock_is_right_stay() -> None:
+    """A step of this machine's clock does not move them to the future."""
+    world = World(now=EPOCH).start()
+    world.see(seen.DeviceDisconnected(device=BETA, at=NOW, error=None))
+    _set(world, NOW + timedelta(hours=2) - EPOCH)
+    assert world.beta["last_seen_at"] == world.beta["unseen_since"] == "2024-05-01T12:00:00Z"
+
+
+def test_a_folder_is_read_after_the_clock_was_set_back() -> None:
+    """The state that was noted is not newer than what is read from now on."""
+    world = World(now=NOW + timedelta(hours=1)).start()
+    world.see(world.turns("scanning"))
+    _set(world, HOUR_BACK)
+    world.later(60)
+    world.see(read(state="idle", changed_at=world.now))
+    assert world.folder["state"] == "idle"
+
+
+@pytest.mark.parametrize("jump_s", [1_700_000_000, -HOUR])
+def test_the_uptime_of_syncthing_follows_no_step_of_its_clock(jump_s: int) -> None:
+    """Syncthing reckons it with its wall clock; it goes on from what was read before."""
+    world = World().start(process(uptime_s=60))
+    world.later(300).see(process(uptime_s=360 + jump_s))
+    assert world.payload(METRICS)["uptime_s"] == 360
+    world.later(300).see(process(uptime_s=660 + jump_s))
+    assert world.payload(METRICS)["uptime_s"] == 660
+    world.later(60).see(process(NOW + timedelta(seconds=650), uptime_s=5))
+    assert world.payload(METRICS)["uptime_s"] == 5
+
+
+@pytest.mark.parametrize("uptime_s", [1_700_000_000, -HOUR])
+def test_an_uptime_that_cannot_be_true_is_not_known(uptime_s: int) -> None:
+    """The clock was set before the bridge read it for the first time."""
+    world = World().start(process(datetime(1970, 1, 1, tzinfo=UTC), uptime_s=uptime_s))
+    assert world.payload(METRICS)["uptime_s"] is None
