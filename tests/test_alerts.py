@@ -488,9 +488,10 @@ def test_the_notice_about_a_privileged_user_is_no_problem(scene: Scene) -> None:
         for message in (notice, notice):
             assert ask(scene.subscriber, "new_error", message)["status"] == "ok"
         errors = scene.wait("errors", lambda one: one["count"] == 2)
-        assert [one["message"] for one in errors["items"]] == [notice] * 2
+        assert all(notice in one["message"] for one in errors["items"])  # 2.x puts words around it
         system = scene.wait("system", lambda one: one["errors"] == 2)
-        assert (system["problem"], system["last_error"]) == (False, notice)
+        assert system["problem"] is False
+        assert notice in system["last_error"]
         assert scene.raised_and_cleared("system_errors") == []
     finally:
         ask(scene.subscriber, "clear_errors", "PRESS")
