@@ -17,7 +17,7 @@ CONFLICT_INVENTORY = 20_000
 FLAPPING_S = 10.0
 
 
-EXPECTED_ERRORS = (re.compile(r"^Syncthing should not run as a privileged or system user"),)
+EXPECTED_ERRORS = (re.compile("Syncthing should not run as a privileged or system user"),)
 """Notices in Syncthing's error list that are no problem: it runs as root in Home Assistant's add-on and in many
 containers, and writes this one at each start."""
 
