@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from stbridge.core.messages import Message
 from stbridge.mqtt.outbox import Outbox
+from stbridge.mqtt.reasons import Reason
 
 
 class Wire:
@@ -49,7 +50,7 @@ class Wire:
         """Answer the oldest message that is in flight."""
         packet_id = next(iter(self.in_flight))
         message = self.in_flight.pop(packet_id)
-        self._outbox.answered(packet_id, refusal)
+        self._outbox.answered(packet_id, Reason(0x87, refusal, is_failure=True) if refusal else None)
         return message
 
     def drain(self) -> list[Message]:

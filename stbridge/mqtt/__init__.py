@@ -10,6 +10,7 @@ observer    a plain client for `watch` and the demo
 probe       tries whether the bridge could connect
 client      paho's client, configured from the settings
 packets     what MQTT can carry; our messages to and from paho's
+reasons     reason codes of MQTT 5, also those that paho does not know
 protocol    MQTT 5 or 3.1.1
 waiter      waits for a socket and for other threads
 tls         the TLS context

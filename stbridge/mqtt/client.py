@@ -10,6 +10,7 @@ from paho.mqtt import MQTTException
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from stbridge.core.messages import Message
@@ -17,6 +18,7 @@ from stbridge.keepalive import enable_keepalive
 from stbridge.mqtt.outbox import WINDOW
 from stbridge.mqtt.packets import new_properties
 from stbridge.mqtt.protocol import Protocol
+from stbridge.mqtt.reasons import Reason, known_reasons, reason, reason_codes
 from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
 
@@ -32,10 +34,36 @@ LARGEST_PACKET = 16 * 1024 * 1024
 
 
 class TolerantClient(Client):
-    """A client that tolerates strings which paho rejects, and that counts the bytes it sends."""
+    """A client that tolerates strings and reason codes which paho rejects, and that counts the bytes it sends."""
 
     bytes_written = 0
     """How many bytes the system has taken to be sent."""
+
+    _original_codes = b""
+
+    def reasons(self, codes: Sequence[ReasonCode]) -> list[Reason]:
+        """Return what the broker answered, in place of what a callback is called with.
+
+        Args:
+            codes: from paho, for the packet that is being handled.
+        """
+        originals = self._original_codes or bytes(code.value for code in codes)
+        return [reason(code, original) for code, original in zip(codes, originals, strict=True)]
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        """Let paho see only the reason codes that it knows, because it takes any other for a malformed packet."""
+        packet = self._in_packet["packet"]
+        if self._protocol == MQTTProtocolVersion.MQTTv5:
+            where = reason_codes(self._in_packet["command"] >> 4, packet)
+            codes = bytes(packet[where])
+            known = known_reasons(self._in_packet["command"] >> 4, codes)
+            if known != codes:
+                packet[where] = known
+                self._original_codes = codes
+        try:
+            return super()._packet_handle()
+        finally:
+            self._original_codes = b""
 
     @property
     def bytes_queued(self) -> int:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Mapping
 
 from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, TakenOver
+from stbridge.mqtt.reasons import Reason
 from stbridge.settings import MqttSettings
 
 SESSION_TAKEN_OVER = 0x8E
@@ -68,17 +69,17 @@ _FIXES: dict[int, str] = {
 _PASSING = frozenset({0x88, 0x89, 0x8B})  # unavailable, busy, shutting down: these pass without any action
 
 
-def refusal(code: int, name: str, settings: MqttSettings) -> BrokerUnavailable:
-    """Translate the reason code with which the broker refuses or ends a connection.
+def refusal(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
+    """Translate the reason with which the broker refuses or closes a connection.
 
     Args:
-        code: the reason code.
-        name: its name.
+        reason: from CONNACK or DISCONNECT.
         settings: the broker's.
     """
+    code = reason.code
     fix = _FIXES.get(code, "see the broker's log").format(settings=settings)
     kind = BrokerUnreachable if code in _PASSING else TakenOver if code == SESSION_TAKEN_OVER else BrokerRefused
-    return kind(f"the broker at {address(settings)} says: {name.lower()}; {fix}")
+    return kind(f"the broker at {address(settings)} says: {reason.name}; {fix}")
 
 
 def subscriptions_refused(refused: Mapping[str, str]) -> str:
@@ -89,7 +90,7 @@ def subscriptions_refused(refused: Mapping[str, str]) -> str:
     """
     if not refused:
         return ""
-    filters = ", ".join(f"{topic_filter} ({reason.lower()})" for topic_filter, reason in refused.items())
+    filters = ", ".join(f"{topic_filter} ({reason})" for topic_filter, reason in refused.items())
     return f"the broker does not let the bridge subscribe to {filters}: allow it in the broker's ACL"
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from stbridge.core.messages import Message
 from stbridge.mqtt.packets import unsendable
+from stbridge.mqtt.reasons import Reason
 
 WINDOW = 20
 """Maximum number of messages in flight."""
@@ -300,7 +301,7 @@ class Outbox:
         with self._lock:
             return next(iter(self._in_flight.values()), None)
 
-    def answered(self, packet_id: int, refusal: str | None) -> None:
+    def answered(self, packet_id: int, refusal: Reason | None) -> None:
         """Note the broker's answer to a message.
 
         Args:
@@ -317,9 +318,9 @@ class Outbox:
                 if not one.message.payload:
                     self._forget(one)
         if refusal is not None and self._on_refused:
-            self._on_refused(one.message, refusal)
+            self._on_refused(one.message, refusal.name)
         elif refusal is not None:
-            self._log_once(one, f"is refused by the broker ({refusal.lower()}): allow it in the broker's ACL")
+            self._log_once(one, f"is refused by the broker ({refusal.name}): allow it in the broker's ACL")
 
     def _log_once(self, one: InFlight, what: str) -> None:
         """Log once for each kind of topic, or a thousand folders would fill the log."""

@@ -189,6 +189,6 @@ def clear_retained(settings: MqttSettings, topics: Sequence[str]) -> None:
     if refused:
         topic, reason = next(iter(refused.items()))
         raise BrokerRefused(
-            f"the broker does not let the bridge clear {len(refused)} topics, such as {topic} ({reason.lower()}): "
+            f"the broker does not let the bridge clear {len(refused)} topics, such as {topic} ({reason}): "
             "allow it in the broker's ACL"
         )

@@ -32,6 +32,7 @@ from stbridge.mqtt.client import (
 from stbridge.mqtt.outbox import WINDOW, InFlight, Outbox
 from stbridge.mqtt.packets import publish_properties, received_from
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice, VersionRefused
+from stbridge.mqtt.reasons import Reason
 from stbridge.mqtt.redelivery import RedeliveryFilter
 from stbridge.mqtt.waiter import Waiter
 from stbridge.settings import MqttSettings
@@ -97,7 +98,7 @@ class Session:
         self._accepted = False
         self._ended: BrokerUnavailable | None = None
         self._failure: Exception | None = None
-        self._subscribed: dict[int, list[ReasonCode]] = {}
+        self._subscribed: dict[int, list[Reason]] = {}
         self._to_acknowledge: deque[int] = deque()
         self._no_local: list[str] = []
         self._echoes: deque[tuple[str, bytes]] = deque(maxlen=MOST_ECHOES)
@@ -188,8 +189,8 @@ class Session:
             self._no_local += [one.topic_filter for one in subscriptions if one.no_local]
         if not self._wait_until(lambda: packet_id in self._subscribed, LONGEST_ANSWER_S):
             raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer a subscription")
-        codes = self._subscribed.pop(packet_id)
-        return {one.topic_filter: str(code) for one, code in zip(subscriptions, codes, strict=True) if code.is_failure}
+        reasons = zip(subscriptions, self._subscribed.pop(packet_id), strict=True)
+        return {one.topic_filter: reason.name for one, reason in reasons if reason.is_failure}
 
     def loop_once(self, timeout_s: float = LOOP_S) -> None:
         """Send what is due, wait for the network or `wake`, and handle what arrived.
@@ -336,10 +337,11 @@ class Session:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        if code.value == diagnosis.UNSUPPORTED_PROTOCOL_VERSION:
+        (reason,) = self._client.reasons([code])
+        if reason.code == diagnosis.UNSUPPORTED_PROTOCOL_VERSION:
             self._ended = self._version_refused("does not speak")
-        elif code.is_failure:
-            self._ended = diagnosis.refusal(code.value, str(code), self._settings)
+        elif reason.is_failure:
+            self._ended = diagnosis.refusal(reason, self._settings)
         else:
             self._accepted = True
             self._redeliveries.connected(self.acknowledge, session_present=flags.session_present)
@@ -357,7 +359,8 @@ class Session:
         if self._ended is not None:
             return
         if flags.is_disconnect_packet_from_server:
-            self._ended = diagnosis.refusal(code.value, str(code), self._settings)
+            (reason,) = self._client.reasons([code])
+            self._ended = diagnosis.refusal(reason, self._settings)
         elif code.value == diagnosis.KEEP_ALIVE_TIMEOUT:
             self._ended = BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
 
@@ -369,7 +372,7 @@ class Session:
         codes: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        self._subscribed[packet_id] = codes
+        self._subscribed[packet_id] = self._client.reasons(codes)
 
     def _on_publish(
         self,
@@ -380,7 +383,8 @@ class Session:
         _properties: Properties | None,
     ) -> None:
         self._progress_at = time.monotonic()
-        self._outbox.answered(packet_id, str(code) if code.is_failure else None)
+        (reason,) = self._client.reasons([code])
+        self._outbox.answered(packet_id, reason if reason.is_failure else None)
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         if (received := received_from(message, self._redeliveries)) is None:

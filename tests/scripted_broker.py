@@ -1,0 +1,171 @@
+"""A broker that follows a script: what Mosquitto does not do to those who publish, others do."""
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 13, 14
+MQTT_5 = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a client has published: `packet_size` counts the whole packet, as the limits of brokers do."""
+
+    topic: str
+    payload: bytes
+    packet_size: int
+
+
+Verdict = Callable[[Published], int | None]
+"""Returns the reason code of PUBACK, or None to close the connection; MQTT 3.1.1 has no room for the code."""
+
+
+def accept(_published: Published) -> int:
+    """Take everything."""
+    return 0
+
+
+class ScriptedBroker:
+    """Speaks both versions of MQTT, as far as a bridge needs it, and delivers nothing.
+
+    Args:
+        verdict: decides what happens to each message.
+        protocols: the levels of MQTT that it accepts.
+        goodbye: the reason code of the DISCONNECT before it closes a connection (MQTT 5); None for no DISCONNECT.
+        granted: the reason code of each SUBACK.
+    """
+
+    def __init__(
+        self,
+        verdict: Verdict = accept,
+        *,
+        protocols: tuple[int, ...] = (4, 5),
+        goodbye: int | None = None,
+        granted: int = 1,
+    ) -> None:
+        self.verdict = verdict
+        self.connections = 0
+        """How many clients were accepted."""
+        self.accepted: list[Published] = []
+        self.closed_over: list[Published] = []
+        """The messages over which it closed a connection."""
+        self._protocols = protocols
+        self._goodbye = goodbye
+        self._granted = granted
+        self._open: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, name="scripted-broker", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, with all connections."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+        self._listener.close()
+        for one in list(self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._thread.join(30)
+
+    def latest(self) -> dict[str, bytes]:
+        """Return the newest payload of each topic that has one."""
+        newest = {one.topic: one.payload for one in list(self.accepted)}
+        return {topic: payload for topic, payload in newest.items() if payload}
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                connection = self._listener.accept()[0]
+                self._open.add(connection)
+                threading.Thread(target=self._serve, args=(connection,), name="scripted-client", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError, EOFError):
+            self._converse(connection)
+        self._open.discard(connection)
+
+    def _converse(self, connection: socket.socket) -> None:
+        kind, body, _ = _read_packet(connection)
+        assert kind == CONNECT
+        protocol = body[6]
+        if protocol not in self._protocols:
+            return
+        self.connections += 1
+        extra = b"\0" if protocol == MQTT_5 else b""  # no properties
+        connection.sendall(bytes([CONNACK << 4, 2 + len(extra), 0, 0]) + extra)
+        while True:
+            kind, body, header = _read_packet(connection)
+            if kind == SUBSCRIBE:
+                filters = _count_filters(body[2 + _length_of_properties(body[2:], protocol) :])
+                answer = body[:2] + extra + bytes([self._granted]) * filters
+                connection.sendall(bytes([SUBACK << 4, len(answer)]) + answer)
+            elif kind == PINGREQ:
+                connection.sendall(bytes([PINGRESP << 4, 0]))
+            elif kind == DISCONNECT:
+                return
+            elif kind == PUBLISH:
+                packet_id, published = _published(body, header, protocol)
+                code = self.verdict(published)
+                if code is None:
+                    self.closed_over.append(published)
+                    if self._goodbye is not None and protocol == MQTT_5:
+                        connection.sendall(bytes([DISCONNECT << 4, 2, self._goodbye, 0]))
+                    return
+                if code < 0x80:
+                    self.accepted.append(published)
+                answer = packet_id + (bytes([code, 0]) if protocol == MQTT_5 and code else b"")
+                connection.sendall(bytes([PUBACK << 4, len(answer)]) + answer)
+
+
+def _published(body: bytes, header: int, protocol: int) -> tuple[bytes, Published]:
+    length = int.from_bytes(body[:2], "big")
+    topic, packet_id, rest = body[2 : 2 + length], body[2 + length : 4 + length], body[4 + length :]
+    payload = rest[_length_of_properties(rest, protocol) :]
+    return packet_id, Published(topic.decode(), payload, header + len(body))
+
+
+def _length_of_properties(rest: bytes, protocol: int) -> int:
+    if protocol != MQTT_5:
+        return 0
+    length, used = _variable_byte_integer(rest)
+    return length + used
+
+
+def _variable_byte_integer(data: bytes) -> tuple[int, int]:
+    value = 0
+    for at, byte in enumerate(data):
+        value |= (byte & 0x7F) << 7 * at
+        if byte < 0x80:
+            return value, at + 1
+    raise EOFError
+
+
+def _count_filters(body: bytes) -> int:
+    count = 0
+    while body:
+        body = body[2 + int.from_bytes(body[:2], "big") + 1 :]
+        count += 1
+    return count
+
+
+def _read_packet(connection: socket.socket) -> tuple[int, bytes, int]:
+    """Return the type of a packet, what follows its fixed header, and the length of that header."""
+    kind = _read(connection, 1)[0] >> 4
+    head = b""
+    while not head or head[-1] >= 0x80:
+        head += _read(connection, 1)
+    return kind, _read(connection, _variable_byte_integer(head)[0]), 1 + len(head)
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        chunk = connection.recv(size - len(data))
+        if not chunk:
+            raise EOFError
+        data += chunk
+    return data
