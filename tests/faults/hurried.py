@@ -15,9 +15,8 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Self
 
-from stbridge import bridge, instance
+from stbridge import bridge, clock
 from stbridge.cli import main
-from stbridge.commands import dispatcher
 from stbridge.mqtt import session
 from stbridge.supervision import SupervisedThread
 
@@ -65,8 +64,7 @@ def fatal_heartbeat(thread: SupervisedThread) -> None:
 if __name__ == "__main__":
     session.ACKNOWLEDGEMENT_TIMEOUT_S = 2.0
     bridge.SUPERVISION_S = 1.0
-    for module in (bridge, instance, dispatcher):
-        module.datetime = SpoiledClock  # type: ignore[attr-defined]
+    clock.datetime = SpoiledClock  # type: ignore[attr-defined]
     SupervisedThread.heartbeat = fatal_heartbeat  # type: ignore[method-assign, assignment]  # every thread calls it
     socket.getaddrinfo = spoiled_getaddrinfo
     main()
