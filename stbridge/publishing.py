@@ -71,20 +71,27 @@ class Publisher:
         if not state.may_publish:
             for address in [one for one in AVAILABILITY if one in self._changed]:
                 del self._changed[address]
-                self._put(state, address, now)
+                self._put(address, render(state, address), now)
             return False
         self._compare_discovery(state)
         for address in self._next(limit):
             if unlimited_rate or address in AVAILABILITY or not self._rate.is_limited(address, now):
-                if self._discovery:
-                    if not self._discovery.knows(address):
-                        self._put_discovery(self._discovery.follow(state, address))
-                    else:
-                        self._not_compared.append(address)
-                self._put(state, address, now)
+                payload = render(state, address)
+                self._put_discovery_first(state, address, exists=payload is not None)
+                self._put(address, payload, now)
         if not self._changed and self._discovery:
             self._put_discovery(self._discovery.clear_leftovers())
         return bool(self._changed or self._not_compared)
+
+    def _put_discovery_first(self, state: State, address: Address, *, exists: bool) -> None:
+        """Publish what has to go before a topic: what describes a new thing, and what clears a removed one.
+
+        Home Assistant cannot read the empty payload of a cleared topic.
+        """
+        if self._discovery and exists and self._discovery.knows(address):
+            self._not_compared.append(address)
+        elif self._discovery:
+            self._put_discovery(self._discovery.follow(state, address))
 
     def _compare_discovery(self, state: State) -> None:
         """Publish changed names and types after the state, which changes more often."""
@@ -109,10 +116,10 @@ class Publisher:
         for message in messages:
             self._outbox.put_state(message, first=True)
 
-    def _put(self, state: State, address: Address, now: float) -> None:
+    def _put(self, address: Address, payload: bytes | None, now: float) -> None:
         message = Message(
             topic=self._topics.build(self._name, address),
-            payload=render(state, address) or b"",
+            payload=payload or b"",
             retain=True,
             json=address != STATE,
         )

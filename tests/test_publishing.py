@@ -9,6 +9,8 @@ from stbridge.core.outcome import folder_address
 from stbridge.core.payloads import render
 from stbridge.core.topic_rate import BURST
 from stbridge.core.topics import Topics
+from stbridge.homeassistant.discovery import Site
+from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.mqtt.outbox import Outbox
 from stbridge.publishing import Publisher
 from tests.core.world import (
@@ -155,6 +157,32 @@ def test_a_syncthing_is_called_online_after_all_that_is_known_of_it() -> None:
     news = nas.news()
     assert [json.loads(payload)["need_bytes"] for topic, payload in news if topic == DOCS] == [7]
     assert news[-1] == ("syncthing/nas/state", b"online")
+
+
+def test_discovery_goes_before_a_new_topic_and_before_a_removed_one_and_after_a_changed_one() -> None:
+    """Home Assistant needs to know a new thing first, and cannot read the empty payload of a removed one."""
+    world = World().start(configured=config(folder("docs", BETA)))
+    outbox = Outbox()
+    outbox.connected()
+    site = Site(instance="nas", topics=TOPICS, allowed=frozenset(), url="http://nas:8384", version="1")
+    publisher = Publisher("nas", Topics("syncthing", "homeassistant"), outbox, DiscoveryPublisher(site), 0)
+
+    def sent() -> list[str]:
+        while publisher.publish(world.state, AT_ONCE, LIMIT):
+            pass
+        topics = [message.topic for message in drain(outbox)]
+        return [one for one in topics if one == DOCS or "_folder_" in one]
+
+    publisher.change(world.state.everything())
+    docs, state = sent()
+    assert state == DOCS
+    world.see(config(folder("docs", BETA, label="Renamed")))
+    publisher.change(world.changed)
+    assert [one == DOCS for one in sent()] == [True, False]
+    world.see(config(folder("photos", BETA)))
+    publisher.change(world.changed)
+    of_docs = [one for one in sent() if one in (DOCS, docs)]
+    assert of_docs == [docs, DOCS]
 
 
 def test_at_the_end_nothing_is_left_behind() -> None:
