@@ -11,7 +11,7 @@ import pytest
 from stbridge.core import observations as seen
 from stbridge.core.commands import COMMANDS
 from stbridge.core.messages import Message
-from stbridge.core.model import Config, DeviceConfig, FolderConfig
+from stbridge.core.model import Config, DeviceConfig, FolderConfig, short_id
 from stbridge.core.outcome import SYSTEM, device_address, folder_address
 from stbridge.core.rules import apply
 from stbridge.core.state import State
@@ -35,7 +35,7 @@ EVERYTHING = frozenset(
 SITE = Site(instance="nas", topics=TOPICS, allowed=EVERYTHING, url="https://nas:8384", version="1")
 INSTANCE = DiscoveredDevice(own_id=OWN, address=SYSTEM, published=frozenset({"upgrade"}))
 FOLDER = DiscoveredDevice(own_id=OWN, address=folder_address("photos"), name="Photos", id="photos", type="sendreceive")
-DEVICE = DiscoveredDevice(own_id=OWN, address=device_address(OTHER), name="laptop", id=OTHER)
+DEVICE = DiscoveredDevice(own_id=OWN, address=device_address(short_id(OTHER)), name="laptop", id=OTHER)
 SUBJECTS = (INSTANCE, FOLDER, DEVICE)
 ROWS = [(kind, row) for kind, rows in TABLES.items() for row in rows]
 ROOT_KEYS = {"device", "origin", "availability", "availability_mode", "state_topic", "qos", "components"}

@@ -39,11 +39,11 @@ def evaluate(state: State, now: datetime) -> None:
     state.evaluates_late = False
 
 
-def address_of(subject: Subject) -> Address:
+def address_of(state: State, subject: Subject) -> Address:
     """Return the address in whose payload the problems of a subject are."""
     if subject.kind == FOLDER:
         return folder_address(subject.id)
-    return device_address(subject.id) if subject.kind == DEVICE else SYSTEM
+    return device_address(state.short_name(subject.id)) if subject.kind == DEVICE else SYSTEM
 
 
 def _subject_of(state: State, address: Address) -> Subject | None:
@@ -134,7 +134,7 @@ def _compare(
         state.problems[subject] = dict(after)
     else:
         state.problems.pop(subject, None)
-    state.outcome.change(address_of(subject), SYSTEM)
+    state.outcome.change(address_of(state, subject), SYSTEM)
     _tell(state, "problem_raised", subject, (after[code] for code in after if code not in before), now)
     _tell(state, "problem_cleared", subject, (before[code] for code in before if code not in after), now)
 
@@ -167,7 +167,7 @@ def identify(state: State, subject: Subject) -> dict[str, Any]:
         return {"folder": subject.id, "label": folder.config.label if folder else ""}
     if subject.kind == DEVICE:
         device = state.devices.get(subject.id)
-        return {"device": short_id(subject.id), "name": device.config.name if device else ""}
+        return {"device": state.short_name(subject.id), "name": device.config.name if device else ""}
     return {}
 
 

@@ -13,6 +13,7 @@ from stbridge.core.model import (
     PendingFolder,
     normalized_device_id,
     short_id,
+    short_ids,
 )
 
 Named = Mapping[str, tuple[str, ...]]
@@ -44,7 +45,11 @@ def _named_folders(folders: Iterable[FolderConfig | PendingFolder] | None) -> Na
 
 
 def _named_devices(devices: Iterable[DeviceConfig | PendingDevice] | None) -> Named | None:
-    return None if devices is None else {one.id: (short_id(one.id), one.name) for one in devices}
+    """Return the names of devices; the first group of an ID is one of them, also if several devices have it."""
+    if devices is None:
+        return None
+    known = {one.id: one.name for one in devices}
+    return {one: (short_id(one), short, known[one]) for one, short in short_ids(known).items()}
 
 
 def with_ids(request: Request, known: Known) -> Request:

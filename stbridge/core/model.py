@@ -3,7 +3,8 @@
 Units: bytes, seconds, percent from 0 to 100; times are aware and in UTC. None is "not known".
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,8 +12,28 @@ SHORT_ID_LENGTH = 7
 
 
 def short_id(device: str) -> str:
-    """Return a device's short ID, the first group of its ID, as Syncthing shows it."""
+    """Return the first group of a device's ID, as Syncthing shows it; two devices may have the same."""
     return device[:SHORT_ID_LENGTH]
+
+
+def short_ids(devices: Iterable[str]) -> dict[str, str]:
+    """Return the short ID of each device, of so many groups of its ID that no two are the same.
+
+    They depend on nothing but the devices, so they are the same after a restart of the bridge.
+
+    Args:
+        devices: the full IDs of all devices that are configured.
+    """
+    found: dict[str, str] = {}
+    left, length = dict.fromkeys(devices), SHORT_ID_LENGTH
+    while left:
+        sharing = Counter(device[:length] for device in left)
+        for device in list(left):
+            if sharing[device[:length]] == 1 or len(device) <= length:
+                found[device] = device[:length]
+                del left[device]
+        length += SHORT_ID_LENGTH + 1  # a dash is between the groups
+    return found
 
 
 def normalized_device_id(text: str) -> str:

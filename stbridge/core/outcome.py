@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from stbridge.core.model import short_id
 from stbridge.core.observations import Read
 from stbridge.core.topics import Address
 
@@ -34,13 +33,13 @@ def conflicts_address(folder: str) -> Address:
 
 
 def device_address(device: str) -> Address:
-    """Return the address of a device, given by its full ID."""
-    return Address("device", device=short_id(device))
+    """Return the address of a device, given by its short ID in `State.short_ids`."""
+    return Address("device", device=device)
 
 
 def share_address(device: str, folder: str) -> Address:
-    """Return the address of the completion of a folder on a device, given by its full ID."""
-    return Address("completion", folder=folder, device=short_id(device))
+    """Return the address of the completion of a folder on a device, given by its short ID."""
+    return Address("completion", folder=folder, device=device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What is published: the payload of every retained address of an instance, from one table."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -8,7 +9,7 @@ from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
 from stbridge.core.entities import ERROR, PAUSED, DeviceState
 from stbridge.core.evaluation import identify
 from stbridge.core.json_text import as_json
-from stbridge.core.model import Completion, PendingDevice, PendingFolder, percentage, short_id
+from stbridge.core.model import Completion, PendingDevice, PendingFolder, percentage
 from stbridge.core.outcome import BridgeEvent
 from stbridge.core.progress import Progress
 from stbridge.core.secrets import without_secrets
@@ -184,7 +185,7 @@ def _pending(state: State, _: Address) -> Payload | None:
         return None
     return {
         "devices": _listed(state.pending_devices, _pending_device),
-        "folders": _listed(state.pending_folders, _pending_folder),
+        "folders": _listed(state.pending_folders, partial(_pending_folder, state)),
     }
 
 
@@ -196,11 +197,11 @@ def _pending_device(device: PendingDevice) -> Payload:
     return {"device": device.id, "name": device.name, "address": device.address, "time": in_utc(device.time)}
 
 
-def _pending_folder(folder: PendingFolder) -> Payload:
+def _pending_folder(state: State, folder: PendingFolder) -> Payload:
     return {
         "folder": folder.id,
         "label": folder.label,
-        "device": short_id(folder.device),
+        "device": state.short_name(folder.device),
         "time": in_utc(folder.time),
     }
 
@@ -240,7 +241,7 @@ def _folder(state: State, address: Address) -> Payload | None:
         **_progress("scan", folder.scan_progress),
         **_progress("sync", folder.sync_progress),
         "out_of_sync_since": in_utc(folder.out_of_sync_since),
-        "devices": [short_id(device) for device in config.devices],
+        "devices": [state.short_name(device) for device in config.devices],
         **_problems(state, Subject(FOLDER, config.id)),
     }
 

@@ -22,6 +22,7 @@ from stbridge.core.model import (
     PendingDevice,
     PendingFolder,
     short_id,
+    short_ids,
 )
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import (
@@ -83,7 +84,10 @@ class State:
         self.pending_folders: tuple[PendingFolder, ...] | None = None
         self.folders: dict[str, FolderState] = {}
         self.devices: dict[str, DeviceState] = {}
+        self.short_ids: dict[str, str] = {}
+        """The short ID of each configured device, by its full ID."""
         self.device_ids: dict[str, str] = {}
+        """The other way round."""
         self.completions: dict[tuple[str, str], Completion] = {}
         self.folder_tally = Tally(FolderPart())
         self.device_tally = Tally(DevicePart())
@@ -172,13 +176,12 @@ class State:
         for folder in self.folders:
             yield from (folder_address(folder), failed_address(folder), conflicts_address(folder))
         for device, state in self.devices.items():
-            yield device_address(device)
-            yield from (share_address(device, folder) for folder in state.folders)
+            yield from self._addresses_of(device, state)
         yield STATE
 
     def identify(self, device: str) -> dict[str, Any]:
         """Return the keys by which an event names a device, given by its full ID."""
-        return {"device": short_id(device), "name": self.devices[device].config.name}
+        return {"device": self.short_ids[device], "name": self.devices[device].config.name}
 
     # What a change touches beside itself.
 
@@ -204,7 +207,7 @@ class State:
 
     def device_changed(self, device: str) -> None:
         """Follow a change of a device up to the instance."""
-        self.outcome.change(device_address(device))
+        self.outcome.change(self.address_of(device))
         if self.device_tally.put(device, self.devices[device].part()):
             self.outcome.change(SYSTEM)
 
@@ -212,7 +215,7 @@ class State:
         """Follow a change of what a device has of a folder up to the device and the instance."""
         state = self.devices[device]
         part = share_part(self.folders[folder], state, self.completions.get((device, folder)))
-        self.outcome.change(share_address(device, folder))
+        self.outcome.change(share_address(self.short_ids[device], folder))
         if state.shares.put(folder, part):
             self.device_changed(device)
 
@@ -221,14 +224,41 @@ class State:
         self.devices[device].folders.discard(folder)
         self.devices[device].taken.pop(folder, None)
         self.completions.pop((device, folder), None)
-        self.outcome.change(share_address(device, folder))
+        self.outcome.change(share_address(self.short_ids[device], folder))
         if self.devices[device].shares.drop(folder):
             self.device_changed(device)
+
+    def address_of(self, device: str) -> Address:
+        """Return the address of a configured device, given by its full ID."""
+        return device_address(self.short_ids[device])
+
+    def short_name(self, device: str) -> str:
+        """Return the short ID of any device; of one that is not configured, the first group of its ID."""
+        return self.short_ids.get(device) or short_id(device)
+
+    def _addresses_of(self, device: str, state: DeviceState) -> Iterable[Address]:
+        yield self.address_of(device)
+        yield from (share_address(self.short_ids[device], folder) for folder in state.folders)
+
+    def name_devices(self, devices: Iterable[str]) -> None:
+        """Give all configured devices their short IDs; if one changes, all topics of that device move.
+
+        Args:
+            devices: their full IDs; devices that are removed keep their short IDs until they are.
+        """
+        names = short_ids(devices)
+        renamed = [one for one, name in names.items() if self.short_ids.get(one, name) != name]
+        for device in renamed:
+            self.outcome.change(*self._addresses_of(device, self.devices[device]))
+            del self.device_ids[self.short_ids[device]]
+        self.short_ids.update(names)
+        self.device_ids.update({name: device for device, name in names.items()})
+        for device in renamed:
+            self.outcome.change(*self._addresses_of(device, self.devices[device]))
 
     def add_device(self, config: DeviceConfig) -> None:
         """Know a device from now on."""
         self.devices[config.id] = DeviceState(config)
-        self.device_ids[short_id(config.id)] = config.id
         self.device_changed(config.id)
 
     def remove_device(self, device: str) -> None:
@@ -236,12 +266,12 @@ class State:
         for folder in list(self.devices[device].folders):
             self.unshare(device, folder)
         del self.devices[device]
-        self.device_ids.pop(short_id(device), None)
         self.device_tally.drop(device)
         self.timed_pauses.set(Paused("device", device), None)
         self.connection_timers.set(device, None)
         self.touched[Subject(DEVICE, device)] = None
-        self.outcome.change(device_address(device), SYSTEM)
+        self.outcome.change(self.address_of(device), SYSTEM)
+        self.device_ids.pop(self.short_ids.pop(device), None)
 
     def remove_folder(self, folder: str) -> None:
         """Forget a folder and who shares it."""

@@ -3,7 +3,7 @@
 import heapq
 import re
 from collections.abc import Hashable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +14,12 @@ SPARE = 64
 
 _FIRST = datetime(2013, 1, 1, tzinfo=UTC)
 """Before Syncthing existed. A clock that shows an earlier time has not been set yet."""
+
+_LAST = datetime(2100, 1, 1, tzinfo=UTC)
+"""A later time is no time, and adding a threshold to it could overflow."""
+
+LARGEST_STEP_BACK = timedelta(days=1)
+"""By how much a clock that was right, as far as anybody knew, is set back: time zones that were mixed up."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhd]?)", re.ASCII)
@@ -41,14 +47,17 @@ def from_utc(text: object) -> datetime | None:
 
 
 def past_from_utc(text: object, now: datetime) -> datetime | None:
-    """Parse the time at which something began; None for times before Syncthing existed.
+    """Parse the time at which something began; None for times before Syncthing existed, and for the future.
 
-    The future is taken for now: the clock was set back since. A clock that has not been set yet shows no time.
+    The next day is taken for now: the clock may have been set back since. While the clock has not been set, the future
+    is not known, and times of this century stay as they are.
     """
     stamp = from_utc(text)
-    if stamp is None or stamp < _FIRST:
+    if stamp is None or not _FIRST <= stamp < _LAST:
         return None
-    return stamp if now < _FIRST else min(stamp, now)
+    if now < _FIRST:
+        return stamp
+    return min(stamp, now) if stamp <= now + LARGEST_STEP_BACK else None
 
 
 # --- durations: `90s`, `30m`, `2h`, `1d`, or a number of seconds

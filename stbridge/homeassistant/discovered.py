@@ -49,18 +49,17 @@ class DiscoveredDevice:
         instance = instance_object_id(self.own_id)
         if self.address.kind == "folder":
             return f"{instance}_folder_{_hash(self.id)}"
-        return f"{instance}_device_{_device(self.id)}" if self.address.kind == "device" else instance
+        return f"{instance}_device_{_device(self.address.device)}" if self.address.kind == "device" else instance
 
 
 def instance_object_id(own_id: str) -> str:
     """Return the ID of a Syncthing at Home Assistant."""
-    return f"{OBJECT_ID_PREFIX}{_device(own_id)}"
+    return f"{OBJECT_ID_PREFIX}{_device(short_id(own_id))}"
 
 
-def _device(identifier: str) -> str:
+def _device(short: str) -> str:
     """Return what stands for a device; an ID that no Syncthing has may hold anything."""
-    short = short_id(identifier)
-    return short if _FIT.fullmatch(short) else _hash(identifier)
+    return short if _FIT.fullmatch(short) else _hash(short)
 
 
 def _hash(identifier: str) -> str:
@@ -114,7 +113,7 @@ def _remote(state: State, address: Address, own_id: str) -> _Found:
     device = state.devices.get(state.device_ids.get(address.device, ""))
     if device is None:
         return address, None
-    where = device_address(device.config.id)
+    where = device_address(address.device)
     return where, DiscoveredDevice(own_id=own_id, address=where, name=device.config.name, id=device.config.id)
 
 

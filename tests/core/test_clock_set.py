@@ -84,6 +84,19 @@ def test_what_the_previous_run_published_holds_when_the_bridge_starts_in_1970() 
     assert {one["code"] for one in after.system["problems"]} >= {"unseen", "out_of_sync", "behind"}
 
 
+@pytest.mark.parametrize("forged", ["9999-12-31T23:59:59Z", "2099-01-01T00:00:00Z"])
+def test_a_time_that_anybody_made_up_is_no_problem_while_the_clock_is_not_set(forged: str) -> None:
+    """It cannot be told from a true one before the clock is set."""
+    published = World().start().published()
+    address = next(one for one in published if one.kind == "device")
+    problem = {"code": "unseen", "message": "forged", "since": forged}
+    world = World(retained={address: {"unseen_since": forged, "problems": [problem]}}, now=EPOCH)
+    world.start()
+    _set(world, NOW - EPOCH)
+    assert world.system["problem"] is False
+    assert world.beta["unseen_since"] is None
+
+
 def test_a_pause_of_the_previous_run_ends_when_it_was_to_end() -> None:
     """Its time was taken by a clock that was right; it must not move with the clock of this run."""
     before = World().start()

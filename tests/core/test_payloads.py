@@ -16,10 +16,8 @@ from stbridge.core.outcome import (
     PENDING,
     SYSTEM,
     BridgeEvent,
-    device_address,
     failed_address,
     folder_address,
-    share_address,
 )
 from stbridge.core.payloads import RENDERED, render, render_event
 from stbridge.core.topics import TOPICS, Address
@@ -32,11 +30,13 @@ from tests.core.world import (
     after,
     completed,
     configured,
+    device_address,
     device_id,
     folder,
     known,
     not_running,
     process,
+    share_address,
     watched,
 )
 

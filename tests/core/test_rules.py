@@ -13,7 +13,7 @@ from stbridge.core import observations as seen
 from stbridge.core.entities import share_part
 from stbridge.core.model import FailedItem, FolderStatistics, PendingDevice, PendingFolder
 from stbridge.core.observations import Observation
-from stbridge.core.outcome import SYSTEM, device_address, folder_address, share_address
+from stbridge.core.outcome import SYSTEM, folder_address
 from stbridge.core.rules import RULES
 from stbridge.core.tally import DevicePart, FolderPart, SharePart
 from stbridge.core.topics import Address
@@ -28,11 +28,13 @@ from tests.core.world import (
     connection,
     connections,
     device,
+    device_address,
     device_id,
     folder,
     not_running,
     process,
     read,
+    share_address,
     watched,
 )
 

@@ -6,14 +6,7 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Read
-from stbridge.core.outcome import (
-    SYSTEM,
-    conflicts_address,
-    device_address,
-    failed_address,
-    folder_address,
-    share_address,
-)
+from stbridge.core.outcome import SYSTEM, conflicts_address, failed_address, folder_address
 from stbridge.core.topics import Address
 from tests.core.world import (
     ART,
@@ -35,9 +28,11 @@ from tests.core.world import (
     completed,
     configured,
     device,
+    device_address,
     folder,
     names,
     read,
+    share_address,
     watched,
 )
 

@@ -44,7 +44,7 @@ def test_the_newest_of_both_times_wins(minutes: int, expected: str) -> None:
     assert after.beta["last_seen_at"] == after.beta["unseen_since"] == expected
 
 
-@pytest.mark.parametrize("value", ["1970-01-01T00:00:00Z", "soon", 5, None])
+@pytest.mark.parametrize("value", ["2099-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "soon", 5, None])
 def test_a_time_that_cannot_be_true_is_not_restored(value: object) -> None:
     """Anybody may publish on the broker."""
     address = next(one for one in World().start().published() if one.kind == "device")

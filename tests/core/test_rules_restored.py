@@ -6,7 +6,7 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation
-from stbridge.core.outcome import METRICS, device_address, folder_address
+from stbridge.core.outcome import METRICS, folder_address
 from stbridge.core.topics import Address
 from tests.core.world import (
     ART_FOLDER,
@@ -19,6 +19,7 @@ from tests.core.world import (
     beta_configured,
     configured,
     connections,
+    device_address,
     docs_configured,
     process,
     read,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stbridge.core import observations as seen
+from stbridge.core import outcome as addresses
 from stbridge.core.alerts import Alerts
 from stbridge.core.entities import NOT_CONNECTED
 from stbridge.core.model import (
@@ -29,7 +30,7 @@ from stbridge.core.model import (
     short_id,
 )
 from stbridge.core.observations import Observation, Read
-from stbridge.core.outcome import Outcome, device_address, folder_address, share_address
+from stbridge.core.outcome import Outcome, folder_address
 from stbridge.core.payloads import RENDERED, render, render_event
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
@@ -49,6 +50,16 @@ def after(seconds: float) -> datetime:
 def device_id(short: str) -> str:
     """Return the ID of a device, as long as a real one, given its short ID."""
     return "-".join([short] + ["2345672"] * 7)
+
+
+def device_address(device: str) -> Address:
+    """Return the address of a device that shares its short ID with no other, given by its full ID."""
+    return addresses.device_address(short_id(device))
+
+
+def share_address(device: str, folder: str) -> Address:
+    """Return the address of the completion of a folder on such a device."""
+    return addresses.share_address(short_id(device), folder)
 
 
 OWN, BETA, GAMMA, DELTA = (device_id(short) for short in ("OWNOWNA", "BETABET", "GAMMAGA", "DELTADE"))

@@ -8,7 +8,7 @@ from stbridge.core import observations as seen
 from stbridge.core.entities import FolderState
 from stbridge.core.model import DeviceConfig, FolderConfig
 from stbridge.core.observations import Read
-from stbridge.core.outcome import SYSTEM, conflicts_address, device_address, failed_address, folder_address
+from stbridge.core.outcome import SYSTEM, conflicts_address, failed_address, folder_address
 from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.timing import from_utc, past_from_utc
@@ -28,6 +28,7 @@ def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> No
     state.outcome.change(SYSTEM)
     for device in [device for device in state.devices if device not in config.devices]:
         state.remove_device(device)
+    state.name_devices(config.devices)
     for folder in [folder for folder in state.folders if folder not in config.folders]:
         state.remove_folder(folder)
     for device_config in config.devices.values():
@@ -53,7 +54,7 @@ def note_vanished(state: State, before: Iterable[str], now: datetime) -> None:
 def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None:
     device = state.devices.get(config.id)
     if device is None:
-        restore_timed_pause(state, Paused("device", config.id), device_address(config.id), paused=config.paused)
+        restore_timed_pause(state, Paused("device", config.id), state.address_of(config.id), paused=config.paused)
         state.add_device(config)
         state.devices[config.id].away_since = now
     elif device.config != config:
@@ -105,7 +106,7 @@ def _pause_timed(state: State, observation: seen.PauseTimed, _: datetime) -> Non
     known = state.folders if kind == "folder" else state.devices
     if identifier in known:
         state.timed_pauses.set(observation.paused, observation.until)
-        state.outcome.change(folder_address(identifier) if kind == "folder" else device_address(identifier))
+        state.outcome.change(folder_address(identifier) if kind == "folder" else state.address_of(identifier))
 
 
 def _share(state: State, folder: FolderConfig) -> None:

@@ -10,7 +10,7 @@ from stbridge.core.availability import Availability
 from stbridge.core.entities import NOT_CONNECTED, SCANNING, ConnectionChange, DeviceState, FolderState
 from stbridge.core.model import Completion, Connection
 from stbridge.core.observations import Read
-from stbridge.core.outcome import METRICS, device_address
+from stbridge.core.outcome import METRICS
 from stbridge.core.state import Rules, State
 
 TRANSFER_LINGERS = timedelta(seconds=15)
@@ -124,7 +124,7 @@ def _measure(state: State, device: str, connection: Connection, at: datetime) ->
         device_state = state.devices[device]
         device_state.in_rate.read(connection.in_bytes, at)
         device_state.out_rate.read(connection.out_bytes, at)
-        state.outcome.change(device_address(device))
+        state.outcome.change(state.address_of(device))
 
 
 def _forget_remote_states(state: State, device: str) -> None:
@@ -175,7 +175,7 @@ def _statistics(state: State, observation: seen.DeviceStatisticsRead, _: datetim
             device_state.last_seen_at = last_seen_at
             if not device_state.connection.connected:
                 device_state.away_since = last_seen_at
-            state.outcome.change(device_address(device))
+            state.outcome.change(state.address_of(device))
 
 
 RULES: Rules = {

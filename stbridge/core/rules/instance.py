@@ -12,7 +12,6 @@ from stbridge.core.outcome import (
     PENDING,
     STATE,
     UPGRADE,
-    device_address,
     folder_address,
 )
 from stbridge.core.rules.configuration import restore_timed_pause, restored_out_of_sync_since
@@ -145,7 +144,7 @@ def _stop_rates(state: State) -> None:
         if device_state.connection.connected:
             device_state.in_rate.stop()
             device_state.out_rate.stop()
-            state.outcome.change(device_address(device))
+            state.outcome.change(state.address_of(device))
 
 
 def _restored(state: State, observation: seen.Restored, now: datetime) -> None:
@@ -158,7 +157,7 @@ def _restored(state: State, observation: seen.Restored, now: datetime) -> None:
         restore_timed_pause(state, subject, folder_address(subject.id), paused=folder.config.paused)
     for device in state.devices.values():
         subject = Paused("device", device.config.id)
-        restore_timed_pause(state, subject, device_address(subject.id), paused=device.config.paused)
+        restore_timed_pause(state, subject, state.address_of(subject.id), paused=device.config.paused)
     _restore_lifetime(state)
     if state.may_publish:
         _clear_leftovers(state)

@@ -11,7 +11,7 @@ from typing import Any
 from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Problem, Subject
 from stbridge.core.conflicts import is_conflict
 from stbridge.core.entities import ERROR, ConnectionChange, DeviceState, FolderState
-from stbridge.core.model import FolderStatistics, PendingDevice, PendingFolder, short_id
+from stbridge.core.model import FolderStatistics, PendingDevice, PendingFolder
 from stbridge.core.observations import UpgradeRead
 from stbridge.core.outcome import (
     METRICS,
@@ -19,7 +19,6 @@ from stbridge.core.outcome import (
     SYSTEM,
     UPGRADE,
     conflicts_address,
-    device_address,
     failed_address,
     folder_address,
 )
@@ -64,7 +63,8 @@ def tell_pending_device(state: State, device: PendingDevice, now: datetime, *, l
 
 def tell_pending_folder(state: State, folder: PendingFolder, now: datetime, *, late: bool = False) -> None:
     """Tell a folder that newly waits to be accepted."""
-    state.emit("folder_pending", now, late=late, folder=folder.id, label=folder.label, device=short_id(folder.device))
+    device = state.short_name(folder.device)
+    state.emit("folder_pending", now, late=late, folder=folder.id, label=folder.label, device=device)
 
 
 def _published(state: State, address: Address) -> Mapping[str, Any]:
@@ -138,7 +138,7 @@ def _compare_pending(state: State, now: datetime) -> None:
         if (device.id,) not in devices:
             tell_pending_device(state, device, now, late=True)
     for folder in (state.pending_folders or ()) if len(folders) < MOST_RECALLED else ():
-        if (folder.id, short_id(folder.device)) not in folders:
+        if (folder.id, state.short_name(folder.device)) not in folders:
             tell_pending_folder(state, folder, now, late=True)
 
 
@@ -198,12 +198,12 @@ def _restore_conflicts(state: State, folder: FolderState, now: datetime) -> None
 
 
 def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
-    published = _published(state, device_address(device.config.id))
+    published = _published(state, state.address_of(device.config.id))
     if not published:
         return
     _restore_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"), now)
     _restore_times(device, published, now)
-    state.outcome.change(device_address(device.config.id))
+    state.outcome.change(state.address_of(device.config.id))
     if device.in_sync is False:
         device.out_of_sync_since = past_from_utc(published.get("out_of_sync_since"), now)
     if _differs(published.get("paused"), from_now=device.config.paused):
