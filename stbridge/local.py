@@ -17,6 +17,7 @@ def with_local_syncthing(settings: Settings) -> Settings:
     Raises:
         SettingsError: there is none.
     """
-    found = find_local(os.environ, Path.home())
+    environment = {name: value.strip() for name, value in os.environ.items()}  # as for other settings
+    found = find_local(environment, Path.home())
     local = SyncthingSettings(url=found.url, api_key=SecretStr(found.api_key), verify=found.verify)
     return settings.model_copy(update={"syncthing": {NAME: local}})

@@ -5,6 +5,7 @@ import pytest
 from stbridge import settings_sources
 from stbridge.bridge import Bridge
 from stbridge.errors import SettingsError
+from stbridge.local import with_local_syncthing
 from stbridge.mqtt.diagnosis import exposed_password
 from tests.machine import Machine
 
@@ -105,6 +106,14 @@ def test_the_name_of_the_settings_file_may_end_in_a_newline(machine: Machine) ->
 
 
 NO_DURATION = 'must be a number of seconds, or a duration such as "30m", "12h" or "7d"'
+
+
+def test_variables_of_syncthing_are_stripped_as_well(machine: Machine) -> None:
+    """They may come from the same secrets."""
+    machine.environment({"STGUIADDRESS": " 127.0.0.1:8384 \n", "STGUIAPIKEY": "key\n"})
+    local = with_local_syncthing(machine.load()).syncthing["local"]
+    assert (local.url, local.api_key.get_secret_value()) == ("http://127.0.0.1:8384", "key")
+
 
 # --- variables that a cluster sets by itself
 
