@@ -169,7 +169,7 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         lambda r: r.status in (401, 403) and not r.has_key,
         lambda _: Unauthorized(
             "api_key: no API key is set. Copy it from Syncthing (Actions > Settings > General) into this setting, or "
-            "into a secret file."
+            "name a file that holds it in api_key_file."
         ),
     ),
     (
