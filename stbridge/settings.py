@@ -120,7 +120,9 @@ class MqttSettings(Section):
     protocol: Literal["auto", "5", "3.1.1"] = Field("auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`.")
     transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
     path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
-    keepalive_s: WholeSeconds = Field(30, ge=5, le=3600, description="Seconds between signs of life to the broker.")
+    keepalive_s: WholeSeconds = Field(
+        30, ge=5, le=3600, description="MQTT keepalive: maximum number of seconds between two packets to the broker."
+    )
     queued_events: int = Field(
         10_000, ge=1, description="How many events, and how many replies, may wait for the broker; the oldest go."
     )

@@ -20,7 +20,7 @@ class SupervisedThread:
 
     Args:
         name: name of the thread.
-        run: the work; it returns only when it is told to stop, and may be run again after an exception.
+        run: the function that the thread runs; it returns only on a stop, and is called again after an exception.
         max_silence_s: maximum seconds between two heartbeats; a thread that is silent for longer counts as hung.
     """
 

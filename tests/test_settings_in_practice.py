@@ -87,7 +87,7 @@ def test_an_empty_secret_file_hides_no_setting(machine: Machine) -> None:
 
 @pytest.mark.parametrize("key", ["password", "api_key"])
 def test_a_named_file_without_a_secret_is_a_fault(machine: Machine, key: str) -> None:
-    """Whoever names a file wants what is in it."""
+    """A file that is named must contain a value."""
     file = machine.file("secret", "\n")
     section, needed = {
         "password": ("mqtt", 'username = "bridge"'),

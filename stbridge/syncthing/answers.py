@@ -131,7 +131,7 @@ class _Refusal:
 
     @property
     def is_its_own_login(self) -> bool:
-        """Whether Syncthing itself rejects the key; then its answer may lack the device ID.
+        """Whether Syncthing itself rejects the key; such an answer may come without the device ID.
 
         `lib/api/api_auth.go`: 401 "Not Authorized" with the realm "Authorization Required", since 1.20 with the short
         ID behind it, and 403 "Forbidden", if the GUI has a password; else 403 "CSRF Error".

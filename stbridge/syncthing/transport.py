@@ -265,7 +265,7 @@ class Transport:
         The request has no key in it.
         """
         try:
-            with requests.Session() as session:
+            with _Session() as session:
                 session.trust_env = False
                 plain = self._url.replace("https:", "http:", 1)
                 with session.get(plain, timeout=PLAIN_S, stream=True, allow_redirects=False) as response:

@@ -10,7 +10,7 @@ from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
 from stbridge.core.conflicts import is_conflict, original, winner
 from stbridge.core.observations import Read
-from stbridge.core.rules.conflicts import MAX_FAILED_EVENTS, MOST_KEPT, MOST_LOOKUPS
+from stbridge.core.rules.conflicts import MAX_CONFLICT_EVENTS, MOST_KEPT, MOST_LOOKUPS
 from stbridge.core.topics import Address
 from tests.core.world import (
     BETA,
@@ -177,7 +177,7 @@ def test_only_some_of_what_a_search_finds_are_told() -> None:
     """Thousands of events at once would tell nobody anything; the list has the count."""
     world = World().start(found())
     world.see(found(*(name(number) for number in range(1000))))
-    assert len(world.told("conflict")) == MAX_FAILED_EVENTS
+    assert len(world.told("conflict")) == MAX_CONFLICT_EVENTS
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ DEATH = re.compile("(died|connecting again)\nTraceback.*?killed by a test", re.D
 CONDITION = re.compile(r"^\S+ \S+ (?:WARNING|ERROR) +((?!.*(?: died| is restarted)$).*)$", re.MULTILINE)
 """A line of the log that tells of something wrong; each death of a thread is news."""
 
-MAX_FAILED_EVENTS = 4
+MAX_REPEATED_LINES = 4
 """So often a test may bring about the same condition; whoever tells each try tells more."""
 
 RIGHT_AGAIN = "seconds until right again"
@@ -52,7 +52,7 @@ def world(_world: World) -> Iterator[World]:
     log = _world.bridge.log.read_bytes()[size:].decode()
     assert "Traceback" not in DEATH.sub("", log), log
     assert _world.alpha.api_key not in log
-    assert most_told(log) <= MAX_FAILED_EVENTS, log
+    assert most_told(log) <= MAX_REPEATED_LINES, log
 
 
 def most_told(log: str) -> int:

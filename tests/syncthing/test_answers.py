@@ -169,7 +169,7 @@ def test_an_answer_that_sends_elsewhere_is_not_followed(
 
 @pytest.mark.parametrize("realm", ["Authorization Required", "Authorization Required (ABCDEFG)"])
 def test_syncthing_with_a_password_refuses_a_wrong_key_in_its_own_words(realm: str) -> None:
-    """Its answer lacks the device ID, like those of anything in front of it."""
+    """Its answer comes without the device ID, as do the answers of a proxy."""
     with pytest.raises(Unauthorized, match=r"^api_key: "):
         evaluated("Not Authorized\n", status=401, known=False, headers={"WWW-Authenticate": f'Basic realm="{realm}"'})
 
@@ -183,7 +183,7 @@ def test_a_login_in_front_of_syncthing_is_none_of_its_own() -> None:
 
 
 def test_a_refusal_without_a_key_says_that_there_is_none() -> None:
-    """Whoever has not set it need not look for a wrong one."""
+    """The message does not blame a key that was never set."""
     with pytest.raises(Unauthorized, match=r"^api_key: no API key is set"):
         evaluate(URL, CALL, status=403, headers=KNOWN, content=b"CSRF Error", has_key=False)
 

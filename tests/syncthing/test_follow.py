@@ -93,6 +93,14 @@ def follow(connect: Connect) -> Iterator[Follow]:
         follower.stop()
 
 
+def followed(syncthing: PretendedSyncthing, follow: Follow) -> Report:
+    """Follow an instance until everything is read and the long poll waits."""
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.wait_for_poll()
+    return report
+
+
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeat failed attempts soon."""
@@ -179,9 +187,7 @@ def test_events_that_come_thick_and_fast_are_fetched_several_at_once(
     syncthing: PretendedSyncthing, follow: Follow
 ) -> None:
     """A request costs far more than an event: in a flood there are only so many of them a second."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     since, pause, flood = len(syncthing.server.requests), threading.Event(), 100
     for _ in range(flood):
         syncthing.happens("StateChanged", STATE_CHANGED)
@@ -237,9 +243,7 @@ def test_an_event_that_is_not_understood_is_skipped(
 
 def test_a_short_interruption_is_overcome_without_a_word(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """A connection that broke off while Syncthing is well is no news, and nothing is read again."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     syncthing.breaks_off()
     syncthing.happens("StateChanged", STATE_CHANGED)
     report.wait_for(seen.FolderStateChanged)
@@ -249,9 +253,7 @@ def test_a_short_interruption_is_overcome_without_a_word(syncthing: PretendedSyn
 
 def test_after_an_absence_the_same_syncthing_is_just_there_again(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """The way was blocked, and is open again: as the events of meanwhile are still there, nothing is read anew."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     status = syncthing.table[STATUS]
     syncthing.table[STATUS] = closes
     syncthing.breaks_off()
@@ -355,9 +357,7 @@ def test_when_something_may_have_been_missed_everything_is_read_again(
     syncthing: PretendedSyncthing, follow: Follow, happens: Callable[[PretendedSyncthing], None]
 ) -> None:
     """Neither a restart nor a gap leaves anything old behind, and the events go on from there."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     happens(syncthing)
     report.wait_for(seen.SnapshotComplete, 2)
     syncthing.happens("StateChanged", STATE_CHANGED)
@@ -367,9 +367,7 @@ def test_when_something_may_have_been_missed_everything_is_read_again(
 
 def test_everything_is_read_again_on_demand(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """The cursor is valid, but the state was lost; the long poll that is under way is cut off."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     report.follower.read_everything()
     report.wait_for(seen.SnapshotComplete, 2)
     assert report.of(seen.Unavailable, seen.Resumed) == []
@@ -380,9 +378,7 @@ def test_everything_is_read_again_on_demand(syncthing: PretendedSyncthing, follo
 
 def test_a_failure_of_another_thread_has_the_instance_checked(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """The long poll is cut off, the cursor is still valid, and nothing is read again."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     report.follower.revalidate()
     report.wait_for(seen.Resumed)
     syncthing.happens("StateChanged", STATE_CHANGED)
@@ -392,7 +388,7 @@ def test_a_failure_of_another_thread_has_the_instance_checked(syncthing: Pretend
 
 
 def test_a_syncthing_that_is_too_old_is_named(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """Its API lacks what the bridge needs, and no setting would help."""
+    """Endpoints that the bridge needs are missing there, and no setting changes that."""
     syncthing.table[VERSION] = says({"version": "v1.12.1", "os": "linux", "arch": "amd64"})
     report = follow(syncthing.url)
     unavailable = report.wait_for(seen.Unavailable)
@@ -403,9 +399,7 @@ def test_a_syncthing_that_is_too_old_is_named(syncthing: PretendedSyncthing, fol
 
 def test_a_connection_that_is_checked_is_replaced(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """The long poll is repeated on a new connection; the instance stays available."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     polls = [one.path for one in syncthing.server.requests].count(EVENTS)
     report.follower.check_connection()
     eventually(lambda: [one.path for one in syncthing.server.requests].count(EVENTS) > polls)
@@ -418,9 +412,7 @@ def test_a_connection_that_is_checked_is_replaced(syncthing: PretendedSyncthing,
 def test_a_slow_read_does_not_delay_the_end_of_an_interruption(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """Another thread does it."""
     syncthing.table[BROWSE] = hangs
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     report.waiting = [Read("conflicts", "docs")]
     report.follower.revalidate()
     report.wait_for(seen.Resumed)
@@ -432,9 +424,7 @@ def test_a_check_can_find_that_the_instance_cannot_be_used(
     syncthing: PretendedSyncthing, follow: Follow, restarts: bool
 ) -> None:
     """It is reported as unavailable, and followed again when it answers."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     status = syncthing.table[STATUS]
     syncthing.table[STATUS] = stranger(403, "CSRF Error")
     report.follower.revalidate()
@@ -454,9 +444,7 @@ def test_a_long_poll_that_began_at_the_moment_of_the_demand_is_cut_off_by_the_ne
     syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There was nothing to be cut off; the poller repeats its demand as long as its reads fail."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     with monkeypatch.context() as missed:
         missed.setattr(SyncthingClient, "break_off", lambda _: None)
         report.follower.revalidate()
@@ -468,9 +456,7 @@ def test_a_long_poll_that_began_at_the_moment_of_the_demand_is_cut_off_by_the_ne
 
 def test_the_higher_demand_wins(syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check does not take the place of reading everything."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     with monkeypatch.context() as missed:
         missed.setattr(SyncthingClient, "break_off", lambda _: None)
         report.follower.read_everything()
@@ -565,9 +551,7 @@ def test_a_real_syncthing_is_followed_through_a_restart(
 
 def test_a_stop_does_not_wait_for_a_poll_that_hangs(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """The poll would take another minute: it is broken off, and nothing is reported any more."""
-    report = follow(syncthing.url)
-    report.wait_for(seen.SnapshotComplete)
-    syncthing.wait_for_poll()
+    report = followed(syncthing, follow)
     before = list(report)
     report.follower.stop()
     eventually(lambda: not report.follower.thread.alive)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -475,12 +476,24 @@ class CountingBucket(TokenBucket):
         return super().take(now, count)
 
 
+class CountingReads(OrderedDict[Read, None]):
+    """Reads that count how many of them are visited one after the other."""
+
+    visited = 0
+
+    def __iter__(self) -> Iterator[Read]:
+        for read in super().__iter__():
+            self.visited += 1
+            yield read
+
+
 def test_a_rate_limited_queue_is_not_searched(
     polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the first of 20,000 reads is considered each time, also when none may be read."""
     bucket = CountingBucket(burst=20, every_s=3600)
-    queue = ReadQueue(bucket)
+    waiting = CountingReads()
+    queue = ReadQueue(bucket, waiting)
     monkeypatch.setattr(poll, "rate_limits", lambda: {"scan_errors": queue})
     poller = polling()
     poller.request([Read("scan_errors", f"folder{number}") for number in range(20_000)])
@@ -488,6 +501,7 @@ def test_a_rate_limited_queue_is_not_searched(
     poller.request([Read("folder", f"folder{number}") for number in range(10)])
     state.wait_for(seen.FolderRead, 10)
     poller.stop()
+    assert waiting.visited == 0
     assert len(queue.reads) == 20_000 - 20
     assert bucket.takes <= 20 + 2 * 10 + 50  # once a read, and once a wake-up
     assert next(iter(queue.reads)) == Read("scan_errors", "folder20")

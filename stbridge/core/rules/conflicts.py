@@ -16,8 +16,8 @@ MOST_LOOKUPS = 100
 MOST_KEPT = 10_000
 """How many conflict files of a folder are known by name: a device may send any number."""
 
-MAX_FAILED_EVENTS = 50
-"""How many that a search has found are told by events."""
+MAX_CONFLICT_EVENTS = 50
+"""Maximum number of events for conflict files that a search finds."""
 
 
 def search(state: State, folder: FolderState) -> None:
@@ -80,7 +80,7 @@ def _searched(state: State, observation: seen.ConflictsRead, now: datetime) -> N
         folder.conflicts_complete = False
     else:
         new = (path for path in observation.paths if path not in folder.conflicts)
-        for path in islice(new, MAX_FAILED_EVENTS) if folder.conflicts_complete else ():
+        for path in islice(new, MAX_CONFLICT_EVENTS) if folder.conflicts_complete else ():
             _tell(state, folder, path, now, late=True)
         folder.conflicts = dict.fromkeys(observation.paths[:MOST_KEPT])
         folder.conflicts_complete = len(observation.paths) <= MOST_KEPT

@@ -33,7 +33,7 @@ def _connected(state: State, observation: seen.DeviceConnected, now: datetime) -
     if device := state.devices.get(observation.device):
         if not device.connection.connected:  # since 1.25 there may be several, and the first one is shown
             _connect(state, observation.device, observation.connection, ConnectionChange(observation.at), now)
-        state.outcome.read(Read("connections"))  # the event lacks the encryption and the counters
+        state.outcome.read(Read("connections"))  # the event contains neither the encryption nor the counters
 
 
 def _disconnected(state: State, observation: seen.DeviceDisconnected, now: datetime) -> None:
