@@ -69,14 +69,24 @@ class Mosquitto:
         configuration.write_text("\n".join(lines), encoding="utf-8")
         with (self._directory / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen([manifest()["mosquitto"], "-c", str(configuration)], stderr=log)
-        eventually(self._listens)
+        eventually(self._serves)
         return self
 
-    def _listens(self) -> bool:
+    def _serves(self) -> bool:
+        """Return whether its main loop runs: it closes a connection that begins with neither CONNECT nor TLS.
+
+        A listener that accepts is too early. Mosquitto opens its listeners one after the other, and loses
+        a SIGTERM that comes before its main loop (`run = 1` in `mosquitto.c` of 2.0).
+        """
         assert self._process is not None
         assert self._process.poll() is None, (self._directory / "mosquitto.log").read_text(encoding="utf-8")
         try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+                probe.sendall(bytes(16))
+                probe.shutdown(socket.SHUT_WR)
+                probe.recv(1)
+        except ConnectionResetError:
+            return True
         except OSError:
             return False
         return True
