@@ -45,7 +45,7 @@ def _named_folders(folders: Iterable[FolderConfig | PendingFolder] | None) -> Na
 
 
 def _named_devices(devices: Iterable[DeviceConfig | PendingDevice] | None) -> Named | None:
-    """Return the names of devices; the first group of an ID is one of them, also if several devices have it."""
+    """Return the names of devices, short IDs first; the first group of an ID is one, also if several have it."""
     if devices is None:
         return None
     known = {one.id: one.name for one in devices}
@@ -92,7 +92,7 @@ def _resolve(name: str, named: Named, what: str) -> str:
     found = [identifier for identifier, names in named.items() if name in names]
     if not found and what.endswith("device"):  # its ID in another spelling
         wanted = normalized_device_id(name)
-        found = [one for one in named if wanted in (normalized_device_id(one), short_id(one))]
+        found = [one for one, names in named.items() if wanted in map(normalized_device_id, (one, *names[:-1]))]
     if not found:
         raise CommandError("not_found", f"there is no {what} {name!r}")
     if len(found) > 1:

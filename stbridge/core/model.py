@@ -36,9 +36,20 @@ def short_ids(devices: Iterable[str]) -> dict[str, str]:
     return found
 
 
+_ID_LENGTH = 56
+_ID_SPELLING = str.maketrans("018", "OIB", "- =")
+
+
 def normalized_device_id(text: str) -> str:
-    """Return a device ID or short ID in one spelling: as Syncthing does, with any case, dashes and spaces."""
-    return text.upper().replace("-", "").replace(" ", "")
+    """Return a device ID or short ID in one spelling, as Syncthing does (lib/protocol/deviceid.go).
+
+    Case, dashes and spaces do not matter, nor whether the check digits are there (the last of each 14 characters); the
+    digits 0, 1 and 8, which no ID contains, stand for the letters that look like them.
+    """
+    plain = text.upper().translate(_ID_SPELLING)
+    if len(plain) != _ID_LENGTH:
+        return plain
+    return "".join(plain[at : at + 13] for at in range(0, _ID_LENGTH, 14))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

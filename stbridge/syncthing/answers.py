@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from stbridge.core.json_text import read_json
 from stbridge.errors import (
@@ -66,25 +66,39 @@ def evaluate(
 def _text(content: bytes) -> str:
     """Return what an answer says in plain words; pages of HTML come from something in front of Syncthing."""
     text = content[: 4 * LONGEST_TEXT].decode("utf-8", "replace").strip()
-    return "" if _HTML.search(text) else text[:LONGEST_TEXT]
+    return "" if _MARKUP.search(text) else text[:LONGEST_TEXT]
 
 
-_HTML = re.compile(r"<[a-z!/]", re.IGNORECASE)
+_MARKUP = re.compile(r"<[a-z!/?]|\x00", re.IGNORECASE)
+"""HTML and XML; a zero byte shows that it is in another encoding, in which it would not be recognized."""
+_PASSWORD_FIELD = re.compile(rb"""<input[^>]*type\s*=\s*["']?password""", re.IGNORECASE)
+_LOGIN_PATH = re.compile(r"log[-_]?in|sign[-_]?in|sso|auth|saml|oidc", re.IGNORECASE)
 
 
 def _redirected(url: str, location: str) -> SyncthingError:
     """With `gui.useTLS` Syncthing answers 307 to https, whatever the method; only a login page names another host."""
-    here, there = urlsplit(url), urlsplit(location)
+    here, there = urlsplit(url), _location(location)
     elsewhere = there.hostname is not None and there.hostname != here.hostname
     if here.scheme == "http" and there.scheme == "https" and not elsewhere:
         return TlsFailure(_needs_tls(url))
-    shown = there._replace(query="", fragment="").geturl()[:LONGEST_TEXT] or "nowhere"  # a query may hold a token
-    if elsewhere:
+    # a query may hold a token, and the part before the host a password
+    bare = there._replace(netloc=there.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    shown = _MARKUP.split(bare)[0][:LONGEST_TEXT] or "nowhere"
+    if elsewhere or _LOGIN_PATH.search(there.path):
         return NotSyncthing(
-            f"url: {url} redirects to {shown}, so something in front of Syncthing asks for a login. Let requests with "
-            "the API key pass, or use an address of Syncthing itself."
+            f"url: {url} redirects to {shown}, so something in front of Syncthing asks for a login. {_LET_THROUGH}"
         )
     return NotSyncthing(f"url: {url} redirects to {shown}, so it is not Syncthing. Check the address.")
+
+
+def _location(location: str) -> SplitResult:
+    try:
+        return urlsplit(location)
+    except ValueError:  # brackets that hold no address
+        return urlsplit("")
+
+
+_LET_THROUGH = "Let requests with the API key pass, or use an address of Syncthing itself."
 
 
 def _needs_tls(url: str) -> str:
@@ -93,7 +107,7 @@ def _needs_tls(url: str) -> str:
 
 def is_migration_page(content: bytes) -> bool:
     """Return whether it is the page that Syncthing 2 shows while it migrates the database of version 1."""
-    return b"migration" in content[: 4 * LONGEST_TEXT].lower()
+    return b"database migration" in content[: 4 * LONGEST_TEXT].lower()
 
 
 def migrating(url: str) -> Starting:
@@ -105,6 +119,8 @@ def _stranger(url: str, content: bytes) -> SyncthingError:
     """While version 2 migrates the database of version 1, a temporary server answers 200 to everything."""
     if is_migration_page(content):
         return migrating(url)
+    if _PASSWORD_FIELD.search(content):
+        return NotSyncthing(f"url: something in front of Syncthing at {url} asks for a login. {_LET_THROUGH}")
     return NotSyncthing(f"url: the server at {url} is not Syncthing. Check the address.")
 
 
@@ -159,10 +175,10 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         ),
     ),
     (
-        lambda r: r.status in (401, 403) and not r.is_its_own_login,
+        # 407 and 511: proxies and captive portals
+        lambda r: r.status in (407, 511) or (r.status in (401, 403) and not r.is_its_own_login),
         lambda r: Unauthorized(
-            f"url: something in front of Syncthing at {r.url} asks for a login ({_answer(r)}). Let requests with the "
-            "API key pass, or use an address of Syncthing itself."
+            f"url: something in front of Syncthing at {r.url} asks for a login ({_answer(r)}). {_LET_THROUGH}"
         ),
     ),
     (
@@ -187,10 +203,12 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         lambda r: Unsupported(r.text or "this build of Syncthing cannot do that"),
     ),
     (
-        lambda r: (
-            r.status == 504
-        ),  # a reverse proxy has waited for this call; a Syncthing that starts answers 502 or 503
-        lambda r: TimedOut(f"url: the proxy at {r.url} timed out while it waited for {r.call} (504)"),
+        # A reverse proxy has waited for this call, which may still run.
+        lambda r: r.status == 504,
+        lambda r: TimedOut(
+            f"url: the proxy at {r.url} timed out while it waited for {r.call} (504). Check that Syncthing is running, "
+            "and the timeout of the proxy."
+        ),
     ),
     (
         lambda r: r.status in (502, 503) and not r.known,

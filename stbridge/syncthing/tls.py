@@ -15,6 +15,8 @@ OFF = "off"
 PIN = "sha256:"
 
 HANDSHAKE_S = 5.0
+SYNC_PROTOCOL = "bep/1.0"
+"""The name by which Syncthing's sync port announces its protocol in the handshake (ALPN)."""
 
 
 def default_verify(url: str) -> str:
@@ -67,6 +69,21 @@ def system_context() -> ssl.SSLContext:
 def pinned_fingerprint(verify: str) -> str | None:
     """Return the fingerprint in `verify`, if there is one."""
     return verify.removeprefix(PIN) if verify.startswith(PIN) else None
+
+
+def is_sync_port(url: str) -> bool:
+    """Return whether a port is the one for other devices: only that speaks Syncthing's Block Exchange Protocol."""
+    parts = urlsplit(url)
+    context = tls_context(OFF)
+    context.set_alpn_protocols([SYNC_PROTOCOL])
+    try:
+        with (
+            socket.create_connection((parts.hostname or "", parts.port or 443), timeout=HANDSHAKE_S) as plain,
+            context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
+        ):
+            return secure.selected_alpn_protocol() == SYNC_PROTOCOL
+    except (OSError, ValueError):
+        return False
 
 
 def seen_fingerprint(url: str) -> str | None:

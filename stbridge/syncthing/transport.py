@@ -1,10 +1,12 @@
 """The one function that sends requests to Syncthing; it turns every failure into an error of `stbridge.errors`."""
 
 import http.client
+import os
 import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -228,12 +230,8 @@ class Transport:
         return self._lost(name, _reason(chain[-1]))
 
     def _not_connected(self, chain: Sequence[BaseException]) -> Unreachable:
-        if isinstance(chain[-1], PermissionError) and (path := urlsplit(self._url)).scheme == "unix":
-            return Unreachable(
-                f"url: permission denied for {self._url}: {_owner(unquote(path.path))}. Let the user of stbridge join "
-                "that group, or change the permissions.",
-                arrived=False,
-            )
+        if isinstance(chain[-1], PermissionError) and (parts := urlsplit(self._url)).scheme == "unix":
+            return Unreachable(f"url: {_denied(Path(unquote(parts.path)))}", arrived=False)
         unknown = any(isinstance(one, urllib3.exceptions.NameResolutionError) for one in chain)
         why = f"the host name {urlsplit(self._url).hostname!r} is unknown" if unknown else _reason(chain[-1])
         return Unreachable(
@@ -242,7 +240,7 @@ class Transport:
         )
 
     def _sync_port(self) -> NotSyncthing | None:
-        if urlsplit(self._url).port != SYNC_PORT:
+        if not tls.is_sync_port(self._url):
             return None
         return NotSyncthing(f"url: {self._url} is the sync port of Syncthing. The GUI is usually on port 8384.")
 
@@ -253,7 +251,10 @@ class Transport:
             return NotSyncthing(f"url: the server at {self._url} does not speak HTTP. Check the address.")
         return BadReply(f"url: the answer of {self._url} to {name} is malformed ({_reason(error)})")
 
-    def _lost(self, name: str, reason: str) -> Unreachable:
+    def _lost(self, name: str, reason: str) -> SyncthingError:
+        # The sync port hangs up on plain http. Only the usual one is checked: connections are often lost.
+        if urlsplit(self._url).port == SYNC_PORT and (mixed_up := self._sync_port()):
+            return mixed_up
         return Unreachable(
             f"url: {self._url} cannot be reached: the connection was lost during {name} ({reason}). "
             "Check that Syncthing is running."
@@ -262,20 +263,27 @@ class Transport:
     def _is_migrating(self) -> bool:
         """Return whether the temporary page of a migration answers, which speaks plain http also on the port of TLS.
 
-        The request has no key in it.
+        The request has no key in it. A stop cuts it off, as any other.
         """
-        try:
-            with _Session() as session:
-                session.trust_env = False
-                plain = self._url.replace("https:", "http:", 1)
-                with session.get(plain, timeout=PLAIN_S, stream=True, allow_redirects=False) as response:
-                    return is_migration_page(response.raw.read1(_CHUNK))
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
-            return False
+        content = b""
+        with (
+            suppress(requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError),
+            _Session() as session,
+        ):
+            session.trust_env = False
+            session.mount("http://", TcpAdapter(self._sockets))
+            timeout = urllib3.Timeout(total=PLAIN_S)
+            with session.get(
+                self._url.replace("https:", "http:", 1),
+                timeout=timeout,  # type: ignore[arg-type]  # as in _once
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                while len(content) < _CHUNK and (part := response.raw.read1(_CHUNK)):
+                    content += part
+        return is_migration_page(content)
 
     def _tls_failure(self, error: Exception, name: str) -> SyncthingError:
-        if mixed_up := self._sync_port():
-            return mixed_up
         text = str(error)
         if "EOF occurred" in text:  # a forwarded port without a server, or a server that stops
             return self._lost(name, "it was closed")
@@ -283,6 +291,8 @@ class Transport:
             if self._is_migrating():
                 return migrating(self._url)
             return TlsFailure(f"url: {self._url} does not speak TLS. Use http:// instead of https://.")
+        if mixed_up := self._sync_port():
+            return mixed_up
         fingerprint = tls.seen_fingerprint(self._url)
         fix = (
             f'If it is Syncthing\'s own certificate, set verify = "{tls.PIN}{fingerprint}".'
@@ -292,13 +302,30 @@ class Transport:
         return TlsFailure(f"verify: the certificate of {self._url} is not accepted ({_tls_reason(text)}). {fix}")
 
 
-def _owner(path: str) -> str:
-    """Return who may use a file, as far as that can be seen."""
+def _denied(socket_path: Path) -> str:
+    """Return which file or directory on the way to a socket denies its use, who may use it, and the fix."""
+    for path in reversed([socket_path, *socket_path.parents]):
+        try:
+            found = path.stat()
+        except OSError:
+            break
+        needed = os.X_OK if path != socket_path else os.R_OK | os.W_OK
+        if not os.access(path, needed, effective_ids=os.access in os.supports_effective_ids):
+            use = "enter it" if path != socket_path else "read and write it"
+            user, group = _named(path.owner, found.st_uid), _named(path.group, found.st_gid)
+            return (
+                f"permission denied for {path}: it belongs to user {user} and group {group}, mode "
+                f"{found.st_mode & 0o7777:04o}. Run stbridge as a user who may {use}, for example as a member of that "
+                "group."
+            )
+    return f"permission denied for {socket_path}. Run stbridge as a user who may read and write it."
+
+
+def _named(owner: Callable[[], str], number: int) -> str:
     try:
-        found = Path(path).stat()
-        return f"it belongs to user {found.st_uid} and group {found.st_gid}, mode {found.st_mode & 0o7777:04o}"
-    except OSError:
-        return "its directory cannot be read"
+        return owner()
+    except (KeyError, OSError):  # a user of another container has only a number
+        return str(number)
 
 
 def _as_header(api_key: str) -> bytes:

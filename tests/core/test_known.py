@@ -13,6 +13,11 @@ from stbridge.core.model import PendingDevice, PendingFolder
 from tests.core.world import BETA, GAMMA, configured, device, device_id, folder
 
 ROWS = {command.name: command for command in COMMANDS}
+TRUE_ID = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD"
+"""An ID with valid check digits, from Syncthing's own tests (lib/protocol/deviceid_test.go), as the next one."""
+WITHOUT_CHECK_DIGITS = "MFZWI3DBONSGYYLTMRWGC43ENRQXGZDMMFZWI3DBONSGYYLTMRWA"
+TYPED = TRUE_ID.lower().replace("o", "0").replace("i", "1").replace("b", "8")
+"""IDs contain no 0, 1 or 8, so Syncthing reads these digits as the letters that look like them."""
 TWIN, STRANGER, GUEST = device_id("TWINTWI"), device_id("STRANGE"), device_id("GUESTGU")
 
 CONFIG = configured(
@@ -24,7 +29,14 @@ CONFIG = configured(
         folder("all", label="Everything", paused=True),
         replace(folder("plain"), label=""),
     ],
-    [device(BETA, "beta"), device(GAMMA, "gamma"), device(TWIN, "beta"), device(device_id("NAMELES"), "")],
+    [
+        device(BETA, "beta"),
+        device(GAMMA, "gamma"),
+        device(TWIN, "beta"),
+        device(device_id("NAMELES"), ""),
+        device(TRUE_ID, "true"),
+        device(device_id(TRUE_ID[:7]), "false"),
+    ],
 ).config
 OFFERS = (
     PendingFolder(id="photos", label="Photos", device=BETA, time=None),
@@ -59,6 +71,10 @@ def request(command: str, **arguments: Any) -> Request:
         ("pause", {"device": BETA.lower()}, {"device": BETA}),
         ("pause", {"device": BETA.replace("-", "")}, {"device": BETA}),
         ("pause", {"device": f" {BETA[:7].lower()} "}, {"device": BETA}),
+        ("pause", {"device": BETA.replace("-", " ")}, {"device": BETA}),
+        ("pause", {"device": TYPED}, {"device": TRUE_ID}),
+        ("pause", {"device": WITHOUT_CHECK_DIGITS}, {"device": TRUE_ID}),
+        ("pause", {"device": TRUE_ID[:15].lower()}, {"device": TRUE_ID}),
         ("pause", {"device": "gamma", "for": "5m"}, {"device": GAMMA, "for": "5m"}),
         ("get_completion", {"device": "gamma", "folder": "Documents"}, {"device": GAMMA, "folder": "docs"}),
         ("get_completion", {}, {}),

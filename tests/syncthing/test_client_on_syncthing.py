@@ -325,14 +325,19 @@ def test_a_missing_key_is_named(node: SyncthingNode, connect: Connect) -> None:
         connect(node.url, "").get_ping()
 
 
-def test_the_sync_port_of_syncthing_is_named(pair: Pair, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """People mix the two ports up."""
+@pytest.mark.parametrize(
+    ("scheme", "verify"), [("https", "off"), ("https", "system"), ("https", f"sha256:{'ab' * 32}"), ("http", "system")]
+)
+def test_the_sync_port_of_syncthing_is_named(
+    pair: Pair, connect: Connect, monkeypatch: pytest.MonkeyPatch, scheme: str, verify: str
+) -> None:
+    """People mix the two ports up; with https it is recognized on any port, with http on the usual one."""
     [address] = pair.a.request("GET", "/rest/config/options")["listenAddresses"]
     port = int(address.rsplit(":", 1)[-1])
-    monkeypatch.setattr(transport, "SYNC_PORT", port)
-    for verify in ("off", "system"):
-        with pytest.raises(NotSyncthing, match="is the sync port of Syncthing"):
-            connect(f"https://127.0.0.1:{port}", pair.a.api_key, verify=verify).get_ping()
+    if scheme == "http":
+        monkeypatch.setattr(transport, "SYNC_PORT", port)
+    with pytest.raises(NotSyncthing, match=r"is the sync port of Syncthing. The GUI is usually on port 8384"):
+        connect(f"{scheme}://127.0.0.1:{port}", pair.a.api_key, verify=verify).get_ping()
 
 
 def test_a_host_name_that_is_not_this_machine_is_refused(

@@ -6,12 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from stbridge.errors import NotSyncthing, SettingsError, Starting, SyncthingUnavailable, TlsFailure
+from stbridge.errors import SettingsError, Starting, SyncthingUnavailable, TlsFailure
 from stbridge.syncthing import transport
 from stbridge.syncthing.tls import OFF, SYSTEM, default_verify, seen_fingerprint, system_context, tls_context
 from tests.certificates import Authority, Certificate, self_signed
-from tests.syncthing.conftest import Connect, Serve
-from tests.syncthing.server import ScriptedServer, Table, says, stranger
+from tests.syncthing.conftest import Connect, InBackground, Serve
+from tests.syncthing.server import (
+    Behaviour,
+    ScriptedServer,
+    Table,
+    drips,
+    drips_head,
+    floods,
+    hangs,
+    redirects,
+    says,
+    stranger,
+)
 
 PONG = {"ping": "pong"}
 
@@ -264,9 +275,30 @@ def test_a_migration_in_plain_http_on_the_port_of_tls_is_a_start(serve: Serve, c
     assert not any("X-API-Key" in request.headers for request in server.requests)
 
 
-def test_the_sync_port_is_named(monkeypatch: pytest.MonkeyPatch, serve: Serve, connect: Connect) -> None:
-    """Its certificate would be asked for again and again, and pinning it would not help."""
-    server = serve(table())
-    monkeypatch.setattr(transport, "SYNC_PORT", server.port)
-    with pytest.raises(NotSyncthing, match=r"^url: .* is the sync port of Syncthing. The GUI is usually on port 8384"):
+@pytest.mark.parametrize("behaviour", [drips, drips_head, hangs, redirects(floods)])
+def test_a_server_of_plain_http_delays_no_call_by_much(serve: Serve, connect: Connect, behaviour: Behaviour) -> None:
+    """It is asked once whether it migrates, within a deadline, and no redirect is read to its end."""
+    server = serve({"/": behaviour})
+    with pytest.raises(TlsFailure, match="does not speak TLS"):
+        connect(f"https://127.0.0.1:{server.port}").get_ping()
+    assert server.lines == ["GET /"]
+
+
+def test_the_question_whether_it_migrates_is_cut_off_by_a_stop(
+    serve: Serve, connect: Connect, in_background: InBackground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing may delay a stop."""
+    monkeypatch.setattr(transport, "PLAIN_S", 600.0)
+    server = serve({"/": hangs})
+    client = connect(f"https://127.0.0.1:{server.port}", timeout_s=600.0)
+    waiting = in_background(client.get_ping)
+    server.wait_until_hanging()
+    client.close()
+    assert isinstance(waiting.exception(timeout=30), SyncthingUnavailable)
+
+
+def test_a_page_about_another_migration_is_none_of_syncthing(serve: Serve, connect: Connect) -> None:
+    """It would be waited for without end."""
+    server = serve({"/": stranger(200, "<h1>This site is moving: migration to a new host</h1>")})
+    with pytest.raises(TlsFailure, match="does not speak TLS"):
         connect(f"https://127.0.0.1:{server.port}").get_ping()

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -147,25 +147,54 @@ def test_a_unix_socket_is_as_good_as_a_port(serve: Serve, connect: Connect, tmp_
     assert server.connections == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without permission")
-def test_a_unix_socket_without_permission_names_its_owner(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+@pytest.fixture
+def as_nobody(tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Become a user who may enter the directory of the test, and no more."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become a user without permission")
+    modes = {directory: directory.stat().st_mode for directory in [tmp_path, *tmp_path.parents][:-1]}
+    for directory, mode in modes.items():
+        directory.chmod(mode | 0o755)
+    yield lambda: os.seteuid(65534)
+    os.seteuid(0)
+    for directory, mode in modes.items():
+        directory.chmod(mode)
+
+
+def test_a_unix_socket_without_permission_names_its_owner(
+    serve: Serve, connect: Connect, tmp_path: Path, as_nobody: Callable[[], None]
+) -> None:
     """Then it is known which group the bridge's user has to join."""
     path = tmp_path / "gui.sock"
     serve({PING: says(PONG)}, path=path)
     path.chmod(0o600)
-    reachable = [tmp_path, *tmp_path.parents]
-    modes = {directory: directory.stat().st_mode for directory in reachable}
-    for directory in reachable[:-1]:
-        directory.chmod(modes[directory] | 0o755)
     client = connect(f"unix://{quote(str(path))}")
-    try:
-        os.seteuid(65534)
-        with pytest.raises(Unreachable, match=r"permission denied for .*: it belongs to user 0 and group 0, mode 0600"):
-            client.get_ping()
-    finally:
-        os.seteuid(0)
-        for directory in reachable[:-1]:
-            directory.chmod(modes[directory])
+    as_nobody()
+    with pytest.raises(Unreachable) as raised:
+        client.get_ping()
+    assert str(raised.value) == (
+        f"url: permission denied for {path}: it belongs to user root and group root, mode 0600. "
+        "Run stbridge as a user who may read and write it, for example as a member of that group."
+    )
+
+
+def test_a_directory_that_hides_a_unix_socket_is_named(
+    serve: Serve, connect: Connect, tmp_path: Path, as_nobody: Callable[[], None]
+) -> None:
+    """The permissions of the socket would not help."""
+    directory = tmp_path / "private" / "deep"
+    directory.mkdir(parents=True)
+    serve({PING: says(PONG)}, path=directory / "gui.sock")
+    (tmp_path / "private").chmod(0o700)
+    os.chown(tmp_path / "private", 54321, 54321)
+    client = connect(f"unix://{quote(str(directory))}/gui.sock")
+    as_nobody()
+    with pytest.raises(Unreachable) as raised:
+        client.get_ping()
+    assert str(raised.value) == (
+        f"url: permission denied for {tmp_path / 'private'}: it belongs to user 54321 and group 54321, mode 0700. "
+        "Run stbridge as a user who may enter it, for example as a member of that group."
+    )
 
 
 @pytest.mark.parametrize("url", ["unix:///no/such.sock", "http://127.0.0.1:{port}", "https://127.0.0.1:{port}"])
