@@ -324,7 +324,7 @@ def _denied(socket_path: Path) -> str:
 def _named(owner: Callable[[], str], number: int) -> str:
     try:
         return owner()
-    except (KeyError, OSError):  # a user of another container has only a number
+    except (KeyError, OSError, NotImplementedError):  # a user of another container has only a number
         return str(number)
 
 

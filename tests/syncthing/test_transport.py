@@ -155,6 +155,7 @@ def as_nobody(tmp_path: Path) -> Iterator[Callable[[], None]]:
     modes = {directory: directory.stat().st_mode for directory in [tmp_path, *tmp_path.parents][:-1]}
     for directory, mode in modes.items():
         directory.chmod(mode | 0o755)
+    tmp_path.group()  # imports a module that the user may not be able to read
     yield lambda: os.seteuid(65534)
     os.seteuid(0)
     for directory, mode in modes.items():
