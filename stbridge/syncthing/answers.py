@@ -24,6 +24,8 @@ from stbridge.errors import (
 
 IDENTITY = "X-Syncthing-ID"
 LONGEST_TEXT = 300
+LONGEST_PAGE = 64 * 1024
+"""Maximum number of bytes of a page that are searched for a login: a hostile one may be as large as any answer."""
 
 
 def evaluate(
@@ -71,8 +73,8 @@ def _text(content: bytes) -> str:
 
 _MARKUP = re.compile(r"<[a-z!/?]|\x00", re.IGNORECASE)
 """HTML and XML; a zero byte shows that it is in another encoding, in which it would not be recognized."""
-_PASSWORD_FIELD = re.compile(rb"""<input[^>]*type\s*=\s*["']?password""", re.IGNORECASE)
-_LOGIN_PATH = re.compile(r"log[-_]?in|sign[-_]?in|sso|auth|saml|oidc", re.IGNORECASE)
+_PASSWORD_FIELD = re.compile(rb"""<input[^>]{0,200}?type\s*=\s*["']?password""", re.IGNORECASE)
+_LOGIN_PATH = re.compile(r"\b(log[-_]?in|sign[-_]?in|sso|auth|oauth2?|saml2?|oidc)\b", re.IGNORECASE)
 
 
 def _redirected(url: str, location: str) -> SyncthingError:
@@ -119,7 +121,7 @@ def _stranger(url: str, content: bytes) -> SyncthingError:
     """While version 2 migrates the database of version 1, a temporary server answers 200 to everything."""
     if is_migration_page(content):
         return migrating(url)
-    if _PASSWORD_FIELD.search(content):
+    if _PASSWORD_FIELD.search(content[:LONGEST_PAGE]):
         return NotSyncthing(f"url: something in front of Syncthing at {url} asks for a login. {_LET_THROUGH}")
     return NotSyncthing(f"url: the server at {url} is not Syncthing. Check the address.")
 

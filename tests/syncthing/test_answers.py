@@ -145,9 +145,9 @@ def test_a_build_that_cannot_upgrade_is_told_from_one_that_cannot_just_now(
         ("http://nas:8384", "https://nas:8384/rest/", TlsFailure, "^url: .* Use https://, and set verify"),
         (
             "http://nas",
-            "http://nas/welcome",
+            "http://nas/lessons/author",
             NotSyncthing,
-            "^url: .* redirects to http://nas/welcome, so it is not Syncthing",
+            "^url: .* redirects to http://nas/lessons/author, so it is not Syncthing",
         ),
         (
             "http://nas:8384",
