@@ -8,8 +8,10 @@
     +-- Retriable                 the cause may go away: wait, then try again
     |   +-- BrokerUnavailable     the broker cannot be used now
     |   |   +-- BrokerUnreachable nothing answers at the address
+    |   |   |   +-- ConnectionClosed  the broker, or the network, has closed the connection without a reason
     |   |   +-- BrokerRefused     it answers, but refuses the login or the session
     |   |       +-- TakenOver     another client uses the same client ID and took over the session
+    |   |       +-- PublishRefused  it has closed the connection, and a message may be the reason
     |   +-- SyncthingUnavailable  (also a SyncthingError) this Syncthing instance cannot be used now
     |       +-- Unreachable       there is no connection, or it was lost
     |       |   +-- ConnectTimedOut  the connection was not opened in time
@@ -229,9 +231,17 @@ class BrokerUnreachable(BrokerUnavailable):
     """Nothing answers at the broker's address."""
 
 
+class ConnectionClosed(BrokerUnreachable):
+    """The broker, or the network, has closed the connection without a reason."""
+
+
 class BrokerRefused(BrokerUnavailable):
     """The broker answers, but refuses the login or the session."""
 
 
 class TakenOver(BrokerRefused):
     """Another client uses the same client ID, so the broker has closed our session."""
+
+
+class PublishRefused(BrokerRefused):
+    """The broker has closed the connection, and a message may be the reason."""

@@ -52,6 +52,8 @@ class ScriptedBroker:
         self.accepted: list[Published] = []
         self.closed_over: list[Published] = []
         """The messages over which it closed a connection."""
+        self.cut_at: str | None = None
+        """Close the connection once when this topic is published, as a network would."""
         self._protocols = protocols
         self._goodbye = goodbye
         self._granted = granted
@@ -66,10 +68,14 @@ class ScriptedBroker:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
         self._listener.close()
+        self.cut()
+        self._thread.join(30)
+
+    def cut(self) -> None:
+        """Close every connection."""
         for one in list(self._open):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-        self._thread.join(30)
 
     def latest(self) -> dict[str, bytes]:
         """Return the newest payload of each topic that has one."""
@@ -109,16 +115,23 @@ class ScriptedBroker:
                 return
             elif kind == PUBLISH:
                 packet_id, published = _published(body, header, protocol)
-                code = self.verdict(published)
-                if code is None:
-                    self.closed_over.append(published)
-                    if self._goodbye is not None and protocol == MQTT_5:
-                        connection.sendall(bytes([DISCONNECT << 4, 2, self._goodbye, 0]))
+                if published.topic == self.cut_at:
+                    self.cut_at = None
                     return
-                if code < 0x80:
-                    self.accepted.append(published)
+                if (code := self._judge(connection, published, protocol)) is None:
+                    return
                 answer = packet_id + (bytes([code, 0]) if protocol == MQTT_5 and code else b"")
                 connection.sendall(bytes([PUBACK << 4, len(answer)]) + answer)
+
+    def _judge(self, connection: socket.socket, published: Published, protocol: int) -> int | None:
+        code = self.verdict(published)
+        if code is None:
+            self.closed_over.append(published)
+            if self._goodbye is not None and protocol == MQTT_5:
+                connection.sendall(bytes([DISCONNECT << 4, 2, self._goodbye, 0]))
+        elif code < 0x80:
+            self.accepted.append(published)
+        return code
 
 
 def _published(body: bytes, header: int, protocol: int) -> tuple[bytes, Published]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
 
 from stbridge.commands.replies import send_reply
@@ -29,7 +30,7 @@ class BridgeCommands:
         self._topics = topics
         self._outbox = outbox
         self._buckets = {row.name: TokenBucket(burst=1, every_s=row.every_s) for row in BRIDGE_COMMANDS}
-        self._operations: Mapping[str, Callable[[], None]] = {"republish": outbox.resend}
+        self._operations: Mapping[str, Callable[[], None]] = {"republish": partial(outbox.resend, also_skipped=True)}
 
     def receive(self, name: str, received: Received) -> None:
         """Execute a command and answer it; one thread only."""

@@ -159,6 +159,10 @@ _UNFIT_IN_A_NAME = re.compile(
 _UNFIT = re.compile(_UNFIT_IN_A_NAME.pattern.replace("#", "#%"))
 
 
+_UNFIT_FOR_SOME = re.compile(r"[ .*>$]|[^\x00-\x7f]")
+"""What some brokers cannot carry: NATS makes subjects of topics, in which these have a meaning or are forbidden."""
+
+
 def encode(level: str) -> str:
     """Percent-encode what a topic level cannot hold; everything else stays readable."""
     return _UNFIT.sub(_percent_encoded, level)
@@ -175,6 +179,11 @@ def decode(level: str) -> str:
         ValueError: nothing is encoded like that.
     """
     return unquote_to_bytes(level).decode("utf-8", "surrogatepass")
+
+
+def is_strict(topic: str) -> bool:
+    """Tell whether every broker can carry a topic, also one that supports fewer characters than MQTT (NATS)."""
+    return not _UNFIT_FOR_SOME.search(topic)
 
 
 def is_retained(kind: str) -> bool:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 from stbridge.backoff import Backoff
 from stbridge.core.messages import Message, Received
-from stbridge.errors import BrokerRefused, BrokerUnavailable, SettingsError
+from stbridge.errors import BrokerRefused, BrokerUnavailable, ConnectionClosed, PublishRefused, SettingsError
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import ClientIdConflict, InstanceMarker
-from stbridge.mqtt.diagnosis import address, encryption, subscriptions_refused
+from stbridge.mqtt.diagnosis import address, closed_over, encryption, subscriptions_refused, topics_skipped
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice
+from stbridge.mqtt.quarantine import Suspicion
 from stbridge.mqtt.redelivery import RedeliveryFilter
 from stbridge.mqtt.retained import read_retained
 from stbridge.mqtt.session import Session
@@ -27,7 +28,7 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 3.0  # short: everything is to be right again soon after the broker is back, or lets us in
 SHORT_LIFE_S = 5.0  # a connection that lasts no longer is none that worked
 HUNG_S = 120.0  # resolving a name can take the system's resolver most of this
-MOST_LOGGED = 20  # reasons of one outage, each once: tries may fail in this way and that in turns
+MOST_LOGGED = 20  # until a connection lasts, each message is logged once: tries may fail in different ways in turns
 MOST_FAILURES = 5  # unexpected ones in a row; more are for the supervision
 HOLD_LOOP_S = 0.02
 GOODBYE_S = 1.0  # of the time to stop, kept for DISCONNECT and for the thread to end
@@ -119,6 +120,8 @@ class BrokerConnection:
         self._connections = 0
         self._failures = 0
         self._logged: set[str] = set()
+        self._announced = False
+        self._suspicion: Suspicion | None = None
         self._conflict = ClientIdConflict(settings.client_id, marker)
         self.thread = SupervisedThread("mqtt", self._run, max_silence_s=HUNG_S)
 
@@ -226,6 +229,8 @@ class BrokerConnection:
             while not self._stop.is_set():
                 self.thread.heartbeat()
                 session.loop_once()
+                if self._logged and time.monotonic() - since > SHORT_LIFE_S:
+                    self._lasts(session)
         except BrokerUnavailable as error:
             reason = error
             raise
@@ -233,13 +238,18 @@ class BrokerConnection:
             self._online = self._greeted = False
             with session.io_lock:
                 self._session = None
-                self._outbox.disconnected()
+                # Another client with our client ID has the broker close connections, too.
+                closed = isinstance(reason, ConnectionClosed | PublishRefused) and not self._conflict.likely
+                self._suspicion = self._outbox.disconnected(closed_by_broker=closed)
             session.close(say_goodbye=self._said_goodbye)
             lasted_s = time.monotonic() - since
             self._conflict.ended(lasted_s, reason)
             if lasted_s > SHORT_LIFE_S:
                 self._failures = 0
                 self._backoff.reset()
+                self._logged.clear()
+            elif self._suspicion and self._suspicion.alone and self._suspicion.has_room:
+                self._backoff.reset()  # their number is bounded, and the bridge is offline until all are found
 
     def _open(self, protocol: Protocol) -> Session:
         session = Session(
@@ -263,15 +273,9 @@ class BrokerConnection:
         refused = session.subscribe(self._ours)
         if self._subscriptions:
             refused |= session.subscribe(self._subscriptions)
-        message = subscriptions_refused(refused)
-        if message and message != self._status.message:
-            _log.error("%s", message)
-        _log.info(
-            "connected to the broker at %s with MQTT %s, %s",
-            address(self._settings),
-            session.protocol.value,
-            encryption(self._settings),
-        )
+        refused_message = subscriptions_refused(refused)
+        self._log_once(logging.ERROR, refused_message)
+        self._announced = self._log_once(logging.INFO, self._connected(session))
         if self._marker:
             self._outbox.put_state(self._marker.message(session.protocol.value))
         self._wait_for_hold(session)
@@ -279,15 +283,34 @@ class BrokerConnection:
         self._outbox.connected(session.window, session.largest_packet)
         self._outbox.put_state(self._birth, last=True)
         self._online = True
-        self._logged.clear()
+        messages = (refused_message, topics_skipped(self._outbox.skipped))
         self._status = BrokerStatus(
             connected=True,
             protocol=session.protocol.value,
-            message=message,
+            message="; ".join(filter(None, messages)),
             since_monotonic=time.monotonic(),
             reconnects=self._connections,
         )
         self._connections += 1
+
+    def _connected(self, session: Session) -> str:
+        where, how = address(self._settings), encryption(self._settings)
+        return f"connected to the broker at {where} with MQTT {session.protocol.value}, {how}"
+
+    def _lasts(self, session: Session) -> None:
+        """Note that this connection works, so that whatever happens next is logged again."""
+        self._logged.clear()
+        if not self._announced:
+            self._announced = True
+            _log.info("%s", self._connected(session))
+
+    def _log_once(self, level: int, message: str) -> bool:
+        """Log a message that has not been logged since a connection worked; return whether it was logged."""
+        if not message or message in self._logged or len(self._logged) >= MOST_LOGGED:
+            return False
+        self._logged.add(message)
+        _log.log(level, "%s", message)
+        return True
 
     def _wait_for_hold(self, session: Session) -> None:
         deadline = time.monotonic() + HOLD_S
@@ -299,7 +322,7 @@ class BrokerConnection:
         """Note why there is no connection, and log it if it is a new reason."""
         if self._stop.is_set():
             return
-        message = (str(error) or type(error).__name__) + self._conflict.hint
+        message = (str(error) or type(error).__name__) + self._hint()
         before = self._status
         self._status = replace(
             before,
@@ -308,10 +331,15 @@ class BrokerConnection:
             message=message,
             since_monotonic=time.monotonic() if before.connected else before.since_monotonic,
         )
-        if message not in self._logged and len(self._logged) < MOST_LOGGED:
-            self._logged.add(message)
-            level = logging.ERROR if isinstance(error, BrokerRefused) else logging.WARNING
-            _log.log(level, "no connection to the broker: %s", message)
+        level = logging.ERROR if isinstance(error, BrokerRefused) else logging.WARNING
+        self._log_once(level, f"no connection to the broker: {message}")
+
+    def _hint(self) -> str:
+        suspicion, self._suspicion = self._suspicion, None
+        hint = closed_over(suspicion) if suspicion else ""
+        # A broker that closes connections over messages looks like one that has another client with our client ID.
+        found = self._outbox.skipped or (suspicion and suspicion.alone)
+        return hint if found and not self._conflict.likely else hint + self._conflict.hint
 
     def _hand_over(self, received: Received) -> None:
         if received.topic in (self._birth.topic, self._conflict.topic):

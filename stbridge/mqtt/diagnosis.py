@@ -5,7 +5,16 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 
-from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, TakenOver
+from stbridge.core.topics import is_strict
+from stbridge.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    BrokerUnreachable,
+    ConnectionClosed,
+    PublishRefused,
+    TakenOver,
+)
+from stbridge.mqtt.quarantine import Suspicion
 from stbridge.mqtt.reasons import Reason
 from stbridge.settings import MqttSettings
 
@@ -80,6 +89,62 @@ def refusal(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
     fix = _FIXES.get(code, "see the broker's log").format(settings=settings)
     kind = BrokerUnreachable if code in _PASSING else TakenOver if code == SESSION_TAKEN_OVER else BrokerRefused
     return kind(f"the broker at {address(settings)} says: {reason.name}; {fix}")
+
+
+_ABOUT_A_MESSAGE = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x97, 0x99})
+"""Reason codes of DISCONNECT that may be about a message; the others concern the connection as a whole."""
+
+
+def closing(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
+    """Translate the reason with which the broker closes a connection that it had accepted.
+
+    Args:
+        reason: from DISCONNECT.
+        settings: the broker's.
+    """
+    if not reason.is_failure:
+        return ConnectionClosed(f"{address(settings)} has closed the connection")
+    error = refusal(reason, settings)
+    return PublishRefused(str(error)) if reason.code in _ABOUT_A_MESSAGE else error
+
+
+def closed_over(suspicion: Suspicion) -> str:
+    """Return what to add to the reason why a connection was closed, if a message may be the cause.
+
+    Args:
+        suspicion: the message.
+    """
+    if suspicion.alone:
+        return f"; the only unacknowledged message was on {quoted(suspicion.topic)}: {how_to_allow(suspicion.topic)}"
+    return f"; the first unacknowledged message was on {quoted(suspicion.topic)}"
+
+
+def topics_skipped(topics: Mapping[str, int]) -> str:
+    """Return a message about skipped topics; empty if there are none.
+
+    Args:
+        topics: sizes in bytes by topic.
+    """
+    if not topics:
+        return ""
+    first = next(iter(topics))
+    what = f"messages on {quoted(first)}" if len(topics) == 1 else f"{len(topics)} topics, such as {quoted(first)},"
+    return f"{what} are skipped, because the broker closes the connection over them: {how_to_allow(first)}"
+
+
+def quoted(topic: str) -> str:
+    """Return a topic as messages show it; another program may have chosen it."""
+    return repr(topic[:300])
+
+
+def how_to_allow(topic: str) -> str:
+    """Return what to do if the broker closes the connection over a topic.
+
+    Args:
+        topic: the topic.
+    """
+    encoding = "" if is_strict(topic) else ', or set mqtt.topic_encoding = "strict" if it cannot carry the characters'
+    return f"allow the topic in the broker's ACL, or raise the broker's limit on the size of messages{encoding}"
 
 
 def subscriptions_refused(refused: Mapping[str, str]) -> str:

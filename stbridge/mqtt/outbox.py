@@ -8,11 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stbridge.core.messages import Message
-from stbridge.mqtt.packets import unsendable
-from stbridge.mqtt.reasons import Reason
+from stbridge.mqtt.diagnosis import how_to_allow, quoted
+from stbridge.mqtt.packets import oversized, unsendable
+from stbridge.mqtt.quarantine import Quarantine, Suspicion
+from stbridge.mqtt.reasons import PACKET_TOO_LARGE, Reason
 
 WINDOW = 20
 """Maximum number of messages in flight."""
@@ -63,6 +65,15 @@ class InFlight:
         self.size = _size(self.message)
 
 
+class _Due(NamedTuple):
+    """What goes next: its lane, the message, and its key in the queue it waits in."""
+
+    lane: Lane
+    message: Message
+    key: str | int
+    is_availability: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Counters:
     """How busy an outbox is.
@@ -71,7 +82,8 @@ class Counters:
         queued: messages that wait to be sent.
         in_flight: messages that the broker has not acknowledged yet.
         sent: messages that the broker acknowledged, ever.
-        dropped: messages given up: too many events, or unfit to be sent.
+        dropped: messages given up: too many events, unfit to be sent, too large, or skipped because the broker closes
+            the connection over them.
         failed: messages that the broker refused.
     """
 
@@ -147,9 +159,10 @@ class Outbox:
         self._replies = _Backlog(events_limit, bytes_limit)
         self._in_flight: dict[int, InFlight] = {}  # by packet identifier; by a negative number while being sent
         self._bytes_in_flight = 0
+        self._quarantine = Quarantine()
         self._numbers = itertools.count(1)
         self._sent = self._dropped = self._failed = 0
-        self._logged: set[str] = set()
+        self._logged: set[tuple[str, str]] = set()
 
     # --- memory only, any thread
 
@@ -196,9 +209,16 @@ class Outbox:
                 self._queue[number] = number
             self._drop_surplus()
 
-    def resend(self, topic: str | None = None) -> None:
-        """Queue every state again, or only that of one topic; `flush` sends them."""
+    def resend(self, topic: str | None = None, *, also_skipped: bool = False) -> None:
+        """Queue every state again, or only that of one topic; `flush` sends them.
+
+        Args:
+            topic: the only one to queue.
+            also_skipped: try again what is skipped, too.
+        """
         with self._lock:
+            if also_skipped:
+                self._quarantine.clear()
             if topic is None:
                 self._queue_everything()
             elif topic in self._desired:
@@ -219,6 +239,12 @@ class Outbox:
         """Return the payloads of the retained messages by topic."""
         with self._lock:
             return {topic: message.payload for topic, message in self._desired.items() if message.payload}
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """The topics that are skipped because the broker closes the connection over them, with sizes in bytes."""
+        with self._lock:
+            return dict(self._quarantine.skipped)
 
     def counters(self) -> Counters:
         """Return how busy the outbox is."""
@@ -262,12 +288,28 @@ class Outbox:
             self._window = window
             self._connected = True
 
-    def disconnected(self) -> None:
-        """Keep everything from now on, and queue again what was in flight."""
+    def disconnected(self, *, closed_by_broker: bool = False) -> Suspicion | None:
+        """Keep everything from now on, and queue again what was in flight.
+
+        Args:
+            closed_by_broker: whether the broker has closed the connection, for a reason that may be a message.
+
+        Returns:
+            the message that may be the reason.
+        """
         with self._lock:
             self._connected = False
+            in_flight = self._in_sending_order()
+            suspicion = self._quarantine.closed([one.message for one in in_flight]) if closed_by_broker else None
+            if suspicion and suspicion.given_up and in_flight[0].lane is not Lane.STATE:
+                self._dropped += 1
+                self._in_flight.clear()  # it was alone
             self._requeue_in_flight()
             self._changed.notify_all()
+        if suspicion and suspicion.given_up:
+            details = f"the broker closed the connection over it, and it has {suspicion.size} bytes; "
+            self._log_once(in_flight[0], "is skipped from now on", details + how_to_allow(suspicion.topic))
+        return suspicion
 
     def send(self, wire: Wire) -> None:
         """Send as much as may be in flight, then acknowledge commands that are done.
@@ -281,9 +323,14 @@ class Outbox:
         acknowledged = wire.to_acknowledge  # their replies are in the outbox by now
         while taken := self._take():
             for key, one in taken:
-                if fault := unsendable(one.message, wire.largest_packet):
+                if fault := unsendable(one.message):
                     self._discard(key)
-                    self._log_once(one, f"cannot be sent: {fault}")
+                    self._log_once(one, "cannot be sent", fault)
+                elif fault := oversized(one.message, wire.largest_packet):
+                    self._discard(key, for_good=False)  # another broker, or another size, may do
+                    self._log_once(one, "is too large", fault)
+                elif self._quarantine.skips(one.message):
+                    self._discard(key, for_good=False)
                 else:
                     packet_id = wire.publish(one.message)
                     one.end = wire.bytes_queued
@@ -311,6 +358,7 @@ class Outbox:
         with self._lock:
             if (one := self._land(packet_id)) is None:
                 return
+            self._quarantine.acknowledged(one.message.topic)
             if refusal is not None:
                 self._failed += 1
             else:
@@ -320,32 +368,46 @@ class Outbox:
         if refusal is not None and self._on_refused:
             self._on_refused(one.message, refusal.name)
         elif refusal is not None:
-            self._log_once(one, f"is refused by the broker ({refusal.name}): allow it in the broker's ACL")
+            self._log_once(one, f"is refused by the broker ({refusal.name})", self._fix(one, refusal))
 
-    def _log_once(self, one: InFlight, what: str) -> None:
-        """Log once for each kind of topic, or a thousand folders would fill the log."""
+    @staticmethod
+    def _fix(one: InFlight, refusal: Reason) -> str:
+        if refusal.code == PACKET_TOO_LARGE:
+            return (
+                f"it has {len(one.message.payload)} bytes; raise the broker's limit (Mosquitto: message_size_limit, "
+                "max_packet_size)"
+            )
+        return "allow it in the broker's ACL"
+
+    def _log_once(self, one: InFlight, what: str, details: str) -> None:
+        """Log once for each fault and kind of topic, or a thousand folders would fill the log."""
         # A reply may go anywhere: the topics that commands name are not kinds of ours.
         kind = "" if one.lane is Lane.REPLY else "/".join(one.message.topic.split("/")[:_LEVELS])
-        if kind not in self._logged and len(self._logged) < MOST_KINDS:
-            self._logged.add(kind)
-            _log.error("a message on %.300r %s", one.message.topic, what)
+        if (kind, what) not in self._logged and len(self._logged) < MOST_KINDS:
+            self._logged.add((kind, what))
+            _log.error("a message on %s %s: %s", quoted(one.message.topic), what, details)
 
     def _take(self) -> list[tuple[int, InFlight]]:
         """Move what can be sent now into the table, under temporary keys, and return it."""
         taken: list[tuple[int, InFlight]] = []
         with self._lock:
             while self._can_send():
+                due = self._peek()
+                if self._has_to_wait(due.message):
+                    break
+                self._remove(due)
                 key = -next(self._numbers)
-                one = self._in_flight[key] = self._next()
+                one = self._in_flight[key] = InFlight(due.message, due.lane)
                 self._bytes_in_flight += one.size
                 taken.append((key, one))
         return taken
 
-    def _discard(self, key: int) -> None:
+    def _discard(self, key: int, *, for_good: bool = True) -> None:
         with self._lock:
             if one := self._land(key):
                 self._dropped += 1
-                self._forget(one)
+                if for_good or not one.message.payload:
+                    self._forget(one)
 
     # Everything below expects the outbox to be locked.
 
@@ -367,16 +429,37 @@ class Outbox:
             return False
         return len(self._in_flight) < self._window and self._bytes_in_flight < WINDOW_BYTES
 
-    def _next(self) -> InFlight:
+    def _has_to_wait(self, message: Message) -> bool:
+        """Whether a message waits for what is in flight: suspects are sent alone."""
+        if not self._quarantine.has_suspects or not self._in_flight:
+            return False
+        topics = (message.topic, *(one.message.topic for one in self._in_flight.values()))
+        return any(self._quarantine.is_suspect(topic) for topic in topics)
+
+    def _peek(self) -> _Due:
+        """Return what goes next."""
         if self._replies:
-            return InFlight(self._replies.take_oldest(), Lane.REPLY)
+            number = self._replies.oldest
+            return _Due(Lane.REPLY, self._replies[number], number)
         if self._availability_is_due():
-            topic, _ = self._availability.popitem(last=False)
-            return InFlight(self._desired[topic], Lane.STATE)
-        key, _ = self._queue.popitem(last=False)
+            topic = next(iter(self._availability))
+            return _Due(Lane.STATE, self._desired[topic], topic, is_availability=True)
+        key = next(iter(self._queue))
         if isinstance(key, int):
-            return InFlight(self._events.take(key), Lane.EVENT)
-        return InFlight(self._desired[key], Lane.STATE)
+            return _Due(Lane.EVENT, self._events[key], key)
+        return _Due(Lane.STATE, self._desired[key], key)
+
+    def _remove(self, due: _Due) -> None:
+        """Take out of its queue what `_peek` has returned."""
+        match due:
+            case _Due(lane=Lane.REPLY, key=int(number)):
+                self._replies.take(number)
+            case _Due(key=str(topic), is_availability=True):
+                del self._availability[topic]
+            case _Due(key=key):
+                del self._queue[key]
+                if isinstance(key, int):
+                    self._events.take(key)
 
     def _availability_is_due(self) -> bool:
         """Whether availability goes next: all that was queued before it is gone, and no newer state waits."""
@@ -408,10 +491,13 @@ class Outbox:
             self._queue.pop(topic, None)
             self._availability.pop(topic, None)
 
+    def _in_sending_order(self) -> list[InFlight]:
+        # If sending failed in the middle, some have a temporary key: they come after those that were sent.
+        return [self._in_flight[key] for key in sorted(self._in_flight, key=lambda key: key < 0)]
+
     def _requeue_in_flight(self) -> None:
         """At least once: what was not acknowledged goes again, before what came after it."""
-        # If sending failed in the middle, some have a temporary key: they come after those that were sent.
-        returned = [self._in_flight[key] for key in sorted(self._in_flight, key=lambda key: key < 0)]
+        returned = self._in_sending_order()
         self._in_flight.clear()
         self._bytes_in_flight = 0
         for one in reversed(returned):
@@ -460,6 +546,13 @@ class _Backlog:
     def __len__(self) -> int:
         return len(self._messages)
 
+    def __getitem__(self, number: int) -> Message:
+        return self._messages[number]
+
+    @property
+    def oldest(self) -> int:
+        return next(iter(self._messages))
+
     def numbers(self) -> list[int]:
         return list(self._messages)
 
@@ -474,14 +567,11 @@ class _Backlog:
         self._bytes -= _size(message)
         return message
 
-    def take_oldest(self) -> Message:
-        return self.take(next(iter(self._messages)))
-
     def drop_surplus(self) -> list[int]:
         """Drop the oldest messages until the rest is within the limits, and return their numbers."""
         dropped: list[int] = []
         while len(self) > self._most or (self._bytes > self._most_bytes and len(self) > 1):
-            dropped.append(next(iter(self._messages)))
+            dropped.append(self.oldest)
             self.take(dropped[-1])
         return dropped
 

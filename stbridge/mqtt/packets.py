@@ -12,14 +12,13 @@ LARGEST_PACKET = 268_435_455  # bytes (MQTT 5, section 2.1.4)
 _OVERHEAD = 64  # bytes of a PUBLISH beside topic, payload and correlation data, at most
 
 
-def unsendable(message: Message, largest_packet: int | None = None) -> str | None:
-    """Return why a message cannot be sent at all; None if it can.
+def unsendable(message: Message) -> str | None:
+    """Return why no broker can take a message; None if one can.
 
-    A broker ends the connection over such a message, again and again.
+    A broker closes the connection over such a message, again and again.
 
     Args:
         message: the message.
-        largest_packet: bytes that the broker accepts; None if it did not say.
     """
     topic = message.topic
     if not topic or set(topic) & set("+#\0"):
@@ -32,11 +31,21 @@ def unsendable(message: Message, largest_packet: int | None = None) -> str | Non
         return f"its topic is longer than {LONGEST_STRING} bytes"
     if len(message.correlation or b"") > LONGEST_STRING:
         return f"its correlation data is longer than {LONGEST_STRING} bytes"
-    size = length + len(message.payload) + len(message.correlation or b"") + _OVERHEAD
-    limit = min(largest_packet or LARGEST_PACKET, LARGEST_PACKET)
-    if size > limit:
-        return f"it is {size} bytes, more than the {limit} that the broker accepts"
     return None
+
+
+def oversized(message: Message, largest_packet: int | None) -> str | None:
+    """Return why a message is too large for a broker; None if it is not.
+
+    Args:
+        message: one that `unsendable` has nothing against.
+        largest_packet: bytes that the broker accepts; None if it did not announce a limit.
+    """
+    size = len(message.topic.encode()) + len(message.payload) + len(message.correlation or b"") + _OVERHEAD
+    limit = min(largest_packet or LARGEST_PACKET, LARGEST_PACKET)
+    if size <= limit:
+        return None
+    return f"it has {size} bytes, and the broker accepts {limit}: raise the broker's max_packet_size"
 
 
 def new_properties(packet_type: int) -> Properties:

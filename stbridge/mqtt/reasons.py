@@ -9,6 +9,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 UNSPECIFIED_ERROR = 0x80
 """Stands in for codes that paho does not know; every packet may carry it."""
 
+PACKET_TOO_LARGE = 0x95
+
 UNSUPPORTED_BY_3_1_1 = 0x01
 """In CONNACK: how a broker that only knows MQTT 3.1.1 refuses the version, which paho translates."""
 

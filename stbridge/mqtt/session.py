@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stbridge.core.messages import Message, Received
-from stbridge.errors import BrokerUnavailable, BrokerUnreachable
+from stbridge.errors import BrokerUnavailable, BrokerUnreachable, ConnectionClosed
 from stbridge.mqtt import diagnosis
 from stbridge.mqtt.client import (
     Subscription,
@@ -248,7 +248,7 @@ class Session:
 
     def _end(self) -> BrokerUnavailable:
         if self._ended or self._accepted:
-            return self._ended or BrokerUnreachable(f"{diagnosis.address(self._settings)} has closed the connection")
+            return self._ended or ConnectionClosed(f"{diagnosis.address(self._settings)} has closed the connection")
         return self._version_refused("closes the connection without an answer to", silent=True)
 
     def _version_refused(self, what: str, *, silent: bool = False) -> VersionRefused:
@@ -360,7 +360,7 @@ class Session:
             return
         if flags.is_disconnect_packet_from_server:
             (reason,) = self._client.reasons([code])
-            self._ended = diagnosis.refusal(reason, self._settings)
+            self._ended = diagnosis.closing(reason, self._settings)
         elif code.value == diagnosis.KEEP_ALIVE_TIMEOUT:
             self._ended = BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
 
