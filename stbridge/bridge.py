@@ -64,7 +64,9 @@ class Bridge:
 
     def __init__(self, settings: Settings, health: HealthFile | None = None) -> None:
         self._settings = settings
-        self._topics = Topics(settings.mqtt.base_topic, settings.homeassistant.discovery_prefix)
+        self._topics = Topics(
+            settings.mqtt.base_topic, settings.homeassistant.discovery_prefix, strict=settings.mqtt.strict_topics
+        )
         self._outbox = Outbox(settings.mqtt.queued_events, settings.mqtt.queued_mb * 1_000_000)
         self._health = health
         self._allowed = _allowed(settings)
@@ -247,6 +249,9 @@ class Bridge:
         announced = owned(payloads, self._topics)
         for name, instance in self._instances.items():
             instance.restore(payloads, [topic for topic, of in announced.items() if of == name])
+        obsolete = [topic for name in self._instances for topic in self._topics.of_instance(name, payloads)]
+        for topic in filter(self._topics.is_obsolete, obsolete):
+            self._outbox.put_state(Message(topic=topic, payload=b"", retain=True))
         for topic, name in announced.items():
             if name not in self._instances or not self._settings.homeassistant.enabled:
                 self._outbox.put_state(Message(topic=topic, payload=b"", retain=True), first=True)

@@ -128,6 +128,11 @@ class MqttSettings(Section):
     )
     queued_mb: int = Field(64, ge=1, description="The same in megabytes; what is retained waits with its last value.")
     base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
+    topic_encoding: Literal["mqtt", "strict"] = Field(
+        "mqtt",
+        description="What is percent-encoded in the IDs of topics: `mqtt`: what MQTT cannot carry; `strict`: also "
+        "spaces, `.`, `*`, `>`, `$` and everything that is not ASCII, for NATS and others.",
+    )
     updates_per_second: float = Field(
         2.0,
         ge=0,
@@ -135,6 +140,11 @@ class MqttSettings(Section):
         "0: as often as it changes.",
     )
     tls: TlsSettings = Field(TlsSettings(), description="TLS to the broker.")
+
+    @property
+    def strict_topics(self) -> bool:
+        """Whether topics hold only what every broker can carry."""
+        return self.topic_encoding == "strict"
 
     @property
     def uses_tls(self) -> bool:

@@ -160,12 +160,18 @@ _UNFIT = re.compile(_UNFIT_IN_A_NAME.pattern.replace("#", "#%"))
 
 
 _UNFIT_FOR_SOME = re.compile(r"[ .*>$]|[^\x00-\x7f]")
+_UNFIT_IN_STRICT = re.compile(f"{_UNFIT.pattern}|{_UNFIT_FOR_SOME.pattern}")
 """What some brokers cannot carry: NATS makes subjects of topics, in which these have a meaning or are forbidden."""
 
 
-def encode(level: str) -> str:
-    """Percent-encode what a topic level cannot hold; everything else stays readable."""
-    return _UNFIT.sub(_percent_encoded, level)
+def encode(level: str, *, strict: bool = False) -> str:
+    """Percent-encode what a topic level cannot hold; everything else stays readable.
+
+    Args:
+        level: an ID.
+        strict: encode also what only some brokers cannot carry.
+    """
+    return (_UNFIT_IN_STRICT if strict else _UNFIT).sub(_percent_encoded, level)
 
 
 def _percent_encoded(found: re.Match[str]) -> str:
@@ -197,11 +203,13 @@ class Topics:
     Args:
         base: the setting `mqtt.base_topic`.
         discovery_prefix: the setting `homeassistant.discovery_prefix`; what is published there acts, too.
+        strict: whether the setting `mqtt.topic_encoding` is `strict`; topics of both encodings are parsed.
     """
 
-    def __init__(self, base: str, discovery_prefix: str = "") -> None:
+    def __init__(self, base: str, discovery_prefix: str = "", *, strict: bool = False) -> None:
         self._base = base
         self._discovery_prefix = discovery_prefix
+        self._strict = strict
         self._parsers = tuple((row.kind, re.compile(_as_expression(row.pattern))) for row in TOPICS)
         self.build = lru_cache(maxsize=CACHED_TOPICS)(self._build)
         """Return the topic of an address, given the name of the instance."""
@@ -210,8 +218,8 @@ class Topics:
         """Return the topic of an address; IDs are encoded here and nowhere else."""
         levels = _ROWS[address.kind].pattern.format(
             instance=instance,
-            folder=encode(address.folder),
-            device=encode(address.device),
+            folder=encode(address.folder, strict=self._strict),
+            device=encode(address.device, strict=self._strict),
             name=_UNFIT_IN_A_NAME.sub(_percent_encoded, address.name),
         )
         return f"{self._base}/{levels}"
@@ -225,6 +233,11 @@ class Topics:
             if found := expression.fullmatch(levels):
                 return _address(kind, found.groupdict())
         return None
+
+    def is_obsolete(self, topic: str) -> bool:
+        """Tell whether a topic of state was built with another encoding than is set, so that nothing updates it."""
+        parsed = self.parse(topic)
+        return parsed is not None and is_retained(parsed[1].kind) and self._build(*parsed) != topic
 
     def of_instance(self, instance: str, payloads: Mapping[str, bytes]) -> dict[str, bytes]:
         """Return those of some messages, by topic, that are below the topics of an instance."""

@@ -32,7 +32,7 @@ class Audience:
     def __init__(self, settings: MqttSettings, show: Callable[[str], None]) -> None:
         self.published: Counter[str] = Counter()
         self.replies: Counter[str] = Counter()
-        self._topics = Topics(settings.base_topic)
+        self._topics = Topics(settings.base_topic, strict=settings.strict_topics)
         self._show = show
         self._seen: list[Seen] = []
         self._lines: dict[tuple[str, Address], str] = {}

@@ -43,7 +43,7 @@ class Watch:
     """
 
     def __init__(self, settings: MqttSettings, console: Console | None = None) -> None:
-        self._topics = Topics(settings.base_topic)
+        self._topics = Topics(settings.base_topic, strict=settings.strict_topics)
         self._board = Board(self._topics)
         self._console = console or Console()
         self._interactive = self._console.is_terminal and sys.stdin.isatty()

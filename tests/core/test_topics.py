@@ -268,3 +268,46 @@ def test_filters_are_those_of_one_instance(instance: str) -> None:
     filters = [*TOPICS_OF_A_HOUSE.retained_filters("nas"), TOPICS_OF_A_HOUSE.command_filter("nas")]
     topics = [TOPICS_OF_A_HOUSE.build(instance, filled(row, **PLAIN)) for row in TOPICS if instance_of(row) == "nas"]
     assert not any(topic_matches_sub(one, topic) for one in filters for topic in topics)
+
+
+# --- the strict encoding
+
+
+STRICT = Topics("syncthing", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("level", "encoded"),
+    [
+        ("abcd-efgh", "abcd-efgh"),
+        ("my photos", "my%20photos"),
+        ("a.b*c>d$e", "a%2Eb%2Ac%3Ed%24e"),
+        ("ü", "%C3%BC"),
+        ("a/b +#%\n", "a%2Fb%20%2B%23%25%0A"),
+        ("a%20b", "a%2520b"),
+    ],
+)
+def test_the_strict_encoding_leaves_nothing_that_some_broker_cannot_carry(level: str, encoded: str) -> None:
+    """NATS makes subjects of topics."""
+    assert STRICT.build("nas", Address("folder", level)) == f"syncthing/nas/folder/{encoded}"
+
+
+@given(IDS)
+@example(ODD)
+@example("a%20b")
+def test_both_encodings_are_read_whichever_is_set(folder: str) -> None:
+    """What was published before the setting was changed is still known."""
+    address = Address("completion", folder, "ABCDEFG")
+    loose = Topics("syncthing")
+    strict, plain = STRICT.build("nas", address), loose.build("nas", address)
+    assert re.fullmatch(r"[A-Za-z0-9/%!-~]+", strict)
+    assert not set(strict) & set(" .*>$")
+    assert STRICT.parse(plain) == loose.parse(strict) == ("nas", address)
+    assert STRICT.is_obsolete(plain) == loose.is_obsolete(strict) == (strict != plain)
+    assert not STRICT.is_obsolete(strict)
+
+
+@pytest.mark.parametrize("topic", ["other/nas/folder/a b", "syncthing/nas/folder/%ZZ%FF", "syncthing/nas/command/a b"])
+def test_what_is_not_ours_or_not_retained_is_not_obsolete(topic: str) -> None:
+    """It must not be cleared."""
+    assert not STRICT.is_obsolete(topic)

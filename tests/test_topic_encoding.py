@@ -1,0 +1,112 @@
+"""`mqtt.topic_encoding`, as users see it: the topics of folders with odd IDs, and commands to them."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.scripted_broker import ScriptedBroker
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, eventually
+from tests.syncthing.pretended import PretendedSyncthing
+from tests.syncthing.server import ScriptedServer
+
+FOLDER = "my photos.2024 ü"
+PLAIN = f"syncthing/nas/folder/{FOLDER}"
+STRICT = "syncthing/nas/folder/my%20photos%2E2024%20%C3%BC"
+
+Run = Callable[..., BridgeProcess]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Run a bridge to a Syncthing instance with a folder whose ID some brokers cannot carry."""
+    syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
+    syncthing.has_folders(**{FOLDER: False})
+    running: list[BridgeProcess] = []
+
+    def run_one(port: int, **variables: str) -> BridgeProcess:
+        settings = {
+            "STBRIDGE_MQTT__PORT": str(port),
+            "STBRIDGE_SYNCTHING__NAS__URL": syncthing.url,
+            "STBRIDGE_SYNCTHING__NAS__API_KEY": "key",
+        }
+        running.append(BridgeProcess(tmp_path, {**settings, **variables}).start())
+        return running[-1]
+
+    yield run_one
+    for one in running:
+        one.stop()
+    syncthing.server.stop()
+
+
+def has_odd_characters(topic: str) -> bool:
+    """Tell whether NATS refuses a topic, or has to translate it."""
+    return bool(set(topic) & set(" .*>$")) or not topic.isascii()
+
+
+def test_strict_topics_hold_nothing_that_some_broker_cannot_carry(
+    broker: Mosquitto, subscriber: Subscriber, run: Run
+) -> None:
+    """Topics, discovery, and commands, whose arguments keep the ID as it is."""
+    run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING="strict")
+    subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+    published = subscriber.latest()
+    assert json.loads(published[STRICT])["id"] == FOLDER
+    assert any(topic.startswith("syncthing/nas/completion/") for topic in published)
+    assert not [topic for topic in published if has_odd_characters(topic)]
+    discovery = b"".join(payload for topic, payload in published.items() if topic.startswith("homeassistant/"))
+    assert STRICT.encode() in discovery
+    assert FOLDER not in discovery.decode().replace(f'"{FOLDER}"', "")
+    assert ask(subscriber, "get_folder_status", FOLDER, node="nas")["status"] == "ok"
+
+
+TOPICS = {"mqtt": PLAIN, "strict": STRICT}
+
+
+@pytest.mark.parametrize("first", TOPICS)
+def test_changing_the_encoding_clears_the_old_topics(
+    broker: Mosquitto, subscriber: Subscriber, run: Run, first: str
+) -> None:
+    """They would stay for ever, with old values."""
+    (second,) = TOPICS.keys() - {first}
+    old, new = TOPICS[first], TOPICS[second]
+    bridge = run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING=first)
+    subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+    assert old in subscriber.latest()
+    bridge.stop()
+    since = subscriber.count
+    run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING=second)
+    subscriber.wait_for_payload("syncthing/bridge/state", b"online", since=since)
+    kept = Subscriber(broker.port)
+    kept.wait_for(lambda one: one.topic == new)
+    eventually(lambda: kept.latest().get("syncthing/bridge/state") == b"online")
+    folders = [topic for topic in kept.latest() if "photos" in topic and topic.startswith("syncthing/")]
+    assert [topic for topic in folders if has_odd_characters(topic) == has_odd_characters(old)] == []
+    kept.close()
+
+
+def test_a_broker_that_cannot_carry_spaces_gets_everything_with_the_strict_encoding(run: Run) -> None:
+    """Such a broker (NATS) closes the connection over any other."""
+    broker = ScriptedBroker(lambda one: None if has_odd_characters(one.topic) else 0)
+    try:
+        run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING="strict")
+        eventually(lambda: broker.latest().get("syncthing/bridge/state") == b"online")
+        assert STRICT in broker.latest()
+        assert broker.closed_over == []
+    finally:
+        broker.stop()
+
+
+def test_a_broker_that_cannot_carry_spaces_gets_everything_else_and_the_log_names_the_setting(run: Run) -> None:
+    """With the usual encoding one such folder kept the whole bridge offline."""
+    broker = ScriptedBroker(lambda one: None if " " in one.topic else 0)
+    try:
+        bridge = run(broker.port)
+        eventually(lambda: broker.latest().get("syncthing/bridge/state") == b"online", 60)
+        assert "syncthing/nas/system" in broker.latest()
+        log = bridge.log.read_text(encoding="utf-8")
+        assert 'mqtt.topic_encoding = "strict"' in log
+        assert len(log.splitlines()) < 20, log
+    finally:
+        broker.stop()
