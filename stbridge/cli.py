@@ -118,9 +118,11 @@ def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
     subcommands.add_parser("watch", parents=[common], help="show a live view of what the bridge publishes")
     demo = subcommands.add_parser("demo", help="run a demo with a broker and two Syncthing nodes of its own")
     demo.add_argument("--seconds", type=float, help="stop after this many seconds instead of at Ctrl-C")
-    subcommands.add_parser(
+    purge = subcommands.add_parser(
         "purge", parents=[common], help="clear every retained topic and Home Assistant discovery topic of this bridge"
     )
+    purge.add_argument("--force", action="store_true", help="clear them also while the bridge is online")
+    purge.add_argument("--dry-run", action="store_true", help="only print what would be cleared")
     subcommands.add_parser("schema", help="print the JSON Schema of the settings")
     completion = subcommands.add_parser("completion", help="print a shell completion script")
     completion.add_argument("shell", choices=SHELLS)
@@ -200,10 +202,11 @@ def _purge(given: argparse.Namespace) -> int:
     from stbridge.purge import purge  # noqa: PLC0415
 
     count = 0
-    for topic in purge(_read_settings(given)):
-        say(f"cleared {on_one_line(topic)}")
+    for topic in purge(_read_settings(given), force=given.force, dry_run=given.dry_run):
+        say(f"{'would clear' if given.dry_run else 'cleared'} {on_one_line(topic)}")
         count += 1
-    say(f"{count} topics cleared" if count else "there was nothing to clear")
+    counted = "1 topic" if count == 1 else f"{count} topics"
+    say(f"{counted} {'would be ' if given.dry_run else ''}cleared" if count else "there was nothing to clear")
     return 0
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from stbridge.core.topics import Topics, is_retained
+from stbridge.core.ownership import OwnTopics
+from stbridge.core.payloads import ONLINE
+from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.errors import Failed
 from stbridge.homeassistant.ownership import owned
 from stbridge.mqtt.retained import clear_retained, read_retained
@@ -12,35 +14,46 @@ MOST_ROUNDS = 50
 """A broker may leave out some of what it keeps when there is much of it, so it is asked until nothing is left."""
 
 
-def purge(settings: Settings) -> Iterator[str]:
-    """Clear every retained topic below the base topic, and every discovery message of this bridge.
+def purge(settings: Settings, *, force: bool = False, dry_run: bool = False) -> Iterator[str]:
+    """Clear every retained topic of this bridge, and every discovery message.
+
+    Other programs may use the base topic, too: only what is provably a bridge's is cleared.
 
     Args:
         settings: of the bridge, which need not know any Syncthing.
+        force: clear the topics also while the bridge is online.
+        dry_run: clear nothing.
 
     Yields:
-        each topic, when the broker has cleared it.
+        each topic, when the broker has cleared it, or of a dry run when it has been found.
 
     Raises:
         BrokerUnavailable: the broker cannot be used, or refuses.
-        Failed: topics come again.
+        Failed: the bridge is online, or topics come again.
     """
     topics = Topics(settings.mqtt.base_topic, settings.homeassistant.discovery_prefix)
+    state = topics.build(BRIDGE, Address("bridge_state"))
+    own = OwnTopics(topics)
     cleared: set[str] = set()
     for _ in range(MOST_ROUNDS):
         found = read_retained(settings.mqtt, [topics.discovery_filter, *topics.everything_retained])
+        discovery = owned(found, topics)
+        own.instances.update(discovery.values())
         # Discovery first: Home Assistant forgets the entities before their values end.
-        ours = [*owned(found, topics), *(topic for topic in found if _is_ours(topic, topics))]
-        if again := cleared.intersection(ours):
-            raise Failed(f"{len(again)} topics come again, such as {min(again)}: end the bridge that publishes them")
-        if not ours:
+        ours = [*discovery, *own.find(found)]
+        if dry_run:
+            yield from ours
             return
-        clear_retained(settings.mqtt, ours)
-        cleared.update(ours)
-        yield from ours
+        if not force and state in ours and found[state] == ONLINE.encode():
+            raise Failed(
+                f"{state} is {ONLINE}: stop the bridge that publishes there, or use --force if there is none any more"
+            )
+        again = cleared.intersection(ours)
+        if again and not force:
+            raise Failed(f"{len(again)} topics come again, such as {min(again)}: stop the bridge that publishes them")
+        if not (left := [topic for topic in ours if topic not in again]):
+            return
+        clear_retained(settings.mqtt, left)
+        cleared.update(left)
+        yield from left
     raise Failed(f"there is still more after {len(cleared)} topics: run it again")
-
-
-def _is_ours(topic: str, topics: Topics) -> bool:
-    parsed = topics.parse(topic)
-    return parsed is not None and is_retained(parsed[1].kind)

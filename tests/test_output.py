@@ -28,6 +28,10 @@ FAILED, INTERRUPTED = 1, 130
 EVENT = json.dumps({"event_type": "conflict", "path": "x" * 200})
 TOPIC = "syncthing/nas/event/conflict"
 
+FOLDER = json.dumps(dict.fromkeys(["id", "label", "paused", "completion", "need_bytes", "global_bytes"]))
+"""What `purge` recognizes as the payload of a folder."""
+
+
 ENDS: Mapping[str, str] = {
     "no output": ">&-",
     "full disk": ">/dev/full",
@@ -127,7 +131,7 @@ def test_purge_clears_everything_also_if_nobody_reads_what(
 ) -> None:
     """`stbridge purge | head -1` does not stop in the middle."""
     for number in range(300):
-        subscriber.publish(f"syncthing/nas/folder/{number}", b"{}", retain=True)
+        subscriber.publish(f"syncthing/nas/folder/{number}", FOLDER, retain=True)
     ours, theirs = os.pipe()
     os.close(ours)
     with running("purge", environment(tmp_path, broker), stdout=theirs) as process:
@@ -153,7 +157,7 @@ def test_names_that_the_terminal_does_not_know_are_escaped(
     broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
     """Output in an encoding with few characters is no reason to fail."""
-    subscriber.publish("syncthing/nas/folder/büro", b"{}", retain=True)
+    subscriber.publish("syncthing/nas/folder/büro", FOLDER, retain=True)
     with running("purge", {**environment(tmp_path, broker), "PYTHONIOENCODING": "ascii"}) as process:
         assert errors_of(process) == ""
         assert process.stdout is not None
