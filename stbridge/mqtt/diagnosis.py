@@ -143,8 +143,10 @@ def how_to_allow(topic: str) -> str:
     Args:
         topic: the topic.
     """
-    encoding = "" if is_strict(topic) else ', or set mqtt.topic_encoding = "strict" if it cannot carry the characters'
-    return f"allow the topic in the broker's ACL, or raise the broker's limit on the size of messages{encoding}"
+    fixes = "allow the topic in the broker's ACL, or raise the broker's limit on the size of messages"
+    if is_strict(topic):
+        return fixes
+    return f'{fixes}, or set mqtt.topic_encoding = "strict" if the broker cannot carry spaces, dots or the like'
 
 
 def subscriptions_refused(refused: Mapping[str, str]) -> str:

@@ -31,6 +31,8 @@ ROOM = 4096  # for topic, correlation data and the like, as long as those are no
 LONGEST_OVERTAKING_S = 5.0
 """Availability waits so long for newer states; on a line that is slower than the changes it would wait for ever."""
 
+TRY_AGAIN = "; then send the command `republish` to the bridge, or restart it"
+
 _LEVELS = 3  # levels of a topic that make up its kind in the log
 MOST_KINDS = 100
 
@@ -308,7 +310,7 @@ class Outbox:
             self._changed.notify_all()
         if suspicion and suspicion.given_up:
             details = f"the broker closed the connection over it, and it has {suspicion.size} bytes; "
-            self._log_once(in_flight[0], "is skipped from now on", details + how_to_allow(suspicion.topic))
+            self._log_once(in_flight[0], "is skipped from now on", details + how_to_allow(suspicion.topic) + TRY_AGAIN)
         return suspicion
 
     def send(self, wire: Wire) -> None:
