@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -148,25 +149,29 @@ def test_a_unix_socket_is_as_good_as_a_port(serve: Serve, connect: Connect, tmp_
 
 
 @pytest.fixture
-def as_nobody(tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """Become a user who may enter the directory of the test, and no more."""
+def shared_directory() -> Iterator[Path]:
+    """Make a directory that every user may enter; those of pytest are private."""
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        directory.group()  # imports a module that another user may not be able to read
+        yield directory
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Callable[[], None]]:
+    """Become a user without any permission, until the end of the test."""
     if os.geteuid() != 0:
         pytest.skip("only root can become a user without permission")
-    modes = {directory: directory.stat().st_mode for directory in [tmp_path, *tmp_path.parents][:-1]}
-    for directory, mode in modes.items():
-        directory.chmod(mode | 0o755)
-    tmp_path.group()  # imports a module that the user may not be able to read
     yield lambda: os.seteuid(65534)
     os.seteuid(0)
-    for directory, mode in modes.items():
-        directory.chmod(mode)
 
 
 def test_a_unix_socket_without_permission_names_its_owner(
-    serve: Serve, connect: Connect, tmp_path: Path, as_nobody: Callable[[], None]
+    serve: Serve, connect: Connect, shared_directory: Path, as_nobody: Callable[[], None]
 ) -> None:
     """Then it is known which group the bridge's user has to join."""
-    path = tmp_path / "gui.sock"
+    path = shared_directory / "gui.sock"
     serve({PING: says(PONG)}, path=path)
     path.chmod(0o600)
     client = connect(f"unix://{quote(str(path))}")
@@ -180,20 +185,21 @@ def test_a_unix_socket_without_permission_names_its_owner(
 
 
 def test_a_directory_that_hides_a_unix_socket_is_named(
-    serve: Serve, connect: Connect, tmp_path: Path, as_nobody: Callable[[], None]
+    serve: Serve, connect: Connect, shared_directory: Path, as_nobody: Callable[[], None]
 ) -> None:
     """The permissions of the socket would not help."""
-    directory = tmp_path / "private" / "deep"
+    private = shared_directory / "private"
+    directory = private / "deep"
     directory.mkdir(parents=True)
     serve({PING: says(PONG)}, path=directory / "gui.sock")
-    (tmp_path / "private").chmod(0o700)
-    os.chown(tmp_path / "private", 54321, 54321)
+    private.chmod(0o700)
+    os.chown(private, 54321, 54321)
     client = connect(f"unix://{quote(str(directory))}/gui.sock")
     as_nobody()
     with pytest.raises(Unreachable) as raised:
         client.get_ping()
     assert str(raised.value) == (
-        f"url: permission denied for {tmp_path / 'private'}: it belongs to user 54321 and group 54321, mode 0700. "
+        f"url: permission denied for {private}: it belongs to user 54321 and group 54321, mode 0700. "
         "Run stbridge as a user who may enter it, for example as a member of that group."
     )
 
