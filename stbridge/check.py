@@ -30,8 +30,12 @@ class Finding:
     text: str
 
 
-def check(settings: Settings) -> list[Finding]:
+def check(settings: Settings, client_id: str | None = None) -> list[Finding]:
     """Try everything that the bridge needs.
+
+    Args:
+        settings: of the bridge.
+        client_id: the client ID for the broker; None derives one from that of the bridge.
 
     Raises:
         SettingsError: the settings contradict each other.
@@ -40,7 +44,7 @@ def check(settings: Settings) -> list[Finding]:
     names = ", ".join(settings.syncthing)
     return [
         Finding(Level.OK, f"settings: {_counted(len(settings.syncthing), 'Syncthing instance')}: {names}"),
-        *_broker(settings.mqtt),
+        *_broker(settings.mqtt, client_id),
         *(_syncthing(name, instance) for name, instance in settings.syncthing.items()),
     ]
 
@@ -56,9 +60,9 @@ def verdict(findings: Sequence[Finding]) -> str:
     return f"{' and '.join(found)} found" if found else "everything is fine"
 
 
-def _broker(settings: MqttSettings) -> Iterator[Finding]:
+def _broker(settings: MqttSettings, client_id: str | None) -> Iterator[Finding]:
     try:
-        protocol = probe(settings)
+        protocol = probe(settings, client_id)
     except BrokerUnavailable as error:
         yield Finding(Level.PROBLEM, f"mqtt: {error}")
     else:

@@ -108,18 +108,27 @@ def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
         help="one setting, such as mqtt.host=nas; overrides the environment and the file",
     )
     common.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="same as log.level")
+    client = argparse.ArgumentParser(add_help=False)
+    client.add_argument(
+        "--client-id",
+        metavar="ID",
+        help="client ID at the broker; the default is mqtt.client_id and the name of the subcommand. That of a running "
+        "bridge would disconnect it",
+    )
     subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
     subcommands.add_parser("run", parents=[common], help="run the service")
-    subcommands.add_parser("check", parents=[common], help="check the settings, the broker and every instance")
+    subcommands.add_parser("check", parents=[common, client], help="check the settings, the broker and every instance")
     call = subcommands.add_parser("call", parents=[common], help="run one command over REST")
     call.add_argument("instance", help="name of a Syncthing instance in the settings; `local` without any")
     call.add_argument("command", choices=commands, help="a command, such as scan or get_folder_status")
     call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments, or the main one bare")
-    subcommands.add_parser("watch", parents=[common], help="show a live view of what the bridge publishes")
+    subcommands.add_parser("watch", parents=[common, client], help="show a live view of what the bridge publishes")
     demo = subcommands.add_parser("demo", help="run a demo with a broker and two Syncthing nodes of its own")
     demo.add_argument("--seconds", type=float, help="stop after this many seconds instead of at Ctrl-C")
     purge = subcommands.add_parser(
-        "purge", parents=[common], help="clear every retained topic and Home Assistant discovery topic of this bridge"
+        "purge",
+        parents=[common, client],
+        help="clear every retained topic and Home Assistant discovery topic of this bridge",
     )
     purge.add_argument("--force", action="store_true", help="clear them also while the bridge is online")
     purge.add_argument("--dry-run", action="store_true", help="only print what would be cleared")
@@ -176,7 +185,7 @@ def _service(given: argparse.Namespace) -> int:
 def _check(given: argparse.Namespace) -> int:
     from stbridge.check import Level, check, verdict  # noqa: PLC0415
 
-    findings = check(_settings(given))
+    findings = check(_settings(given), given.client_id)
     for finding in findings:
         say(f"{finding.level:4}  {on_one_line(finding.text)}")
     say(verdict(findings))
@@ -202,7 +211,8 @@ def _purge(given: argparse.Namespace) -> int:
     from stbridge.purge import purge  # noqa: PLC0415
 
     count = 0
-    for topic in purge(_read_settings(given), force=given.force, dry_run=given.dry_run):
+    settings = _read_settings(given)
+    for topic in purge(settings, force=given.force, dry_run=given.dry_run, client_id=given.client_id):
         say(f"{'would clear' if given.dry_run else 'cleared'} {on_one_line(topic)}")
         count += 1
     counted = "1 topic" if count == 1 else f"{count} topics"
@@ -215,7 +225,7 @@ def _watch(given: argparse.Namespace) -> int:
         from stbridge.watch.live import Watch  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UsageError(f"the live view needs {error.name}: install stbridge with its extra `watch`") from error
-    Watch(_read_settings(given).mqtt).run()
+    Watch(_read_settings(given).mqtt, client_id=given.client_id).run()
     return 0
 
 

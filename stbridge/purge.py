@@ -14,7 +14,9 @@ MOST_ROUNDS = 50
 """A broker may leave out some of what it keeps when there is much of it, so it is asked until nothing is left."""
 
 
-def purge(settings: Settings, *, force: bool = False, dry_run: bool = False) -> Iterator[str]:
+def purge(
+    settings: Settings, *, force: bool = False, dry_run: bool = False, client_id: str | None = None
+) -> Iterator[str]:
     """Clear every retained topic of this bridge, and every discovery message.
 
     Other programs may use the base topic, too: only what is provably a bridge's is cleared.
@@ -23,6 +25,7 @@ def purge(settings: Settings, *, force: bool = False, dry_run: bool = False) -> 
         settings: of the bridge, which need not know any Syncthing.
         force: clear the topics also while the bridge is online.
         dry_run: clear nothing.
+        client_id: the client ID; None derives some from that of the bridge.
 
     Yields:
         each topic, when the broker has cleared it, or of a dry run when it has been found.
@@ -36,7 +39,9 @@ def purge(settings: Settings, *, force: bool = False, dry_run: bool = False) -> 
     own = OwnTopics(topics)
     cleared: set[str] = set()
     for _ in range(MOST_ROUNDS):
-        found = read_retained(settings.mqtt, [topics.discovery_filter, *topics.everything_retained])
+        found = read_retained(
+            settings.mqtt, [topics.discovery_filter, *topics.everything_retained], client_id=client_id
+        )
         discovery = owned(found, topics)
         own.instances.update(discovery.values())
         # Discovery first: Home Assistant forgets the entities before their values end.
@@ -53,7 +58,7 @@ def purge(settings: Settings, *, force: bool = False, dry_run: bool = False) -> 
             raise Failed(f"{len(again)} topics come again, such as {min(again)}: stop the bridge that publishes them")
         if not (left := [topic for topic in ours if topic not in again]):
             return
-        clear_retained(settings.mqtt, left)
+        clear_retained(settings.mqtt, left, client_id=client_id)
         cleared.update(left)
         yield from left
     raise Failed(f"there is still more after {len(cleared)} topics: run it again")

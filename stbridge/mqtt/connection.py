@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from paho.mqtt.client import topic_matches_sub
+
 from stbridge.backoff import Backoff
 from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerRefused, BrokerUnavailable, ConnectionClosed, PublishRefused, SettingsError
@@ -16,7 +18,7 @@ from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice
 from stbridge.mqtt.quarantine import Suspicion
 from stbridge.mqtt.redelivery import RedeliveryFilter
-from stbridge.mqtt.retained import read_retained
+from stbridge.mqtt.retained import RetainedReader
 from stbridge.mqtt.session import Session
 from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
@@ -55,10 +57,15 @@ class BrokerStatus:
     reconnects: int
 
 
+def _ignore_restored(_payloads: Mapping[str, bytes]) -> None:
+    """Stand in for a bridge that restores nothing."""
+
+
 class BrokerConnection:
     """Sends the outbox to the broker, and passes on what arrives; reconnects after every failure.
 
-    On every (re)connect: subscribe, then the whole outbox, then `birth`.
+    On the first connection: read what the broker keeps. On every (re)connect: subscribe, then the whole outbox, then
+    `birth`.
 
     Args:
         settings: the broker's.
@@ -68,7 +75,7 @@ class BrokerConnection:
         subscriptions: what to subscribe to.
         received: is called with every message under `subscriptions`; must not block. The code that is done with a
             message calls its `acknowledge`.
-        restored: is called once, before the first connection, with the retained messages under `restore_filters`.
+        restored: is called once, before anything is published, with the retained messages under `restore_filters`.
         restore_filters: topic filters.
         marker: tells this process from another bridge; published on each connect. The end of the retained messages is
             also known by it.
@@ -84,7 +91,7 @@ class BrokerConnection:
         birth: Message,
         subscriptions: Sequence[Subscription],
         received: Callable[[Received], None],
-        restored: Callable[[Mapping[str, bytes]], None] | None = None,
+        restored: Callable[[Mapping[str, bytes]], None] = _ignore_restored,
         restore_filters: Sequence[str] = (),
         marker: InstanceMarker | None = None,
         hold: threading.Event | None = None,
@@ -102,7 +109,6 @@ class BrokerConnection:
         self._subscriptions = subscriptions
         self._received = received
         self._restored = restored
-        self._restore_filters = restore_filters
         self._marker = marker
         self._hold = hold
         self._redeliveries = RedeliveryFilter()
@@ -112,6 +118,9 @@ class BrokerConnection:
             connected=False, protocol=None, message="", since_monotonic=time.monotonic(), reconnects=0
         )
         self._stop = threading.Event()
+        # None once everything is restored; until then, commands are deferred.
+        self._reader = RetainedReader(restore_filters, sentinel=marker, stop=self._stop) if restore_filters else None
+        self._deferred: list[Received] = []
         self._said_goodbye = False
         self._session: Session | None = None
         self._online = False
@@ -193,7 +202,6 @@ class BrokerConnection:
         while not self._stop.is_set():
             began, connections = time.monotonic(), self._connections
             try:
-                self._restore()
                 self._connect_once()
             except (BrokerUnavailable, SettingsError) as error:
                 self._lost(error)
@@ -209,22 +217,12 @@ class BrokerConnection:
             likely = self._conflict.likely
             self._stop.wait(self._conflict.next_wait_s() if likely else self._backoff.next(waited_s))
 
-    def _restore(self) -> None:
-        """Read the retained messages, once, before anything is published over them."""
-        if self._restored is None:
-            return
-        found = read_retained(
-            self._settings, self._restore_filters, sentinel=self._marker, stop=self._stop, choice=self._choice
-        )
-        if not self._stop.is_set():
-            self._restored(found)
-            self._restored = None
-
     def _connect_once(self) -> None:
         """Open a session and run it until it is lost or `stop` is called."""
         session = self._choice.open(self._open)
         since, reason = time.monotonic(), None
         try:
+            self._restore(session)
             self._greet(session)
             while not self._stop.is_set():
                 self.thread.heartbeat()
@@ -266,8 +264,25 @@ class BrokerConnection:
         session.open(self._stop)
         return session
 
+    def _restore(self, session: Session) -> None:
+        """Read the retained messages, once, before anything is published over them.
+
+        Over the connection of the bridge, because some brokers tie a user to one client ID.
+        """
+        if self._reader is None:
+            return
+        found = self._reader.read(session)
+        if not self._stop.is_set():
+            self._restored(found)
+            self._reader = None
+            for received in self._deferred:
+                self._hand_over(received)
+            self._deferred.clear()
+
     def _greet(self, session: Session) -> None:
         """Subscribe, then let everything go, `birth` last."""
+        if self._stop.is_set():
+            return
         self._own_last_wills = 0
         # By the answer to the second subscription, what the broker has of ourselves has arrived.
         refused = session.subscribe(self._ours)
@@ -342,6 +357,13 @@ class BrokerConnection:
         return hint if found and not self._conflict.likely else hint + self._conflict.hint
 
     def _hand_over(self, received: Received) -> None:
+        if self._reader:
+            # The session may have outlived the previous run, with commands that came meanwhile.
+            if any(topic_matches_sub(one.topic_filter, received.topic) for one in self._subscriptions):
+                self._deferred.append(received)
+            else:
+                self._reader.take(received)
+            return
         if received.topic in (self._birth.topic, self._conflict.topic):
             received.acknowledge()
             if received.topic == self._birth.topic:

@@ -59,9 +59,9 @@ def address(settings: MqttSettings) -> str:
 # Reason codes of CONNACK and DISCONNECT (MQTT 5, section 2.4) that have a fix; paho maps 3.1.1's onto them.
 _FIXES: dict[int, str] = {
     0x80: "see the broker's log",
-    0x85: "set another mqtt.client_id; this one is {settings.client_id!r}",
+    0x85: "set another mqtt.client_id",
     0x86: "check mqtt.username and mqtt.password",
-    0x87: "check mqtt.username and mqtt.password, and the ACL of the broker",
+    0x87: "check mqtt.username and mqtt.password, and what the broker allows this user and this client ID",
     0x88: "the broker is not ready; the bridge tries again",
     0x89: "the broker is busy; the bridge tries again",
     0x8A: "the broker has banned this client; see the broker's log",
@@ -89,6 +89,24 @@ def refusal(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
     fix = _FIXES.get(code, "see the broker's log").format(settings=settings)
     kind = BrokerUnreachable if code in _PASSING else TakenOver if code == SESSION_TAKEN_OVER else BrokerRefused
     return kind(f"the broker at {address(settings)} says: {reason.name}; {fix}")
+
+
+_ABOUT_THE_CLIENT = frozenset({0x85, 0x86, 0x87})
+"""Reason codes of CONNACK that may be about the client ID: brokers can tie a user to one."""
+
+
+def login_refused(reason: Reason, settings: MqttSettings, client_id: str) -> BrokerUnavailable:
+    """Translate the reason with which the broker refuses to open a connection.
+
+    Args:
+        reason: from CONNACK.
+        settings: the broker's.
+        client_id: the client ID of the connection.
+    """
+    if reason.code not in _ABOUT_THE_CLIENT:
+        return refusal(reason, settings)
+    fix = _FIXES[reason.code] if client_id == settings.client_id else f"{_FIXES[reason.code]}, or give --client-id"
+    return BrokerRefused(f"the broker at {address(settings)} refuses the client ID {client_id!r}: {reason.name}; {fix}")
 
 
 _ABOUT_A_MESSAGE = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x97, 0x99})

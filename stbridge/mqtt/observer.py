@@ -9,7 +9,7 @@ from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerUnavailable
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.outbox import Outbox
-from stbridge.mqtt.session import Session, open_session
+from stbridge.mqtt.session import Session, beside, open_session
 from stbridge.settings import MqttSettings
 
 
@@ -21,6 +21,7 @@ class Observer:
         filters: topic filters.
         received: is called with every message, in a thread of the observer's own.
         role: what it is, for its client ID, which also holds the process ID: there may be several.
+        client_id: the client ID instead.
         ended: is called in that thread when the connection was lost.
     """
 
@@ -31,11 +32,12 @@ class Observer:
         received: Callable[[Received], None],
         *,
         role: str = "observer",
+        client_id: str | None = None,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.failure: BrokerUnavailable | None = None
         """Why the connection was lost, if it was."""
-        self._role = f"{role}-{os.getpid()}"
+        self._client_id = client_id or beside(settings, f"{role}-{os.getpid()}")
         self._ended = ended
         self._settings = settings
         self._filters = filters
@@ -54,7 +56,7 @@ class Observer:
         """
         with self._open as opening:
             session = opening.enter_context(
-                open_session(self._settings, self._role, self._hand_over, outbox=self._outbox, stop=self._stop)
+                open_session(self._settings, self._client_id, self._hand_over, outbox=self._outbox, stop=self._stop)
             )
             session.subscribe([Subscription(one) for one in self._filters])
             self._open = opening.pop_all()

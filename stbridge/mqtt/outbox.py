@@ -350,16 +350,19 @@ class Outbox:
         with self._lock:
             return next(iter(self._in_flight.values()), None)
 
-    def answered(self, packet_id: int, refusal: Reason | None) -> None:
+    def answered(self, packet_id: int, refusal: Reason | None) -> bool:
         """Note the broker's answer to a message.
 
         Args:
-            packet_id: its packet identifier; one that is not in flight is ignored.
+            packet_id: its packet identifier.
             refusal: why the broker refuses it; None if it does not. A refused state is sent again on the next connect.
+
+        Returns:
+            whether the message was one of the outbox, and in flight.
         """
         with self._lock:
             if (one := self._land(packet_id)) is None:
-                return
+                return False
             self._quarantine.acknowledged(one.message.topic)
             if refusal is not None:
                 self._failed += 1
@@ -371,6 +374,7 @@ class Outbox:
             self._on_refused(one.message, refusal.name)
         elif refusal is not None:
             self._log_once(one, f"is refused by the broker ({refusal.name})", self._fix(one, refusal))
+        return True
 
     @staticmethod
     def _fix(one: InFlight, refusal: Reason) -> str:

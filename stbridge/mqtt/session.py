@@ -99,12 +99,14 @@ class Session:
         self._ended: BrokerUnavailable | None = None
         self._failure: Exception | None = None
         self._subscribed: dict[int, list[Reason]] = {}
+        self._answered: dict[int, Reason] = {}  # what `publish_now` waits for
         self._to_acknowledge: deque[int] = deque()
         self._no_local: list[str] = []
         self._echoes: deque[tuple[str, bytes]] = deque(maxlen=MOST_ECHOES)
         self._oldest: InFlight | None = None
         self._progress_at = 0.0
         self._departed = 0
+        self._client_id = client_id
         self._client = self._build_client(client_id, last_will)
         self._waiter = Waiter()
 
@@ -191,6 +193,30 @@ class Session:
             raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer a subscription")
         reasons = zip(subscriptions, self._subscribed.pop(packet_id), strict=True)
         return {one.topic_filter: reason.name for one, reason in reasons if reason.is_failure}
+
+    def unsubscribe(self, topic_filters: Sequence[str]) -> None:
+        """Unsubscribe; what arrives until the broker has done so is received as before."""
+        if topic_filters:
+            self._client.unsubscribe(list(topic_filters))
+
+    def publish_now(self, message: Message, stop: threading.Event) -> bool:
+        """Publish a message before anything of the outbox, and wait for the broker's answer.
+
+        Args:
+            message: one that `packets.unsendable` has nothing against.
+            stop: ends the wait.
+
+        Returns:
+            whether the broker has accepted it.
+
+        Raises:
+            BrokerUnavailable: the connection ended, or no answer came.
+        """
+        with self.io_lock:
+            packet_id = self.publish(message)
+        if not self._wait_until(lambda: packet_id in self._answered or stop.is_set(), LONGEST_ANSWER_S):
+            raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not acknowledge a message")
+        return not stop.is_set() and not self._answered.pop(packet_id).is_failure
 
     def loop_once(self, timeout_s: float = LOOP_S) -> None:
         """Send what is due, wait for the network or `wake`, and handle what arrived.
@@ -341,7 +367,7 @@ class Session:
         if reason.code == diagnosis.UNSUPPORTED_PROTOCOL_VERSION:
             self._ended = self._version_refused("does not speak")
         elif reason.is_failure:
-            self._ended = diagnosis.refusal(reason, self._settings)
+            self._ended = diagnosis.login_refused(reason, self._settings, self._client_id)
         else:
             self._accepted = True
             self._redeliveries.connected(self.acknowledge, session_present=flags.session_present)
@@ -384,7 +410,8 @@ class Session:
     ) -> None:
         self._progress_at = time.monotonic()
         (reason,) = self._client.reasons([code])
-        self._outbox.answered(packet_id, reason if reason.is_failure else None)
+        if not self._outbox.answered(packet_id, reason if reason.is_failure else None):
+            self._answered[packet_id] = reason
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         if (received := received_from(message, self._redeliveries)) is None:
@@ -400,25 +427,33 @@ def ignore(_received: Received) -> None:
     """Take no notice of a message, and leave it unacknowledged."""
 
 
+def beside(settings: MqttSettings, role: str) -> str:
+    """Return a client ID with which a connection does not disturb a running bridge.
+
+    Args:
+        settings: of the bridge.
+        role: what the connection is for.
+    """
+    return f"{settings.client_id}-{role}"
+
+
 @contextlib.contextmanager
 def open_session(
     settings: MqttSettings,
-    role: str,
+    client_id: str,
     received: Callable[[Received], None] = ignore,
     *,
     outbox: Outbox | None = None,
     stop: threading.Event | None = None,
-    choice: ProtocolChoice | None = None,
 ) -> Iterator[Session]:
     """Open a session beside that of the bridge, and close it with DISCONNECT unless an error ends it.
 
     Args:
         settings: the broker's.
-        role: what it is for; it is added to the client ID, so that it does not disturb a running bridge.
+        client_id: the client ID; with that of the bridge, the broker closes the connection of a running bridge.
         received: is called with each message that arrives; must not block.
         outbox: what the session sends.
         stop: ends the wait for the broker.
-        choice: the version of MQTT, if it is known already.
 
     Raises:
         BrokerUnavailable: the broker cannot be used.
@@ -426,12 +461,11 @@ def open_session(
     """
 
     def opened(protocol: Protocol) -> Session:
-        client_id = f"{settings.client_id}-{role}"
         session = Session(settings, protocol, client_id=client_id, received=received, outbox=outbox)
         session.open(stop or threading.Event())
         return session
 
-    session = (choice or ProtocolChoice(settings.protocol)).open(opened)
+    session = ProtocolChoice(settings.protocol).open(opened)
     try:
         if outbox:
             outbox.on_work = session.wake

@@ -40,9 +40,10 @@ class Watch:
     Args:
         settings: the broker's.
         console: where to show it.
+        client_id: the client ID; None derives one from that of the bridge.
     """
 
-    def __init__(self, settings: MqttSettings, console: Console | None = None) -> None:
+    def __init__(self, settings: MqttSettings, console: Console | None = None, *, client_id: str | None = None) -> None:
         self._topics = Topics(settings.base_topic, strict=settings.strict_topics)
         self._board = Board(self._topics)
         self._console = console or Console()
@@ -53,7 +54,14 @@ class Watch:
         self._lines: deque[str] = deque()
         self._chosen: Place | None = None
         self._note = ""
-        self._observer = Observer(settings, [f"{settings.base_topic}/#"], self._take, ended=self._wake, role="watch")
+        self._observer = Observer(
+            settings,
+            [f"{settings.base_topic}/#"],
+            self._take,
+            ended=self._wake,
+            role="watch",
+            client_id=client_id,
+        )
 
     def run(self) -> None:
         """Watch, until `q` or Ctrl-C, or until the output cannot be written any more.

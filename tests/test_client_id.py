@@ -1,0 +1,156 @@
+"""A broker that ties a user to one client ID, as Mosquitto's dynamic security and many brokers of a cloud can."""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask
+from tests.syncthing.pretended import PretendedSyncthing
+from tests.syncthing.server import ScriptedServer
+
+PASSWORD = "tied"
+ITERATIONS = 10
+
+NewBridge = Callable[..., BridgeProcess]
+
+
+def client(username: str, client_id: str | None) -> dict[str, object]:
+    """Return a user of the plugin, tied to a client ID unless that is None."""
+    salt = username.encode().ljust(12)
+    hashed = hashlib.pbkdf2_hmac("sha512", PASSWORD.encode(), salt, ITERATIONS, 64)
+    return {
+        "username": username,
+        **({"clientid": client_id} if client_id else {}),
+        "password": b64encode(hashed).decode(),
+        "salt": b64encode(salt).decode(),
+        "iterations": ITERATIONS,
+        "roles": [{"rolename": "everything"}],
+    }
+
+
+@pytest.fixture
+def strict_broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker whose user `stbridge` may only connect with the client ID `stbridge`."""
+    (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
+    kinds = ("publishClientSend", "publishClientReceive", "subscribePattern", "unsubscribePattern")
+    access = [{"acltype": kind, "topic": "#", "priority": 0, "allow": True} for kind in kinds]
+    rules = tmp_path / "dynamic-security.json"
+    rules.write_text(
+        json.dumps(
+            {
+                "clients": [client("stbridge", "stbridge"), client("somebody", None)],
+                "roles": [{"rolename": "everything", "acls": access}],
+            }
+        ),
+        encoding="utf-8",
+    )
+    rules.chmod(0o600)
+    lines = ["log_type all", "allow_anonymous false", f"plugin {plugin}", f"plugin_opt_config_file {rules}"]
+    broker = Mosquitto(tmp_path, lines=lines)
+    try:
+        yield broker.start()
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def new_bridge(strict_broker: Mosquitto, tmp_path: Path) -> Iterator[NewBridge]:
+    """Make a bridge, not started, that logs in as that user."""
+    syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
+    syncthing.has_folders(docs=False)
+    made: list[BridgeProcess] = []
+
+    def make(**variables: str) -> BridgeProcess:
+        settings = {
+            "STBRIDGE_MQTT__PORT": str(strict_broker.port),
+            "STBRIDGE_MQTT__USERNAME": "stbridge",
+            "STBRIDGE_MQTT__PASSWORD": PASSWORD,
+            "STBRIDGE_SYNCTHING__NAS__URL": syncthing.url,
+            "STBRIDGE_SYNCTHING__NAS__API_KEY": "key",
+        }
+        made.append(BridgeProcess(tmp_path, {**settings, **variables}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+    syncthing.server.stop()
+
+
+@pytest.fixture
+def somebody(strict_broker: Mosquitto) -> Iterator[Subscriber]:
+    """Another client of the broker."""
+    subscriber = Subscriber(strict_broker.port, username="somebody", password=PASSWORD)
+    yield subscriber
+    subscriber.close()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_the_service_uses_its_own_client_id_only(new_bridge: NewBridge, somebody: Subscriber, protocol: str) -> None:
+    """Also to read what the previous run published, on the connection over which it publishes again."""
+    somebody.publish("syncthing/nas/metrics", '{"in_bytes_lifetime": 700, "out_bytes_lifetime": 7}', retain=True)
+    new_bridge(STBRIDGE_MQTT__PROTOCOL=protocol).start()
+    somebody.wait_for_payload("syncthing/bridge/state", b"online")
+    metrics = somebody.wait_for_json("syncthing/nas/metrics", lambda one: "goroutines" in one)
+    assert metrics["in_bytes_lifetime"] >= 700
+    assert ask(somebody, "get_version", "{}", node="nas")["status"] == "ok"
+
+
+def test_the_subscriptions_of_the_reading_end_with_it(
+    new_bridge: NewBridge, somebody: Subscriber, tmp_path: Path
+) -> None:
+    """Else the broker would send the bridge what the bridge publishes: MQTT 3.1.1 cannot leave that out."""
+    somebody.publish("syncthing/nas/system", '{"name": "before"}', retain=True)
+    new_bridge(STBRIDGE_MQTT__PROTOCOL="3.1.1").start()
+    somebody.wait_for_payload("syncthing/bridge/state", b"online")
+    lines = (tmp_path / "mosquitto.log").read_text(encoding="utf-8").splitlines()
+    read = [line for line in lines if "Sending PUBLISH to stbridge " in line and "'syncthing/nas/system'" in line]
+    published = [line for line in lines if "from stbridge " in line and "'syncthing/nas/system'" in line]
+    assert len(read) == 1
+    assert published
+
+
+def test_a_command_of_a_session_that_outlived_the_bridge_waits_for_what_is_restored(
+    new_bridge: NewBridge, somebody: Subscriber
+) -> None:
+    """The broker delivers it before the bridge has subscribed to anything; it runs once."""
+    first = new_bridge()
+    first.start()
+    somebody.wait_for_payload("syncthing/bridge/state", b"online")
+    first.kill()
+    somebody.wait_for_payload("syncthing/bridge/state", b"offline")
+    since = somebody.count
+    somebody.publish("syncthing/nas/command/get_version", '{"transaction": 1}')
+    new_bridge().start()
+    somebody.wait_for_json("syncthing/nas/response/get_version", lambda one: one["status"] == "ok", since=since)
+    somebody.wait_for_payload("syncthing/bridge/state", b"online", since=since)
+    replies = [one for one in somebody.messages[since:] if one.topic == "syncthing/nas/response/get_version"]
+    assert len(replies) == 1
+
+
+def test_a_refused_client_id_is_named(new_bridge: NewBridge) -> None:
+    """`check` must not disturb a running bridge, so it uses another client ID, which this broker refuses."""
+    checked = new_bridge().run("check")
+    assert checked.returncode == 1
+    assert "refuses the client ID 'stbridge-check'" in checked.stdout
+    assert "or give --client-id" in checked.stdout
+
+
+def test_subcommands_use_the_client_id_that_they_are_given(new_bridge: NewBridge, somebody: Subscriber) -> None:
+    """With the one of the bridge they work where the broker accepts no other, while the bridge is stopped."""
+    bridge = new_bridge()
+    checked = bridge.run("check", "--client-id", "stbridge")
+    assert checked.returncode == 0, checked.stdout
+    bridge.start()
+    somebody.wait_for_payload("syncthing/bridge/state", b"online")
+    bridge.stop()
+    refused = bridge.run("purge")
+    assert refused.returncode == 1
+    assert "refuses the client ID 'stbridge-reader'" in refused.stderr
+    purged = bridge.run("purge", "--client-id", "stbridge")
+    assert purged.returncode == 0, purged.stderr
+    assert "cleared syncthing/bridge/state" in purged.stdout
