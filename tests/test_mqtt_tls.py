@@ -44,7 +44,7 @@ def test_an_unknown_authority_is_not_trusted_unless_told_so(new_broker: NewBroke
     broker = tls_broker(new_broker, authority, "127.0.0.1")
     with pytest.raises(BrokerUnreachable, match=r"not trusted .* mqtt.tls.ca_file"):
         probe(with_tls(broker.port))
-    assert probe(with_tls(broker.port, insecure=True)) == "5"
+    assert probe(with_tls(broker.port, insecure=True)).protocol == "5"
 
 
 def test_a_certificate_for_another_host_is_not_trusted(new_broker: NewBroker, authority: Authority) -> None:
@@ -59,7 +59,7 @@ def test_a_broker_may_ask_for_a_certificate_of_the_bridge(new_broker: NewBroker,
     broker = tls_broker(new_broker, authority, "127.0.0.1", "require_certificate true")
     certificate = authority.certificate_for("127.0.0.3")
     own: dict[str, Any] = {"ca_file": authority.file, "cert_file": certificate.file, "key_file": certificate.key}
-    assert probe(with_tls(broker.port, **own)) == "5"
+    assert probe(with_tls(broker.port, **own)).protocol == "5"
     with pytest.raises(BrokerUnavailable, match=r"mqtt\.tls"):
         probe(with_tls(broker.port, ca_file=authority.file))
 
@@ -133,11 +133,11 @@ def test_websockets_over_tls_work_too(new_broker: NewBroker, authority: Authorit
     port = free_port()
     new_broker(lines=[*websockets(port), *authority.listener_lines("127.0.0.1")]).start()
     fill(with_tls(port, ca_file=authority.file, transport="websockets"), 50)  # tries until the second one listens
-    assert probe(with_tls(port, ca_file=authority.file, transport="websockets")) == "5"
+    assert probe(with_tls(port, ca_file=authority.file, transport="websockets")).protocol == "5"
 
 
 def test_a_unix_socket_works(new_broker: NewBroker, tmp_path: Path) -> None:
     """A broker on the same machine needs no network."""
     path = tmp_path / "broker.sock"
     new_broker(lines=[ANONYMOUS, f"listener 0 {path}"]).start()
-    assert probe(settings(host=str(path), transport="unix")) == "5"
+    assert probe(settings(host=str(path), transport="unix")).protocol == "5"

@@ -276,6 +276,17 @@ def test_settings_of_tls_that_contradict_each_other_are_faults(machine: Machine,
     assert list(machine.faults()) == [fault]
 
 
+@pytest.mark.parametrize("base_topic", ["home.sync", "my home", "größe", "a/$b"])
+def test_a_base_topic_that_a_strict_broker_cannot_carry_is_a_fault(machine: Machine, base_topic: str) -> None:
+    """Only IDs are encoded, and every topic begins with it."""
+    machine.config(f'[mqtt]\nbase_topic = "{base_topic}"\ntopic_encoding = "strict"\n')
+    assert list(machine.faults()) == [
+        'mqtt.base_topic: must be ASCII without space, ".", "*", ">" and "$", because mqtt.topic_encoding is strict'
+    ]
+    machine.config(f'[mqtt]\nbase_topic = "{base_topic}"\n')
+    assert machine.load().mqtt.base_topic == base_topic
+
+
 def test_no_contradiction_hides_another(machine: Machine) -> None:
     """All of them are shown at once."""
     machine.config(

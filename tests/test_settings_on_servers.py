@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from stbridge.demo.node import SyncthingNode
+from stbridge.mqtt.retained import read_retained
+from stbridge.settings import MqttSettings
 from tests.certificates import Authority
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually, instance
 from tests.test_settings_in_practice import KUBERNETES
@@ -93,6 +95,34 @@ def test_a_password_sent_in_plain_text_to_another_machine_is_a_warning(new_bridg
     assert shown[-1] == "2 problems and 1 warning found"
     bridge.start()
     eventually(lambda: f"WARNING {warning}" in bridge.log.read_text(encoding="utf-8"))
+
+
+# --- the size of messages
+
+
+@pytest.mark.parametrize(
+    ("limit", "protocol", "seen"),
+    [
+        ("max_packet_size 20000", "5", "it accepts 20000"),
+        ("max_packet_size 20000", "3.1.1", "it closes the connection"),
+        ("message_size_limit 20000", "5", "packet too large"),
+    ],
+)
+def test_check_warns_of_a_broker_that_accepts_small_messages_only(
+    new_broker: NewBroker, new_bridge: NewBridge, limit: str, protocol: str, seen: str
+) -> None:
+    """It is found before messages are skipped, also where the broker does not announce its limit."""
+    broker = new_broker(lines=["allow_anonymous true", limit]).start()
+    shown = new_bridge(at(broker, PROTOCOL=protocol)).run("check").stdout.splitlines()
+    warnings = [line for line in shown if line.startswith("warn")]
+    assert len(warnings) == 1
+    assert f"127.0.0.1:{broker.port} does not accept a message of 65536 bytes ({seen})" in warnings[0]
+
+
+def test_check_leaves_nothing_at_the_broker(broker: Mosquitto, new_bridge: NewBridge) -> None:
+    """The message with which it tries the size is not retained."""
+    new_bridge(at(broker)).run("check")
+    assert read_retained(MqttSettings(host="127.0.0.1", port=broker.port), ["#"]) == {}
 
 
 # --- the API key

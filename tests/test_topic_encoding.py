@@ -1,11 +1,14 @@
 """`mqtt.topic_encoding`, as users see it: the topics of folders with odd IDs, and commands to them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from stbridge.mqtt.retained import read_retained
+from stbridge.settings import MqttSettings
+from tests.nats import Nats
 from tests.scripted_broker import ScriptedBroker
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, eventually
 from tests.syncthing.pretended import PretendedSyncthing
@@ -84,6 +87,37 @@ def test_changing_the_encoding_clears_the_old_topics(
     folders = [topic for topic in kept.latest() if "photos" in topic and topic.startswith("syncthing/")]
     assert [topic for topic in folders if has_odd_characters(topic) == has_odd_characters(old)] == []
     kept.close()
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[Nats]:
+    """A real NATS server."""
+    server = Nats(tmp_path)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def kept_by(nats: Nats) -> Mapping[str, bytes]:
+    """Return what NATS keeps below the base topic."""
+    return read_retained(MqttSettings(host="127.0.0.1", port=nats.port, protocol="3.1.1"), ["syncthing/#"])
+
+
+def test_nats_carries_everything_with_the_strict_encoding(nats: Nats, run: Run) -> None:
+    """A folder whose ID it cannot carry is one of many."""
+    bridge = run(nats.port, STBRIDGE_MQTT__TOPIC_ENCODING="strict")
+    eventually(lambda: kept_by(nats).get("syncthing/bridge/state") == b"online")
+    assert {STRICT, f"{STRICT}/failed", f"{STRICT}/conflicts"} <= kept_by(nats).keys()
+    assert "skipped" not in bridge.log.read_text(encoding="utf-8")
+
+
+def test_nats_carries_everything_else_with_the_usual_encoding(nats: Nats, run: Run) -> None:
+    """One such folder kept the whole bridge offline; the log names the setting."""
+    bridge = run(nats.port)
+    eventually(lambda: kept_by(nats).get("syncthing/bridge/state") == b"online", 60)
+    assert "syncthing/nas/system" in kept_by(nats)
+    assert 'mqtt.topic_encoding = "strict"' in bridge.log.read_text(encoding="utf-8")
 
 
 def test_a_broker_that_cannot_carry_spaces_gets_everything_with_the_strict_encoding(run: Run) -> None:

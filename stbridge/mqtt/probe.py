@@ -1,21 +1,41 @@
-"""Tries whether the bridge could connect, without publishing anything."""
+"""Tries whether the bridge could work with a broker, over a connection of its own."""
 
-from stbridge.errors import BrokerRefused
+from dataclasses import dataclass
+
+from stbridge.clock import utc_now
+from stbridge.core.json_text import as_json
+from stbridge.core.messages import Message
+from stbridge.core.timing import in_utc
+from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.errors import BrokerRefused, ConnectionClosed, PublishRefused
 from stbridge.mqtt.client import Subscription
-from stbridge.mqtt.diagnosis import subscriptions_refused
-from stbridge.mqtt.session import beside, open_session
+from stbridge.mqtt.diagnosis import address, subscriptions_refused
+from stbridge.mqtt.session import Session, beside, open_session
 from stbridge.settings import MqttSettings
 
+USUAL_SIZE = 64 * 1024
+"""In bytes; hardly any message is larger. Discovery of an instance has 18 kB, lists and replies may have more."""
 
-def probe(settings: MqttSettings, client_id: str | None = None) -> str:
-    """Connect and subscribe once.
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was found out about a broker.
+
+    Attributes:
+        protocol: the version of MQTT that the broker speaks with us: `5` or `3.1.1`.
+        warning: what will not work, and how to fix it; empty if everything will.
+    """
+
+    protocol: str
+    warning: str
+
+
+def probe(settings: MqttSettings, client_id: str | None = None) -> Probe:
+    """Connect and subscribe once, and publish one message that is not retained.
 
     Args:
         settings: the broker's.
         client_id: the client ID; None derives one from that of the bridge.
-
-    Returns:
-        the version of MQTT that the broker speaks with us: `5` or `3.1.1`.
 
     Raises:
         BrokerUnreachable: nothing answers.
@@ -24,6 +44,29 @@ def probe(settings: MqttSettings, client_id: str | None = None) -> str:
     """
     with open_session(settings, client_id or beside(settings, "check")) as session:
         refused = session.subscribe([Subscription(f"{settings.base_topic}/+/command/#")])
+        refusal = "" if refused else _refusal(session, settings)
     if refused:
         raise BrokerRefused(subscriptions_refused(refused))
-    return session.protocol.value
+    return Probe(session.protocol.value, refusal and _too_large(settings, refusal))
+
+
+def _refusal(session: Session, settings: MqttSettings) -> str:
+    """Return why the broker does not accept a message of the usual size; empty if it does."""
+    limit = session.largest_packet
+    if limit is not None and limit < USUAL_SIZE:
+        return f"it accepts {limit}"
+    topic = Topics(settings.base_topic).build(BRIDGE, Address("event", name="check"))
+    payload = as_json({"event_type": "check", "time": in_utc(utc_now())})
+    try:
+        reason = session.publish_now(Message(topic=topic, payload=payload.ljust(USUAL_SIZE)))
+    except (ConnectionClosed, PublishRefused):
+        return "it closes the connection"
+    return reason.name if reason.is_failure else ""
+
+
+def _too_large(settings: MqttSettings, refusal: str) -> str:
+    return (
+        f"the broker at {address(settings)} does not accept a message of {USUAL_SIZE} bytes ({refusal}). "
+        "Larger messages than it accepts are skipped. Raise its limit, or allow the topic in its ACL "
+        "(Mosquitto: max_packet_size, message_size_limit, acl_file)."
+    )

@@ -134,9 +134,9 @@ class RetainedReader:
         asked_at = time.monotonic()
         session.subscribe([_reading(sentinel.topic)])
         if not self._read_until_sentinel(session, EXPECTED_S):
-            is_stored = session.publish_now(sentinel.message(session.protocol.value), self._stop)
+            reason = session.publish_now(sentinel.message(session.protocol.value))
             session.subscribe([_reading(sentinel.topic)])
-            self._read_until_sentinel(session, MISSING_S if is_stored else UNKNOWN_S)
+            self._read_until_sentinel(session, UNKNOWN_S if reason.is_failure else MISSING_S)
         return max(QUIET_S, LATENESS * ((self._sentinel_at or asked_at) - asked_at))
 
     def _read_until_sentinel(self, session: Session, silence_s: float) -> bool:

@@ -199,24 +199,20 @@ class Session:
         if topic_filters:
             self._client.unsubscribe(list(topic_filters))
 
-    def publish_now(self, message: Message, stop: threading.Event) -> bool:
+    def publish_now(self, message: Message) -> Reason:
         """Publish a message before anything of the outbox, and wait for the broker's answer.
 
         Args:
             message: one that `packets.unsendable` has nothing against.
-            stop: ends the wait.
-
-        Returns:
-            whether the broker has accepted it.
 
         Raises:
             BrokerUnavailable: the connection ended, or no answer came.
         """
         with self.io_lock:
             packet_id = self.publish(message)
-        if not self._wait_until(lambda: packet_id in self._answered or stop.is_set(), LONGEST_ANSWER_S):
+        if not self._wait_until(lambda: packet_id in self._answered, LONGEST_ANSWER_S):
             raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not acknowledge a message")
-        return not stop.is_set() and not self._answered.pop(packet_id).is_failure
+        return self._answered.pop(packet_id)
 
     def loop_once(self, timeout_s: float = LOOP_S) -> None:
         """Send what is due, wait for the network or `wake`, and handle what arrived.
