@@ -10,7 +10,7 @@ from typing import Any
 
 from stbridge.clock import SteppedClock, utc_now
 from stbridge.commands.dispatcher import CommandDispatcher
-from stbridge.commands.replies import send_reply
+from stbridge.commands.replies import LARGEST_REPLY, send_reply
 from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
 from stbridge.core.availability import Availability
@@ -34,6 +34,7 @@ from stbridge.supervision import HEARTBEAT_S, SupervisedThread
 from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.follow import Follower
 from stbridge.syncthing.poll import RECONCILE, Poller
+from stbridge.syncthing.transport import LARGEST_ANSWER
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ class Instance:
         # A session of requests is not made to be shared between threads. Scans have one of their own because they are
         # cut off when Syncthing restarts.
         self._clients = [_client(settings) for _ in range(5)]
+        self._clients.append(_client(settings, LARGEST_REPLY))
         self._follower = Follower(
             name,
             self._clients[0],
@@ -127,6 +129,7 @@ class Instance:
         self._dispatcher = CommandDispatcher(
             name,
             self._clients[2],
+            self._clients[5],
             self._clients[3],
             allowed=allowed,
             known=self._known,
@@ -371,12 +374,13 @@ class Instance:
         self._outbox.put(Message(topic=self._topics.build(self.name, address), payload=payload))
 
 
-def _client(settings: SyncthingSettings) -> SyncthingClient:
+def _client(settings: SyncthingSettings, largest_answer: int = LARGEST_ANSWER) -> SyncthingClient:
     return SyncthingClient(
         settings.api_key.get_secret_value(),
         settings.url,
         verify=settings.verify,
         timeout_s=settings.timeout_s,
+        largest_answer=largest_answer,
     )
 
 

@@ -17,6 +17,8 @@ from stbridge.core.model import short_id
 from stbridge.demo.node import SyncthingNode
 from stbridge.homeassistant.discovery import ORIGIN
 from tests.servers import ANONYMOUS, PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, eventually, instance, manifest
+from tests.syncthing.pretended import PretendedSyncthing
+from tests.syncthing.server import Answer, ScriptedServer
 
 COMMAND, RESPONSE = "syncthing/alpha/command/get_ping", "syncthing/alpha/response/get_ping"
 BOM = "\ufeff"
@@ -360,3 +362,39 @@ def test_what_is_forged_in_its_tree_does_no_harm(new_stage: Callable[[], Stage],
     for name, (_, cleared) in discovery.items():
         assert (f"homeassistant/device/{name}/config" in found) is not cleared
     assert f"homeassistant/device/stbridge_{short_id(system['device_id'])}/config" in found
+
+
+def test_reads_whose_answers_are_too_large_for_a_reply_do_not_fill_the_memory(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """Whoever may read may send any number of them; an answer is not read beyond the size of a reply."""
+    tree = json.dumps([{"name": f"file {number}", "size": number} for number in range(1_500_000)]).encode()
+    assert len(tree) > 50_000_000
+    syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
+    syncthing.has_folders(docs=False)
+    syncthing.table["/rest/db/browse"] = Answer(body=tree)
+    variables = {
+        "STBRIDGE_MQTT__PORT": str(broker.port),
+        "STBRIDGE_SYNCTHING__ALPHA__URL": syncthing.url,
+        "STBRIDGE_SYNCTHING__ALPHA__API_KEY": "key",
+        "STBRIDGE_ALERTS__CONFLICT_INVENTORY": "0",
+    }
+    bridge = BridgeProcess(tmp_path, variables)
+    replies, rest = Subscriber(broker.port, "syncthing/+/response/#"), Subscriber(broker.port, "syncthing/bridge/+")
+    villain = Villain(broker.port)
+    stage = Stage(broker, bridge, replies, rest, villain)
+    try:
+        bridge.start()
+        rest.wait_for_payload("syncthing/bridge/state", b"online")
+        for number in range(16):
+            villain.send("syncthing/alpha/command/browse_database", json.dumps({"folder": "docs", "level": number}))
+        topic = "syncthing/alpha/response/browse_database"
+        eventually(lambda: sum(one.topic == topic for one in replies.messages) == 16)
+        codes = {json.loads(one.payload)["error"]["code"] for one in replies.messages if one.topic == topic}
+        assert codes == {"too_large"}
+        assert stage.process("VmHWM") * 1024 < MOST_MEMORY
+    finally:
+        bridge.kill()
+        for one in (replies, rest, villain):
+            one.close()
+        syncthing.server.stop()

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
@@ -60,6 +60,7 @@ class CommandDispatcher:
     Args:
         name: the name of the instance.
         client: the connection to Syncthing; used by several threads.
+        read_client: another one for commands that only read; it refuses an answer that is too large for a reply.
         scan_client: another one, whose requests are cut off when Syncthing has restarted.
         allowed: the names of the commands on the allow-list.
         known: returns what exists now; called in a thread of the pool.
@@ -73,6 +74,7 @@ class CommandDispatcher:
         self,
         name: str,
         client: SyncthingClient,
+        read_client: SyncthingClient,
         scan_client: SyncthingClient,
         *,
         allowed: frozenset[str],
@@ -84,6 +86,7 @@ class CommandDispatcher:
     ) -> None:
         self._name = name
         self._client = client
+        self._read_client = read_client
         self._scan_client = scan_client
         self._allowed = allowed
         self._known = known
@@ -94,6 +97,11 @@ class CommandDispatcher:
         self._pool = WorkerPool(f"{name}-command", MAX_WORKERS)
         self._scan_pool = WorkerPool(f"{name}-scan", MAX_SCAN_WORKERS)
         self._lane = OrderedLane(self._pool)
+        self._lanes: Mapping[str, WorkerPool | OrderedLane] = {
+            "": self._pool,
+            "ordered": self._lane,
+            "large": OrderedLane(self._pool),
+        }
         self._slow_lane = OrderedLane(self._pool)
         self._scans = Scans(self._scan_pool, lambda request: execute(scan_client, request))
         self._pending = PendingCommands(MAX_PENDING, MAX_PENDING_BYTES)
@@ -187,12 +195,12 @@ class CommandDispatcher:
             self._finish(command, None, error=error)
         self._pool.stop()
         self._scan_pool.stop()
-        for client in (self._client, self._scan_client):
+        for client in (self._client, self._read_client, self._scan_client):
             client.close()  # or the process could not exit before the threads are done with their requests
 
     def _enqueue(self, command: IncomingCommand) -> None:
         row = _ROWS.get(command.name)
-        queue = self._lane if row and row.in_order else self._pool
+        queue = self._lanes[row.lane if row else ""]
         queue.submit(self._dispatch, command)  # a pool that has stopped takes nothing, and all is answered then
 
     def _refuse(self, command: IncomingCommand) -> None:
@@ -275,7 +283,8 @@ class CommandDispatcher:
     def _perform(self, request: Request) -> object:
         """Have it done; an upgrade is in progress until Syncthing refuses it or restarts."""
         if request.command.operation != "upgrade":
-            return execute(self._client, request, self._time_pauses)
+            client = self._read_client if request.command.group == "read" else self._client
+            return execute(client, request, self._time_pauses)
         self._take([seen.Upgrading(in_progress=True)])
         try:
             return execute(self._client, request)

@@ -63,7 +63,8 @@ class Command:
         every_s: the minimum interval between two executions, in seconds; 0 is no limit.
         folder_types: the types of folder that it applies to; none means all.
         running: whether the folder must not be paused.
-        in_order: whether it changes what others of its kind change too, so that the last one sent has to win.
+        lane: commands of a lane run one after the other: `ordered` ones change what others of their kind change too, so
+            that the last one sent has to win; the answers to `large` ones take much memory.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Command:
     every_s: float = 0
     folder_types: tuple[str, ...] = ()
     running: bool = False
-    in_order: bool = False
+    lane: Literal["", "ordered", "large"] = ""
 
     @property
     def operation(self) -> str:

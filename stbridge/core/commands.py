@@ -54,6 +54,7 @@ COMMANDS = (
             Argument(name="prefix", type="text", meaning="only below this directory"),
         ),
         main="folder",
+        lane="large",
     ),
     Command(
         name="get_file",
@@ -74,12 +75,14 @@ COMMANDS = (
         meaning="items of a folder that this device needs",
         arguments=(folder_argument(), *_PAGES),
         main="folder",
+        lane="large",
     ),
     Command(
         name="get_remote_need",
         group="read",
         meaning="items of a folder that a remote device needs",
         arguments=(device_argument(), folder_argument(), *_PAGES),
+        lane="large",
     ),
     Command(
         name="get_local_changes",
@@ -87,6 +90,7 @@ COMMANDS = (
         meaning="local changes of a receive-only folder",
         arguments=(folder_argument(), *_PAGES),
         main="folder",
+        lane="large",
     ),
     Command(
         name="get_folder_errors",
@@ -94,6 +98,7 @@ COMMANDS = (
         meaning="items of a folder that failed",
         arguments=(folder_argument(), *_PAGES),
         main="folder",
+        lane="large",
     ),
     Command(name="get_pending", group="read", meaning="pending devices and folders"),
     Command(name="check_upgrade", group="read", meaning="whether there is a newer version"),
@@ -149,7 +154,7 @@ COMMANDS = (
             ),
         ),
         either=("folder", "device"),
-        in_order=True,
+        lane="ordered",
     ),
     Command(
         name="resume",
@@ -157,7 +162,7 @@ COMMANDS = (
         meaning="resume a folder or a device",
         arguments=_EITHER,
         either=("folder", "device"),
-        in_order=True,
+        lane="ordered",
     ),
     Command(
         name="set_paused",
@@ -168,7 +173,7 @@ COMMANDS = (
             Argument(name="paused", type="boolean", required=True, meaning="true to pause, false to resume"),
         ),
         either=("folder", "device"),
-        in_order=True,
+        lane="ordered",
     ),
     Command(
         name="restart",
@@ -218,7 +223,7 @@ COMMANDS = (
                 meaning="true replaces everything: keys that are not given are lost, except secrets",
             ),
         ),
-        in_order=True,
+        lane="ordered",
     ),
     Command(
         name="new_ignores",
@@ -229,7 +234,7 @@ COMMANDS = (
             Argument(name="ignore", type="texts", required=True, meaning="the patterns, one text each"),
         ),
         running=True,
-        in_order=True,
+        lane="ordered",
     ),
     Command(
         name="override",
@@ -258,7 +263,7 @@ COMMANDS = (
             Argument(name="name", type="text", meaning="its name here; its own name by default"),
         ),
         changes=("pending_devices",),
-        in_order=True,
+        lane="ordered",
     ),
     Command(
         name="dismiss_device",
@@ -266,7 +271,7 @@ COMMANDS = (
         meaning="remove a pending device until it connects again",
         arguments=(pending_device_argument(),),
         changes=("pending_devices",),
-        in_order=True,
+        lane="ordered",
     ),
     Command(
         name="accept_folder",
@@ -284,7 +289,7 @@ COMMANDS = (
             ),
         ),
         changes=("pending_folders",),
-        in_order=True,
+        lane="ordered",
     ),
     Command(
         name="dismiss_folder",
@@ -292,7 +297,7 @@ COMMANDS = (
         meaning="remove a pending folder, of one device or of all, until it is offered again",
         arguments=(pending_folder_argument(), device_argument(required=False)),
         changes=("pending_folders",),
-        in_order=True,
+        lane="ordered",
     ),
 )
 

@@ -17,6 +17,9 @@ SHORTER_TEXTS = (1024, 256, 64)
 LARGEST_PAYLOAD = 128 * 1024
 """In characters; brokers have limits, and so do readers that keep a history."""
 
+DEEPEST = 100
+"""How many levels of objects and lists a document may have; those of Syncthing have ten, except directories."""
+
 ELLIPSIS = "\u2026"
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -43,9 +46,25 @@ def read_json(text: str | bytes) -> Any:
         ValueError: it is no JSON, or nested too deeply.
     """
     try:
-        return json.loads(text, parse_float=_finite, parse_constant=_no_number)
+        value = json.loads(text, parse_float=_finite, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    # Counting is fast, and most documents have fewer brackets than levels are allowed.
+    brackets = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    if brackets > DEEPEST and not _is_shallow(value):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
+def _is_shallow(value: Any) -> bool:
+    """Tell whether a document has at most DEEPEST levels, without recursion."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inside = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for items in inside for one in items if isinstance(one, dict | list)]
+        if not level:
+            return True
+    return False
 
 
 def _finite(text: str) -> float:

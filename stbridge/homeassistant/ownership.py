@@ -1,9 +1,9 @@
 """Which of the discovery messages on a broker are this bridge's, from an earlier life or this one."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from stbridge.core.json_text import read_json
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.homeassistant.discovered import OBJECT_ID_PREFIX
 from stbridge.homeassistant.discovery import ORIGIN
@@ -30,11 +30,11 @@ def owned(payloads: Mapping[str, bytes], topics: Topics) -> dict[str, str]:
 
 def _instance(payload: bytes, topics: Topics) -> str | None:
     try:
-        value: Any = json.loads(payload)
+        value: Any = read_json(payload)
         if value["origin"]["name"] != ORIGIN:
             return None
         available = [topics.parse(entry["topic"]) for entry in value["availability"]]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None  # anybody may publish there
     if (BRIDGE, Address("bridge_state")) not in available:
         return None

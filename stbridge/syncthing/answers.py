@@ -23,6 +23,7 @@ from stbridge.errors import (
 )
 
 IDENTITY = "X-Syncthing-ID"
+SUCCESS = (200, 204)
 LONGEST_TEXT = 300
 LONGEST_PAGE = 64 * 1024
 """Maximum number of bytes of a page that are searched for a login: a hostile one may be as large as any answer."""
@@ -49,7 +50,7 @@ def evaluate(
     text = _text(content)
     if 300 <= status < 400:
         raise _redirected(url, headers.get("Location", ""))
-    if status not in (200, 204):
+    if status not in SUCCESS:
         realm = headers.get("WWW-Authenticate", "")
         known = IDENTITY in headers
         raise _refused(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from stbridge.errors import BadReply, NotFound
 from stbridge.syncthing.tls import default_verify
-from stbridge.syncthing.transport import Transport
+from stbridge.syncthing.transport import LARGEST_ANSWER, Transport
 
 Json = dict[str, Any]
 
@@ -34,6 +34,7 @@ class SyncthingClient:
             `sha256:<fingerprint>` or `off`. By default `off` for loopback addresses, which nobody can intercept, and
             `system` for others.
         timeout_s: seconds to wait for an answer, all attempts together.
+        largest_answer: the size of the largest answer that is accepted, in bytes.
     """
 
     def __init__(
@@ -43,9 +44,12 @@ class SyncthingClient:
         *,
         verify: str | None = None,
         timeout_s: float = 10.0,
+        largest_answer: int = LARGEST_ANSWER,
     ) -> None:
         self.url = api_url
-        self._transport = Transport(api_key, api_url, verify or default_verify(api_url), timeout_s)
+        self._transport = Transport(
+            api_key, api_url, verify or default_verify(api_url), timeout_s, largest_answer=largest_answer
+        )
 
     def __repr__(self) -> str:
         return f"SyncthingClient({self.url!r})"

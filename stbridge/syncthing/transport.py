@@ -30,10 +30,15 @@ from stbridge.errors import (
 )
 from stbridge.syncthing import tls
 from stbridge.syncthing.adapters import SHORTEST_S, Sockets, TcpAdapter, TlsAdapter, UnixAdapter
-from stbridge.syncthing.answers import evaluate, is_migration_page, migrating
+from stbridge.syncthing.answers import IDENTITY, SUCCESS, evaluate, is_migration_page, migrating
 from stbridge.syncthing.retry import retrying, waiting
 
-LARGEST_REPLY = 64 * 1024 * 1024
+LARGEST_ANSWER = 64 * 1024 * 1024
+"""In bytes."""
+
+LARGEST_ERROR = 64 * 1024
+"""The same of an answer that is an error or a redirect; what is beyond is not read."""
+
 SYNC_PORT = 22000
 """Syncthing's port for other devices."""
 
@@ -84,11 +89,15 @@ class Transport:
         url: `http://...`, `https://...` or `unix:///path`.
         verify: how a certificate is checked, see the setting.
         timeout_s: seconds to wait for an answer.
+        largest_answer: in bytes; a larger one is refused.
     """
 
-    def __init__(self, api_key: str, url: str, verify: str, timeout_s: float) -> None:
+    def __init__(
+        self, api_key: str, url: str, verify: str, timeout_s: float, *, largest_answer: int = LARGEST_ANSWER
+    ) -> None:
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
+        self._largest_answer = largest_answer
         self._stopped = threading.Event()
         self._sockets = Sockets()
         self._session = _Session()
@@ -96,7 +105,9 @@ class Transport:
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # the key is enough
         self._has_key = bool(api_key.strip())
-        self._headers = {**requests.utils.default_headers(), "X-API-Key": _as_header(api_key), "Accept": "*/*"}
+        # Syncthing compresses nothing. Without compression, the size on the wire is the size in memory.
+        own = {"X-API-Key": _as_header(api_key), "Accept": "*/*", "Accept-Encoding": "identity"}
+        self._headers = {**requests.utils.default_headers(), **own}
         self._base = self._mount(verify)
 
     def _mount(self, verify: str) -> str:
@@ -194,7 +205,7 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                content = _content(response, name)
+                content = _content(response, name, self._largest_answer)
         except (
             requests.exceptions.RequestException,
             urllib3.exceptions.HTTPError,
@@ -336,16 +347,23 @@ def _as_header(api_key: str) -> bytes:
     return re.sub(r"[\x00-\x1f\x7f]", "?", api_key.strip()).encode(errors="replace")
 
 
-def _content(response: requests.Response, name: str) -> bytes:
+def _content(response: requests.Response, name: str, largest: int) -> bytes:
     """Read an answer up to the size limit; the deadline of the socket limits the time."""
+    succeeded = response.status_code in SUCCESS
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if succeeded and IDENTITY in response.headers:
+            raise BadReply(f"url: the answer to {name} is compressed. Turn compression off in front of Syncthing.")
+        return b""
     parts: list[bytes] = []
     size = 0
     # iter_content would wait until a whole chunk is there
-    while part := response.raw.read1(_CHUNK, decode_content=True):
+    while part := response.raw.read1(_CHUNK):
         parts.append(part)
         size += len(part)
-        if size > LARGEST_REPLY:
-            raise TooLarge(f"url: the answer to {name} has more than {LARGEST_REPLY} bytes")
+        if not succeeded and size > LARGEST_ERROR:
+            break
+        if size > largest:
+            raise TooLarge(f"url: the answer to {name} has more than {largest} bytes")
     return b"".join(parts)
 
 

@@ -67,6 +67,7 @@ class Plane:
             "nas",
             PretendedClient(self.syncthing),
             PretendedClient(self.syncthing),
+            PretendedClient(self.syncthing),
             allowed=allowed(allow or ("read", "operate", "admin")),
             known=lambda: self.known,
             answer=self._answer,
@@ -222,6 +223,20 @@ def test_commands_that_undo_each_other_are_carried_out_as_they_came(plane: Plane
     plane.syncthing.release()
     assert [wait().status for wait in waiting] == ["ok"] * len(names)
     assert plane.answered == ["get_version", *names]
+
+
+def test_reads_with_large_answers_are_executed_one_at_a_time(plane: Plane) -> None:
+    """Each takes many times its size in memory, and a client may send any number of them at once."""
+    tree = "/rest/db/browse"
+    plane.syncthing.answers[tree] = []
+    plane.syncthing.hold(tree)
+    waiting = [plane.send("browse_database", {"folder": "docs", "level": level}) for level in range(5)]
+    waiting.append(plane.send("get_need", {"folder": "docs"}))
+    plane.syncthing.wait_until_asked()
+    assert plane.ask("get_version").status == "ok"
+    assert plane.calls == [f"GET {tree}", "GET /rest/system/version"]
+    plane.syncthing.release()
+    assert [wait().status for wait in waiting] == ["ok"] * 6
 
 
 def test_a_turn_that_fails_is_over_as_well(plane: Plane) -> None:

@@ -150,11 +150,16 @@ def drips_head(exchange: Exchange) -> None:
         exchange.wfile.flush()
 
 
-def floods(exchange: Exchange) -> None:
+def floods(exchange: Exchange, status: int = 200) -> None:
     """Send a body without end, as fast as it is read."""
-    exchange.begin(200, {**KNOWN, "Content-Length": "1000000000000"})
+    exchange.begin(status, {**KNOWN, "Content-Length": "1000000000000"})
     while not exchange.server.ended.is_set():
         exchange.wfile.write(b" " * 65536)
+
+
+def floods_with_error(exchange: Exchange) -> None:
+    """Send an error without end."""
+    floods(exchange, 500)
 
 
 def sends(content: bytes) -> Behaviour:

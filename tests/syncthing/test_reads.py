@@ -9,7 +9,7 @@ from stbridge.core import observations as seen
 from stbridge.core.commands import COMMANDS
 from stbridge.core.observations import Observation, Read
 from stbridge.errors import BadReply, Rejected, SyncthingError, TimedOut, Unauthorized
-from stbridge.syncthing import SyncthingClient, reads, retry, transport
+from stbridge.syncthing import SyncthingClient, reads, retry
 from stbridge.syncthing.reads import Reader
 from tests.syncthing.conftest import Connect, Serve
 from tests.syncthing.pretended import (
@@ -334,15 +334,14 @@ def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("one_try")
 @pytest.mark.parametrize("case", CASES)
 def test_a_call_that_fails_for_one_part_leaves_that_part(
-    syncthing: PretendedSyncthing, connect: Connect, monkeypatch: pytest.MonkeyPatch, case: str
+    syncthing: PretendedSyncthing, connect: Connect, case: str
 ) -> None:
     """The read has an error that names the call, it is left to be read later, and everything else is read."""
     path, failure = CASES[case]
-    monkeypatch.setattr(transport, "LARGEST_REPLY", 100_000)
     syncthing.has_folders(docs=False)
     syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
     syncthing.table[path] = failure
-    reader = Reader(connect(syncthing.url, timeout_s=2), "nas")
+    reader = Reader(connect(syncthing.url, timeout_s=2, largest_answer=100_000), "nas")
     *found, last = reader.snapshot()
     (failed,) = failures(found)
     assert failed.read.what == READ_OF[path]

@@ -1,5 +1,6 @@
 """The one request function: what is sent, what is tried again, and what an error says."""
 
+import gzip
 import os
 import socket
 import sys
@@ -33,7 +34,7 @@ from stbridge.errors import (
     Unsupported,
 )
 from stbridge.keepalive import enable_keepalive
-from stbridge.syncthing import SyncthingClient, adapters, retry, transport
+from stbridge.syncthing import SyncthingClient, adapters, retry
 from stbridge.syncthing.transport import Transport
 from tests.certificates import self_signed
 from tests.servers import eventually
@@ -48,6 +49,7 @@ from tests.syncthing.server import (
     drips,
     drips_head,
     floods,
+    floods_with_error,
     hangs,
     redirects,
     refuses,
@@ -414,12 +416,29 @@ def test_a_large_reply_is_read(serve: Serve) -> None:
     assert call(serve({PING: says(tree)}).url) == tree
 
 
-def test_a_reply_without_end_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_too_large_is_refused(serve: Serve) -> None:
     """Whatever answers there cannot fill the memory."""
-    monkeypatch.setattr(transport, "LARGEST_REPLY", 1000)
-    assert call(serve({PING: says("x" * 998)}).url) == "x" * 998
+    assert call(serve({PING: says("x" * 998)}).url, largest_answer=1000) == "x" * 998
     with pytest.raises(TooLarge, match=r"^url: the answer to GET /rest/system/ping has more than 1000 bytes"):
-        call(serve({PING: says("x" * 999)}).url)
+        call(serve({PING: says("x" * 999)}).url, largest_answer=1000)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "deflate", "br", "zstd", "x-unknown", "identity, gzip"])
+def test_a_compressed_answer_is_refused(serve: Serve, encoding: str) -> None:
+    """A few bytes could become gigabytes; Syncthing compresses nothing, and the bridge does not ask for it."""
+    bomb = gzip.compress(gzip.compress(bytes(10_000_000)))
+    server = serve({PING: Answer(body=bomb, headers={**KNOWN, "Content-Encoding": encoding})})
+    with pytest.raises(BadReply, match="Turn compression off in front of Syncthing"):
+        call(server.url)
+    assert server.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+def test_a_compressed_error_is_recognized_by_its_status(serve: Serve) -> None:
+    """Its text is left out."""
+    bomb = gzip.compress(bytes(10_000_000))
+    with pytest.raises(Rejected, match="500") as raised:
+        call(serve({PING: Answer(status=500, body=bomb, headers={**KNOWN, "Content-Encoding": "gzip"})}).url)
+    assert "\ufffd" not in str(raised.value)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -431,11 +450,11 @@ def test_an_answer_that_drips_is_cut_off(serve: Serve, tmp_path: Path, behaviour
         call(serve({PING: behaviour}, context=context).url, timeout_s=0.5)
 
 
-def test_the_body_of_a_redirect_is_limited(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library would read all of it, to be able to follow the redirect later."""
-    monkeypatch.setattr(transport, "LARGEST_REPLY", 1_000_000)
-    with pytest.raises(TooLarge):
-        call(serve({PING: redirects(floods)}).url, timeout_s=60)
+@pytest.mark.parametrize("behaviour", [redirects(floods), floods_with_error], ids=["redirect", "error"])
+def test_the_body_of_what_is_no_success_is_read_only_in_part(serve: Serve, behaviour: Behaviour) -> None:
+    """The library would read all of a redirect, to be able to follow it later."""
+    with pytest.raises((NotSyncthing, Rejected)):
+        call(serve({PING: behaviour}).url, timeout_s=60)
 
 
 def test_all_attempts_together_have_one_timeout(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -496,12 +515,11 @@ FAILURES_OF_ONE_CALL: Mapping[str, tuple[Behaviour, type[SyncthingError]]] = {
 
 @pytest.mark.parametrize(("behaviour", "error"), FAILURES_OF_ONE_CALL.values(), ids=FAILURES_OF_ONE_CALL)
 def test_a_call_that_fails_says_nothing_about_the_others(
-    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, error: type[SyncthingError]
+    serve: Serve, connect: Connect, behaviour: Behaviour, error: type[SyncthingError]
 ) -> None:
     """The error belongs to the call, and the same client makes the next call as if nothing had happened."""
-    monkeypatch.setattr(transport, "LARGEST_REPLY", 1_000_000)
     server = serve({STATUS: behaviour, PING: says(PONG)})
-    client = connect(server.url, timeout_s=3)
+    client = connect(server.url, timeout_s=3, largest_answer=1_000_000)
     assert client.get_ping() == PONG
     failed = failure_of(lambda: client.get_folder_status("docs"))
     assert type(failed) is error
@@ -510,13 +528,10 @@ def test_a_call_that_fails_says_nothing_about_the_others(
     assert client.get_ping() == PONG
 
 
-def test_an_answer_that_was_read_leaves_the_connection_open(
-    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_was_read_leaves_the_connection_open(serve: Serve, connect: Connect) -> None:
     """An error costs no new connection, unless its answer was not read to its end."""
-    monkeypatch.setattr(transport, "LARGEST_REPLY", 1_000_000)
     server = serve({STATUS: [refuses(500, "no"), Answer(body=b"{", headers=KNOWN), floods], PING: says(PONG)})
-    client = connect(server.url)
+    client = connect(server.url, largest_answer=1_000_000)
     for connections in (1, 1, 2):
         failure_of(lambda: client.get_folder_status("docs"))
         client.get_ping()
@@ -590,9 +605,9 @@ def test_a_key_that_cannot_be_one_is_told_without_telling_it(serve: Serve, key: 
 # ---
 
 
-def call(url: str, method: str = "GET", *, api_key: str = KEY, timeout_s: float = 10) -> Any:
+def call(url: str, method: str = "GET", *, api_key: str = KEY, timeout_s: float = 10, **options: int) -> Any:
     """Make one call."""
-    way = Transport(api_key, url, "off", timeout_s)
+    way = Transport(api_key, url, "off", timeout_s, **options)
     try:
         return way.call(method, PING)
     finally:
