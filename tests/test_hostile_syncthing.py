@@ -1,0 +1,73 @@
+"""A Syncthing instance that is hostile, or has been replaced by something that is: only its own topics suffer."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import BridgeProcess, Mosquitto, Subscriber
+from tests.syncthing.pretended import PretendedSyncthing
+from tests.syncthing.server import ScriptedServer
+
+
+@pytest.fixture
+def hostile() -> Iterator[PretendedSyncthing]:
+    """An instance that can be made to answer anything."""
+    syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
+    syncthing.has_folders(docs=False)
+    yield syncthing
+    syncthing.server.stop()
+
+
+@pytest.fixture
+def honest() -> Iterator[PretendedSyncthing]:
+    """Another instance of the same bridge."""
+    syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
+    yield syncthing
+    syncthing.server.stop()
+
+
+@pytest.fixture
+def bridge(
+    hostile: PretendedSyncthing, honest: PretendedSyncthing, broker: Mosquitto, tmp_path: Path
+) -> Iterator[BridgeProcess]:
+    """A bridge to both, which passes on raw events."""
+    process = BridgeProcess(
+        tmp_path,
+        {
+            "STBRIDGE_MQTT__PORT": str(broker.port),
+            "STBRIDGE_SYNCTHING__BAD__URL": hostile.url,
+            "STBRIDGE_SYNCTHING__BAD__API_KEY": "key",
+            "STBRIDGE_SYNCTHING__GOOD__URL": honest.url,
+            "STBRIDGE_SYNCTHING__GOOD__API_KEY": "key",
+            "STBRIDGE_EVENTS__RAW": '["ItemFinished"]',
+        },
+    )
+    yield process.start()
+    process.stop()
+
+
+def nested(levels: int) -> Any:
+    """Return a document of many levels."""
+    value: Any = "end"
+    for _ in range(levels):
+        value = {"deeper": value}
+    return value
+
+
+def test_an_event_that_is_nested_deeply_takes_only_its_instance_offline(
+    hostile: PretendedSyncthing, honest: PretendedSyncthing, bridge: BridgeProcess, subscriber: Subscriber
+) -> None:
+    """It ended the process, by the recursion of what cuts long texts; the instance recovers when it is gone."""
+    subscriber.wait_for_payload("syncthing/bad/state", b"online")
+    hostile.wait_for_poll()
+    since = subscriber.count
+    hostile.happens("ItemFinished", nested(450))
+    subscriber.wait_for_payload("syncthing/bad/state", b"offline", since=since)
+    honest.happens("ItemFinished", {"folder": "docs", "item": "a"})
+    subscriber.wait_for_json("syncthing/good/raw/ItemFinished", since=since)
+    hostile.restarts()
+    subscriber.wait_for_payload("syncthing/bad/state", b"online", since=since)
+    assert bridge.running
+    assert "Traceback" not in bridge.log.read_text(encoding="utf-8")
