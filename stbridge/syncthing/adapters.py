@@ -15,6 +15,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from stbridge.keepalive import enable_keepalive
+from stbridge.syncthing.tls import FileContext
 
 CONNECTIONS = 10
 
@@ -64,6 +65,12 @@ class DeadlineSocket(socket.socket):
 
 class TlsDeadlineSocket(DeadlineSocket, ssl.SSLSocket):
     """The same over TLS."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - SSLSocket's signature
+        """Shake hands, and check what OpenSSL cannot."""
+        super().do_handshake(block)
+        if isinstance(self.context, FileContext):
+            self.context.check_name(self)
 
 
 class Sockets:

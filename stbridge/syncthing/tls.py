@@ -2,11 +2,15 @@
 
 import hashlib
 import ipaddress
+import re
 import socket
 import ssl
 from functools import cache
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import urlsplit
+
+from urllib3.util.ssl_match_hostname import match_hostname
 
 from stbridge.errors import SettingsError
 
@@ -37,8 +41,7 @@ def is_loopback(host: str) -> bool:
 def tls_context(verify: str) -> ssl.SSLContext:
     """Return the context that checks a certificate.
 
-    A certificate from a file is accepted for every host name: Syncthing's own certificate contains only the host name
-    of its machine, and no address. A pinned certificate is compared after the handshake, by its fingerprint alone.
+    A pinned certificate is compared after the handshake, by its fingerprint alone.
 
     Raises:
         SettingsError: the file cannot be used.
@@ -51,13 +54,46 @@ def tls_context(verify: str) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
         return context
     try:
-        # Only the file, not the system's authorities: as names are not checked, any of their certificates would do.
-        context = ssl.create_default_context(cafile=verify)
-    except OSError as error:
+        return FileContext.of(Path(verify))
+    except (OSError, ValueError) as error:
         raise SettingsError([f"verify: cannot use the certificate file {Path(verify)} ({error})"]) from error
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may hold a certificate without its authority
-    return context
+
+
+class FileContext(ssl.SSLContext):
+    """Trusts the certificates in a file and those that they have signed, and no authority of the system.
+
+    A certificate that is itself in the file is accepted for every name: Syncthing's own one contains only the host name
+    of its machine, and no address. The name in any other certificate has to fit.
+    """
+
+    _in_file: frozenset[bytes]
+
+    @classmethod
+    def of(cls, file: Path) -> Self:
+        """Return the context for a file.
+
+        Raises:
+            OSError, ValueError: the file cannot be used.
+        """
+        context = cls(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(file)
+        context.check_hostname = False  # it is checked after the handshake
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may hold a certificate without its authority
+        context._in_file = frozenset(map(ssl.PEM_cert_to_DER_cert, _PEM.findall(file.read_text("utf-8", "replace"))))
+        return context
+
+    def check_name(self, connection: ssl.SSLSocket) -> None:
+        """Check whether the certificate of a server is for its host name.
+
+        Raises:
+            CertificateError: it is not; an error of urllib3.
+        """
+        if connection.getpeercert(binary_form=True) not in self._in_file:
+            certificate: Any = connection.getpeercert()  # urllib3 has a narrower type for it
+            match_hostname(certificate, connection.server_hostname or "")
+
+
+_PEM = re.compile("-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
 @cache

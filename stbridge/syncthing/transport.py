@@ -406,6 +406,7 @@ def _tls_reason(text: str) -> str:
         ("self signed", "self-signed"),
         ("expired", "expired"),
         ("Hostname mismatch", "it is for another host name"),
+        ("doesn't match", "it is for another host name or address"),
         ("IP address mismatch", "it is for another address"),
         ("unable to get local issuer", "its authority is unknown"),
     ):

@@ -119,6 +119,27 @@ def test_a_certificate_is_accepted_by_the_file_of_its_authority(serve: Serve, co
     assert connect(server.url, verify=str(authority.file)).get_ping() == PONG
 
 
+def test_a_certificate_of_the_authority_in_the_file_for_another_address_is_refused(
+    serve: Serve, connect: Connect, tmp_path: Path
+) -> None:
+    """Otherwise everybody with any certificate of that authority would get the API key."""
+    authority = Authority(tmp_path, "private")
+    server = serve(table(), context=authority.certificate_for("127.0.0.2").context)
+    assert "it is for another host name or address" in str(refusal(connect, server, str(authority.file)))
+
+
+def test_a_certificate_beside_its_authority_in_the_file_is_accepted_for_every_address(
+    serve: Serve, connect: Connect, tmp_path: Path
+) -> None:
+    """Whoever puts the certificate itself into the file has pinned it; another one of the authority is not pinned."""
+    authority = Authority(tmp_path, "private")
+    pinned, unpinned = authority.certificate_for("127.0.0.2"), authority.certificate_for("127.0.0.3")
+    file = tmp_path / "both.pem"
+    file.write_bytes(authority.file.read_bytes() + pinned.file.read_bytes())
+    assert connect(serve(table(), context=pinned.context).url, verify=str(file)).get_ping() == PONG
+    refusal(connect, serve(table(), context=unpinned.context), str(file))
+
+
 def test_a_certificate_is_accepted_by_its_own_file_whoever_signed_it(
     serve: Serve, connect: Connect, tmp_path: Path
 ) -> None:
@@ -137,7 +158,7 @@ def test_only_the_file_is_trusted(serve: Serve, connect: Connect, own: Certifica
 def test_with_a_file_no_authority_of_the_system_counts(
     serve: Serve, connect: Connect, own: Certificate, trusted: Authority
 ) -> None:
-    """As the name is not checked with a file, anybody with a certificate for any host could sit in between."""
+    """Whoever names a file trusts nobody else."""
     server = serve(table(), context=trusted.certificate_for("127.0.0.2").context)
     refusal(connect, server, str(own.file))
 
