@@ -177,9 +177,9 @@ class Bridge:
     def _discovery(self, name: str) -> DiscoveryPublisher | None:
         if not self._settings.homeassistant.enabled:
             return None
-        url = self._settings.syncthing[name].url
+        link = self._settings.syncthing[name].link
         return DiscoveryPublisher(
-            Site(instance=name, topics=self._topics, allowed=self._allowed, url=url, version=__version__)
+            Site(instance=name, topics=self._topics, allowed=self._allowed, link=link, version=__version__)
         )
 
     def _subscriptions(self) -> list[Subscription]:

@@ -201,6 +201,30 @@ def _is_address(value: str) -> bool:
     return True
 
 
+_LOCAL_NAMES = re.compile(
+    r"[^.]*"  # a container, or a name that only the local resolver completes
+    r"|.*\.localhost"
+    r"|.*\.(?:docker|containers)\.internal"  # names of the host, in containers of Docker and Podman
+    r"|.*\.local\.hass\.io"  # apps of Home Assistant
+    r"|.*\.svc(?:\.cluster\.local)?"  # services of Kubernetes
+    r"|127(?:\.\d+)*"  # 127.1 is 127.0.0.1
+)
+
+
+def _is_for_people(url: str) -> bool:
+    """Return whether an address of Syncthing can mean the same in a browser on another machine."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").removesuffix(".")
+    if parts.scheme == "unix" or "%" in host:  # the zone of a link-local address is a name on this machine
+        return False
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return not _LOCAL_NAMES.fullmatch(host)
+    address = getattr(address, "ipv4_mapped", None) or address
+    return not (address.is_loopback or address.is_unspecified)
+
+
 CONTRADICTIONS = "contradictions"
 """The type of a validation error that holds several faults, each with the key below its section."""
 
@@ -253,6 +277,31 @@ class SyncthingSettings(Section):
         "`sha256:<fingerprint>`, or `off`.",
     )
     timeout_s: Seconds = Field(10.0, description="Seconds to wait for an answer.")
+    gui_url: str = Field(
+        "",
+        description="Address of its GUI for people: Home Assistant's link *Visit*. By default it is `url`; there is no "
+        "link if `url` is a loopback address, a unix socket, or a host name without a dot or of a container.",
+    )
+
+    @property
+    def link(self) -> str | None:
+        """The address of the GUI that people can open; None if there is none."""
+        return self.gui_url or (self.url if _is_for_people(self.url) else None)
+
+    @field_validator("gui_url")
+    @classmethod
+    def _a_web_address(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        is_web = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        if not is_web or " " in value or not value.isprintable():
+            raise ValueError("must look like https://nas.lan:8384 or http://192.168.1.20:8384")
+        if "@" in parts.netloc:
+            raise ValueError("must not hold a user name or password: everybody on the broker can read it")
+        if "?" in value or "#" in value:
+            raise ValueError("must end with the path, without ? or #: everybody on the broker can read it")
+        return value
 
     @field_validator("url")
     @classmethod

@@ -190,7 +190,7 @@ class _Life:
         self._state = State()
         self._now = START
         self._discovery = DiscoveryPublisher(
-            Site(instance="nas", topics=TOPICS, allowed=EVERYTHING, url="http://nas:8384", version="1")
+            Site(instance="nas", topics=TOPICS, allowed=EVERYTHING, link="http://nas:8384", version="1")
         )
         self.published: dict[str, bytes] = {}
 

@@ -32,7 +32,7 @@ TOPICS = Topics("syncthing", "homeassistant")
 EVERYTHING = frozenset(
     {*(command.name for command in COMMANDS), *(row.command for rows in TABLES.values() for row in rows if row.command)}
 )
-SITE = Site(instance="nas", topics=TOPICS, allowed=EVERYTHING, url="https://nas:8384", version="1")
+SITE = Site(instance="nas", topics=TOPICS, allowed=EVERYTHING, link="https://nas:8384", version="1")
 INSTANCE = DiscoveredDevice(own_id=OWN, address=SYSTEM, published=frozenset({"upgrade"}))
 FOLDER = DiscoveredDevice(own_id=OWN, address=folder_address("photos"), name="Photos", id="photos", type="sendreceive")
 DEVICE = DiscoveredDevice(own_id=OWN, address=device_address(short_id(OTHER)), name="laptop", id=OTHER)
@@ -233,9 +233,9 @@ def test_all_but_the_connection_depends_on_the_syncthing() -> None:
 
 
 def test_a_gui_that_no_browser_reaches_is_not_linked() -> None:
-    """Home Assistant drops a whole message whose configuration_url is no web address."""
+    """Home Assistant drops a whole message whose configuration_url is no web address, or null."""
     assert config(INSTANCE, SITE)["device"]["configuration_url"] == "https://nas:8384"
-    assert "configuration_url" not in config(INSTANCE, replace(SITE, url="unix:///run/syncthing"))["device"]
+    assert "configuration_url" not in config(INSTANCE, replace(SITE, link=None))["device"]
 
 
 def test_everything_is_announced_once(instance: Instance) -> None:

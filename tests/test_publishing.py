@@ -164,7 +164,7 @@ def test_discovery_goes_before_a_new_topic_and_before_a_removed_one_and_after_a_
     world = World().start(configured=config(folder("docs", BETA)))
     outbox = Outbox()
     outbox.connected()
-    site = Site(instance="nas", topics=TOPICS, allowed=frozenset(), url="http://nas:8384", version="1")
+    site = Site(instance="nas", topics=TOPICS, allowed=frozenset(), link="http://nas:8384", version="1")
     publisher = Publisher("nas", Topics("syncthing", "homeassistant"), outbox, DiscoveryPublisher(site), 0)
 
     def sent() -> list[str]:

@@ -62,7 +62,13 @@ def test_one_settings_file_is_read(machine: Machine, strongest: str) -> None:
 def test_every_setting_is_an_environment_variable(machine: Machine, path: Setting) -> None:
     """Whatever the TOML file can hold, the environment can."""
     default = SETTINGS[path].get_default(call_default_factory=True)
-    samples = {"url": "http://nas", "enabled": "true", "password": "secret", "api_key": "secret"}
+    samples = {
+        "url": "http://nas",
+        "gui_url": "http://nas",
+        "enabled": "true",
+        "password": "secret",
+        "api_key": "secret",
+    }
     if isinstance(default, tuple | dict):
         value = json.dumps(default)
     else:

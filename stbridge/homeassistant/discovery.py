@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from stbridge.core.envelope import PRESS
 from stbridge.core.topics import BRIDGE, Address, Topics
@@ -34,14 +33,14 @@ class Site:
         instance: the name of the instance.
         topics: builds the topics.
         allowed: the names of the commands that may be carried out.
-        url: the address of its GUI.
+        link: the address of its GUI for people, http or https; None if there is none.
         version: of the bridge.
     """
 
     instance: str
     topics: Topics
     allowed: frozenset[str]
-    url: str
+    link: str | None
     version: str
 
     def topic(self, subject: DiscoveredDevice, kind: str) -> str:
@@ -86,8 +85,8 @@ def _device(subject: DiscoveredDevice, site: Site) -> Config:
         device["sw_version"] = subject.version
     if subject.address.kind != "system":
         device["via_device"] = instance_object_id(subject.own_id)
-    if urlsplit(site.url).scheme in ("http", "https"):
-        device["configuration_url"] = site.url
+    if site.link:
+        device["configuration_url"] = site.link
     return device
 
 

@@ -115,6 +115,7 @@ def variables(broker: Mosquitto, node: SyncthingNode, **more: str) -> Mapping[st
         "STBRIDGE_MQTT__HOST": "127.0.0.1",
         "STBRIDGE_MQTT__PORT": str(broker.port),
         "STBRIDGE_SYNCTHING__NAS__URL": node.url,
+        "STBRIDGE_SYNCTHING__NAS__GUI_URL": node.url,
         "STBRIDGE_SYNCTHING__NAS__API_KEY": node.api_key,
         "STBRIDGE_COMMANDS__ALLOW": json.dumps(ALLOWED),
         **more,

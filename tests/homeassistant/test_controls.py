@@ -107,7 +107,7 @@ def test_what_happens_is_an_event(house: House, key: str, action: str, event_typ
 def test_an_update_is_shown_and_installed(house: House, subscriber: Subscriber) -> None:
     """A bridge whose Syncthing can upgrade itself: no Syncthing of the tests can, so its messages are made up."""
     topics = Topics("made/up", "homeassistant")
-    site = Site(instance="up", topics=topics, allowed=frozenset({"upgrade"}), url="http://127.0.0.1:1", version="1")
+    site = Site(instance="up", topics=topics, allowed=frozenset({"upgrade"}), link="http://127.0.0.1:1", version="1")
     subject = DiscoveredDevice(own_id="MADEUP1", address=Address("system"), published=frozenset({"upgrade"}))
     upgrade = {
         "installed_version": "v2.1.3",
