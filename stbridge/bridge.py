@@ -30,6 +30,7 @@ from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.diagnosis import exposed_password
 from stbridge.mqtt.outbox import Outbox
+from stbridge.overrides import OverrideWarnings
 from stbridge.schedule import Schedule
 from stbridge.settings import Settings
 from stbridge.supervision import Supervision
@@ -73,12 +74,14 @@ class Bridge:
         self._started_at, self._started_s = utc_now(), steady_s()
         self._schedule = Schedule()
         self._may_go_online = threading.Event()
+        alerts = settings.alerts.thresholds()
+        overrides = OverrideWarnings(alerts, settings.syncthing)
         self._instances = {
             name: Instance(
                 name,
                 instance,
                 poll=settings.poll,
-                alerts=settings.alerts.thresholds(),
+                alerts=alerts,
                 raw=settings.events.raw,
                 allowed=self._allowed,
                 topics=self._topics,
@@ -87,6 +90,7 @@ class Bridge:
                 on_published=self._first_publication,
                 discovery=self._discovery(name),
                 updates_per_second=settings.mqtt.updates_per_second,
+                on_config=partial(overrides.update, name),
             )
             for name, instance in settings.syncthing.items()
         }

@@ -1,15 +1,17 @@
 """`stbridge check`: would the bridge work with these settings? One finding per line, with its fix."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from stbridge.bridge import Bridge
 from stbridge.core import decode
+from stbridge.core.model import Config
+from stbridge.core.overrides import matches, without_effect
 from stbridge.errors import MALFORMED, BrokerUnavailable, SyncthingError, with_setting_path
 from stbridge.mqtt.diagnosis import address, encryption, exposed_password
 from stbridge.mqtt.probe import probe
-from stbridge.settings import MqttSettings, Settings, SyncthingSettings
+from stbridge.settings import AlertSettings, MqttSettings, Settings, SyncthingSettings
 from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.reads import read_version
 
@@ -42,10 +44,12 @@ def check(settings: Settings, client_id: str | None = None) -> list[Finding]:
     """
     Bridge(settings)  # builds everything without starting it
     names = ", ".join(settings.syncthing)
+    instances = {name: _syncthing(name, instance) for name, instance in settings.syncthing.items()}
     return [
         Finding(Level.OK, f"settings: {_counted(len(settings.syncthing), 'Syncthing instance')}: {names}"),
         *_broker(settings.mqtt, client_id),
-        *(_syncthing(name, instance) for name, instance in settings.syncthing.items()),
+        *(finding for finding, _ in instances.values()),
+        *_overrides(settings.alerts, {name: config for name, (_, config) in instances.items()}),
     ]
 
 
@@ -74,7 +78,16 @@ def _broker(settings: MqttSettings, client_id: str | None) -> Iterator[Finding]:
         yield Finding(Level.WARNING, warning)
 
 
-def _syncthing(name: str, settings: SyncthingSettings) -> Finding:
+def _overrides(settings: AlertSettings, configs: Mapping[str, Config | None]) -> Iterator[Finding]:
+    """Find thresholds of folders and devices that do not exist; those may be on an instance that cannot be read."""
+    alerts = settings.thresholds()
+    known = {name: None if config is None else matches(alerts, config) for name, config in configs.items()}
+    for message in without_effect(alerts, known):
+        yield Finding(Level.WARNING, message)
+
+
+def _syncthing(name: str, settings: SyncthingSettings) -> tuple[Finding, Config | None]:
+    """Read an instance; its configuration is None if that fails."""
     where = f"syncthing.{name}"
     with SyncthingClient(
         settings.api_key.get_secret_value(),
@@ -85,13 +98,15 @@ def _syncthing(name: str, settings: SyncthingSettings) -> Finding:
         try:
             version = read_version(client).version
             own_id = decode.status(client.get_status()).device_id
-            folders = len(decode.config(client.get_config(), own_id).config.folders)
+            config = decode.config(client.get_config(), own_id).config
         except SyncthingError as error:
             message = with_setting_path(name, str(error))
-            return Finding(Level.PROBLEM, message if message.startswith(where) else f"{where}: {message}")
+            return Finding(Level.PROBLEM, message if message.startswith(where) else f"{where}: {message}"), None
         except MALFORMED as error:
-            return Finding(Level.PROBLEM, f"{where}.url: {settings.url} does not answer as Syncthing does ({error!r})")
-    return Finding(Level.OK, f"{where}: Syncthing {version} at {settings.url} with {_counted(folders, 'folder')}")
+            message = f"{where}.url: {settings.url} does not answer as Syncthing does ({error!r})"
+            return Finding(Level.PROBLEM, message), None
+    folders = _counted(len(config.folders), "folder")
+    return Finding(Level.OK, f"{where}: Syncthing {version} at {settings.url} with {folders}"), config
 
 
 def _counted(count: int, noun: str) -> str:

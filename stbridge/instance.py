@@ -17,6 +17,7 @@ from stbridge.core.availability import Availability
 from stbridge.core.envelope import Reply
 from stbridge.core.known import Known
 from stbridge.core.messages import Message, Received
+from stbridge.core.model import Config
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import CONNECTION, STATE, BridgeEvent, Outcome
 from stbridge.core.payloads import RENDERED, render_event, render_raw
@@ -67,6 +68,7 @@ class Instance:
             and the first attempt to read the instance has ended.
         discovery: the discovery messages for Home Assistant; None for none.
         updates_per_second: how often a topic is published while it keeps changing; 0 is no limit.
+        on_config: called after each read of the configuration, with a function that returns the newest one.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Instance:
         on_published: Callable[[], None],
         discovery: DiscoveryPublisher | None = None,
         updates_per_second: float = 0.0,
+        on_config: Callable[[Callable[[], Config | None]], None] | None = None,
     ) -> None:
         self.name = name
         self.published = threading.Event()
@@ -92,6 +95,7 @@ class Instance:
         self._outbox = outbox
         self._schedule = schedule
         self._on_published = on_published
+        self._on_config = on_config
         self._discovery = discovery
         self._publisher = Publisher(name, topics, outbox, discovery, updates_per_second)
         self._poll = poll
@@ -231,6 +235,8 @@ class Instance:
                 self._log_availability()
             if any(isinstance(one, seen.ConfigRead) for one in part):
                 self._reconcile()
+                if self._on_config:
+                    self._on_config(self._config)
             reads.update(outcome.reads)
             if any(one.event_type == "syncthing_started" for one in outcome.events):
                 self._dispatcher.syncthing_restarted()
@@ -316,6 +322,10 @@ class Instance:
             transferring = state.transferring(utc_now())
         self._schedule.set(self.name, now + max(0.0, min([HEARTBEAT_S, *waits])))
         self._poller.every("connections", self._poll.transfer if transferring else self._poll.connections)
+
+    def _config(self) -> Config | None:
+        with self._lock:
+            return self._state.config
 
     def _reconcile(self) -> None:
         with self._lock:

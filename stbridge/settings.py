@@ -29,7 +29,6 @@ from pydantic_settings import (
 
 from stbridge.core.alerts import CONFLICT_INVENTORY, DEVICE, FLAPPING_S, FOLDER, Alerts
 from stbridge.core.events import EVENT_TYPES, OTHER_TYPES
-from stbridge.core.model import short_id
 from stbridge.core.problems import ROWS as PROBLEMS
 from stbridge.core.problems import Measure
 from stbridge.core.suggestion import did_you_mean
@@ -420,10 +419,10 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
         "Its notice about running as a privileged user never is.",
     )
     folder: dict[str, FolderAlertSettings] = Field(  # type: ignore[valid-type]  # as above
-        {}, description="Thresholds for one folder, by its ID."
+        {}, description="Thresholds for one folder, by its ID or its label, if only one has it."
     )
     device: dict[str, DeviceAlertSettings] = Field(  # type: ignore[valid-type]
-        {}, description="Thresholds for one device, by its short ID."
+        {}, description="Thresholds for one device, by its ID, its short ID, or its name, if only one has it."
     )
 
     @field_validator("ignore_errors")
@@ -444,7 +443,7 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
         return Alerts(
             thresholds=self.model_dump(exclude=own),
             folders=_given(self.folder),
-            devices={short_id(device.upper()): values for device, values in _given(self.device).items()},
+            devices=_given(self.device),
             flapping=timedelta(seconds=self.flapping),
             conflict_inventory=self.conflict_inventory,
             ignored_errors=tuple(map(re.compile, self.ignore_errors)),

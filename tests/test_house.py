@@ -23,6 +23,7 @@ LAYERS = (
         "health",
         "local",
         "log",
+        "overrides",
         "publishing",
         "restoring",
         "settings_sources",

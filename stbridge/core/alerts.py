@@ -47,8 +47,9 @@ class Alerts:
 
     Attributes:
         thresholds: by code of the problem; a missing one has the default of its row, 0 turns the problem off.
-        folders: thresholds for single folders, by ID.
-        devices: thresholds for single devices, by short ID.
+        folders: thresholds for single folders, by ID or label.
+        devices: thresholds for single devices, by ID, short ID or name.
+        own: all thresholds of each folder and device that has some of its own, once the configuration is known.
         flapping: a connection that changes again within this time is not told before it has come to rest.
         conflict_inventory: folders with more files than this are not searched for conflict files at the start.
         ignored_errors: entries of Syncthing's error list that match one of them are no problem.
@@ -57,14 +58,14 @@ class Alerts:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     folders: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     devices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    own: Mapping[Subject, Mapping[str, float]] = field(default_factory=dict)
     flapping: timedelta = timedelta(seconds=FLAPPING_S)
     conflict_inventory: int = CONFLICT_INVENTORY
     ignored_errors: tuple[re.Pattern[str], ...] = ()
 
-    def thresholds_of(self, kind: str, name: str) -> Mapping[str, float]:
-        """Return the thresholds set for a folder (by its ID), a device (by its short ID) or the instance, by code."""
-        own = {FOLDER: self.folders, DEVICE: self.devices}.get(kind, {}).get(name)
-        return {**self.thresholds, **own} if own else self.thresholds
+    def thresholds_of(self, subject: Subject) -> Mapping[str, float]:
+        """Return the thresholds of a folder, a device or the instance, by code."""
+        return self.own.get(subject, self.thresholds)
 
     def ignores(self, message: str) -> bool:
         """Return whether an entry of Syncthing's error list is no problem."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, STALE, Problem, Subject
 from stbridge.core.entities import FolderState
-from stbridge.core.model import short_id
 from stbridge.core.outcome import SYSTEM, device_address, folder_address
 from stbridge.core.problems import ROWS_BY_SUBJECT, Finding, Measure, Row, note_last_peer_contact
 from stbridge.core.state import State
@@ -74,7 +73,7 @@ def _entity(state: State, subject: Subject, thresholds: Mapping[str, float], now
 
 
 def _evaluate(state: State, subject: Subject, now: datetime) -> None:
-    thresholds = state.alerts.thresholds_of(subject.kind, _name(subject))
+    thresholds = state.alerts.thresholds_of(subject)
     entity = _entity(state, subject, thresholds, now)
     raised, known = state.problems.get(subject, {}), state.pending_since.pop(subject, {})
     found: dict[str, Problem] = {}
@@ -169,7 +168,3 @@ def identify(state: State, subject: Subject) -> dict[str, Any]:
         device = state.devices.get(subject.id)
         return {"device": state.short_name(subject.id), "name": device.config.name if device else ""}
     return {}
-
-
-def _name(subject: Subject) -> str:
-    return short_id(subject.id) if subject.kind == DEVICE else subject.id

@@ -1,6 +1,6 @@
 """What exists now: names of folders and devices become IDs, and commands that do not apply are refused."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from stbridge.core.command import EVERY_FOLDER, Type
@@ -30,26 +30,55 @@ class Known:
 
     def named(self) -> Mapping[Type, tuple[str, Named | None]]:
         """Return the names that each type of argument may have, and the word for it in messages."""
-        folders = None if self.config is None else self.config.folders.values()
-        devices = None if self.config is None else self.config.devices.values()
+        config, folders, devices = self.config, self.pending_folders, self.pending_devices
         return {
-            "folder": ("folder", _named_folders(folders)),
-            "device": ("device", _named_devices(devices)),
-            "pending_folder": ("pending folder", _named_folders(self.pending_folders)),
-            "pending_device": ("pending device", _named_devices(self.pending_devices)),
+            "folder": ("folder", None if config is None else named_folders(config.folders.values())),
+            "device": ("device", None if config is None else named_devices(config.devices.values())),
+            "pending_folder": ("pending folder", None if folders is None else named_folders(folders)),
+            "pending_device": ("pending device", None if devices is None else named_devices(devices)),
         }
 
 
-def _named_folders(folders: Iterable[FolderConfig | PendingFolder] | None) -> Named | None:
-    return None if folders is None else {one.id: (one.label,) for one in folders}
+def named_folders(folders: Iterable[FolderConfig | PendingFolder]) -> Named:
+    """Return the names of folders: their labels."""
+    return {one.id: (one.label,) for one in folders}
 
 
-def _named_devices(devices: Iterable[DeviceConfig | PendingDevice] | None) -> Named | None:
-    """Return the names of devices, short IDs first; the first group of an ID is one, also if several have it."""
-    if devices is None:
-        return None
+def named_devices(devices: Iterable[DeviceConfig | PendingDevice]) -> Named:
+    """Return the names of devices: the first group of the ID, also if several have it; the short ID; the name."""
     known = {one.id: one.name for one in devices}
     return {one: (short_id(one), short, known[one]) for one, short in short_ids(known).items()}
+
+
+def find(names: Collection[str], named: Named, *, devices: bool) -> dict[str, tuple[str, ...]]:
+    """Return the IDs of what is called by each name: none, one, or several if the name is not unique.
+
+    An ID takes precedence over the names of others.
+
+    Args:
+        names: as people write them.
+        named: what exists.
+        devices: whether it is devices, whose IDs have more than one spelling.
+    """
+    found = {name: [name] if name in named else list[str]() for name in names}
+    missing = {name: identifiers for name, identifiers in found.items() if name and not identifiers}
+    for identifier, others in named.items():
+        for name in missing.keys() & set(others):
+            missing[name].append(identifier)
+    if devices:
+        _add_other_spellings({name: one for name, one in missing.items() if not one}, named)
+    return {name: tuple(identifiers) for name, identifiers in found.items()}
+
+
+def _add_other_spellings(missing: Mapping[str, list[str]], named: Named) -> None:
+    """Find device IDs and short IDs in other spellings: in lower case, or without dashes or check digits."""
+    spelled: dict[str, list[str]] = {}
+    for name in missing:
+        spelled.setdefault(normalized_device_id(name), []).append(name)
+    for identifier, others in named.items() if missing else ():
+        for spelling in spelled.keys() & {normalized_device_id(one) for one in (identifier, *others[:-1])}:
+            for name in spelled[spelling]:
+                missing[name].append(identifier)
 
 
 def with_ids(request: Request, known: Known) -> Request:
@@ -87,12 +116,7 @@ def _is_every_one(arguments: dict[str, object], special: str, given: str | None,
 
 
 def _resolve(name: str, named: Named, what: str) -> str:
-    if name in named:
-        return name
-    found = [identifier for identifier, names in named.items() if name in names]
-    if not found and what.endswith("device"):  # its ID in another spelling
-        wanted = normalized_device_id(name)
-        found = [one for one, names in named.items() if wanted in map(normalized_device_id, (one, *names[:-1]))]
+    found = find([name], named, devices=what.endswith("device"))[name]
     if not found:
         raise CommandError("not_found", f"there is no {what} {name!r}")
     if len(found) > 1:

@@ -273,6 +273,13 @@ class State:
         self.outcome.change(self.address_of(device), SYSTEM)
         self.device_ids.pop(self.short_ids.pop(device), None)
 
+    def set_thresholds(self, thresholds: Mapping[Subject, Mapping[str, float]]) -> None:
+        """Set the thresholds of all subjects that have some of their own, and evaluate those that changed."""
+        before, self.alerts = self.alerts.own, replace(self.alerts, own=thresholds)
+        for subject in {**before, **thresholds}:
+            if before.get(subject) != thresholds.get(subject):
+                self.touched[subject] = None
+
     def remove_folder(self, folder: str) -> None:
         """Forget a folder and who shares it."""
         for device in [device for device, state in self.devices.items() if folder in state.folders]:

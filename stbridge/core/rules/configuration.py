@@ -9,6 +9,7 @@ from stbridge.core.entities import FolderState
 from stbridge.core.model import DeviceConfig, FolderConfig
 from stbridge.core.observations import Read
 from stbridge.core.outcome import SYSTEM, conflicts_address, failed_address, folder_address
+from stbridge.core.overrides import thresholds_by_subject
 from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.timing import from_utc, past_from_utc
@@ -35,6 +36,7 @@ def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> No
         _configure_device(state, device_config, now)
     for folder_config in config.folders.values():
         _configure_folder(state, folder_config, now)
+    state.set_thresholds(thresholds_by_subject(state.alerts, config))
     if before is not None:
         state.emit("config_changed", now)
         note_vanished(state, before.folders, now)
