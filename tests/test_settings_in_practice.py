@@ -384,6 +384,12 @@ def test_an_expression_that_is_none_is_a_fault(machine: Machine, expressions: st
     assert [alerts.ignores(message) for message in ("the roof leaks", "a cellar leaks")] == [True, False]
 
 
+def test_a_label_keeps_its_spelling_in_a_variable(machine: Machine) -> None:
+    """As JSON, because the names of variables have no lower case and no spaces."""
+    machine.environment({"STBRIDGE_ALERTS__FOLDER": '{"My Photos": {"stale": "30d"}}'})
+    assert machine.load().alerts.thresholds().folders == {"My Photos": {"stale": 30 * 24 * 3600}}
+
+
 def test_no_unknown_type_of_event_hides_another(machine: Machine) -> None:
     """Each is shown with its suggestion."""
     machine.config('[events]\nraw = ["Failur", "Nonsense"]\n')

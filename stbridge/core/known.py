@@ -11,8 +11,8 @@ from stbridge.core.model import (
     FolderConfig,
     PendingDevice,
     PendingFolder,
+    first_groups,
     normalized_device_id,
-    short_id,
     short_ids,
 )
 
@@ -45,9 +45,13 @@ def named_folders(folders: Iterable[FolderConfig | PendingFolder]) -> Named:
 
 
 def named_devices(devices: Iterable[DeviceConfig | PendingDevice]) -> Named:
-    """Return the names of devices: the first group of the ID, also if several have it; the short ID; the name."""
+    """Return the names of devices: the short ID; the first groups of the ID, however many; the name, which is the last.
+
+    Fewer groups than the short ID has are the beginning of several IDs. More groups were the short ID while another
+    device began alike.
+    """
     known = {one.id: one.name for one in devices}
-    return {one: (short_id(one), short, known[one]) for one, short in short_ids(known).items()}
+    return {one: (short, *first_groups(one), known[one]) for one, short in short_ids(known).items()}
 
 
 def find(names: Collection[str], named: Named, *, devices: bool) -> dict[str, tuple[str, ...]]:

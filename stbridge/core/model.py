@@ -16,6 +16,11 @@ def short_id(device: str) -> str:
     return device[:SHORT_ID_LENGTH]
 
 
+def first_groups(device: str) -> tuple[str, ...]:
+    """Return the beginnings of a device's ID that are whole groups: the first group, the first two, and so on."""
+    return tuple(device[:length] for length in range(SHORT_ID_LENGTH, len(device), SHORT_ID_LENGTH + 1))
+
+
 def short_ids(devices: Iterable[str]) -> dict[str, str]:
     """Return the short ID of each device, of so many groups of its ID that no two are the same.
 

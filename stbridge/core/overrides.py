@@ -58,7 +58,7 @@ def matches(alerts: Alerts, config: Config) -> Matches:
     names: dict[str, tuple[str, ...]] = {}
     for kind, tables, named in _kinds(alerts, config):
         for name, identifiers in find(tables, named, devices=kind == DEVICE).items():
-            found[kind, name] = tuple(named[one][1] if kind == DEVICE else one for one in identifiers)
+            found[kind, name] = tuple(named[one][0] if kind == DEVICE else one for one in identifiers)
         known = (name for identifier, others in named.items() for name in (identifier, *others))
         names[kind] = tuple(dict.fromkeys(filter(None, known)))
     return Matches(found, names)

@@ -75,6 +75,8 @@ def request(command: str, **arguments: Any) -> Request:
         ("pause", {"device": TYPED}, {"device": TRUE_ID}),
         ("pause", {"device": WITHOUT_CHECK_DIGITS}, {"device": TRUE_ID}),
         ("pause", {"device": TRUE_ID[:15].lower()}, {"device": TRUE_ID}),
+        ("pause", {"device": BETA[:15]}, {"device": BETA}),
+        ("pause", {"device": BETA[:31].lower()}, {"device": BETA}),
         ("pause", {"device": "gamma", "for": "5m"}, {"device": GAMMA, "for": "5m"}),
         ("get_completion", {"device": "gamma", "folder": "Documents"}, {"device": GAMMA, "folder": "docs"}),
         ("get_completion", {}, {}),
