@@ -91,6 +91,7 @@ FILES: Mapping[str, str] = {
     "output": "/dev/null in place of a stream that is closed or cannot be written",
     "mqtt.tls": "tells which of the certificate's files cannot be read",
     "settings_sources": "settings and secrets",
+    "syncthing.tls": "the certificates in the file of `verify`",
 }
 """Who reads or writes files, and which."""
 
