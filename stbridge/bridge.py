@@ -94,7 +94,7 @@ class Bridge:
             )
             for name, instance in settings.syncthing.items()
         }
-        self._commands = BridgeCommands(self._topics, self._outbox)
+        self._commands = BridgeCommands(self._topics, self._outbox, self._allowed)
         self._births = Births(self._schedule, self._resend)
         self._broker = BrokerConnection(
             settings.mqtt,

@@ -453,6 +453,10 @@ def test_everything_again_on_request(subscriber: Subscriber) -> None:
     subscriber.wait_for_json("syncthing/bridge/response/republish", lambda one: one["status"] == "ok", since=since)
     for topic in ("syncthing/alpha/system", "syncthing/beta/folder/docs", "syncthing/alpha/state"):
         subscriber.wait_for(partial(_is_on, topic), since=since)
+    assert "republish" in json.loads(subscriber.latest()["syncthing/bridge/info"])["commands"]
+    subscriber.publish("syncthing/bridge/command/republish", "PRESS")
+    again = subscriber.wait_for_json("syncthing/bridge/response/republish", lambda one: one["error"], since=since)
+    assert again["error"]["code"] == "rate_limited"
 
 
 @pytest.mark.usefixtures("bridge")

@@ -24,11 +24,13 @@ class BridgeCommands:
     Args:
         topics: builds the topics.
         outbox: where replies go, and what `republish` sends again.
+        allowed: the names of the commands on the allow-list.
     """
 
-    def __init__(self, topics: Topics, outbox: Outbox) -> None:
+    def __init__(self, topics: Topics, outbox: Outbox, allowed: frozenset[str]) -> None:
         self._topics = topics
         self._outbox = outbox
+        self._allowed = allowed
         self._buckets = {row.name: TokenBucket(burst=1, every_s=row.every_s) for row in BRIDGE_COMMANDS}
         self._operations: Mapping[str, Callable[[], None]] = {"republish": partial(outbox.resend, also_skipped=True)}
 
@@ -53,7 +55,7 @@ class BridgeCommands:
         self._outbox.flush()
 
     def _execute(self, name: str, received: Received) -> None:
-        row = select(_ROWS, name, received, _ROWS)
+        row = select(_ROWS, name, received, self._allowed)
         parse(row, received.payload)
         if not self._buckets[name].take(monotonic()):
             raise CommandError("rate_limited", f"{name} is executed once in {row.every_s:.0f} s")

@@ -301,7 +301,7 @@ COMMANDS = (
     ),
 )
 
-BRIDGE_COMMANDS = (Command(name="republish", group="operate", meaning="publish everything again", every_s=1),)
+BRIDGE_COMMANDS = (Command(name="republish", group="operate", meaning="publish everything again", every_s=30),)
 
 
 def allowed(allow: Iterable[str]) -> frozenset[str]:
@@ -311,10 +311,11 @@ def allowed(allow: Iterable[str]) -> frozenset[str]:
         ValueError: for what is neither a group nor a command.
     """
     names: set[str] = set()
+    every = (*COMMANDS, *BRIDGE_COMMANDS)
     for entry in allow:
-        found = {command.name for command in COMMANDS if entry in (command.group, command.name)}
+        found = {command.name for command in every if entry in (command.group, command.name)}
         if not found:
-            suggestion = did_you_mean(entry, [name for command in COMMANDS for name in (command.group, command.name)])
+            suggestion = did_you_mean(entry, [name for command in every for name in (command.group, command.name)])
             raise ValueError(f"{entry!r} is neither a group (read, operate, admin) nor a command{suggestion}")
         names |= found
     return frozenset(names)

@@ -8,6 +8,7 @@ import pytest
 
 from stbridge.commands.bridge_commands import BridgeCommands
 from stbridge.commands.replies import send_reply
+from stbridge.core.commands import allowed
 from stbridge.core.envelope import CommandError, Reply
 from stbridge.core.messages import Message, Received
 from stbridge.core.topics import Topics
@@ -116,7 +117,7 @@ def test_the_bridge_answers_for_itself(name: str, received: dict[str, Any], code
     outbox.connected()
     drain(outbox)
     topic = f"syncthing/bridge/command/{name}"
-    BridgeCommands(TOPICS, outbox).receive(
+    BridgeCommands(TOPICS, outbox, allowed(["operate"])).receive(
         name, Received(topic=topic, acknowledge=lambda: acknowledged.append(True), **received)
     )
     messages = {message.topic: message for message in drain(outbox)}
@@ -127,11 +128,23 @@ def test_the_bridge_answers_for_itself(name: str, received: dict[str, Any], code
     assert acknowledged == [True]
 
 
+def test_a_command_to_the_bridge_has_to_be_allowed() -> None:
+    """A bridge that accepts no commands does not publish everything again, either."""
+    outbox = Outbox()
+    outbox.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
+    outbox.connected()
+    drain(outbox)
+    commands = BridgeCommands(TOPICS, outbox, allowed(["read"]))
+    commands.receive("republish", Received(topic="syncthing/bridge/command/republish", payload=b"{}"))
+    (message,) = drain(outbox)
+    assert json.loads(message.payload)["error"]["code"] == "forbidden"
+
+
 def test_everything_is_not_sent_again_without_end() -> None:
     """It is much work for the bridge and for the broker, and little for whoever asks."""
     outbox = Outbox()
     outbox.connected()
-    commands = BridgeCommands(TOPICS, outbox)
+    commands = BridgeCommands(TOPICS, outbox, allowed(["republish"]))
     for _ in range(3):
         commands.receive("republish", Received(topic="syncthing/bridge/command/republish", payload=b"{}"))
     replies = [json.loads(message.payload) for message in drain(outbox)]

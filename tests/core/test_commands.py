@@ -146,11 +146,12 @@ def test_the_bridge_takes_its_own_command() -> None:
     [
         ([], set()),
         (["read"], {*PROMISED["read"]}),
-        (["operate"], {*PROMISED["operate"]}),
+        (["operate"], {*PROMISED["operate"], "republish"}),
+        (["republish"], {"republish"}),
         (["admin"], {*PROMISED["admin"]}),
         (["restart", "scan"], {"restart", "scan"}),
         (["restart", "read", "restart", "get_ping"], {*PROMISED["read"], "restart"}),
-        (CommandSettings().allow, {*PROMISED["read"], *PROMISED["operate"], "restart"}),
+        (CommandSettings().allow, {*PROMISED["read"], *PROMISED["operate"], "restart", "republish"}),
     ],
 )
 def test_groups_and_names_are_allowed(allow: list[str], names: set[str]) -> None:
@@ -158,7 +159,7 @@ def test_groups_and_names_are_allowed(allow: list[str], names: set[str]) -> None
     assert allowed(allow) == names
 
 
-@pytest.mark.parametrize("entry", ["everything", "Read", "", "*", "republish", "read, operate"])
+@pytest.mark.parametrize("entry", ["everything", "Read", "", "*", "publish", "read, operate"])
 def test_what_is_neither_a_group_nor_a_command_is_told(entry: str) -> None:
     """A typing error in the list does not silently forbid something."""
     with pytest.raises(ValueError, match=r"is neither a group .* nor a command") as told:
