@@ -112,8 +112,8 @@ def new_stage(node: SyncthingNode, broker: Mosquitto, tmp_path: Path) -> Iterato
     """Start a bridge."""
     ends: list[Callable[[], Any]] = []
 
-    def start() -> Stage:
-        variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", node)}
+    def start(**more: str) -> Stage:
+        variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", node), **more}
         bridge = BridgeProcess(tmp_path, variables)
         ends.append(bridge.kill)
         # Not everything: those who look on are paho's clients, too.
@@ -232,6 +232,17 @@ def test_what_is_too_large_is_refused(new_stage: Callable[[], Stage], command: s
     stage.check_that_it_goes_on()
     assert all(len(one.payload) < 100_000 for one in stage.replies.messages[before:])
     assert max(map(len, stage.bridge.log.read_text(encoding="utf-8").splitlines())) < 3000
+
+
+def test_what_is_too_large_is_not_kept_in_memory_with_mqtt_3_1_1(new_stage: Callable[..., Stage]) -> None:
+    """The protocol knows no limit that the bridge could announce; all commands after it are executed."""
+    stage = new_stage(STBRIDGE_MQTT__PROTOCOL="3.1.1")
+    for _ in range(2):
+        stage.villain.send("syncthing/alpha/command/scan", b"x" * 150_000_000)
+    reply = stage.replies.wait_for_json("syncthing/alpha/response/scan")
+    assert reply["error"]["code"] == "invalid_arguments"
+    stage.check_that_it_goes_on()
+    assert stage.process("VmHWM") * 1024 < MOST_MEMORY
 
 
 def test_retained_commands_are_cleared_however_many(new_stage: Callable[[], Stage]) -> None:

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from paho.mqtt import MQTTException
 from paho.mqtt.client import Client
@@ -30,16 +31,23 @@ _VERSIONS = {Protocol.MQTT_5: MQTTProtocolVersion.MQTTv5, Protocol.MQTT_3_1_1: M
 
 
 LARGEST_PACKET = 16 * 1024 * 1024
-"""In bytes, of what is delivered to us: the broker drops what is larger (MQTT 5)."""
+"""In bytes, of what is delivered to us: the broker drops what is larger (MQTT 5), or the rest is not kept (3.1.1)."""
+
+_CHUNK = 64 * 1024
+_MOST_CHUNKS = 100  # then others have a turn
 
 
 class TolerantClient(Client):
-    """A client that tolerates strings and reason codes which paho rejects, and that counts the bytes it sends."""
+    """A client that tolerates strings and reason codes which paho rejects, and packets of any size.
+
+    It also counts the bytes that it sends.
+    """
 
     bytes_written = 0
     """How many bytes the system has taken to be sent."""
 
     _original_codes = b""
+    _surplus = 0
 
     def reasons(self, codes: Sequence[ReasonCode]) -> list[Reason]:
         """Return what the broker answered, in place of what a callback is called with.
@@ -64,6 +72,34 @@ class TolerantClient(Client):
             return super()._packet_handle()
         finally:
             self._original_codes = b""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """Read only the beginning of a packet that is too large: its payload is still too large to be accepted.
+
+        MQTT 3.1.1 has no limit that a client could announce, and a packet may have 256 MB.
+        """
+        if bufsize > LARGEST_PACKET:
+            self._surplus = bufsize - LARGEST_PACKET
+            self._in_packet["to_process"] = bufsize = LARGEST_PACKET
+        return super()._sock_recv(bufsize)
+
+    def _packet_read(self) -> MQTTErrorCode:
+        """Skip the rest of a packet that was too large, then read the next one."""
+        for _ in range(_MOST_CHUNKS):
+            if not self._surplus:
+                return super()._packet_read()
+            try:
+                skipped = len(super()._sock_recv(min(self._surplus, _CHUNK)))
+            except BlockingIOError:
+                return MQTTErrorCode.MQTT_ERR_AGAIN
+            except OSError:
+                return MQTTErrorCode.MQTT_ERR_CONN_LOST
+            if not skipped:
+                return MQTTErrorCode.MQTT_ERR_CONN_LOST
+            self._surplus -= skipped
+            with self._msgtime_mutex:
+                self._last_bytes_received = monotonic()  # else paho would take the connection for dead
+        return MQTTErrorCode.MQTT_ERR_AGAIN
 
     @property
     def bytes_queued(self) -> int:
