@@ -8,6 +8,7 @@ from stbridge.bridge import Bridge
 from stbridge.core import decode
 from stbridge.core.model import Config
 from stbridge.core.overrides import matches, without_effect
+from stbridge.core.wording import counted
 from stbridge.errors import MALFORMED, BrokerUnavailable, SyncthingError, with_setting_path
 from stbridge.mqtt.diagnosis import address, encryption, exposed_password
 from stbridge.mqtt.probe import probe
@@ -46,7 +47,7 @@ def check(settings: Settings, client_id: str | None = None) -> list[Finding]:
     names = ", ".join(settings.syncthing)
     instances = {name: _syncthing(name, instance) for name, instance in settings.syncthing.items()}
     return [
-        Finding(Level.OK, f"settings: {_counted(len(settings.syncthing), 'Syncthing instance')}: {names}"),
+        Finding(Level.OK, f"settings: {counted(len(settings.syncthing), 'Syncthing instance')}: {names}"),
         *_broker(settings.mqtt, client_id),
         *(finding for finding, _ in instances.values()),
         *_overrides(settings.alerts, {name: config for name, (_, config) in instances.items()}),
@@ -58,8 +59,8 @@ def verdict(findings: Sequence[Finding]) -> str:
     problems = sum(finding.level is Level.PROBLEM for finding in findings)
     warnings = sum(finding.level is Level.WARNING for finding in findings)
     found = [
-        *([_counted(problems, "problem")] if problems else []),
-        *([_counted(warnings, "warning")] if warnings else []),
+        *([counted(problems, "problem")] if problems else []),
+        *([counted(warnings, "warning")] if warnings else []),
     ]
     return f"{' and '.join(found)} found" if found else "everything is fine"
 
@@ -105,9 +106,5 @@ def _syncthing(name: str, settings: SyncthingSettings) -> tuple[Finding, Config 
         except MALFORMED as error:
             message = f"{where}.url: {settings.url} does not answer as Syncthing does ({error!r})"
             return Finding(Level.PROBLEM, message), None
-    folders = _counted(len(config.folders), "folder")
+    folders = counted(len(config.folders), "folder")
     return Finding(Level.OK, f"{where}: Syncthing {version} at {settings.url} with {folders}"), config
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

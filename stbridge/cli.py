@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from stbridge import __version__
 from stbridge.core.json_text import on_one_line
 from stbridge.core.suggestion import suggestion_or_list
+from stbridge.core.wording import counted
 from stbridge.errors import Failed, Fatal, SettingsError, StbridgeError, UsageError, with_setting_path
 from stbridge.output import close_streams, complain, discard, open_streams, say
 
@@ -215,8 +216,8 @@ def _purge(given: argparse.Namespace) -> int:
     for topic in purge(settings, force=given.force, dry_run=given.dry_run, client_id=given.client_id):
         say(f"{'would clear' if given.dry_run else 'cleared'} {on_one_line(topic)}")
         count += 1
-    counted = "1 topic" if count == 1 else f"{count} topics"
-    say(f"{counted} {'would be ' if given.dry_run else ''}cleared" if count else "there was nothing to clear")
+    done = "would be cleared" if given.dry_run else "cleared"
+    say(f"{counted(count, 'topic')} {done}" if count else "there was nothing to clear")
     return 0
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from stbridge.core.ownership import OwnTopics
 from stbridge.core.payloads import ONLINE
 from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.core.wording import counted
 from stbridge.errors import Failed
 from stbridge.homeassistant.ownership import owned
 from stbridge.mqtt.retained import clear_retained, read_retained
@@ -55,10 +56,11 @@ def purge(
             )
         again = cleared.intersection(ours)
         if again and not force:
-            raise Failed(f"{len(again)} topics come again, such as {min(again)}: stop the bridge that publishes them")
+            count, example = counted(len(again), "topic"), min(again)
+            raise Failed(f"cleared {count} that came back, such as {example}: stop the bridge that publishes there")
         if not (left := [topic for topic in ours if topic not in again]):
             return
         clear_retained(settings.mqtt, left, client_id=client_id)
         cleared.update(left)
         yield from left
-    raise Failed(f"there is still more after {len(cleared)} topics: run it again")
+    raise Failed(f"there is still more after {counted(len(cleared), 'topic')}: run it again")

@@ -10,6 +10,7 @@ from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, STALE
 from stbridge.core.entities import ERROR, DeviceState, FolderState
 from stbridge.core.observations import Read
 from stbridge.core.state import State
+from stbridge.core.wording import counted
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -84,7 +85,7 @@ def _failed_items(_: State, folder: FolderState) -> Finding | None:
     if folder.known is None or not folder.known.failed:
         return None
     first = f", such as {folder.failed[0].path}: {folder.failed[0].error.strip()}" if folder.failed else ""
-    return Finding(f"{_counted(folder.known.failed, 'item')} failed{first}", count=folder.known.failed)
+    return Finding(f"{counted(folder.known.failed, 'item')} failed{first}", count=folder.known.failed)
 
 
 def _watch_error(_: State, folder: FolderState) -> Finding | None:
@@ -97,7 +98,7 @@ def _out_of_sync(_: State, folder: FolderState) -> Finding | None:
     lacking = folder.known.need_items + folder.known.need_deletes
     if folder.state == ERROR and folder.known.complete:
         return None  # nothing is known to be missing: the problem is folder_error
-    return Finding(f"{_counted(lacking, 'item')} to be synced", folder.out_of_sync_since)
+    return Finding(f"{counted(lacking, 'item')} to be synced", folder.out_of_sync_since)
 
 
 def _stuck(_: State, folder: FolderState) -> Finding | None:
@@ -129,14 +130,14 @@ def _local_changes(_: State, folder: FolderState) -> Finding | None:
     if folder.known is None or not folder.known.local_changes:
         return None
     count = folder.known.local_changes
-    return Finding(f"{_counted(count, 'local change')} in a folder that only receives", count=count)
+    return Finding(f"{counted(count, 'local change')} in a folder that only receives", count=count)
 
 
 def _conflicts(_: State, folder: FolderState) -> Finding | None:
     if not folder.conflicts:
         return None
     count = len(folder.conflicts)
-    return Finding(f"{_counted(count, 'conflict file')}, such as {next(iter(folder.conflicts))}", count=count)
+    return Finding(f"{counted(count, 'conflict file')}, such as {next(iter(folder.conflicts))}", count=count)
 
 
 # --- devices
@@ -152,7 +153,7 @@ def _behind(_: State, device: DeviceState) -> Finding | None:
     if device.config.paused or device.in_sync is not False:
         return None
     lacking = device.shares.total.need_items + device.shares.total.need_deletes
-    return Finding(f"the device lacks {_counted(lacking, 'item')}", device.out_of_sync_since)
+    return Finding(f"the device lacks {counted(lacking, 'item')}", device.out_of_sync_since)
 
 
 # --- the instance
@@ -183,10 +184,6 @@ def _notice(code: str) -> Callable[[State, None], Finding | None]:
         return None if problem is None else Finding(problem.message, problem.since)
 
     return look
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 ROWS: Sequence[Row] = (

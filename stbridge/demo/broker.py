@@ -1,15 +1,24 @@
-"""The embedded broker of the demo: amqtt, which speaks MQTT 3.1.1 only."""
+"""The embedded broker of the demo: amqtt, which speaks MQTT 3.1.1 only.
+
+iotcore 0.4 speaks MQTT 5 and works, but is no better choice: it serves each version of MQTT on a port of its own, it is
+a binary for each version of Python (none for Alpine's musl), and it had no release from 2023 to 2026. amqtt is pure
+Python, and is released regularly.
+"""
 
 import asyncio
 import logging
 import threading
 
 from amqtt.broker import Broker
+from amqtt.errors import BrokerError
 
 from stbridge.demo.node import free_port
 from stbridge.errors import Failed
 
 START_S = 10.0
+
+NOISY = ("amqtt", "asyncio", "transitions")
+"""Loggers that report as errors, some with a traceback, what clients do: one hangs up, or speaks MQTT 5."""
 
 
 class EmbeddedBroker:
@@ -17,10 +26,11 @@ class EmbeddedBroker:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
         self._ready = threading.Event()
+        self._failure = "it takes too long"
         self._thread = threading.Thread(target=self._run, name="embedded-broker", daemon=True)
-        self._broker: Broker | None = None
 
     def start(self) -> None:
         """Start it and wait until it listens.
@@ -28,29 +38,35 @@ class EmbeddedBroker:
         Raises:
             Failed: it does not start.
         """
-        logging.getLogger("amqtt").setLevel(logging.ERROR)
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # amqtt 0.11 fails when a client has hung up first
-        logging.getLogger("transitions").setLevel(logging.ERROR)
+        for name in NOISY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._thread.start()
-        if not self._ready.wait(START_S):
-            raise Failed("the embedded broker does not start")
+        self._ready.wait(START_S)
+        if self._loop is None:
+            raise Failed(f"the embedded broker cannot start: {self._failure}")
 
     def stop(self) -> None:
-        """End it."""
-        if self._thread.is_alive() and self._broker is not None:
-            asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(START_S)
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        """End it; may be called in any state."""
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(START_S)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._broker = Broker(
+        try:
+            asyncio.run(self._serve())
+        except BrokerError as error:
+            self._failure = str(error)
+        self._ready.set()
+
+    async def _serve(self) -> None:
+        broker = Broker(
             {
                 "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
                 "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-            },
-            self._loop,
+            }
         )
-        self._loop.run_until_complete(self._broker.start())
+        await broker.start()
+        self._loop = asyncio.get_running_loop()
         self._ready.set()
-        self._loop.run_forever()
+        await self._stopping.wait()
+        await broker.shutdown()

@@ -23,6 +23,7 @@ from stbridge.output import say
 from stbridge.settings import LogSettings, MqttSettings, Settings, SyncthingSettings
 
 FOLDER = "photos"
+NODES = ("laptop", "nas")
 BETWEEN_CHANGES_S = 3.0
 A_PHOTO = 3_000_000
 A_FILM = 60_000_000
@@ -71,7 +72,7 @@ class _Stage:
         broker = EmbeddedBroker()
         broker.start()
         self._stack.callback(broker.stop)
-        nodes = [SyncthingNode(name, self._directory / name / "home", binary) for name in ("laptop", "nas")]
+        nodes = [SyncthingNode(name, self._directory / name / "home", binary) for name in NODES]
         for node in nodes:
             self._stack.callback(node.stop)
         with ThreadPoolExecutor() as both:
@@ -111,7 +112,9 @@ class _Play:
 
     def __init__(self, audience: Audience, directory: Path) -> None:
         self._audience = audience
-        self._photos = directory / "laptop" / FOLDER
+        self._folders = {node: directory / node / FOLDER for node in NODES}
+        self._photos = self._folders["laptop"]
+        self._since = 0
 
     def perform(self, clock: Clock, interrupted: threading.Event) -> None:
         device = self._audience.wait_for("laptop", "device", lambda one: one["connected"])
@@ -121,9 +124,9 @@ class _Play:
         self._command("laptop", "scan", folder="Photos")
         self._command("nas", "get_folder_status", folder=FOLDER)
         self._command("laptop", "priority", folder=FOLDER, file="film.mp4")
-        self._command("nas", "new_error", message="this error was sent over MQTT")
-        self._audience.wait_for("nas", "errors", lambda one: "over MQTT" in str(one["items"]))
+        self._error()
         self._pause_and_resume()
+        self._conflict()
         self._delete_and_see("film.mp4")
         count = 0
         while not clock.over:
@@ -153,6 +156,36 @@ class _Play:
         self._see(lambda one: one["paused"])
         self._command("nas", "resume", folder=FOLDER)
         self._see(lambda one: one["in_sync"])
+
+    def _error(self) -> None:
+        self._since = self._audience.mark()
+        self._command("nas", "new_error", message="this error was sent over MQTT")
+        self._see_event("nas", "problem_raised", code="system_errors")
+        self._command("nas", "clear_errors")
+        self._see_event("nas", "problem_cleared", code="system_errors")
+
+    def _conflict(self) -> None:
+        """Change a file on both nodes while they are not connected, and clean up after them."""
+        self._since = self._audience.mark()
+        self._command("nas", "pause", device="laptop")
+        self._audience.wait_for("laptop", "device", lambda one: not one["connected"], since=self._since)
+        Clock.show("         writing notes.txt on both, while they are not connected")
+        for node, photos in self._folders.items():
+            (photos / "notes.txt").write_text(f"the {node} writes this")
+            self._command(node, "scan", folder="Photos")
+        self._command("nas", "resume", device="laptop")
+        for node in self._folders:
+            self._see_event(node, "problem_raised", code="conflicts")
+        self._since = self._audience.mark()
+        for file in self._photos.glob("notes.sync-conflict-*"):
+            Clock.show(f"         deleting {file.name} on the laptop")
+            file.unlink()
+        for node in self._folders:
+            self._see_event(node, "problem_cleared", code="conflicts")
+
+    def _see_event(self, instance: str, event_type: str, **data: str) -> None:
+        wanted = {"event_type": event_type, **data}.items()
+        self._audience.wait_for(instance, "event", lambda one: wanted <= one.items(), since=self._since)
 
     def _command(self, instance: str, name: str, **arguments: object) -> None:
         reply = self._audience.command(instance, name, arguments)

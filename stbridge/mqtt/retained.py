@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from stbridge.core.messages import Message, Received
+from stbridge.core.wording import counted
 from stbridge.errors import BrokerRefused
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import InstanceMarker
@@ -217,6 +218,6 @@ def clear_retained(settings: MqttSettings, topics: Sequence[str], *, client_id: 
     if refused:
         topic, reason = next(iter(refused.items()))
         raise BrokerRefused(
-            f"the broker does not let the bridge clear {len(refused)} topics, such as {topic} ({reason}): "
+            f"the broker does not let the bridge clear {counted(len(refused), 'topic')}, such as {topic} ({reason}): "
             "allow it in the broker's ACL"
         )

@@ -7,6 +7,7 @@ from stbridge.core.json_text import cut_all, on_one_line, read_json
 from stbridge.core.messages import Received
 from stbridge.core.model import floored
 from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.core.wording import counted
 from stbridge.errors import MALFORMED
 
 Payload = Mapping[str, Any]
@@ -64,7 +65,7 @@ def _folder(_: Address, payload: Payload) -> str:
     if payload["completion"] is not None:
         parts.append(f"{floored(payload['completion']):g} % of {size(payload['global_bytes'])}")
     if payload["need_items"]:
-        parts.append(f"needs {payload['need_items']} items, {size(payload['need_bytes'])}")
+        parts.append(f"needs {counted(payload['need_items'], 'item')}, {size(payload['need_bytes'])}")
     if payload["failed"]:
         parts.append(f"{payload['failed']} failed")
     if payload["last_file"]:
@@ -86,13 +87,20 @@ def _completion(address: Address, payload: Payload) -> str | None:
 
 
 def _system(_: Address, payload: Payload) -> str:
-    peers = ", all peers in sync" if payload["all_in_sync"] else ""
-    sync = f"in sync{peers}" if payload["in_sync"] else f"needs {size(payload['need_bytes'])}"
-    return f"{payload['state']}: {sync}"
+    if payload["in_sync"]:
+        sync = "in sync, all peers in sync" if payload["all_in_sync"] else "in sync"
+    elif payload["need_bytes"]:
+        sync = f"needs {size(payload['need_bytes'])}"
+    else:  # null if everything is paused, and then nothing is known
+        sync = "out of sync" if payload["in_sync"] is False else ""
+    return ": ".join(filter(None, (payload["state"], sync)))
 
 
 def _errors(_: Address, payload: Payload) -> str | None:
-    return f"{payload['count']} errors, the last: {payload['items'][-1]['message']}" if payload["items"] else None
+    if not payload["items"]:
+        return None
+    what = "1 error" if payload["count"] == 1 else f"{payload['count']} errors, the last"
+    return f"{what}: {payload['items'][-1]['message']}"
 
 
 def _connection(_: Address, payload: Payload) -> str:
@@ -100,8 +108,21 @@ def _connection(_: Address, payload: Payload) -> str:
 
 
 def _event(address: Address, payload: Payload) -> str:
+    if address.name in ("problem_raised", "problem_cleared"):
+        return _problem(payload, cleared=address.name == "problem_cleared")
     data = " ".join(f"{key}={value}" for key, value in payload.items() if key not in ("event_type", "time"))
     return f"event {address.name} {data}".rstrip()
+
+
+def _problem(payload: Payload, *, cleared: bool) -> str:
+    subject = ""
+    if "folder" in payload:
+        subject = f" of folder {payload['label'] or payload['folder']}"
+    elif "device" in payload:
+        subject = f" of device {payload['name'] or payload['device']}"
+    late = " (late)" if payload.get("late") else ""
+    what = " is cleared" if cleared else f": {payload['message']}"
+    return f"problem {payload['code']}{subject}{what}{late}"
 
 
 def _response(address: Address, payload: Payload) -> str:

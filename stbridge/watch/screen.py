@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stbridge.core.json_text import on_one_line
+from stbridge.core.wording import counted
 from stbridge.watch.board import Board, InstanceBoard, Place
 from stbridge.watch.lines import describe, number, size
 
@@ -104,7 +105,7 @@ def _needs(folder: Mapping[str, Any]) -> str:
     words = [_text(folder["error"])] if folder.get("error") else []
     words += _messages(folder)
     if folder.get("need_items"):
-        words.append(f"{folder['need_items']} items, {size(folder.get('need_bytes'))}")
+        words.append(f"{counted(folder['need_items'], 'item')}, {size(folder.get('need_bytes'))}")
     if folder.get("resume_at"):
         words.append(f"until {folder['resume_at']}")
     return "; ".join(words)

@@ -1,0 +1,6 @@
+"""How messages for people count."""
+
+
+def counted(count: object, noun: str) -> str:
+    """Return a count and its noun: `1 folder`, `2 folders`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
