@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic
 
+from stbridge.commands.refusals import RefusalLog
 from stbridge.commands.replies import send_reply
 from stbridge.core.commands import BRIDGE_COMMANDS
 from stbridge.core.envelope import CommandError, Reply, parse, select, transaction_of
@@ -31,6 +32,7 @@ class BridgeCommands:
         self._topics = topics
         self._outbox = outbox
         self._allowed = allowed
+        self._refusals = RefusalLog(BRIDGE)
         self._buckets = {row.name: TokenBucket(burst=1, every_s=row.every_s) for row in BRIDGE_COMMANDS}
         self._operations: Mapping[str, Callable[[], None]] = {"republish": partial(outbox.resend, also_skipped=True)}
 
@@ -42,7 +44,10 @@ class BridgeCommands:
             self._execute(name, received)
         except CommandError as refused:
             error = refused
-        log.info("command %s/%s: %s", BRIDGE, name, error.message if error else "ok")
+        if error is None:
+            log.info("command %s/%s: ok", BRIDGE, name)
+        else:
+            self._refusals.add(name, error.code, error.message)
         reply = Reply(
             command=name,
             status="error" if error else "ok",

@@ -15,6 +15,7 @@ from stbridge.clock import utc_now
 from stbridge.commands.operations import execute
 from stbridge.commands.pending import IncomingCommand, PendingCommands, ReplyCache, key_of
 from stbridge.commands.pool import OrderedLane, WorkerPool
+from stbridge.commands.refusals import RefusalLog
 from stbridge.commands.scans import Scans
 from stbridge.core import observations as seen
 from stbridge.core.command import ALL_FOLDERS, EVERY_FOLDER, Command
@@ -48,8 +49,6 @@ MAX_PENDING = 1000
 
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 """How large they may be in total."""
-
-WARNING_INTERVAL_S = 60.0
 
 _ROWS = {command.name: command for command in COMMANDS}
 
@@ -110,7 +109,7 @@ class CommandDispatcher:
         self._early: list[IncomingCommand] = []
         self._opened_at: float | None = None
         self._buckets = {row.name: TokenBucket(burst=1, every_s=row.every_s) for row in COMMANDS}
-        self._warned_at: float | None = None
+        self._refusals = RefusalLog(name)
         self._resuming: set[Paused] = set()
         self._not_resumed: set[Paused] = set()
         self._unavailable_at = -1.0
@@ -209,9 +208,7 @@ class CommandDispatcher:
             error = _stopping("the command was not executed, send it again")
         else:
             error = CommandError("rate_limited", "too many commands are waiting already")
-            if self._warned_at is None or command.at - self._warned_at > WARNING_INTERVAL_S:
-                self._warned_at = command.at
-                log.warning("%s: too many commands are waiting: more are refused", self._name)
+        self._refusals.add(command.name, error.code, error.message)
         self._send(command, _reply(command, error=error, transaction=transaction_of(command.received.payload)))
 
     # --- in a thread of the pool
@@ -403,8 +400,11 @@ class CommandDispatcher:
             return False
         transaction = request.transaction if request else transaction_of(command.received.payload)
         reply = _reply(command, status=status, data=data, error=error, transaction=transaction)
-        level = logging.DEBUG if error is None and request and request.command.group == "read" else logging.INFO
-        log.log(level, "command %s/%s: %s", self._name, command.name, error or status)
+        if error is None:
+            level = logging.DEBUG if request and request.command.group == "read" else logging.INFO
+            log.log(level, "command %s/%s: %s", self._name, command.name, status)
+        else:
+            self._refusals.add(command.name, error.code, str(error))
         key = request and key_of(request, command.received)
         copies = self._replies.end(key, reply, executed=_may_have_run(error)) if key else []
         for one in (command, *(copy for copy in copies if self._pending.claim(copy))):

@@ -16,10 +16,11 @@ from stbridge.commands import dispatcher as module
 from stbridge.commands import pending
 from stbridge.commands.dispatcher import CommandDispatcher
 from stbridge.commands.pending import REPLY_KEPT_S
+from stbridge.commands.refusals import BURST, EVERY_S, LONGEST_REASON, RefusalLog
 from stbridge.core import observations as seen
 from stbridge.core.commands import COMMANDS, allowed
 from stbridge.core.envelope import CommandError, Reply
-from stbridge.core.json_text import as_json
+from stbridge.core.json_text import as_json, cut
 from stbridge.core.known import Known
 from stbridge.core.messages import Received
 from stbridge.core.observations import Observation, Read
@@ -270,6 +271,58 @@ def test_what_is_refused_is_never_carried_out(
     assert plane.log == ["reply error", "acknowledged"]
 
 
+@pytest.mark.parametrize("refused", REFUSED, ids=[code for *_, code in REFUSED])
+def test_a_refused_command_is_one_warning(
+    plane: Plane, caplog: pytest.LogCaptureFixture, refused: tuple[str, Any, dict[str, Any], str]
+) -> None:
+    """It names the command, the instance, the error code and the reason, as the reply does."""
+    name, payload, values, code = refused
+    error = plane.ask(name, payload, **values).error
+    assert error
+    what = "failed" if code == "timeout" else "refused"
+    assert warnings_of(caplog) == [f"command nas/{name} {what}: {code}: {cut(error.message, LONGEST_REASON)}"]
+
+
+def test_a_command_that_fails_is_one_warning(plane: Plane, caplog: pytest.LogCaptureFixture) -> None:
+    """It was accepted, but nobody got what was asked for; one that succeeds is no warning."""
+    plane.syncthing.answers[CLEAR] = Unreachable("url: nothing answers", arrived=False)
+    assert [plane.code("clear_errors"), plane.code("get_version")] == ["unreachable", None]
+    assert warnings_of(caplog) == ["command nas/clear_errors failed: unreachable: url: nothing answers"]
+
+
+def test_a_flood_of_refused_commands_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What is left out is counted, and logged with the next one."""
+    now = [0.0]
+    log = RefusalLog("nas", monotonic=lambda: now[0])
+    for _ in range(1000):
+        log.add("scna" * 5000, "unknown_command", "there is no such command" * 5000)
+    first, *_, last = warnings = warnings_of(caplog)
+    assert len(warnings) == BURST + 1
+    assert max(map(len, warnings)) < 1000
+    assert first.startswith("command nas/scnascna")
+    assert last == "nas: too many commands are refused or fail: most of them are not logged"
+    now[0] += EVERY_S
+    log.add("scan", "forbidden", "scan is not allowed")
+    assert warnings_of(caplog)[BURST + 1 :] == [
+        f"command nas/scan refused: forbidden: scan is not allowed ({1000 - BURST} more were not logged)"
+    ]
+
+
+def test_the_log_of_a_refused_command_holds_no_value_of_its_payload(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A password may be in it, of an encrypted folder for example."""
+    for payload in ({"folder": ["hunter2"]}, {"folder": "docs", "password": "hunter2"}, b'{"password": "hunter2"'):
+        assert plane.code("scan", payload) in ("invalid_arguments", "invalid_json")
+    assert len(warnings_of(caplog)) == 3
+    assert "hunter2" not in caplog.text
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings, and whatever is worse."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def test_what_is_not_allowed_is_refused() -> None:
     """The allow-list counts, whatever the payload holds."""
     plane = Plane("read", "scan")
@@ -481,9 +534,8 @@ def test_only_so_many_commands_wait_for_their_reply(
     waiting = [plane.send("scan", {"folder": one, "wait": True}) for one in ("docs", "art")]
     for _ in range(3):
         assert plane.code("get_version") == "rate_limited"
-    assert [text for text in caplog.messages if "too many" in text and "command" not in text.split(":")[0]] == [
-        "nas: too many commands are waiting: more are refused"
-    ]
+    refusal = "command nas/get_version refused: rate_limited: too many commands are waiting already"
+    assert [text for text in caplog.messages if "too many" in text] == [refusal] * 3
     plane.syncthing.release()
     assert [reply().status for reply in waiting] == ["ok"] * 2
     assert plane.code("get_version") is None

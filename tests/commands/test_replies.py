@@ -1,6 +1,7 @@
 """Where a reply goes; and the bridge's own command."""
 
 import json
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -110,8 +111,10 @@ def test_a_retained_command_is_cleared() -> None:
         ("scan", {"payload": b"docs"}, "unknown_command"),
     ],
 )
-def test_the_bridge_answers_for_itself(name: str, received: dict[str, Any], code: str | None) -> None:
-    """`republish` sends everything again; each command gets one reply, and is acknowledged."""
+def test_the_bridge_answers_for_itself(
+    name: str, received: dict[str, Any], code: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`republish` sends everything again; each command gets one reply, and is acknowledged; a refusal is a warning."""
     outbox, acknowledged = Outbox(), list[bool]()
     outbox.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
     outbox.connected()
@@ -126,6 +129,9 @@ def test_the_bridge_answers_for_itself(name: str, received: dict[str, Any], code
     assert reply["transaction"] == ("t" if b"transaction" in received["payload"] else None)
     assert messages.keys() == {None: {"syncthing/nas/system"}, "retained_command": {topic}}.get(code, set())
     assert acknowledged == [True]
+    refusal = f"command bridge/{name} refused: {code}: {reply['error'] and reply['error']['message']}"
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warnings == ([refusal] if code else [])
 
 
 def test_a_command_to_the_bridge_has_to_be_allowed() -> None:
