@@ -290,10 +290,11 @@ def _variables_in(section: type[BaseModel], prefix: str) -> Iterable[str]:
 
 
 def _variables_like(name: str) -> Iterable[str]:
-    """Return what a variable of an instance may be meant for that has single underscores."""
+    """Return what a variable of an instance may be meant for that has single underscores, or a typo in its section."""
     for key in map(str.upper, SyncthingSettings.model_fields):
-        if found := re.fullmatch(rf"{PREFIX}SYNCTHING_+([A-Z0-9_-]+?)_+{key}", name):
-            yield f"{PREFIX}SYNCTHING__{found[1]}__{key}"
+        for form in (rf"SYNCTHING_+([A-Z0-9_-]+?)_+{key}", rf"[A-Z]+__([A-Z0-9_-]+?)__{key}"):
+            if found := re.fullmatch(PREFIX + form, name):
+                yield f"{PREFIX}SYNCTHING__{found[1]}__{key}"
 
 
 _FAULTS: Mapping[str, str] = {

@@ -122,6 +122,8 @@ def test_wrong_usage_ends_with_2() -> None:
         (["CALL", "nas", "scan"], "there is no subcommand 'CALL'; did you mean call?"),
         (["dance"], "there is no subcommand 'dance', only run, check, call, "),
         (["call", "nsa", "scan"], "there is no instance 'nsa' in the settings; did you mean nas?"),
+        (["call", "nas", "scna"], "there is no command 'scna'; did you mean scan?"),
+        (["call", "nas", "scan", "fodler=docs"], "unknown argument 'fodler'; did you mean folder?"),
         (["call", "elsewhere", "scan"], "there is no instance 'elsewhere' in the settings, only nas"),
     ],
 )

@@ -150,6 +150,11 @@ def test_secrets_are_never_shown(machine: Machine) -> None:
     [
         ("MQTT", "x", "STBRIDGE_MQTT: no such setting; did you mean STBRIDGE_MQTT__TLS?"),
         ("MQTT__TLS", "x", "mqtt.tls: must be a table"),
+        (
+            "SYNCTHNG__MY_NAS__API_KEY",
+            "x",
+            "STBRIDGE_SYNCTHNG__MY_NAS__API_KEY: no such setting; did you mean STBRIDGE_SYNCTHING__MY_NAS__API_KEY?",
+        ),
         ("CONFIGG", "x", "STBRIDGE_CONFIGG: no such setting; did you mean STBRIDGE_CONFIG?"),
         ("QQQQ__ZZZZ", "x", "STBRIDGE_QQQQ__ZZZZ: no such setting"),
         ("COMMANDS__ALLOW", "read,operate", 'commands.allow: must be a list, such as ["one", "two"]'),
