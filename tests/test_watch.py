@@ -104,6 +104,56 @@ def test_sizes_are_written_for_people(count: float | None, words: str) -> None:
     assert size(count) == words
 
 
+PROBLEM: Mapping[str, Any] = {
+    "code": "conflicts",
+    "message": "1 conflict file, such as a",
+    "folder": "docs",
+    "label": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "line"),
+    [
+        ("errors", {"count": 1, "items": [{"message": "disk full"}]}, "1 error: disk full"),
+        ("errors", {"count": 2, "items": [{"message": "a"}, {"message": "b"}]}, "2 errors, the last: b"),
+        (
+            "folder/docs",
+            {**FOLDER, "need_items": 1},
+            "folder Documents: syncing, 42.5 % of 3.0 MB, needs 1 item, 1.7 MB",
+        ),
+        (
+            "system",
+            {"state": "idle", "in_sync": True, "all_in_sync": True, "need_bytes": 0},
+            "idle: in sync, all peers in sync",
+        ),
+        ("system", {"state": "idle", "in_sync": True, "all_in_sync": False, "need_bytes": 0}, "idle: in sync"),
+        (
+            "system",
+            {"state": "syncing", "in_sync": False, "all_in_sync": False, "need_bytes": 0},
+            "syncing: out of sync",
+        ),
+        ("system", {"state": "paused", "in_sync": None, "all_in_sync": None, "need_bytes": 0}, "paused"),
+        ("event/problem_raised", PROBLEM, "problem conflicts of folder docs: 1 conflict file, such as a"),
+        (
+            "event/problem_cleared",
+            {**PROBLEM, "label": "Documents"},
+            "problem conflicts of folder Documents is cleared",
+        ),
+        (
+            "event/problem_raised",
+            {"code": "unseen", "message": "never seen", "device": "ABCDEFG", "name": "laptop", "late": True},
+            "problem unseen of device laptop: never seen (late)",
+        ),
+        ("event/problem_cleared", {"code": "system_errors", "message": "x"}, "problem system_errors is cleared"),
+    ],
+)
+def test_lines_are_plain_english(topic: str, payload: Mapping[str, Any], line: str) -> None:
+    """One error, two errors; nothing is claimed that is not known."""
+    received = Received(topic=f"syncthing/nas/{topic}", payload=payload_of(payload))
+    assert describe_received(Topics("syncthing"), received) == f"    nas  {line}"
+
+
 def test_a_line_never_rounds_a_percentage_up() -> None:
     """Anybody may publish more decimals than the bridge does."""
     payload = payload_of({**FOLDER, "completion": 99.9999999})
