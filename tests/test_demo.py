@@ -164,7 +164,7 @@ def test_the_broker_stops_while_clients_are_connected(caplog: pytest.LogCaptureF
     """Its port is free again, and nothing is logged."""
     broker = EmbeddedBroker()
     broker.start()
-    assert probe(MqttSettings(host="127.0.0.1", port=broker.port, protocol="3.1.1")) == "3.1.1"
+    assert probe(MqttSettings(host="127.0.0.1", port=broker.port, protocol="3.1.1")).protocol == "3.1.1"
     with socket.create_connection(("127.0.0.1", broker.port)) as client:
         client.sendall(CONNECT % 4)
         assert client.recv(4)

@@ -10,8 +10,8 @@ from stbridge.core.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 
-BURST = 20
-EVERY_S = 10.0
+BURST = 10
+EVERY_S = 60.0
 """Anybody who may send commands can send wrong ones without end, and the log may be on a small disk."""
 
 LONGEST_NAME, LONGEST_REASON = 100, 500

@@ -8,7 +8,7 @@ from stbridge.core.arguments import TYPES
 from stbridge.core.command import Argument, Command
 from stbridge.core.json_text import cut, read_json
 from stbridge.core.messages import Received
-from stbridge.core.suggestion import did_you_mean, suggestion_or_list
+from stbridge.core.suggestion import did_you_mean
 
 Scalar = str | int | float | bool | None
 
@@ -60,7 +60,7 @@ def select(rows: Mapping[str, Command], name: str, received: Received, allowed: 
         raise CommandError("empty_payload", "an empty payload is ignored: send {} or PRESS")
     command = rows.get(name)
     if command is None:
-        raise CommandError("unknown_command", f"there is no command {name!r}{suggestion_or_list(name, rows)}")
+        raise CommandError("unknown_command", f"there is no command {name!r}{did_you_mean(name, rows)}")
     if name not in allowed:
         raise CommandError("forbidden", f"{name} is not allowed: add it to the setting commands.allow")
     return command

@@ -178,7 +178,10 @@ def redirects(answer: Behaviour) -> Behaviour:
     def redirect(exchange: Exchange) -> None:
         begin = exchange.begin
         exchange.begin = lambda status, headers: begin(status + 102, {**headers, "Location": "/"})  # type: ignore[method-assign]
-        answer(exchange)
+        try:
+            answer(exchange)
+        finally:
+            exchange.begin = begin  # type: ignore[method-assign]  # the next request of the connection
 
     return redirect
 
