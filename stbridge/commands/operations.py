@@ -9,6 +9,7 @@ from stbridge.core.envelope import CommandError, Request
 from stbridge.core.secrets import with_secrets, without_secrets
 from stbridge.errors import NotApplicable, NotFound, SyncthingError, TimedOut
 from stbridge.syncthing import SyncthingClient
+from stbridge.syncthing.calls.base import completed
 
 Arguments = Mapping[str, Any]
 
@@ -44,7 +45,8 @@ def execute(client: SyncthingClient, request: Request, time_pauses: TimePauses =
     operation = OPERATIONS.get(request.command.operation)
     if operation is not None:
         return without_secrets(operation(client, request.arguments))
-    return without_secrets(getattr(client, request.command.operation)(**request.arguments))
+    found = getattr(client, request.command.operation)(**request.arguments)
+    return None if found == completed() else without_secrets(found)
 
 
 def _set_paused(client: SyncthingClient, arguments: Arguments) -> None:
@@ -68,6 +70,11 @@ def _get_pending(client: SyncthingClient, _: Arguments) -> Any:
     return {"devices": client.get_pending_devices(), "folders": client.get_pending_folders()}
 
 
+def _browse_database(client: SyncthingClient, arguments: Arguments) -> Any:
+    # a level of 0 is the top only; the client follows the old bindings, where 0 is the whole tree
+    return client.browse_database(arguments["folder"], prefix=arguments.get("prefix"), levels=arguments.get("level"))
+
+
 def _scan(client: SyncthingClient, arguments: Arguments) -> None:
     folder = arguments["folder"]
     client.scan(None if folder == EVERY_FOLDER else folder, arguments.get("sub"), timeout_s=MAX_SCAN_S)
@@ -76,7 +83,7 @@ def _scan(client: SyncthingClient, arguments: Arguments) -> None:
 def _upgrade(client: SyncthingClient, _: Arguments) -> Any:
     client.check_upgrade()  # a build that cannot upgrade answers so here; POST may look for a version first
     result = client.upgrade()
-    if result is None:
+    if result == completed():
         raise NotApplicable("there is no newer version to upgrade to")
     return result
 
@@ -152,12 +159,12 @@ def _new_config(client: SyncthingClient, arguments: Arguments) -> Any:
     return {"changed": done}
 
 
-_PATCHES: Mapping[str, Callable[[SyncthingClient, Change], None]] = {
+_PATCHES: Mapping[str, Callable[[SyncthingClient, Change], object]] = {
     "folders": lambda client, change: client.patch_folder(change.id, change.value),
     "devices": lambda client, change: client.patch_device(change.id, change.value),
     "defaults/ignores": lambda client, change: client.new_default_ignores(change.value),
 }
-_ADDITIONS: Mapping[str, Callable[[SyncthingClient, Change], None]] = {
+_ADDITIONS: Mapping[str, Callable[[SyncthingClient, Change], object]] = {
     "folders": lambda client, change: client.add_folder(change.value),
     "devices": lambda client, change: client.add_device(change.value),
 }
@@ -243,6 +250,7 @@ OPERATIONS: Mapping[str, Callable[[SyncthingClient, Arguments], Any]] = {
     "pause": _pause,
     "resume": _resume,
     "get_pending": _get_pending,
+    "browse_database": _browse_database,
     "scan": _scan,
     "upgrade": _upgrade,
     "new_config": _new_config,

@@ -30,7 +30,14 @@ LONGEST_PAGE = 64 * 1024
 
 
 def evaluate(
-    url: str, call: str, *, status: int, headers: Mapping[str, str], content: bytes, has_key: bool = True
+    url: str,
+    call: str,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    has_key: bool = True,
+    as_text: bool = False,
 ) -> Any:
     """Return the JSON of an answer, or raise the error that it means.
 
@@ -43,6 +50,7 @@ def evaluate(
         headers: of the answer; Syncthing puts its device ID into every answer to a valid key.
         content: of the answer.
         has_key: whether a key was sent.
+        as_text: whether the answer is text, and no JSON.
 
     Raises:
         SyncthingError: the kind that fits.
@@ -58,6 +66,8 @@ def evaluate(
         )
     if IDENTITY not in headers:
         raise _stranger(url, content)
+    if as_text:
+        return content.decode("utf-8", "replace")
     if not content:
         return None
     try:

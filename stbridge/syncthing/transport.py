@@ -73,6 +73,7 @@ class _Call:
     usual: bool
     """Whether the timeout is that of the setting."""
     deadline: float
+    as_text: bool
 
     def too_late(self, url: str, request: str) -> TimedOut:
         what = f"{request} did not answer within {self.timeout_s:g} s"
@@ -145,6 +146,7 @@ class Transport:
         text: str | None = None,
         timeout_s: float | None = None,
         again: bool = True,
+        as_text: bool = False,
     ) -> Any:
         """Make a call and return its decoded JSON; None for an empty answer.
 
@@ -156,6 +158,7 @@ class Transport:
             text: sent as it is.
             timeout_s: seconds to wait for the answer, for all attempts together; by default the usual timeout.
             again: whether it may be tried again if that is safe.
+            as_text: whether the answer is text, and no JSON.
 
         Raises:
             SyncthingError: the kind that fits, see `stbridge.errors`.
@@ -172,6 +175,7 @@ class Transport:
             timeout_s=limit,
             usual=timeout_s is None,
             deadline=monotonic() + limit,
+            as_text=as_text,
         )
         return retrying(method, self._stopped, limit)(self._once, call) if again else self._once(call)
 
@@ -220,6 +224,7 @@ class Transport:
             headers=response.headers,
             content=content,
             has_key=self._has_key,
+            as_text=call.as_text,
         )
 
     def _failure(self, error: Exception, call: _Call, name: str) -> SyncthingError:

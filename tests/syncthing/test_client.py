@@ -6,14 +6,15 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import pytest
 
 import stbridge
 from stbridge import SyncthingClient
-from stbridge.errors import BadReply, NotFound, TimedOut
+from stbridge.errors import BadReply, NotFound, Rejected, TimedOut
 from stbridge.syncthing import retry
+from stbridge.syncthing.calls.base import OLD_ARGUMENTS, Completed, completed
 from stbridge.syncthing.client import Json
 from tests.servers import eventually
 from tests.syncthing.conftest import Connect, InBackground, Serve
@@ -22,12 +23,13 @@ from tests.syncthing.server import Answer, Exchange, closes, hangs, says
 
 OLD_NAMES = """
     get_version get_connections get_config get_insync get_errors get_discovery new_error clear_errors new_config restart
-    reset shutdown check_upgrade upgrade get_status get_ping browse_database get_completion get_file get_ignores
-    new_ignores get_need assign_priority scan get_folder_status get_device_statistics get_folder_statistics
+    reset shutdown get_upgrade upgrade get_status get_ping new_ping browse_database browse_databse get_completion
+    get_file get_ignores new_ignores get_need need assign_priority scan get_folder_status get_device_statistics
+    get_folder_statistics
 """
 """The methods of the old pysyncthing bindings."""
 
-OTHERWISE_TESTED = {"break_off", "close", "wait_for_restart"}
+OTHERWISE_TESTED = {"break_off", "close", "get_log_text", "wait_for_restart"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +55,33 @@ ROWS = (
     row("get_version", "GET /rest/system/version"),
     row("get_status", "GET /rest/system/status"),
     row("get_paths", "GET /rest/system/paths"),
+    row("browse_directories", "GET /rest/system/browse"),
+    row("browse_directories", "GET /rest/system/browse?current=%2Fhome%2F", "/home/"),
     row("restart", "POST /rest/system/restart"),
     row("shutdown", "POST /rest/system/shutdown"),
     row("reset", "POST /rest/system/reset"),
     row("reset", "POST /rest/system/reset?folder=docs", "docs"),
     row("check_upgrade", "GET /rest/system/upgrade"),
     row("upgrade", "POST /rest/system/upgrade"),
+    row("get_upgrade", "GET /rest/system/upgrade"),
+    row("new_ping", "GET /rest/system/ping"),
+    row("get_device_id", "GET /rest/svc/deviceid?id=abc", "abc"),
+    row("get_random_string", "GET /rest/svc/random/string"),
+    row("get_random_string", "GET /rest/svc/random/string?length=5", 5),
+    row("get_languages", "GET /rest/svc/lang"),
+    row("get_report", "GET /rest/svc/report"),
+    row("get_report", "GET /rest/svc/report?version=2", 2),
     row("get_errors", "GET /rest/system/error"),
     row("new_error", "POST /rest/system/error", "größer", body="größer"),
     row("clear_errors", "POST /rest/system/error/clear"),
+    row("get_log", "GET /rest/system/log"),
+    row("get_log", "GET /rest/system/log?since=2026-11-23T20%3A14%3A05Z", "2026-11-23T20:14:05Z"),
+    row("get_log_levels", "GET /rest/system/loglevels"),
+    row("new_log_levels", "POST /rest/system/loglevels", {"main": "INFO"}, body={"main": "INFO"}),
     row("get_config", "GET /rest/config"),
     row("new_config", "PUT /rest/config", {"version": 37}, body={"version": 37}),
+    row("get_config_part", "GET /rest/config/options", "options"),
+    row("new_config_part", "PUT /rest/config/defaults/device", "defaults/device", PATCH, body=PATCH),
     row("patch_config", "PATCH /rest/config/options", "options", PATCH, body=PATCH),
     row("patch_config", "PATCH /rest/config/defaults/folder", "defaults/folder", PATCH, body=PATCH),
     row(
@@ -76,6 +94,8 @@ ROWS = (
     row("patch_device", "PATCH /rest/config/devices/ABC-DEF", "ABC-DEF", {"name": "nas"}, body={"name": "nas"}),
     row("add_folder", "POST /rest/config/folders", {"id": "docs"}, body={"id": "docs"}),
     row("add_device", "POST /rest/config/devices", {"deviceID": "ABC"}, body={"deviceID": "ABC"}),
+    row("remove_folder", "DELETE /rest/config/folders/a%20b%23%25%C3%BC", "a b#%ü"),
+    row("remove_device", "DELETE /rest/config/devices/ABC-DEF", "ABC-DEF"),
     row("get_folder_defaults", "GET /rest/config/defaults/folder"),
     row("get_device_defaults", "GET /rest/config/defaults/device"),
     row("new_default_ignores", "PUT /rest/config/defaults/ignores", {"lines": ["*"]}, body={"lines": ["*"]}),
@@ -109,9 +129,15 @@ ROWS = (
     row("get_local_changes", "GET /rest/db/localchanged?folder=docs&page=2&perpage=9", "docs", 2, 9),
     row("get_file", "GET /rest/db/file?folder=docs&file=a%2Fb+c.txt", "docs", "a/b c.txt"),
     row("browse_database", "GET /rest/db/browse?folder=docs", "docs"),
-    row("browse_database", "GET /rest/db/browse?folder=docs&levels=0&prefix=a%2Fb", "docs", 0, "a/b"),
+    row("browse_database", "GET /rest/db/browse?folder=docs&levels=2&prefix=a%2Fb", "docs", 2, "a/b"),
+    row("browse_database", "GET /rest/db/browse?folder=docs&levels=0", "docs", 2, levels=0),
+    row("browse_databse", "GET /rest/db/browse?folder=docs", "docs", 0, False),
     row("get_ignores", "GET /rest/db/ignores?folder=docs", "docs"),
     row("new_ignores", "POST /rest/db/ignores?folder=docs", "docs", ("*.tmp",), body={"ignore": ["*.tmp"]}),
+    row("new_ignores", "POST /rest/db/ignores?folder=docs", "docs", "a\nb\n", body={"ignore": ["a", "b"]}),
+    row("need", "GET /rest/db/need?folder=docs", "docs"),
+    row("get_versions", "GET /rest/folder/versions?folder=docs", "docs"),
+    row("restore_versions", "POST /rest/folder/versions?folder=docs", "docs", {"a": "time"}, body={"a": "time"}),
     row("assign_priority", "POST /rest/db/prio?folder=docs&file=a.txt", "docs", "a.txt"),
     row("scan", "POST /rest/db/scan"),
     row("scan", "POST /rest/db/scan?folder=docs&sub=a%2Fb", "docs", "a/b"),
@@ -120,6 +146,8 @@ ROWS = (
     row("revert", "POST /rest/db/revert?folder=docs", "docs"),
     row("get_events", "GET /rest/events?since=7&timeout=60", 7),
     row("get_events", "GET /rest/events?since=0&limit=1&timeout=0&events=A%2CB", 0, ["A", "B"], limit=1, timeout_s=0),
+    row("get_events", "GET /rest/events?since=0&timeout=60&events=A%2CB", 0, "A,B"),
+    row("get_disk_events", "GET /rest/events/disk?since=0&limit=1&timeout=0", 0, limit=1, timeout_s=0),
 )
 
 
@@ -179,13 +207,14 @@ def test_the_table_has_every_method() -> None:
 def test_each_method_makes_its_request(serve: Serve, connect: Connect, one: Row) -> None:
     """Method, path, query and body are what Syncthing documents; the method's own documentation names them."""
     target = one.line.split()[1].partition("?")[0]
-    reply: Any = [{"reply": 1}] if one.method in ("get_events", "browse_database") else {"reply": 1}
+    promised = get_type_hints(methods()[one.method])["return"]
+    reply: Any = [{"reply": 1}] if get_origin(promised) is list else {"reply": 1}
     server = serve({target: says(reply)})
     result = call(connect(server.url), one)
     assert server.lines == [one.line]
     body = server.requests[0].body.decode()
     assert (body if isinstance(one.body, str) else json.loads(body or "null")) == one.body
-    assert result == (None if get_type_hints(methods()[one.method])["return"] is type(None) else reply)
+    assert result == (completed() if promised is Completed else reply)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +237,78 @@ def test_no_events_are_an_empty_list(serve: Serve, connect: Connect, answer: Ans
 
 def test_nothing_newer_is_no_upgrade(serve: Serve, connect: Connect) -> None:
     """Syncthing answers with nothing if there is nothing to upgrade to."""
-    assert connect(serve({"/rest/system/upgrade": Answer()}).url).upgrade() is None
+    assert connect(serve({"/rest/system/upgrade": Answer()}).url).upgrade() == completed()
+
+
+@pytest.mark.parametrize(
+    ("path", "ask", "key"),
+    [
+        ("system/error", SyncthingClient.get_errors, "errors"),
+        ("system/log", SyncthingClient.get_log, "messages"),
+        ("folder/errors", lambda client: client.get_folder_errors("docs"), "errors"),
+        *[("db/need", lambda client: client.get_need("docs"), key) for key in ("progress", "queued", "rest")],
+        ("db/remoteneed", lambda client: client.get_remote_need("ABC", "docs"), "files"),
+        ("db/localchanged", lambda client: client.get_local_changes("docs"), "files"),
+    ],
+)
+def test_a_list_without_anything_is_empty(
+    serve: Serve, connect: Connect, path: str, ask: Callable[[SyncthingClient], Any], key: str
+) -> None:
+    """Syncthing sends null in place of an empty list; other keys stay as they are."""
+    server = serve({f"/rest/{path}": says({key: None, "other": None})})
+    assert ask(connect(server.url)) == {key: [], "other": None}
+
+
+@pytest.mark.parametrize("body", [b"", b"one line\n", b'{"not": "decoded"}', "größer \xff".encode("latin-1")])
+def test_the_log_is_text(serve: Serve, connect: Connect, body: bytes) -> None:
+    """It is returned as it is, whatever it looks like; bytes that are no UTF-8 are replaced."""
+    server = serve({"/rest/system/log.txt": Answer(body=body)})
+    client = connect(server.url)
+    assert client.get_log_text() == body.decode(errors="replace")
+    client.get_log_text("2026-11-23T20:14:05Z")
+    assert server.lines == ["GET /rest/system/log.txt", "GET /rest/system/log.txt?since=2026-11-23T20%3A14%3A05Z"]
+
+
+def test_what_is_no_device_id_is_rejected(serve: Serve, connect: Connect) -> None:
+    """Syncthing answers that with 200, so the client says it."""
+    server = serve({"/rest/svc/deviceid": says({"error": '"abc": device ID invalid: incorrect length'})})
+    with pytest.raises(Rejected, match=r'^"abc": device ID invalid: incorrect length$'):
+        connect(server.url).get_device_id("abc")
+
+
+# --- the arguments of the old bindings
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("new_error", {"error_body": "x"}),
+        ("get_completion", {"device_id": "ABC", "folder": "docs"}),
+        ("new_ignores", {"folder": "docs", "ignores": {"ignore": ["a"]}}),
+        ("assign_priority", {"folder": "docs", "filename": "a"}),
+        ("scan", {"folder": "docs", "subfolder": "a"}),
+    ],
+)
+def test_an_old_name_of_an_argument_is_the_same_as_the_new_one(
+    serve: Serve, connect: Connect, method: str, arguments: dict[str, Any]
+) -> None:
+    """Both make the same request, and both at once are refused."""
+    server = serve({target: says({}) for target in {one.line.split()[1].partition("?")[0] for one in ROWS}})
+    call_it = getattr(connect(server.url), method)
+    renamed = {OLD_ARGUMENTS.get(name, name): value for name, value in arguments.items()}
+    assert call_it(**arguments) == call_it(**renamed)
+    old, new = server.requests
+    assert (old.line, old.body) == (new.line, new.body)
+    with pytest.raises(TypeError, match=f"{method}.*old name"):
+        call_it(**{**arguments, **renamed})
+
+
+def test_patterns_need_their_key(serve: Serve, connect: Connect) -> None:
+    """A mapping of another form is refused, before it deletes all patterns."""
+    server = serve({})
+    with pytest.raises(ValueError, match="ignore: a mapping needs the key 'ignore'"):
+        connect(server.url).new_ignores("docs", {"ignores": ["a"]})
+    assert server.requests == []
 
 
 # --- what takes more than one request
@@ -222,6 +322,15 @@ def test_a_folder_with_a_slash_in_its_id_is_changed_by_the_list(serve: Serve, co
     connect(server.url).patch_folder("a/b", {"paused": True})
     assert server.lines == [f"GET {folders}", f"POST {folders}"]
     assert json.loads(server.requests[1].body) == {**odd, "paused": True}
+
+
+def test_a_folder_with_a_slash_in_its_id_is_removed_with_the_configuration(serve: Serve, connect: Connect) -> None:
+    """The configuration is replaced by one without it, with everything else in it."""
+    config = {"gui": {"apiKey": "key"}, "folders": [{"id": "docs"}, {"id": "a/b"}]}
+    server = serve({"/rest/config": [says(config), Answer()]})
+    assert connect(server.url).remove_folder("a/b") == completed()
+    assert server.lines == ["GET /rest/config", "PUT /rest/config"]
+    assert json.loads(server.requests[1].body) == {**config, "folders": [{"id": "docs"}]}
 
 
 def test_a_folder_with_a_slash_that_is_not_there_is_not_made(serve: Serve, connect: Connect) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from stbridge.errors import (
     HostCheckFailed,
     NotFound,
     NotSyncthing,
+    Rejected,
     TlsFailure,
     Unauthorized,
     Unreachable,
     Unsupported,
 )
 from stbridge.syncthing import SyncthingClient, transport
+from stbridge.syncthing.calls.base import completed
 from tests.conftest import ODD_FOLDER, Pair
 from tests.servers import eventually
 from tests.syncthing.conftest import Connect, is_up
@@ -121,6 +124,74 @@ def test_errors_come_and_go(alone: SyncthingClient) -> None:
     assert not alone.get_errors()["errors"]
 
 
+def test_the_log_is_read_as_lines_and_as_text(alone: SyncthingClient, node: SyncthingNode) -> None:
+    """Both have what Syncthing said at its start, and nothing of the future."""
+    messages = [line["message"] for line in alone.get_log()["messages"]]
+    assert any(node.device_id in message for message in messages)
+    assert node.device_id in alone.get_log_text()
+    assert alone.get_log(since="2999-01-01T00:00:00Z") == {"messages": []}
+    assert alone.get_log_text(since="2999-01-01T00:00:00Z") == ""
+
+
+def test_log_levels_can_be_changed(alone: SyncthingClient, syncthing_version: str) -> None:
+    """A package logs as much as it is set to, the others as before; earlier versions have none of this."""
+    if syncthing_version.startswith("1."):
+        for ask in (alone.get_log_levels, lambda: alone.new_log_levels({"scanner": "DEBUG"})):
+            with pytest.raises(Unsupported):
+                ask()
+        return
+    before = alone.get_log_levels()
+    assert "scanner" in before["packages"]
+    assert alone.new_log_levels({"scanner": "DEBUG"}) == completed()
+    assert alone.get_log_levels()["levels"] == before["levels"] | {"scanner": "DEBUG"}
+    with pytest.raises(Rejected, match="LOUD"):
+        alone.new_log_levels({"scanner": "LOUD"})
+    alone.new_log_levels({"scanner": "INFO"})
+    assert alone.get_log_levels() == before
+
+
+# --- services
+
+
+def test_device_ids_are_checked(alone: SyncthingClient, node: SyncthingNode) -> None:
+    """An ID may be in lower case, without dashes; anything else is rejected with the reason."""
+    assert alone.get_device_id(node.device_id.lower().replace("-", "")) == {"id": node.device_id}
+    with pytest.raises(Rejected, match="incorrect length"):
+        alone.get_device_id("abc")
+
+
+def test_random_strings_are_as_long_as_asked(alone: SyncthingClient) -> None:
+    """They have 32 characters by default, and differ."""
+    found = [alone.get_random_string(length)["random"] for length in (None, None, 5)]
+    assert [len(one) for one in found] == [32, 32, 5]
+    assert found[0] != found[1]
+
+
+def test_nobody_asks_for_languages(alone: SyncthingClient) -> None:
+    """The client sends no languages, so there is one without a name."""
+    assert alone.get_languages() == [""]
+
+
+def test_the_usage_report_is_shown(alone: SyncthingClient) -> None:
+    """It is about this Syncthing, in the format that is asked for."""
+    report = alone.get_report(2)
+    assert (report["version"], report["urVersion"]) == (alone.get_version()["version"], 2)
+    assert alone.get_report()["urVersion"] == 3
+    assert report["numDevices"] == 1
+
+
+def test_directories_of_the_machine_are_listed(alone: SyncthingClient, tmp_path: Path) -> None:
+    """Those inside of a directory, or none where there is nothing."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    assert [path.rstrip("/") for path in alone.browse_directories(f"{tmp_path}/")] == [
+        f"{tmp_path}/one",
+        f"{tmp_path}/two",
+    ]
+    assert alone.browse_directories(f"{tmp_path}/three") == []
+    assert alone.browse_directories() == ["/"]
+
+
 # --- the configuration
 
 
@@ -160,7 +231,124 @@ def test_folders_and_devices_are_added_and_changed(alone: SyncthingClient, pair:
     )
 
 
+PARTS = ("options", "gui", "ldap", "defaults/folder", "defaults/device", "defaults/ignores")
+PATCHES = {
+    "options": {"maxSendKbps": 77},
+    "gui": {"theme": "dark"},
+    "ldap": {"address": "ldap.lan:389"},
+    "defaults/folder": {"rescanIntervalS": 77},
+    "defaults/device": {"maxSendKbps": 77},
+    "defaults/ignores": {"lines": ["*.tmp"]},
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_the_configuration_is_read_and_replaced(alone: SyncthingClient, part: str) -> None:
+    """What is put is what is got, and the other parts stay."""
+    before = alone.get_config()
+    changed = alone.get_config_part(part) | PATCHES[part]
+    assert alone.new_config_part(part, changed) == completed()
+    eventually(lambda: is_up(alone))
+    assert alone.get_config_part(part) == changed
+    others = set(PARTS) - {part}
+    alone.new_config(before)
+    eventually(lambda: is_up(alone))
+    assert {one: alone.get_config_part(one) for one in others} == {one: _part(before, one) for one in others}
+
+
+def _part(config: dict[str, Any], part: str) -> Any:
+    for key in part.split("/"):
+        config = config[key]
+    return config
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part != "defaults/ignores"])
+def test_keys_of_a_part_are_changed(alone: SyncthingClient, part: str) -> None:
+    """A patch changes what it names and leaves the rest."""
+    before = alone.get_config_part(part)
+    assert alone.patch_config(part, PATCHES[part]) == completed()
+    eventually(lambda: is_up(alone))
+    assert alone.get_config_part(part) == before | PATCHES[part]
+    alone.new_config_part(part, before)
+    eventually(lambda: is_up(alone))
+
+
+def test_a_part_that_is_not_there_is_unsupported(alone: SyncthingClient) -> None:
+    """A typing error is no success."""
+    for call in (
+        lambda: alone.get_config_part("option"),
+        lambda: alone.new_config_part("option", {}),
+        lambda: alone.patch_config("option", {}),
+    ):
+        with pytest.raises(Unsupported):
+            call()
+
+
+def test_folders_and_devices_are_removed(alone: SyncthingClient, pair: Pair, tmp_path: Path) -> None:
+    """Each goes alone, its files stay, and a second time is no error; what is no device ID is one."""
+    (tmp_path / "kept.txt").write_text("kept", encoding="utf-8")
+    alone.add_device({"deviceID": pair.b.device_id, "name": "beta"})
+    for folder in ("plain", ODD_FOLDER, "other"):
+        alone.add_folder({"id": folder, "path": str(tmp_path), "paused": True})
+    for folder in ("plain", ODD_FOLDER, "plain", ODD_FOLDER):
+        assert alone.remove_folder(folder) == completed()
+    assert [folder["id"] for folder in alone.get_config()["folders"]] == ["other"]
+    alone.remove_folder("other")
+    for _ in range(2):
+        assert alone.remove_device(pair.b.device_id) == completed()
+    assert [device["name"] for device in alone.get_config()["devices"]] == ["node"]
+    with pytest.raises(Rejected, match="device ID invalid"):
+        alone.remove_device("abc")
+    assert (tmp_path / "kept.txt").read_text(encoding="utf-8") == "kept"
+
+
 # --- folders
+
+
+def test_old_versions_are_listed_and_restored(pair: Pair, alpha: SyncthingClient, connect: Connect) -> None:
+    """Node b keeps what node a replaces, and can have it back."""
+    beta = client_of(pair.b, connect)
+    for ask in (
+        lambda: beta.get_versions("docs"),
+        lambda: beta.restore_versions("docs", {"a": "2026-11-23T20:14:05Z"}),
+    ):
+        with pytest.raises(Rejected, match="folder has no versioner"):
+            ask()
+    beta.patch_folder("docs", {"versioning": {"type": "simple", "params": {"keep": "5"}}})
+    theirs = pair.b_files / "docs/versioned.txt"
+    for content in (b"old", b"newer"):
+        pair.write("versioned.txt", content)
+        alpha.scan("docs")
+        eventually(lambda content=content: content_of(theirs) == content)
+    [version] = beta.get_versions("docs")["versioned.txt"]
+    assert version["size"] == len(b"old")
+    unknown = beta.restore_versions("docs", {"nothing.txt": version["versionTime"]})
+    assert "version not found" in unknown["nothing.txt"]
+    # Syncthing names versions by the second: within the same one the file that is replaced would overwrite this version
+    replaced_at = datetime.fromisoformat(version["versionTime"])
+    eventually(lambda: datetime.now(UTC) - replaced_at > timedelta(seconds=1))
+    assert beta.restore_versions("docs", {"versioned.txt": version["versionTime"]}) == {}
+    assert theirs.read_bytes() == b"old"
+    beta.patch_folder("docs", {"versioning": {"type": ""}})
+    eventually(lambda: pair.a.is_idle("docs") and pair.b.is_idle("docs"))
+
+
+def test_changes_of_files_are_events_of_their_own(pair: Pair, alpha: SyncthingClient) -> None:
+    """They come in order; after the last one there are none, and `limit` keeps the newest."""
+    for name in ("event-one.txt", "event-two.txt"):
+        pair.write(name)
+        alpha.scan("docs", name)
+    events: list[dict[str, Any]] = []
+
+    def told() -> bool:
+        events[:] = alpha.get_disk_events(0, timeout_s=1)
+        return len(events) > 1 and events[-1]["data"]["path"] == "event-two.txt"
+
+    eventually(told)
+    assert [event["data"]["path"] for event in events[-2:]] == ["event-one.txt", "event-two.txt"]
+    assert {event["type"] for event in events[-2:]} == {"LocalChangeDetected"}
+    assert alpha.get_disk_events(events[-1]["id"], timeout_s=0) == []
+    assert [event["id"] for event in alpha.get_disk_events(0, limit=1, timeout_s=0)] == [events[-1]["id"]]
 
 
 def test_a_scan_has_ended_when_it_returns(pair: Pair, alpha: SyncthingClient) -> None:
@@ -179,7 +367,7 @@ def test_the_tree_of_a_folder_can_be_browsed(pair: Pair, alpha: SyncthingClient)
     """All of it, its top only, or what is below a directory."""
     pair.write("browsed/deep/file.txt")
     alpha.scan("docs", "browsed")
-    (top,) = [one for one in alpha.browse_database("docs", level=0) if one["name"] == "browsed"]
+    (top,) = [one for one in alpha.browse_database("docs", levels=0) if one["name"] == "browsed"]
     assert not top.get("children")
     (deep,) = alpha.browse_database("docs", prefix="browsed")
     assert (deep["name"], [one["name"] for one in deep["children"]]) == ("deep", ["file.txt"])
