@@ -148,12 +148,18 @@ def test_a_scan_finds_what_nobody_watches_for(plane: Plane) -> None:
     files = plane.files / "unwatched"
     plane.pair.a.share("unwatched", files, fsWatcherEnabled=False)
     plane.wait_for("alpha/folder/unwatched", lambda one: one["state"] == "idle")
-    (files / "new.txt").write_text("new", encoding="utf-8")
+    (files / "deep").mkdir()
+    for file in ("new.txt", "deep/two.txt"):
+        (files / file).write_text("new", encoding="utf-8")
     for payload in ({"folder": "unwatched"}, {"folder": "unwatched", "wait": True}, {"folder": "all", "wait": True}):
         plane.do("scan", payload)
     found = plane.do("get_file", {"folder": "unwatched", "file": "new.txt"})
     assert found["local"]["name"] == "new.txt"
-    assert [one["name"] for one in plane.do("browse_database", {"folder": "unwatched"})] == ["new.txt"]
+    assert [one["name"] for one in plane.do("browse_database", {"folder": "unwatched"})] == ["deep", "new.txt"]
+    top = plane.do("browse_database", {"folder": "unwatched", "level": 0})
+    assert [one.get("children") for one in top] == [None, None]
+    [one] = plane.do("browse_database", {"folder": "unwatched", "level": 1, "prefix": "deep"})
+    assert one["name"] == "two.txt"
     plane.do("pause", {"folder": "unwatched"})
     eventually(lambda: plane.refusal("scan", {"folder": "unwatched"}) == "not_applicable")
     scanned = plane.do("scan", {"all": True, "wait": True})["folders"]
@@ -172,9 +178,9 @@ def test_ignore_patterns_are_replaced(plane: Plane) -> None:
 
 def test_errors_are_added_and_cleared(plane: Plane) -> None:
     """`new_error` and `clear_errors` show in Syncthing's own list."""
-    plane.do("new_error", {"message": "the disk is full"})
+    assert plane.do("new_error", {"message": "the disk is full"}) is None
     assert "the disk is full" in json.dumps(plane.pair.a.request("GET", "/rest/system/error"))
-    plane.do("clear_errors")
+    assert plane.do("clear_errors") is None
     assert not plane.pair.a.request("GET", "/rest/system/error")["errors"]
 
 

@@ -206,7 +206,8 @@ class FolderCalls(Calls):
             Rejected: there is no such folder (1.19; later versions put the reason into `error`).
 
         Example:
-            >>> client.get_ignores("photos")["ignore"]
+            >>> client.get_ignores("photos")
+            {'error': None, 'expanded': ['*.tmp', '**/*.tmp', '*.tmp/**', '**/*.tmp/**'], 'ignore': ['*.tmp']}
         """
         return self._get("db/ignores", folder=folder)
 
