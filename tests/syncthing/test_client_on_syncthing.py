@@ -126,7 +126,7 @@ def test_errors_come_and_go(alone: SyncthingClient) -> None:
 
 
 def test_the_log_is_read_as_lines_and_as_text(alone: SyncthingClient, node: SyncthingNode) -> None:
-    """Both have what Syncthing said at its start, and nothing of the future."""
+    """Both contain what Syncthing logged at its start; after a time in the future there is nothing."""
     messages = [line["message"] for line in alone.get_log()["messages"]]
     assert any(node.device_id in message for message in messages)
     assert node.device_id in alone.get_log_text()
@@ -168,13 +168,13 @@ def test_random_strings_are_as_long_as_asked(alone: SyncthingClient) -> None:
     assert found[0] != found[1]
 
 
-def test_nobody_asks_for_languages(alone: SyncthingClient) -> None:
-    """The client sends no languages, so there is one without a name."""
+def test_the_client_sends_no_languages(alone: SyncthingClient) -> None:
+    """So Syncthing returns one language without a name."""
     assert alone.get_languages() == [""]
 
 
 def test_the_usage_report_is_shown(alone: SyncthingClient) -> None:
-    """It is about this Syncthing, in the format that is asked for."""
+    """It is the report of this instance, in the requested format."""
     report = alone.get_report(2)
     assert (report["version"], report["urVersion"]) == (alone.get_version()["version"], 2)
     assert alone.get_report()["urVersion"] == 3
@@ -182,7 +182,7 @@ def test_the_usage_report_is_shown(alone: SyncthingClient) -> None:
 
 
 def test_directories_of_the_machine_are_listed(alone: SyncthingClient, tmp_path: Path) -> None:
-    """Those inside of a directory, or none where there is nothing."""
+    """With a slash at the end, the directories in it; an empty list if there is none."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     assert [path.rstrip("/") for path in alone.browse_directories(f"{tmp_path}/")] == [
@@ -275,7 +275,7 @@ def test_keys_of_a_part_are_changed(alone: SyncthingClient, part: str) -> None:
 
 
 def test_a_part_that_is_not_there_is_unsupported(alone: SyncthingClient) -> None:
-    """A typing error is no success."""
+    """A misspelled name is an error, not a success."""
     for call in (
         lambda: alone.get_config_part("option"),
         lambda: alone.new_config_part("option", {}),
@@ -286,7 +286,7 @@ def test_a_part_that_is_not_there_is_unsupported(alone: SyncthingClient) -> None
 
 
 def test_folders_and_devices_are_removed(alone: SyncthingClient, pair: Pair, tmp_path: Path) -> None:
-    """Each goes alone, its files stay, and a second time is no error; what is no device ID is one."""
+    """The others and all files stay. Removing twice is no error; an invalid device ID is one."""
     (tmp_path / "kept.txt").write_text("kept", encoding="utf-8")
     alone.add_device({"deviceID": pair.b.device_id, "name": "beta"})
     for folder in ("plain", ODD_FOLDER, "other"):
@@ -307,7 +307,7 @@ def test_folders_and_devices_are_removed(alone: SyncthingClient, pair: Pair, tmp
 
 
 def test_old_versions_are_listed_and_restored(pair: Pair, alpha: SyncthingClient, connect: Connect) -> None:
-    """Node b keeps what node a replaces, and can have it back."""
+    """Node b keeps the version that node a replaces, and restores it."""
     beta = client_of(pair.b, connect)
     with pytest.raises(Rejected, match="folder has no versioner"):
         beta.get_versions("docs")

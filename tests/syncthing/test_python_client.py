@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from stbridge import SyncthingClient
-from stbridge.errors import SyncthingError
+from stbridge.demo.node import SyncthingNode
+from stbridge.errors import NotFound, Rejected, SyncthingError
 from stbridge.syncthing.calls.base import Completed
 from tests.conftest import Pair
 from tests.documents import ROOT, anchors, rows, sections, spans, text_of
@@ -89,6 +90,51 @@ def _tree(error: type[Exception]) -> set[type[Exception]]:
     return {error}.union(*(_tree(one) for one in error.__subclasses__()))
 
 
+NO_FOLDER: dict[str, type[SyncthingError]] = {
+    "get_folder_status": NotFound,
+    "get_folder_errors": NotFound,
+    "get_completion": NotFound,
+    "get_need": NotFound,
+    "get_remote_need": NotFound,
+    "get_local_changes": NotFound,
+    "get_file": NotFound,
+    "assign_priority": NotFound,
+    "patch_folder": NotFound,
+    "browse_database": Rejected,
+    "new_ignores": Rejected,
+    "scan": Rejected,
+    "reset": Rejected,
+    "get_versions": Rejected,
+    "restore_versions": Rejected,
+}
+"""What each method raises for a folder that is not there, whichever version answers."""
+
+NO_DEVICE_ID = (
+    "get_completion get_pending_folders patch_device remove_device pause_device resume_device dismiss_pending_device"
+)
+
+
+@pytest.mark.parametrize("name", NO_FOLDER)
+def test_a_folder_that_is_not_there_raises_what_is_documented(node: SyncthingNode, connect: Connect, name: str) -> None:
+    """Real Syncthing refuses, and the method's documentation names this error."""
+    client = connect(node.url, node.api_key)
+    values: dict[str, Any] = {"folder": "nothing", "device": node.device_id, "file": "a", "ignore": ["a"]}
+    values |= {"changes": {}, "versions": {"a": "2026-11-23T20:14:05Z"}}
+    given = {one: values[one] for one in inspect.signature(METHODS[name]).parameters if one in values}
+    with pytest.raises(NO_FOLDER[name]):
+        getattr(client, name)(**given)
+    assert f"    {NO_FOLDER[name].__name__}: " in parts(name)["Raises"]
+
+
+@pytest.mark.parametrize("name", NO_DEVICE_ID.split())
+def test_what_is_no_device_id_raises_what_is_documented(node: SyncthingNode, connect: Connect, name: str) -> None:
+    """Real Syncthing refuses, and the method's documentation names this error."""
+    client = connect(node.url, node.api_key)
+    with pytest.raises(Rejected, match="device ID invalid"):
+        getattr(client, name)(device="abc", **({"changes": {}} if name == "patch_device" else {}))
+    assert "    Rejected: " in parts(name)["Raises"]
+
+
 # --- the page
 
 
@@ -111,7 +157,7 @@ def test_the_page_has_what_the_method_says(name: str) -> None:
         for words in re.sub(r"^ {4}\w+: ", "", found.get(part, ""), flags=re.MULTILINE).split("\n"):
             assert " ".join(words.split()) in flat
     assert all(f">>> {line}" in section for line in statements(name))
-    for label in ("**Reply**", "**Errors**", "```python"):
+    for label in ("**Reply**", "**Errors**", "**Example**\n\n```python"):
         assert label in section
 
 
