@@ -61,9 +61,10 @@ class Calls:
         found = self._object("GET", path, timeout_s=timeout_s, **parameters)
         return found | {key: [] for key in lists if key in found and found[key] is None}
 
-    def _get_list(self, path: str, timeout_s: float | None = None, *, again: bool = True, **parameters: Any) -> Any:
-        target = f"/rest/{path}"
-        found = self._transport.call("GET", target, parameters=parameters, timeout_s=timeout_s, again=again)
+    def _get_list(self, path: str, timeout_s: float | None = None, **parameters: Any) -> list[Any]:
+        return self._array(path, self._call("GET", path, timeout_s=timeout_s, **parameters))
+
+    def _array(self, path: str, found: Any) -> list[Any]:
         if not isinstance(found, list | None):
             raise self._wrong_shape("GET", path, found, "an array")
         return found or []

@@ -57,5 +57,6 @@ class EventCalls(Calls):
 
     def _poll(self, path: str, since: int, limit: int | None, timeout_s: float, **parameters: Any) -> list[Json]:
         parameters = {"since": since, "limit": limit, "timeout": int(timeout_s), **parameters}
-        found: list[Json] = self._get_list(path, timeout_s + EXTRA_S, again=False, **parameters)
-        return found
+        target, timeout_s = f"/rest/{path}", timeout_s + EXTRA_S
+        found = self._transport.call("GET", target, parameters=parameters, timeout_s=timeout_s, again=False)
+        return self._array(path, found)

@@ -188,10 +188,7 @@ class FolderCalls(Calls):
             ['sunset.jpg']
         """
         depth = levels if levels is not None else level or None
-        found: list[Any] = self._get_list(
-            "db/browse", timeout_s=SLOW_S, folder=folder, levels=depth, prefix=prefix or None
-        )
-        return found
+        return self._get_list("db/browse", timeout_s=SLOW_S, folder=folder, levels=depth, prefix=prefix or None)
 
     def get_ignores(self, folder: str) -> Json:
         """Return the ignore patterns of a folder (GET /rest/db/ignores).

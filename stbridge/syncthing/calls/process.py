@@ -90,8 +90,7 @@ class ProcessCalls(Calls):
             >>> client.browse_directories("/home/")
             ['/home/ann']
         """
-        found: list[str] = self._get_list("system/browse", current=current)
-        return found
+        return self._get_list("system/browse", current=current)
 
     def restart(self) -> Json:
         """Restart Syncthing (POST /rest/system/restart); its monitor or service manager starts it again.
@@ -238,8 +237,7 @@ class ProcessCalls(Calls):
             >>> client.get_languages()
             ['']
         """
-        found: list[str] = self._get_list("svc/lang")
-        return found
+        return self._get_list("svc/lang")
 
     def get_report(self, version: int | None = None) -> Json:
         """Return the data of Syncthing's anonymous usage report (GET /rest/svc/report).
