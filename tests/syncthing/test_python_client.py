@@ -161,6 +161,12 @@ def test_the_page_has_what_the_method_says(name: str) -> None:
         assert label in section
 
 
+def test_every_argument_of_the_client_is_explained() -> None:
+    """The first table of the page has those of `SyncthingClient` itself."""
+    named = [name for cells in rows(text_of(PAGE), "argument") for name in spans(cells[0])]
+    assert named == list(inspect.signature(SyncthingClient).parameters)
+
+
 def test_every_error_is_explained() -> None:
     """The table of errors has those that a call may raise."""
     named = {name for cells in rows(text_of(PAGE), "error") for name in spans(cells[0])}
