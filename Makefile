@@ -4,7 +4,8 @@
 # make test-wheel          tests the wheel as it is installed, on every Python that is at hand
 # make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
 # make soak MINUTES=60     does so at random for so long, and draws what the bridge held; SEED=n goes the same way again
-# make fuzz MINUTES=10     sends spoilt documents, commands and payloads through the bridge, for as long as one likes
+# make fuzz MINUTES=10     sends spoilt documents, commands and payloads through the code of the bridge, then has a real
+#                          bridge follow an instance that answers anything; as many minutes each
 # make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
 # make test-image          builds and runs the images by the steps of their Dockerfiles, without Docker
 # make test-nodered        runs the example flows in a real Node-RED, where one can be had
@@ -37,8 +38,9 @@ test-faults: $(READY) servers
 soak: $(READY) servers
 	$(VENV)/bin/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(READY)
+fuzz: $(READY) servers
 	$(VENV)/bin/python -m tests.fuzzing --minutes $(MINUTES)
+	$(VENV)/bin/python -m tests.hostile_walk --minutes $(MINUTES)
 
 test-homeassistant: $(READY) servers
 	@if scripts/homeassistant; then $(VENV)/bin/pytest tests/homeassistant; fi

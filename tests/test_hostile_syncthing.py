@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.hostile_walk import walk
 from tests.servers import BridgeProcess, Mosquitto, Subscriber
 from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import ScriptedServer
@@ -71,3 +72,9 @@ def test_an_event_that_is_nested_deeply_takes_only_its_instance_offline(
     subscriber.wait_for_payload("syncthing/bad/state", b"online", since=since)
     assert bridge.running
     assert "Traceback" not in bridge.log.read_text(encoding="utf-8")
+
+
+def test_an_instance_that_answers_anything_harms_nothing_else() -> None:
+    """A short run of what `make fuzz` does: the bridge survives, and follows the instance when it is honest again."""
+    with walk(seed=3) as one:
+        one.round()
