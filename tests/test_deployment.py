@@ -98,6 +98,13 @@ def test_the_bridge_in_the_compose_file_can_write_its_sign_of_life(monkeypatch: 
     assert [str(health_file({}, "stbridge").parent)] == bridge["tmpfs"]
 
 
+def test_the_bridge_in_the_compose_file_has_the_limits_of_its_unit() -> None:
+    """A container is no more than a service."""
+    unit = dict(re.findall(r"^(MemoryMax|TasksMax)=(.*)$", text_of(ROOT / "systemd/stbridge.service"), re.MULTILINE))
+    bridge = SERVICES["stbridge"]
+    assert {"MemoryMax": bridge["mem_limit"].upper(), "TasksMax": str(bridge["pids_limit"])} == unit
+
+
 def test_every_wait_in_the_compose_file_is_for_something_that_comes() -> None:
     """Whoever waits for a service to be healthy waits for one that is looked at."""
     for service in SERVICES.values():

@@ -10,8 +10,10 @@ import pytest
 
 from stbridge import bridge
 from stbridge.cli import _parser
+from stbridge.commands.dispatcher import MAX_SCAN_WORKERS, MAX_WORKERS
 from stbridge.errors import SettingsError
 from stbridge.health import health_file
+from stbridge.syncthing.transport import LARGEST_REPLY
 from tests.documents import ROOT, text_of
 from tests.machine import Machine
 
@@ -19,6 +21,8 @@ MACHINE = ROOT / "systemd/stbridge.service"
 USER = ROOT / "systemd/user/stbridge.service"
 VARIABLES = ROOT / "systemd/stbridge.env"
 MOST_EXPOSED = 1.5
+MOST_INSTANCES = 50
+"""Instances whose pools of commands can all be full at once: beyond that, start a second bridge."""
 
 each_unit = pytest.mark.parametrize("unit", [MACHINE, USER], ids=["machine", "user"])
 with_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
@@ -101,6 +105,16 @@ def test_the_example_of_variables_can_be_used(machine: Machine) -> None:
     assert settings.mqtt.host == "broker.lan"
     assert settings.syncthing["nas"].verify.startswith("sha256:")
     assert re.findall(r"^[^#\n]", text_of(VARIABLES), re.MULTILINE) == []
+
+
+@each_unit
+def test_a_unit_limits_memory_and_tasks(unit: Path) -> None:
+    """A fault of the bridge cannot use up the machine, and the limits leave room for the bounds of its own."""
+    (memory,) = values(unit, "MemoryMax")
+    (tasks,) = values(unit, "TasksMax")
+    assert memory.endswith("G")
+    assert int(memory.removesuffix("G")) * 2**30 >= 8 * LARGEST_REPLY  # a parsed reply needs several times its size
+    assert int(tasks) > MOST_INSTANCES * (MAX_WORKERS + MAX_SCAN_WORKERS + 2)
 
 
 @with_systemd
