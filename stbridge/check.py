@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from stbridge.bridge import Bridge
 from stbridge.core import decode
@@ -10,17 +11,20 @@ from stbridge.core.model import Config
 from stbridge.core.overrides import matches, without_effect
 from stbridge.core.wording import counted
 from stbridge.errors import MALFORMED, BrokerUnavailable, SyncthingError, with_setting_path
-from stbridge.mqtt.diagnosis import address, encryption, exposed_password
+from stbridge.mqtt.diagnosis import address, encryption, exposed_password, interceptable_password
 from stbridge.mqtt.probe import probe
 from stbridge.settings import AlertSettings, MqttSettings, Settings, SyncthingSettings
-from stbridge.syncthing import SyncthingClient
+from stbridge.syncthing import SyncthingClient, tls
 from stbridge.syncthing.reads import read_version
+
+EXAMPLE_SOCKET = "/run/syncthing/gui.sock"
 
 
 class Level(StrEnum):
     """How bad a finding is, as it is shown."""
 
     OK = "ok"
+    HINT = "hint"
     WARNING = "warn"
     PROBLEM = "FAIL"
 
@@ -49,7 +53,11 @@ def check(settings: Settings, client_id: str | None = None) -> list[Finding]:
     return [
         Finding(Level.OK, f"settings: {counted(len(settings.syncthing), 'Syncthing instance')}: {names}"),
         *_broker(settings.mqtt, client_id),
-        *(finding for finding, _ in instances.values()),
+        *(
+            found
+            for name, instance in settings.syncthing.items()
+            for found in _findings(name, instance, *instances[name])
+        ),
         *_overrides(settings.alerts, {name: config for name, (_, config) in instances.items()}),
     ]
 
@@ -77,6 +85,8 @@ def _broker(settings: MqttSettings, client_id: str | None) -> Iterator[Finding]:
             yield Finding(Level.WARNING, f"mqtt: {found.warning}")
     if warning := exposed_password(settings):
         yield Finding(Level.WARNING, warning)
+    if hint := interceptable_password(settings):
+        yield Finding(Level.HINT, hint)
 
 
 def _overrides(settings: AlertSettings, configs: Mapping[str, Config | None]) -> Iterator[Finding]:
@@ -85,6 +95,12 @@ def _overrides(settings: AlertSettings, configs: Mapping[str, Config | None]) ->
     known = {name: None if config is None else matches(alerts, config) for name, config in configs.items()}
     for message in without_effect(alerts, known):
         yield Finding(Level.WARNING, message)
+
+
+def _findings(name: str, settings: SyncthingSettings, finding: Finding, config: Config | None) -> Iterator[Finding]:
+    yield finding
+    if config is not None and (hint := _interceptable_key(name, settings)):
+        yield Finding(Level.HINT, hint)
 
 
 def _syncthing(name: str, settings: SyncthingSettings) -> tuple[Finding, Config | None]:
@@ -108,3 +124,24 @@ def _syncthing(name: str, settings: SyncthingSettings) -> tuple[Finding, Config 
             return Finding(Level.PROBLEM, message), None
     folders = counted(len(config.folders), "folder")
     return Finding(Level.OK, f"{where}: Syncthing {version} at {settings.url} with {folders}"), config
+
+
+def _interceptable_key(name: str, settings: SyncthingSettings) -> str | None:
+    """Return how to keep the API key from another user of this machine; None if nobody else can receive it."""
+    parts = urlsplit(settings.url)
+    checked = parts.scheme == "unix" or (parts.scheme == "https" and settings.verify != tls.OFF)
+    if checked or not tls.is_loopback(parts.hostname or ""):
+        return None
+    where = f"syncthing.{name}"
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    # Syncthing speaks TLS on the port of its GUI also while "Use HTTPS for GUI" is off.
+    secure = f"https://{host}:{parts.port or (80 if parts.scheme == 'http' else 443)}{parts.path}"
+    if fingerprint := tls.seen_fingerprint(secure):
+        url = f'{where}.url = "{secure}" and ' if parts.scheme == "http" else ""
+        fix = f'{url}{where}.verify = "{tls.PIN}{fingerprint}"'
+    else:
+        fix = f'Syncthing\'s GUI address to {EXAMPLE_SOCKET} and {where}.url = "unix://{EXAMPLE_SOCKET}"'
+    return (
+        f"while Syncthing is stopped, another user of this machine can listen at {settings.url} and receive "
+        f"{where}.api_key. To prevent it, set {fix}."
+    )

@@ -315,7 +315,7 @@ def test_check_takes_any_answer(path: str, syncthing: PretendedSyncthing) -> Non
     )
     for answer in STRANGE:
         spoil(syncthing, path, answer)
-        finding = check(settings)[-1]
+        finding = [one for one in check(settings) if one.level is not Level.HINT][-1]
         assert finding.level is not Level.OK or path not in (
             "/rest/system/version",
             "/rest/system/status",

@@ -38,6 +38,21 @@ def exposed_password(settings: MqttSettings) -> str | None:
     )
 
 
+def interceptable_password(settings: MqttSettings) -> str | None:
+    """Return how to keep the password from another user of this machine; None if nobody else can receive it."""
+    plain = settings.transport != "unix" and (not settings.uses_tls or settings.tls.insecure)
+    if not settings.password.get_secret_value() or not plain or not _is_this_machine(settings):
+        return None
+    enabled = (
+        'mqtt.tls.enabled, or mqtt.transport = "unix" and mqtt.host to a socket of the broker in a private directory'
+    )
+    fix = "mqtt.tls.insecure = false" if settings.uses_tls else enabled
+    return (
+        f"while the broker is stopped, another user of this machine can listen at {address(settings)} and receive "
+        f"mqtt.password. To prevent it, set {fix}."
+    )
+
+
 def _is_this_machine(settings: MqttSettings) -> bool:
     if settings.transport == "unix" or settings.host == "localhost":
         return True

@@ -24,7 +24,7 @@ SYNC_PROTOCOL = "bep/1.0"
 
 
 def default_verify(url: str) -> str:
-    """Return the default of `verify`: `off` on loopback, which nobody can intercept, else `system`."""
+    """Return the default of `verify`: `off` on loopback, which no other machine can intercept, else `system`."""
     return OFF if is_loopback(urlsplit(url).hostname or "") else SYSTEM
 
 
