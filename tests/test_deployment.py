@@ -115,7 +115,7 @@ def test_every_wait_in_the_compose_file_is_for_something_that_comes() -> None:
 
 
 def test_nobody_but_syncthing_can_be_reached_from_elsewhere() -> None:
-    """The broker has no users, and the GUIs no passwords: they listen on this machine alone."""
+    """The broker and the GUIs speak plain text: they listen on this machine alone."""
     ports = {name: service.get("ports", []) for name, service in SERVICES.items()}
     open_to_all = {(name, port) for name, ones in ports.items() for port in ones if not port.startswith("127.0.0.1:")}
     assert open_to_all == {("syncthing", "22000:22000/tcp"), ("syncthing", "22000:22000/udp")}

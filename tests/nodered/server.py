@@ -34,12 +34,20 @@ def flow(name: str) -> list[dict[str, Any]]:
 
 
 class NodeRed:
-    """Node-RED with a user directory of its own."""
+    """Node-RED with a user directory of its own.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: of the user.
+        settings: the text of its settings file.
+        ready: the path that answers once it has started.
+    """
+
+    def __init__(self, directory: Path, settings: str = SETTINGS, ready: str = "flows") -> None:
         self.port = free_port()
         self.log = directory / "node-red.log"
         self._directory = directory
+        self._settings = settings
+        self._ready = ready
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,7 +57,7 @@ class NodeRed:
 
     def start(self) -> "NodeRed":
         """Start it and wait until it takes flows."""
-        (self._directory / "settings.js").write_text(SETTINGS, encoding="utf-8")
+        (self._directory / "settings.js").write_text(self._settings, encoding="utf-8")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["node", PROGRAM, "--userDir", self._directory, "--port", str(self.port)],
@@ -57,7 +65,7 @@ class NodeRed:
                 stderr=log,
                 env={**os.environ, "HOME": str(self._directory)},
             )
-        eventually(lambda: self._answers("flows"))
+        eventually(lambda: self._answers(self._ready))
         return self
 
     def _answers(self, path: str) -> bool:

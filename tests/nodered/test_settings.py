@@ -1,0 +1,59 @@
+"""The settings of the compose file's Node-RED, in a real one."""
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.nodered.server import NodeRed
+from tests.servers import PATIENCE_S, ROOT
+
+PASSWORD = "the password of the editor 4e8b"
+PAGE = [
+    {"id": "a", "type": "tab", "label": "page"},
+    {"id": "b", "z": "a", "type": "http in", "url": "/page", "method": "get", "wires": [["c"]]},
+    {"id": "c", "z": "a", "type": "http response", "statusCode": "200", "wires": []},
+]
+
+
+@pytest.fixture(scope="module")
+def node_red(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeRed]:
+    """A Node-RED with these settings, on loopback."""
+    directory = tmp_path_factory.mktemp("node-red")
+    (directory / "editor").write_text(f"{PASSWORD}\n", encoding="utf-8")
+    settings = (
+        f'process.env.EDITOR_PASSWORD_FILE = "{directory / "editor"}";\n'
+        f'module.exports = {{ ...require("{ROOT / "docker/node-red.js"}"), uiHost: "127.0.0.1", '
+        "telemetry: { enabled: false, updateNotification: false } };\n"
+    )
+    one = NodeRed(directory, settings, "auth/login").start()
+    yield one
+    one.stop()
+
+
+def login(node_red: NodeRed, username: str, password: str) -> requests.Response:
+    """Log in to the editor."""
+    given = {"client_id": "node-red-editor", "grant_type": "password", "scope": "*"}
+    login = {"username": username, "password": password}
+    return requests.post(f"{node_red.url}/auth/token", json=given | login, timeout=PATIENCE_S)
+
+
+def test_the_editor_of_the_compose_file_asks_for_its_password(node_red: NodeRed) -> None:
+    """Whoever can deploy flows can run any code."""
+    assert not requests.get(f"{node_red.url}/flows", timeout=PATIENCE_S).ok
+    assert not requests.post(f"{node_red.url}/flows", json=PAGE, timeout=PATIENCE_S).ok
+    assert not login(node_red, "admin", "guessed").ok
+    assert not login(node_red, "somebody", PASSWORD).ok
+    token = login(node_red, "admin", PASSWORD).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    assert requests.post(f"{node_red.url}/flows", json=PAGE, headers=headers, timeout=PATIENCE_S).ok
+
+
+def test_the_pages_of_flows_are_served_under_names_of_this_machine_only(node_red: NodeRed) -> None:
+    """Another page of the browser could reach them by a name that leads here."""
+    token = login(node_red, "admin", PASSWORD).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    requests.post(f"{node_red.url}/flows", json=PAGE, headers=headers, timeout=PATIENCE_S)
+    for host, status in (("localhost:1880", 200), ("127.0.0.1:1880", 200), ("evil.example:1880", 403)):
+        page = requests.get(f"{node_red.url}/page", headers={"Host": host}, timeout=PATIENCE_S)
+        assert (host, page.status_code) == (host, status)
