@@ -1,12 +1,15 @@
 # The image of the bridge: its wheel and exactly the packages of requirements/service.txt, run by an unprivileged user.
 FROM python:3.13-slim-trixie AS build
 WORKDIR /source
-COPY requirements/service.txt requirements/
+COPY requirements/service.txt requirements/build.txt requirements/
 RUN python -m venv /opt/stbridge && \
-    /opt/stbridge/bin/pip install --no-cache-dir --require-hashes --requirement requirements/service.txt
+    /opt/stbridge/bin/pip install --no-cache-dir --require-hashes --requirement requirements/service.txt && \
+    python -m venv /opt/build && \
+    /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY stbridge stbridge
-RUN /opt/stbridge/bin/pip install --no-cache-dir --no-deps . && \
+RUN /opt/build/bin/python -m hatchling build --target wheel --directory /opt/wheel && \
+    /opt/stbridge/bin/pip install --no-cache-dir --no-deps /opt/wheel/*.whl && \
     /opt/stbridge/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim-trixie

@@ -75,7 +75,7 @@ pictures: $(READY) servers
 lock: $(READY)
 	@scripts/lock
 
-$(READY): pyproject.toml requirements/development.txt scripts/environment
+$(READY): pyproject.toml requirements/development.txt requirements/build.txt scripts/environment
 	@PYTHON=$(PYTHON) scripts/environment $(VENV)
 	@touch $@
 

@@ -169,6 +169,78 @@ def test_no_test_is_run_again_when_it_fails() -> None:
         assert "rerun" not in text_of(ROOT / file), file
 
 
+# --- exact packages
+
+INSTALLERS = [ROOT / "Makefile", ROOT / ".ci/run", *sorted((ROOT / "scripts").iterdir()), *ROOT.glob("**/Dockerfile")]
+INSTALLS = re.compile(r"\b(?:pip3?|pipx|npm|npx|uvx)\"? (?:-\S+ )*(?:install|i|wheel|ci|run|exec)\b")
+EXACT = (
+    re.compile(r"--require-hashes"),
+    re.compile(r"--no-deps.*(?:--no-build-isolation|\.whl)"),
+    re.compile(r"\bnpm ci\b"),
+    re.compile(r"--package-lock-only"),  # writes the list
+    # The tests against Home Assistant: it pins its direct requirements itself, and installs those of its integrations.
+    re.compile(r'pip install .*"homeassistant==\$VERSION"'),
+)
+
+
+def installs(file: Path) -> list[str]:
+    """Return the commands of a file that install something, each on one line."""
+    lines = text_of(file).replace("\\\n", " ").splitlines()
+    parts = [part for line in lines if not line.lstrip().startswith("#") for part in line.split("&&")]
+    return [part.strip() for part in parts if INSTALLS.search(part) and "apt-get" not in part]
+
+
+def test_whatever_is_installed_is_exact() -> None:
+    """Each package has its version and its hash in a list, and none comes by build isolation."""
+    found = {file.relative_to(ROOT): installs(file) for file in INSTALLERS}
+    assert {str(file) for file, commands in found.items() if commands} >= {"Dockerfile", "scripts/environment"}
+    inexact = [
+        (str(file), one)
+        for file, commands in found.items()
+        for one in commands
+        if not any(kind.search(one) for kind in EXACT)
+    ]
+    assert inexact == []
+
+
+@pytest.mark.parametrize("file", ["service.txt", "development.txt", "build.txt", "tools.txt"])
+def test_each_exact_package_has_a_hash(file: str) -> None:
+    """Otherwise run scripts/lock."""
+    packages = re.findall(r"^\S+==.*(?:\n .*)+", text_of(ROOT / "requirements" / file), re.MULTILINE)
+    assert len(packages) == len(re.findall(r"^\w", text_of(ROOT / "requirements" / file), re.MULTILINE)) > 0
+    assert [one for one in packages if "--hash=sha256:" not in one] == []
+
+
+@pytest.mark.parametrize("group", ["build", "tools"])
+def test_the_exact_tools_are_those_that_are_asked_for(group: str) -> None:
+    """What builds the wheel is among them: otherwise run scripts/lock."""
+    asked = PROJECT["dependency-groups"][group]
+    listed = re.findall(r"^(\S+==\S+)", text_of(ROOT / f"requirements/{group}.txt"), re.MULTILINE)
+    assert names_in(asked) <= names_in(listed)
+    assert set(PROJECT["build-system"]["requires"]) <= set(PROJECT["dependency-groups"]["build"])
+
+
+def test_packages_that_are_in_several_lists_have_one_version() -> None:
+    """The build and the tests are installed into one environment."""
+    versions: dict[str, set[frozenset[str]]] = {}
+    for name in ("service.txt", "development.txt", "build.txt"):
+        pinned = re.findall(r"^(\S+)==([^\s;]+)", text_of(ROOT / "requirements" / name), re.MULTILINE)
+        for package in {one for one, _ in pinned}:  # one for each version of Python, where they differ
+            versions.setdefault(package, set()).add(frozenset(number for one, number in pinned if one == package))
+    assert {package: found for package, found in versions.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("package", ["node-red", "aedes"])
+def test_each_package_of_npm_has_a_hash(package: str) -> None:
+    """Also those that it brings along: otherwise run scripts/lock."""
+    directory = ROOT / "requirements" / package
+    (version,) = json.loads(text_of(directory / "package.json"))["dependencies"].values()
+    packages = json.loads(text_of(directory / "package-lock.json"))["packages"]
+    assert packages[f"node_modules/{package}"]["version"] == version
+    installed = [one for name, one in packages.items() if name and not one.get("inBundle")]
+    assert [one for one in installed if not one.get("integrity", "").startswith("sha512-")] == []
+
+
 @pytest.mark.parametrize(
     ("file", "extras"), [("service.txt", ()), ("development.txt", ("demo", "completion", "watch", "dev"))]
 )
