@@ -1,4 +1,6 @@
 # The image of the bridge: its wheel and exactly the packages of requirements/service.txt, run by an unprivileged user.
+# The wheel is built by exactly those of requirements/build.txt. Python's image is taken by its tag, without a digest: see
+# docs/security.md, What is installed.
 FROM python:3.13-slim-trixie AS build
 WORKDIR /source
 COPY requirements/service.txt requirements/build.txt requirements/

@@ -61,8 +61,13 @@ class Volumes:
         return [self.here(service, part) for part in parts if part != "/bin/entrypoint.sh"]
 
     def make_passwords(self) -> None:
-        """Run the service that makes the passwords, as the user of this test."""
-        command = [str(os.getuid()) if part in OWNERS else part for part in self.command("passwords")]
+        """Run the service that makes the passwords; only root can give them to other users."""
+        command = self.command("passwords")
+        if os.getuid() == 0:  # with the capabilities of the container
+            rights = ",".join(f"+{one.lower()}" for one in SERVICES["passwords"]["cap_add"])
+            command = ["setpriv", f"--bounding-set=-all,{rights}", *command]
+        else:
+            command = [str(os.getuid()) if part in OWNERS else part for part in command]
         # Its volumes are mounted below one directory there.
         made = self._directory / "made"
         made.mkdir(exist_ok=True)

@@ -230,6 +230,15 @@ def test_packages_that_are_in_several_lists_have_one_version() -> None:
     assert {package: found for package, found in versions.items() if len(found) > 1} == {}
 
 
+@pytest.mark.parametrize("file", ["Dockerfile", "homeassistant-app/stbridge/Dockerfile", "docker-compose.yml"])
+def test_a_file_whose_images_have_no_digests_says_so(file: str) -> None:
+    """A tag can be moved; nobody may take it for exact."""
+    text = text_of(ROOT / file)
+    images = re.findall(r"^(?:FROM|\s+image:) (\S+)", text, re.MULTILINE)
+    assert images
+    assert all("@sha256:" in one for one in images) != ("by their tags" in text or "by its tag" in text)
+
+
 @pytest.mark.parametrize("package", ["node-red", "aedes"])
 def test_each_package_of_npm_has_a_hash(package: str) -> None:
     """Also those that it brings along: otherwise run scripts/lock."""

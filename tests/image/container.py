@@ -62,7 +62,7 @@ class Image:
 
     def _from(self, rest: str) -> None:
         base, _, name = rest.partition(" AS ")
-        assert base == BASE, "what stands for the image of Python is of another version"
+        assert base.partition("@")[0] == BASE, "what stands for the image of Python is of another version"
         self._begin(self._directory / (name or "last"))
         subprocess.run(["cp", "--archive", CACHE / "debian", self.root], check=True)
         for file in WAY_TO_PACKAGES:
