@@ -57,7 +57,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the source distribution."""
     directory = tmp_path_factory.mktemp("wheel")
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", str(directory)]
-    command = [BUILD_TOOLS, "-m", "pip", "wheel", *options, "--no-build-isolation", str(source)]
+    command = [str(BUILD_TOOLS), "-m", "pip", "wheel", *options, "--no-build-isolation", str(source)]
     # Without an index: what the build needs is all there, and nothing else is fetched.
     subprocess.run(command, check=True, env={**os.environ, "PIP_NO_INDEX": "1"})
     (built,) = directory.glob("*.whl")
