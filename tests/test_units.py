@@ -13,7 +13,7 @@ from stbridge.cli import _parser
 from stbridge.commands.dispatcher import MAX_SCAN_WORKERS, MAX_WORKERS
 from stbridge.errors import SettingsError
 from stbridge.health import health_file
-from stbridge.syncthing.transport import LARGEST_REPLY
+from stbridge.syncthing.transport import LARGEST_ANSWER
 from tests.documents import ROOT, text_of
 from tests.machine import Machine
 
@@ -113,7 +113,7 @@ def test_a_unit_limits_memory_and_tasks(unit: Path) -> None:
     (memory,) = values(unit, "MemoryMax")
     (tasks,) = values(unit, "TasksMax")
     assert memory.endswith("G")
-    assert int(memory.removesuffix("G")) * 2**30 >= 8 * LARGEST_REPLY  # a parsed reply needs several times its size
+    assert int(memory.removesuffix("G")) * 2**30 >= 8 * LARGEST_ANSWER  # a parsed reply needs several times its size
     assert int(tasks) > MOST_INSTANCES * (MAX_WORKERS + MAX_SCAN_WORKERS + 2)
 
 
