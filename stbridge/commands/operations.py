@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stbridge.commands.paths import PathRules, is_directory_name
 from stbridge.core.command import EVERY_FOLDER
 from stbridge.core.config_changes import Change, changes
 from stbridge.core.envelope import CommandError, Request
@@ -21,8 +22,6 @@ RESTART_S = 90.0
 
 RESET_PAUSE_S = 300.0
 """When the bridge resumes a folder that a reset paused and did not resume itself."""
-
-_INVALID_IN_PATHS = frozenset('/\\:*?"<>|')
 
 TimePauses = Callable[[Sequence[str], float | None], None]
 """Has the bridge resume folders (IDs) after some seconds, whatever happens until then; None takes that back."""
@@ -204,13 +203,16 @@ def _accept_folder(client: SyncthingClient, arguments: Arguments) -> Any:
     """Share a folder with the devices that offer it, and add it if this device does not have it yet."""
     folder = arguments["folder"]
     offers = _offers(client, folder, arguments.get("device"))
-    existing = next((one for one in client.get_config()["folders"] or () if one["id"] == folder), None)
+    folders = client.get_config()["folders"] or ()
+    existing = next((one for one in folders if one["id"] == folder), None)
     if existing is not None:
         shared = {one["deviceID"] for one in existing["devices"]}
         added = [{"deviceID": device} for device in offers if device not in shared]
         client.patch_folder(folder, {"devices": [*existing["devices"], *added]})
         return {"id": folder, "path": existing["path"]}
     config = _new_folder(client, arguments, list(offers.values()))
+    if not arguments.get("existing"):
+        _check_path(client, config["path"], {one["id"]: one["path"] for one in folders})
     client.add_folder({**config, "devices": [{"deviceID": device} for device in offers]})
     return config
 
@@ -225,24 +227,50 @@ def _offers(client: SyncthingClient, folder: str, device: str | None) -> Mapping
 
 def _new_folder(client: SyncthingClient, arguments: Arguments, offers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     folder = arguments["folder"]
+    if arguments.get("existing") and "path" not in arguments:
+        raise CommandError("invalid_arguments", "existing needs path: name the existing directory")
     label = arguments.get("label") or next((offer["label"] for offer in offers if offer.get("label")), "")
     # `receiveEncrypted` (since 1.18): the other devices trust this one only with encrypted data
     usual = "receiveencrypted" if any(offer.get("receiveEncrypted") for offer in offers) else "sendreceive"
     return {
         "id": folder,
         "label": label,
-        "path": arguments.get("path") or _default_path(client, label or folder),
+        "path": arguments.get("path") or _default_path(client, label, folder),
         "type": arguments.get("type") or usual,
     }
 
 
-def _default_path(client: SyncthingClient, name: str) -> str:
-    """Return the path that Syncthing's own GUI suggests: below the default path, named by the label."""
-    if set(name) & _INVALID_IN_PATHS or name.startswith(".") or not name.isprintable():
-        raise CommandError("invalid_arguments", f"{name!r} cannot be part of a path: give path")
+def _default_path(client: SyncthingClient, label: str, folder: str) -> str:
+    """Return the path that Syncthing's own GUI suggests: below the default path, named by the label.
+
+    The peer chooses the label and the ID, so neither may lead to another directory.
+    """
+    name = next((one for one in (label, folder) if is_directory_name(one)), None)
+    if name is None:
+        raise CommandError("invalid_arguments", f"neither {label!r} nor {folder!r} can name a directory: give path")
     separator = client.get_status().get("pathSeparator") or "/"
     default: str = client.get_folder_defaults().get("path") or "~"
     return f"{default.rstrip(separator)}{separator}{name}"
+
+
+def _check_path(client: SyncthingClient, path: str, folders: Mapping[str, str]) -> None:
+    """Refuse the path of a new folder if its devices would get files that are there already.
+
+    Syncthing lists directories only, so a directory that exists counts as one with files in it.
+    """
+    status = client.get_status()
+    rules = PathRules(home=status.get("tilde") or "~", separator=status.get("pathSeparator") or "/")
+    absolute = rules.absolute(path)
+    if absolute is None:
+        raise CommandError("invalid_arguments", f"path must be absolute, or begin with ~: {path!r} is relative")
+    for folder, other in folders.items():
+        if (known := rules.absolute(other)) is not None and rules.overlap(absolute, known):
+            raise NotApplicable(f"the path {path!r} overlaps with that of the folder {folder!r}: {_OTHER_PATH}")
+    if any(rules.same(absolute, rules.absolute(one) or "") for one in client.browse_directories(absolute)):
+        raise NotApplicable(f"the directory {path!r} exists: {_OTHER_PATH}")
+
+
+_OTHER_PATH = 'give another path, or "existing": true with this path to share the files in it'
 
 
 OPERATIONS: Mapping[str, Callable[[SyncthingClient, Arguments], Any]] = {

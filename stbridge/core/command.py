@@ -36,6 +36,8 @@ class Argument:
         required: whether it must be given.
         special: a value that stands for every folder, unless a folder has that ID or label.
         needs_bridge: whether only a running bridge can do what it asks for.
+        own_label: whether a pending folder that exists here already may be named by its label here, but not by another
+            one that it is offered with.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Argument:
     required: bool = False
     special: str | None = None
     needs_bridge: bool = False
+    own_label: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +119,15 @@ def pending_device_argument() -> Argument:
     )
 
 
-def pending_folder_argument() -> Argument:
+def pending_folder_argument(*, own_label: bool = False) -> Argument:
     """Return the argument that names a pending folder."""
-    return Argument(name="folder", type="pending_folder", required=True, meaning="ID or label, as `pending` shows it")
+    return Argument(
+        name="folder",
+        type="pending_folder",
+        required=True,
+        own_label=own_label,
+        meaning="ID or label, as `pending` shows it",
+    )
 
 
 def file_argument() -> Argument:

@@ -278,9 +278,14 @@ COMMANDS = (
         group="admin",
         meaning="add a pending folder; a folder that exists here already is shared with the device that offers it",
         arguments=(
-            pending_folder_argument(),
+            pending_folder_argument(own_label=True),
             device_argument(required=False),
             Argument(name="path", type="text", meaning="its path; below the default path by default"),
+            Argument(
+                name="existing",
+                type="boolean",
+                meaning="`true` if the directory at `path` may exist, or overlap with the path of another folder",
+            ),
             Argument(name="label", type="text", meaning="its label; the offered one by default"),
             Argument(
                 name="type",

@@ -104,6 +104,8 @@ def with_ids(request: Request, known: Known) -> Request:
             arguments[row.name] = EVERY_FOLDER
         elif candidates is not None and given is not None:
             arguments[row.name] = _resolve(given, candidates, what)
+            if row.own_label:
+                _check_label(given, arguments[row.name], known.config)
     return replace(request, arguments=arguments)
 
 
@@ -126,6 +128,17 @@ def _resolve(name: str, named: Named, what: str) -> str:
     if len(found) > 1:
         raise CommandError("invalid_arguments", f"the name {name!r} is not unique, give the ID of the {what}")
     return found[0]
+
+
+def _check_label(given: str, folder: str, config: Config | None) -> None:
+    """Refuse the label of an offer for a folder that exists here under another one: the peer chooses ID and label."""
+    existing = config and config.folders.get(folder)
+    if existing and given not in (folder, existing.label):
+        raise CommandError(
+            "invalid_arguments",
+            f"{given!r} is offered under the ID of a folder that exists here, {folder!r} with the label "
+            f"{existing.label!r}: give the ID to share that folder",
+        )
 
 
 def check_applicable(request: Request, config: Config | None) -> None:

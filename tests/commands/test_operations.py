@@ -32,6 +32,7 @@ CONFIG = "/rest/config"
 FOLDERS, DEVICES = "/rest/config/folders", "/rest/config/devices"
 DOCS, ART = f"{FOLDERS}/docs", f"{FOLDERS}/art"
 RESET, STATUS, UPGRADE = "/rest/system/reset", "/rest/system/status", "/rest/system/upgrade"
+BROWSE = "/rest/system/browse"
 PENDING_DEVICES, PENDING_FOLDERS = "/rest/cluster/pending/devices", "/rest/cluster/pending/folders"
 OK = Answer()
 
@@ -54,6 +55,7 @@ class Syncthing:
         self._server = server
         self.client = client
         self.does({CONFIG: says(CONFIGURED), FOLDERS: OK, DEVICES: OK, DOCS: OK, ART: OK})
+        self.does({STATUS: says({"pathSeparator": "/", "tilde": "/home/someone"}), BROWSE: says([])})
 
     def does(self, table: Mapping[str, Behaviour | Sequence[Behaviour]]) -> None:
         """Do something else from now on."""
@@ -359,7 +361,6 @@ def test_a_new_folder_is_accepted_as_it_is_offered_or_as_one_likes(
     syncthing.does(
         {
             PENDING_FOLDERS: says({"photos": {"offeredBy": offered_by}}),
-            STATUS: says({"pathSeparator": "/"}),
             "/rest/config/defaults/folder": says({"path": "/home/someone/"}),
         }
     )
@@ -387,14 +388,40 @@ def test_a_folder_that_is_here_already_is_shared_with_who_offers_it(syncthing: S
     assert syncthing.changes == [(f"PATCH {DOCS}", {"devices": devices})]
 
 
-@pytest.mark.parametrize("label", ["a/b", "..", ".hidden", "a\\b", "C:", "what?", "a\nb", "tab\t", "\u202e"])
+@pytest.mark.parametrize(
+    "label", ["a/b", "..", ".hidden", "a\\b", "C:", "what?", "a\nb", "tab\t", "\u202e", "~", "x" * 256]
+)
 def test_no_path_is_made_of_a_label_that_is_not_fit_for_it(syncthing: Syncthing, label: str) -> None:
-    """Whoever offers a folder does not decide where it is kept."""
-    syncthing.does({PENDING_FOLDERS: says({"photos": {"offeredBy": {A: {"label": label}}}})})
+    """The ID takes its place; whoever offers a folder chooses that as well, so it may be no better."""
+    syncthing.does({"/rest/config/defaults/folder": says({"path": ""})})
+    syncthing.does({PENDING_FOLDERS: says({one: {"offeredBy": {A: {"label": label}}} for one in ("photos", label)})})
     with pytest.raises(CommandError, match="give path") as refused:
-        syncthing.executes("accept_folder", folder="photos")
+        syncthing.executes("accept_folder", folder=label)
     assert refused.value.code == "invalid_arguments"
     assert syncthing.changes == []
+    assert syncthing.executes("accept_folder", folder="photos")["path"] == "~/photos"
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/data/docs", NotApplicable),
+        ("/data/docs/new", NotApplicable),
+        ("/data", NotApplicable),
+        ("/home/someone", NotApplicable),
+        ("~", NotApplicable),
+        ("new", CommandError),
+    ],
+)
+def test_no_folder_is_added_where_files_are_already(syncthing: Syncthing, path: str, error: type[Exception]) -> None:
+    """Neither in the path of another folder, nor in a directory that exists, unless that is meant."""
+    syncthing.does({PENDING_FOLDERS: says({"new": {"offeredBy": {A: OFFER}}}), BROWSE: says(["/home/someone/"])})
+    with pytest.raises(error, match=r"path|directory"):
+        syncthing.executes("accept_folder", folder="new", path=path)
+    with pytest.raises(CommandError, match="existing needs path"):
+        syncthing.executes("accept_folder", folder="new", existing=True)
+    assert syncthing.changes == []
+    assert syncthing.executes("accept_folder", folder="new", path=path, existing=True)["path"] == path
 
 
 @pytest.mark.parametrize(

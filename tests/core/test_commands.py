@@ -59,7 +59,7 @@ PROMISED = {
         "revert": "FOLDER",
         "accept_device": "device [name]",
         "dismiss_device": "device",
-        "accept_folder": "folder [device] [path] [label] [type]",
+        "accept_folder": "folder [device] [path] [existing] [label] [type]",
         "dismiss_folder": "folder [device]",
     },
 }

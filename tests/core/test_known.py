@@ -43,6 +43,8 @@ OFFERS = (
     PendingFolder(id="photos", label="Photos", device=GAMMA, time=None),
     PendingFolder(id="docs", label="Twins", device=BETA, time=None),
     PendingFolder(id="more", label="Twins", device=BETA, time=None),
+    PendingFolder(id="art", label="Party", device=BETA, time=None),
+    PendingFolder(id="all", label="Everything", device=BETA, time=None),
 )
 GUESTS = tuple(
     PendingDevice(id=one, name=name, address="", time=None) for one, name in ((STRANGER, "phone"), (GUEST, "phone"))
@@ -82,6 +84,9 @@ def request(command: str, **arguments: Any) -> Request:
         ("get_completion", {}, {}),
         ("accept_folder", {"folder": "Photos", "device": "gamma"}, {"folder": "photos", "device": GAMMA}),
         ("accept_folder", {"folder": "docs"}, {"folder": "docs"}),
+        ("accept_folder", {"folder": "Everything"}, {"folder": "all"}),
+        ("accept_folder", {"folder": "art"}, {"folder": "art"}),
+        ("dismiss_folder", {"folder": "Party"}, {"folder": "art"}),
         ("dismiss_folder", {"folder": "more"}, {"folder": "more"}),
         ("accept_device", {"device": STRANGER[:7], "name": "gamma"}, {"device": STRANGER, "name": "gamma"}),
         ("new_error", {"message": "Documents"}, {"message": "Documents"}),
@@ -131,6 +136,7 @@ def test_a_scan_of_every_folder_needs_one_that_is_not_paused() -> None:
             "the name 'beta' is not unique",
         ),
         ("accept_folder", {"folder": "Documents"}, "not_found", "no pending folder 'Documents'"),
+        ("accept_folder", {"folder": "Party"}, "invalid_arguments", "'art' with the label 'docs': give the ID"),
         ("accept_folder", {"folder": "photos", "device": "phone"}, "not_found", "there is no device 'phone'"),
         (
             "accept_folder",
