@@ -36,6 +36,7 @@ class Argument:
         required: whether it must be given.
         special: a value that stands for every folder, unless a folder has that ID or label.
         needs_bridge: whether only a running bridge can do what it asks for.
+        largest: the maximum of a number.
         own_label: whether a pending folder that exists here already may be named by its label here, but not by another
             one that it is offered with.
     """
@@ -46,6 +47,7 @@ class Argument:
     required: bool = False
     special: str | None = None
     needs_bridge: bool = False
+    largest: int | None = None
     own_label: bool = False
 
 

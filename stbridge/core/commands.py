@@ -14,9 +14,11 @@ from stbridge.core.command import (
 )
 from stbridge.core.suggestion import did_you_mean
 
+# Syncthing allocates memory for `perpage` items: 2^31 kill its process. It panics if `page` times `perpage` overflows its
+# `int`, which has 32 bits on small machines, and drops the connection.
 _PAGES = (
-    Argument(name="page", type="integer", meaning="number of the page, from 1"),
-    Argument(name="perpage", type="integer", meaning="items per page"),
+    Argument(name="page", type="integer", largest=32_767, meaning="number of the page, from 1, at most 32767"),
+    Argument(name="perpage", type="integer", largest=65_536, meaning="items per page, at most 65536 (default)"),
 )
 _EITHER = (folder_argument(required=False), device_argument(required=False))
 
@@ -50,7 +52,12 @@ COMMANDS = (
         meaning="the tree of a folder",
         arguments=(
             folder_argument(),
-            Argument(name="level", type="integer", meaning="number of levels, from 0; all levels by default"),
+            Argument(
+                name="level",
+                type="integer",
+                largest=1000,
+                meaning="number of levels, from 0, at most 1000; all levels by default",
+            ),
             Argument(name="prefix", type="text", meaning="only below this directory"),
         ),
         main="folder",

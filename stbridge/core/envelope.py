@@ -158,6 +158,8 @@ def _check_type(row: Argument, value: object) -> None:
     description, fits = TYPES[row.type]
     if not fits(value):
         raise CommandError("invalid_arguments", f"{row.name} must be {description}")
+    if row.largest is not None and isinstance(value, int) and value > row.largest:
+        raise CommandError("invalid_arguments", f"{row.name} must be at most {row.largest}")
 
 
 def _known(command: Command) -> str:

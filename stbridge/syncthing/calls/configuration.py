@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from stbridge.errors import NotFound
+from stbridge.errors import NotFound, Rejected
 from stbridge.syncthing.calls.base import Calls, Completed, Json
+
+
+def _is_level(identifier: str) -> bool:
+    """Return whether an ID can be one level of the path of a URL."""
+    return "/" not in identifier and identifier not in ("", ".", "..")
 
 
 class ConfigurationCalls(Calls):
@@ -113,8 +118,8 @@ class ConfigurationCalls(Calls):
     def patch_folder(self, folder: str, changes: Mapping[str, Any]) -> Completed:
         """Change keys of a folder (PATCH /rest/config/folders/ID).
 
-        An ID with a slash cannot be part of a path (1.19 splits it, quoted or not). Such a folder is read from the
-        list and replaced as a whole (POST /rest/config/folders).
+        Not every ID can be part of a path: 1.19 splits it at a slash, quoted or not, and every HTTP client removes the
+        levels `.` and `..`. Such a folder is read from the list and replaced as a whole (POST /rest/config/folders).
 
         Args:
             folder: ID of the folder.
@@ -128,7 +133,7 @@ class ConfigurationCalls(Calls):
             >>> client.patch_folder("photos", {"label": "Photos"})
             {'code': 200, 'message': 'Completed successfully'}
         """
-        if "/" not in folder:
+        if _is_level(folder):
             return self._done("PATCH", f"config/folders/{quote(folder, safe='')}", body=changes)
         folders = self._get_list("config/folders")
         config = next((one for one in folders if isinstance(one, dict) and one.get("id") == folder), None)
@@ -139,8 +144,8 @@ class ConfigurationCalls(Calls):
     def remove_folder(self, folder: str) -> Completed:
         """Remove a folder from Syncthing; its files stay (DELETE /rest/config/folders/ID).
 
-        Nothing happens if there is no such folder. An ID with a slash cannot be part of a path, so the configuration
-        is read and replaced by one without the folder (PUT /rest/config).
+        Nothing happens if there is no such folder. If the ID cannot be part of a path, see `patch_folder`, the
+        configuration is read and replaced by one without the folder (PUT /rest/config).
 
         Args:
             folder: ID of the folder.
@@ -149,7 +154,7 @@ class ConfigurationCalls(Calls):
             >>> client.remove_folder("photos")
             {'code': 200, 'message': 'Completed successfully'}
         """
-        if "/" not in folder:
+        if _is_level(folder):
             return self._done("DELETE", f"config/folders/{quote(folder, safe='')}")
         config = self.get_config()
         others = [one for one in config["folders"] or () if one["id"] != folder]
@@ -187,6 +192,8 @@ class ConfigurationCalls(Calls):
             >>> client.patch_device(laptop, {"name": "laptop"})
             {'code': 200, 'message': 'Completed successfully'}
         """
+        if not _is_level(device):
+            raise NotFound(f"there is no device {device!r}")
         return self._done("PATCH", f"config/devices/{quote(device, safe='')}", body=changes)
 
     def remove_device(self, device: str) -> Completed:
@@ -204,6 +211,8 @@ class ConfigurationCalls(Calls):
             >>> client.remove_device(laptop)
             {'code': 200, 'message': 'Completed successfully'}
         """
+        if not _is_level(device):
+            raise Rejected(f"{device!r} is not a device ID")
         return self._done("DELETE", f"config/devices/{quote(device, safe='')}")
 
     def get_folder_defaults(self) -> Json:

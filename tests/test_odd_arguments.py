@@ -1,0 +1,74 @@
+"""Arguments that no person would send, on real Syncthing nodes: they reach what they name, or are refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from stbridge.call import call
+from stbridge.demo.node import SyncthingNode
+from stbridge.errors import UsageError
+from stbridge.settings import SyncthingSettings
+from tests.conftest import ODD_FOLDER
+
+
+def run(node: SyncthingNode, command: str, **arguments: Any) -> Any:
+    """Run a command as `stbridge call` does, and return its data."""
+    settings = SyncthingSettings(url=node.url, api_key=SecretStr(node.api_key))
+    words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in arguments.items()]
+    return json.loads(call(settings, command, words))
+
+
+@pytest.fixture(params=["..", ".", ODD_FOLDER, "%2e%2e"])
+def folder(request: pytest.FixtureRequest, node: SyncthingNode, tmp_path: Path) -> Iterator[str]:
+    """The ID of a folder that is no single level of a URL's path."""
+    one: str = request.param
+    node.share(one, tmp_path / "files")
+    yield one
+    rest = [config for config in node.request("GET", "/rest/config/folders") if config["id"] != one]
+    node.request("PUT", "/rest/config/folders", body=rest)
+
+
+def config_of(node: SyncthingNode, folder: str) -> Any:
+    """Return how Syncthing has a folder configured."""
+    (found,) = [one for one in node.request("GET", "/rest/config/folders") if one["id"] == folder]
+    return found
+
+
+def test_a_folder_is_changed_whatever_its_id_is(node: SyncthingNode, folder: str) -> None:
+    """The ID is no part of a path that HTTP would shorten, or Syncthing would split."""
+    before = config_of(node, folder)
+    run(node, "pause", folder=folder)
+    assert config_of(node, folder) == {**before, "paused": True}
+    run(node, "resume", folder=folder)
+    run(node, "new_config", config={"folders": [{"id": folder, "label": "Odd"}]})
+    assert config_of(node, folder) == {**before, "label": "Odd"}
+    assert run(node, "get_folder_status", folder=folder)["localFiles"] == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "argument"),
+    [
+        *((name, one) for name in ("get_need", "get_local_changes", "get_folder_errors") for one in ("page", "perpage")),
+        ("browse_database", "level"),
+    ],
+)
+@pytest.mark.parametrize("value", [2**62, 2**31, 10**30])
+def test_a_number_that_syncthing_cannot_take_is_not_sent(
+    node: SyncthingNode, tmp_path: Path, command: str, argument: str, value: int
+) -> None:
+    """Syncthing drops the connection when page times perpage overflows, which looks as if it were away."""
+    node.share("docs", tmp_path / "files")
+    with pytest.raises(UsageError, match=f"{argument} must be at most"):
+        run(node, command, folder="docs", **{argument: value})
+
+
+def test_the_largest_numbers_work_together(node: SyncthingNode, tmp_path: Path) -> None:
+    """What is permitted is answered."""
+    node.share("docs", tmp_path / "files")
+    for command in ("get_need", "get_local_changes", "get_folder_errors"):
+        assert run(node, command, folder="docs", page=32_767, perpage=65_536)["page"] == 32_767
+    assert run(node, "browse_database", folder="docs", level=1000) == []
