@@ -29,7 +29,8 @@ LARGEST = 1_000_000
 def health_file(environment: Mapping[str, str], client_id: str) -> Path:
     """Return the path of a bridge's health file.
 
-    It is in systemd's RUNTIME_DIRECTORY, else in that of the user, else in the directory for temporary files.
+    It is in systemd's RUNTIME_DIRECTORY, else in that of the user, else in a private directory below that for
+    temporary files.
 
     Args:
         environment: names these directories.
@@ -41,7 +42,11 @@ def health_file(environment: Mapping[str, str], client_id: str) -> Path:
     for variable in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         if directory := environment.get(variable):
             return Path(directory.split(":")[0]) / f"stbridge-{name}.health"
-    return Path(tempfile.gettempdir()) / f"stbridge-{os.getuid()}-{name}.health"
+    return _private_directory() / f"stbridge-{name}.health"
+
+
+def _private_directory() -> Path:
+    return Path(tempfile.gettempdir()) / f"stbridge-{os.geteuid()}"
 
 
 class HealthFile:
@@ -66,6 +71,9 @@ class HealthFile:
             self._failed = True
 
     def _replace(self, content: str) -> None:
+        if self._path.parent == _private_directory():
+            with suppress(FileExistsError):
+                self._path.parent.mkdir(0o700)
         _check_directory(self._path.parent)
         # made with O_EXCL, O_NOFOLLOW and mode 0600; a reader sees the old file or the new one
         number, partial = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
@@ -98,20 +106,39 @@ class HealthFile:
         return status
 
     def _read(self) -> bytes:
+        _check_directory(self._path.parent)
         # without O_NONBLOCK a named pipe in its place would be waited for
         number = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(number, "rb") as file:
             found = os.fstat(number)
             if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
                 raise PermissionError(errno.EPERM, "it is not a file of this user")
+            # Another user can make a hard link to any file of this user if fs.protected_hardlinks is 0, for example to
+            # the health file of another bridge. A file that is replaced at this moment has no link.
+            if found.st_mode & _WRITABLE or found.st_nlink > 1:
+                raise PermissionError(errno.EPERM, "others may write to it, or it has a second name")
             return file.read(LARGEST)
+
+
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def _check_directory(directory: Path) -> None:
     """Refuse a directory in which somebody else may replace files: not ours, nor root's, nor sticky as /tmp is."""
+    if directory == _private_directory():
+        _check_private(directory)
+        directory = directory.parent
     found = directory.stat()
-    if found.st_uid not in (0, os.geteuid()) or (found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX):
+    if found.st_uid not in (0, os.geteuid()) or (found.st_mode & _WRITABLE and not found.st_mode & stat.S_ISVTX):
         raise PermissionError(errno.EPERM, "others may replace files in its directory")
+
+
+def _check_private(directory: Path) -> None:
+    """Refuse what another user has planted in the place of the private directory; a link counts as planted."""
+    found = directory.lstat()
+    private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
+    if not private or found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"{directory} is not a private directory of this user: remove it")
 
 
 def _runs(pid: int) -> bool:

@@ -95,7 +95,7 @@ def test_the_bridge_in_the_compose_file_can_write_its_sign_of_life(monkeypatch: 
     assert bridge["read_only"] is True
     assert bridge["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in bridge["security_opt"]
-    assert [str(health_file({}, "stbridge").parent)] == bridge["tmpfs"]
+    assert [str(health_file({}, "stbridge").parent.parent)] == bridge["tmpfs"]
 
 
 def test_the_bridge_in_the_compose_file_has_the_limits_of_its_unit() -> None:

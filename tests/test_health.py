@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from stbridge.demo.node import SyncthingNode
 from stbridge.errors import Failed
 from stbridge.health import FRESH_S, HealthFile, health_file
-from tests.servers import BridgeProcess, Mosquitto, eventually, instance
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually, instance
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_place_that_cannot_be_written_is_told_once_and_ends_nothing(
             "/run/stbridge/stbridge-nas.health",
         ),
         ({"RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": "/run/user/1"}, "/run/user/1/stbridge-nas.health"),
-        ({}, f"{tempfile.gettempdir()}/stbridge-{os.getuid()}-nas.health"),
+        ({}, f"{tempfile.gettempdir()}/stbridge-{os.getuid()}/stbridge-nas.health"),
     ],
 )
 def test_the_file_is_where_service_and_check_both_look(environment: Mapping[str, str], expected: str) -> None:
@@ -189,6 +189,138 @@ def test_a_pipe_in_its_place_is_not_waited_for(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(Failed, match="cannot read"):
         HealthFile(path).check()
+
+
+def test_a_second_name_of_another_file_is_refused(path: Path) -> None:
+    """Where fs.protected_hardlinks is 0, anybody may link the file of another bridge, or a copy that was kept open."""
+    other = path.with_name("other.health")
+    HealthFile(other).write("well")
+    os.link(other, path)
+    with pytest.raises(Failed, match="cannot read"):
+        HealthFile(path).check()
+    HealthFile(path).write("broker connecting")
+    assert (HealthFile(path).check(), HealthFile(other).check()) == ("broker connecting", "well")
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_may_write_is_refused(path: Path, mode: int) -> None:
+    """It is ours, and says what they like."""
+    write(path)
+    path.chmod(mode)
+    with pytest.raises(Failed, match="others may write"):
+        HealthFile(path).check()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_file_that_others_may_replace_is_refused(path: Path, mode: int) -> None:
+    """Another file of this user may have been moved to its place."""
+    write(path)
+    path.parent.chmod(mode)
+    with pytest.raises(Failed, match="others may replace files"):
+        HealthFile(path).check()
+
+
+# --- the directory for temporary files: everybody may make files in it
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory for temporary files, as /tmp is."""
+    one = tmp_path / "tmp"
+    one.mkdir()
+    one.chmod(0o1777)
+    monkeypatch.setattr(tempfile, "tempdir", str(one))
+    return one
+
+
+def test_it_is_in_a_private_directory(shared: Path) -> None:
+    """Nobody else can have put anything there."""
+    path = health_file({}, "nas")
+    HealthFile(path).write("well")
+    assert HealthFile(path).check() == "well"
+    assert path.parent.parent == shared
+    assert [one.name for one in shared.iterdir()] == [path.parent.name]
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    HealthFile(path).write("broker connecting")
+    assert HealthFile(path).check() == "broker connecting"
+
+
+def plant_link(directory: Path) -> None:
+    """Plant a link to a directory of the user."""
+    elsewhere = directory.parent / "elsewhere"
+    elsewhere.mkdir(0o700)
+    directory.symlink_to(elsewhere)
+
+
+def plant_open_directory(directory: Path) -> None:
+    """Plant a directory that others may enter."""
+    directory.mkdir()
+    directory.chmod(0o755)
+
+
+def plant_directory(directory: Path) -> None:
+    """Plant a directory of another user."""
+    directory.mkdir(0o700)
+    os.chown(directory, 65534, 65534)
+
+
+@pytest.mark.parametrize("plant", [plant_link, plant_open_directory, plant_directory, os.mkfifo, Path.touch])
+def test_no_planted_directory_is_used(
+    shared: Path, plant: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is written through it, and nothing in it counts: whoever made it decides what is in it."""
+    if plant is plant_directory and os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    path = health_file({}, "nas")
+    plant(path.parent)
+    before = path.parent.lstat()
+    HealthFile(path).write("well")
+    assert "private directory" in caplog.text
+    with pytest.raises(Failed, match="private directory"):
+        HealthFile(path).check()
+    if path.parent.is_dir():
+        write(path)
+        with pytest.raises(Failed, match="private directory"):
+            HealthFile(path).check()
+    assert path.parent.lstat().st_mode == before.st_mode
+    assert shared.stat().st_mode & 0o7777 == 0o1777
+
+
+def test_a_directory_for_temporary_files_in_which_others_may_rename_is_refused(
+    shared: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the sticky bit, they may put another directory in the place of ours."""
+    path = health_file({}, "nas")
+    HealthFile(path).write("well")
+    shared.chmod(0o777)
+    HealthFile(path).write("well")
+    assert "others may replace files" in caplog.text
+    with pytest.raises(Failed, match="others may replace files"):
+        HealthFile(path).check()
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "XDG_RUNTIME_DIR"])
+def test_a_pipe_in_its_place_holds_up_no_bridge(
+    variable: str, node: SyncthingNode, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """Neither its start nor its end waits for somebody who reads or writes there, nor does `health`."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    places = {"XDG_RUNTIME_DIR": "", "RUNTIME_DIRECTORY": "", variable: str(shared)}
+    variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **places, **instance("alpha", node)}
+    name = f"stbridge-{os.getuid()}" if variable == "TMPDIR" else "stbridge-stbridge.health"
+    os.mkfifo(shared / name)
+    if os.geteuid() == 0:
+        os.chown(shared / name, 65534, 65534)
+    bridge = BridgeProcess(tmp_path, variables)
+    assert bridge.run("health").returncode == 1
+    try:
+        bridge.start()
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        assert bridge.stop() == 0
+    finally:
+        bridge.kill()
 
 
 def test_a_reader_never_sees_half_of_it() -> None:

@@ -52,7 +52,11 @@ def test_a_folder_is_changed_whatever_its_id_is(node: SyncthingNode, folder: str
 @pytest.mark.parametrize(
     ("command", "argument"),
     [
-        *((name, one) for name in ("get_need", "get_local_changes", "get_folder_errors") for one in ("page", "perpage")),
+        *(
+            (name, one)
+            for name in ("get_need", "get_local_changes", "get_folder_errors")
+            for one in ("page", "perpage")
+        ),
         ("browse_database", "level"),
     ],
 )

@@ -14,8 +14,8 @@ from stbridge.core.command import (
 )
 from stbridge.core.suggestion import did_you_mean
 
-# Syncthing allocates memory for `perpage` items: 2^31 kill its process. It panics if `page` times `perpage` overflows its
-# `int`, which has 32 bits on small machines, and drops the connection.
+# Syncthing allocates memory for `perpage` items, and its process dies of 2^31. If `page` times `perpage` overflows its
+# `int`, which has 32 bits on small machines, it drops the connection.
 _PAGES = (
     Argument(name="page", type="integer", largest=32_767, meaning="number of the page, from 1, at most 32767"),
     Argument(name="perpage", type="integer", largest=65_536, meaning="items per page, at most 65536 (default)"),
