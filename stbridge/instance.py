@@ -226,7 +226,7 @@ class Instance:
             outcome = self._apply(part, first, epoch)
             for observation in part:
                 if isinstance(observation, seen.RawEvent):
-                    self._put(Address("raw", name=observation.type), render_raw(observation.event))
+                    self._put(Address("raw", name=observation.type), render_raw(observation.event, self._gui_user))
             for event in outcome.events:
                 self._put(Address("event", name=event.event_type), render_event(event))
             self._outbox.flush()
@@ -244,6 +244,10 @@ class Instance:
             self._follower.read_everything()
         self._set_wake_up()
         return reads
+
+    @property
+    def _gui_user(self) -> str:
+        return "" if self._state.config is None else self._state.config.gui_user
 
     def _apply(self, observations: Sequence[Observation], first: int, epoch: int | None) -> Outcome:
         """Apply the rules, evaluate problems and render: in memory, under the lock."""

@@ -146,8 +146,10 @@ def _new_config(client: SyncthingClient, arguments: Arguments) -> Any:
     if arguments.get("replace"):
         client.new_config(with_secrets({"gui": {}, **document}, current))  # a new API key would lock the bridge out
         return {"changed": ["everything"]}
+    # PATCH replaces nested values as a whole; the keys of `gui` and `ldap` that are not given stay as they are
+    nested = {part: value for part, value in document.items() if part not in ("gui", "ldap")}
     done: list[str] = []
-    for change in changes(document, current):
+    for change in changes({**document, **with_secrets(nested, current)}, current):
         try:
             _change(client, change)
         except SyncthingError as error:

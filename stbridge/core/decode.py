@@ -27,6 +27,7 @@ from stbridge.core.model import (
     floored,
     percentage,
 )
+from stbridge.core.secrets import without_tokens
 from stbridge.core.typed import flag, flag_or_none, listed, mapping, number, text, text_or_none, whole
 
 Json = Mapping[str, Any]
@@ -47,6 +48,12 @@ def time(stamp_text: str | None) -> datetime | None:
     if stamp.year > _NEVER_AFTER:
         raise ValueError("a time in the far future")
     return None if stamp.year < _NEVER_BEFORE else stamp.astimezone(UTC)
+
+
+def address(raw: Any) -> str | None:
+    """Read the address of a device: that of a relay may contain its token."""
+    given = text_or_none(raw)
+    return given and without_tokens(given)
 
 
 def version(raw: Json) -> seen.VersionRead:
@@ -84,6 +91,7 @@ def config(raw: Json, own_id: str) -> seen.ConfigRead:
     return seen.ConfigRead(
         config=Config(
             name=text_or_none(devices.get(own_id, {}).get("name")) or "",
+            gui_user=text_or_none(mapping(raw.get("gui")).get("user")) or "",
             folders={text(folder["id"]): _folder_config(folder, own_id, ids) for folder in listed(raw["folders"])},
             devices={
                 device_id: DeviceConfig(
@@ -229,7 +237,7 @@ def _connection(raw: Json) -> Connection:
         return Connection(connected=False)
     return Connection(
         connected=True,
-        address=text_or_none(raw["address"]),
+        address=address(raw["address"]),
         connection_type=text_or_none(raw["type"]),
         is_local=flag_or_none(raw.get("isLocal")),  # since 1.23
         crypto=text_or_none(raw.get("crypto")),
@@ -268,7 +276,8 @@ def errors(raw: Json) -> seen.ErrorsRead:
     """Read GET /rest/system/error; without errors it is null."""
     return seen.ErrorsRead(
         items=tuple(
-            LoggedError(when=time(entry["when"]), message=text(entry["message"])) for entry in listed(raw["errors"])
+            LoggedError(when=time(entry["when"]), message=without_tokens(text(entry["message"])))
+            for entry in listed(raw["errors"])
         )
     )
 
@@ -283,7 +292,12 @@ def pending_devices(raw: Json) -> seen.PendingDevicesRead:
     """Read GET /rest/cluster/pending/devices."""
     return seen.PendingDevicesRead(
         devices=tuple(
-            PendingDevice(id=device, name=text(entry["name"]), address=text(entry["address"]), time=time(entry["time"]))
+            PendingDevice(
+                id=device,
+                name=text(entry["name"]),
+                address=without_tokens(text(entry["address"])),
+                time=time(entry["time"]),
+            )
             for device, entry in sorted(raw.items())
         )
     )

@@ -9,6 +9,7 @@ from stbridge.core.conflicts import is_conflict
 from stbridge.core.decode import Json
 from stbridge.core.model import Connection
 from stbridge.core.observations import Observation, Read
+from stbridge.core.secrets import without_tokens
 from stbridge.core.typed import flag, listed, number, text, text_or_none, whole
 
 
@@ -73,7 +74,7 @@ def _device_connected(event: Json, _own_id: str) -> Observation:
         at=_time_of(event),
         connection=Connection(
             connected=True,
-            address=text_or_none(data.get("addr")),
+            address=decode.address(data.get("addr")),
             connection_type=text_or_none(data.get("type")),
             client_version=text_or_none(data.get("clientVersion")),
         ),
@@ -82,7 +83,8 @@ def _device_connected(event: Json, _own_id: str) -> Observation:
 
 def _device_disconnected(event: Json, _own_id: str) -> Observation:
     data = event["data"]
-    return seen.DeviceDisconnected(device=text(data["id"]), at=_time_of(event), error=text_or_none(data.get("error")))
+    error = text_or_none(data.get("error"))
+    return seen.DeviceDisconnected(device=text(data["id"]), at=_time_of(event), error=error and without_tokens(error))
 
 
 def _config_saved(event: Json, own_id: str) -> Observation:
@@ -109,7 +111,7 @@ def _login(event: Json, _own_id: str) -> Observation | None:
     return seen.LoginFailed(
         at=_time_of(event),
         username=text_or_none(data.get("username")) or "",
-        address=text_or_none(data.get("remoteAddress")) or "",
+        address=decode.address(data.get("remoteAddress")) or "",
     )
 
 

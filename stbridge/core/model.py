@@ -85,6 +85,7 @@ class Config:
     name: str
     folders: Mapping[str, FolderConfig]
     devices: Mapping[str, DeviceConfig]
+    gui_user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

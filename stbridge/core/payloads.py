@@ -40,9 +40,18 @@ def render_event(event: BridgeEvent) -> bytes:
     return as_json({"event_type": event.event_type, "time": in_utc(event.at), **event.data})
 
 
-def render_raw(event: Payload) -> bytes:
-    """Return the payload of `raw/TYPE`: an event as it came but for secrets, for ConfigSaved holds the API key."""
-    return as_json(without_secrets(event), whole=True)
+def render_raw(event: Payload, gui_user: str = "") -> bytes:
+    """Return the payload of `raw/TYPE`: an event as it came but for secrets, for ConfigSaved holds the API key.
+
+    Args:
+        event: as it came.
+        gui_user: the name of the GUI's user; LoginAttempt holds whatever was typed as a name, which may be a password.
+    """
+    public = without_secrets(event)
+    data = public.get("data")
+    if public.get("type") == "LoginAttempt" and isinstance(data, dict) and data.get("username") != gui_user:
+        public["data"] = {key: value for key, value in data.items() if key != "username"}
+    return as_json(public, whole=True)
 
 
 def _connection(state: State, _: Address) -> Payload:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from stbridge.core.json_text import read_json
+from stbridge.core.secrets import without_tokens
 from stbridge.errors import (
     BadReply,
     HostCheckFailed,
@@ -79,7 +80,7 @@ def evaluate(
 def _text(content: bytes) -> str:
     """Return what an answer says in plain words; pages of HTML come from something in front of Syncthing."""
     text = content[: 4 * LONGEST_TEXT].decode("utf-8", "replace").strip()
-    return "" if _MARKUP.search(text) else text[:LONGEST_TEXT]
+    return "" if _MARKUP.search(text) else without_tokens(text)[:LONGEST_TEXT]
 
 
 _MARKUP = re.compile(r"<[a-z!/?]|\x00", re.IGNORECASE)

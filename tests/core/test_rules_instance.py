@@ -1,5 +1,6 @@
 """Rules on the instance as a whole: what is rolled up, whether it can be reached, its process and its lists."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -249,12 +250,23 @@ def test_a_folder_that_is_offered_is_told_once_for_each_device() -> None:
 
 
 def test_a_failed_login_is_told() -> None:
-    """With who tried, and from where; nothing that is published changes by it."""
-    outcome = watched().see(seen.LoginFailed(at=after(3), username="admin", address="192.0.2.9"))
-    (event,) = outcome.events
-    assert (event.event_type, event.at) == ("login_failed", after(3))
-    assert event.data == {"username": "admin", "address": "192.0.2.9"}
-    assert not outcome.changed
+    """With the name only if it is configured, for people type passwords there; nothing that is published changes."""
+    read = configured([], [])
+    known = seen.ConfigRead(config=replace(read.config, gui_user="admin"))
+    for config, username, shown in (
+        (known, "admin", "admin"),
+        (known, "a password", None),
+        (known, "", None),
+        (read, "admin", None),
+        (read, "", None),
+    ):
+        one = watched()
+        one.see(config)
+        outcome = one.see(seen.LoginFailed(at=after(3), username=username, address="192.0.2.9"))
+        (event,) = outcome.events
+        assert (event.event_type, event.at) == ("login_failed", after(3))
+        assert event.data == {"username": shown, "address": "192.0.2.9"}
+        assert not outcome.changed
 
 
 def test_what_is_stale_is_asked_for() -> None:

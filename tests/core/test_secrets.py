@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stbridge.core.payloads import render_raw
-from stbridge.core.secrets import with_secrets, without_secrets
+from stbridge.core.secrets import with_secrets, without_secrets, without_tokens
 from tests.core.recorded import VERSIONS, recorded
 
 SECRETS = ("apiKey", "password", "encryptionPassword", "bindPassword")
@@ -75,6 +75,80 @@ def test_whatever_has_secrets_comes_back_as_it_was(document: Any) -> None:
     assert with_secrets(public, document) == document
 
 
+RELAY = "relay://127.0.0.1:22067/?id=ABC&token=SECRET&pingInterval=1m0s"
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        (RELAY, "relay://127.0.0.1:22067/?id=ABC&pingInterval=1m0s"),
+        ("relay://h/?token=SECRET", "relay://h/"),
+        ("relay://h/?token=SECRET&id=ABC", "relay://h/?id=ABC"),
+        ("relay://h/?TOKEN=SECRET;id=ABC", "relay://h/?id=ABC"),
+        ("relay://h/?t%6Fken=SECRET", "relay://h/"),
+        ("relay://h/?id=ABC&token=SECRET&token=SECRET", "relay://h/?id=ABC"),
+        ("dynamic+https://me:SECRET@h/endpoint", "dynamic+https://h/endpoint"),
+        ("https://me:SECRET@SECRET@h/", "https://h/"),
+        ('dial "relay://h/?token=SECRET": refused (relay://h/?token=SECRET)', 'dial "relay://h/": refused (relay://h/'),
+        ("https://a/?url=https://me:SECRET@h/", "https://a/?url=https://h/"),
+        ("tcp://[::1]:22000", "tcp://[::1]:22000"),
+        ("quic://h/?tokens=1&id=a@b", "quic://h/?tokens=1&id=a@b"),
+        ("a file?token=mine@home.txt", "a file?token=mine@home.txt"),
+    ],
+)
+def test_an_address_is_told_without_its_token(text: str, public: str) -> None:
+    """Nor with a login; what is no URL stays as it is, and so does everything else."""
+    assert without_tokens(text) == public
+    assert without_tokens(public) == public
+    assert without_secrets({"addresses": [text], "status": {text: None}}) == {
+        "addresses": [public],
+        "status": {public: None},
+    }
+    assert with_secrets({"addresses": [public]}, {"addresses": [text]}) == {"addresses": [text]}
+
+
+def test_the_parts_of_an_address_are_told_without_its_token() -> None:
+    """ListenAddressesChanged has URLs as objects."""
+    assert without_secrets({"RawQuery": "id=ABC&token=SECRET"}) == {"RawQuery": "id=ABC"}
+    assert without_secrets({"RawQuery": "token=SECRET"}) == {"RawQuery": ""}
+
+
+@pytest.mark.parametrize("end", ["", "@", "://", "=", "?", "?token=", "/"])
+def test_a_long_address_is_read_once(end: str) -> None:
+    """Whoever chooses it would otherwise hold up the bridge for hours."""
+    for part in ("a", "://", "?", "&token=", "@", "a.b+", ";=", "://@?"):
+        assert len(without_tokens("://" + part * 100_000 + end)) <= 1_000_000
+
+
+EXTERNAL = {"type": "external", "params": {"command": "store -p SECRET", "keep": "3"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "completed"),
+    [
+        ({"type": "external", "params": {"keep": "4"}}, {"command": "store -p SECRET", "keep": "4"}),
+        ({"type": "external", "params": {"command": "other"}}, {"command": "other"}),
+        ({"type": "simple", "params": {"keep": "5"}}, {"keep": "5"}),
+    ],
+)
+def test_the_command_of_versioning_is_kept(given: Any, completed: Any) -> None:
+    """It is not told, and not lost as long as the folder has external versioning."""
+    folders = [{"id": "docs", "versioning": EXTERNAL}]
+    assert without_secrets(folders) == [{"id": "docs", "versioning": {"type": "external", "params": {"keep": "3"}}}]
+    (folder,) = with_secrets([{"id": "docs", "versioning": given}], folders)
+    assert folder["versioning"] == {**given, "params": completed}
+
+
+@pytest.mark.parametrize(("gui_user", "shown"), [("admin", "admin"), ("other", None), ("", None)])
+def test_a_raw_login_is_told_without_what_may_be_a_password(gui_user: str, shown: str | None) -> None:
+    """Only the name of the GUI's user is published."""
+    event = {"type": "LoginAttempt", "data": {"success": False, "username": "admin", "remoteAddress": "192.0.2.9"}}
+    published = json.loads(render_raw(event, gui_user))["data"]
+    assert published.get("username") == shown
+    assert published["remoteAddress"] == "192.0.2.9"
+
+
+RELAYS = ["relay://h/?id=A&token=1", "relay://h/?id=B&token=2", "relay://h/?id=A&token=3"]
 DEVICES = [{"deviceID": "A", "encryptionPassword": "of A"}, {"deviceID": "B", "encryptionPassword": "of B"}]
 
 
@@ -92,6 +166,11 @@ DEVICES = [{"deviceID": "A", "encryptionPassword": "of A"}, {"deviceID": "B", "e
         ({"gui": []}, {"gui": {"apiKey": "old"}}, {"gui": []}),
         ({"gui": {"theme": ""}}, {"gui": None}, {"gui": {"theme": ""}}),
         ({}, None, {}),
+        (["relay://h/?id=B", "relay://h/?id=A", "new", "relay://h/?id=A"], RELAYS, [*RELAYS[1::-1], "new", RELAYS[2]]),
+        (["relay://h/?id=A&token=4"], RELAYS, ["relay://h/?id=A&token=4"]),
+        ({"address": "relay://h/?id=A"}, {"address": RELAYS[0]}, {"address": RELAYS[0]}),
+        ({"versioning": {"params": None}}, {"versioning": EXTERNAL}, {"versioning": {"params": None}}),
+        ({"versioning": EXTERNAL}, {"versioning": []}, {"versioning": EXTERNAL}),
     ],
 )
 def test_what_is_given_counts_more_than_what_was(document: Any, current: Any, completed: Any) -> None:

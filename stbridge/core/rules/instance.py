@@ -239,7 +239,10 @@ def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: da
 
 
 def _login_failed(state: State, observation: seen.LoginFailed, _: datetime) -> None:
-    state.emit("login_failed", observation.at, username=observation.username, address=observation.address)
+    """People type their password where the name belongs, so only the name that is configured is published."""
+    known = state.config is not None and observation.username == state.config.gui_user
+    username = observation.username if known else None
+    state.emit("login_failed", observation.at, username=username or None, address=observation.address)
 
 
 def _upgrade(state: State, observation: seen.UpgradeRead, _: datetime) -> None:
