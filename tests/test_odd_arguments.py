@@ -28,7 +28,20 @@ def folder(request: pytest.FixtureRequest, node: SyncthingNode, tmp_path: Path) 
     one: str = request.param
     node.share(one, tmp_path / "files")
     yield one
-    rest = [config for config in node.request("GET", "/rest/config/folders") if config["id"] != one]
+    remove(node, one)
+
+
+@pytest.fixture
+def docs(node: SyncthingNode, tmp_path: Path) -> Iterator[str]:
+    """The ID of a usual folder."""
+    node.share("docs", tmp_path / "files")
+    yield "docs"
+    remove(node, "docs")
+
+
+def remove(node: SyncthingNode, folder: str) -> None:
+    """Remove a folder, whose ID may not be fit for a path."""
+    rest = [config for config in node.request("GET", "/rest/config/folders") if config["id"] != folder]
     node.request("PUT", "/rest/config/folders", body=rest)
 
 
@@ -62,17 +75,15 @@ def test_a_folder_is_changed_whatever_its_id_is(node: SyncthingNode, folder: str
 )
 @pytest.mark.parametrize("value", [2**62, 2**31, 10**30])
 def test_a_number_that_syncthing_cannot_take_is_not_sent(
-    node: SyncthingNode, tmp_path: Path, command: str, argument: str, value: int
+    node: SyncthingNode, docs: str, command: str, argument: str, value: int
 ) -> None:
     """Syncthing drops the connection when page times perpage overflows, which looks as if it were away."""
-    node.share("docs", tmp_path / "files")
     with pytest.raises(UsageError, match=f"{argument} must be at most"):
-        run(node, command, folder="docs", **{argument: value})
+        run(node, command, folder=docs, **{argument: value})
 
 
-def test_the_largest_numbers_work_together(node: SyncthingNode, tmp_path: Path) -> None:
+def test_the_largest_numbers_work_together(node: SyncthingNode, docs: str) -> None:
     """What is permitted is answered."""
-    node.share("docs", tmp_path / "files")
     for command in ("get_need", "get_local_changes", "get_folder_errors"):
-        assert run(node, command, folder="docs", page=32_767, perpage=65_536)["page"] == 32_767
-    assert run(node, "browse_database", folder="docs", level=1000) == []
+        assert run(node, command, folder=docs, page=32_767, perpage=65_536)["page"] == 32_767
+    assert run(node, "browse_database", folder=docs, level=1000) == []
