@@ -41,8 +41,10 @@ def docs(node: SyncthingNode, tmp_path: Path) -> Iterator[str]:
 
 def remove(node: SyncthingNode, folder: str) -> None:
     """Remove a folder, whose ID may not be fit for a path."""
-    rest = [config for config in node.request("GET", "/rest/config/folders") if config["id"] != folder]
-    node.request("PUT", "/rest/config/folders", body=rest)
+    config = node.request("GET", "/rest/config")
+    config["folders"] = [one for one in config["folders"] if one["id"] != folder]
+    node.request("PUT", "/rest/config", body=config)
+    assert folder not in [one["id"] for one in node.request("GET", "/rest/config/folders")]
 
 
 def config_of(node: SyncthingNode, folder: str) -> Any:
