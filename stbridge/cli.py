@@ -166,6 +166,7 @@ def _settings(given: argparse.Namespace) -> "Settings":
 
 
 def _service(given: argparse.Namespace) -> int:
+    from stbridge.allocator import use_one_arena  # noqa: PLC0415
     from stbridge.bridge import Bridge  # noqa: PLC0415
     from stbridge.health import HealthFile, health_file  # noqa: PLC0415
     from stbridge.log import log_death, secrets_of, start_logging  # noqa: PLC0415
@@ -178,6 +179,7 @@ def _service(given: argparse.Namespace) -> int:
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda arrived, _frame: signals.put(arrived))
+    use_one_arena()
     gc.freeze()  # what was imported stays: to look through it again and again would stop every thread for some 20 ms
     Bridge(settings, HealthFile(health_file(os.environ, settings.mqtt.client_id))).run(signals)
     return 0
