@@ -1,4 +1,4 @@
-"""The prose of the project: sentences of documents, docstrings, comments and messages, and the words that they avoid."""
+"""The prose of the project: documents, docstrings, comments and messages, and the words that they avoid."""
 
 import ast
 import re
@@ -42,6 +42,8 @@ def _word(pattern: str, instead: str) -> Word:
     return Word(re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.IGNORECASE), instead)
 
 
+_APOSTROPHE = "['\u2019]"
+
 WORDS = (
     _word("Syncthings", "Syncthing instances"),
     _word(r"(?:a|one|each|every|another|which|this) Syncthing(?! \w)", "a Syncthing instance"),
@@ -81,8 +83,11 @@ WORDS = (
         "behaviours?|colou?red by|colours?|favours?|honours?|centres?|licences?|grey|catalogues?", "American spelling"
     ),
     _word("recognis\\w+|organis\\w+|initialis\\w+|normalis\\w+|serialis\\w+|summaris\\w+|synchronis\\w+", "-ize"),
-    _word(r"(?:do|does|is|are|was|were|ca|wo|did|could|should|would|has|have|had)n['’]t", "no contraction"),
-    _word(r"(?:it|that|there|what|who|let|here)['’]s|(?:you|we|they)['’](?:re|ve|ll)|I['’]m", "no contraction"),
+    _word(rf"(?:do|does|is|are|was|were|ca|wo|did|could|should|would|has|have|had)n{_APOSTROPHE}t", "no contraction"),
+    _word(
+        rf"(?:it|that|there|what|who|let|here){_APOSTROPHE}s|(?:you|we|they){_APOSTROPHE}(?:re|ve|ll)|I{_APOSTROPHE}m",
+        "no contraction",
+    ),
 )
 
 
@@ -92,8 +97,8 @@ def passages() -> Iterator[Passage]:
         [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "homeassistant-app").rglob("*.md")]
     ):
         yield from _document(file)
-    for directory in PYTHON:
-        for file in sorted((ROOT / directory).rglob("*")):
+    for name in PYTHON:
+        for file in sorted((ROOT / name).rglob("*")):
             if file.is_file() and _is_python(file) and _name(file) != THIS:
                 yield from _source(file)
 

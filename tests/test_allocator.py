@@ -27,7 +27,8 @@ def test_all_threads_of_the_service_share_one_arena(broker: Mosquitto, subscribe
     try:
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
         maps = Path(f"/proc/{bridge.id}/maps").read_text(encoding="utf-8").splitlines()
-        assert [line for line in maps if int(line.partition("-")[0], 16) % HEAP == 0] == []
+        anonymous = [line for line in maps if len(line.split()) == 5]
+        assert [line for line in anonymous if int(line.partition("-")[0], 16) % HEAP == 0] == []
     finally:
         bridge.stop()
         syncthing.server.stop()

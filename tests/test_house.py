@@ -15,7 +15,7 @@ PACKAGE = "stbridge"
 
 LAYERS = (
     ("core", "errors"),
-    ("backoff", "clock", "keepalive", "output", "settings", "supervision"),
+    ("allocator", "backoff", "clock", "keepalive", "output", "settings", "supervision"),
     ("homeassistant", "mqtt", "schedule", "syncthing"),
     (
         "birth",
