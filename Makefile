@@ -18,7 +18,7 @@ SEED ?=
 ONLY ?=
 QUICK ?=
 # Most tests wait for real servers, so there may be more of them than processors.
-WORKERS ?= 4
+WORKERS ?= 6
 VENV := .venv
 READY := $(VENV)/.ready
 
