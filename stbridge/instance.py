@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 1000
 """How many observations are applied, or topics rendered, while the lock is held."""
 
+MOST_LOGGED = 20
+"""Maximum number of log lines about one outage, each with another message."""
+
 YIELD_S = 0.001
 """Wait after the first topic of an event. On a small machine the rest of the work would keep the broker and the
 subscriber from running, and the median latency would be a tenth longer."""
@@ -106,7 +109,7 @@ class Instance:
         self._stopping = threading.Event()
         self._state = self._new_state()
         self._restored: Mapping[str, bytes] | None = None
-        self._logged: tuple[str, str] | None = None
+        self._logged: set[tuple[str, str]] = set()  # since it was online, or all that has been logged if it is
         # A session of requests is not made to be shared between threads. Scans have one of their own because they are
         # cut off when Syncthing restarts.
         self._clients = [_client(settings) for _ in range(5)]
@@ -346,9 +349,11 @@ class Instance:
             state = self._state
             shown = (state.status, state.message)
             folders, devices = len(state.folders), len(state.devices)
-            news, self._logged = shown != self._logged, shown
-        if not news:
-            return
+            if shown in self._logged or (shown[0] != "online" and len(self._logged) >= MOST_LOGGED):
+                return
+            # A failure may show in several ways in turns.
+            failures = set() if shown[0] == "online" else {one for one in self._logged if one[0] != "online"}
+            self._logged = {shown, *failures}
         if shown[0] == "online":
             log.info("%s: online, %d folders, %d devices", self.name, folders, devices)
         else:

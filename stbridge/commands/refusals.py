@@ -1,7 +1,8 @@
-"""The log of commands that are refused or fail: one warning each, at a limited rate."""
+"""The log of commands that are refused or fail: a limited number of warnings."""
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
 
@@ -14,6 +15,8 @@ BURST = 10
 EVERY_S = 60.0
 """Anybody who may send commands can send wrong ones without end, and the log may be on a small disk."""
 
+MOST_REMEMBERED = 100
+
 LONGEST_NAME, LONGEST_REASON = 100, 500
 """In characters; the sender chooses the name of a command, and the reason may quote it."""
 
@@ -23,6 +26,8 @@ FAILURES = frozenset({"syncthing_error", "timeout", "unauthorized", "unreachable
 
 class RefusalLog:
     """Logs the commands to one instance that are refused or fail; thread-safe.
+
+    Each command is logged with each error code at most once in EVERY_S, and all together at a limited rate.
 
     Args:
         instance: the name of the instance.
@@ -34,6 +39,7 @@ class RefusalLog:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._bucket = TokenBucket(BURST, EVERY_S)
+        self._logged_at: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._left_out = 0
 
     def add(self, name: str, code: str, reason: str) -> None:
@@ -44,13 +50,21 @@ class RefusalLog:
             code: of the error.
             reason: the message of the error.
         """
+        name, reason = cut(name, LONGEST_NAME), cut(reason, LONGEST_REASON)
         with self._lock:
-            granted, left_out = self._bucket.take(self._monotonic()), self._left_out
+            granted, left_out = self._is_due((name, code)), self._left_out
             self._left_out = 0 if granted else left_out + 1
         if granted:
             what = "failed" if code in FAILURES else "refused"
             more = f" ({left_out} more were not logged)" if left_out else ""
-            name, reason = cut(name, LONGEST_NAME), cut(reason, LONGEST_REASON)
             log.warning("command %s/%s %s: %s: %s%s", self._instance, name, what, code, reason, more)
-        elif not left_out:
-            log.warning("%s: too many commands are refused or fail: most of them are not logged", self._instance)
+
+    def _is_due(self, key: tuple[str, str]) -> bool:
+        now = self._monotonic()
+        if now - self._logged_at.get(key, -EVERY_S) < EVERY_S or not self._bucket.take(now):
+            return False
+        self._logged_at[key] = now
+        self._logged_at.move_to_end(key)
+        while len(self._logged_at) > MOST_REMEMBERED:
+            self._logged_at.popitem(last=False)
+        return True

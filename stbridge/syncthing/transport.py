@@ -50,6 +50,9 @@ _CHUNK = 64 * 1024
 Parameters = Mapping[str, Any]
 
 _LOST = (http.client.IncompleteRead, http.client.RemoteDisconnected)
+_CLOSED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+"""What a connection that the other side has closed looks like is a matter of chance: it depends on who was faster."""
+
 _NOT_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
 _MALFORMED = (http.client.HTTPException, urllib3.exceptions.DecodeError, urllib3.exceptions.InvalidHeader)
 _NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, ValueError)  # ValueError: the URL is invalid
@@ -239,7 +242,7 @@ class Transport:
         malformed = next((one for one in chain if isinstance(one, _MALFORMED) and not isinstance(one, _LOST)), None)
         if malformed is not None:
             return self._malformed(malformed, name)
-        if any(isinstance(one, _NOT_CONNECTED) for one in chain):
+        if any(isinstance(one, _NOT_CONNECTED) for one in chain) and not isinstance(chain[-1], _CLOSED):
             return self._not_connected(chain)
         if _is_timeout(error, chain[-1]):
             return call.too_late(self._url, name)
@@ -400,6 +403,8 @@ def _is_timeout(error: Exception, innermost: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, _CLOSED):
+        return "the other side closed it"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.rsplit(": ", 1)[-1] if "(host=" in text else text
 

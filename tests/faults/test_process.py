@@ -72,7 +72,6 @@ STAGES = {
     "syncthing silent": (hung_syncthing, lambda world, before: world.alpha_proxy.more_than(before[0])),
     "broker asked": (fine, lambda world, before: world.broker_proxy.more_than(before[1])),
     "broker silent": (hung_broker, lambda world, before: world.broker_proxy.more_than(before[1])),
-    "remembered": (fine, lambda world, before: world.broker_proxy.more_than(before[1] + 1)),
     "first word": (fine, lambda world, before: world.witness.count > before[2]),
     "online": (fine, lambda world, before: b"online" in world.witness.seen(STATE, before[2])),
 }

@@ -3,6 +3,7 @@
 import gzip
 import os
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -482,6 +483,30 @@ def test_a_handshake_that_is_not_answered_is_not_waited_for_long(
     ):
         connect(f"https://127.0.0.1:{listener.getsockname()[1]}").get_ping()
     assert not raised.value.may_have_run
+
+
+def test_a_connection_that_is_closed_at_once_has_one_message(connect: Connect) -> None:
+    """What the system reports is a matter of chance: it depends on which side was faster."""
+
+    def close_each(abort: bool) -> None:
+        with suppress(OSError):  # the listener is closed at the end
+            while True:
+                connection = listener.accept()[0]
+                if abort:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+
+    messages = set()
+    for abort in (False, True):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=close_each, args=(abort,), daemon=True).start()
+            port = listener.getsockname()[1]
+            for _ in range(100):
+                failure = failure_of(connect(f"http://127.0.0.1:{port}").get_ping)
+                messages.add(str(failure).replace(str(port), "PORT"))
+            listener.shutdown(socket.SHUT_RDWR)
+    lost = "the connection was lost during GET /rest/system/ping (the other side closed it)"
+    assert messages == {f"url: http://127.0.0.1:PORT cannot be reached: {lost}. Check that Syncthing is running."}
 
 
 # --- a failure of one call
