@@ -240,7 +240,7 @@ def test_a_gui_that_no_browser_reaches_is_not_linked() -> None:
 
 def test_everything_is_announced_once(instance: Instance) -> None:
     """The Syncthing, its folders and its devices, and nothing again while no name or type changes."""
-    assert sorted(instance.names.values()) == ["Syncthing nas", "nas: Photos", "nas: laptop"]
+    assert sorted(instance.names.values()) == ["Syncthing nas", "nas Photos", "nas laptop"]
     paused = replace(PHOTOS, paused=True)
     assert not instance.see(seen.ConfigRead(config=configured(folders=[paused])), process())
 
@@ -260,7 +260,7 @@ def test_what_is_added_renamed_and_removed_is_followed(instance: Instance) -> No
     gone = instance.see(seen.ConfigRead(config=configured(folders=[PHOTOS], devices=[])))
     assert {message.payload for message in gone} == {b""}
     assert added.topic in {message.topic for message in gone}
-    assert sorted(instance.names.values()) == ["Syncthing nas", "nas: Photos"]
+    assert sorted(instance.names.values()) == ["Syncthing nas", "nas Photos"]
 
 
 def test_another_syncthing_at_the_same_address_replaces_everything(instance: Instance) -> None:

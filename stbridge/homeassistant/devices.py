@@ -4,24 +4,24 @@ from stbridge.homeassistant.entity import DIAGNOSTIC, Entity
 from stbridge.homeassistant.shapes import completion, count, in_sync, moment, paused, problem, rate, size, text
 
 DEVICE_ENTITIES = (
-    problem("something is wrong with the device; the reasons are attributes"),
+    problem("the device has a problem; the problems are attributes"),
     Entity(
         key="connected",
         platform="binary_sensor",
-        meaning="it is connected",
+        meaning="the device is connected",
         value="connected",
         device_class="connectivity",
     ),
-    in_sync("it has everything that it shares"),
-    completion("how much it has of everything that it shares"),
-    count("need_items", "Out of sync items", "files, directories and links that it lacks", "items", "mdi:file-sync"),
-    size("need_bytes", "Out of sync data", "how much it lacks", "MB"),
-    moment("last_seen_at", "Last seen", "when it was connected last"),
-    rate("in_rate", "Download rate", "what comes from it now"),
-    rate("out_rate", "Upload rate", "what goes to it now"),
+    in_sync("the device is in sync in all folders that it shares"),
+    completion("how complete its shared folders are on the device"),
+    count("need_items", "Out of sync items", "files, directories and links that it needs", "items", "mdi:file-sync"),
+    size("need_bytes", "Out of sync data", "amount of data that it needs", "MB"),
+    moment("last_seen_at", "Last seen", "when it was last connected"),
+    rate("in_rate", "Download rate", "current rate from the device", "mdi:download"),
+    rate("out_rate", "Upload rate", "current rate to the device", "mdi:upload"),
     *paused("device"),
-    text("address", "Address", "where it is connected from", "mdi:ip-network-outline", category=DIAGNOSTIC),
-    text("client_version", "Version", "version of its Syncthing", "mdi:tag-outline", category=DIAGNOSTIC),
+    text("address", "Address", "address that it is connected from", "mdi:ip-network-outline", category=DIAGNOSTIC),
+    text("client_version", "Version", "version of Syncthing on the device", "mdi:tag-outline", category=DIAGNOSTIC),
     *(
         size(
             key,
@@ -37,7 +37,7 @@ DEVICE_ENTITIES = (
     Entity(
         key="is_local",
         platform="binary_sensor",
-        name="Local",
+        name="Local connection",
         meaning="it is connected over the local network",
         value="is_local",
         category=DIAGNOSTIC,
@@ -46,8 +46,8 @@ DEVICE_ENTITIES = (
     ),
     moment(
         "unseen_since",
-        "Unseen since",
-        "since when it has not been connected",
+        "Disconnected since",
+        "when it disconnected",
         category=DIAGNOSTIC,
         enabled=False,
     ),

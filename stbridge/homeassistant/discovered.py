@@ -1,4 +1,4 @@
-"""What becomes a device of Home Assistant: a Syncthing, a folder or a remote device, as far as discovery tells it."""
+"""The devices of Home Assistant, derived from the State: one for each instance, folder and remote device."""
 
 import hashlib
 import re
@@ -23,16 +23,16 @@ _FIT = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveredDevice:
-    """One of them. Two that are equal have the same discovery message.
+    """A Home Assistant device: the values that its discovery message depends on.
 
     Attributes:
-        own_id: the ID of the Syncthing that it is about or belongs to.
-        address: its address in the tree; kind `system`, `folder` or `device`.
-        name: what people call it, empty if they do not.
+        own_id: the device ID of the instance that it represents or belongs to.
+        address: the address of its topic; its kind is `system`, `folder` or `device`.
+        name: its label or name in Syncthing; may be empty.
         id: the ID of the folder or device.
         type: the type of the folder.
-        version: of the Syncthing.
-        published: which topics of optional entities are published.
+        version: the version of Syncthing.
+        published: the topics of optional entities that are published.
     """
 
     own_id: str
@@ -45,7 +45,7 @@ class DiscoveredDevice:
 
     @property
     def object_id(self) -> str:
-        """Its ID at Home Assistant: of IDs alone, so that it outlives every renaming, and fit for a topic."""
+        """Its ID at Home Assistant: made only of IDs, so that it survives renaming, and valid in a topic."""
         instance = instance_object_id(self.own_id)
         if self.address.kind == "folder":
             return f"{instance}_folder_{_hash(self.id)}"
@@ -53,12 +53,12 @@ class DiscoveredDevice:
 
 
 def instance_object_id(own_id: str) -> str:
-    """Return the ID of a Syncthing at Home Assistant."""
+    """Return the ID of an instance at Home Assistant."""
     return f"{OBJECT_ID_PREFIX}{_device(short_id(own_id))}"
 
 
 def _device(short: str) -> str:
-    """Return what stands for a device; an ID that no Syncthing has may hold anything."""
+    """Return the part of an object ID for a device; a hash if the ID, which may be invalid, does not fit in a topic."""
     return short if _FIT.fullmatch(short) else _hash(short)
 
 
@@ -77,14 +77,15 @@ OPTIONAL = frozenset(row.topic for rows in TABLES.values() for row in rows if ro
 
 
 def discovered_device(state: State, address: Address) -> tuple[Address, DiscoveredDevice | None] | None:
-    """Return the subject that a changed address is about.
+    """Return the Home Assistant device that a changed address belongs to.
 
     Args:
-        state: a state in which everything is known.
-        address: what has changed.
+        state: a complete state.
+        address: the changed address.
 
     Returns:
-        its address, and what it is now, None if it is gone; nothing at all for what no discovery message is about.
+        its address and its new value, or None for the value if it was removed; None if no discovery message depends on
+        the address.
     """
     kind = "system" if address.kind in OPTIONAL else address.kind
     if kind not in _SUBJECTS or state.process is None:

@@ -1,7 +1,7 @@
-"""The discovery message of a subject: one for the device, with all its entities.
+"""The discovery message of a subject: one message for the Home Assistant device, with all its entities.
 
-Home Assistant's schema is closed at the root: one key too many and the whole message is dropped. In an entity it drops
-unknown keys in silence, so keys are written out in full and checked against the real one.
+Home Assistant drops the whole message if the root holds an unknown key. In an entity it silently drops unknown keys,
+so keys are written out in full and tested against a real Home Assistant.
 """
 
 import json
@@ -18,7 +18,7 @@ from stbridge.homeassistant.templates import attributes_template, value_template
 ORIGIN = "stbridge"
 
 COMMAND_EXPIRY_S = 60
-"""As long as the broker keeps commands for an absent bridge: a press is carried out soon or not at all."""
+"""How long the broker keeps a press while the bridge is disconnected: it is executed soon or not at all."""
 
 _MODELS = {"system": "Syncthing", "folder": "Folder", "device": "Remote device"}
 
@@ -27,14 +27,14 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What all discovery messages of an instance have in common.
+    """The values that all discovery messages of an instance share.
 
     Attributes:
         instance: the name of the instance.
         topics: builds the topics.
-        allowed: the names of the commands that may be carried out.
-        link: the address of its GUI for people, http or https; None if there is none.
-        version: of the bridge.
+        allowed: the names of the allowed commands.
+        link: the address of its GUI that users can open, http or https; None if there is none.
+        version: the version of the bridge.
     """
 
     instance: str
@@ -44,20 +44,20 @@ class Site:
     version: str
 
     def topic(self, subject: DiscoveredDevice, kind: str) -> str:
-        """Return a topic of a subject, or of the whole instance."""
+        """Return the topic of the given kind for a subject, or for the whole instance."""
         address = subject.address
         return self.topics.build(self.instance, Address(kind, folder=address.folder, device=address.device))
 
     def available(self, kind: str) -> Config:
-        """Return an entry of the list of availability."""
+        """Return an entry of the availability list."""
         return {"topic": self.topics.build(BRIDGE if kind == "bridge_state" else self.instance, Address(kind))}
 
 
 def config(subject: DiscoveredDevice, site: Site) -> Config:
     """Return the discovery message of a subject.
 
-    Entities that do not apply are named with their platform alone, which makes Home Assistant remove what it may have
-    of them from a time when they did: a type that was changed, a command that was allowed.
+    Entities that do not apply are listed with only their platform. Home Assistant then removes them if it has them,
+    for example after the type of a folder was changed or a command is not allowed any more.
     """
     return {
         "device": _device(subject, site),
@@ -91,10 +91,10 @@ def _device(subject: DiscoveredDevice, site: Site) -> Config:
 
 
 def _name(subject: DiscoveredDevice, site: Site) -> str:
-    """Name the instance in everything: the same folder is on several, and each of them is a device of the others."""
+    """Return a name that starts with the instance, because several instances can have the same folder or device."""
     if subject.address.kind == "system":
         return f"Syncthing {site.instance}"
-    return f"{site.instance}: {subject.name or subject.id}"
+    return f"{site.instance} {subject.name or subject.id}"
 
 
 def _applies(row: Entity, subject: DiscoveredDevice, site: Site) -> bool:

@@ -1,4 +1,4 @@
-"""The discovery messages of one instance, kept in step with its State."""
+"""Publishes the discovery messages of one instance and keeps them up to date with its State."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,10 +11,10 @@ from stbridge.homeassistant.discovery import Site, config
 
 
 class DiscoveryPublisher:
-    """Keeps the discovery messages of one instance in step with its State.
+    """Keeps the discovery messages of one instance up to date with its State.
 
     Args:
-        site: what all of them have in common.
+        site: the values that all of them share.
     """
 
     def __init__(self, site: Site) -> None:
@@ -23,7 +23,7 @@ class DiscoveryPublisher:
         self._leftovers: set[str] = set()
 
     def remember(self, topics: Iterable[str]) -> None:
-        """Take over the discovery topics that the previous run of the bridge published for this instance."""
+        """Add discovery topics that the previous run of the bridge published for this instance."""
         self._leftovers.update(topics)
 
     def knows(self, address: Address) -> bool:
@@ -31,18 +31,18 @@ class DiscoveryPublisher:
         return address in self._announced
 
     def follow(self, state: State, address: Address) -> Iterator[Message]:
-        """Yield the discovery messages that follow from a change; only a changed name or type has any.
+        """Yield the discovery messages that a change requires; only a changed name or type requires any.
 
         Args:
-            state: a state in which everything is known.
-            address: what has changed; at first, everything does, one after the other.
+            state: a complete state.
+            address: the changed address; after a start, this is called once for every address.
         """
         found = discovered_device(state, address)
         if found is not None:
             yield from self._compare(*found)
 
     def clear_leftovers(self) -> Iterator[Message]:
-        """Yield messages that clear topics of the previous run whose folder or device is gone."""
+        """Yield messages that clear topics of the previous run whose folder or device was removed."""
         if self._announced and self._leftovers:
             kept = {self._topic(one) for one in self._announced.values()}
             yield from (_cleared(topic) for topic in sorted(self._leftovers - kept))

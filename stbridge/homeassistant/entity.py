@@ -1,4 +1,4 @@
-"""One row of a table of entities; a new entity is a new row."""
+"""The type of a row in a table of entities; to add an entity, add a row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,34 +15,34 @@ class Entity:
     """One entity of Home Assistant.
 
     Attributes:
-        key: names it in its device; a part of its unique ID, so never to be changed.
-        platform: Home Assistant's word for what it is.
-        meaning: for the documentation.
-        name: what people read; None for the name that Home Assistant itself has, and translates, for its class.
-        topic: the kind of topic that tells its state; empty for the topic of the device that it belongs to.
-        value: the key of its value in the payload, dots lead deeper; empty for the payload as it is.
+        key: identifies it in its device; part of its unique ID, so it must never change.
+        platform: its Home Assistant platform.
+        meaning: the text of the documentation.
+        name: the name that users see; None for the translated name that Home Assistant has for its device class.
+        topic: the kind of topic that holds its state; empty for the topic of the device that it belongs to.
+        value: the key of its value in the payload, with dots for nested keys; empty for the whole payload.
         device_class: Home Assistant's device class.
-        state_class: how its history is reckoned.
-        unit: its unit; bytes are converted where it is a multiple of bytes.
-        precision: how many decimals are shown.
-        options: all states that it can have, if they are words.
-        keep: which end of a text that is too long for a state is kept.
-        on: what the value is written as when it is on.
-        off: what the value is written as when it is off.
+        state_class: Home Assistant's state class, for its statistics.
+        unit: its unit; a multiple of bytes is computed from bytes.
+        precision: number of decimals shown.
+        options: all possible states of an enum sensor.
+        keep: the end that is kept of a text that is too long for a state.
+        on: the rendered value that means on.
+        off: the rendered value that means off.
         attributes: keys of the payload that become attributes.
         lists: keys of lists in the payload, whose first items become attributes.
-        lists_topic: the kind of topic that tells attributes and lists, where that is another one.
-        types: the events that it tells.
-        command: what a press carries out; without leave to do so there is no such entity.
-        arguments: of the command, beside the folder or device.
+        lists_topic: the kind of topic that holds attributes and lists, if it differs from the topic of the state.
+        types: the event types of an event entity.
+        command: the command that it sends; buttons and switches exist only if the command is allowed.
+        arguments: arguments of the command, in addition to the folder or device.
         argument: the argument that a switch sets to true and false.
         folder_types: the types of folders that have it; empty for all.
-        instead_of: there only while this command may not be carried out.
-        optional: there only while its topic is published.
-        always: available also while the Syncthing cannot be reached.
+        instead_of: it exists only if this command is not allowed.
+        optional: it exists only while its topic is published.
+        always: it is available also while Syncthing cannot be reached.
         category: `diagnostic`, `config` or None.
-        enabled: whether it is on before somebody turns it on.
-        icon: where no device class brings one.
+        enabled: whether it is enabled by default.
+        icon: its icon, if the default icon of its device class does not fit or does not exist.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""The event entities of a Syncthing: every event that the bridge tells is in one of them."""
+"""The event entities of an instance: every event that the bridge publishes belongs to one of them."""
 
 from stbridge.homeassistant.entity import DIAGNOSTIC, Entity
 
@@ -7,7 +7,7 @@ EVENT_ENTITIES = (
         key="conflict_event",
         platform="event",
         name="Conflict found",
-        meaning="a conflict file was made; folder and path are attributes",
+        meaning="a conflict file was created; folder and path are attributes",
         types=("conflict",),
         icon="mdi:file-alert-outline",
     ),
@@ -15,7 +15,7 @@ EVENT_ENTITIES = (
         key="folder_event",
         platform="event",
         name="Folder activity",
-        meaning="a folder was synced, scanned, paused or resumed, or fell into error; which one is an attribute",
+        meaning="a folder was synced, scanned, paused or resumed, or stopped with an error; the folder is an attribute",
         types=("folder_synced", "folder_error", "folder_paused", "folder_resumed", "scan_finished"),
         icon="mdi:folder-outline",
     ),
@@ -31,31 +31,31 @@ EVENT_ENTITIES = (
         key="device_event",
         platform="event",
         name="Device activity",
-        meaning="a device connected, disconnected, was synced, paused or resumed; which one is an attribute",
+        meaning="a device connected, disconnected, was synced, paused or resumed; the device is an attribute",
         types=("device_connected", "device_disconnected", "device_synced", "device_paused", "device_resumed"),
         icon="mdi:laptop",
     ),
     Entity(
         key="pending_event",
         platform="event",
-        name="Request",
-        meaning="a device or a folder asks to be accepted; which one is an attribute",
+        name="Pending request",
+        meaning="a device or a folder is pending; which one is an attribute",
         types=("device_pending", "folder_pending"),
         icon="mdi:account-question-outline",
     ),
     Entity(
         key="problem_event",
         platform="event",
-        name="Problem change",
-        meaning="a problem began or ended; which one is an attribute",
+        name="Problem raised or cleared",
+        meaning="a problem was raised or cleared; which one is an attribute",
         types=("problem_raised", "problem_cleared"),
         icon="mdi:alert-outline",
     ),
     Entity(
         key="syncthing_event",
         platform="event",
-        name="Activity",
-        meaning="Syncthing started, its configuration changed, or somebody failed to log in",
+        name="Syncthing event",
+        meaning="Syncthing started, its configuration changed, or a login to its GUI failed",
         types=("syncthing_started", "config_changed", "login_failed"),
         category=DIAGNOSTIC,
         icon="mdi:cog-outline",

@@ -16,24 +16,24 @@ STATES = (
     "error",
     "paused",
 )
-"""Syncthing's words, and `paused`; any other is shown as unknown, or Home Assistant would warn each time."""
+"""Syncthing's states, and `paused`; any other is shown as unknown, because Home Assistant would log a warning."""
 
 FOLDER_ENTITIES = (
-    problem("something is wrong with the folder; the reasons are attributes"),
+    problem("the folder has a problem; the problems are attributes"),
     Entity(
         key="state",
         platform="sensor",
         name="State",
-        meaning="what the folder does, in Syncthing's words",
+        meaning="Syncthing's state of the folder",
         value="state",
         device_class="enum",
         options=STATES,
         icon="mdi:folder-sync-outline",
     ),
-    in_sync("everything is here, and no sync is under way"),
-    completion("how much of it is here"),
-    count("need_items", "Out of sync items", "files, directories and links that are lacking", "items", "mdi:file-sync"),
-    size("need_bytes", "Out of sync data", "how much is lacking", "MB"),
+    in_sync("the folder is complete on this device, and no sync is running"),
+    completion("how complete the folder is on this device"),
+    count("need_items", "Out of sync items", "files, directories and links that are needed", "items", "mdi:file-sync"),
+    size("need_bytes", "Out of sync data", "amount of data that is needed", "MB"),
     count(
         "failed",
         "Failed items",
@@ -55,17 +55,17 @@ FOLDER_ENTITIES = (
     ),
     count(
         "local_changes",
-        "Local additions",
-        "additions and changes in a receive-only folder",
+        "Locally changed items",
+        "items that were added or changed in a receive-only folder",
         "items",
         "mdi:file-plus-outline",
         folder_types=("receiveonly", "receiveencrypted"),
     ),
-    moment("last_scan_at", "Last scan", "when it was scanned"),
+    moment("last_scan_at", "Last scan", "when it was last scanned"),
     text(
         "last_file",
-        "Last file",
-        "the last item that changed; when, and whether it was deleted, are attributes",
+        "Latest change",
+        "the item that changed last; when, and whether it was deleted, are attributes",
         "mdi:file-clock-outline",
         keep="end",
         attributes=("last_file_at", "last_file_deleted"),
@@ -83,7 +83,7 @@ FOLDER_ENTITIES = (
         key="override",
         platform="button",
         name="Override changes",
-        meaning="makes the others' changes undone: what is here wins",
+        meaning="discards changes made on other devices; this device's version wins",
         command="override",
         folder_types=("sendonly",),
         category=CONFIG,
@@ -93,27 +93,27 @@ FOLDER_ENTITIES = (
         key="revert",
         platform="button",
         name="Revert local changes",
-        meaning="makes local changes undone: what the others have wins",
+        meaning="discards local changes; the version of the other devices wins",
         command="revert",
         folder_types=("receiveonly", "receiveencrypted"),
         category=CONFIG,
         icon="mdi:folder-arrow-down-outline",
     ),
-    text("error", "Error", "why the folder does not work", "mdi:alert-circle-outline", category=DIAGNOSTIC),
-    moment("out_of_sync_since", "Out of sync since", "since when something is lacking", category=DIAGNOSTIC),
+    text("error", "Error", "why the folder has stopped", "mdi:alert-circle-outline", category=DIAGNOSTIC),
+    moment("out_of_sync_since", "Out of sync since", "when it became out of sync", category=DIAGNOSTIC),
     text(
         "watch_error",
-        "Watch error",
-        "why watching it for changes does not work",
+        "Filesystem watcher error",
+        "why Syncthing cannot watch it for changes",
         "mdi:eye-off-outline",
         category=DIAGNOSTIC,
         enabled=False,
     ),
-    moment("state_changed_at", "State changed", "since when it is in its state", category=DIAGNOSTIC, enabled=False),
+    moment("state_changed_at", "State changed", "when its state last changed", category=DIAGNOSTIC, enabled=False),
     count(
         "scan_progress",
         "Scan progress",
-        "during a scan that hashes",
+        "progress of a scan that hashes files",
         "%",
         "mdi:progress-clock",
         category=DIAGNOSTIC,
@@ -122,7 +122,7 @@ FOLDER_ENTITIES = (
     count(
         "need_deletes",
         "Out of sync deletions",
-        "deletions that are yet to be made",
+        "deletions that have not been applied yet",
         "items",
         "mdi:file-minus-outline",
         category=DIAGNOSTIC,
@@ -131,15 +131,15 @@ FOLDER_ENTITIES = (
     *(
         count(key, name, meaning, "files", "mdi:file-multiple-outline", category=DIAGNOSTIC, enabled=False)
         for key, name, meaning in (
-            ("global_files", "Global files", "files that there are"),
-            ("local_files", "Local files", "files that are here"),
+            ("global_files", "Global files", "number of files in the global state of the folder"),
+            ("local_files", "Local files", "number of files on this device"),
         )
     ),
     *(
         size(key, name, meaning, "GB", category=DIAGNOSTIC, enabled=False)
         for key, name, meaning in (
-            ("global_bytes", "Global data", "how much there is"),
-            ("local_bytes", "Local data", "how much is here"),
+            ("global_bytes", "Global data", "amount of data in the global state of the folder"),
+            ("local_bytes", "Local data", "amount of data on this device"),
         )
     ),
     *(
@@ -147,8 +147,8 @@ FOLDER_ENTITIES = (
         for key, name, meaning, icon in (
             ("id", "Folder ID", "its ID", "mdi:identifier"),
             ("label", "Label", "its label", "mdi:label-outline"),
-            ("path", "Path", "where it is", "mdi:folder-marker-outline"),
-            ("type", "Type", "its type, in Syncthing's words", "mdi:swap-vertical"),
+            ("path", "Path", "its path on this device", "mdi:folder-marker-outline"),
+            ("type", "Type", "its type, as Syncthing names it", "mdi:swap-vertical"),
         )
     ),
 )

@@ -1,4 +1,4 @@
-"""Which of the discovery messages on a broker are this bridge's, from an earlier life or this one."""
+"""Finds the discovery messages on a broker that this bridge published, in this run or a previous one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,14 @@ from stbridge.homeassistant.discovery import ORIGIN
 
 
 def owned(payloads: Mapping[str, bytes], topics: Topics) -> dict[str, str]:
-    """Return the discovery topics that are ours, each with the name of its instance.
+    """Return the discovery topics that belong to this bridge, each with the name of its instance.
 
-    Ours is what has an ID as we give it and our origin, and depends on our `bridge/state`: another bridge has another
-    base topic. Whoever forges all of it could have cleared the topic as well.
+    A topic belongs to this bridge if its ID has the bridge's form, its origin is stbridge, and its availability depends
+    on this bridge's `bridge/state`; another bridge has another base topic. A client that can forge all of this could
+    also clear the topic.
 
     Args:
-        payloads: what the broker keeps, by topic; anything may be among it.
+        payloads: retained messages, by topic; other programs may have published some of them.
         topics: the topics of this bridge.
     """
     ours = topics.discovery(OBJECT_ID_PREFIX).removesuffix("/config")
@@ -35,7 +36,7 @@ def _instance(payload: bytes, topics: Topics) -> str | None:
             return None
         available = [topics.parse(entry["topic"]) for entry in value["availability"]]
     except (ValueError, LookupError, TypeError, AttributeError):
-        return None  # anybody may publish there
+        return None  # any client may publish there
     if (BRIDGE, Address("bridge_state")) not in available:
         return None
     return next((one[0] for one in available if one is not None and one[1] == Address("state")), None)

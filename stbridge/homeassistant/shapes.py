@@ -1,4 +1,4 @@
-"""Entities that look alike in all tables, said once."""
+"""Functions that make the kinds of entities that several tables use."""
 
 from typing import Any
 
@@ -8,49 +8,52 @@ PRECISIONS = {"kB/s": 1, "MB": 2, "GB": 3}
 
 
 def size(key: str, name: str, meaning: str, unit: str, **more: Any) -> Entity:
-    """Return a sensor of bytes.
+    """Return a sensor that shows a number of bytes.
 
     Args:
-        key: its key, and that of its value.
-        name: what people read.
-        meaning: for the documentation.
-        unit: MB or GB, which Home Assistant converts into what people choose.
+        key: the key of the entity and of its value.
+        name: the name that users see.
+        meaning: the text of the documentation.
+        unit: MB or GB, which Home Assistant converts to the unit that the user chooses.
         more: other attributes of the row.
     """
     row = {"device_class": "data_size", "state_class": "measurement", "precision": PRECISIONS[unit], **more}
     return Entity(key=key, platform="sensor", name=name, meaning=meaning, value=key, unit=unit, **row)
 
 
-def rate(key: str, name: str, meaning: str, **more: Any) -> Entity:
-    """Return a sensor of bytes per second; arguments as for `size`."""
-    return size(key, name, meaning, "kB/s", **{"device_class": "data_rate", **more})
+def rate(key: str, name: str, meaning: str, icon: str, **more: Any) -> Entity:
+    """Return a sensor of bytes per second; arguments as for `count`, without a unit.
+
+    The default icon of the device class is a transmission tower.
+    """
+    return size(key, name, meaning, "kB/s", **{"device_class": "data_rate", "icon": icon, **more})
 
 
 def count(key: str, name: str, meaning: str, unit: str, icon: str, **more: Any) -> Entity:
-    """Return a sensor that counts; arguments as for `size`, but any unit, and an icon."""
+    """Return a sensor that shows a count; arguments as for `size`, with any unit and an icon."""
     row = {"value": key, "state_class": "measurement", **more}
     return Entity(key=key, platform="sensor", name=name, meaning=meaning, unit=unit, icon=icon, **row)
 
 
 def completion(meaning: str) -> Entity:
-    """Return the sensor of how much is there."""
+    """Return the sensor that shows the completion."""
     return count("completion", "Completion", meaning, "%", "mdi:progress-check", precision=2)
 
 
 def moment(key: str, name: str, meaning: str, **more: Any) -> Entity:
-    """Return a sensor of a time; arguments as for `size`."""
+    """Return a sensor that shows a time; arguments as for `size`, without a unit."""
     row = {"device_class": "timestamp", **more}
     return Entity(key=key, platform="sensor", name=name, meaning=meaning, value=key, **row)
 
 
 def text(key: str, name: str, meaning: str, icon: str, **more: Any) -> Entity:
-    """Return a sensor of a text; arguments as for `count`."""
+    """Return a sensor that shows a text; arguments as for `count`, without a unit."""
     row = {"value": key, "keep": "start", **more}
     return Entity(key=key, platform="sensor", name=name, meaning=meaning, icon=icon, **row)
 
 
 def problem(meaning: str) -> Entity:
-    """Return the sensor that is on when something is wrong, with the reasons."""
+    """Return the binary sensor that is on if there is a problem; the problems are its attributes."""
     return Entity(
         key="problem",
         platform="binary_sensor",
@@ -62,7 +65,7 @@ def problem(meaning: str) -> Entity:
 
 
 def in_sync(meaning: str) -> Entity:
-    """Return the sensor that is on when nothing is lacking."""
+    """Return the binary sensor that is on if everything is in sync."""
     return Entity(
         key="in_sync",
         platform="binary_sensor",
@@ -74,7 +77,7 @@ def in_sync(meaning: str) -> Entity:
 
 
 def paused(what: str) -> tuple[Entity, Entity]:
-    """Return the switch that pauses a folder or device, and the sensor in its place where nobody may."""
+    """Return the switch that pauses a folder or device, and the sensor that replaces it if it is not allowed."""
     return (
         Entity(
             key="paused",
@@ -90,7 +93,7 @@ def paused(what: str) -> tuple[Entity, Entity]:
             key="is_paused",
             platform="binary_sensor",
             name="Paused",
-            meaning=f"the {what} is paused; in place of the switch where `set_paused` is not allowed",
+            meaning=f"the {what} is paused; replaces the switch if `set_paused` is not allowed",
             value="paused",
             instead_of="set_paused",
             icon="mdi:pause-circle-outline",

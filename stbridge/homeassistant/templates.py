@@ -1,6 +1,6 @@
-"""The templates of a row: what Home Assistant makes of a payload.
+"""The templates that Home Assistant uses to read a payload.
 
-They are made of keys of our own tables, never of names or IDs, which could hold a template themselves.
+They contain only keys of the tables, never names or IDs: a name could contain a template.
 """
 
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from stbridge.homeassistant.entity import Entity
 
 LONGEST_STATE = 255
-"""Characters; Home Assistant takes no longer one."""
+"""Maximum length of a state in Home Assistant, in characters."""
 
 LISTED_ITEMS = 10
 LONGEST_LIST = 5000
-"""Characters of a list; Home Assistant does not record attributes of more than 16 KiB, and complains."""
+"""Maximum length of a list in characters: Home Assistant does not record attributes above 16 KiB and logs a warning."""
 
 SCALES: Mapping[str, int] = {"kB/s": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 def value_template(row: Entity) -> str | None:
-    """Return the template of the state; None if the payload is the state. What is not known is `None` in both."""
+    """Return the template of the state; None if the payload is the state. An unknown value is `None` in both."""
     if row.types:
         return _one_of_its_events(row)
     if not row.value:
@@ -45,12 +45,12 @@ def attributes_template(row: Entity) -> str | None:
 
 
 def _one_of_its_events(row: Entity) -> str | None:
-    """Let only its own events through, where it listens to all: Home Assistant warns of every other one."""
+    """Return a template that drops events of other entities, for which Home Assistant would log a warning."""
     if len(row.types) == 1:
         return None
     return f"{{{{ value if {_at('event_type')} in {list(row.types)} else '' }}}}"
 
 
 def _at(key: str) -> str:
-    """Subscript, because a dot finds `items` and other methods of the object first."""
+    """Return a subscript, because a dot would find `items` and other methods of the object first."""
     return "value_json" + "".join(f"['{part}']" for part in key.split("."))

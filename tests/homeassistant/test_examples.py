@@ -21,7 +21,7 @@ def photos(house: House) -> House:
     a, b = house.nodes
     a.request("PATCH", "/rest/config/folders/docs", body={"label": "Photos"})
     a.request("PATCH", f"/rest/config/devices/{b.device_id}", body={"name": "laptop"})
-    eventually(lambda: {"nas: Photos", "nas: laptop"} <= {one["name"] for one in house.hass.devices().values()})
+    eventually(lambda: {"nas Photos", "nas laptop"} <= {one["name"] for one in house.hass.devices().values()})
     _rename(house)
     return house
 
