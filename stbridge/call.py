@@ -1,4 +1,4 @@
-"""`stbridge call`: runs one command over REST, from the same table as over MQTT."""
+"""`stbridge call`: runs one command over REST; it uses the same table of commands as MQTT."""
 
 import json
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ def call(settings: SyncthingSettings, name: str, arguments: Sequence[str]) -> st
     """Run one command and return its data as JSON.
 
     Args:
-        settings: of the instance.
-        name: of the command.
+        settings: the settings of the instance.
+        name: the name of the command.
         arguments: `key=value` each, or the bare value of the main argument.
 
     Raises:
         UsageError: there is no such command, or its arguments are wrong.
-        Failed: Syncthing cannot be reached, refuses the command, or does not answer as Syncthing does.
+        Failed: Syncthing cannot be reached or refuses the command, or the server is not Syncthing.
     """
     request = _request(name, arguments)
     with SyncthingClient(
@@ -44,7 +44,7 @@ def call(settings: SyncthingSettings, name: str, arguments: Sequence[str]) -> st
         except (SyncthingError, CommandError) as error:
             raise Failed(str(error)) from error
         except MALFORMED as error:
-            raise Failed(f"url: {settings.url} does not answer as Syncthing does ({error!r})") from error
+            raise Failed(f"url: the response of {settings.url} does not look like Syncthing's ({error!r})") from error
 
 
 def _known(client: SyncthingClient) -> Known:
@@ -81,7 +81,7 @@ def _read(command: Command, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 _BARE = frozenset({"folder", "device", "pending_folder", "pending_device", "text", "duration"})
-"""Types whose values are written as they are, and not as JSON."""
+"""Types whose values are plain text, not JSON."""
 
 
 def _as_json(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""`stbridge check`: would the bridge work with these settings? One finding per line, with its fix."""
+"""`stbridge check`: tests whether the bridge would work with the settings; each finding is a line with its fix."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ EXAMPLE_SOCKET = "/run/syncthing/gui.sock"
 
 
 class Level(StrEnum):
-    """How bad a finding is, as it is shown."""
+    """The severity of a finding; the value is the text that is shown."""
 
     OK = "ok"
     HINT = "hint"
@@ -31,23 +31,23 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was tried, and how it went."""
+    """One line of the output: the result of one check."""
 
     level: Level
     text: str
 
 
 def check(settings: Settings, client_id: str | None = None) -> list[Finding]:
-    """Try everything that the bridge needs.
+    """Check everything that the bridge needs: the settings, the broker and every instance.
 
     Args:
-        settings: of the bridge.
-        client_id: the client ID for the broker; None derives one from that of the bridge.
+        settings: the settings of the bridge.
+        client_id: the client ID at the broker; None derives one from the client ID of the bridge.
 
     Raises:
         SettingsError: the settings contradict each other.
     """
-    Bridge(settings)  # builds everything without starting it
+    Bridge(settings)  # validates the settings without starting anything
     names = ", ".join(settings.syncthing)
     instances = {name: _syncthing(name, instance) for name, instance in settings.syncthing.items()}
     return [
@@ -90,7 +90,7 @@ def _broker(settings: MqttSettings, client_id: str | None) -> Iterator[Finding]:
 
 
 def _overrides(settings: AlertSettings, configs: Mapping[str, Config | None]) -> Iterator[Finding]:
-    """Find thresholds of folders and devices that do not exist; those may be on an instance that cannot be read."""
+    """Find thresholds of folders and devices that exist on no instance; an unreadable instance may have any."""
     alerts = settings.thresholds()
     known = {name: None if config is None else matches(alerts, config) for name, config in configs.items()}
     for message in without_effect(alerts, known):
@@ -104,7 +104,7 @@ def _findings(name: str, settings: SyncthingSettings, finding: Finding, config: 
 
 
 def _syncthing(name: str, settings: SyncthingSettings) -> tuple[Finding, Config | None]:
-    """Read an instance; its configuration is None if that fails."""
+    """Return the finding for an instance and its configuration, None if it cannot be read."""
     where = f"syncthing.{name}"
     with SyncthingClient(
         settings.api_key.get_secret_value(),
@@ -120,14 +120,14 @@ def _syncthing(name: str, settings: SyncthingSettings) -> tuple[Finding, Config 
             message = with_setting_path(name, str(error))
             return Finding(Level.PROBLEM, message if message.startswith(where) else f"{where}: {message}"), None
         except MALFORMED as error:
-            message = f"{where}.url: {settings.url} does not answer as Syncthing does ({error!r})"
+            message = f"{where}.url: the response of {settings.url} does not look like Syncthing's ({error!r})"
             return Finding(Level.PROBLEM, message), None
     folders = counted(len(config.folders), "folder")
     return Finding(Level.OK, f"{where}: Syncthing {version} at {settings.url} with {folders}"), config
 
 
 def _interceptable_key(name: str, settings: SyncthingSettings) -> str | None:
-    """Return how to keep the API key from another user of this machine; None if nobody else can receive it."""
+    """Return how to protect the API key from other users of this machine; None if no other user can receive it."""
     parts = urlsplit(settings.url)
     checked = parts.scheme == "unix" or (parts.scheme == "https" and settings.verify != tls.OFF)
     if checked or not tls.is_loopback(parts.hostname or ""):
@@ -143,5 +143,5 @@ def _interceptable_key(name: str, settings: SyncthingSettings) -> str | None:
         fix = f'Syncthing\'s GUI address to {EXAMPLE_SOCKET} and {where}.url = "unix://{EXAMPLE_SOCKET}"'
     return (
         f"while Syncthing is stopped, another user of this machine can listen at {settings.url} and receive "
-        f"{where}.api_key. To prevent it, set {fix}."
+        f"{where}.api_key. To prevent this, set {fix}."
     )

@@ -1,4 +1,4 @@
-"""The command line: runs the subcommand that argv names; only this module exits the process."""
+"""The command line: runs a subcommand; only this module exits the process."""
 
 import argparse
 import gc
@@ -33,13 +33,13 @@ settings, in order of precedence:
   secret files              in $CREDENTIALS_DIRECTORY (systemd) and /run/secrets (Docker)
   a TOML file               --config FILE, else $STBRIDGE_CONFIG, else ~/.config/stbridge/stbridge.toml,
                             else /etc/stbridge/stbridge.toml
-  With no settings at all it uses the broker on localhost, and the Syncthing of this machine, as `local`.
+  Without any settings, stbridge uses the broker on localhost and the Syncthing instance of this machine, as `local`.
 
 exit status:
   0    success
-  1    failed while running; `run` should be started again
+  1    failed while running; start `run` again
   2    wrong usage
-  78   invalid settings, one line per fault; starting again does not help
+  78   invalid settings, one line per error; starting again does not help
   130  interrupted by Ctrl-C
 
 examples:
@@ -49,7 +49,7 @@ examples:
   stbridge call local pause folder=photos for=30m
   stbridge watch --set mqtt.host=broker.lan
 """
-"""What `stbridge --help` says below the subcommands."""
+"""The text that `stbridge --help` shows below the subcommands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = _run(arguments)
     except KeyboardInterrupt:
-        discard(sys.stdout)  # its reader may be blocked: then what is buffered could not be written
+        discard(sys.stdout)  # its reader may be blocked, and writing the buffer would block, too
         status = INTERRUPTED
-    except SystemExit as end:  # argparse has shown the help, or what is wrong with the usage
+    except SystemExit as end:  # argparse has shown the help or a usage error
         status = int(end.code or 0)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on Python would print a traceback for Ctrl-C
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on, Python would print a traceback for Ctrl-C
     sys.exit(status if close_streams() else status or FAILED)
 
 
@@ -83,7 +83,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse argv; argparse of Python 3.11 suggests no subcommand for one that does not exist."""
+    """Parse argv and suggest a subcommand for an unknown one, which argparse of Python 3.11 does not do."""
     name = arguments[0] if arguments else ""
     if name and not name.startswith("-") and name not in _SUBCOMMANDS:
         raise UsageError(f"there is no subcommand {name!r}{suggestion_or_list(name, _SUBCOMMANDS)}")
@@ -91,7 +91,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """Return the parser of argv; unless commands are given, `call` itself refuses those that do not exist."""
+    """Return the parser of argv; without a list of commands, `call` itself refuses unknown commands."""
     parser = argparse.ArgumentParser(
         prog="stbridge",
         description="Connects Syncthing to MQTT: publishes its state as it changes, and runs commands.",
@@ -113,16 +113,16 @@ def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
     client.add_argument(
         "--client-id",
         metavar="ID",
-        help="client ID at the broker; the default is mqtt.client_id and the name of the subcommand. That of a running "
-        "bridge would disconnect it",
+        help="client ID at the broker; the default is mqtt.client_id and the name of the subcommand. The client ID of "
+        "a running bridge would disconnect that bridge",
     )
     subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
     subcommands.add_parser("run", parents=[common], help="run the service")
     subcommands.add_parser("check", parents=[common, client], help="check the settings, the broker and every instance")
     call = subcommands.add_parser("call", parents=[common], help="run one command over REST")
-    call.add_argument("instance", help="name of a Syncthing instance in the settings; `local` without any")
+    call.add_argument("instance", help="name of a Syncthing instance in the settings; `local` if there are none")
     call.add_argument("command", choices=commands, help="a command, such as scan or get_folder_status")
-    call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments, or the main one bare")
+    call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments; the main one without KEY=")
     subcommands.add_parser("watch", parents=[common, client], help="show a live view of what the bridge publishes")
     demo = subcommands.add_parser("demo", help="run a demo with a broker and two Syncthing nodes of its own")
     demo.add_argument("--seconds", type=float, help="stop after this many seconds instead of at Ctrl-C")
@@ -131,8 +131,8 @@ def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
         parents=[common, client],
         help="clear every retained topic and Home Assistant discovery topic of this bridge",
     )
-    purge.add_argument("--force", action="store_true", help="clear them also while the bridge is online")
-    purge.add_argument("--dry-run", action="store_true", help="only print what would be cleared")
+    purge.add_argument("--force", action="store_true", help="clear the topics even while the bridge is online")
+    purge.add_argument("--dry-run", action="store_true", help="only print the topics that would be cleared")
     subcommands.add_parser("schema", help="print the JSON Schema of the settings")
     completion = subcommands.add_parser("completion", help="print a shell completion script")
     completion.add_argument("shell", choices=SHELLS)
@@ -161,8 +161,8 @@ def _settings(given: argparse.Namespace) -> "Settings":
     return with_local_syncthing(settings)
 
 
-# Subcommands import what they need themselves: `stbridge health` need not load all of the service, and Ctrl-C while
-# modules are imported is handled as any other.
+# Each subcommand imports its modules itself: `stbridge health` need not load the whole service, and Ctrl-C during
+# imports is handled like any other.
 
 
 def _service(given: argparse.Namespace) -> int:
@@ -180,7 +180,7 @@ def _service(given: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda arrived, _frame: signals.put(arrived))
     use_one_arena()
-    gc.freeze()  # what was imported stays: to look through it again and again would stop every thread for some 20 ms
+    gc.freeze()  # imported objects stay: searching them again and again would stop every thread for some 20 ms
     Bridge(settings, HealthFile(health_file(os.environ, settings.mqtt.client_id))).run(signals)
     return 0
 

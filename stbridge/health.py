@@ -1,4 +1,4 @@
-"""The health file: the running service writes its status there every few seconds, and `stbridge health` reads it."""
+"""The health file: the running service writes its status to it every few seconds, and `stbridge health` reads it."""
 
 import errno
 import hashlib
@@ -18,10 +18,10 @@ from stbridge.errors import Failed
 log = logging.getLogger(__name__)
 
 FRESH_S = 60.0
-"""An older heartbeat counts as none. The monotonic clock is the same for all processes, and does not jump."""
+"""Maximum age of a heartbeat. Its clock is monotonic: the same for all processes, and it does not jump."""
 
 LONGEST_NAME = 100
-"""Of a client ID in the name of the file, which may have 255 bytes in all."""
+"""Maximum length of a client ID in the file name, which may have 255 bytes."""
 
 LARGEST = 1_000_000
 
@@ -29,12 +29,12 @@ LARGEST = 1_000_000
 def health_file(environment: Mapping[str, str], client_id: str) -> Path:
     """Return the path of a bridge's health file.
 
-    It is in systemd's RUNTIME_DIRECTORY, else in that of the user, else in a private directory below that for
-    temporary files.
+    It is in systemd's RUNTIME_DIRECTORY, else in the user's XDG_RUNTIME_DIR, else in a private directory below the
+    directory for temporary files.
 
     Args:
-        environment: names these directories.
-        client_id: of the bridge at its broker: every bridge has its own.
+        environment: the environment variables, which name these directories.
+        client_id: the client ID of the bridge, which is unique at its broker.
     """
     name = quote(client_id, safe="")
     if len(name) > LONGEST_NAME:
@@ -50,7 +50,7 @@ def _private_directory() -> Path:
 
 
 class HealthFile:
-    """The health file of one bridge; others may be able to write to its directory.
+    """The health file of one bridge; other users may be able to write to its directory.
 
     Args:
         path: the file.
@@ -61,7 +61,7 @@ class HealthFile:
         self._failed = False
 
     def write(self, status: str) -> None:
-        """Write the status and the time; a failure is logged once, and stops nothing."""
+        """Write the status and the time; a failure is logged once and otherwise ignored."""
         try:
             self._replace(json.dumps({"pid": os.getpid(), "at": monotonic(), "status": status}))
             self._failed = False
@@ -75,7 +75,7 @@ class HealthFile:
             with suppress(FileExistsError):
                 self._path.parent.mkdir(0o700)
         _check_directory(self._path.parent)
-        # made with O_EXCL, O_NOFOLLOW and mode 0600; a reader sees the old file or the new one
+        # created with O_EXCL, O_NOFOLLOW and mode 0600; a reader sees either the old file or the new one
         number, partial = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
         try:
             with os.fdopen(number, "w", encoding="utf-8") as file:
@@ -90,7 +90,7 @@ class HealthFile:
         """Return the status of the running service.
 
         Raises:
-            Failed: it does not run, or it has not written its status for FRESH_S.
+            Failed: the service does not run, or has not written its status for FRESH_S.
         """
         try:
             content = json.loads(self._read())
@@ -107,7 +107,7 @@ class HealthFile:
 
     def _read(self) -> bytes:
         _check_directory(self._path.parent)
-        # without O_NONBLOCK a named pipe in its place would be waited for
+        # without O_NONBLOCK, opening a named pipe in its place would block
         number = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(number, "rb") as file:
             found = os.fstat(number)
@@ -124,7 +124,7 @@ _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def _check_directory(directory: Path) -> None:
-    """Refuse a directory in which somebody else may replace files: not ours, nor root's, nor sticky as /tmp is."""
+    """Refuse a directory in which other users may replace files; /tmp is accepted because it is sticky."""
     if directory == _private_directory():
         _check_private(directory)
         directory = directory.parent
@@ -134,7 +134,7 @@ def _check_directory(directory: Path) -> None:
 
 
 def _check_private(directory: Path) -> None:
-    """Refuse what another user has planted in the place of the private directory; a link counts as planted."""
+    """Refuse a private directory that another user may have created in its place; a link is refused, too."""
     found = directory.lstat()
     private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
     if not private or found.st_uid != os.geteuid():
@@ -142,7 +142,7 @@ def _check_private(directory: Path) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Tell whether a process of this user runs: the process of somebody else has taken over the number."""
+    """Return whether a process of this user has this number; a process of another user has reused it."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):

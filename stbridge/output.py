@@ -1,4 +1,4 @@
-"""Standard output and standard error, which may be closed, be full, lose their reader, or know few characters."""
+"""Writes to standard output and standard error, which may be closed, full, without a reader, or not Unicode."""
 
 import os
 import select
@@ -9,7 +9,7 @@ _discarded: set[TextIO] = set()  # the streams that could not be written
 
 
 def open_streams() -> None:
-    """Make both streams usable: Python has none for one that is closed, and the next file would get its number."""
+    """Make all standard streams usable: a closed one is None in Python, and the next file would get its number."""
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - positional only
@@ -30,7 +30,7 @@ def say(line: str) -> bool:
 
 
 def complain(line: str) -> None:
-    """Print a line on standard error, if that can be written."""
+    """Print a line on standard error, if that is possible."""
     try:
         print(f"stbridge: {line}", file=sys.stderr, flush=True)
     except OSError:
@@ -38,7 +38,7 @@ def complain(line: str) -> None:
 
 
 def close_streams() -> bool:
-    """Write what is buffered, so that nothing is left for Python to fail on; return False if output was lost."""
+    """Flush both streams, so that Python does not fail at exit; return False if output was lost."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -51,7 +51,7 @@ def close_streams() -> bool:
 
 
 def reader_has_left() -> bool:
-    """Tell whether nobody reads standard output any more, without writing to it; it is discarded then."""
+    """Return whether the reader of standard output has closed it, without writing; output is then discarded."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     left = any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
@@ -61,7 +61,7 @@ def reader_has_left() -> bool:
 
 
 def discard(stream: TextIO) -> None:
-    """Send a stream to /dev/null: what is still buffered would fail again, or block, when Python exits."""
+    """Redirect a stream to /dev/null: flushing its buffer at exit would fail again or block."""
     _discarded.add(stream)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
@@ -70,5 +70,5 @@ def discard(stream: TextIO) -> None:
 
 def _lose_output(error: OSError) -> None:
     discard(sys.stdout)
-    if not isinstance(error, BrokenPipeError):  # the reader has left, as `head` does: that needs no words
+    if not isinstance(error, BrokenPipeError):  # a reader that closes its end, as `head` does, needs no message
         complain(f"cannot write to standard output ({error.strerror})")

@@ -1,4 +1,4 @@
-"""Logs each table `alerts.folder.X` or `alerts.device.X` that has no effect, once, as soon as that is known."""
+"""Logs each table `alerts.folder.X` or `alerts.device.X` that has no effect, once, as soon as this is known."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ class OverrideWarnings:
 
     Args:
         alerts: the settings.
-        instances: the names of all instances; while one is not known, a folder or device may exist there.
+        instances: the names of all instances; an instance that was not read yet may have any folder or device.
     """
 
     def __init__(self, alerts: Alerts, instances: Iterable[str]) -> None:
@@ -26,11 +26,11 @@ class OverrideWarnings:
         self._logged: frozenset[str] = frozenset()
 
     def update(self, instance: str, current: Callable[[], Config | None]) -> None:
-        """Take the configuration of an instance, and log what has no effect because of it; any thread.
+        """Take the configuration of an instance, and log tables that have no effect; any thread may call this.
 
         Args:
             instance: the name of the instance.
-            current: returns its configuration; called here, so that of two threads none sets an older one.
+            current: returns its configuration; called under the lock, so that no thread sets an older one.
         """
         if not self._alerts.folders and not self._alerts.devices:
             return

@@ -1,4 +1,4 @@
-"""`stbridge purge`: clears what the broker keeps of this bridge, and what it keeps for Home Assistant."""
+"""`stbridge purge`: clears the retained topics and the discovery messages of this bridge."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from stbridge.mqtt.retained import clear_retained, read_retained
 from stbridge.settings import Settings
 
 MOST_ROUNDS = 50
-"""A broker may leave out some of what it keeps when there is much of it, so it is asked until nothing is left."""
+"""Maximum number of reads: a broker may omit some of many retained messages, so they are read until none is left."""
 
 
 def purge(
@@ -20,20 +20,20 @@ def purge(
 ) -> Iterator[str]:
     """Clear every retained topic of this bridge, and every discovery message.
 
-    Other programs may use the base topic, too: only what is provably a bridge's is cleared.
+    Other programs may use the base topic, too: only topics that provably belong to a bridge are cleared.
 
     Args:
-        settings: of the bridge, which need not know any Syncthing.
+        settings: the settings of the bridge; they need not contain an instance.
         force: clear the topics also while the bridge is online.
         dry_run: clear nothing.
-        client_id: the client ID; None derives some from that of the bridge.
+        client_id: the client ID; None derives client IDs from the client ID of the bridge.
 
     Yields:
-        each topic, when the broker has cleared it, or of a dry run when it has been found.
+        each topic, when the broker has cleared it, or in a dry run when it was found.
 
     Raises:
         BrokerUnavailable: the broker cannot be used, or refuses.
-        Failed: the bridge is online, or topics come again.
+        Failed: the bridge is online, or cleared topics are published again.
     """
     topics = Topics(settings.mqtt.base_topic, settings.homeassistant.discovery_prefix)
     state = topics.build(BRIDGE, Address("bridge_state"))
@@ -45,14 +45,14 @@ def purge(
         )
         discovery = owned(found, topics)
         own.instances.update(discovery.values())
-        # Discovery first: Home Assistant forgets the entities before their values end.
+        # Discovery first: Home Assistant removes the entities before their values are cleared.
         ours = [*discovery, *own.find(found)]
         if dry_run:
             yield from ours
             return
         if not force and state in ours and found[state] == ONLINE.encode():
             raise Failed(
-                f"{state} is {ONLINE}: stop the bridge that publishes there, or use --force if there is none any more"
+                f"{state} is {ONLINE}: stop the bridge that publishes there, or use --force if it no longer exists"
             )
         again = cleared.intersection(ours)
         if again and not force:
@@ -63,4 +63,4 @@ def purge(
         clear_retained(settings.mqtt, left, client_id=client_id)
         cleared.update(left)
         yield from left
-    raise Failed(f"there is still more after {counted(len(cleared), 'topic')}: run it again")
+    raise Failed(f"topics are left after clearing {counted(len(cleared), 'topic')}: run the purge again")

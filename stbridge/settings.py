@@ -1,4 +1,4 @@
-"""The settings: their names, defaults and checks; `settings_sources` reads them."""
+"""Defines the settings, with their defaults and checks; `settings_sources` reads them."""
 
 import ipaddress
 import math
@@ -38,16 +38,16 @@ from stbridge.core.topics import is_strict
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 LONGEST_S = 3650 * 24 * 3600
-"""Of a threshold: ten years; times beyond what a calendar knows cannot be reckoned with."""
+"""Maximum of a threshold, ten years: Python cannot compute with times outside its calendar."""
 
 SECURE_MQTT = 8883
-"""IANA's port for MQTT over TLS."""
+"""The port that IANA assigned to MQTT over TLS."""
 
-RESERVED_INSTANCE_NAME = "bridge"  # syncthing/bridge/... is the bridge's own part of the tree
+RESERVED_INSTANCE_NAME = "bridge"  # syncthing/bridge/... are the bridge's own topics
 
 
 def _topic_prefix(value: str) -> str:
-    """Accept what can stand at the start of a topic (MQTT 5, section 4.7)."""
+    """Accept a text that is valid at the start of a topic (MQTT 5, section 4.7)."""
     if not value or value.startswith(("$", "/")) or value.endswith("/") or set(value) & set("+#\0"):
         raise ValueError("must be a topic without + or #, without / at either end, not starting with $")
     return value
@@ -57,14 +57,14 @@ TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 
 
 def _seconds(value: object) -> float:
-    """Accept a duration with a unit, such as `7d`, where seconds are expected.
+    """Convert a duration, such as `7d` or a number of seconds, to seconds.
 
-    `false` is 0, which turns a threshold off; `true` would be one second.
+    `false` is 0, which turns a threshold off. `true` is refused, because it would be one second.
     """
     if isinstance(value, str) and (length := parsed_seconds(value.strip())) is not None:
         return length
     try:
-        found = float(value)  # type: ignore[arg-type]  # what cannot be converted is the fault
+        found = float(value)  # type: ignore[arg-type]  # a value that cannot be converted is refused below
     except (TypeError, ValueError):
         found = math.nan
     if value is True or not math.isfinite(found):
@@ -85,7 +85,7 @@ Seconds = Annotated[Duration, Field(gt=0, le=LONGEST_S)]
 
 
 class Section(BaseModel):
-    """A table of the settings; a key that it does not know is a fault."""
+    """A table of the settings; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,16 +94,16 @@ class TlsSettings(Section):
     """TLS to the broker."""
 
     enabled: bool | None = Field(
-        None, description="Use TLS; by default it is used on port 8883 and if another key of this table is set."
+        None, description="Use TLS; by default TLS is used on port 8883 and if another key of this table is set."
     )
     ca_file: Path | None = Field(None, description="Certificate authority that signed the broker's certificate.")
     cert_file: Path | None = Field(None, description="The bridge's own certificate.")
     key_file: Path | None = Field(None, description="The private key of `cert_file`.")
-    insecure: bool = Field(default=False, description="Accept any certificate: anybody can pose as the broker.")
+    insecure: bool = Field(default=False, description="Accept any certificate: any machine can pose as the broker.")
 
     @property
     def asked_for(self) -> str | None:
-        """The key of this table that has no effect without TLS, apart from `enabled`; None if there is none."""
+        """The first key, other than `enabled`, that is set and has no effect without TLS; None if there is none."""
         keys = ("ca_file", "cert_file", "key_file", "insecure")
         return next((key for key in keys if getattr(self, key)), None)
 
@@ -116,7 +116,7 @@ class MqttSettings(Section):
     username: str = Field("", description="User name at the broker; empty for none.")
     password: SecretStr = Field(SecretStr(""), description="Password at the broker.")
     password_file: Path | None = Field(None, description="File that holds the password.")
-    client_id: str = Field("stbridge", min_length=1, description="Client ID; every bridge needs its own.")
+    client_id: str = Field("stbridge", min_length=1, description="MQTT client ID; each bridge needs its own.")
     protocol: Literal["auto", "5", "3.1.1"] = Field("auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`.")
     transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
     path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
@@ -124,26 +124,32 @@ class MqttSettings(Section):
         30, ge=5, le=3600, description="MQTT keepalive: maximum number of seconds between two packets to the broker."
     )
     queued_events: int = Field(
-        10_000, ge=1, description="How many events, and how many replies, may wait for the broker; the oldest go."
+        10_000,
+        ge=1,
+        description="Maximum number of events, and of replies, that are queued while the broker is unavailable; "
+        "the oldest are dropped.",
     )
-    queued_mb: int = Field(64, ge=1, description="The same in megabytes; what is retained waits with its last value.")
+    queued_mb: int = Field(
+        64, ge=1, description="The same limit in megabytes; of each retained topic only the last value is queued."
+    )
     base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
     topic_encoding: Literal["mqtt", "strict"] = Field(
         "mqtt",
-        description="What is percent-encoded in the IDs of topics: `mqtt`: what MQTT cannot carry; `strict`: also "
+        description="Characters that are percent-encoded in IDs in topics: `mqtt`: those that MQTT cannot carry; "
+        "`strict`: also "
         "spaces, `.`, `*`, `>`, `$` and everything that is not ASCII, for NATS and others.",
     )
     updates_per_second: float = Field(
         2.0,
         ge=0,
-        description="How often a topic of state is sent while it keeps changing, the newest value in the end; "
-        "0: as often as it changes.",
+        description="Updates per second of a retained topic that keeps changing; its last value is always published. "
+        "0: no limit.",
     )
     tls: TlsSettings = Field(TlsSettings(), description="TLS to the broker.")
 
     @property
     def strict_topics(self) -> bool:
-        """Whether topics hold only what every broker can carry."""
+        """Whether topics contain only characters that every broker can carry."""
         return self.topic_encoding == "strict"
 
     @property
@@ -158,7 +164,7 @@ class MqttSettings(Section):
     @field_validator("host")
     @classmethod
     def _a_host_alone(cls, value: str) -> str:
-        """Refuse what may hold a password, because the host is shown in messages, and what may hold a port."""
+        """Refuse a URL, which may contain a password although messages show the host, and a host with a port."""
         if not value:
             raise ValueError("must not be empty: write the name or address of the broker")
         if value.startswith(("/", "@")):  # a path, with `unix`
@@ -168,11 +174,11 @@ class MqttSettings(Section):
             raise ValueError(f'must be without brackets: write host = "{bracketed[1]}"')
         if with_port := re.fullmatch(r"(?:\[([^\]/@]+)\]|([^:/@]+)):(\d{1,5})", value):
             alone = with_port[1] or with_port[2]
-            raise ValueError(f'must be a name or address alone: write host = "{alone}" and port = {with_port[3]}')
+            raise ValueError(f'must be only a name or address: write host = "{alone}" and port = {with_port[3]}')
         if "://" in value or "@" in value:
-            raise ValueError("must be a host name or address alone: set mqtt.username and mqtt.password, not a URL")
+            raise ValueError("must be only a host name or address: set mqtt.username and mqtt.password, not a URL")
         if set(value) & set(":[]") and not _is_address(value):
-            raise ValueError("must be a host name or address alone: set mqtt.port to the port")
+            raise ValueError("must be only a host name or address: set mqtt.port to the port")
         return value
 
     @model_validator(mode="after")
@@ -201,7 +207,7 @@ def _is_address(value: str) -> bool:
 
 
 _LOCAL_NAMES = re.compile(
-    r"[^.]*"  # a container, or a name that only the local resolver completes
+    r"[^.]*"  # a container, or a name that only the local resolver can resolve
     r"|.*\.localhost"
     r"|.*\.(?:docker|containers)\.internal"  # names of the host, in containers of Docker and Podman
     r"|.*\.local\.hass\.io"  # apps of Home Assistant
@@ -211,7 +217,7 @@ _LOCAL_NAMES = re.compile(
 
 
 def _is_for_people(url: str) -> bool:
-    """Return whether an address of Syncthing can mean the same in a browser on another machine."""
+    """Return whether the URL of Syncthing can also work in a browser on another machine."""
     parts = urlsplit(url)
     host = (parts.hostname or "").removesuffix(".")
     if parts.scheme == "unix" or "%" in host:  # the zone of a link-local address is a name on this machine
@@ -225,15 +231,15 @@ def _is_for_people(url: str) -> bool:
 
 
 CONTRADICTIONS = "contradictions"
-"""The type of a validation error that holds several faults, each with the key below its section."""
+"""The type of a validation error that contains several faults, each with the key below its section."""
 
-_ON_A_SOCKET = "must be left out with mqtt.transport unix, which never leaves this machine"
+_ON_A_SOCKET = "must not be set with mqtt.transport unix, which never leaves this machine"
 
 _CONTRADICTIONS: Sequence[tuple[str, Callable[[MqttSettings], object], str]] = (
     (
         "username",
         lambda mqtt: mqtt.password.get_secret_value() and not mqtt.username,
-        "must be given with mqtt.password, which is not sent without it",
+        "must be set with mqtt.password, which is not sent without it",
     ),
     (
         "tls.enabled",
@@ -243,12 +249,12 @@ _CONTRADICTIONS: Sequence[tuple[str, Callable[[MqttSettings], object], str]] = (
     (
         "tls.insecure",
         lambda mqtt: mqtt.tls.insecure and mqtt.tls.ca_file,
-        "must not be true together with mqtt.tls.ca_file: nothing would be checked with it",
+        "must not be true together with mqtt.tls.ca_file, which would not be used",
     ),
     (
         "tls.cert_file",
         lambda mqtt: mqtt.tls.key_file and not mqtt.tls.cert_file,
-        "must be given with mqtt.tls.key_file: the certificate that belongs to the key",
+        "must be set with mqtt.tls.key_file: the certificate that belongs to the key",
     ),
     (
         "base_topic",
@@ -261,30 +267,33 @@ _CONTRADICTIONS: Sequence[tuple[str, Callable[[MqttSettings], object], str]] = (
     ("tls.key_file", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.key_file, _ON_A_SOCKET),
     ("tls.insecure", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.insecure, _ON_A_SOCKET),
 )
-"""Settings of the broker that exclude each other: the key that is wrong, when that is so, and how to fix it."""
+"""Settings of the broker that contradict each other: the wrong key, the condition, and how to fix it."""
 
 
 class SyncthingSettings(Section):
-    """One Syncthing; the table's name is the instance name."""
+    """One Syncthing instance; the name of the table is the instance name."""
 
     url: str = Field(description="Address of its GUI: `http://...`, `https://...` or `unix:///path`.")
-    api_key: SecretStr = Field(SecretStr(""), description="API key, from Syncthing's settings, General.")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="API key (in Syncthing's web page: Actions > Settings > General)."
+    )
     api_key_file: Path | None = Field(None, description="File that holds the API key.")
     verify: str = Field(
         "system",
-        description="How its certificate is checked: `system`, the path of a certificate or authority, "
+        description="How its certificate is verified: `system`, the path of a certificate or of a CA certificate, "
         "`sha256:<fingerprint>`, or `off`.",
     )
-    timeout_s: Seconds = Field(10.0, description="Seconds to wait for an answer.")
+    timeout_s: Seconds = Field(10.0, description="Seconds to wait for a response.")
     gui_url: str = Field(
         "",
-        description="Address of its GUI for people: Home Assistant's link *Visit*. By default it is `url`; there is no "
-        "link if `url` is a loopback address, a unix socket, or a host name without a dot or of a container.",
+        description="Address of its GUI that users can open: Home Assistant's link *Visit*. By default it is `url`; "
+        "there is no link if `url` is a loopback address, a unix socket, or a host name without a dot or of a "
+        "container.",
     )
 
     @property
     def link(self) -> str | None:
-        """The address of the GUI that people can open; None if there is none."""
+        """The address of the GUI that users can open; None if there is none."""
         return self.gui_url or (self.url if _is_for_people(self.url) else None)
 
     @field_validator("gui_url")
@@ -297,9 +306,9 @@ class SyncthingSettings(Section):
         if not is_web or " " in value or not value.isprintable():
             raise ValueError("must look like https://nas.lan:8384 or http://192.168.1.20:8384")
         if "@" in parts.netloc:
-            raise ValueError("must not hold a user name or password: everybody on the broker can read it")
+            raise ValueError("must not contain a user name or password: every client of the broker can read it")
         if "?" in value or "#" in value:
-            raise ValueError("must end with the path, without ? or #: everybody on the broker can read it")
+            raise ValueError("must end with the path, without ? or #: every client of the broker can read it")
         return value
 
     @field_validator("url")
@@ -313,9 +322,9 @@ class SyncthingSettings(Section):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("must look like https://nas:8384, http://127.0.0.1:8384 or unix:///run/syncthing.sock")
         if parts.username or parts.password:
-            raise ValueError("must not hold a user name or password: Syncthing's API takes only api_key")
+            raise ValueError("must not contain a user name or password: Syncthing's API accepts only api_key")
         if parts.query or parts.fragment:
-            raise ValueError("must end with the path, without ? or #: it is shown in messages, and may hold no token")
+            raise ValueError("must end with the path, without ? or #: messages show it, so it must not contain a token")
         if page := re.search(r"(?<!/)/(rest|gui|index\.html)/*$", value):
             raise ValueError(f"leave out /{page[1]}: write {value[: page.start()]}")
         return value.rstrip("/")
@@ -329,44 +338,46 @@ class SyncthingSettings(Section):
 
 
 class HomeAssistantSettings(Section):
-    """Discovery by Home Assistant."""
+    """Home Assistant's MQTT discovery."""
 
     enabled: bool = Field(default=True, description="Publish discovery messages for Home Assistant.")
     discovery_prefix: TopicPrefix = Field("homeassistant", description="Home Assistant's discovery prefix.")
 
 
 class CommandSettings(Section):
-    """What may be commanded."""
+    """The commands that are allowed."""
 
     allow: tuple[str, ...] = Field(
         ("read", "operate", "restart"),
-        description="Groups (`read`, `operate`, `admin`) and single commands; with `[]` none is carried out.",
+        description="Groups (`read`, `operate`, `admin`) and single commands; with `[]` no command is executed.",
     )
 
 
 class PollSettings(Section):
-    """How often that is read for which Syncthing sends no event, in seconds."""
+    """Intervals in seconds at which the bridge reads values for which Syncthing sends no event."""
 
-    connections: Seconds = Field(60.0, description="Byte counters and addresses, when nothing is transferred.")
-    transfer: Seconds = Field(5.0, description="The same, while something is transferred.")
+    connections: Seconds = Field(60.0, description="Byte counters and addresses, while nothing is transferred.")
+    transfer: Seconds = Field(5.0, description="Byte counters and addresses, while data is transferred.")
     status: Seconds = Field(150.0, description="Memory, uptime, listeners and discovery.")
     errors: Seconds = Field(120.0, description="Syncthing's own error list.")
     statistics: Seconds = Field(900.0, description="Last seen, last scan and last file.")
-    reconcile: Seconds = Field(600.0, description="One folder after the other is read again, one each time.")
-    upgrade: Seconds = Field(21600.0, description="Whether there is a newer version; Syncthing asks the Internet.")
+    reconcile: Seconds = Field(600.0, description="Each time, one folder is read again, in turn.")
+    upgrade: Seconds = Field(
+        21600.0, description="Whether a newer version exists; Syncthing asks a server on the Internet."
+    )
 
 
 class EventSettings(Section):
     """Raw events of Syncthing."""
 
-    raw: tuple[str, ...] = Field((), description="Types of raw Syncthing events to pass through.")
+    raw: tuple[str, ...] = Field((), description="Types of raw Syncthing events to publish.")
 
     @field_validator("raw")
     @classmethod
     def _types_that_exist(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         known = (*EVENT_TYPES, *OTHER_TYPES)
         if unknown := [name for name in value if name not in known]:
-            texts = (f"{name!r} is no type of Syncthing's events{did_you_mean(name, known)}" for name in unknown)
+            texts = (f"{name!r} is not a type of Syncthing event{did_you_mean(name, known)}" for name in unknown)
             raise ValueError(". ".join(texts))
         return value
 
@@ -380,7 +391,7 @@ _LIMITS: Mapping[Measure, Any] = {
 
 
 def _thresholds(name: str, doc: str, *, subject: str | None = None) -> type[Section]:
-    """Make the settings of the problems of a subject without defaults, or of all problems with theirs."""
+    """Return a table with the thresholds of a subject, without defaults, or of all problems, with defaults."""
     rows = [row for row in PROBLEMS if subject in (None, row.subject)]
     fields: dict[str, Any] = {}
     for row in rows:
@@ -400,29 +411,31 @@ def _given(tables: Mapping[str, Section]) -> dict[str, dict[str, float]]:
 
 
 class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns one off.")):  # type: ignore[misc]
-    """Thresholds of problems; 0 turns one off."""  # mypy cannot see a class that is made of the table
+    """Thresholds of problems; 0 turns one off."""  # mypy does not support a base class that is created at run time
 
     flapping: Duration = Field(
         FLAPPING_S,
         ge=0,
         le=LONGEST_S,
-        description="A device that connects or disconnects again within so many seconds is told when it rests.",
+        description="A device that connects or disconnects again within this number of seconds is reported once its "
+        "connection is stable.",
     )
     conflict_inventory: int = Field(
         CONFLICT_INVENTORY,
         ge=0,
-        description="Folders with more files than this are not searched for conflict files at the start; 0: none is.",
+        description="Folders with more files than this are not searched for conflict files at the start; "
+        "0: no folder is searched.",
     )
     ignore_errors: tuple[str, ...] = Field(
         (),
-        description="Regular expressions: an entry of Syncthing's error list in which one is found is no problem. "
-        "Its notice about running as a privileged user never is.",
+        description="Regular expressions: an entry of Syncthing's error list in which one matches is ignored. "
+        "Syncthing's notice about running as a privileged user is always ignored.",
     )
     folder: dict[str, FolderAlertSettings] = Field(  # type: ignore[valid-type]  # as above
-        {}, description="Thresholds for one folder, by its ID or its label, if only one has it."
+        {}, description="Thresholds for one folder, by its ID, or by its label if that is unique."
     )
     device: dict[str, DeviceAlertSettings] = Field(  # type: ignore[valid-type]
-        {}, description="Thresholds for one device, by its ID, its short ID, or its name, if only one has it."
+        {}, description="Thresholds for one device, by its ID, its short ID, or its name if that is unique."
     )
 
     @field_validator("ignore_errors")
@@ -430,15 +443,15 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
     def _regular_expressions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for expression in value:
             if not expression.strip():
-                raise ValueError("must not be empty, which ignores every error: set alerts.system_errors = 0 for that")
+                raise ValueError("must not be empty: to ignore every error, set alerts.system_errors = 0")
             try:
                 re.compile(expression)
             except (re.error, RecursionError, OverflowError) as error:
-                raise ValueError(f"{expression!r} is no regular expression: {error}") from None
+                raise ValueError(f"{expression!r} is not a regular expression: {error}") from None
         return value
 
     def thresholds(self) -> Alerts:
-        """Return what is set, as the core knows it."""
+        """Return the settings of this table as the type that the core uses."""
         own = {"flapping", "conflict_inventory", "ignore_errors", "folder", "device"}
         return Alerts(
             thresholds=self.model_dump(exclude=own),
@@ -453,8 +466,8 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
 class LogSettings(Section):
     """The log, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is shown.")
-    format: Literal["text", "json"] = Field("text", description="`text`, or `json` (one object a line).")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
+    format: Literal["text", "json"] = Field("text", description="`text`, or `json` (one object per line).")
 
 
 class Settings(BaseSettings):
@@ -463,7 +476,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     mqtt: MqttSettings = Field(MqttSettings(), description=MqttSettings.__doc__)
-    syncthing: dict[str, SyncthingSettings] = Field({}, description="One table per Syncthing.")
+    syncthing: dict[str, SyncthingSettings] = Field({}, description="One table per Syncthing instance.")
     homeassistant: HomeAssistantSettings = Field(HomeAssistantSettings(), description=HomeAssistantSettings.__doc__)
     commands: CommandSettings = Field(CommandSettings(), description=CommandSettings.__doc__)
     poll: PollSettings = Field(PollSettings(), description=PollSettings.__doc__)
@@ -477,7 +490,7 @@ class Settings(BaseSettings):
         for name in value:
             if not INSTANCE_NAME.fullmatch(name) or name == RESERVED_INSTANCE_NAME:
                 raise ValueError(
-                    f"{name!r} cannot be the name of an instance: 1 to 32 of a-z, 0-9, _ and -, and not 'bridge'"
+                    f"{name!r} cannot be the name of an instance: use 1 to 32 of a-z, 0-9, _ and -, but not 'bridge'"
                 )
         return value
 

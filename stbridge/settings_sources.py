@@ -1,4 +1,4 @@
-"""Where settings come from: flags, environment, secret files, a TOML file; and what is said when they are wrong."""
+"""Reads the settings from flags, the environment, secret files and a TOML file, and reports invalid ones."""
 
 import logging
 import os
@@ -33,12 +33,12 @@ def load(
     flags: Iterable[str] = (),
     docker_secrets: Path = DOCKER_SECRETS,
 ) -> Settings:
-    """Read the settings from everywhere.
+    """Read the settings from all sources.
 
     Args:
-        config: the TOML file; by default the first that exists of the usual ones.
+        config: the TOML file; by default the first existing file of the usual places.
         flags: settings from the command line, as `section.key=value`.
-        docker_secrets: where Docker puts secret files.
+        docker_secrets: the directory where Docker puts secret files.
 
     Raises:
         SettingsError: with one line per fault.
@@ -64,7 +64,7 @@ def load(
 
 
 def _stripped(value: Any) -> Any:
-    """Return values without white space around texts, as it comes from secrets of Kubernetes and from copying."""
+    """Strip white space around texts; secrets of Kubernetes and copied values often have some."""
     if isinstance(value, dict):
         return {key: _stripped(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -73,11 +73,11 @@ def _stripped(value: Any) -> Any:
 
 
 _NEVER_EMPTY = frozenset({"mqtt.host", "commands.allow"})
-"""Settings whose default nobody may get by accident: another broker, or more commands than are allowed."""
+"""Settings in which an empty value must not select the default: another broker, or more commands than intended."""
 
 
 def _without_empty(values: Values, section: str = "") -> Values:
-    """Return variables without the empty ones: Docker Compose passes variables that are not set as empty ones."""
+    """Remove empty variables: Docker Compose passes variables that are not set as empty ones."""
     return {
         key: _without_empty(value, f"{section}{key}.") if isinstance(value, dict) else value
         for key, value in values.items()
@@ -86,7 +86,7 @@ def _without_empty(values: Values, section: str = "") -> Values:
 
 
 def _settings_from(sources: Iterable[Values]) -> type[Settings]:
-    """Return the settings with their sources, the strongest first."""
+    """Return the settings class with its sources; the first has the highest precedence."""
 
     class Sourced(Settings):
         @classmethod
@@ -104,7 +104,7 @@ def _settings_from(sources: Iterable[Values]) -> type[Settings]:
 
 
 class _Environment(EnvSettingsSource):
-    """The environment; what should be JSON and is not is left to the validation, which tells it as any other fault."""
+    """The environment; values that are not valid JSON are passed on, and the validation reports them."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
@@ -124,12 +124,12 @@ def _from_flags(flags: Iterable[str]) -> Values:
 
 
 def _as_value(path: str, text: str) -> Any:
-    """Read a list or a table as TOML; anything else is left to the validation."""
+    """Read a list or a table as TOML; any other text is passed on to the validation."""
     if not text.startswith(("[", "{")):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:  # the text is not told: it may be a password
+    except tomllib.TOMLDecodeError as error:  # the message must not contain the text: it may be a password
         raise SettingsError([f"--set {path}: not valid TOML ({error})"]) from error
 
 
@@ -138,7 +138,7 @@ def _put(values: Values, path: list[str], value: Any) -> None:
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            raise SettingsError([f"{'.'.join(path)}: {section} has a value already, and so no {key}"])
+            raise SettingsError([f"{'.'.join(path)}: {section} already has a value, so it cannot contain {key}"])
     values[key] = value
 
 
@@ -151,7 +151,7 @@ _SECRET_NAMES = (
     re.compile(r"(?:stbridge_)?(?P<section>mqtt)__?(?P<key>username|password)"),
     re.compile(r"(?:stbridge_)?(?P<section>syncthing)__?(?P<instance>[a-z0-9_-]+?)__?(?P<key>api_key)"),
 )
-"""The names of secret files, made of the parts of a setting; other files there are other programs'."""
+"""The names of secret files, formed from the parts of a setting; other files belong to other programs."""
 
 
 def _from_secrets(directories: Iterable[Path]) -> Values:
@@ -161,7 +161,7 @@ def _from_secrets(directories: Iterable[Path]) -> Values:
             for expression in _SECRET_NAMES:
                 if found := expression.fullmatch(file.name.lower()):
                     secret = _read(file, f"{file}: cannot read the secret file").strip()
-                    if secret:  # one that has not been filled in hides no other source
+                    if secret:  # an empty file must not hide other sources
                         _put(values, list(found.groupdict().values()), secret)
     return values
 
@@ -179,9 +179,9 @@ _SECRETS = ("password", "api_key")
 
 
 def _with_secret_files(values: Values, faults: list[str], section: str = "") -> Values:
-    """Fill each secret from the `..._file` beside it.
+    """Set each secret to the content of the file that the setting `..._file` beside it names.
 
-    This is done within one source: a file that is named in a stronger source goes before the secret of a weaker one.
+    This is done within each source: a file named in a stronger source takes precedence over a secret in a weaker one.
     """
     filled = dict(values)
     for key, value in values.items():
@@ -200,7 +200,7 @@ def _with_secret_files(values: Values, faults: list[str], section: str = "") -> 
 
 
 def _config_file(config: Path | None, environment: Mapping[str, str]) -> Path | None:
-    """Return the file to be read; one that was named must exist, one of the usual places need not."""
+    """Return the file to read; a file that the user names must exist, a file of the usual places need not exist."""
     if config is not None:
         return config
     if named := environment.get(CONFIG_VARIABLE, "").strip():
@@ -242,7 +242,7 @@ _KUBERNETES = tuple(
         (r"PORT_\d+_(?:TCP|UDP|SCTP)_ADDR", _ADDRESS),
     )
 )
-"""Each name with the form of its value: `STBRIDGE_MQTT_PORT=1883` is a setting that is written wrong."""
+"""Each name with the form of its value: `STBRIDGE_MQTT_PORT=1883` is not from Kubernetes but a misspelled setting."""
 
 
 def variables_of_kubernetes(environment: Mapping[str, str]) -> list[str]:
@@ -258,13 +258,13 @@ def variables_of_kubernetes(environment: Mapping[str, str]) -> list[str]:
 
 
 def log_ignored_variables(environment: Mapping[str, str]) -> None:
-    """Log the variables that look like settings and are none."""
+    """Log the variables that look like settings but come from Kubernetes."""
     if ignored := variables_of_kubernetes(environment):
         log.info("ignoring environment variables that Kubernetes sets for services: %s", ", ".join(ignored))
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
-    """Find variables that would be passed over silently, because their first part names no section."""
+    """Find variables that would be silently ignored, because their first part is not the name of a section."""
     kubernetes = set(variables_of_kubernetes(environment))
     for name in environment:
         if not name.upper().startswith(PREFIX) or name.upper() == CONFIG_VARIABLE or name in kubernetes:
@@ -290,7 +290,7 @@ def _variables_in(section: type[BaseModel], prefix: str) -> Iterable[str]:
 
 
 def _variables_like(name: str) -> Iterable[str]:
-    """Return what a variable of an instance may be meant for that has single underscores, or a typo in its section."""
+    """Return settings that a variable of an instance may mean despite single underscores or a typo in its section."""
     for key in map(str.upper, SyncthingSettings.model_fields):
         for form in (rf"SYNCTHING_+([A-Z0-9_-]+?)_+{key}", rf"[A-Z]+__([A-Z0-9_-]+?)__{key}"):
             if found := re.fullmatch(PREFIX + form, name):
@@ -309,11 +309,11 @@ _FAULTS: Mapping[str, str] = {
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     "tuple_type": 'must be a list, such as ["one", "two"]',
 }
-"""What is wrong, in the words of TOML, where pydantic's are those of Python."""
+"""Messages in terms of TOML that replace pydantic's, which are in terms of Python."""
 
 
 def _readable(fault: Mapping[str, Any]) -> Iterable[str]:
-    """Return the lines for a fault that pydantic has found."""
+    """Return the message lines for an error that pydantic has found."""
     *section, key = (str(part) for part in fault["loc"] or ("",))
     location = ".".join((*section, key))
     if fault["type"] == CONTRADICTIONS:
@@ -327,11 +327,11 @@ def _readable(fault: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _known_in(section: Iterable[str]) -> Iterable[str]:
-    """Return the settings that there are in a section."""
+    """Return the settings that exist in a section."""
     model: Any = Settings
     for part in section:
         if isinstance(model, type) and issubclass(model, BaseModel):
             model = model.model_fields[part].annotation
-        else:  # the name of an instance: what follows are the keys of its table
+        else:  # the name of an instance, folder or device: the next parts are keys of its table
             model = model.__args__[1]
     return getattr(model, "model_fields", ())

@@ -171,18 +171,18 @@ def test_a_variable_that_looks_like_a_setting_is_a_fault(machine: Machine, name:
     ("text", "fault"),
     [
         ('host = ""', "mqtt.host: must not be empty: write the name or address of the broker"),
-        ('host = "nas:1884"', 'mqtt.host: must be a name or address alone: write host = "nas" and port = 1884'),
+        ('host = "nas:1884"', 'mqtt.host: must be only a name or address: write host = "nas" and port = 1884'),
         ('host = "[::1]"', 'mqtt.host: must be without brackets: write host = "::1"'),
-        ('host = "[::1]:1884"', 'mqtt.host: must be a name or address alone: write host = "::1" and port = 1884'),
+        ('host = "[::1]:1884"', 'mqtt.host: must be only a name or address: write host = "::1" and port = 1884'),
         ('username = "a"\npassword = 1234', "mqtt.password: must be text: put it in quotes"),
-        ('host = "nas:"', "mqtt.host: must be a host name or address alone: set mqtt.port to the port"),
-        ('host = "nas:mqtt"', "mqtt.host: must be a host name or address alone: set mqtt.port to the port"),
-        ('host = "[::1"', "mqtt.host: must be a host name or address alone: set mqtt.port to the port"),
+        ('host = "nas:"', "mqtt.host: must be only a host name or address: set mqtt.port to the port"),
+        ('host = "nas:mqtt"', "mqtt.host: must be only a host name or address: set mqtt.port to the port"),
+        ('host = "[::1"', "mqtt.host: must be only a host name or address: set mqtt.port to the port"),
         ('keepalive_s = "soon"', f"mqtt.keepalive_s: {NO_DURATION}"),
         ('port = "mqtt"', "mqtt.port: must be a whole number"),
         ("[mqtt.tls]\ninsecure = 7", "mqtt.tls.insecure: must be true or false"),
         ("client_id = 7", "mqtt.client_id: must be text: put it in quotes"),
-        ('password = "secret"', "mqtt.username: must be given with mqtt.password, which is not sent without it"),
+        ('password = "secret"', "mqtt.username: must be set with mqtt.password, which is not sent without it"),
     ],
 )
 def test_a_fault_says_what_to_write(machine: Machine, text: str, fault: str) -> None:
@@ -251,20 +251,20 @@ def test_any_key_of_tls_turns_tls_on(machine: Machine, tls: str) -> None:
         ),
         (
             '[mqtt.tls]\nca_file = "/ca.pem"\ninsecure = true\n',
-            "mqtt.tls.insecure: must not be true together with mqtt.tls.ca_file: nothing would be checked with it",
+            "mqtt.tls.insecure: must not be true together with mqtt.tls.ca_file, which would not be used",
         ),
         (
             '[mqtt.tls]\nkey_file = "/key.pem"\n',
-            "mqtt.tls.cert_file: must be given with mqtt.tls.key_file: the certificate that belongs to the key",
+            "mqtt.tls.cert_file: must be set with mqtt.tls.key_file: the certificate that belongs to the key",
         ),
         (
             '[mqtt]\nhost = "/run/broker.sock"\ntransport = "unix"\n[mqtt.tls]\nenabled = true\n',
-            "mqtt.tls.enabled: must be left out with mqtt.transport unix, which never leaves this machine",
+            "mqtt.tls.enabled: must not be set with mqtt.transport unix, which never leaves this machine",
         ),
         *(
             (
                 f'[mqtt]\nhost = "/run/broker.sock"\ntransport = "unix"\n[mqtt.tls]\n{key} = {value}\n',
-                f"mqtt.tls.{key}: must be left out with mqtt.transport unix, which never leaves this machine",
+                f"mqtt.tls.{key}: must not be set with mqtt.transport unix, which never leaves this machine",
             )
             for key, value in (("ca_file", '"/ca.pem"'), ("cert_file", '"/c.pem"'), ("insecure", "true"))
         ),
@@ -355,9 +355,9 @@ def test_a_path_prefix_of_a_reverse_proxy_is_kept(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("ItemFinnished", "'ItemFinnished' is no type of Syncthing's events; did you mean ItemFinished?"),
-        ("itemfinished", "'itemfinished' is no type of Syncthing's events; did you mean ItemFinished?"),
-        ("Nonsense", "'Nonsense' is no type of Syncthing's events"),
+        ("ItemFinnished", "'ItemFinnished' is not a type of Syncthing event; did you mean ItemFinished?"),
+        ("itemfinished", "'itemfinished' is not a type of Syncthing event; did you mean ItemFinished?"),
+        ("Nonsense", "'Nonsense' is not a type of Syncthing event"),
     ],
 )
 def test_a_type_of_event_that_does_not_exist_is_a_fault(machine: Machine, name: str, fault: str) -> None:
@@ -369,8 +369,8 @@ def test_a_type_of_event_that_does_not_exist_is_a_fault(machine: Machine, name: 
 @pytest.mark.parametrize(
     ("expressions", "fault"),
     [
-        ('["(unclosed"]', "alerts.ignore_errors: '(unclosed' is no regular expression: missing ), unterminated"),
-        ('["fine", "*"]', "alerts.ignore_errors: '*' is no regular expression: nothing to repeat"),
+        ('["(unclosed"]', "alerts.ignore_errors: '(unclosed' is not a regular expression: missing ), unterminated"),
+        ('["fine", "*"]', "alerts.ignore_errors: '*' is not a regular expression: nothing to repeat"),
         ('[""]', "alerts.ignore_errors: must not be empty, which ignores every error: set alerts.system_errors = 0"),
     ],
 )
@@ -394,8 +394,8 @@ def test_no_unknown_type_of_event_hides_another(machine: Machine) -> None:
     """Each is shown with its suggestion."""
     machine.config('[events]\nraw = ["Failur", "Nonsense"]\n')
     (fault,) = machine.faults()
-    assert "'Failur' is no type of Syncthing's events; did you mean Failure?" in fault
-    assert "'Nonsense' is no type of Syncthing's events" in fault
+    assert "'Failur' is not a type of Syncthing event; did you mean Failure?" in fault
+    assert "'Nonsense' is not a type of Syncthing event" in fault
 
 
 # --- names that do not exist

@@ -1,4 +1,4 @@
-"""The table of commands: subscriptions, checks, `stbridge call` and the documentation are derived from it."""
+"""The table of commands; subscriptions, checks, `stbridge call` and the documentation are derived from it."""
 
 from collections.abc import Iterable
 
@@ -14,8 +14,8 @@ from stbridge.core.command import (
 )
 from stbridge.core.suggestion import did_you_mean
 
-# Syncthing allocates memory for `perpage` items, and its process dies of 2^31. If `page` times `perpage` overflows its
-# `int`, which has 32 bits on small machines, it drops the connection.
+# Syncthing allocates memory for `perpage` items; with 2^31 its process crashes. If `page` times `perpage` overflows its
+# `int`, which has 32 bits on small machines, it closes the connection.
 _PAGES = (
     Argument(name="page", type="integer", largest=32_767, meaning="number of the page, from 1, at most 32767"),
     Argument(name="perpage", type="integer", largest=65_536, meaning="items per page, at most 65536 (default)"),
@@ -28,7 +28,7 @@ COMMANDS = (
     Command(name="get_ping", group="read", meaning="whether Syncthing answers"),
     Command(name="get_connections", group="read", meaning="connections and byte counters"),
     Command(name="get_config", group="read", meaning="the whole configuration, without secrets"),
-    Command(name="get_insync", group="read", meaning="whether the running configuration is the saved one"),
+    Command(name="get_insync", group="read", meaning="whether the running configuration equals the saved one"),
     Command(name="get_errors", group="read", meaning="Syncthing's error list"),
     Command(name="get_discovery", group="read", meaning="addresses found by discovery"),
     Command(name="get_device_statistics", group="read", meaning="when each device was last seen"),
@@ -43,7 +43,7 @@ COMMANDS = (
     Command(
         name="get_completion",
         group="read",
-        meaning="how complete one folder, or all of them, is on a device or here",
+        meaning="how complete one folder or all folders are on a remote device or on this device",
         arguments=(device_argument(required=False), folder_argument(required=False)),
     ),
     Command(
@@ -66,7 +66,7 @@ COMMANDS = (
     Command(
         name="get_file",
         group="read",
-        meaning="versions of a file, here and on other devices",
+        meaning="versions of a file on this device and on other devices",
         arguments=(folder_argument(), file_argument()),
     ),
     Command(
@@ -108,14 +108,14 @@ COMMANDS = (
         lane="large",
     ),
     Command(name="get_pending", group="read", meaning="pending devices and folders"),
-    Command(name="check_upgrade", group="read", meaning="whether there is a newer version"),
+    Command(name="check_upgrade", group="read", meaning="whether a newer version exists"),
     Command(
         name="scan",
         group="operate",
         meaning="scan a folder, or with `all` every folder; `accepted` if that takes longer than 2 s",
         arguments=(
             *FOLDER_OR_ALL,
-            Argument(name="sub", type="text", meaning="only what is below this path"),
+            Argument(name="sub", type="text", meaning="scan only below this path"),
             Argument(name="wait", type="boolean", meaning="reply only when the scan has finished"),
         ),
         main="folder",
@@ -146,7 +146,7 @@ COMMANDS = (
         repeatable=False,
         changes=("errors",),
     ),
-    Command(name="clear_errors", group="operate", meaning="empty Syncthing's error list", changes=("errors",)),
+    Command(name="clear_errors", group="operate", meaning="clear Syncthing's error list", changes=("errors",)),
     Command(
         name="pause",
         group="operate",
@@ -157,7 +157,7 @@ COMMANDS = (
                 name="for",
                 type="duration",
                 needs_bridge=True,
-                meaning="how long, as `30m`, `2h`, `1d` or seconds; the bridge resumes it at `resume_at`",
+                meaning="duration, as `30m`, `2h`, `1d` or seconds; the bridge resumes it at `resume_at`",
             ),
         ),
         either=("folder", "device"),
@@ -199,8 +199,8 @@ COMMANDS = (
     Command(
         name="reset",
         group="admin",
-        meaning="forget the index of a folder, or with `all` of every folder, and scan from scratch; restarts "
-        "Syncthing. Folders are paused before it and resumed after it; no file is deleted",
+        meaning="delete the index of a folder, or with `all` of every folder, and scan from scratch; restarts "
+        "Syncthing. Folders are paused before the reset and resumed after it; no file is deleted",
         arguments=FOLDER_OR_ALL,
         either=("folder", "all"),
         repeatable=False,
@@ -227,7 +227,7 @@ COMMANDS = (
             Argument(
                 name="replace",
                 type="boolean",
-                meaning="true replaces everything: keys that are not given are lost, except secrets",
+                meaning="true replaces the whole configuration: missing keys are lost, except secrets",
             ),
         ),
         lane="ordered",
@@ -238,7 +238,7 @@ COMMANDS = (
         meaning="replace the ignore patterns of a folder",
         arguments=(
             folder_argument(),
-            Argument(name="ignore", type="texts", required=True, meaning="the patterns, one text each"),
+            Argument(name="ignore", type="texts", required=True, meaning="the list of patterns"),
         ),
         running=True,
         lane="ordered",
@@ -255,7 +255,7 @@ COMMANDS = (
     Command(
         name="revert",
         group="admin",
-        meaning="undo local changes of a receive-only folder; files added here are deleted",
+        meaning="discard local changes of a receive-only folder; files added on this device are deleted",
         arguments=(folder_argument(),),
         main="folder",
         folder_types=("receiveonly", "receiveencrypted"),
@@ -267,7 +267,7 @@ COMMANDS = (
         meaning="add a pending device",
         arguments=(
             pending_device_argument(),
-            Argument(name="name", type="text", meaning="its name here; its own name by default"),
+            Argument(name="name", type="text", meaning="name for the device; by default the name that it sent"),
         ),
         changes=("pending_devices",),
         lane="ordered",
@@ -275,7 +275,7 @@ COMMANDS = (
     Command(
         name="dismiss_device",
         group="admin",
-        meaning="remove a pending device until it connects again",
+        meaning="remove a pending device from the list until it connects again",
         arguments=(pending_device_argument(),),
         changes=("pending_devices",),
         lane="ordered",
@@ -283,17 +283,17 @@ COMMANDS = (
     Command(
         name="accept_folder",
         group="admin",
-        meaning="add a pending folder; a folder that exists here already is shared with the device that offers it",
+        meaning="add a pending folder; a folder that already exists here is shared with the device that offers it",
         arguments=(
             pending_folder_argument(own_label=True),
             device_argument(required=False),
-            Argument(name="path", type="text", meaning="its path; below the default path by default"),
+            Argument(name="path", type="text", meaning="path of the folder; by default below the default path"),
             Argument(
                 name="existing",
                 type="boolean",
-                meaning="`true` if the directory at `path` may exist, or overlap with the path of another folder",
+                meaning="`true` if the directory at `path` may exist, or may overlap with the path of another folder",
             ),
-            Argument(name="label", type="text", meaning="its label; the offered one by default"),
+            Argument(name="label", type="text", meaning="label of the folder; by default the offered one"),
             Argument(
                 name="type",
                 type="folder_type",
@@ -306,21 +306,21 @@ COMMANDS = (
     Command(
         name="dismiss_folder",
         group="admin",
-        meaning="remove a pending folder, of one device or of all, until it is offered again",
+        meaning="remove a pending folder, of one device or of all, from the list until it is offered again",
         arguments=(pending_folder_argument(), device_argument(required=False)),
         changes=("pending_folders",),
         lane="ordered",
     ),
 )
 
-BRIDGE_COMMANDS = (Command(name="republish", group="operate", meaning="publish everything again", every_s=30),)
+BRIDGE_COMMANDS = (Command(name="republish", group="operate", meaning="publish all retained topics again", every_s=30),)
 
 
 def allowed(allow: Iterable[str]) -> frozenset[str]:
-    """Return the names of the commands that an allow-list of groups and names admits.
+    """Return the names of the commands that an allow-list of groups and names allows.
 
     Raises:
-        ValueError: for what is neither a group nor a command.
+        ValueError: an entry is neither a group nor a command.
     """
     names: set[str] = set()
     every = (*COMMANDS, *BRIDGE_COMMANDS)

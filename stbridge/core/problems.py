@@ -1,4 +1,4 @@
-"""Every problem as a row of one table: its subject, its threshold, its meaning and its fix."""
+"""The table of problems: the subject, threshold, meaning and fix of each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ HOUR = 3600
 DAY = 24 * HOUR
 
 WORKING = frozenset({"scanning", "syncing", "sync-preparing"})
-"""States in which a folder should get on; one that waits for its turn (`scan-waiting`) is not stuck."""
+"""States in which a folder should make progress; a queued folder (`scan-waiting`) is not stuck."""
 
 
 class Measure(Enum):
-    """What the threshold of a problem counts; the value is for the documentation."""
+    """What the threshold of a problem measures; the value is the text of the documentation."""
 
     SWITCH = "on or off"
-    COUNT = "from so many on"
-    SECONDS = "after so many seconds"
-    NOTICE = "shown for so many seconds"
+    COUNT = "minimum count"
+    SECONDS = "minimum duration in seconds"
+    NOTICE = "display time in seconds"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a look at a subject has found; `since` is None where nothing tells when it began."""
+    """A condition found on a subject; `since` is None if its start is unknown."""
 
     message: str
     since: datetime | None = None
@@ -39,16 +39,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One problem.
+    """One row of the table of problems.
 
     Attributes:
-        code: its name, also of its threshold in `[alerts]`.
+        code: its name, and the name of its threshold in `[alerts]`.
         subject: FOLDER, DEVICE or INSTANCE.
-        measure: what its threshold counts.
-        threshold: its default; 0 is off.
-        meaning: for the documentation.
-        cure: what to do, for the documentation.
-        look: finds it, or what becomes it if it lasts; given the state of the instance and that of the subject.
+        measure: what its threshold measures.
+        threshold: its default threshold; 0 is off.
+        meaning: the text of the documentation.
+        cure: how to fix it, for the documentation.
+        look: finds the condition, given the state of the instance and of the subject; the condition becomes a problem
+            when it exceeds the threshold.
     """
 
     code: str
@@ -111,14 +112,14 @@ def _stale(_: State, folder: FolderState) -> Finding | None:
     if not folder.in_sync or not folder.config.devices:
         return None
     return Finding(
-        "no device that shares it is there: what is newer elsewhere is not known", folder.last_peer_contact_at
+        "no device that shares the folder is online: newer changes may exist elsewhere", folder.last_peer_contact_at
     )
 
 
 def note_last_peer_contact(state: State, folder: FolderState, now: datetime) -> None:
-    """Note when a device that shares a folder was connected last.
+    """Note when a device that shares a folder was last connected.
 
-    The cost grows with the number of devices, so it is done only when the time noted before exceeds the threshold.
+    The cost grows with the number of devices, so call this only if the previously noted time exceeds the threshold.
     """
     devices = [state.devices[device] for device in folder.config.devices if device in state.devices]
     seen = [now if device.connection.connected else device.last_seen_at for device in devices]
@@ -130,7 +131,7 @@ def _local_changes(_: State, folder: FolderState) -> Finding | None:
     if folder.known is None or not folder.known.local_changes:
         return None
     count = folder.known.local_changes
-    return Finding(f"{counted(count, 'local change')} in a folder that only receives", count=count)
+    return Finding(f"{counted(count, 'local change')} in a receive-only folder", count=count)
 
 
 def _conflicts(_: State, folder: FolderState) -> Finding | None:
@@ -146,14 +147,15 @@ def _conflicts(_: State, folder: FolderState) -> Finding | None:
 def _unseen(_: State, device: DeviceState) -> Finding | None:
     if device.config.paused or device.connection.connected:
         return None
-    return Finding("the device is not connected" if device.last_seen_at else "never seen", device.away_since)
+    message = "the device is not connected" if device.last_seen_at else "the device has never been connected"
+    return Finding(message, device.away_since)
 
 
 def _behind(_: State, device: DeviceState) -> Finding | None:
     if device.config.paused or device.in_sync is not False:
         return None
     lacking = device.shares.total.need_items + device.shares.total.need_deletes
-    return Finding(f"the device lacks {counted(lacking, 'item')}", device.out_of_sync_since)
+    return Finding(f"the device needs {counted(lacking, 'item')}", device.out_of_sync_since)
 
 
 # --- the instance
@@ -165,7 +167,7 @@ def _system_errors(state: State, _: None) -> Finding | None:
 
 
 def _restart_required(state: State, _: None) -> Finding | None:
-    return Finding("a change of the configuration waits for a restart") if state.restart_required else None
+    return Finding("a configuration change requires a restart of Syncthing") if state.restart_required else None
 
 
 def _no_listener(state: State, _: None) -> Finding | None:
@@ -175,7 +177,7 @@ def _no_listener(state: State, _: None) -> Finding | None:
 
 def _discovery(state: State, _: None) -> Finding | None:
     failing = state.process is not None and state.process.discovery_ok is False
-    return Finding("no way of discovery works: other devices may not be found") if failing else None
+    return Finding("no discovery method works: Syncthing may not find other devices") if failing else None
 
 
 def _notice(code: str) -> Callable[[State, None], Finding | None]:
@@ -191,16 +193,16 @@ ROWS: Sequence[Row] = (
         code="folder_error",
         subject=FOLDER,
         measure=Measure.SWITCH,
-        meaning="The folder has stopped: its marker or directory is missing, the disk is full, and the like.",
-        cure="The message is Syncthing's. Mount or mend the disk, then scan the folder.",
+        meaning="The folder has stopped, for example because its marker or directory is missing or the disk is full.",
+        cure="The message comes from Syncthing. Mount or fix the disk, then scan the folder.",
         look=_folder_error,
     ),
     Row(
         code="folder_unreadable",
         subject=FOLDER,
         measure=Measure.SWITCH,
-        meaning="Syncthing is online, but a request about this folder fails; what is unknown is `null`.",
-        cure="The message names the request. It is repeated until it works. See Syncthing's log.",
+        meaning="Syncthing is online, but a request for data of this folder fails; unknown values are `null`.",
+        cure="The message names the request. The bridge repeats it until it succeeds. See Syncthing's log.",
         look=_folder_unreadable,
     ),
     Row(
@@ -208,7 +210,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.COUNT,
         meaning="Items could not be scanned or synced.",
-        cure="See `folder/F/failed` for each path and reason: permissions, names that this system cannot hold.",
+        cure="See `folder/F/failed` for each path and reason: permissions, or names that this system does not support.",
         look=_failed_items,
     ),
     Row(
@@ -216,7 +218,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SWITCH,
         meaning="Syncthing cannot watch the folder, so changes are found by the periodic scan only.",
-        cure="Mostly a limit of the system: raise `fs.inotify.max_user_watches`.",
+        cure="Usually a limit of the system: raise `fs.inotify.max_user_watches`.",
         look=_watch_error,
     ),
     Row(
@@ -224,8 +226,8 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SECONDS,
         threshold=DAY,
-        meaning="This machine has lacked something all the time.",
-        cure="See whether a device that has it is connected, and `failed`.",
+        meaning="The folder has been out of sync on this device for longer than the threshold.",
+        cure="Check whether a device that has the missing items is connected. Check `failed`.",
         look=_out_of_sync,
     ),
     Row(
@@ -233,8 +235,8 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SECONDS,
         threshold=2 * HOUR,
-        meaning="The folder scans or syncs, and nothing has moved.",
-        cure="See Syncthing's log; restart Syncthing. A huge folder on a slow disk may need a higher threshold.",
+        meaning="The folder is scanning or syncing, but has made no progress.",
+        cure="See Syncthing's log; restart Syncthing. A very large folder on a slow disk may need a higher threshold.",
         look=_stuck,
     ),
     Row(
@@ -242,23 +244,23 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SECONDS,
         threshold=7 * DAY,
-        meaning="The folder is up to date, but no device that shares it has been there: nobody knows what is newer.",
-        cure="Bring one of its devices online.",
+        meaning="The folder is in sync, but no device that shares it has been online: others may have newer changes.",
+        cure="Bring one of the devices that share it online.",
         look=_stale,
     ),
     Row(
         code="local_changes",
         subject=FOLDER,
         measure=Measure.COUNT,
-        meaning="A folder that only receives holds additions or changes of its own.",
-        cure="Move what is needed elsewhere, then revert the folder.",
+        meaning="A receive-only folder contains local additions or changes.",
+        cure="Move the items that you need to another place, then revert the folder.",
         look=_local_changes,
     ),
     Row(
         code="conflicts",
         subject=FOLDER,
         measure=Measure.COUNT,
-        meaning="A file was changed on two devices at once; the loser was kept as a conflict file.",
+        meaning="A file was changed on two devices at the same time; the losing version was kept as a conflict file.",
         cure="Compare the files in `folder/F/conflicts` with their originals, then delete them.",
         look=_conflicts,
     ),
@@ -267,8 +269,8 @@ ROWS: Sequence[Row] = (
         subject=DEVICE,
         measure=Measure.SECONDS,
         threshold=7 * DAY,
-        meaning="The device has not been connected.",
-        cure="Switch it on, see whether its Syncthing runs; pause or remove a device that is gone for good.",
+        meaning="The device has not been connected for longer than the threshold.",
+        cure="Switch it on and check whether Syncthing runs there. Pause or remove a device that is no longer used.",
         look=_unseen,
     ),
     Row(
@@ -276,32 +278,32 @@ ROWS: Sequence[Row] = (
         subject=DEVICE,
         measure=Measure.SECONDS,
         threshold=3 * DAY,
-        meaning="The device has lacked something of what it shares all the time.",
-        cure="See `completion/D/F` for the folder, and the failed items of that device.",
+        meaning="The device has been out of sync in a shared folder for longer than the threshold.",
+        cure="See `completion/D/F` for the folder, and the failed items on that device.",
         look=_behind,
     ),
     Row(
         code="system_errors",
         subject=INSTANCE,
         measure=Measure.COUNT,
-        meaning="Syncthing's own error list has an entry that is not ignored.",
-        cure="See `errors`; the command `clear_errors` empties it; `alerts.ignore_errors` ignores entries.",
+        meaning="Syncthing's own error list contains an entry that is not ignored.",
+        cure="See `errors`. The command `clear_errors` clears the list; `alerts.ignore_errors` ignores entries.",
         look=_system_errors,
     ),
     Row(
         code="instance_unreadable",
         subject=INSTANCE,
         measure=Measure.SWITCH,
-        meaning="Syncthing is online, but a request for one of its lists fails; what is unknown is `null`.",
-        cure="The message names the request. It is repeated until it works. See Syncthing's log.",
+        meaning="Syncthing is online, but a request for one of its lists fails; unknown values are `null`.",
+        cure="The message names the request. The bridge repeats it until it succeeds. See Syncthing's log.",
         look=_instance_unreadable,
     ),
     Row(
         code="restart_required",
         subject=INSTANCE,
         measure=Measure.SWITCH,
-        meaning="A change of the configuration waits for a restart of Syncthing.",
-        cure="The command `restart`.",
+        meaning="A configuration change requires a restart of Syncthing.",
+        cure="Use the command `restart`.",
         look=_restart_required,
     ),
     Row(
@@ -310,7 +312,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=600,
         meaning="None of the listen addresses works.",
-        cure="See whether another program has the port, and the sync protocol listen addresses in the settings.",
+        cure="Check whether another program uses the port. Check Syncthing's setting Sync Protocol Listen Addresses.",
         look=_no_listener,
     ),
     Row(
@@ -318,8 +320,8 @@ ROWS: Sequence[Row] = (
         subject=INSTANCE,
         measure=Measure.SECONDS,
         threshold=600,
-        meaning="Discovery is on, and no way of it works.",
-        cure="See whether this machine reaches the Internet, or its network for local discovery.",
+        meaning="Discovery is enabled, but no discovery method works.",
+        cure="Check whether this device can reach the Internet, or its local network for local discovery.",
         look=_discovery,
     ),
     Row(
@@ -327,8 +329,8 @@ ROWS: Sequence[Row] = (
         subject=INSTANCE,
         measure=Measure.NOTICE,
         threshold=7 * DAY,
-        meaning="Another device ID answers at this address than before.",
-        cure="If nobody moved Syncthing, its configuration directory was lost: restore `cert.pem` and `key.pem`.",
+        meaning="The Syncthing instance at this address has another device ID than before.",
+        cure="If you did not move Syncthing, its configuration directory was lost: restore `cert.pem` and `key.pem`.",
         look=_notice("identity_changed"),
     ),
     Row(
@@ -336,8 +338,8 @@ ROWS: Sequence[Row] = (
         subject=INSTANCE,
         measure=Measure.NOTICE,
         threshold=DAY,
-        meaning="All folders, or several and at least half of them, went from the configuration at once.",
-        cure="If nobody removed them, the configuration was lost: restore `config.xml`.",
+        meaning="All folders, or at least two and at least half of them, disappeared from the configuration at once.",
+        cure="If you did not remove them, the configuration was lost: restore `config.xml`.",
         look=_notice("folders_vanished"),
     ),
 )

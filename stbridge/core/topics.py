@@ -1,4 +1,4 @@
-"""Every topic, built and parsed in one place, from one table."""
+"""Builds and parses every topic, from one table."""
 
 import re
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ from urllib.parse import unquote_to_bytes
 BRIDGE = "bridge"
 
 HOME_ASSISTANT = "homeassistant"
-"""Where Home Assistant listens by default, whatever is set here."""
+"""Home Assistant's default discovery prefix, which it may use although another one is set here."""
 
 CACHED_TOPICS = 4096
-"""Topics that change often are built once."""
+"""How many built topics are cached, because the same topics are published again and again."""
 
 LONGEST_RESPONSE_TOPIC = 1024
-"""In bytes; a longer one is no honest one."""
+"""Maximum length of a response topic in bytes; no honest client needs a longer one."""
 
 
 class Address(NamedTuple):
-    """What a topic is about, apart from the instance: the kind (a row of TOPICS) and the IDs in it.
+    """The parts of a topic except the instance: its kind (a row of TOPICS) and the IDs in it.
 
     `folder` is a folder ID, `device` a device's short ID, `name` the last level of events, commands and replies.
     """
@@ -37,9 +37,9 @@ class TopicRow:
 
     Attributes:
         kind: the name of the row.
-        pattern: the levels below the base topic; `{...}` are filled with encoded IDs.
-        retained: whether the broker keeps it.
-        meaning: for the documentation.
+        pattern: the levels below the base topic; each `{...}` is replaced by an encoded ID.
+        retained: whether its messages are retained.
+        meaning: the text of the documentation.
     """
 
     kind: str
@@ -53,7 +53,7 @@ TOPICS = (
         kind="bridge_state",
         pattern="bridge/state",
         retained=True,
-        meaning="`online` or `offline`: the bridge itself (also its will)",
+        meaning="`online` or `offline`: the bridge itself (also its last will)",
     ),
     TopicRow(
         kind="bridge_info",
@@ -71,60 +71,60 @@ TOPICS = (
         kind="state",
         pattern="{instance}/state",
         retained=True,
-        meaning="`online` or `offline`: whether the bridge can reach this Syncthing",
+        meaning="`online` or `offline`: whether the bridge can reach the instance",
     ),
     TopicRow(
         kind="connection",
         pattern="{instance}/connection",
         retained=True,
-        meaning="why it is (not) reachable: status, message, since",
+        meaning="state of the connection to the instance: status, message, since",
     ),
     TopicRow(
         kind="system",
         pattern="{instance}/system",
         retained=True,
-        meaning="the instance as a whole, rolled up",
+        meaning="summary of the whole instance",
     ),
     TopicRow(
         kind="metrics",
         pattern="{instance}/metrics",
         retained=True,
-        meaning="numbers that move by themselves: bytes, rates, memory",
+        meaning="fast-changing counters: bytes, rates, memory",
     ),
     TopicRow(kind="errors", pattern="{instance}/errors", retained=True, meaning="Syncthing's own error list"),
     TopicRow(
         kind="upgrade",
         pattern="{instance}/upgrade",
         retained=True,
-        meaning="installed and latest version; absent where Syncthing cannot upgrade itself",
+        meaning="installed and latest version; absent if Syncthing cannot upgrade itself",
     ),
     TopicRow(
         kind="pending",
         pattern="{instance}/pending",
         retained=True,
-        meaning="devices and folders that wait to be accepted",
+        meaning="pending devices and folders",
     ),
     TopicRow(kind="folder", pattern="{instance}/folder/{folder}", retained=True, meaning="one folder"),
     TopicRow(
         kind="failed",
         pattern="{instance}/folder/{folder}/failed",
         retained=True,
-        meaning="items of the folder that failed (the count is the true one, the list is cut)",
+        meaning="failed items of the folder (full count, truncated list)",
     ),
     TopicRow(
         kind="conflicts",
         pattern="{instance}/folder/{folder}/conflicts",
         retained=True,
-        meaning="conflict files of the folder (the count is the true one, the list is cut)",
+        meaning="conflict files of the folder (full count, truncated list)",
     ),
     TopicRow(kind="device", pattern="{instance}/device/{device}", retained=True, meaning="one remote device"),
     TopicRow(
         kind="completion",
         pattern="{instance}/completion/{device}/{folder}",
         retained=True,
-        meaning="how far a device has a folder",
+        meaning="how complete a folder is on a device",
     ),
-    TopicRow(kind="event", pattern="{instance}/event/{name}", retained=False, meaning="something happened"),
+    TopicRow(kind="event", pattern="{instance}/event/{name}", retained=False, meaning="an event"),
     TopicRow(
         kind="raw",
         pattern="{instance}/raw/{name}",
@@ -147,29 +147,30 @@ TOPICS = (
 
 _ROWS: Mapping[str, TopicRow] = {row.kind: row for row in TOPICS}
 
-# What no level can hold: separators and wildcards, in IDs also our own escape, and what MQTT forbids or lets a broker
-# close the connection for (MQTT 5, 1.5.4): control characters, surrogates and non-characters.
+# Characters that a level cannot contain: separators and wildcards, in IDs also the escape character `%`, and characters
+# that MQTT forbids or for which a broker may close the connection (MQTT 5, 1.5.4): control characters, surrogates and
+# non-characters.
 _UNFIT_IN_A_NAME = re.compile(
     "[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
     + "".join(chr(plane | low) for plane in range(0, 0x110000, 0x10000) for low in (0xFFFE, 0xFFFF))
     + "]"
 )
-"""The names of commands are levels as they came, so that a reply has the name of its command, whatever that is."""
+"""The names of commands are not encoded, so that the topic of a reply has exactly the name of its command."""
 
 _UNFIT = re.compile(_UNFIT_IN_A_NAME.pattern.replace("#", "#%"))
 
 
 _UNFIT_FOR_SOME = re.compile(r"[ .*>$]|[^\x00-\x7f]")
 _UNFIT_IN_STRICT = re.compile(f"{_UNFIT.pattern}|{_UNFIT_FOR_SOME.pattern}")
-"""What some brokers cannot carry: NATS makes subjects of topics, in which these have a meaning or are forbidden."""
+"""Also characters that some brokers cannot carry: NATS maps topics to subjects, where they are special or forbidden."""
 
 
 def encode(level: str, *, strict: bool = False) -> str:
-    """Percent-encode what a topic level cannot hold; everything else stays readable.
+    """Percent-encode the characters that a topic level cannot contain; everything else stays readable.
 
     Args:
         level: an ID.
-        strict: encode also what only some brokers cannot carry.
+        strict: encode also characters that only some brokers cannot carry.
     """
     return (_UNFIT_IN_STRICT if strict else _UNFIT).sub(_percent_encoded, level)
 
@@ -179,30 +180,30 @@ def _percent_encoded(found: re.Match[str]) -> str:
 
 
 def decode(level: str) -> str:
-    """Undo `encode`.
+    """Return the ID that `encode` has encoded.
 
     Raises:
-        ValueError: nothing is encoded like that.
+        ValueError: the level is not a result of `encode`.
     """
     return unquote_to_bytes(level).decode("utf-8", "surrogatepass")
 
 
 def is_strict(topic: str) -> bool:
-    """Tell whether every broker can carry a topic, also one that supports fewer characters than MQTT (NATS)."""
+    """Return whether every broker can carry a topic, also a broker that supports fewer characters than MQTT (NATS)."""
     return not _UNFIT_FOR_SOME.search(topic)
 
 
 def is_retained(kind: str) -> bool:
-    """Tell whether the broker keeps what is published to this kind of topic."""
+    """Return whether messages to this kind of topic are retained."""
     return _ROWS[kind].retained
 
 
 class Topics:
-    """The topics below one base topic, and those of Home Assistant's discovery.
+    """Builds and parses the topics below one base topic, and the topics of Home Assistant's discovery.
 
     Args:
         base: the setting `mqtt.base_topic`.
-        discovery_prefix: the setting `homeassistant.discovery_prefix`; what is published there acts, too.
+        discovery_prefix: the setting `homeassistant.discovery_prefix`; Home Assistant acts on messages below it.
         strict: whether the setting `mqtt.topic_encoding` is `strict`; topics of both encodings are parsed.
     """
 
@@ -212,10 +213,10 @@ class Topics:
         self._strict = strict
         self._parsers = tuple((row.kind, re.compile(_as_expression(row.pattern))) for row in TOPICS)
         self.build = lru_cache(maxsize=CACHED_TOPICS)(self._build)
-        """Return the topic of an address, given the name of the instance."""
+        """Return the topic of an address of an instance."""
 
     def _build(self, instance: str, address: Address) -> str:
-        """Return the topic of an address; IDs are encoded here and nowhere else."""
+        """Return the topic of an address; IDs are encoded only here."""
         levels = _ROWS[address.kind].pattern.format(
             instance=instance,
             folder=encode(address.folder, strict=self._strict),
@@ -225,7 +226,7 @@ class Topics:
         return f"{self._base}/{levels}"
 
     def parse(self, topic: str) -> tuple[str, Address] | None:
-        """Return the instance and the address of a topic, or None if it is none of ours."""
+        """Return the instance and the address of a topic, or None if it is not a topic of the bridge."""
         if not topic.startswith(f"{self._base}/"):
             return None
         levels = topic[len(self._base) + 1 :]
@@ -235,20 +236,20 @@ class Topics:
         return None
 
     def is_obsolete(self, topic: str) -> bool:
-        """Tell whether a topic of state was built with another encoding than is set, so that nothing updates it."""
+        """Return whether a retained topic has another encoding than the current one, so that it is never updated."""
         parsed = self.parse(topic)
         return parsed is not None and is_retained(parsed[1].kind) and self._build(*parsed) != topic
 
     def of_instance(self, instance: str, payloads: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Return those of some messages, by topic, that are below the topics of an instance."""
+        """Return the messages, by topic, whose topics belong to an instance."""
         prefix = f"{self._base}/{instance}/"
         return {topic: payload for topic, payload in payloads.items() if topic.startswith(prefix)}
 
     def may_answer_on(self, topic: str) -> bool:
-        """Tell whether a reply may go to a topic that a command names: never to anything that is not for replies.
+        """Return whether a reply may be published to the response topic that a command names.
 
-        That is what no broker takes, the broker's own topics, what Home Assistant acts on, and our own tree, where a
-        reply to somebody else could be forged.
+        Refused are topics that a broker would reject, the broker's own topics, topics that Home Assistant acts on, and
+        the bridge's own topics, where a client could forge a reply to another client.
         """
         if not 0 < len(topic.encode("utf-8", "replace")) <= LONGEST_RESPONSE_TOPIC or topic.startswith("$"):
             return False
@@ -261,38 +262,38 @@ class Topics:
         return f"{self._base}/{instance}/command/+"
 
     def retained_filters(self, instance: str) -> list[str]:
-        """Return filters that find everything retained of an instance, and no command to it."""
+        """Return filters that match every retained topic of an instance, and no command to it."""
         below = f"{self._base}/{instance}"
         return [f"{below}/+", *(f"{below}/{branch}/#" for branch in ("folder", "device", "completion"))]
 
     @property
     def everything_retained(self) -> list[str]:
-        """The filters of everything that is retained of the bridge and of any instance."""
+        """The filters that match every retained topic of the bridge and of all instances."""
         return self.retained_filters("+")
 
     def event_filter(self, instance: str) -> str:
-        """Return the filter of everything that happens at an instance."""
+        """Return the filter of all events of an instance."""
         return f"{self._base}/{instance}/event/+"
 
-    # Home Assistant's own: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
+    # Topics of Home Assistant: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
 
     def discovery(self, object_id: str) -> str:
-        """Return the discovery topic of a device; Home Assistant knows only a-z, A-Z, 0-9, _ and - in its ID."""
+        """Return the discovery topic of a device; Home Assistant accepts only a-z, A-Z, 0-9, _ and - in its ID."""
         return f"{self._discovery_prefix}/device/{object_id}/config"
 
     def is_discovery(self, topic: str) -> bool:
-        """Tell whether a topic is the discovery topic of some device."""
+        """Return whether a topic is the discovery topic of a device."""
         levels = topic.removeprefix(f"{self._discovery_prefix}/").split("/")
         return len(levels) == 3 and topic == self.discovery(levels[1])  # noqa: PLR2004 - the levels of `discovery`
 
     @property
     def discovery_filter(self) -> str:
-        """The filter of the discovery topics of all devices, of which only some are ours."""
+        """The filter of the discovery topics of all devices, also of those that other programs publish."""
         return self.discovery("+")
 
     @property
     def home_assistant_status(self) -> str:
-        """Where Home Assistant says `online` when it has started."""
+        """The topic where Home Assistant publishes `online` when it has started."""
         return f"{self._discovery_prefix}/status"
 
 
@@ -301,9 +302,9 @@ def _is_below(topic: str, prefix: str) -> bool:
 
 
 def _address(kind: str, levels: Mapping[str, str]) -> tuple[str, Address] | None:
-    """Return the instance and the address that the levels of a topic make; None if an ID is not encoded as ours are.
+    """Return the instance and the address in the levels of a topic; None if the bridge does not encode an ID like this.
 
-    Anybody may publish below our base topic.
+    Any client may publish below the base topic.
     """
     try:
         folder, device = (decode(levels.get(key, "")) for key in ("folder", "device"))
@@ -313,5 +314,5 @@ def _address(kind: str, levels: Mapping[str, str]) -> tuple[str, Address] | None
 
 
 def _as_expression(pattern: str) -> str:
-    """Return what recognises a pattern; the name of a command may be anything, even nothing."""
+    """Return a regular expression that matches a pattern; the name of a command may be any text, even empty."""
     return re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern).replace("(?P<name>[^/]+)", "(?P<name>[^/]*)")

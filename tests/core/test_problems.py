@@ -79,12 +79,12 @@ CASES: dict[str, Case] = {
     "stale": Case(
         come=lambda world: [world.disconnect()],
         go=lambda world: [world.connect()],
-        message="no device that shares it is there: what is newer elsewhere is not known",
+        message="no device that shares the folder is online: newer changes may exist elsewhere",
     ),
     "local_changes": Case(
         come=lambda _: [read(of=replace(COUNTS, local_changes=1))],
         go=lambda _: [read()],
-        message="1 local change in a folder that only receives",
+        message="1 local change in a receive-only folder",
     ),
     "conflicts": Case(
         come=lambda _: [_conflict(present=True)],
@@ -96,7 +96,7 @@ CASES: dict[str, Case] = {
         go=lambda world: [world.connect()],
         message="the device is not connected",
     ),
-    "behind": Case(come=lambda _: [needing(3)], go=lambda _: [needing(0)], message="the device lacks 3 items"),
+    "behind": Case(come=lambda _: [needing(3)], go=lambda _: [needing(0)], message="the device needs 3 items"),
     "system_errors": Case(come=lambda _: [_errors("first", "last")], go=lambda _: [_errors()], message="last"),
     "instance_unreadable": Case(
         come=lambda _: [_finished("errors", error="url: HTTP 500")],
@@ -106,7 +106,7 @@ CASES: dict[str, Case] = {
     "restart_required": Case(
         come=lambda _: [seen.RestartRequiredRead(restart_required=True)],
         go=lambda _: [seen.RestartRequiredRead(restart_required=False)],
-        message="a change of the configuration waits for a restart",
+        message="a configuration change requires a restart of Syncthing",
     ),
     "no_listener": Case(
         come=lambda _: [process(listeners_ok=False)],
@@ -116,7 +116,7 @@ CASES: dict[str, Case] = {
     "discovery": Case(
         come=lambda _: [process(discovery_ok=False)],
         go=lambda _: [process()],
-        message="no way of discovery works: other devices may not be found",
+        message="no discovery method works: Syncthing may not find other devices",
     ),
     "identity_changed": Case(
         come=lambda _: [process(device_id="ANOTHER-AAAAAAA")],
@@ -126,7 +126,7 @@ CASES: dict[str, Case] = {
     "folders_vanished": Case(
         come=lambda _: [_without_folders()],
         go=lambda _: [],
-        message="folders went from the configuration: docs",
+        message="folders disappeared from the configuration: docs",
     ),
 }
 
@@ -285,7 +285,7 @@ def test_a_device_that_was_never_seen_becomes_a_problem() -> None:
     world.start(world.nobody()).later(7 * DAY)
     told = [(one["code"], one["since"]) for one in world.told("problem_raised")]
     assert sorted(told) == [("stale", "2024-05-01T12:00:00Z"), ("unseen", "2024-05-01T12:00:00Z")]
-    assert world.beta["problems"][0]["message"] == "never seen"
+    assert world.beta["problems"][0]["message"] == "the device has never been connected"
 
 
 def test_a_removed_or_paused_subject_has_no_problems() -> None:
@@ -358,7 +358,7 @@ def test_folders_that_are_removed_one_by_one_have_not_vanished() -> None:
     world.see(config(folder("a", BETA), folder("b", BETA)))
     assert world.system["problem"] is False
     after = World(retained=World().start(configured=three).published()).start(configured=config(folder("a", BETA)))
-    assert [one["message"] for one in after.system["problems"]] == ["folders went from the configuration: b, c"]
+    assert [one["message"] for one in after.system["problems"]] == ["folders disappeared from the configuration: b, c"]
 
 
 def test_since_when_a_device_lacks_something_is_forgotten_while_it_is_paused() -> None:

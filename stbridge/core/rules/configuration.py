@@ -50,7 +50,7 @@ def note_vanished(state: State, before: Iterable[str], now: datetime) -> None:
     if gone and (not state.config.folders or (len(gone) > 1 and 2 * len(gone) >= len(known))):
         more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
         named = ", ".join(gone[:MOST_NAMED])
-        state.notice("folders_vanished", f"folders went from the configuration: {named}{more}", now)
+        state.notice("folders_vanished", f"folders disappeared from the configuration: {named}{more}", now)
 
 
 def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None:
