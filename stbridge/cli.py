@@ -33,7 +33,8 @@ settings, in order of precedence:
   secret files              in $CREDENTIALS_DIRECTORY (systemd) and /run/secrets (Docker)
   a TOML file               --config FILE, else $STBRIDGE_CONFIG, else ~/.config/stbridge/stbridge.toml,
                             else /etc/stbridge/stbridge.toml
-  Without any settings, stbridge uses the broker on localhost and the Syncthing instance of this machine, as `local`.
+  Without any settings, stbridge uses the broker on localhost, and the Syncthing instance of this machine as
+  `local`.
 
 exit status:
   0    success

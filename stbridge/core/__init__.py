@@ -1,1 +1,1 @@
-"""The pure part: what Syncthing said becomes state, state becomes messages. No I/O, clock, threads or logging."""
+"""The pure core: turns data from Syncthing into state, and state into messages. No I/O, clock, threads or logging."""

@@ -1,4 +1,4 @@
-"""What is worth an alert, as it is set, and what is amiss, as it is found."""
+"""The types of problems and of their thresholds."""
 
 import re
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ DEVICE = "device"
 INSTANCE = "instance"
 
 STALE = "stale"
-"""The code of the one problem of a folder that is about its devices."""
+"""The code of the only problem of a folder that depends on its devices."""
 
 CONFLICT_INVENTORY = 20_000
 FLAPPING_S = 10.0
 
 
 EXPECTED_ERRORS = (re.compile("Syncthing should not run as a privileged or system user"),)
-"""Notices in Syncthing's error list that are no problem: it runs as root in Home Assistant's add-on and in many
-containers, and writes this one at each start."""
+"""Notices in Syncthing's error list that are not problems. Syncthing writes this one at each start if it runs as root,
+as it does in Home Assistant's add-on and in many containers."""
 
 
 class Subject(NamedTuple):
-    """What a problem is about: a folder, a device (by its full ID), or the instance itself (without an ID)."""
+    """The subject of a problem: a folder, a device (by its full ID), or the instance itself (without an ID)."""
 
     kind: str
     id: str = ""
@@ -34,7 +34,7 @@ THE_INSTANCE = Subject(INSTANCE)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is amiss; `since` is when it began, as far as that is known."""
+    """A raised problem; `since` is when its condition began, or when the bridge first observed it."""
 
     code: str
     message: str
@@ -43,16 +43,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alerts:
-    """The thresholds, and what else is set about alerts.
+    """The settings of alerts.
 
     Attributes:
-        thresholds: by code of the problem; a missing one has the default of its row, 0 turns the problem off.
+        thresholds: by code of the problem; a missing one has the default of its row; 0 turns the problem off.
         folders: thresholds for single folders, by ID or label.
         devices: thresholds for single devices, by ID, short ID or name.
-        own: all thresholds of each folder and device that has some of its own, once the configuration is known.
-        flapping: a connection that changes again within this time is not told before it has come to rest.
+        own: all thresholds of each folder and device that has its own, once the configuration is known.
+        flapping: a connection that changes again within this time is published only once it is stable.
         conflict_inventory: folders with more files than this are not searched for conflict files at the start.
-        ignored_errors: entries of Syncthing's error list that match one of them are no problem.
+        ignored_errors: entries of Syncthing's error list that match one of these are not problems.
     """
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -68,5 +68,5 @@ class Alerts:
         return self.own.get(subject, self.thresholds)
 
     def ignores(self, message: str) -> bool:
-        """Return whether an entry of Syncthing's error list is no problem."""
+        """Return whether an entry of Syncthing's error list is ignored, so that it is not a problem."""
         return any(expression.search(message) for expression in (*EXPECTED_ERRORS, *self.ignored_errors))

@@ -1,4 +1,4 @@
-"""The types of arguments, and how values are checked."""
+"""The types of command arguments, and the checks of their values."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,11 +6,11 @@ from stbridge.core.command import Type
 from stbridge.core.timing import is_duration
 
 FOLDER_TYPES = ("sendreceive", "sendonly", "receiveonly", "receiveencrypted")
-"""Syncthing reads any other word as `sendreceive`, so that a typing error would change files elsewhere."""
+"""The types of folders. Syncthing reads any other word as `sendreceive`, so a typo would change files elsewhere."""
 
 
 def is_text(value: object) -> bool:
-    """Tell whether a value is a text that is not empty and has no half of a surrogate pair."""
+    """Return whether a value is a non-empty text without unpaired surrogates."""
     return isinstance(value, str) and value != "" and value.encode("utf-8", "ignore").decode() == value
 
 

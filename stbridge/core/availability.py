@@ -1,17 +1,17 @@
-"""Whether a Syncthing instance can be used, as one state machine; the follower of its events drives it."""
+"""The state machine of the availability of a Syncthing instance; the follower of its events drives it."""
 
 from collections.abc import Mapping
 from enum import Enum
 
 
 class Availability(Enum):
-    """What the bridge knows of an instance.
+    """The availability of an instance, as the bridge knows it.
 
     CONNECTING: nothing has been read since the start of the bridge, and nothing has failed.
     SYNCING: everything is being read, the first time or after an outage.
     LIVE: everything is known and follows the events.
-    DEGRADED: the instance was live, and the follower checks whether that still holds: another thread reported a
-        failure, or events were missed and everything is being read again.
+    DEGRADED: the instance was live, and the follower checks whether it still is: another thread reported a failure,
+        or events were missed and everything is being read again.
     UNREACHABLE: the last attempt to use the instance failed.
     """
 
@@ -32,12 +32,12 @@ class Availability(Enum):
         return self not in (Availability.CONNECTING, Availability.SYNCING)
 
     def after(self, signal: "Signal") -> "Availability":
-        """Return what follows from a signal; a signal without a transition changes nothing."""
+        """Return the availability after a signal; a signal without a transition changes nothing."""
         return TRANSITIONS[self].get(signal, self)
 
 
 class Signal(Enum):
-    """What the follower has found out."""
+    """What the follower of the events has observed."""
 
     READ_STARTED = "everything is being read"
     READ_COMPLETED = "everything has been read"
@@ -70,4 +70,4 @@ TRANSITIONS: Mapping[Availability, Mapping[Signal, Availability]] = {
         Signal.RESUMED: Availability.LIVE,
     },
 }
-"""What follows from each signal; a pair that is not listed changes nothing."""
+"""The next availability for each signal; a pair that is not listed changes nothing."""

@@ -1,4 +1,4 @@
-"""What a row of the table of commands consists of."""
+"""The types of the table of commands."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,10 +17,10 @@ Type = Literal[
     "duration",
 ]
 ALL_FOLDERS = "all"
-"""The word for every folder, unless a folder has it as ID or label."""
+"""The word for every folder, unless it is the ID or label of a folder."""
 
 EVERY_FOLDER = ""
-"""Stands for every folder in a command that has been resolved: no ID of a folder is empty."""
+"""Stands for every folder in a command whose names are resolved; the ID of a folder is never empty."""
 
 Group = Literal["read", "operate", "admin"]
 
@@ -32,13 +32,13 @@ class Argument:
     Attributes:
         name: its key in the payload.
         type: a key of `arguments.TYPES`; folders and devices may be given by name.
-        meaning: for the documentation.
+        meaning: the text of the documentation.
         required: whether it must be given.
-        special: a value that stands for every folder, unless a folder has that ID or label.
-        needs_bridge: whether only a running bridge can do what it asks for.
+        special: a value that stands for every folder, unless it is the ID or label of a folder.
+        needs_bridge: whether only a running bridge supports it.
         largest: the maximum of a number.
-        own_label: whether a pending folder that exists here already may be named by its label here, but not by another
-            one that it is offered with.
+        own_label: whether a pending folder that already exists here may be named by its label here, but not by a
+            different label that another device offers it with.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Command:
     Attributes:
         name: the last level of its topic.
         group: the group on the allow-list.
-        meaning: for the documentation.
+        meaning: the text of the documentation.
         arguments: its arguments.
-        main: the argument whose value may be sent bare.
+        main: the argument whose value may be sent alone, without JSON.
         either: arguments of which exactly one must be given.
         call: the operation that executes it; a method of SyncthingClient unless `operations` has one.
         repeatable: whether it is safe to execute it twice.
-        changes: the reads that follow it, because no event reports the change.
+        changes: the reads that follow the command, because no event reports the change.
         every_s: the minimum interval between two executions, in seconds; 0 is no limit.
-        folder_types: the types of folder that it applies to; none means all.
+        folder_types: the types of folder that it applies to; empty for all.
         running: whether the folder must not be paused.
-        lane: commands of a lane run one after the other: `ordered` ones change what others of their kind change too, so
-            that the last one sent has to win; the answers to `large` ones take much memory.
+        lane: commands of a lane run one after the other. `ordered` commands change the same data, so the last one sent
+            must win; the responses to `large` commands take much memory.
     """
 
     name: str
@@ -107,7 +107,7 @@ FOLDER_OR_ALL = (
         name="folder",
         type="folder",
         special=ALL_FOLDERS,
-        meaning="ID or label of the folder; `all` for every folder, unless a folder is called that",
+        meaning="ID or label of the folder; `all` for every folder, unless it is the ID or label of a folder",
     ),
     Argument(name="all", type="boolean", meaning="`true` for every folder"),
 )

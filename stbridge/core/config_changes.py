@@ -1,4 +1,4 @@
-"""A part of Syncthing's configuration, as a command brings it, becomes the changes that merge it into what there is."""
+"""Computes the changes that merge a given part of Syncthing's configuration into the current configuration."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class Change(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """What was changed, for people."""
+        """What was changed, as text for users."""
         return f"{self.part}/{self.id}" if self.id else self.part
 
 
@@ -26,18 +26,18 @@ _IDS = {"devices": "deviceID", "folders": "id"}
 _DEFAULTS = ("folder", "device", "ignores")
 _ONLY_BY_REPLACING = ("version", "remoteIgnoredDevices")
 _KNOWN = ("devices", "folders", "options", "ldap", "defaults", "gui")
-"""In the order in which they are changed: folders name devices, and the GUI restarts when it is changed."""
+"""The order of the changes: folders name devices, and the GUI restarts when it is changed."""
 
 
 def changes(document: Json, current: Json) -> list[Change]:
-    """Return what has to be changed so that a document is merged into the configuration.
+    """Return the changes that merge a document into the configuration.
 
     Args:
-        document: any part of the configuration; lists hold entries with their ID, those not in them stay.
+        document: any part of the configuration; its lists contain entries with IDs, and other entries stay unchanged.
         current: the configuration as it is, with its secrets.
 
     Raises:
-        CommandError: invalid_arguments, if the document is none, or would lock everybody out.
+        CommandError: invalid_arguments, if the document is invalid, or would lock every client out.
     """
     _check(document, current)
     planned: list[Change] = []
@@ -79,19 +79,19 @@ def _check_list(part: str, value: object, current: Json) -> None:
     if not all(isinstance(entry, dict) and isinstance(entry.get(key), str) and entry[key] for entry in entries):
         raise _wrong(f"{part} must be a list of objects, each with its {key}")
     if not value and current.get(part):
-        raise _wrong(f"an empty list would drop all {part}: leave it out, or give replace: true")
+        raise _wrong(f"an empty list would remove all {part}: leave it out, or give replace: true")
 
 
 def _check_way_in(gui: Json, current: Json) -> None:
-    """The API is a part of the GUI: without it, or with another key, nobody gets in any more.
+    """Refuse to turn off the GUI or to change the API key: the API is a part of the GUI, and the bridge needs both.
 
-    Syncthing does not care for the case of keys (Go's encoding/json folds it), and takes the last of several.
+    Syncthing ignores the case of keys (Go's encoding/json folds it), and uses the last of several equal keys.
     """
     meant = {key.casefold(): value for key, value in gui.items()}
     if meant.get("enabled") is False or meant.get("address") == "":
-        raise _wrong("that would turn off the GUI, and the API with it: give replace: true if it is meant")
+        raise _wrong("this would turn off the GUI, and the API with it: give replace: true if you intend that")
     if "apikey" in meant and meant["apikey"] != current.get("apiKey"):
-        raise _wrong("that would drop the API key, which the bridge uses: give replace: true if it is meant")
+        raise _wrong("this would drop the API key, which the bridge uses: give replace: true if you intend that")
 
 
 def _wrong(message: str) -> CommandError:

@@ -1,9 +1,9 @@
-"""Syncthing's documents become observations; every quirk of every version enters here and nowhere else.
+"""Converts Syncthing's JSON documents to observations; all differences between versions are handled here.
 
-Events, which wrap the same documents, are read in `events`.
+Events, which contain the same documents, are converted in `events`.
 
-A function raises KeyError, TypeError, ValueError or AttributeError when the JSON is not what Syncthing would send;
-whoever fetched it tells that as a bad reply.
+A function raises KeyError, TypeError, ValueError or AttributeError if Syncthing would not send such JSON; the caller
+reports an invalid response.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,11 +33,11 @@ from stbridge.core.typed import flag, flag_or_none, listed, mapping, number, tex
 Json = Mapping[str, Any]
 
 _NEVER_BEFORE = 1971  # "never" is year 1 (Go's zero time) for folders, and 1970 for devices never seen
-_NEVER_AFTER = 9000  # nothing can be added to the last day that Python knows
+_NEVER_AFTER = 9000  # adding to Python's last day would overflow
 
 
 def time(stamp_text: str | None) -> datetime | None:
-    """Read a time stamp of Syncthing; "never" becomes None.
+    """Convert a time stamp of Syncthing; "never" becomes None.
 
     Time stamps carry the offset of Syncthing's machine and up to nine digits of a second. Year 1 must be found before
     the conversion to UTC, which overflows there.
@@ -51,7 +51,7 @@ def time(stamp_text: str | None) -> datetime | None:
 
 
 def address(raw: Any) -> str | None:
-    """Read the address of a device: that of a relay may contain its token."""
+    """Return the address of a device without tokens: the address of a relay may contain its token."""
     given = text_or_none(raw)
     return given and without_tokens(given)
 
@@ -64,8 +64,8 @@ def version(raw: Json) -> seen.VersionRead:
 def status(raw: Json) -> seen.StatusRead:
     """Read GET /rest/system/status.
 
-    One listener, and one way of discovery, is enough to be well: the IPv6 half commonly fails on IPv4 networks.
-    `discoveryStatus` is absent while all discovery is off; it came with 1.18.
+    One working listener, and one working discovery method, is enough: the IPv6 ones commonly fail on IPv4 networks.
+    `discoveryStatus` is absent while all discovery is off; it exists since 1.18.
     """
     listeners = raw.get("connectionServiceStatus")
     discovery = raw.get("discoveryStatus")
@@ -85,9 +85,9 @@ def _any_without_error(services: Json) -> bool:
 
 
 def config(raw: Json, own_id: str) -> seen.ConfigRead:
-    """Read GET /rest/config (or the older /rest/system/config): the same document as in ConfigSaved."""
+    """Read GET /rest/config (or the older /rest/system/config), and ConfigSaved, which have the same document."""
     devices = {text(device["deviceID"]): mapping(device) for device in listed(raw["devices"])}
-    ids = {device: device for device in devices}  # one string for each, or every folder would keep its own of all
+    ids = {device: device for device in devices}  # one shared string per ID, or every folder would keep its own copies
     return seen.ConfigRead(
         config=Config(
             name=text_or_none(devices.get(own_id, {}).get("name")) or "",
@@ -127,9 +127,9 @@ def restart_required(raw: Json) -> seen.RestartRequiredRead:
 def folder_status(folder: str, raw: Json) -> seen.FolderRead:
     """Read GET /rest/db/status, and the summary in FolderSummary.
 
-    A folder that is paused, or not running yet, reports all zeros and "" as its state: nothing is known of it then.
-    `error` and `watchError` are absent without an error up to 1.19, "" later; so are `receiveOnly...` for other types.
-    `*TotalItems` counts deleted items too, so the parts are added up here.
+    A folder that is paused or not running yet reports only zeros and the state "": its counts are unknown.
+    Without an error, `error` and `watchError` are absent up to 1.19 and "" later; `receiveOnly...` is absent for other
+    types of folders. `*TotalItems` includes deleted items, so the parts are added up here.
     """
     state = text(raw["state"])
     return seen.FolderRead(
@@ -168,13 +168,13 @@ def folder_errors(raw: Json) -> seen.FolderErrorsRead:
 
 
 def conflict(folder: str, path: str, raw: Json) -> seen.ConflictRead:
-    """Read GET /rest/db/file: what is deleted stays in the index for a while."""
+    """Read GET /rest/db/file; a deleted file stays in the index for a while."""
     local = mapping(raw.get("local"))
     return seen.ConflictRead(folder=folder, path=path, present=bool(local.get("name")) and not local.get("deleted"))
 
 
 def conflicts(folder: str, raw: Sequence[Json]) -> seen.ConflictsRead:
-    """Read GET /rest/db/browse: a tree of what there is, without paths."""
+    """Read GET /rest/db/browse: a tree of existing files, with names instead of paths."""
     return seen.ConflictsRead(folder=folder, paths=tuple(path for path in _files(raw) if is_conflict(path)))
 
 
@@ -191,9 +191,9 @@ def _files(tree: Sequence[Json]) -> Iterator[str]:
 
 
 def completion(device: str, folder: str, raw: Json) -> seen.CompletionRead:
-    """Read GET /rest/db/completion, and FolderCompletion; `remoteState` came with 1.20.
+    """Read GET /rest/db/completion, and FolderCompletion; `remoteState` exists since 1.20.
 
-    Syncthing reports 100 percent while empty files are missing, and when a float rounds the last bytes up.
+    Syncthing reports 100 percent while empty files are missing, and if its float rounds the last bytes up.
     """
     percent = floored(min(100.0, max(0.0, number(raw["completion"]))))
     need_bytes, global_bytes = whole(raw["needBytes"]), whole(raw["globalBytes"])
@@ -215,7 +215,7 @@ def completion(device: str, folder: str, raw: Json) -> seen.CompletionRead:
 
 
 def connections(raw: Json, own_id: str) -> seen.ConnectionsRead:
-    """Read GET /rest/system/connections; up to 1.24 this machine itself is in the list."""
+    """Read GET /rest/system/connections; up to 1.24 the list contains this device itself."""
     total = raw["total"]
     at = time(total["at"])
     if at is None:
@@ -255,7 +255,7 @@ def device_statistics(raw: Json) -> seen.DeviceStatisticsRead:
 
 
 def folder_statistics(raw: Json) -> seen.FolderStatisticsRead:
-    """Read GET /rest/stats/folder; paused folders are missing."""
+    """Read GET /rest/stats/folder, which omits paused folders."""
     return seen.FolderStatisticsRead(
         statistics={folder: _folder_statistics(statistics) for folder, statistics in raw.items()}
     )
@@ -273,7 +273,7 @@ def _folder_statistics(raw: Json) -> FolderStatistics:
 
 
 def errors(raw: Json) -> seen.ErrorsRead:
-    """Read GET /rest/system/error; without errors it is null."""
+    """Read GET /rest/system/error; the list is null if there are no errors."""
     return seen.ErrorsRead(
         items=tuple(
             LoggedError(when=time(entry["when"]), message=without_tokens(text(entry["message"])))
@@ -283,7 +283,7 @@ def errors(raw: Json) -> seen.ErrorsRead:
 
 
 def upgrade(raw: Json) -> seen.UpgradeRead:
-    """Read GET /rest/system/upgrade; without anything newer, `latest` may be an older one."""
+    """Read GET /rest/system/upgrade; if no newer version exists, `latest` may be an older one."""
     latest = raw["latest"] if raw["newer"] or raw["majorNewer"] else raw["running"]
     return seen.UpgradeRead(latest=text(latest))
 

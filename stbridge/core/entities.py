@@ -1,4 +1,4 @@
-"""What State keeps of one folder, one device and one share, and what follows from it."""
+"""The state of one folder, one remote device and one share, and the values derived from it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,12 +27,12 @@ PAUSED = "paused"
 UNKNOWN = "unknown"
 
 NOT_CONNECTED = Connection(connected=False)
-_NOT_TAKING_PART = frozenset({"paused", "notSharing"})  # the other side's own choice: it is not behind
+_NOT_TAKING_PART = frozenset({"paused", "notSharing"})  # the remote device chose this, so it is not out of sync
 
 
 @dataclass(slots=True)
 class FolderState:
-    """A folder of this Syncthing."""
+    """The state of a folder of the instance."""
 
     config: FolderConfig
     state: str | None = None
@@ -40,61 +40,61 @@ class FolderState:
     error: str | None = None
     watch_error: str | None = None
     read_errors: dict[Read, str] = field(default_factory=dict)
-    """Reads about this folder that fail although the instance can be used, and why."""
+    """Reads of this folder that fail although the instance is online, with the reason."""
     counts: FolderCounts | None = None
     sequence: int = 0
-    """The sequence number of the last status that was read; it grows with every change, here or elsewhere."""
+    """The sequence number in the last status; it grows with every change on any device."""
     failed: tuple[FailedItem, ...] = ()
     statistics: FolderStatistics = field(default_factory=FolderStatistics)
     scan_progress: Progress | None = None
     sync_progress: Progress | None = None
     sync: SyncProgress | None = None
     progress_at: datetime | None = None
-    """When something moved last."""
+    """When it last made progress."""
     out_of_sync_since: datetime | None = None
     was_out_of_sync: bool = False
-    """Whether something was lacking when that was known last: then the end of it is told."""
+    """Whether it was out of sync when that was last known; if so, an event is emitted once it is in sync."""
     changes: int = 0
-    """How often something was changed on this machine."""
+    """How many changes were made on this device."""
     reported_failed: frozenset[str] = frozenset()
-    """Failed items that were told; Syncthing empties its list while it tries them again."""
+    """Failed items that an event has reported; Syncthing clears its list while it retries them."""
     conflicts: dict[str, None] = field(default_factory=dict)
     conflicts_complete: bool = False
-    """Whether `conflicts` are all that there are."""
+    """Whether `conflicts` contains all conflict files."""
     inventory_due: bool = True
-    """Whether it has yet to be searched for conflict files."""
+    """Whether a search for conflict files is still to be done."""
     last_peer_contact_at: datetime | None = None
-    """A time at which a device that shares it was connected; not always the last one, because it is looked up only when
-    it is longer ago than the threshold of `stale`."""
+    """A time at which a device that shares it was connected. It may be outdated: the bridge updates it only if it is
+    longer ago than the threshold of `stale`."""
     settled: bool = True
-    """False from the beginning of a sync until the counts after it: a short one is never seen in the counts."""
+    """False from the start of a sync until the counts that follow it, because the counts never show a short sync."""
 
     @property
     def shown_state(self) -> str:
-        """The state in Syncthing's words, and `paused`, which Syncthing tells elsewhere."""
+        """Syncthing's state of the folder, or `paused`, which Syncthing reports only in its configuration."""
         return PAUSED if self.config.paused else self.state or UNKNOWN
 
     @property
     def known(self) -> FolderCounts | None:
-        """What it holds and lacks; nothing is known of it while it is paused."""
+        """The counts; None while they are unknown and while the folder is paused."""
         return None if self.config.paused else self.counts
 
     @property
     def in_sync(self) -> bool | None:
-        """Whether this machine has everything; not while it syncs, and a folder in error cannot be trusted to."""
+        """Whether the folder is complete on this device; False while it syncs or is in error."""
         if self.known is None:
             return None
         return self.known.complete and self.settled and self.state != ERROR
 
     @property
     def completion(self) -> float | None:
-        """How much of it this machine has."""
+        """The completion of the folder on this device in percent."""
         if (known := self.known) is None:
             return None
         return percentage(need_bytes=known.need_bytes, global_bytes=known.global_bytes, complete=known.complete)
 
     def forget(self) -> None:
-        """Forget what is only known while it runs."""
+        """Forget the values that are known only while the folder is running."""
         self.state = self.state_changed_at = self.error = self.watch_error = self.counts = None
         self.scan_progress = self.sync_progress = self.sync = None
         self.progress_at = self.out_of_sync_since = None
@@ -102,7 +102,7 @@ class FolderState:
         self.settled = True
 
     def part(self) -> FolderPart:
-        """Return what it adds to the instance."""
+        """Return the numbers that it adds to the sums of the instance."""
         conflicts = len(self.conflicts)
         if self.config.paused:
             return FolderPart(total=1, paused=1, conflicts=conflicts)
@@ -127,7 +127,7 @@ class FolderState:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChange:
-    """A change of a connection that is not told yet: when, whether only a reading showed it, and Syncthing's reason."""
+    """A change of a connection without an event yet: when, whether only a read has shown it, and Syncthing's reason."""
 
     at: datetime
     late: bool = False
@@ -136,31 +136,31 @@ class ConnectionChange:
 
 @dataclass(slots=True)
 class DeviceState:
-    """A remote device, and the sum of what it shares."""
+    """The state of a remote device, and the sums over the folders that it shares."""
 
     config: DeviceConfig
     connection: Connection = NOT_CONNECTED
     last_seen_at: datetime | None = None
     away_since: datetime | None = None
-    """When it was seen last, or became known to the bridge, or was resumed; None while it is connected."""
+    """When it was last seen, became known to the bridge, or was resumed; None while it is connected."""
     out_of_sync_since: datetime | None = None
     was_out_of_sync: bool = False
-    """Whether it lacked something when that was known last: then the end of it is told."""
+    """Whether it was out of sync when that was last known; if so, an event is emitted once it is in sync."""
     published_connected: bool = False
-    """Whether it was connected, as told last by an event."""
+    """Whether it was connected according to the last event."""
     connection_quiet_at: datetime | None = None
-    """When its connection will have come to rest."""
+    """When its connection counts as stable."""
     connection_change: ConnectionChange | None = None
     in_rate: Rate = field(default_factory=Rate)
     out_rate: Rate = field(default_factory=Rate)
     folders: set[str] = field(default_factory=set)
     taken: dict[str, int] = field(default_factory=dict)
-    """By folder, how many of the changes of this machine it is known to have got."""
+    """By folder, how many of this device's changes the remote device is known to have received."""
     shares: Tally[SharePart] = field(default_factory=lambda: Tally(SharePart()))
 
     @property
     def in_sync(self) -> bool | None:
-        """Whether it has everything that it shares; None if that is not known, or it shares nothing."""
+        """Whether all its shared folders are in sync; None if that is unknown, or if it shares no folder."""
         total = self.shares.total
         if total.out_of_sync:
             return False
@@ -168,21 +168,21 @@ class DeviceState:
 
     @property
     def completion(self) -> float | None:
-        """How much it has of everything that it shares."""
+        """The completion of all its shared folders in percent."""
         total = self.shares.total
         if total.unknown or not total.counted:
             return None
         return percentage(need_bytes=total.need_bytes, global_bytes=total.global_bytes, complete=not total.out_of_sync)
 
     def note_sync(self, now: datetime) -> None:
-        """Keep the time since which it lacks something in step."""
+        """Update the time since when it has been out of sync."""
         if self.in_sync is True or not self.shares.total.counted:
             self.out_of_sync_since = None
         elif self.in_sync is False and self.out_of_sync_since is None:
             self.out_of_sync_since = now
 
     def part(self) -> DevicePart:
-        """Return what it adds to the instance; whether it is behind does not count while it is paused."""
+        """Return the numbers that it adds to the sums of the instance; a paused device is never out of sync."""
         if self.config.paused:
             return DevicePart(total=1, paused=1)
         return DevicePart(
@@ -194,7 +194,7 @@ class DeviceState:
 
 
 def share_part(folder: FolderState, device: DeviceState, completion: Completion | None) -> SharePart:
-    """Return what a folder adds to a device that shares it; paused on either side, it is left out."""
+    """Return the numbers that a folder adds to the sums of a device; a folder paused on either side adds nothing."""
     if folder.config.paused or device.config.paused:
         return SharePart()
     if completion is None:

@@ -1,4 +1,4 @@
-"""The payloads of commands and replies: one is parsed and checked against its row, the other is built."""
+"""Parses the payloads of commands, checks them against the table of commands, and builds the payloads of replies."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
@@ -18,14 +18,14 @@ PRESS = "PRESS"
 LARGEST_PAYLOAD = 4 * 1024 * 1024
 
 LONGEST_TRANSACTION = 1024
-"""In characters; it is copied into the reply, and kept with it."""
+"""Maximum length of a transaction in characters; the reply contains it and is kept in memory."""
 
 LONGEST_MESSAGE = 1024
-"""Of an error, in characters: it may quote what was sent."""
+"""Maximum length of an error message in characters; it may quote the command."""
 
 
 class CommandError(Exception):
-    """A command is refused or failed; `code` is one of the error codes of the reply."""
+    """A command was refused or failed; `code` is one of the error codes of replies."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A parsed command: its form is valid, and its names are checked later (`known`)."""
+    """A parsed command with a valid form; the names in it are checked later, in `known`."""
 
     command: Command
     arguments: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Request:
 
 
 def select(rows: Mapping[str, Command], name: str, received: Received, allowed: Container[str]) -> Command:
-    """Return the row of a command that may be executed.
+    """Return the row of an allowed command.
 
     Args:
         rows: all commands, by name.
@@ -67,7 +67,7 @@ def select(rows: Mapping[str, Command], name: str, received: Received, allowed: 
 
 
 def transaction_of(payload: bytes) -> Scalar:
-    """Return the transaction of a payload if it can be found, also when the rest is invalid."""
+    """Return the transaction of a payload, also if the rest of it is invalid; None if there is none."""
     if len(payload) > LARGEST_PAYLOAD:
         return None
     try:
@@ -134,7 +134,7 @@ def _bare(text: str) -> str:
 
 
 def check(command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the arguments of a command against its row; arguments that are null count as not given.
+    """Check the arguments of a command against its row; an argument that is null is ignored.
 
     Raises:
         CommandError: invalid_arguments.
@@ -181,7 +181,7 @@ class Reply:
     took_ms: int = 0
 
     def payload(self) -> Mapping[str, Any]:
-        """Return the envelope."""
+        """Return the payload of the reply."""
         error = self.error and {"code": self.error.code, "message": cut(self.error.message, LONGEST_MESSAGE)}
         return {
             "command": self.command,
@@ -194,7 +194,7 @@ class Reply:
 
 
 def retained_command(reply: Reply) -> bool:
-    """Tell whether a command was refused because it was retained."""
+    """Return whether a command was refused because it was retained."""
     return reply.error is not None and reply.error.code == "retained_command"
 
 

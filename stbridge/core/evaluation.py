@@ -1,4 +1,4 @@
-"""Raises and clears problems: of each folder, device or instance that changed or became due."""
+"""Raises and clears the problems of each folder, device or instance that changed or became due."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ def evaluate(state: State, now: datetime) -> None:
     """Raise and clear the problems of everything that was touched or has become due since the last time.
 
     Args:
-        state: its `outcome` has what changed, and takes what follows.
+        state: its `outcome` contains the changes, and receives the resulting changes and events.
         now: the time of the bridge's own clock, in UTC.
     """
     for address in state.outcome.changed:
@@ -39,7 +39,7 @@ def evaluate(state: State, now: datetime) -> None:
 
 
 def address_of(state: State, subject: Subject) -> Address:
-    """Return the address in whose payload the problems of a subject are."""
+    """Return the address whose payload contains the problems of a subject."""
     if subject.kind == FOLDER:
         return folder_address(subject.id)
     return device_address(state.short_name(subject.id)) if subject.kind == DEVICE else SYSTEM
@@ -89,7 +89,7 @@ def _evaluate(state: State, subject: Subject, now: datetime) -> None:
         since = _since(row, finding, raised.get(row.code)) or pending_since.setdefault(row.code, now)
         change_at = since + timedelta(seconds=threshold) if row.measure in (Measure.SECONDS, Measure.NOTICE) else None
         if row.code in raised and since > now:
-            found[row.code] = raised[row.code]  # the clock has not been set yet
+            found[row.code] = raised[row.code]  # a time in the future: the clock has not been set yet
         elif _holds(row, finding, threshold, now, change_at):
             found[row.code] = Problem(row.code, finding.message, since)
         if change_at is not None and change_at > now:
@@ -101,7 +101,7 @@ def _evaluate(state: State, subject: Subject, now: datetime) -> None:
 
 
 def _may_be_stale(folder: FolderState, thresholds: Mapping[str, float], now: datetime) -> bool:
-    """Return whether the noted contact with a device is too old: a later one may not have been noted, as in a pause."""
+    """Return whether the noted contact with a device is too old, so that it must be updated; a later one may exist."""
     threshold = thresholds.get(STALE, _STALE.threshold)
     if not threshold or not folder.in_sync:
         return False
@@ -110,7 +110,7 @@ def _may_be_stale(folder: FolderState, thresholds: Mapping[str, float], now: dat
 
 
 def _since(row: Row, finding: Finding, raised: Problem | None) -> datetime | None:
-    """Return since when a finding holds: the published time, else that of its source; None if there is none."""
+    """Return when a finding began: the published time, else the time of its source; None if there is none."""
     if raised is not None and not (row.measure is Measure.SECONDS and finding.since and finding.since > raised.since):
         return raised.since
     return finding.since
@@ -160,7 +160,7 @@ def _forget(state: State, subject: Subject, now: datetime) -> None:
 
 
 def identify(state: State, subject: Subject) -> dict[str, Any]:
-    """Return the keys by which payloads name a subject; none for the instance itself."""
+    """Return the keys that identify a subject in payloads; none for the instance itself."""
     if subject.kind == FOLDER:
         folder = state.folders.get(subject.id)
         return {"folder": subject.id, "label": folder.config.label if folder else ""}

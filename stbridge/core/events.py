@@ -1,4 +1,4 @@
-"""Syncthing's events become observations, one row per type; the rows are also the event mask."""
+"""Converts Syncthing's events to observations, with one row per type; the rows are also the event mask."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -50,7 +50,7 @@ def _scan_progress(event: Json, _own_id: str) -> Observation:
 
 
 def _local_index(event: Json, _own_id: str) -> Observation:
-    """One for a whole batch of items, scanned or received, deletions included: cheaper than an event for each item."""
+    """Read one event for a whole batch of scanned, received or deleted items; cheaper than an event for each item."""
     conflicts = tuple(path for path in map(text, listed(event["data"].get("filenames"))) if is_conflict(path))
     return seen.LocalIndexChanged(folder=text(event["data"]["folder"]), conflicts=conflicts)
 
@@ -92,15 +92,15 @@ def _config_saved(event: Json, own_id: str) -> Observation:
 
 
 def _cluster_config(_event: Json, _own_id: str) -> Observation:
-    """Since 1.20: the device told which folders it has, so its paused or not shared ones may be other ones now.
+    """Since 1.20: the device sent its list of folders, so the folders that it pauses or does not share may differ now.
 
-    The completions follow by FolderCompletion; address, type and encryption of the connection do not.
+    FolderCompletion reports the completions; no event reports address, type and encryption of the connection.
     """
     return seen.Stale(reads=(Read("connections"),))
 
 
 def _pending(_event: Json, _own_id: str) -> Observation:
-    """Additions and removals come in several shapes, with keys missing or null: the whole list is cheaper to trust."""
+    """Request the whole list: additions and removals have several forms, with missing or null keys."""
     return seen.Stale(reads=(Read("pending_devices"), Read("pending_folders")))
 
 
@@ -141,18 +141,18 @@ OTHER_TYPES = (
     *("RemoteChangeDetected", "RemoteIndexUpdated", "ItemStarted", "ItemFinished", "FolderRejected"),
     *("DownloadProgress", "RemoteDownloadProgress", "ListenAddressesChanged", "Failure", "UpgradeRestartScheduled"),
 )
-"""Types that the bridge does not need; it passes them through if `events.raw` names them (Syncthing 1.19 to 2.1)."""
+"""Types that the bridge does not need; it publishes them if `events.raw` names them (Syncthing 1.19 to 2.1)."""
 
 EVENT_TYPES = tuple(_ROWS)
-"""The event mask: fixed, because Syncthing keeps a ring of events and a counter of ids for each mask it ever saw."""
+"""The event mask; it is constant, because Syncthing keeps an event buffer and an ID counter for every mask it saw."""
 
 
 def observe(raw: Json, own_id: str) -> Observation | None:
-    """Read one event; None if there is nothing to learn from it.
+    """Return the observation in one event; None if the event has no new information.
 
     Args:
-        raw: the event as it came from GET /rest/events.
-        own_id: the ID of the device that sent it.
+        raw: the event as received from GET /rest/events.
+        own_id: the device ID of the instance that sent it.
     """
     read = _ROWS.get(raw["type"])
     return read(raw, own_id) if read else None

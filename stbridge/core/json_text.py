@@ -1,6 +1,6 @@
-"""JSON text: strict reading, writing that every broker and reader can take, and texts that are safe to show.
+"""JSON text: reads strictly, writes JSON that every broker and reader accepts, and makes texts safe to show.
 
-Names of files, folders and devices may hold anything; whatever others have published may be no JSON at all.
+Names of files, folders and devices may contain any character; messages of other clients may not be JSON at all.
 """
 
 import json
@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 LONGEST_TEXT = 4096
-"""Characters of a text in a payload: the longest path that Linux knows."""
+"""Maximum length of a text in a payload, in characters: the longest path in Linux."""
 
 SHORTER_TEXTS = (1024, 256, 64)
-"""The limits that are tried next for a payload that is larger than LARGEST_PAYLOAD."""
+"""The limits to try next, in this order, for a payload that is larger than LARGEST_PAYLOAD."""
 
 LARGEST_PAYLOAD = 128 * 1024
-"""In characters; brokers have limits, and so do readers that keep a history."""
+"""Maximum size of a payload in characters: brokers have limits, and so do readers that keep a history."""
 
 DEEPEST = 100
-"""How many levels of objects and lists a document may have; those of Syncthing have ten, except directories."""
+"""Maximum number of nested objects and lists; documents of Syncthing have ten levels, except directory trees."""
 
 ELLIPSIS = "\u2026"
 
@@ -38,18 +38,18 @@ _ESCAPES_IN_JSON = {code: escape for code, escape in _ESCAPES.items() if code >=
 
 
 def read_json(text: str | bytes) -> Any:
-    """Return what a JSON document says.
+    """Return the value of a JSON document.
 
-    Python's reader also takes NaN, Infinity and 1e999, which no other reader would take from us again.
+    Python's reader also accepts NaN, Infinity and 1e999, which other readers would reject if the bridge published them.
 
     Raises:
-        ValueError: it is no JSON, or nested too deeply.
+        ValueError: the text is not JSON, or nested too deeply.
     """
     try:
         value = json.loads(text, parse_float=_finite, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    # Counting is fast, and most documents have fewer brackets than levels are allowed.
+    # Counting is fast, and most documents have fewer brackets than the allowed number of levels.
     brackets = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
     if brackets > DEEPEST and not _is_shallow(value):
         raise ValueError("it is nested too deeply")
@@ -57,7 +57,7 @@ def read_json(text: str | bytes) -> Any:
 
 
 def _is_shallow(value: Any) -> bool:
-    """Tell whether a document has at most DEEPEST levels, without recursion."""
+    """Return whether a document has at most DEEPEST levels, without recursion."""
     level = [value]
     for _ in range(DEEPEST):
         inside = (one.values() if isinstance(one, dict) else one for one in level)
@@ -81,11 +81,11 @@ def _no_number(text: str) -> float:
 
 
 def as_json(payload: Mapping[str, Any], *, whole: bool = False) -> bytes:
-    """Write a payload as UTF-8; characters of file names that UTF-8 cannot encode are replaced.
+    """Encode a payload as JSON in UTF-8; characters of file names that UTF-8 cannot encode are replaced.
 
     Args:
         payload: the payload.
-        whole: keep the full length of every text; otherwise those that a broker or reader may refuse are cut.
+        whole: keep the full length of every text; otherwise long texts, which a broker or reader may refuse, are cut.
     """
     text = _ENCODER.encode(payload)
     if not whole and len(text) > LONGEST_TEXT:
@@ -105,17 +105,17 @@ def on_one_line(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """Return the same JSON, with control characters as JSON escapes."""
+    """Return equivalent JSON with control characters as JSON escapes."""
     return text.translate(_ESCAPES_IN_JSON)
 
 
 def cut(text: str, longest: int) -> str:
-    """Return a text of at most this length; an ellipsis replaces what is cut."""
+    """Return a text of at most this length; an ellipsis replaces the part that is cut off."""
     return text if len(text) <= longest else text[: longest - 1] + ELLIPSIS
 
 
 def cut_all(value: Any, longest: int) -> Any:
-    """Return JSON with all its texts cut; keys of objects stay as they are."""
+    """Return a JSON value with all its texts cut; keys of objects stay unchanged."""
     if isinstance(value, str):
         return cut(value, longest)
     if isinstance(value, dict):

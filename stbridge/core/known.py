@@ -1,4 +1,4 @@
-"""What exists now: names of folders and devices become IDs, and commands that do not apply are refused."""
+"""Resolves names of folders and devices in commands to IDs, and refuses commands that do not apply."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,19 +17,19 @@ from stbridge.core.model import (
 )
 
 Named = Mapping[str, tuple[str, ...]]
-"""IDs, and the other names of each."""
+"""The other names of each ID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """The folders and devices that exist; None is not known yet, so that only IDs are understood."""
+    """The folders and devices that exist; None means not known yet, so that only IDs are accepted."""
 
     config: Config | None
     pending_devices: tuple[PendingDevice, ...] | None = None
     pending_folders: tuple[PendingFolder, ...] | None = None
 
     def named(self) -> Mapping[Type, tuple[str, Named | None]]:
-        """Return the names that each type of argument may have, and the word for it in messages."""
+        """Return, for each type of argument, its name in messages and the folders or devices that it may name."""
         config, folders, devices = self.config, self.pending_folders, self.pending_devices
         return {
             "folder": ("folder", None if config is None else named_folders(config.folders.values())),
@@ -40,29 +40,29 @@ class Known:
 
 
 def named_folders(folders: Iterable[FolderConfig | PendingFolder]) -> Named:
-    """Return the names of folders: their labels."""
+    """Return the IDs of folders with their labels."""
     return {one.id: (one.label,) for one in folders}
 
 
 def named_devices(devices: Iterable[DeviceConfig | PendingDevice]) -> Named:
-    """Return the names of devices: the short ID; the first groups of the ID, however many; the name, which is the last.
+    """Return the IDs of devices with, in this order: the short ID, all beginnings of whole groups, and the name.
 
-    Fewer groups than the short ID has are the beginning of several IDs. More groups were the short ID while another
-    device began alike.
+    A beginning shorter than the short ID matches several IDs. A longer one was the short ID while another device had
+    the same first groups.
     """
     known = {one.id: one.name for one in devices}
     return {one: (short, *first_groups(one), known[one]) for one, short in short_ids(known).items()}
 
 
 def find(names: Collection[str], named: Named, *, devices: bool) -> dict[str, tuple[str, ...]]:
-    """Return the IDs of what is called by each name: none, one, or several if the name is not unique.
+    """Return the IDs that each name matches: none, one, or several if the name is not unique.
 
-    An ID takes precedence over the names of others.
+    An ID takes precedence over equal names of other folders or devices.
 
     Args:
-        names: as people write them.
-        named: what exists.
-        devices: whether it is devices, whose IDs have more than one spelling.
+        names: names as users write them.
+        named: the existing folders or devices.
+        devices: whether these are devices, whose IDs have several spellings.
     """
     found = {name: [name] if name in named else list[str]() for name in names}
     missing = {name: identifiers for name, identifiers in found.items() if name and not identifiers}
@@ -89,11 +89,11 @@ def with_ids(request: Request, known: Known) -> Request:
     """Replace the names of folders and devices by their IDs.
 
     Args:
-        request: folders are given by ID or label, devices by ID, short ID or name.
-        known: what exists.
+        request: the request, with folders given by ID or label, and devices by ID, short ID or name.
+        known: the existing folders and devices.
 
     Raises:
-        CommandError: not_found, or invalid_arguments if several have the name.
+        CommandError: not_found, or invalid_arguments if the name is not unique.
     """
     arguments = dict(request.arguments)
     named = known.named()
@@ -110,9 +110,9 @@ def with_ids(request: Request, known: Known) -> Request:
 
 
 def _is_every_one(arguments: dict[str, object], special: str, given: str | None, named: Named | None) -> bool:
-    """Return whether a command is about every folder, and remove the argument that says so.
+    """Return whether a command is for every folder, and remove the argument `all`.
 
-    A folder may be called like the word for all of them.
+    The word for every folder may also be the ID or label of one folder.
     """
     if (every := arguments.pop("all", None)) is not None:
         if every is not True:
@@ -131,7 +131,7 @@ def _resolve(name: str, named: Named, what: str) -> str:
 
 
 def _check_label(given: str, folder: str, config: Config | None) -> None:
-    """Refuse the label of an offer for a folder that exists here under another one: the peer chooses ID and label."""
+    """Refuse an offered label if the folder exists here with another label: the peer chooses ID and label."""
     existing = config and config.folders.get(folder)
     if existing and given not in (folder, existing.label):
         raise CommandError(
@@ -142,11 +142,11 @@ def _check_label(given: str, folder: str, config: Config | None) -> None:
 
 
 def check_applicable(request: Request, config: Config | None) -> None:
-    """Refuse commands that Syncthing would silently ignore, or that could only do harm.
+    """Refuse commands that Syncthing would silently ignore, or that could only cause damage.
 
     Args:
-        request: with IDs.
-        config: the configuration, if it is known.
+        request: the request, with IDs.
+        config: the configuration; None if it is unknown.
 
     Raises:
         CommandError: not_applicable.

@@ -1,4 +1,4 @@
-"""What goes to the broker and what comes from it, without any word of an MQTT library."""
+"""Messages to and from the broker, independent of any MQTT library."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message to be published, at QoS 1.
+    """One message to publish at QoS 1.
 
     Attributes:
         topic: the full topic.
-        payload: UTF-8; empty and retained clears the topic.
-        retain: whether the broker keeps it for later subscribers.
+        payload: the payload in UTF-8; an empty retained message clears the topic.
+        retain: whether the message is retained.
         json: whether the payload is JSON (content type `application/json` on MQTT 5).
         expiry_s: MQTT 5 message expiry in seconds; None keeps it for ever.
         correlation: MQTT 5 correlation data, in replies.
@@ -26,22 +26,22 @@ class Message:
 
 
 def _nothing_to_acknowledge() -> None:
-    """Stand in for the acknowledgement of a message that needs none."""
+    """Do nothing: the acknowledgement of a message that needs none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One message that arrived.
+    """One received message.
 
     Attributes:
         topic: the full topic.
-        payload: as received, possibly no UTF-8 at all.
-        retained: True if it is a stored message, or (MQTT 5) was published as one.
-        response_topic: MQTT 5: where the sender wants its reply.
-        correlation: MQTT 5: what the sender wants back with it.
-        expiry_s: MQTT 5: for how many seconds from its arrival on its sender wants it to count.
-        again: whether it may have been delivered to an earlier life of the bridge, which did not acknowledge it.
-        acknowledge: tells the broker that it need not be delivered again; any thread, once.
+        payload: the payload as received; it may not be UTF-8.
+        retained: True if the broker had stored the message, or (MQTT 5) if it was published with retain.
+        response_topic: MQTT 5 response topic.
+        correlation: MQTT 5 correlation data, which the reply repeats.
+        expiry_s: MQTT 5 message expiry: the number of seconds from its arrival for which the message is valid.
+        again: whether a previous run of the bridge may have received it without acknowledging it.
+        acknowledge: acknowledges the message to the broker; any thread may call it, once.
     """
 
     topic: str

@@ -1,6 +1,6 @@
-"""What there is to know about one Syncthing, as frozen values.
+"""Frozen values that describe one Syncthing instance.
 
-Units: bytes, seconds, percent from 0 to 100; times are aware and in UTC. None is "not known".
+Units: bytes, seconds, percent from 0 to 100; times are aware and in UTC. None means unknown.
 """
 
 from collections import Counter
@@ -17,17 +17,17 @@ def short_id(device: str) -> str:
 
 
 def first_groups(device: str) -> tuple[str, ...]:
-    """Return the beginnings of a device's ID that are whole groups: the first group, the first two, and so on."""
+    """Return all beginnings of a device's ID that are whole groups: the first group, the first two, and so on."""
     return tuple(device[:length] for length in range(SHORT_ID_LENGTH, len(device), SHORT_ID_LENGTH + 1))
 
 
 def short_ids(devices: Iterable[str]) -> dict[str, str]:
-    """Return the short ID of each device, of so many groups of its ID that no two are the same.
+    """Return the short ID of each device: the fewest groups of its ID that make it unique.
 
-    They depend on nothing but the devices, so they are the same after a restart of the bridge.
+    Short IDs depend only on the devices, so they stay the same after a restart of the bridge.
 
     Args:
-        devices: the full IDs of all devices that are configured.
+        devices: the full IDs of all configured devices.
     """
     found: dict[str, str] = {}
     left, length = dict.fromkeys(devices), SHORT_ID_LENGTH
@@ -46,10 +46,10 @@ _ID_SPELLING = str.maketrans("018", "OIB", "- =")
 
 
 def normalized_device_id(text: str) -> str:
-    """Return a device ID or short ID in one spelling, as Syncthing does (lib/protocol/deviceid.go).
+    """Normalize the spelling of a device ID or short ID, as Syncthing does (lib/protocol/deviceid.go).
 
-    Case, dashes and spaces do not matter, nor whether the check digits are there (the last of each 14 characters); the
-    digits 0, 1 and 8, which no ID contains, stand for the letters that look like them.
+    Case, dashes and spaces are ignored, and so are check digits (the last of each 14 characters). The digits 0, 1 and
+    8, which no ID contains, stand for the letters that look like them.
     """
     plain = text.upper().translate(_ID_SPELLING)
     if len(plain) != _ID_LENGTH:
@@ -59,7 +59,7 @@ def normalized_device_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderConfig:
-    """A folder as it is configured; `devices` are the IDs of the remote devices that it is shared with."""
+    """The configuration of a folder; `devices` are the IDs of the remote devices that it is shared with."""
 
     id: str
     label: str
@@ -71,7 +71,7 @@ class FolderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceConfig:
-    """A remote device as it is configured."""
+    """The configuration of a remote device."""
 
     id: str
     name: str
@@ -80,7 +80,7 @@ class DeviceConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What is configured; this machine itself is not among the devices."""
+    """The configuration of an instance; its devices do not include the instance's own device."""
 
     name: str
     folders: Mapping[str, FolderConfig]
@@ -90,7 +90,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderCounts:
-    """What a folder holds and lacks on this machine; items are files, directories and symlinks."""
+    """The counts of a folder on this device; items are files, directories and symlinks."""
 
     global_bytes: int
     global_files: int
@@ -104,13 +104,13 @@ class FolderCounts:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is lacking."""
+        """Whether nothing is needed."""
         return not (self.need_bytes or self.need_items or self.need_deletes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """How far a remote device has a folder, as far as this machine knows."""
+    """How complete a folder is on a remote device, as far as this device knows."""
 
     completion: float
     need_bytes: int
@@ -121,13 +121,13 @@ class Completion:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is lacking; Syncthing may say 100 percent while it still needs empty files."""
+        """Whether nothing is needed; Syncthing may report 100 percent while empty files are still needed."""
         return not (self.need_bytes or self.need_items or self.need_deletes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """The connection to a remote device; the byte counters begin anew with each connection."""
+    """The connection to a remote device; the byte counters start from zero with each connection."""
 
     connected: bool
     address: str | None = None
@@ -141,7 +141,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderStatistics:
-    """When a folder was scanned last, and what changed in it last."""
+    """When a folder was last scanned, and the last change in it."""
 
     last_scan_at: datetime | None = None
     last_file: str | None = None
@@ -149,9 +149,9 @@ class FolderStatistics:
     last_file_deleted: bool | None = None
 
     def completed_by(self, known: "FolderStatistics") -> "FolderStatistics":
-        """Return these statistics, with what was known before where they have nothing.
+        """Return these statistics, with missing values replaced by those known before.
 
-        Syncthing 2.x does not migrate them from the database of 1.x.
+        Syncthing 2.x does not migrate statistics from the database of 1.x.
         """
         file = self if self.last_file_at else known
         return replace(file, last_scan_at=self.last_scan_at or known.last_scan_at)
@@ -193,25 +193,25 @@ class PendingFolder:
     time: datetime | None
 
 
-ONLY_DELETES_LEFT = 95.0  # what Syncthing shows when all bytes are there and something is yet to be deleted
+ONLY_DELETES_LEFT = 95.0  # Syncthing shows this if only deletions are left
 
 
 def percentage(*, need_bytes: int, global_bytes: int, complete: bool) -> float:
-    """Return how much is there, from 0 to 100, as Syncthing reckons it; only what is complete has 100.
+    """Return the completion from 0 to 100, as Syncthing computes it; 100 means that nothing is needed.
 
     Args:
-        need_bytes: what is lacking.
-        global_bytes: the whole.
-        complete: whether nothing is lacking, empty files and deletions included.
+        need_bytes: the needed bytes.
+        global_bytes: the total bytes.
+        complete: whether nothing is needed, empty files and deletions included.
     """
     if complete:
         return 100.0
     if need_bytes <= 0 or global_bytes <= 0:
         return ONLY_DELETES_LEFT
-    # in whole numbers: a float would round the last byte of very much up to 100
+    # in integers: a float would round the last byte of a very large total up to 100
     return 10_000 * max(global_bytes - need_bytes, 0) // global_bytes / 100
 
 
 def floored(value: float) -> float:
-    """Cut a percentage after two decimals, so that 99.9998 is not shown as complete."""
+    """Truncate a percentage to two decimals, so that 99.9998 is not shown as complete."""
     return min(int(value * 100), 9_999) / 100 if value < 100 else 100.0  # noqa: PLR2004 - percent

@@ -1,4 +1,4 @@
-"""What can be seen of a Syncthing: every kind of fact that reaches its State, from an event or a read."""
+"""The observations of a Syncthing instance: every kind of fact that changes its State, from an event or a read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from stbridge.core.topics import Address
 
 
 class Read(NamedTuple):
-    """Something to be read over REST soon, because an event told that it has changed.
+    """Something to read over REST soon, because an event reported that it has changed.
 
-    `what` is a row of the table of reads; `folder` and `device` are IDs, `path` one in the folder, where the row
+    `what` is a row of the table of reads; `folder` and `device` are IDs and `path` is a path in the folder, if the row
     needs them.
     """
 
@@ -35,12 +35,12 @@ class Read(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """A fact about one Syncthing."""
+    """A fact about one Syncthing instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable(Observation):
-    """The instance cannot be used; `status` is the word for it in the `connection` topic."""
+    """The instance cannot be used; `status` is the reason in the `connection` topic."""
 
     status: str
     message: str
@@ -48,24 +48,24 @@ class Unavailable(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspected(Observation):
-    """Another thread could not reach the instance, so the follower checks whether it is still there."""
+    """Another thread could not reach the instance, so the follower checks whether it is still reachable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed(Observation):
-    """The instance can be used, and no event was missed since that was last known."""
+    """The instance can be used, and no event was missed since it was last used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSet(Observation):
-    """The wall clock of the bridge was set by this much, by NTP or a person; negative is back."""
+    """The wall clock of the bridge was set by this much, by NTP or by a user; negative is back."""
 
     by: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotStarted(Observation):
-    """Everything is being read from here on."""
+    """A read of everything has started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class SnapshotComplete(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadFinished(Observation):
-    """A read has ended; `error` is why it failed although the instance can be used, None if it succeeded."""
+    """A read has finished; `error` is why it failed although the instance can be used, None if it succeeded."""
 
     read: Read
     error: str | None = None
@@ -84,14 +84,14 @@ class ReadFinished(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored(Observation):
-    """What the previous run of the bridge published: payloads by address, None for what is not a JSON object."""
+    """The payloads that the previous run of the bridge published, by address; None if it is not a JSON object."""
 
     payloads: Mapping[Address, Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRead(Observation):
-    """Which Syncthing this is."""
+    """The version of Syncthing."""
 
     version: str
     os: str
@@ -100,7 +100,7 @@ class VersionRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRead(Observation):
-    """How the process is doing."""
+    """The status of the process of Syncthing."""
 
     device_id: str
     started_at: datetime | None
@@ -113,14 +113,14 @@ class StatusRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigRead(Observation):
-    """What is configured."""
+    """The configuration of the instance."""
 
     config: Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartRequiredRead(Observation):
-    """Whether a change of the configuration waits for a restart."""
+    """Whether a configuration change requires a restart."""
 
     restart_required: bool
 
@@ -143,7 +143,7 @@ class FolderRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderStateChanged(Observation):
-    """A folder went from one state to another."""
+    """The state of a folder changed."""
 
     folder: str
     state: str
@@ -153,7 +153,7 @@ class FolderStateChanged(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchErrorChanged(Observation):
-    """Watching a folder for changes began or ceased to fail."""
+    """The error of a folder's filesystem watcher appeared, changed or disappeared."""
 
     folder: str
     error: str | None
@@ -179,7 +179,7 @@ class ScanProgressed(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalIndexChanged(Observation):
-    """Items of a folder came, changed or went here; of conflict files among them, a reading tells which of that."""
+    """Items of a folder changed on this device; a read shows whether each of the conflict files among them exists."""
 
     folder: str
     conflicts: tuple[str, ...]
@@ -187,7 +187,7 @@ class LocalIndexChanged(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictRead(Observation):
-    """Whether a conflict file is there."""
+    """Whether a conflict file exists."""
 
     folder: str
     path: str
@@ -204,7 +204,7 @@ class ConflictsRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRead(Observation):
-    """How far a device has a folder."""
+    """How complete a folder is on a device."""
 
     device: str
     folder: str
@@ -213,7 +213,7 @@ class CompletionRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionsRead(Observation):
-    """All connections, and the bytes that went through since Syncthing started."""
+    """All connections, and the bytes transferred since Syncthing started."""
 
     at: datetime
     in_bytes: int
@@ -232,7 +232,7 @@ class DeviceConnected(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceDisconnected(Observation):
-    """A device's last connection ended."""
+    """The last connection of a device was closed."""
 
     device: str
     at: datetime
@@ -257,7 +257,7 @@ class DevicePaused(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseTimed(Observation):
-    """Somebody paused a folder or a device; the bridge is to resume it at a time, or not (None)."""
+    """A command paused a folder or a device; the bridge resumes it at `until`, or not at all if that is None."""
 
     paused: Paused
     until: datetime | None
@@ -265,14 +265,14 @@ class PauseTimed(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceStatisticsRead(Observation):
-    """When each device was seen last; None is never."""
+    """When each device was last seen; None means never."""
 
     last_seen_at: Mapping[str, datetime | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderStatisticsRead(Observation):
-    """When each folder was scanned last, and what changed in it last."""
+    """When each folder was last scanned, and the last change in it."""
 
     statistics: Mapping[str, FolderStatistics]
 
@@ -286,7 +286,7 @@ class ErrorsRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeRead(Observation):
-    """The latest version; None where this Syncthing cannot upgrade itself."""
+    """The latest version; None if the instance cannot upgrade itself."""
 
     latest: str | None
 
@@ -300,28 +300,28 @@ class Upgrading(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingDevicesRead(Observation):
-    """The devices that wait to be accepted."""
+    """The pending devices."""
 
     devices: tuple[PendingDevice, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingFoldersRead(Observation):
-    """The folders that wait to be accepted."""
+    """The pending folders."""
 
     folders: tuple[PendingFolder, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stale(Observation):
-    """An event told that something changed, without telling what it is now: it has to be read."""
+    """An event reported a change without the new values, so they must be read."""
 
     reads: tuple[Read, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginFailed(Observation):
-    """Somebody tried to log in to Syncthing's GUI and failed."""
+    """A login to Syncthing's GUI failed."""
 
     at: datetime
     username: str
@@ -330,7 +330,7 @@ class LoginFailed(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawEvent(Observation):
-    """An event of Syncthing as it came, for those who asked for its type."""
+    """An event of Syncthing as received, if `events.raw` contains its type."""
 
     type: str
     event: Mapping[str, Any]

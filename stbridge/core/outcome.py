@@ -1,4 +1,4 @@
-"""What follows from an observation: topics to render, reads to do, events to emit."""
+"""The consequences of an observation: topics to render, reads to do, events to emit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ def share_address(device: str, folder: str) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class BridgeEvent:
-    """An event on `event/NAME`."""
+    """An event that is published on `event/NAME`."""
 
     event_type: str
     at: datetime
@@ -53,7 +53,7 @@ class BridgeEvent:
 
 @dataclass(slots=True)
 class Outcome:
-    """What follows from one or more observations, each item once and in order."""
+    """The consequences of one or more observations, each once and in order."""
 
     changed: dict[Address, None] = field(default_factory=dict)
     reads: dict[Read, None] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Outcome:
         self.changed.update(dict.fromkeys(addresses))
 
     def read(self, *reads: Read) -> None:
-        """Note that these have to be read."""
+        """Note that these reads are required."""
         self.reads.update(dict.fromkeys(reads))
 
     def emit(self, event_type: str, at: datetime, **data: Any) -> None:

@@ -1,4 +1,4 @@
-"""The folders and devices that have thresholds of their own: `alerts.folder.X`, with X as people write it."""
+"""Finds the folders and devices that have their own thresholds: `alerts.folder.X`, with X as the user writes it."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _NAMES: Mapping[str, tuple[str, str]] = {
     FOLDER: ("ID or label", "label"),
     DEVICE: ("ID, short ID or name", "short ID or name"),
 }
-"""What each kind of subject may be named by, and which of these need not be unique."""
+"""The names that the user may write for each kind of subject, and those of them that may not be unique."""
 
 _MOST_NAMED = 3
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -28,7 +28,7 @@ class Matches:
     """The folders and devices of one instance that the settings name.
 
     Attributes:
-        found: what to write for each subject that has the name: the ID of a folder, the short ID of a device.
+        found: for each subject that has the name, a unique name: the ID of a folder, the short ID of a device.
         names: all names that would match, by kind.
     """
 
@@ -37,10 +37,10 @@ class Matches:
 
 
 def thresholds_by_subject(alerts: Alerts, config: Config) -> dict[Subject, Mapping[str, float]]:
-    """Return all thresholds of each subject that has some of its own.
+    """Return all thresholds of each subject that has its own.
 
     Args:
-        alerts: the settings; what is set by the ID of a subject overrides what is set by another name of it.
+        alerts: the settings; a table named by the ID of a subject overrides a table named by another name.
         config: the folders and devices of an instance.
     """
     own: dict[Subject, dict[str, float]] = {}
@@ -65,12 +65,12 @@ def matches(alerts: Alerts, config: Config) -> Matches:
 
 
 def without_effect(alerts: Alerts, instances: Mapping[str, Matches | None]) -> list[str]:
-    """Return a message for each table of thresholds that has no effect somewhere.
+    """Return a message for each table of thresholds that has no effect on an instance, or on any instance.
 
     Args:
         alerts: the settings.
-        instances: what was found on each instance; None while its configuration is not known, so that the name may
-            exist there.
+        instances: the matches on each instance; None while its configuration is unknown, so that the name may exist
+            there.
     """
     return [
         message
@@ -81,7 +81,7 @@ def without_effect(alerts: Alerts, instances: Mapping[str, Matches | None]) -> l
 
 
 def _kinds(alerts: Alerts, config: Config) -> Iterator[tuple[str, Mapping[str, Mapping[str, float]], Named]]:
-    """Return the tables of each kind of subject, if there are any, and what exists."""
+    """Yield the tables of each kind of subject that has any, with the existing folders or devices."""
     if alerts.folders:
         yield FOLDER, alerts.folders, named_folders(config.folders.values())
     if alerts.devices:

@@ -1,4 +1,4 @@
-"""Which of the retained messages below a base topic are a bridge's own: other programs may use the base topic, too."""
+"""Finds a bridge's own retained messages below a base topic, which other programs may use, too."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,13 +24,13 @@ _KEYS: Mapping[str, frozenset[str]] = {
     "device": frozenset({"id", "name", "paused", "connected", "completion", "need_bytes"}),
     "completion": frozenset({"completion", "need_bytes", "remote_state"}),
 }
-"""Keys that every version publishes in the payloads of a kind; that of the missing kinds is availability."""
+"""Keys that every version publishes in the payloads of a kind; missing kinds have no JSON object as payload."""
 
 _PROOF = frozenset({"connection", "system", "metrics", "folder", "device", "completion"})
-"""The kinds whose keys no other program is likely to have: they prove whose the instance is."""
+"""Kinds whose keys no other program is likely to use; they prove that an instance belongs to the bridge."""
 
 _LAST = ("connection", "bridge_health", "bridge_state", "bridge_info")
-"""The proof of the others is cleared last, so that a purge that is interrupted can be repeated."""
+"""These topics prove the ownership of the others; clearing them last lets an interrupted purge be repeated."""
 
 
 def _keys(payload: bytes) -> frozenset[str]:
@@ -51,11 +51,11 @@ def _instances(info: bytes) -> list[str]:
 
 @dataclass(slots=True)
 class OwnTopics:
-    """Finds the bridge's own topics, in one or more readings of what the broker keeps.
+    """Finds the bridge's own topics, in one or more reads of the retained messages of a broker.
 
     Attributes:
         topics: the topics of the bridge.
-        instances: the instances that are proven to be the bridge's: by `bridge/info`, by a payload, or by the caller.
+        instances: instances that provably belong to the bridge: by `bridge/info`, by a payload, or by the caller.
     """
 
     topics: Topics
@@ -63,10 +63,10 @@ class OwnTopics:
     _has_bridge: bool = False
 
     def find(self, payloads: Mapping[str, bytes]) -> list[str]:
-        """Return the topics that are the bridge's own, in the order in which to clear them.
+        """Return the bridge's own topics, in the order in which to clear them.
 
         Args:
-            payloads: retained messages by topic; anything may be among them.
+            payloads: retained messages by topic; other programs may have published some of them.
         """
         found = {topic: one for topic in payloads if (one := self.topics.parse(topic)) is not None}
         fitting = {topic: one for topic, one in found.items() if _fits(one[1], payloads[topic])}
@@ -81,7 +81,7 @@ class OwnTopics:
         return sorted(ours, key=lambda topic: _LAST.index(kind) if (kind := found[topic][1].kind) in _LAST else -1)
 
     def _is_ours(self, instance: str, *, foreign_info: bool) -> bool:
-        """Tell whether the topics of an instance are ours; `bridge/info` may be another program's (Zigbee2MQTT)."""
+        """Return whether an instance belongs to the bridge; Zigbee2MQTT, too, may publish a `bridge/info`."""
         if instance == BRIDGE:
             return self._has_bridge or (bool(self.instances) and not foreign_info)
         return instance in self.instances

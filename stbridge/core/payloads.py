@@ -1,4 +1,4 @@
-"""What is published: the payload of every retained address of an instance, from one table."""
+"""Renders the payload of every retained address of an instance, from one table."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,7 +18,7 @@ from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address
 
 LISTED_ITEMS = 50
-"""How many items a list in a payload holds at most; the count beside it is the true one."""
+"""Maximum number of items of a list in a payload; the count beside it is the full count."""
 
 OFFLINE = "offline"
 ONLINE = "online"
@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 def render(state: State, address: Address) -> bytes | None:
-    """Return the payload of an address of a state, or None if there is nothing (any more) to be published."""
+    """Return the payload of an address, or None if it has no payload (any more)."""
     if address.kind == "state":
         return (ONLINE if state.online else OFFLINE).encode()
     payload = _ROWS[address.kind](state, address)
@@ -41,11 +41,12 @@ def render_event(event: BridgeEvent) -> bytes:
 
 
 def render_raw(event: Payload, gui_user: str = "") -> bytes:
-    """Return the payload of `raw/TYPE`: an event as it came but for secrets, for ConfigSaved holds the API key.
+    """Return the payload of `raw/TYPE`: the event without secrets; ConfigSaved, for example, contains the API key.
 
     Args:
-        event: as it came.
-        gui_user: the name of the GUI's user; LoginAttempt holds whatever was typed as a name, which may be a password.
+        event: the event as received.
+        gui_user: the user name of the GUI. LoginAttempt contains the text typed as user name, which may be a password,
+            so any other name is removed.
     """
     public = without_secrets(event)
     data = public.get("data")
@@ -63,7 +64,9 @@ def _system(state: State, _: Address) -> Payload | None:
         return None
     folders, devices = state.folder_tally.total, state.device_tally.total
     all_paused = 0 < folders.total == folders.paused
-    lacking = folders.need_bytes or folders.need_items or folders.need_deletes  # out of sync is more: errors, syncing
+    lacking = (
+        folders.need_bytes or folders.need_items or folders.need_deletes
+    )  # `out_of_sync` also counts folders in error and folders that sync
     return {
         "name": state.config.name,
         "device_id": state.process.device_id,
@@ -107,7 +110,7 @@ def _system(state: State, _: Address) -> Payload | None:
 
 
 def _problems(state: State, subject: Subject) -> Payload:
-    """What is amiss with a folder or a device; not known before it has been judged."""
+    """Return the problems of a folder or a device; None before they were evaluated."""
     if not state.compared:
         return {"problem": None, "problems": None}
     problems = state.problems.get(subject, {})
@@ -115,7 +118,7 @@ def _problems(state: State, subject: Subject) -> Payload:
 
 
 def _all_problems(state: State) -> Payload:
-    """List the problems of the instance itself first, then those of its folders and devices; the list is cut."""
+    """List the problems of the instance itself first, then those of its folders and devices; the list is truncated."""
     if not state.compared:
         return {"problem": None, "problems": None}
     others = (subject for subject in state.problems if subject != THE_INSTANCE)
@@ -132,7 +135,7 @@ def _problem(problem: Problem) -> Payload:
 
 
 def _all_well(unknown: int, out_of_sync: int) -> bool | None:
-    """One that is behind settles it; otherwise all must be known."""
+    """Three-valued AND: False if one is out of sync, else None if one is unknown, else True."""
     if out_of_sync:
         return False
     return None if unknown else True
@@ -151,7 +154,7 @@ def _rolled_up_state(state: State) -> str:
 
 
 def _upgrade(state: State, _: Address) -> Payload | None:
-    """Home Assistant's update schema, which is closed: no other key."""
+    """Return a payload with exactly the keys of Home Assistant's update schema, which allows no other keys."""
     if state.upgrade is None or state.upgrade.latest is None:
         return None
     latest = state.upgrade.latest

@@ -1,4 +1,4 @@
-"""Progress of scans and syncs: percent done, rate and estimated end."""
+"""Computes the progress of scans and syncs: percent done, rate and estimated end."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from stbridge.core.traffic import Rate
 
 LONGEST = timedelta(days=3650)
-"""An end later than this is no estimate."""
+"""Maximum remaining time of an estimate; a longer one is not published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Work under way: percent done, bytes per second and the estimated end, as far as they are known."""
+    """The progress of a scan or sync: percent done, bytes per second and the estimated end, None if unknown."""
 
     percent: float
     rate: float | None = None
@@ -19,16 +19,16 @@ class Progress:
 
 
 def progress(*, done: int, total: int, rate: float | None, now: datetime, complete: bool = True) -> Progress:
-    """Calculate percent done and the estimated end; percent are cut after one decimal, never rounded up.
+    """Calculate percent done and the estimated end; percent are truncated to one decimal, never rounded up.
 
     Args:
-        done: bytes that are done.
-        total: bytes in all, more than 0.
-        rate: bytes per second; None or 0 if that is not known.
+        done: bytes done.
+        total: total bytes, more than 0.
+        rate: bytes per second; None or 0 if unknown.
         now: the current time.
-        complete: False if something is missing that is not counted in bytes; then it is less than 100 percent.
+        complete: False if items are missing that have no bytes; the result is then less than 100 percent.
     """
-    # in whole numbers: a float would round the last byte of a large total up to 100
+    # in integers: a float would round the last byte of a large total up to 100
     tenths = 1000 * max(0, min(done, total)) // total
     percent = (tenths if complete else min(tenths, 999)) / 10
     if not rate:
@@ -39,11 +39,11 @@ def progress(*, done: int, total: int, rate: float | None, now: datetime, comple
 
 
 class SyncProgress:
-    """The progress of one sync of a folder, from the bytes that are still missing.
+    """The progress of one sync of a folder, computed from the bytes that are still missing.
 
     Args:
-        need_bytes: the bytes that are missing when it starts.
-        now: the time of that.
+        need_bytes: the missing bytes at the start.
+        now: the time of the start.
     """
 
     def __init__(self, need_bytes: int, now: datetime) -> None:
@@ -53,9 +53,10 @@ class SyncProgress:
         self._rate.read(0, now)
 
     def read(self, need_bytes: int, now: datetime, *, complete: bool) -> Progress | None:
-        """Take the bytes that are missing now, and whether nothing is missing, empty files and deletions included.
+        """Update the progress from the missing bytes; `complete` means that nothing at all is missing.
 
-        More missing bytes than before make the total larger: changes come in while it syncs.
+        Empty files and deletions have no bytes, but count for `complete`. If more bytes are missing than before, the
+        total grows, because changes arrive during the sync.
         """
         done = self._total - need_bytes
         if done < self._done:

@@ -1,4 +1,4 @@
-"""What must never leave the bridge, wherever in Syncthing's JSON it is."""
+"""Removes secrets from Syncthing's JSON before it leaves the bridge, and restores them in edited documents."""
 
 import re
 from collections import defaultdict
@@ -8,21 +8,21 @@ from urllib.parse import unquote_plus
 _SECRETS = frozenset({"apiKey", "password", "encryptionPassword", "bindPassword"})
 
 _COMMAND = "command"
-"""The parameter of external versioning that holds a command line, in which there may be credentials."""
+"""The parameter of external versioning that contains a command line, which may contain credentials."""
 
 _QUERY = "RawQuery"
-"""The key of a URL's query in ListenAddressesChanged, which holds URLs in parts."""
+"""The key of a URL's query in ListenAddressesChanged, which contains URLs split into parts."""
 
-# Hostile texts may be long: none of these searches a part of a text twice.
+# Hostile texts may be long, so none of these expressions searches a part of a text twice.
 _LOGIN = re.compile(r"""(?<=://)[^\s"'<>/?#]*@""")
 _URL = re.compile(r"""://[^\s"'<>]*""")
 _PARAMETER = re.compile(r"(?P<before>[?&;])(?P<name>[^?&;=#]*)=[^&;#]*")
 _SECRET_PARAMETERS = frozenset({"token", "access_token", "password", "secret", "apikey", "api_key", "auth"})
-"""Relays have `token`; the others are for the servers of discovery and of relay pools, which may be anybody's."""
+"""Relays use `token`; the others may occur in URLs of discovery servers and relay pools, which anyone can operate."""
 
 
 def without_secrets(value: Any) -> Any:
-    """Return Syncthing's JSON without keys, passwords, tokens and commands of versioning, wherever in it they are."""
+    """Return Syncthing's JSON without API keys, passwords, tokens and versioning commands at any level."""
     if isinstance(value, dict):
         return {_in_text(key): _public(key, item) for key, item in value.items() if key not in _SECRETS}
     if isinstance(value, list):
@@ -40,7 +40,7 @@ def _public(key: str, item: Any) -> Any:
 
 
 def without_tokens(text: str) -> str:
-    """Return a text without logins and tokens in the URLs in it, as in the address of a relay."""
+    """Return a text without the logins and tokens of the URLs in it, for example the address of a relay."""
     if "://" not in text:
         return text
     return _URL.sub(lambda found: _in_query(found[0]), _LOGIN.sub("", text))
@@ -51,7 +51,7 @@ def _in_text(value: Any) -> Any:
 
 
 def _in_query(text: str) -> str:
-    """Return the end of a URL without secret parameters; the first one that is left follows the question mark."""
+    """Return the end of a URL without secret parameters; the first remaining one follows the question mark."""
     if "=" not in text:
         return text
     return re.sub(r"\?[&;]+", "?", _PARAMETER.sub(_kept, text)).removesuffix("?")
@@ -64,11 +64,11 @@ def _kept(found: re.Match[str]) -> str:
 
 
 def with_secrets(value: Any, current: Any) -> Any:
-    """Return a document with the secrets that `without_secrets` had left out of it.
+    """Return a document with the secrets that `without_secrets` had removed from it.
 
     Args:
-        value: the document; a secret that is in it stays as it is given.
-        current: the document with all its secrets; entries of lists are found by their ID, addresses by what is left.
+        value: the document; a secret that it contains stays unchanged.
+        current: the document with all its secrets. List entries are matched by ID, addresses by their public part.
     """
     if isinstance(value, dict) and isinstance(current, dict):
         kept = {key: current[key] for key in _SECRETS & current.keys() - value.keys()}
@@ -100,7 +100,7 @@ def _complete(key: str, item: Any, current: Any) -> Any:
 
 
 def _original(text: str, candidates: list[str]) -> str:
-    """Return the text from which this one may have been made; several with the same public part stay in their order."""
+    """Return the original of a text without secrets; several originals with the same public part keep their order."""
     if not candidates:
         return text
     return candidates.pop(0) if len(candidates) > 1 else candidates[0]

@@ -1,7 +1,7 @@
-"""Everything that is known about one Syncthing instance.
+"""The State: everything that is known about one Syncthing instance.
 
-`rules` takes observations in; this module keeps what they touch consistent. The cost of a change is what it touches:
-sums over folders and devices are kept in tallies. The instance that owns a State guards it with a lock.
+`rules` applies observations; this module keeps the State consistent. The cost of a change depends only on the changed
+values, because sums over folders and devices are kept in tallies. The owner of a State guards it with a lock.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -48,15 +48,15 @@ from stbridge.core.traffic import Lifetime, Rate
 from stbridge.core.uptime import Uptime
 
 Rules = Mapping[type[Observation], Callable[["State", Any, datetime], None]]
-"""What each kind of observation does to a State, given the time of the bridge's own clock, in UTC."""
+"""The rule for each kind of observation: changes a State, given the time of the bridge's own clock, in UTC."""
 
 
 class State:
-    """Everything known about one Syncthing instance; `outcome` gathers what follows from changes until it is taken.
+    """Everything known about one Syncthing instance; `outcome` collects the consequences of changes until it is taken.
 
     Args:
         alerts: the thresholds of problems.
-        may_resume: whether a timed pause of the previous run may be ended, by the allow-list of commands.
+        may_resume: whether the allow-list of commands permits resuming at the end of a timed pause of the previous run.
     """
 
     def __init__(self, alerts: Alerts | None = None, *, may_resume: bool = True) -> None:
@@ -65,12 +65,12 @@ class State:
         self.alerts = alerts or Alerts()
         self.availability = Availability.CONNECTING
         self.epoch = 0
-        """Changes with the availability: what was read in an earlier epoch may be out of date."""
+        """Changes with the availability: values read in an earlier epoch may be out of date."""
         self.status = "unreachable"
         self.message = "not connected yet"
         self.since: datetime | None = None
         self.began: datetime | None = None
-        """When the first observation was taken, by the bridge's own clock as it is set now."""
+        """When the first observation was applied, by the bridge's own clock as it is set now."""
         self.synced_at: datetime | None = None
         self.synced_process: datetime | None = None
         self.read_errors: dict[Read, str] = {}
@@ -87,7 +87,7 @@ class State:
         self.short_ids: dict[str, str] = {}
         """The short ID of each configured device, by its full ID."""
         self.device_ids: dict[str, str] = {}
-        """The other way round."""
+        """The full ID of each configured device, by its short ID."""
         self.completions: dict[tuple[str, str], Completion] = {}
         self.folder_tally = Tally(FolderPart())
         self.device_tally = Tally(DevicePart())
@@ -123,7 +123,7 @@ class State:
 
     @property
     def restarted(self) -> bool:
-        """Whether another process of Syncthing answers than the one that everything was read from."""
+        """Whether Syncthing has restarted since everything was read."""
         return (
             self.availability is Availability.LIVE
             and self.process is not None
@@ -132,30 +132,31 @@ class State:
 
     @property
     def may_publish(self) -> bool:
-        """Whether everything is known and true now, and also what the previous run of the bridge published.
+        """Whether the State is complete and current, and the topics of the previous run of the bridge are known.
 
-        Before that is known, its totals and times would be overwritten. Only then are problems raised and cleared.
+        Publishing before would overwrite the totals and times of the previous run. Problems are raised and cleared only
+        while this is true.
         """
         return self.availability is Availability.LIVE and self.restored is not None
 
     @property
     def first_publication_complete(self) -> bool:
-        """Whether everything that the first `online` of the bridge promises can be published, or has failed."""
+        """Whether everything that must precede the bridge's first `online` can be published, or its read has failed."""
         return self.availability.tried and self.restored is not None
 
     @property
     def next_due(self) -> datetime | None:
-        """When something may follow from time alone; None while nothing can be evaluated anyway."""
+        """When the next timer is due; None if there is none, or while nothing can be evaluated."""
         times = [at for at in (self.problem_timers.next, self.connection_timers.next) if at is not None]
         return min(times, default=None) if self.may_publish else None
 
     def emit(self, event_type: str, at: datetime, *, late: bool = False, **data: Any) -> None:
-        """Emit an event; one that is found after events may have been missed is marked as late."""
+        """Emit an event; it is marked as late if it may have happened while events were missed."""
         marked = {**data, "late": True} if late or self.availability is not Availability.LIVE else data
         self.outcome.emit(event_type, at, **marked)
 
     def notice(self, code: str, message: str, at: datetime) -> None:
-        """Keep an event as a problem, for the time of its threshold."""
+        """Raise a problem for a one-time event; it is shown for the time of its threshold."""
         self.notices[code] = Problem(code, message, at)
         self.touched[THE_INSTANCE] = None
 
@@ -164,7 +165,7 @@ class State:
         return self.transfer_until is not None and now < self.transfer_until
 
     def take_outcome(self) -> Outcome:
-        """Return what has followed since this was called last."""
+        """Return the consequences since the last call."""
         outcome, self.outcome = self.outcome, Outcome()
         return outcome
 
@@ -180,22 +181,22 @@ class State:
         yield STATE
 
     def identify(self, device: str) -> dict[str, Any]:
-        """Return the keys by which an event names a device, given by its full ID."""
+        """Return the keys that identify a device in an event, given its full ID."""
         return {"device": self.short_ids[device], "name": self.devices[device].config.name}
 
-    # What a change touches beside itself.
+    # Each of these methods also updates the values that depend on the change.
 
     def everything_changed(self) -> None:
-        """Have every topic rendered, and all problems evaluated."""
+        """Schedule every topic for rendering and all problems for evaluation."""
         self.instance_changed(*self.everything())
 
     def instance_changed(self, *addresses: Address) -> None:
-        """Follow a change of the instance itself; sums over folders and devices change its topic, but no problem."""
+        """Apply a change of the instance itself; changed sums over folders and devices do not affect its problems."""
         self.outcome.change(*addresses, SYSTEM)
         self.touched[THE_INSTANCE] = None
 
     def folder_changed(self, folder: str, now: datetime) -> None:
-        """Follow a change of a folder up to the instance."""
+        """Apply a change of a folder to the folder and the instance."""
         state = self.folders[folder]
         if state.in_sync is True:
             state.out_of_sync_since = None
@@ -206,13 +207,13 @@ class State:
             self.outcome.change(SYSTEM)
 
     def device_changed(self, device: str) -> None:
-        """Follow a change of a device up to the instance."""
+        """Apply a change of a device to the device and the instance."""
         self.outcome.change(self.address_of(device))
         if self.device_tally.put(device, self.devices[device].part()):
             self.outcome.change(SYSTEM)
 
     def share_changed(self, device: str, folder: str) -> None:
-        """Follow a change of what a device has of a folder up to the device and the instance."""
+        """Apply a change of a folder's completion on a device to the device and the instance."""
         state = self.devices[device]
         part = share_part(self.folders[folder], state, self.completions.get((device, folder)))
         self.outcome.change(share_address(self.short_ids[device], folder))
@@ -229,11 +230,11 @@ class State:
             self.device_changed(device)
 
     def address_of(self, device: str) -> Address:
-        """Return the address of a configured device, given by its full ID."""
+        """Return the address of a configured device, given its full ID."""
         return device_address(self.short_ids[device])
 
     def short_name(self, device: str) -> str:
-        """Return the short ID of any device; of one that is not configured, the first group of its ID."""
+        """Return the short ID of any device; for a device that is not configured, the first group of its ID."""
         return self.short_ids.get(device) or short_id(device)
 
     def _addresses_of(self, device: str, state: DeviceState) -> Iterable[Address]:
@@ -241,10 +242,10 @@ class State:
         yield from (share_address(self.short_ids[device], folder) for folder in state.folders)
 
     def name_devices(self, devices: Iterable[str]) -> None:
-        """Give all configured devices their short IDs; if one changes, all topics of that device move.
+        """Set the short IDs of all configured devices; if a short ID changes, all topics of that device change.
 
         Args:
-            devices: their full IDs; devices that are removed keep their short IDs until they are.
+            devices: their full IDs; removed devices keep their short IDs until `remove_device`.
         """
         names = short_ids(devices)
         renamed = [one for one, name in names.items() if self.short_ids.get(one, name) != name]
@@ -257,12 +258,12 @@ class State:
             self.outcome.change(*self._addresses_of(device, self.devices[device]))
 
     def add_device(self, config: DeviceConfig) -> None:
-        """Know a device from now on."""
+        """Add a configured device."""
         self.devices[config.id] = DeviceState(config)
         self.device_changed(config.id)
 
     def remove_device(self, device: str) -> None:
-        """Forget a device and all that it shares."""
+        """Remove a device and all its shares."""
         for folder in list(self.devices[device].folders):
             self.unshare(device, folder)
         del self.devices[device]
@@ -274,14 +275,14 @@ class State:
         self.device_ids.pop(self.short_ids.pop(device), None)
 
     def set_thresholds(self, thresholds: Mapping[Subject, Mapping[str, float]]) -> None:
-        """Set the thresholds of all subjects that have some of their own, and evaluate those that changed."""
+        """Set the thresholds of all subjects that have their own; subjects with changed ones are evaluated again."""
         before, self.alerts = self.alerts.own, replace(self.alerts, own=thresholds)
         for subject in {**before, **thresholds}:
             if before.get(subject) != thresholds.get(subject):
                 self.touched[subject] = None
 
     def remove_folder(self, folder: str) -> None:
-        """Forget a folder and who shares it."""
+        """Remove a folder and all its shares."""
         for device in [device for device, state in self.devices.items() if folder in state.folders]:
             self.unshare(device, folder)
         del self.folders[folder]
@@ -290,7 +291,7 @@ class State:
         self.outcome.change(folder_address(folder), failed_address(folder), conflicts_address(folder), SYSTEM)
 
     def reconfigure(self, config: FolderConfig | DeviceConfig) -> None:
-        """Apply an event to the configuration, so that ConfigSaved does not show the same change again."""
+        """Apply an event to the configuration, so that ConfigSaved does not report the same change again."""
         assert self.config is not None, "folders and devices come from the configuration"
         if isinstance(config, FolderConfig):
             self.folders[config.id].config = config

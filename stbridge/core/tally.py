@@ -1,11 +1,11 @@
-"""Sums that follow their parts: to replace one part costs that part alone, however many there are."""
+"""Incremental sums: replacing one part takes the same time for any number of parts."""
 
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 
 class FolderPart(NamedTuple):
-    """What one folder adds to the instance as a whole."""
+    """The numbers that one folder adds to the sums of the instance."""
 
     total: int = 0
     paused: int = 0
@@ -22,7 +22,7 @@ class FolderPart(NamedTuple):
 
 
 class DevicePart(NamedTuple):
-    """What one remote device adds to the instance as a whole."""
+    """The numbers that one remote device adds to the sums of the instance."""
 
     total: int = 0
     connected: int = 0
@@ -32,7 +32,7 @@ class DevicePart(NamedTuple):
 
 
 class SharePart(NamedTuple):
-    """What one folder adds to a device that shares it."""
+    """The numbers that one folder adds to the sums of a device that shares it."""
 
     counted: int = 0
     unknown: int = 0
@@ -59,7 +59,7 @@ class Tally(Generic[Part]):
         self._parts: dict[Hashable, Part] = {}
 
     def put(self, key: Hashable, part: Part) -> bool:
-        """Replace the part of a key, and tell whether the sum changed."""
+        """Replace the part of a key, and return whether the sum changed."""
         before = self._parts.get(key, self._nothing)
         if part == before:
             return False
@@ -70,7 +70,7 @@ class Tally(Generic[Part]):
         return True
 
     def drop(self, key: Hashable) -> bool:
-        """Take the part of a key away, and tell whether the sum changed."""
+        """Remove the part of a key, and return whether the sum changed."""
         changed = self.put(key, self._nothing)
         self._parts.pop(key, None)
         return changed

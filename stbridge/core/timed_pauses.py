@@ -1,20 +1,20 @@
-"""Timed pauses: which folders and devices are to be resumed, and when."""
+"""Timed pauses: the folders and devices that the bridge resumes at a given time."""
 
 from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 RETRY = timedelta(seconds=30)
-"""How long after an attempt to resume the next one follows, if it is still paused."""
+"""Interval between two attempts to resume a folder or device that is still paused."""
 
 PAUSING_COMMANDS = ("pause", "resume", "set_paused", "reset")
-"""The commands that make timed pauses, or resume."""
+"""The commands that set timed pauses or resume folders and devices."""
 
 
 def may_resume(allowed: Container[str]) -> bool:
-    """Tell whether an allow-list (command names) admits that the bridge resumes something.
+    """Return whether an allow-list (command names) permits the bridge to resume folders and devices.
 
-    A timed pause that was restored from the broker may be forged: anybody who may publish there can make one up.
+    A timed pause that was restored from the broker may be forged by any client that may publish there.
     """
     return any(command in allowed for command in PAUSING_COMMANDS)
 
@@ -27,7 +27,7 @@ class Paused(NamedTuple):
 
 
 class TimedPauses:
-    """The pauses that the bridge is to end."""
+    """The folders and devices that the bridge resumes at a given time."""
 
     def __init__(self) -> None:
         self._until: dict[Paused, datetime] = {}
@@ -40,7 +40,7 @@ class TimedPauses:
         Args:
             paused: the folder or device.
             until: when it is resumed.
-            restored: whether the previous run set it: then the time stays when the clock is set.
+            restored: whether the previous run set it; its time then does not change when the clock is set.
         """
         self._restored.discard(paused)
         if restored:
@@ -52,7 +52,7 @@ class TimedPauses:
             self._until[paused] = self._next_try[paused] = until
 
     def shift(self, by: timedelta) -> None:
-        """Let the pauses of this run last as long as before, because the clock was set by this much."""
+        """Move the pauses of this run, because the clock was set by this much; their duration stays the same."""
         for times in (self._until, self._next_try):
             times.update({paused: at + by for paused, at in times.items() if paused not in self._restored})
 
@@ -62,11 +62,11 @@ class TimedPauses:
 
     @property
     def next_try(self) -> datetime | None:
-        """When the next attempt to resume something is due."""
+        """When the next attempt to resume a folder or device is due."""
         return min(self._next_try.values(), default=None)
 
     def take_due(self, now: datetime) -> list[Paused]:
-        """Return what has to be resumed now, and again after RETRY while it is still paused."""
+        """Return the folders and devices to resume now; each is returned again after RETRY while it is still paused."""
         due = [paused for paused, at in self._next_try.items() if at <= now]
         self._next_try.update(dict.fromkeys(due, now + RETRY))
         return due

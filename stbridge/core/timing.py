@@ -1,4 +1,4 @@
-"""Time: stamps as they are published, durations as people write them, and timers; the current time is an argument."""
+"""Time stamps of payloads, durations as users write them, and timers; the current time is always an argument."""
 
 import heapq
 import re
@@ -10,16 +10,16 @@ from typing import Any, Generic, TypeVar
 LONGEST_DURATION_S = 366 * 24 * 3600
 
 SPARE = 64
-"""How many entries beyond twice the keys the queue of timers may hold before it is rebuilt."""
+"""Entries that the queue of timers may have in addition to two per key before it is rebuilt."""
 
 _FIRST = datetime(2013, 1, 1, tzinfo=UTC)
-"""Before Syncthing existed. A clock that shows an earlier time has not been set yet."""
+"""A time before Syncthing existed. A clock that shows an earlier time has not been set yet."""
 
 _LAST = datetime(2100, 1, 1, tzinfo=UTC)
-"""A later time is no time, and adding a threshold to it could overflow."""
+"""Later times are invalid: adding a threshold to them could overflow."""
 
 LARGEST_STEP_BACK = timedelta(days=1)
-"""By how much a clock that was right, as far as anybody knew, is set back: time zones that were mixed up."""
+"""Maximum by which a clock is expected to be set back, for example after a wrong time zone was corrected."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhd]?)", re.ASCII)
@@ -29,7 +29,7 @@ _DURATION = re.compile(r"([0-9]{1,9})\s*([smhd]?)", re.ASCII)
 
 
 def in_utc(stamp: datetime | None) -> str | None:
-    """Format an aware time; fractions of a second are cut to milliseconds, and left out where there are none."""
+    """Format an aware time; fractions of a second are truncated to milliseconds, and left out if they are zero."""
     if stamp is None:
         return None
     utc = stamp.astimezone(UTC).replace(tzinfo=None)
@@ -37,7 +37,7 @@ def in_utc(stamp: datetime | None) -> str | None:
 
 
 def from_utc(text: object) -> datetime | None:
-    """Parse a time that `in_utc` formatted; None for anything else, since anybody may publish."""
+    """Parse a time that `in_utc` formatted; None for anything else, since any client may publish."""
     if not isinstance(text, str) or not text.endswith("Z"):
         return None
     try:
@@ -47,10 +47,10 @@ def from_utc(text: object) -> datetime | None:
 
 
 def past_from_utc(text: object, now: datetime) -> datetime | None:
-    """Parse the time at which something began; None for times before Syncthing existed, and for the future.
+    """Parse the time at which a condition began; None for times before Syncthing existed and for future times.
 
-    The next day is taken for now: the clock may have been set back since. While the clock has not been set, the future
-    is not known, and times of this century stay as they are.
+    A time up to one day in the future becomes the current time, because the clock may have been set back. While the
+    clock has not been set, the current time is unknown, and times of this century stay unchanged.
     """
     stamp = from_utc(text)
     if stamp is None or not _FIRST <= stamp < _LAST:
@@ -64,7 +64,7 @@ def past_from_utc(text: object, now: datetime) -> datetime | None:
 
 
 def is_duration(value: object) -> bool:
-    """Tell whether a value is a duration of at least one second and at most LONGEST_DURATION_S."""
+    """Return whether a value is a duration of at least one second and at most LONGEST_DURATION_S."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return False
     length = parsed_seconds(str(value))
@@ -72,14 +72,14 @@ def is_duration(value: object) -> bool:
 
 
 def seconds(duration: int | str) -> int:
-    """Return in seconds a duration that `is_duration` accepts."""
+    """Return the number of seconds of a duration that `is_duration` accepts."""
     length = parsed_seconds(str(duration))
     assert length is not None, "is_duration() comes first"
     return length
 
 
 def parsed_seconds(text: str) -> int | None:
-    """Return in seconds a duration of any length, such as `7d`; None for any other text."""
+    """Return the number of seconds of a duration of any length, such as `7d`; None for any other text."""
     found = _DURATION.fullmatch(text)
     return int(found[1]) * _UNITS[found[2]] if found else None
 
@@ -91,21 +91,20 @@ Time = TypeVar("Time", datetime, float)
 
 
 class Timers(Generic[Key, Time]):
-    """One timer for each key; setting one, and finding those that are due, costs nothing for the others.
+    """One timer for each key; the cost of setting one and of finding due ones does not depend on the other timers.
 
-    The times are all of one kind: datetimes, or seconds of a monotonic clock. A timer that is postponed again and
-    again, as by a transfer that makes progress, keeps its entry in the queue until that comes up: so the queue does not
-    grow with the events.
+    All times have one type: datetimes, or seconds of a monotonic clock. A postponed timer keeps its entry in the queue
+    until that entry is due, so repeated postponing, as by the progress of a transfer, does not make the queue grow.
     """
 
     def __init__(self) -> None:
         self._due: dict[Key, Time] = {}
-        self._queued: dict[Key, Time] = {}  # never later than what is due
+        self._queued: dict[Key, Time] = {}  # never later than the time in `_due`
         self._queue: list[tuple[Time, int, Key]] = []
         self._numbers = count()  # keys need not be comparable
 
     def set(self, key: Key, at: Time | None) -> None:
-        """Set the timer of a key, in place of any that it had; None removes it."""
+        """Set the timer of a key, replacing the previous one; None removes it."""
         if at is None:
             self._due.pop(key, None)
             return
@@ -122,7 +121,7 @@ class Timers(Generic[Key, Time]):
 
     @property
     def next(self) -> Time | None:
-        """The earliest time that is set."""
+        """The earliest time of all timers."""
         while self._queue:
             at, _, key = self._queue[0]
             due = self._due.get(key)
@@ -136,14 +135,16 @@ class Timers(Generic[Key, Time]):
         return None
 
     def due(self, now: Time) -> Iterator[Key]:
-        """Remove and return the keys whose time has come, the earliest first."""
+        """Remove and return the keys whose timers are due, the earliest first."""
         while (at := self.next) is not None and at <= now:
             key = heapq.heappop(self._queue)[2]
             del self._due[key], self._queued[key]
             yield key
 
     def _push(self, key: Key, at: Time) -> None:
-        if len(self._queue) > 2 * len(self._queued) + SPARE:  # a timer that was brought forward leaves an entry behind
+        if (
+            len(self._queue) > 2 * len(self._queued) + SPARE
+        ):  # a timer that is set to an earlier time leaves its old entry
             self._queue = [entry for entry in self._queue if self._queued.get(entry[2]) == entry[0]]
             heapq.heapify(self._queue)
         self._queued[key] = at

@@ -2,7 +2,7 @@
 
 
 class TokenBucket:
-    """A token bucket: it holds `burst` tokens at most, and gains one every `every_s` seconds.
+    """A token bucket: it holds at most `burst` tokens, and gains one every `every_s` seconds.
 
     The caller passes the time, and serializes the calls if several threads share a bucket.
 

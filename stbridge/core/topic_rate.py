@@ -1,27 +1,27 @@
-"""The rate limit of each of many topics; time comes in as an argument."""
+"""Rate limits for many topics; the current time is an argument."""
 
 import heapq
 
 from stbridge.core.topics import Address
 
 BURST = 10
-"""Tokens of a topic: one change often causes several updates, because a folder is scanned, syncs and becomes idle."""
+"""Tokens of a full bucket: one change often causes several updates, because a folder scans, syncs and becomes idle."""
 
 
 class TopicRateLimiter:
-    """One token bucket per topic, kept as a single time each (the generic cell rate algorithm).
+    """One token bucket per topic, each stored as a single time (the generic cell rate algorithm).
 
-    A bucket that is full again is forgotten, so memory depends on the topics that keep changing, not on all of them.
+    A bucket that is full again is dropped, so memory depends on the number of topics that keep changing.
     Times are seconds of a monotonic clock.
 
     Args:
-        updates_per_second: of one topic, while it keeps changing; 0 is no limit.
+        updates_per_second: the limit for one topic that keeps changing; 0 is no limit.
     """
 
     def __init__(self, updates_per_second: float) -> None:
         self._interval = 1 / updates_per_second if updates_per_second else 0.0
-        # By topic, when its bucket is full again. Two generations forget full buckets without a search: what was not
-        # written for as long as a bucket takes to fill is full.
+        # By topic, when its bucket is full again. Two generations allow dropping full buckets without a search: a
+        # bucket that was not updated for the time that it needs to fill is full.
         self._full_at: dict[Address, float] = {}
         self._full_at_before: dict[Address, float] = {}
         self._renewed_at = 0.0
@@ -29,7 +29,7 @@ class TopicRateLimiter:
         self._queue: list[tuple[float, Address]] = []
 
     def is_limited(self, address: Address, now: float) -> bool:
-        """Return whether an update of a topic has to wait; if so, `due` returns the topic when it has a token."""
+        """Return whether a topic is rate limited now; if so, `due` returns it when it has a token again."""
         if address in self._limited:
             return True
         at = self._full(address) - (BURST - 1) * self._interval

@@ -1,4 +1,4 @@
-"""Transferred bytes: rates from counters, and totals over all processes that count."""
+"""Transferred bytes: rates from counters, and totals over all processes of Syncthing."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ SMOOTHING_S = 10.0
 """Time constant of the exponential smoothing, in seconds."""
 
 CHATTER = 100
-"""Bytes per second that Syncthing spends on keepalives: nothing is transferred."""
+"""Bytes per second; Syncthing's keepalives cause a lower rate, which counts as 0."""
 
 KEPT_READINGS = 16
-"""How many are kept until the status of a new process has been read, which shows whose they are."""
+"""Number of readings that are kept until the status shows which process of Syncthing they belong to."""
 
 
 @dataclass(slots=True)
 class Rate:
-    """A smoothed rate in bytes per second, from readings of a counter that may start again."""
+    """A smoothed rate in bytes per second, from readings of a counter that may restart at zero."""
 
     value: float = 0.0
     _bytes: int | None = None
     _at: datetime | None = None
 
     def read(self, count: int, at: datetime) -> None:
-        """Take a reading of the counter at a time.
+        """Update the rate from a reading of the counter.
 
-        The start and the end of a transfer show at once; in between the rate is smoothed.
+        The start and the end of a transfer change the rate immediately; in between it is smoothed.
         """
         if self._bytes is not None and self._at is not None and at > self._at:
             elapsed = (at - self._at).total_seconds()
@@ -37,19 +37,19 @@ class Rate:
         self._bytes, self._at = count, at
 
     def stop(self) -> None:
-        """Set the rate to 0, and forget the counter."""
+        """Set the rate to 0 and forget the last reading."""
         self.value, self._bytes, self._at = 0.0, None, None
 
 
 class Reading(NamedTuple):
-    """What a process had counted at a time of the bridge's clock."""
+    """A reading of the counter of a process, with the time of the bridge's clock."""
 
     counted: int
     at: datetime
 
 
 class Lifetime:
-    """A total over all processes of Syncthing: what earlier ones counted, and what the running one has counted so far.
+    """A total over all processes of Syncthing: the counts of previous processes plus that of the running one.
 
     The total is unknown until `restore` has been called once, with or without a total from the previous run.
     """
@@ -66,22 +66,22 @@ class Lifetime:
 
     @property
     def current(self) -> int | None:
-        """What the running process has counted; None before its first reading."""
+        """The count of the running process; None before its first reading."""
         return self._readings[-1].counted if self._readings else None
 
     def restore(self, total: int | None, current: int | None, *, same_process: bool) -> None:
-        """Continue from what the previous run of the bridge published.
+        """Continue from the total that the previous run of the bridge published.
 
         Args:
             total: the lifetime total of that run, None if there is none.
-            current: what the process of Syncthing had counted by then.
+            current: the count of the process of Syncthing at that time.
             same_process: whether that process is still running.
         """
         self._earlier = max(0, (total or 0) - (current or 0)) if same_process else (total or 0)
         self._add_up()
 
     def read(self, count: int, at: datetime) -> None:
-        """Take what the running process has counted; less than before means that a new one counts."""
+        """Update the total from the count of the running process; a lower count than before means a new process."""
         if self.current is not None and count < self.current:
             self._end_process(self.current)
             self._readings.clear()
@@ -89,11 +89,11 @@ class Lifetime:
         self._add_up()
 
     def restart(self, at: datetime, uptime_s: int) -> None:
-        """End the previous process: the counter of the new one may have passed the old value between two readings.
+        """Note a restart of Syncthing: the new counter may have exceeded the old value between two readings.
 
         Args:
             at: when the status of the new process was read.
-            uptime_s: for how many seconds it had been running; what was read before was counted by the previous one.
+            uptime_s: its uptime at that time; earlier readings belong to the previous process.
         """
         previous = 0
         for number, one in enumerate(self._readings, start=1):

@@ -1,7 +1,7 @@
-"""JSON as it should be: each function returns a value of its type, and takes nothing else for it.
+"""Type checks for JSON values: each function returns the value if it has the type, and raises an error otherwise.
 
-What is of another type would go far into the state before it does harm, and then nobody would know where it came from.
-They raise TypeError or ValueError.
+Without a check, a value of another type would cause an error much later, and its origin would be hard to find.
+The functions raise TypeError or ValueError.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,25 +9,25 @@ from math import isfinite
 from typing import Any
 
 _LARGEST = 2**63
-"""Syncthing counts in 64 bits. Python's numbers have any size, and those of thousands of digits cannot be written."""
+"""Limit of numbers. Syncthing's have 64 bits; Python refuses to format numbers with thousands of digits."""
 
 
 def text(value: Any) -> str:
     """Return a text."""
     if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} is no text")
+        raise TypeError(f"{type(value).__name__} is not a text")
     return value
 
 
 def text_or_none(value: Any) -> str | None:
-    """Return a text; None if there is none, or an empty one."""
+    """Return a text; None if it is missing or empty."""
     return None if value is None else text(value) or None
 
 
 def whole(value: Any) -> int:
     """Return a whole number."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{type(value).__name__} is no whole number")
+        raise TypeError(f"{type(value).__name__} is not a whole number")
     if not -_LARGEST <= value < _LARGEST:
         raise ValueError("the number is too large")
     return value
@@ -36,7 +36,7 @@ def whole(value: Any) -> int:
 def number(value: Any) -> float:
     """Return a number."""
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{type(value).__name__} is no number")
+        raise TypeError(f"{type(value).__name__} is not a number")
     if not isfinite(value) or not -_LARGEST <= value < _LARGEST:
         raise ValueError("the number is too large")
     return float(value)
@@ -50,19 +50,19 @@ def flag(value: Any) -> bool:
 
 
 def flag_or_none(value: Any) -> bool | None:
-    """Return true or false; None if it is not said."""
+    """Return true or false; None if it is missing."""
     return None if value is None else flag(value)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return an object; an empty one where there is none."""
+    """Return an object; an empty one if it is missing."""
     if not isinstance(value, dict | None):
-        raise TypeError(f"{type(value).__name__} is no object")
+        raise TypeError(f"{type(value).__name__} is not an object")
     return value or {}
 
 
 def listed(value: Any) -> Sequence[Any]:
-    """Return a list; an empty one where there is none: Go writes such a list as null."""
+    """Return a list; an empty one if it is missing or null, as Go writes empty lists."""
     if not isinstance(value, list | None):
-        raise TypeError(f"{type(value).__name__} is no list")
+        raise TypeError(f"{type(value).__name__} is not a list")
     return value or []

@@ -1,30 +1,30 @@
-"""For how long the process of Syncthing has been running, whatever happens to its wall clock."""
+"""The uptime of the process of Syncthing, corrected for changes of its wall clock."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 LONGEST_S = 10 * 365 * 24 * 3600
-"""A longer uptime is the time since 1970: the clock was set after the start."""
+"""A longer uptime is wrong: Syncthing started while its clock showed 1970."""
 
 TOLERANCE_S = 60
-"""By how much a reading may differ from what the bridge expects; more means that the clock was set."""
+"""Maximum difference between the reported and the expected uptime; a larger one means that the clock was set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """The uptime of a process when it was read last; None is not known."""
+    """The uptime of a process at the last reading; None means unknown."""
 
     process: datetime | None
     seconds: int | None
     read_at: datetime
 
     def shifted(self, by: timedelta) -> "Uptime":
-        """Return the same by a clock that was set by this much."""
+        """Return the same uptime, with its time moved by as much as the clock was set."""
         return Uptime(self.process, self.seconds, self.read_at + by)
 
 
 def uptime(before: Uptime | None, process: datetime | None, reported: int, now: datetime) -> Uptime:
-    """Return the uptime after a reading; Syncthing reckons it with its wall clock.
+    """Return the uptime after a reading; Syncthing computes it from its wall clock.
 
     Args:
         before: the last reading.

@@ -1,20 +1,20 @@
-"""Differences between versions of Syncthing that the rules have to know, each with its version."""
+"""Differences between versions of Syncthing that the rules depend on, each with its version."""
 
 import re
 
 
 def _release(version: str | None) -> tuple[int, int] | None:
-    """Return major and minor number of a version such as `v1.19.2-rc.1`; None if it is not one."""
+    """Return the major and minor number of a version such as `v1.19.2-rc.1`; None if it is not a release."""
     match = re.match(r"v(\d{1,6})\.(\d{1,6})\.", version or "")
     return (int(match[1]), int(match[2])) if match else None
 
 
 OLDEST = (1, 19)
-"""The oldest release whose API has everything that the bridge needs."""
+"""The oldest release whose API supports everything that the bridge needs."""
 
 
 def is_too_old(version: str) -> bool:
-    """Return whether a release is older than the oldest one that is supported; other builds are taken for new."""
+    """Return whether a release is older than the oldest supported one; other builds count as new enough."""
     release = _release(version)
     return release is not None and release < OLDEST
 

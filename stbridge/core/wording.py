@@ -1,4 +1,4 @@
-"""How messages for people count."""
+"""Formats counts in messages for users."""
 
 
 def counted(count: object, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Who watches the demo: a plain MQTT client that prints what changes, waits for it, and counts."""
+"""The MQTT client of the demo: prints, awaits and counts the messages of the bridge."""
 
 import json
 import signal
@@ -22,11 +22,11 @@ Seen = tuple[str, Address, Any]
 
 
 class Audience:
-    """Sees all that the bridge publishes.
+    """Receives everything that the bridge publishes.
 
     Args:
-        settings: the broker's.
-        show: takes one line for people.
+        settings: the settings of the broker.
+        show: prints one line.
     """
 
     def __init__(self, settings: MqttSettings, show: Callable[[str], None]) -> None:
@@ -40,25 +40,25 @@ class Audience:
         self._observer = Observer(settings, [f"{settings.base_topic}/#"], self._take)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Connect and subscribe."""
         self._observer.start()
 
     def stop(self) -> None:
-        """Leave."""
+        """Disconnect."""
         self._observer.stop()
 
     def mark(self) -> int:
-        """Return the place in time for `wait_for`."""
+        """Return the number of messages so far, for the argument `since` of `wait_for`."""
         with self._changed:
             return len(self._seen)
 
     def wait_for(
         self, instance: str, kind: str, condition: Callable[[Any], Any] = lambda _: True, *, since: int = 0
     ) -> Any:
-        """Wait until something is published that fits, and return its payload.
+        """Wait until a matching message is published, and return its payload.
 
         Raises:
-            Failed: that does not happen.
+            Failed: no matching message is published in time.
         """
 
         def found() -> Seen | None:
@@ -69,16 +69,16 @@ class Audience:
 
         with self._changed:
             if not self._changed.wait_for(found, PATIENCE_S):
-                raise Failed(f"{instance} did not publish the {kind} that was waited for")
+                raise Failed(f"{instance} did not publish the expected {kind} within {PATIENCE_S:.0f} s")
             seen = found()
         assert seen is not None, "the condition holds"
         return seen[2]
 
     def command(self, instance: str, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Send a command as anybody could, and return its reply.
+        """Send a command as any MQTT client could, and return its reply.
 
         Raises:
-            Failed: there is none.
+            Failed: there is no reply in time.
         """
         since = self.mark()
         self._show(f"{instance:>7}  command {name} {json.dumps(arguments)}")
@@ -113,10 +113,10 @@ class Audience:
 
 
 class Clock:
-    """Puts times before lines, and knows when the show is over.
+    """Prints lines with the time, and measures the duration of the demo.
 
     Args:
-        seconds: how long the show lasts at least; None is until it is interrupted.
+        seconds: the minimum duration of the demo; None means until it is interrupted.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -124,12 +124,12 @@ class Clock:
 
     @property
     def over(self) -> bool:
-        """Whether the time is up."""
+        """Whether the minimum duration is over."""
         return self._end is not None and monotonic() >= self._end
 
     @staticmethod
     def show(line: str) -> None:
-        """Print a line with the time; if nobody reads it any more, the demo is interrupted as by Ctrl-C."""
+        """Print a line with the time; if the reader of the output has left, interrupt the demo like Ctrl-C."""
         if not say(f"{strftime('%H:%M:%S', localtime())} {line}"):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 

@@ -1,8 +1,8 @@
 """The embedded broker of the demo: amqtt, which speaks MQTT 3.1.1 only.
 
-iotcore 0.4 speaks MQTT 5 and works, but is no better choice: it serves each version of MQTT on a port of its own, it is
-a binary for each version of Python (none for Alpine's musl), and it had no release from 2023 to 2026. amqtt is pure
-Python, and is released regularly.
+iotcore 0.4 speaks MQTT 5 and works, but is not a better choice: it needs a separate port for each version of MQTT, it
+is a binary for each version of Python (none for Alpine's musl), and it had no release from 2023 to 2026. amqtt is pure
+Python and is released regularly.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from stbridge.errors import Failed
 START_S = 10.0
 
 NOISY = ("amqtt", "asyncio", "transitions")
-"""Loggers that report as errors, some with a traceback, what clients do: one hangs up, or speaks MQTT 5."""
+"""Loggers that report normal behavior of clients as errors: a client that disconnects, or speaks MQTT 5."""
 
 
 class EmbeddedBroker:
-    """A broker on the loopback address, in a thread of its own."""
+    """A broker on the loopback address, in its own thread."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -33,10 +33,10 @@ class EmbeddedBroker:
         self._thread = threading.Thread(target=self._run, name="embedded-broker", daemon=True)
 
     def start(self) -> None:
-        """Start it and wait until it listens.
+        """Start the broker and wait until it listens.
 
         Raises:
-            Failed: it does not start.
+            Failed: the broker does not start.
         """
         for name in NOISY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -46,7 +46,7 @@ class EmbeddedBroker:
             raise Failed(f"the embedded broker cannot start: {self._failure}")
 
     def stop(self) -> None:
-        """End it; may be called in any state."""
+        """Stop the broker; may be called in any state."""
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(START_S)

@@ -1,4 +1,4 @@
-"""A private, real Syncthing that nothing leaves this machine from."""
+"""Runs a private Syncthing instance that communicates only on this machine."""
 
 import json
 import os
@@ -23,7 +23,7 @@ START_S = 60.0
 STOP_S = 15.0
 LOOK_S = 0.1
 
-# Nothing leaves the machine: no discovery, no relays, no NAT, no STUN, no reports, no upgrades.
+# No traffic leaves the machine: no discovery, no relays, no NAT, no STUN, no reports, no upgrades.
 OPTIONS: Mapping[str, str] = {
     "globalAnnounceEnabled": "false",
     "localAnnounceEnabled": "false",
@@ -41,7 +41,7 @@ VARIABLES: Mapping[str, str] = {"STNODEFAULTFOLDER": "1", "STNOUPGRADE": "1"}
 
 
 def find_syncthing() -> str:
-    """Return the Syncthing on the PATH.
+    """Return the path of the Syncthing binary on the PATH.
 
     Raises:
         Failed: there is none.
@@ -53,12 +53,12 @@ def find_syncthing() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for a node, without the user's own ST*: STGUIADDRESS beats config.xml."""
+    """Return the environment for a node, without the user's ST* variables: STGUIADDRESS overrides config.xml."""
     return {name: value for name, value in os.environ.items() if not name.startswith("ST")} | dict(VARIABLES)
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on."""
+    """Return a free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -66,10 +66,10 @@ def free_port() -> int:
 
 
 def _session(leader: int) -> list[int]:
-    """Return the processes of a session: Syncthing and its monitor have process groups of their own in it."""
+    """Return the processes of a session: Syncthing and its monitor are in different process groups of it."""
     found = [leader]
     for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended meanwhile
+        with suppress(OSError):  # the process has exited meanwhile
             session = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[3]
             if int(session) == leader and int(entry.parent.name) != leader:
                 found.append(int(entry.parent.name))
@@ -77,13 +77,13 @@ def _session(leader: int) -> list[int]:
 
 
 class SyncthingNode:
-    """One Syncthing with its own home directory and ports.
+    """One Syncthing instance with its own home directory and ports.
 
     Args:
         name: the name of its device.
-        home: its configuration and database; made if it is not there.
-        binary: the program.
-        monitor: whether Syncthing's own monitor starts it again after a restart is commanded.
+        home: the directory of its configuration and database; created if it does not exist.
+        binary: the Syncthing binary.
+        monitor: whether Syncthing's own monitor process starts it again after the command to restart.
     """
 
     def __init__(self, name: str, home: Path, binary: str, *, monitor: bool = False) -> None:
@@ -104,14 +104,14 @@ class SyncthingNode:
 
     @property
     def running(self) -> bool:
-        """Whether its process lives."""
+        """Whether its process is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it and wait until its API answers.
+        """Start Syncthing and wait until its API responds.
 
         Raises:
-            Failed: it does not start.
+            Failed: Syncthing does not start.
         """
         if not (self.home / "config.xml").exists():
             self._generate()
@@ -127,7 +127,7 @@ class SyncthingNode:
             )
         try:
             self._wait_until_ready()
-        except BaseException:  # also Ctrl-C: no process may be left behind that nobody knows of
+        except BaseException:  # also Ctrl-C: no process must be left running
             self.stop()
             raise
 
@@ -165,7 +165,7 @@ class SyncthingNode:
 
         def ready() -> bool:
             if not self.running:
-                raise Failed(f"Syncthing ended at its start, see {self.home / 'syncthing.log'}")
+                raise Failed(f"Syncthing exited during its start: see {self.home / 'syncthing.log'}")
             try:
                 self.device_id = self.request("GET", "/rest/system/status")["myID"]
             except (OSError, ValueError, KeyError):
@@ -175,7 +175,7 @@ class SyncthingNode:
         self.wait_for(ready, START_S)
 
     def stop(self) -> None:
-        """End it, with its monitor; may be called in any state."""
+        """Stop Syncthing and its monitor; may be called in any state."""
         if self._process is None:
             return
         self._signal(signal.SIGCONT)
@@ -187,33 +187,33 @@ class SyncthingNode:
         self._process = None
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill Syncthing without a shutdown, like a crash."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(STOP_S)
 
     def hang(self) -> None:
-        """Stop it in its tracks."""
+        """Suspend its processes, so that it hangs."""
         self._signal(signal.SIGSTOP)
 
     def wake(self) -> None:
-        """Let it go on."""
+        """Resume its processes after `hang`."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.running:
             for process in _session(self._process.pid):
-                with suppress(ProcessLookupError):  # it ended meanwhile
+                with suppress(ProcessLookupError):  # the process has exited meanwhile
                     os.kill(process, number)
 
     def request(self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None) -> Any:
-        """Make a call of the REST API and return its JSON, None if there is none.
+        """Call the REST API and return the JSON of the response, None if it is empty.
 
         Raises:
-            OSError: it cannot be reached, or refuses.
+            OSError: the API cannot be reached, or returns an error.
         """
         query = f"?{urlencode(parameters)}" if parameters else ""
-        request = urllib.request.Request(  # noqa: S310 - the scheme is ours
+        request = urllib.request.Request(  # noqa: S310 - the scheme is constant
             f"{self.url}{path}{query}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
@@ -227,17 +227,17 @@ class SyncthingNode:
         """Wait until a condition holds.
 
         Raises:
-            Failed: it does not come to hold in time.
+            Failed: the condition does not hold in time.
         """
         pause = threading.Event()
         deadline = monotonic() + timeout_s
         while not condition():
             if monotonic() > deadline:
-                raise Failed(f"{self.name} did not get ready within {timeout_s:.0f} s")
+                raise Failed(f"{self.name} was not ready within {timeout_s:.0f} s")
             pause.wait(LOOK_S)
 
     def link(self, other: "SyncthingNode") -> None:
-        """Make two nodes know each other; they connect soon after."""
+        """Add two nodes to each other's devices; they connect soon after."""
         for here, there in ((self, other), (other, self)):
             here.request(
                 "POST",
@@ -258,7 +258,7 @@ class SyncthingNode:
         devices: Sequence["SyncthingNode"] = (),
         **settings: Any,
     ) -> None:
-        """Add a folder, shared with other nodes, that sees changes within a second."""
+        """Add a folder that is shared with other nodes, and whose filesystem watcher reports changes after a second."""
         path.mkdir(parents=True, exist_ok=True)
         self.request(
             "POST",
@@ -276,11 +276,11 @@ class SyncthingNode:
         )
 
     def is_connected(self, other: "SyncthingNode") -> bool:
-        """Tell whether it is connected to another node."""
+        """Return whether it is connected to another node."""
         connections = self.request("GET", "/rest/system/connections")["connections"]
         return bool(connections.get(other.device_id, {}).get("connected"))
 
     def is_idle(self, folder: str) -> bool:
-        """Tell whether a folder is idle and in sync."""
+        """Return whether a folder is idle and in sync."""
         status = self.request("GET", "/rest/db/status", {"folder": folder})
         return bool(status["state"] == "idle" and status["needTotalItems"] == 0)

@@ -1,4 +1,4 @@
-"""The whole job on this machine: a private broker, two private real Syncthing nodes, the bridge, and changes."""
+"""The demo: runs the bridge with a private broker and two private Syncthing nodes, and makes changes on them."""
 
 import logging
 import os
@@ -30,10 +30,10 @@ A_FILM = 60_000_000
 
 
 def show(seconds: float | None) -> int:
-    """Give the show, sum it up, and clean up; return the exit status: 0 if everything worked.
+    """Run the demo, print a summary, and clean up; return the exit status: 0 if everything worked.
 
     Args:
-        seconds: how long to go on after the main part; None is until Ctrl-C.
+        seconds: how long to continue after the main part; None continues until Ctrl-C.
     """
     interrupted = threading.Event()
 
@@ -60,7 +60,7 @@ def show(seconds: float | None) -> int:
 
 
 class _Stage:
-    """Sets up what the show needs; the stack takes it down again, whatever happens."""
+    """Starts everything that the demo needs; the stack stops it again in any case."""
 
     def __init__(self, stack: ExitStack, directory: Path) -> None:
         self._stack = stack
@@ -108,7 +108,7 @@ def _settings(broker: EmbeddedBroker, nodes: list[SyncthingNode]) -> Settings:
 
 
 class _Play:
-    """What happens in the show; every act ends when its effect was seen on the broker."""
+    """The steps of the demo; each step waits until its effect is published on the broker."""
 
     def __init__(self, audience: Audience, directory: Path) -> None:
         self._audience = audience
@@ -165,11 +165,11 @@ class _Play:
         self._see_event("nas", "problem_cleared", code="system_errors")
 
     def _conflict(self) -> None:
-        """Change a file on both nodes while they are not connected, and clean up after them."""
+        """Change a file on both nodes while they are disconnected, and delete the conflict files."""
         self._since = self._audience.mark()
         self._command("nas", "pause", device="laptop")
         self._audience.wait_for("laptop", "device", lambda one: not one["connected"], since=self._since)
-        Clock.show("         writing notes.txt on both, while they are not connected")
+        Clock.show("         writing notes.txt on both nodes while they are disconnected")
         for node, photos in self._folders.items():
             (photos / "notes.txt").write_text(f"the {node} writes this")
             self._command(node, "scan", folder="Photos")
@@ -195,6 +195,6 @@ class _Play:
 
 def _sum_up(audience: Audience, failure: str | None) -> None:
     say("\npublished:  " + ", ".join(f"{count} {kind}" for kind, count in audience.published.most_common()))
-    say("commanded:  " + ", ".join(f"{reply} x {count}" for reply, count in sorted(audience.replies.items())))
+    say("commands:   " + ", ".join(f"{reply} x {count}" for reply, count in sorted(audience.replies.items())))
     say(f"failed:     {failure}" if failure else "everything worked")
     logging.shutdown()

@@ -1,1 +1,1 @@
-"""`stbridge watch`: what the bridge publishes, for people at a terminal; it knows nothing but the broker's topics."""
+"""`stbridge watch`: shows on a terminal what the bridge publishes; it uses only the topics on the broker."""

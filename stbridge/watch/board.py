@@ -1,4 +1,4 @@
-"""The messages seen on the broker so far: the newest payload of every topic, and the last events."""
+"""Keeps the messages received from the broker: the newest payload of every topic, and the last events."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ KEPT_EVENTS = 100
 
 MOST_INSTANCES = 100
 MOST_ENTRIES = 10_000
-"""How many folders, and devices, of an instance are shown: anybody may publish any number."""
+"""Maximum number of folders, and of devices, that are shown per instance: any client may publish any number."""
 
 MOST_ITEMS = 50
 
@@ -51,10 +51,10 @@ class InstanceBoard:
 
 
 class Board:
-    """Everything that has been seen.
+    """The messages received so far.
 
     Args:
-        topics: parses the topics.
+        topics: the topics of the bridge.
     """
 
     def __init__(self, topics: Topics) -> None:
@@ -64,20 +64,20 @@ class Board:
         self._topics = topics
 
     def places(self) -> list[Place]:
-        """Return every folder, in the order of the screen."""
+        """Return every folder, in the order on the screen."""
         return [
             Place(name, folder) for name, board in sorted(self.instances.items()) for folder in sorted(board.folders)
         ]
 
     def take(self, received: Received, now: datetime) -> SeenEvent | None:
-        """Take a message.
+        """Process a message.
 
         Args:
-            received: the message; anything else than a valid message of a bridge is ignored.
+            received: the message; it is ignored if it is not a valid message of a bridge.
             now: the current time.
 
         Returns:
-            the event, if it is an event or a reply.
+            the event, if the message is an event or a reply.
         """
         parsed = self._topics.parse(received.topic)
         if parsed is None:
@@ -127,7 +127,7 @@ def _object(payload: bytes) -> Payload | None:
 
 
 def _plain(value: Any) -> Any:
-    """Replace control characters in texts, and cut texts and lists to what can be shown."""
+    """Replace control characters in texts, and truncate texts and lists to the length that is shown."""
     if isinstance(value, str):
         return on_one_line(cut(value, LONGEST_SHOWN))
     if isinstance(value, dict):

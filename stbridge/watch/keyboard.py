@@ -1,4 +1,4 @@
-"""Single keys from a terminal, without waiting for Enter."""
+"""Reads single keys from a terminal, without waiting for Enter."""
 
 import contextlib
 import os
@@ -16,10 +16,10 @@ _LONGEST_KEY = 8
 
 
 class Keyboard:
-    """Reads keys in a `with` block; restores the terminal at its end.
+    """Reads keys in a `with` block, and restores the terminal at its end.
 
     Args:
-        pressed: called by a thread with each key: its character, or `up` and `down`; `q` if the terminal is gone.
+        pressed: called by another thread with each key: its character, `up` or `down`; `q` if the terminal is closed.
     """
 
     def __init__(self, pressed: Callable[[str], None]) -> None:
@@ -39,7 +39,7 @@ class Keyboard:
     ) -> None:
         os.write(self._wake, b".")
         self._thread.join()
-        with contextlib.suppress(termios.error):  # the terminal is gone
+        with contextlib.suppress(termios.error):  # the terminal is closed
             termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
         os.close(self._woken)
         os.close(self._wake)
@@ -53,7 +53,7 @@ class Keyboard:
                 key = os.read(self._terminal, _LONGEST_KEY).decode("utf-8", "replace")
             except OSError:
                 key = ""
-            if not key:  # the terminal is gone
+            if not key:  # the terminal is closed
                 self._pressed("q")
                 return
             self._pressed(_NAMES.get(key, key))

@@ -1,4 +1,4 @@
-"""Messages in words: one line each, or none for messages that people need not see."""
+"""Describes messages of the bridge in one line each, or not at all if users need not see them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,16 +17,16 @@ _STEP = 1000
 _LARGEST = 1e30
 
 LONGEST_SHOWN = 300
-"""Characters of a text that are shown."""
+"""Maximum number of characters of a text that are shown."""
 
 
 def number(value: object) -> float | None:
-    """Return a number; None for anything else, since anybody may publish."""
+    """Return a number; None for anything else, because any client may publish."""
     return value if isinstance(value, int | float) and abs(value) < _LARGEST else None
 
 
 def size(value: object) -> str:
-    """Write bytes for people: 1.2 MB."""
+    """Format a number of bytes with a unit: 1.2 MB."""
     count = number(value)
     if count is None:
         return "?"
@@ -38,16 +38,16 @@ def size(value: object) -> str:
 
 
 def describe(address: Address, payload: Payload) -> str | None:
-    """Return a line about a payload of an address; None if people need not see it."""
+    """Return a line that describes the payload of an address; None if users need not see it."""
     row = _ROWS.get(address.kind)
     try:
         return on_one_line(row(address, payload) or "") or None if row else None
     except MALFORMED:
-        return None  # the bridge has not published that
+        return None  # another client has published this
 
 
 def describe_received(topics: Topics, received: Received) -> str | None:
-    """Return a line about a message of the bridge; None if people need not see it."""
+    """Return a line that describes a message of the bridge; None if users need not see it."""
     parsed = topics.parse(received.topic)
     try:
         payload = cut_all(read_json(received.payload), LONGEST_SHOWN)
@@ -91,7 +91,7 @@ def _system(_: Address, payload: Payload) -> str:
         sync = "in sync, all peers in sync" if payload["all_in_sync"] else "in sync"
     elif payload["need_bytes"]:
         sync = f"needs {size(payload['need_bytes'])}"
-    else:  # null if everything is paused, and then nothing is known
+    else:  # null if all folders are paused: then nothing is known
         sync = "out of sync" if payload["in_sync"] is False else ""
     return ": ".join(filter(None, (payload["state"], sync)))
 

@@ -1,4 +1,4 @@
-"""Shows the live screen on a terminal, or prints plain lines where there is none."""
+"""Shows the live screen on a terminal; without a terminal, prints plain lines."""
 
 import json
 import sys
@@ -23,24 +23,24 @@ from stbridge.watch.lines import describe_received
 from stbridge.watch.screen import screen
 
 LEAST_BETWEEN_S = 0.1
-"""The screen is drawn this often at most, however much happens."""
+"""Minimum time between two updates of the screen."""
 
 MOST_BETWEEN_S = 5.0
 
 LOOK_S = 1.0
-"""How often it is looked whether anybody still reads the lines."""
+"""How often to check whether the lines are still read."""
 
 MOST_LINES = 1000
-"""So many lines wait at most to be written; then the broker waits."""
+"""Maximum number of lines that are queued for output; then no further messages are read from the broker."""
 
 
 class Watch:
     """Shows what the bridge publishes.
 
     Args:
-        settings: the broker's.
-        console: where to show it.
-        client_id: the client ID; None derives one from that of the bridge.
+        settings: the settings of the broker.
+        console: the console for the output.
+        client_id: the client ID; None derives one from the client ID of the bridge.
     """
 
     def __init__(self, settings: MqttSettings, console: Console | None = None, *, client_id: str | None = None) -> None:
@@ -64,7 +64,7 @@ class Watch:
         )
 
     def run(self) -> None:
-        """Watch, until `q` or Ctrl-C, or until the output cannot be written any more.
+        """Watch until `q` or Ctrl-C, or until the output cannot be written any more.
 
         Raises:
             BrokerUnavailable: the broker cannot be reached.
@@ -149,7 +149,7 @@ class Watch:
 
     @property
     def _selected(self) -> Place | None:
-        """The folder that was chosen, as long as there is one; before that the first."""
+        """The chosen folder, if it still exists; otherwise the first folder."""
         places = self._board.places()
         return self._chosen if self._chosen in places else next(iter(places), None)
 

@@ -1,4 +1,4 @@
-"""The live screen: instances, folders with progress bars, devices, the last events."""
+"""Draws the live screen: instances, folders with progress bars, devices, the last events."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,10 +34,10 @@ def screen(board: Board, selected: Place | None, note: str, *, height: int) -> R
     """Return the whole screen.
 
     Args:
-        board: the messages so far.
-        selected: the folder that keys act on.
-        note: a message to the user, in place of the help.
-        height: lines of the terminal; the last events fill the rest.
+        board: the messages received so far.
+        selected: the folder that the keys act on.
+        note: a message to the user that replaces the help.
+        height: the number of lines of the terminal; the last events fill the rest.
     """
     parts: list[RenderableType] = [_heading(board)]
     used = 4
@@ -45,7 +45,7 @@ def screen(board: Board, selected: Place | None, note: str, *, height: int) -> R
         parts.append(_instance(name, instance, selected))
         used += 6 + len(instance.folders) + len(instance.devices)
     if not board.instances:
-        parts.append(Text("nothing has been published yet: is the bridge running, with this base topic?"))
+        parts.append(Text("no messages yet: check that the bridge is running and has the same mqtt.base_topic"))
     parts.append(_events(board, max(3, height - used)))
     parts.append(Text(on_one_line(note) or HELP, style="bright_black"))
     return Group(*parts)

@@ -68,8 +68,8 @@ def test_where_there_is_nothing_nothing_can_be_dropped() -> None:
     ]
 
 
-KEY = "that would drop the API key, which the bridge uses: give replace: true if it is meant"
-GUI = "that would turn off the GUI, and the API with it: give replace: true if it is meant"
+KEY = "this would drop the API key, which the bridge uses: give replace: true if you intend that"
+GUI = "this would turn off the GUI, and the API with it: give replace: true if you intend that"
 PARTS = "only devices, folders, options, ldap, defaults, gui"
 
 
@@ -85,8 +85,8 @@ PARTS = "only devices, folders, options, ldap, defaults, gui"
         ({"gui": {"enabled": True, "Enabled": False}}, GUI),
         ({"gui": {"address": ""}}, GUI),
         ({"gui": {"addre\u017fs": ""}}, GUI),
-        ({"folders": []}, "an empty list would drop all folders: leave it out, or give replace: true"),
-        ({"options": {}, "devices": []}, "an empty list would drop all devices: leave it out, or give replace: true"),
+        ({"folders": []}, "an empty list would remove all folders: leave it out, or give replace: true"),
+        ({"options": {}, "devices": []}, "an empty list would remove all devices: leave it out, or give replace: true"),
         ({"folders": {"docs": {}}}, "folders must be a list of objects, each with its id"),
         ({"folders": None}, "folders must be a list of objects, each with its id"),
         ({"folders": [DOCS, {"label": "x"}]}, "folders must be a list of objects, each with its id"),

@@ -1,4 +1,4 @@
-"""How observations change the state: one rule per kind of observation, gathered in one table."""
+"""The rules by which observations change the state: one rule per kind of observation, in one table."""
 
 from datetime import datetime
 
@@ -18,11 +18,11 @@ RULES: Rules = {
 
 
 def apply(state: State, observation: Observation, now: datetime) -> None:
-    """Take one observation into the state; what follows from it is gathered in `state.outcome`.
+    """Apply one observation to the state; its consequences are collected in `state.outcome`.
 
     Args:
-        state: the state to be changed.
-        observation: what was seen.
+        state: the state to change.
+        observation: the observation.
         now: the time of the bridge's own clock, in UTC.
     """
     if state.began is None:
@@ -31,10 +31,10 @@ def apply(state: State, observation: Observation, now: datetime) -> None:
 
 
 def conclude(state: State, now: datetime) -> None:
-    """Apply what follows from all observations together and from time; `state.next_due` is when it is due again.
+    """Apply the consequences of all observations together and of time; call it again at `state.next_due`.
 
     Args:
-        state: the state; what follows is gathered in `state.outcome`.
+        state: the state; the consequences are collected in `state.outcome`.
         now: the time of the bridge's own clock, in UTC.
     """
     devices.publish_stable_connections(state, now)

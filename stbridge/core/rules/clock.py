@@ -1,4 +1,4 @@
-"""The rule on a wall clock that was set: what has lasted some time lasts as long as before."""
+"""The rule for a wall clock that was set: all durations stay the same."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,20 +10,20 @@ from stbridge.core.entities import DeviceState, FolderState
 from stbridge.core.state import Rules, State
 
 Past = Callable[[datetime | None], datetime | None]
-"""Moves a time in the past."""
+"""Converts a time in the past to the clock as it is now."""
 
 
 def moved(at: datetime | None, by: timedelta, *, began: datetime, now: datetime) -> datetime | None:
-    """Return a time by the clock as it is now, so that nothing lasts longer because the clock was set.
+    """Convert a time in the past to the clock as it is now, so that no duration changes because the clock was set.
 
-    Times of the previous run stay: they were taken when the clock may have been right. So do times of another machine,
-    which the step would move to the future. No time is in the future afterwards.
+    Times of the previous run stay unchanged: the clock may have been right then. Times of another machine stay
+    unchanged if the step would move them to the future. The result is never in the future.
 
     Args:
         at: a time in the past, by the clock before it was set.
-        by: by how much the clock was set.
+        by: the amount by which the clock was set.
         began: the first time of this run, by the clock before it was set.
-        now: the time of the clock now.
+        now: the current time, by the clock as it is now.
     """
     if at is None:
         return None
@@ -58,7 +58,7 @@ def _move_folder(folder: FolderState, past: Past, now: datetime) -> None:
     folder.out_of_sync_since = past(folder.out_of_sync_since)
     folder.last_peer_contact_at = past(folder.last_peer_contact_at)
     if folder.state_changed_at is not None and folder.state_changed_at > now:
-        folder.state_changed_at = now  # or what is read from now on would be taken for older
+        folder.state_changed_at = now  # otherwise later reads would be taken for older
 
 
 def _move_device(device: DeviceState, past: Past, by: timedelta) -> None:

@@ -1,4 +1,4 @@
-"""Rules on what is configured: folders, devices, who shares what, and what is paused."""
+"""Rules for the configuration: folders, devices, shares and pauses."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,12 +16,12 @@ from stbridge.core.timing import from_utc, past_from_utc
 from stbridge.core.topics import Address
 
 MOST_NAMED = 20
-"""How many of the folders that have vanished are named."""
+"""Maximum number of vanished folders that the message names."""
 
 
 def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
     before, config = state.config, observation.config
-    if before is not None:  # an option may wait for a restart, though no folder or device has changed
+    if before is not None:  # an option may require a restart although no folder or device has changed
         state.outcome.read(Read("restart_required"))
     if before == config:
         return
@@ -43,8 +43,8 @@ def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> No
 
 
 def note_vanished(state: State, before: Iterable[str], now: datetime) -> None:
-    """Notice that the folders were lost with the configuration, rather than removed one by one."""
-    assert state.config is not None, "only a configuration that is known can be compared"
+    """Raise a notice if so many folders disappeared at once that the configuration was probably lost."""
+    assert state.config is not None, "only a known configuration can be compared"
     known = list(before)
     gone = [folder for folder in known if folder not in state.config.folders]
     if gone and (not state.config.folders or (len(gone) > 1 and 2 * len(gone) >= len(known))):
@@ -70,7 +70,7 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
     folder = state.folders.get(config.id)
     if folder is None:
         restore_timed_pause(state, Paused("folder", config.id), folder_address(config.id), paused=config.paused)
-        # a folder that is added later is new, whatever had its ID in the previous run
+        # a folder that is added later is new, even if a folder of the previous run had its ID
         since = None if state.complete else restored_out_of_sync_since(state, config, now)
         state.folders[config.id] = FolderState(config, out_of_sync_since=since)
         state.outcome.change(failed_address(config.id), conflicts_address(config.id))
@@ -81,7 +81,7 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
         if before.paused != config.paused:
             _pause_folder(state, config.id, now)
         elif not config.paused and (before.type != config.type or set(before.devices) - set(config.devices)):
-            # what only that device had is lacking nowhere now, and no event tells that
+            # items that only the removed device had are no longer needed, and no event reports that
             state.outcome.read(Read("folder", config.id))
             state.outcome.read(*(Read("completion", config.id, one) for one in config.devices if one in state.devices))
     _share(state, config)
@@ -89,13 +89,13 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
 
 
 def restored_out_of_sync_since(state: State, folder: FolderConfig, now: datetime) -> datetime | None:
-    """Return since when a folder was out of sync in the previous run of the bridge; a paused one is not."""
+    """Return when a folder became out of sync, as the previous run published it; None if it is paused."""
     payload = (state.restored or {}).get(folder_address(folder.id)) or {}
     return None if folder.paused else past_from_utc(payload.get("out_of_sync_since"), now)
 
 
 def restore_timed_pause(state: State, subject: Paused, address: Address, *, paused: bool) -> None:
-    """Take over a pause that the previous run of the bridge was to end."""
+    """Restore a timed pause of the previous run of the bridge."""
     payload = (state.restored or {}).get(address) or {}
     until = from_utc(payload.get("resume_at"))
     if state.may_resume and paused and until is not None and state.timed_pauses.until(*subject) is None:
@@ -112,7 +112,7 @@ def _pause_timed(state: State, observation: seen.PauseTimed, _: datetime) -> Non
 
 
 def _share(state: State, folder: FolderConfig) -> None:
-    """Make a folder's shares those of its configuration."""
+    """Update the shares of a folder to its configuration."""
     sharing = frozenset(folder.devices)
     for device, device_state in state.devices.items():
         shares = device in sharing
@@ -136,10 +136,10 @@ def _folder_paused(state: State, observation: seen.FolderPaused, now: datetime) 
 
 
 def _pause_folder(state: State, folder: str, now: datetime) -> None:
-    """Follow a change of `paused`; nothing that was known holds, in either direction."""
+    """Apply a change of `paused`; a pause as well as a resume invalidates all known values of the folder."""
     folder_state = state.folders[folder]
     folder_state.forget()
-    state.outcome.change(folder_address(folder), failed_address(folder))  # in this order: the first is waited for
+    state.outcome.change(folder_address(folder), failed_address(folder))  # in this order: commands wait for the first
     resumed = not folder_state.config.paused
     if resumed:
         folder_state.inventory_due = True

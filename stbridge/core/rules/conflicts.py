@@ -1,4 +1,4 @@
-"""Rules on conflict files: the index tells which names changed, a reading whether the file is there."""
+"""Rules for conflict files: the index event reports changed names, a read shows whether the file exists."""
 
 from datetime import datetime
 from itertools import islice
@@ -11,17 +11,17 @@ from stbridge.core.outcome import conflicts_address
 from stbridge.core.state import Rules, State
 
 MOST_LOOKUPS = 100
-"""How many conflict files are looked up one by one at once; beyond, it is cheaper to search the whole folder."""
+"""Maximum number of conflict files that are looked up one by one; for more it is cheaper to search the whole folder."""
 
 MOST_KEPT = 10_000
-"""How many conflict files of a folder are known by name: a device may send any number."""
+"""Maximum number of conflict files of a folder that are kept by name, because a device may send any number."""
 
 MAX_CONFLICT_EVENTS = 50
 """Maximum number of events for conflict files that a search finds."""
 
 
 def search(state: State, folder: FolderState) -> None:
-    """Have a folder searched for conflict files, if it is not too large; else have the known ones looked up."""
+    """Request a search of a folder for conflict files; if it is too large, request a look-up of the known ones."""
     folder.inventory_due = False
     if _may_search(state, folder):
         state.outcome.read(Read("conflicts", folder.config.id))
@@ -32,7 +32,7 @@ def search(state: State, folder: FolderState) -> None:
 
 
 def search_if_due(state: State, folder: FolderState) -> None:
-    """Have a folder searched once its size is known, and what had been found in an earlier life of the bridge."""
+    """Request a due search once the folder's size and the conflict files of the previous run are known."""
     if folder.inventory_due and folder.counts is not None and state.compared:
         search(state, folder)
 
@@ -51,7 +51,7 @@ def _changed_here(state: State, observation: seen.LocalIndexChanged, _: datetime
     if folder is None:
         return
     if folder.state not in SYNCING and folder.config.type in OFFERING:
-        folder.changes += 1  # which the devices that share it lack, if only for a moment
+        folder.changes += 1  # the devices that share it need this change, even if only for a moment
     if len(observation.conflicts) > MOST_LOOKUPS and _may_search(state, folder):
         state.outcome.read(Read("conflicts", observation.folder))
     else:

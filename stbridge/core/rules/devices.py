@@ -1,4 +1,4 @@
-"""Rules on remote devices: connections, traffic, completion."""
+"""Rules for remote devices: connections, traffic, completion."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,14 +14,14 @@ from stbridge.core.outcome import METRICS
 from stbridge.core.state import Rules, State
 
 TRANSFER_LINGERS = timedelta(seconds=15)
-"""How long after the end of a transfer the counters are still read at the short interval."""
+"""How long the counters are still read at the short interval after the end of a transfer."""
 
 A_TRANSFER = 10_000
 """Bytes per second; a lower rate is protocol overhead."""
 
 
 def publish_stable_connections(state: State, now: datetime) -> None:
-    """Publish the connections that have become stable in another state than was published last."""
+    """Emit the changes of connections that are stable now and differ from the last emitted state."""
     if not state.may_publish:
         return
     for device in state.connection_timers.due(now):
@@ -31,7 +31,7 @@ def publish_stable_connections(state: State, now: datetime) -> None:
 
 def _connected(state: State, observation: seen.DeviceConnected, now: datetime) -> None:
     if device := state.devices.get(observation.device):
-        if not device.connection.connected:  # since 1.25 there may be several, and the first one is shown
+        if not device.connection.connected:  # since 1.25 a device may have several connections; the first one is shown
             _connect(state, observation.device, observation.connection, ConnectionChange(observation.at), now)
         state.outcome.read(Read("connections"))  # the event contains neither the encryption nor the counters
 
@@ -82,7 +82,7 @@ def _connect(state: State, device: str, connection: Connection, change: Connecti
 
 
 def _end_staleness(state: State, device: str, now: datetime) -> None:
-    """Have folders evaluated that have the problem `stale`; the others do not depend on it."""
+    """Schedule folders with the problem `stale` for evaluation; other folders do not depend on the connection."""
     for subject, problems in state.problems.items():
         if STALE in problems and subject.id in state.devices[device].folders:
             state.folders[subject.id].last_peer_contact_at = now
@@ -92,8 +92,8 @@ def _end_staleness(state: State, device: str, now: datetime) -> None:
 def _change_connection(state: State, device: str, change: ConnectionChange, now: datetime) -> None:
     """Emit a change at once; if the connection flaps, emit it when the connection is stable.
 
-    A device that one side has removed connects and disconnects every few seconds, and after a restart of Syncthing
-    all devices are disconnected for a moment.
+    If one side has removed the other, the devices connect and disconnect every few seconds. After a restart of
+    Syncthing, all devices are disconnected for a moment.
     """
     device_state = state.devices[device]
     if not state.complete:
@@ -152,7 +152,7 @@ def _completion(state: State, observation: seen.CompletionRead, now: datetime) -
     if device.in_sync is False:
         device.was_out_of_sync = True
     elif device.in_sync:
-        # the folder that it needed may have been paused, which is no sync
+        # if the folder that it needed was paused, the device is in sync without a sync
         if caught_up or (device.was_out_of_sync and not synced_before):
             state.emit("device_synced", now, **state.identify(observation.device))
         device.was_out_of_sync = False

@@ -1,4 +1,4 @@
-"""Rules on folders: state, counts, errors, scans."""
+"""Rules for folders: state, counts, errors, scans."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ MAX_REPORTED_FAILED = 10_000
 
 
 def _taking_part(state: State, folder: str) -> FolderState | None:
-    """Return a folder, unless it is gone or paused: an answer from before the pause is out of date."""
+    """Return a folder; None if it was removed or is paused: a response from before the pause is out of date."""
     folder_state = state.folders.get(folder)
     return None if folder_state is None or folder_state.config.paused else folder_state
 
@@ -57,18 +57,18 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
 
 
 def _out_of_sync_by_error_only(folder: FolderState) -> bool:
-    """Return whether a folder is out of sync only because one in error cannot be trusted to be in sync."""
+    """Return whether a folder counts as out of sync only because it is in error."""
     return folder.state == ERROR and (folder.counts is None or folder.counts.complete)
 
 
 def _end_error(folder: FolderState, *, was: bool) -> None:
-    """Let the time out of sync start again if nothing was known to be missing before."""
+    """Reset the start of the time out of sync if the folder was out of sync only because of its error."""
     if was and not _out_of_sync_by_error_only(folder):
         folder.out_of_sync_since = None
 
 
 def _read_completions_without_events(state: State, folder: FolderState, sequence: int) -> None:
-    """Have the completions of disconnected devices read when the folder has changed and no event will report them."""
+    """Request the completions of disconnected devices if the folder has changed and no event will report them."""
     before, folder.sequence = folder.sequence, sequence
     version = None if state.version is None else state.version.version
     if before in (0, sequence) or reports_completion_of_disconnected_devices(version):
@@ -94,7 +94,7 @@ def _follow_sync(state: State, folder: FolderState, now: datetime) -> None:
 
 
 def _emit_synced(state: State, folder: FolderState, now: datetime) -> None:
-    """Emit the end of a sync, also if the folder was unknown in between, but not at the first read."""
+    """Emit the end of a sync, also if its counts were unknown in between, but not at the first read."""
     if folder.known and not (folder.known.complete and folder.settled):
         folder.was_out_of_sync = True
     elif folder.in_sync and folder.was_out_of_sync:
@@ -108,15 +108,15 @@ def _emit_error(state: State, folder: FolderState, before: str | None, at: datet
 
 
 def _is_older(stamp: datetime | None, known: datetime | None) -> bool:
-    """Return whether the folder left a state that was read before the state of the last event began.
+    """Return whether the state that was read is older than the state of the last event.
 
-    Syncthing stamps a state up to a second before its event; both are the same change then.
+    The time stamp of a state may be up to a second earlier than its event; both are then the same change.
     """
     return stamp is not None and known is not None and stamp < known - timedelta(seconds=1)
 
 
 def _is_same(folder: FolderState, observation: seen.FolderRead) -> bool:
-    """Return whether an event reported this change of state already, more precisely (1.19 reads in whole seconds)."""
+    """Return whether an event already reported this state, with a more precise time (1.19 reads in whole seconds)."""
     return (
         folder.state == observation.state
         and folder.state_changed_at is not None
@@ -126,7 +126,7 @@ def _is_same(folder: FolderState, observation: seen.FolderRead) -> bool:
 
 
 def _compare_failed(state: State, folder: FolderState) -> None:
-    """Request the list of failed items when its length differs from the count; no event reports that it was cleared."""
+    """Request the list of failed items if its length differs from the count; no event reports that it was cleared."""
     failed = folder.counts.failed if folder.counts else 0
     if failed and failed != len(folder.failed):
         state.outcome.read(Read("folder_errors", folder.config.id))
@@ -154,11 +154,11 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
     if folder.counts is None:
         state.outcome.read(Read("folder", observation.folder))
     if before in SCANNING and observation.state not in SCANNING:
-        state.outcome.read(Read("scan_errors", observation.folder))  # they send no event
+        state.outcome.read(Read("scan_errors", observation.folder))  # no event reports them
     if before in SYNCING and observation.state not in SYNCING:
-        state.outcome.read(Read("last_file"))  # nor does the last file
+        state.outcome.read(Read("last_file"))  # no event reports it
     elif observation.state == "idle":
-        state.outcome.read(Read("folder_statistics"))  # nor does the last scan
+        state.outcome.read(Read("folder_statistics"))  # no event reports the last scan
     _emit_error(state, folder, before, observation.at)
     _end_error(folder, was=was)
     state.folder_changed(observation.folder, now)
@@ -181,7 +181,7 @@ def _errors(state: State, observation: seen.FolderErrorsRead, now: datetime) -> 
 
 
 def _emit_failed(state: State, folder: FolderState, now: datetime) -> None:
-    """Emit items that newly failed; an item that Syncthing retries is emitted once."""
+    """Emit an event for each item that newly failed; retries of Syncthing cause no further event."""
     told, paths = folder.reported_failed, frozenset(item.path for item in folder.failed)
     remembers = folder.state in BUSY and len(told) < MAX_REPORTED_FAILED
     folder.reported_failed = told | paths if remembers else paths

@@ -1,4 +1,4 @@
-"""Rules on the instance as a whole: its availability, its process, its errors, pending requests."""
+"""Rules for the instance as a whole: its availability, process, errors and pending requests."""
 
 from datetime import datetime
 
@@ -28,17 +28,17 @@ from stbridge.core.timing import in_utc
 from stbridge.core.uptime import uptime
 
 ONLINE = "online"
-"""The word for a usable instance in the `connection` topic."""
+"""The status of a usable instance in the `connection` topic."""
 
 LARGEST_COUNT = 2**63
-"""Bytes that anybody can have sent; a number of thousands of digits could not even be written down again."""
+"""Limit of a restored count; Python refuses to format a forged number with thousands of digits."""
 
 
 def _unavailable(state: State, observation: seen.Unavailable, now: datetime) -> None:
     _follow_availability(state, Signal.FAILED, now, observation.status, observation.message)
-    state.pending_since.clear()  # a condition that was observed before does not last while nothing is observed
+    state.pending_since.clear()  # a condition does not continue while nothing can be observed
     for folder in state.folders.values():
-        folder.progress_at = None  # there may be progress meanwhile, and no event of it will be left
+        folder.progress_at = None  # the folder may make progress whose events will be lost
 
 
 def _suspected(state: State, _: seen.Suspected, now: datetime) -> None:
@@ -60,7 +60,7 @@ def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) ->
     state.outcome.reads.clear()  # the snapshot has read everything
     started_at = state.process.started_at if state.process else None
     if state.synced_at is None or state.synced_process != started_at:
-        state.outcome.read(Read("upgrade"))  # asks a server on the Internet: not more often than needed
+        state.outcome.read(Read("upgrade"))  # Syncthing asks a server on the Internet, so only if needed
     state.synced_at, state.synced_process, state.evaluates_late = now, started_at, True
     _follow_availability(state, Signal.READ_COMPLETED, now)
     for folder in state.folders.values():
@@ -70,12 +70,12 @@ def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) ->
 
 
 def _follow_availability(state: State, signal: Signal, now: datetime, status: str = ONLINE, message: str = "") -> None:
-    """Take the next step of the state machine, and publish what follows from it."""
+    """Advance the state machine, and schedule the topics that depend on it."""
     was_online, before = state.online, state.availability
     state.availability = before.after(signal)
     state.epoch += state.availability is not before
     if not state.online and signal is not Signal.FAILED:
-        return  # what was published last holds until it is known how the attempt ends
+        return  # the last published status stays until the result of the attempt is known
     if was_online and not state.online:
         _stop_rates(state)
     if (status, message) == (state.status, state.message):
@@ -108,7 +108,7 @@ def _read_finished(state: State, observation: seen.ReadFinished, now: datetime) 
 
 
 def _forget_read_errors(state: State, now: datetime) -> None:
-    """Everything is being read again, so a read that fails again says so again."""
+    """Clear all read errors at the start of a complete read; a read that fails again is noted again."""
     state.read_errors.clear()
     for folder in [one for one in state.folders.values() if one.read_errors]:
         folder.read_errors.clear()
@@ -116,7 +116,7 @@ def _forget_read_errors(state: State, now: datetime) -> None:
 
 
 def _forget_what_was_to_be_read(state: State, read: Read) -> None:
-    """What was known before events were missed may be wrong; null is published until it can be read."""
+    """Set the values of a failed read to unknown: events were missed, so the old values may be wrong."""
     match read.what:
         case "folder":
             if folder := state.folders.get(read.folder):
@@ -136,7 +136,7 @@ def _forget_what_was_to_be_read(state: State, read: Read) -> None:
 
 
 def _stop_rates(state: State) -> None:
-    """Nothing is known to flow to or from a Syncthing that cannot be reached."""
+    """Set all rates to 0, because the instance cannot be reached."""
     state.in_rate.stop()
     state.out_rate.stop()
     state.outcome.change(METRICS)
@@ -166,12 +166,12 @@ def _restored(state: State, observation: seen.Restored, now: datetime) -> None:
 
 
 def _clear_leftovers(state: State) -> None:
-    """Render every topic of the previous run again: one without a payload now is cleared by that."""
+    """Schedule every topic of the previous run for rendering; a topic that has no payload now is then cleared."""
     state.outcome.change(*(state.restored or ()))
 
 
 def _restore_lifetime(state: State) -> None:
-    """Continue the lifetime totals, once it is known what they were and whether Syncthing restarted since."""
+    """Continue the lifetime totals once the previous totals and the start time of Syncthing are known."""
     if state.restored is None or state.process is None or state.in_lifetime.restored:
         return
     metrics = state.restored.get(METRICS) or {}
@@ -183,7 +183,7 @@ def _restore_lifetime(state: State) -> None:
 
 
 def _count(value: object) -> int | None:
-    """Take what the broker kept for a count only if it is one: anybody may publish."""
+    """Return a restored value only if it is a valid count, because any client may publish."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_COUNT else None
 
 
@@ -206,7 +206,7 @@ def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
             lifetime.restart(now, observation.uptime_s)
         state.in_bytes, state.out_bytes = state.in_lifetime.current, state.out_lifetime.current
         _upgrading(state, seen.Upgrading(in_progress=False), now)
-        # no mark of being late: a start never shows but by a reading
+        # not marked as late: a start is always found by a read
         state.outcome.emit("syncthing_started", now, version=state.version and state.version.version)
 
 
@@ -239,7 +239,7 @@ def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: da
 
 
 def _login_failed(state: State, observation: seen.LoginFailed, _: datetime) -> None:
-    """People type their password where the name belongs, so only the name that is configured is published."""
+    """Emit a failed login, with the user name only if it is the configured one: users may type their password there."""
     known = state.config is not None and observation.username == state.config.gui_user
     username = observation.username if known else None
     state.emit("login_failed", observation.at, username=username or None, address=observation.address)

@@ -1,6 +1,6 @@
-"""Compares what the previous run of the bridge published with what is now; the difference is published as late events.
+"""Compares the topics of the previous run of the bridge with the current state; differences become late events.
 
-Anybody may publish below the base topic, so nothing of it is trusted to have the right form.
+Any client may publish below the base topic, so the form of every payload is checked.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,11 +34,11 @@ NOTICES = ("identity_changed", "folders_vanished")
 _CODES = {kind: frozenset(row.code for row in rows) for kind, rows in ROWS_BY_SUBJECT.items()}
 
 MOST_RECALLED = 50
-"""How many items of a list that had been published are believed; we never published more."""
+"""Maximum number of restored list items; the bridge never publishes more."""
 
 
 def compare_with_restored(state: State, now: datetime) -> None:
-    """Publish what happened since the previous run, once everything is read and it is known what that published."""
+    """Emit the changes since the previous run, once everything is read and the topics of that run are known."""
     if state.compared or not state.may_publish:
         return
     state.compared = state.evaluates_late = True
@@ -48,21 +48,21 @@ def compare_with_restored(state: State, now: datetime) -> None:
         search_if_due(state, folder)
     for device in state.devices.values():
         _compare_device(state, device, now)
-    state.restored = {}  # it is not needed any more, and may be large
+    state.restored = {}  # no longer needed, and it may be large
 
 
 def note_identity(state: State, before: str, now: datetime) -> None:
-    """Notice that another device answers than before."""
+    """Raise a notice because the device ID of the instance has changed."""
     state.notice("identity_changed", f"the device ID was {before}", now)
 
 
 def tell_pending_device(state: State, device: PendingDevice, now: datetime, *, late: bool = False) -> None:
-    """Tell a device that newly waits to be accepted."""
+    """Emit an event for a new pending device."""
     state.emit("device_pending", now, late=late, device=device.id, name=device.name, address=device.address)
 
 
 def tell_pending_folder(state: State, folder: PendingFolder, now: datetime, *, late: bool = False) -> None:
-    """Tell a folder that newly waits to be accepted."""
+    """Emit an event for a new pending folder."""
     device = state.short_name(folder.device)
     state.emit("folder_pending", now, late=late, folder=folder.id, label=folder.label, device=device)
 
@@ -78,13 +78,13 @@ def _items(payload: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _texts(payload: Mapping[str, Any], key: str, *names: str) -> set[tuple[str, ...]]:
-    """Return what the items of a published list say under some names, as far as it is text."""
+    """Return the values of some keys of each item of a published list; items without texts there are skipped."""
     found = ([item.get(name) for name in names] for item in _items(payload, key))
     return {tuple(map(str, one)) for one in found if all(isinstance(text, str) for text in one)}
 
 
 def _is_whole(payload: Mapping[str, Any], items: set[Any]) -> bool:
-    """Tell whether a published list had not been cut."""
+    """Return whether a published list was not truncated."""
     return payload.get("count") == len(items)
 
 
@@ -109,12 +109,12 @@ def _compare_instance(state: State, now: datetime) -> None:
     _compare_pending(state, now)
     latest = _published(state, UPGRADE).get("latest_version")
     if state.upgrade is None and isinstance(latest, str):
-        state.upgrade = UpgradeRead(latest=latest)  # until it is read, which takes hours or the Internet
+        state.upgrade = UpgradeRead(latest=latest)  # valid until the next read, which may take hours or fail offline
         state.outcome.change(UPGRADE)
 
 
 def _published_folders(state: State) -> list[str]:
-    """Return the folders there had been, as far as what was published looks like ours."""
+    """Return the folders of the previous run, from payloads that have the form of the bridge's own."""
     published = (state.restored or {}).items()
     return [one.folder for one, payload in published if one.kind == FOLDER and (payload or {}).get("id") == one.folder]
 
@@ -133,7 +133,7 @@ def _compare_pending(state: State, now: datetime) -> None:
         return
     devices = _texts(published, "devices", "device")
     folders = _texts(published, "folders", "folder", "device")
-    # of a list that had been cut, nobody knows who was in it
+    # the items that were cut off a truncated list are unknown
     for device in (state.pending_devices or ()) if len(devices) < MOST_RECALLED else ():
         if (device.id,) not in devices:
             tell_pending_device(state, device, now, late=True)
@@ -161,7 +161,7 @@ def _compare_folder(state: State, folder: FolderState, now: datetime) -> None:
 
 
 def _restore_statistics(folder: FolderState, published: Mapping[str, Any], now: datetime) -> None:
-    """Keep what Syncthing does not report any more; a folder with another path is another folder."""
+    """Restore statistics that Syncthing does not report any more; a folder with another path is another folder."""
     if published.get("path") != folder.config.path:
         return
     name, deleted = published.get("last_file"), published.get("last_file_deleted")
@@ -183,7 +183,7 @@ def _compare_failed(state: State, folder: FolderState, now: datetime, identity: 
 
 
 def _restore_conflicts(state: State, folder: FolderState, now: datetime) -> None:
-    """Take what was known for true until the folder has been searched again."""
+    """Restore the known conflict files; they are valid until the folder has been searched again."""
     published = _published(state, conflicts_address(folder.config.id))
     items = published.get("items")
     listed = items[:MOST_RECALLED] if isinstance(items, list) else []
@@ -216,7 +216,7 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
 
 
 def _restore_times(device: DeviceState, published: Mapping[str, Any], now: datetime) -> None:
-    """Keep the newest known times: Syncthing 2.x does not migrate when a device was seen last.
+    """Restore the newest known times: Syncthing 2.x does not migrate the time when a device was last seen.
 
     `unseen_since` is later than `last_seen_at` if the device was paused in between.
     """
@@ -229,7 +229,7 @@ def _restore_times(device: DeviceState, published: Mapping[str, Any], now: datet
 
 
 def _restore_problems(state: State, subject: Subject, published: Iterable[Mapping[str, Any]], now: datetime) -> None:
-    """Take the problems that had been raised for raised; the next judgement clears those that are over."""
+    """Restore the raised problems; the next evaluation clears those that no longer exist."""
     for one in published:
         code, since = one.get("code"), past_from_utc(one.get("since"), now)
         if isinstance(code, str) and code in _CODES[subject.kind] and since is not None:
