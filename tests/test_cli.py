@@ -56,7 +56,7 @@ def test_wrong_settings_end_with_78_and_a_line_for_each_fault(tmp_path: Path) ->
         "mqtt.hots: no such setting; did you mean mqtt.host?",
         "mqtt.port:",
         "syncthing.nas.url: must look like",
-        "syncthing.box.url: must not hold",
+        "syncthing.box.url: must not contain",
         "syncthing.box.verify: must be sha256:",
         "nonsense: no such setting",
     ):

@@ -144,7 +144,7 @@ def test_names_are_nowhere_but_in_names() -> None:
     """A label that looks like a template, or an ID like a topic, changes neither templates nor topics."""
     evil = replace(FOLDER, name="{{ 1/0 }}", id="{{ 2/0 }}/+#", address=folder_address("{{ 2/0 }}/+#"))
     message = config(evil, SITE)
-    assert message["device"].pop("name") == "nas: {{ 1/0 }}"
+    assert message["device"].pop("name") == "nas {{ 1/0 }}"
     assert "1/0" not in json.dumps(message)
     for component in message["components"].values():
         for key, value in component.items():
@@ -256,7 +256,7 @@ def test_what_is_added_renamed_and_removed_is_followed(instance: Instance) -> No
     )
     assert added.topic in {message.topic for message in renamed}
     assert len(renamed) == 2
-    assert {"nas: Songs", "nas: book"} <= set(instance.names.values())
+    assert {"nas Songs", "nas book"} <= set(instance.names.values())
     gone = instance.see(seen.ConfigRead(config=configured(folders=[PHOTOS], devices=[])))
     assert {message.payload for message in gone} == {b""}
     assert added.topic in {message.topic for message in gone}

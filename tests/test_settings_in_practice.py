@@ -371,7 +371,7 @@ def test_a_type_of_event_that_does_not_exist_is_a_fault(machine: Machine, name: 
     [
         ('["(unclosed"]', "alerts.ignore_errors: '(unclosed' is not a regular expression: missing ), unterminated"),
         ('["fine", "*"]', "alerts.ignore_errors: '*' is not a regular expression: nothing to repeat"),
-        ('[""]', "alerts.ignore_errors: must not be empty, which ignores every error: set alerts.system_errors = 0"),
+        ('[""]', "alerts.ignore_errors: must not be empty: to ignore every error, set alerts.system_errors = 0"),
     ],
 )
 def test_an_expression_that_is_none_is_a_fault(machine: Machine, expressions: str, fault: str) -> None:

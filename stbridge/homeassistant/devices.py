@@ -47,7 +47,7 @@ DEVICE_ENTITIES = (
     moment(
         "unseen_since",
         "Disconnected since",
-        "when it disconnected",
+        "since when it has been disconnected",
         category=DIAGNOSTIC,
         enabled=False,
     ),

@@ -62,7 +62,7 @@ def test_folders_and_devices_hang_on_their_syncthing(house: House) -> None:
         assert entry["serial_number"] == (subject.id or subject.own_id)
         if subject.address.kind != "system":
             assert entry["via_device_id"] == instance["id"]
-            assert entry["name"] == f"nas: {subject.name}"
+            assert entry["name"] == f"nas {subject.name}"
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def test_a_conflict_notifies(house: House, automate: Callable[..., None]) -> Non
     assert state is not None
     assert state["attributes"]["items"] == [conflict.name]
     eventually(lambda: _notifications(house).get(f"Syncthing: conflict in {folder.name}") == conflict.name)
-    eventually(lambda: "conflict" in _notifications(house).get(f"nas: {folder.name} Problem", ""))
+    eventually(lambda: "conflict" in _notifications(house).get(f"nas {folder.name} Problem", ""))
     conflict.unlink()
     eventually(partial(_shows, house, problem, "off"))
     eventually(partial(_shows, house, f"{folder.object_id}_conflicts", "0"))

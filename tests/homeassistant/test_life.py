@@ -54,7 +54,7 @@ def test_a_folder_that_is_added_renamed_and_removed_is_followed(house: House) ->
     before = house.hass.devices()[subject.object_id]
     entity_id = house.entity_id(f"{subject.object_id}_state")
     node.request("PATCH", "/rest/config/folders/music", body={"label": "{{ states }}"})
-    eventually(lambda: house.hass.devices()[subject.object_id]["name"] == "nas: {{ states }}")
+    eventually(lambda: house.hass.devices()[subject.object_id]["name"] == "nas {{ states }}")
     assert house.hass.devices()[subject.object_id]["id"] == before["id"]
     assert house.entity_id(f"{subject.object_id}_state") == entity_id
     node.request("DELETE", "/rest/config/folders/music")
@@ -71,7 +71,7 @@ def test_a_device_that_is_added_renamed_and_removed_is_followed(house: House) ->
     subject = house.subject("device", identifier)
     eventually(lambda: house.state(f"{subject.object_id}_connected") == "off")
     node.request("PATCH", f"/rest/config/devices/{identifier}", body={"name": "old tablet"})
-    eventually(lambda: house.hass.devices()[subject.object_id]["name"] == "nas: old tablet")
+    eventually(lambda: house.hass.devices()[subject.object_id]["name"] == "nas old tablet")
     node.request("DELETE", f"/rest/config/devices/{identifier}")
     eventually(lambda: subject.object_id not in house.hass.devices())
 
