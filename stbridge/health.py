@@ -142,7 +142,7 @@ def _check_private(directory: Path) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Return whether a process of this user has this number; a process of another user has reused it."""
+    """Return whether this process runs as this user; a process of another user only reuses its number."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):

@@ -51,7 +51,7 @@ def close_streams() -> bool:
 
 
 def reader_has_left() -> bool:
-    """Return whether the reader of standard output has closed it, without writing; output is then discarded."""
+    """Return whether the reader of standard output has left, without writing to it; if so, discard further output."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     left = any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))

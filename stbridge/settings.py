@@ -111,15 +111,18 @@ class TlsSettings(Section):
 class MqttSettings(Section):
     """The broker."""
 
-    host: str = Field("localhost", description="Host name or address of the broker; a path with `unix`.")
+    host: str = Field(
+        "localhost",
+        description="Host name or address of the broker; the path of its socket if `mqtt.transport` is `unix`.",
+    )
     port: int = Field(1883, ge=1, le=65535, description="Port of the broker.")
     username: str = Field("", description="User name at the broker; empty for none.")
     password: SecretStr = Field(SecretStr(""), description="Password at the broker.")
-    password_file: Path | None = Field(None, description="File that holds the password.")
+    password_file: Path | None = Field(None, description="File that contains the password.")
     client_id: str = Field("stbridge", min_length=1, description="MQTT client ID; each bridge needs its own.")
     protocol: Literal["auto", "5", "3.1.1"] = Field("auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`.")
     transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
-    path: str = Field("/mqtt", description="Path of the URL, with `websockets`.")
+    path: str = Field("/mqtt", description="Path of the URL if `mqtt.transport` is `websockets`.")
     keepalive_s: WholeSeconds = Field(
         30, ge=5, le=3600, description="MQTT keepalive: maximum number of seconds between two packets to the broker."
     )
@@ -277,7 +280,7 @@ class SyncthingSettings(Section):
     api_key: SecretStr = Field(
         SecretStr(""), description="API key (in Syncthing's web page: Actions > Settings > General)."
     )
-    api_key_file: Path | None = Field(None, description="File that holds the API key.")
+    api_key_file: Path | None = Field(None, description="File that contains the API key.")
     verify: str = Field(
         "system",
         description="How its certificate is verified: `system`, the path of a certificate or of a CA certificate, "

@@ -39,8 +39,8 @@ _NEVER_AFTER = 9000  # adding to Python's last day would overflow
 def time(stamp_text: str | None) -> datetime | None:
     """Convert a time stamp of Syncthing; "never" becomes None.
 
-    Time stamps carry the offset of Syncthing's machine and up to nine digits of a second. Year 1 must be found before
-    the conversion to UTC, which overflows there.
+    Time stamps carry the offset of Syncthing's machine and up to nine digits of a second. Year 1 must be recognized
+    before the conversion to UTC, which would overflow.
     """
     if not stamp_text:
         return None

@@ -16,7 +16,7 @@ _STALE = next(row for row in ROWS_BY_SUBJECT[FOLDER] if row.code == STALE)
 
 
 def evaluate(state: State, now: datetime) -> None:
-    """Raise and clear the problems of everything that was touched or has become due since the last time.
+    """Raise and clear the problems of everything that was touched or has become due since the last call.
 
     Args:
         state: its `outcome` contains the changes, and receives the resulting changes and events.

@@ -26,7 +26,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 _DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 
-# Line breaks, control characters of terminals, changes of the text direction, and what UTF-8 cannot encode.
+# Line breaks, control characters of terminals, changes of the text direction, and surrogates (UTF-8 has none).
 _ESCAPES: Mapping[int, str] = {
     code: f"\\u{code:04x}"
     for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, *_DIRECTIONS, *range(0xD800, 0xE000))

@@ -13,7 +13,7 @@ class Message:
         payload: the payload in UTF-8; an empty retained message clears the topic.
         retain: whether the message is retained.
         json: whether the payload is JSON (content type `application/json` on MQTT 5).
-        expiry_s: MQTT 5 message expiry in seconds; None keeps it for ever.
+        expiry_s: MQTT 5 message expiry in seconds; None means no expiry.
         correlation: MQTT 5 correlation data, in replies.
     """
 

@@ -47,7 +47,7 @@ class Row:
         measure: what its threshold measures.
         threshold: its default threshold; 0 is off.
         meaning: the text of the documentation.
-        cure: how to fix it, for the documentation.
+        `cure`: how to fix it, for the documentation.
         look: finds the condition, given the state of the instance and of the subject; the condition becomes a problem
             when it exceeds the threshold.
     """

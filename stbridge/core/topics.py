@@ -248,7 +248,7 @@ class Topics:
     def may_answer_on(self, topic: str) -> bool:
         """Return whether a reply may be published to the response topic that a command names.
 
-        Refused are topics that a broker would reject, the broker's own topics, topics that Home Assistant acts on, and
+        It refuses topics that a broker would reject, the broker's own topics, topics that Home Assistant acts on, and
         the bridge's own topics, where a client could forge a reply to another client.
         """
         if not 0 < len(topic.encode("utf-8", "replace")) <= LONGEST_RESPONSE_TOPIC or topic.startswith("$"):

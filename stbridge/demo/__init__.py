@@ -1,1 +1,1 @@
-"""`stbridge demo`: the whole job on one machine, with private servers; its Syncthing nodes serve the tests, too."""
+"""`stbridge demo`: runs the bridge with a private broker and Syncthing nodes; the tests use the nodes, too."""

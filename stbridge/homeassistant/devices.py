@@ -54,7 +54,7 @@ DEVICE_ENTITIES = (
     *(
         text(key, name, meaning, icon, category=DIAGNOSTIC, enabled=False)
         for key, name, meaning, icon in (
-            ("connection_type", "Connection type", "how it is connected, in Syncthing's words", "mdi:connection"),
+            ("connection_type", "Connection type", "type of the connection, as Syncthing names it", "mdi:connection"),
             ("crypto", "Encryption", "how the connection is encrypted", "mdi:lock-outline"),
             ("id", "Device ID", "its device ID", "mdi:identifier"),
         )

@@ -88,7 +88,7 @@ INSTANCE_ENTITIES = (
         key="clear_errors",
         platform="button",
         name="Clear errors",
-        meaning="empties Syncthing's own error list",
+        meaning="clears Syncthing's own error list",
         command="clear_errors",
         icon="mdi:notification-clear-all",
     ),

@@ -119,7 +119,7 @@ def _messages(payload: Mapping[str, Any]) -> list[str]:
 
 
 def _text(value: object) -> str:
-    """Return a text; of anything else there is none, since anybody may publish."""
+    """Return a text unchanged, and an empty text for anything else, because any client may publish."""
     return value if isinstance(value, str) else ""
 
 

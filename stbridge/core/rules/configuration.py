@@ -136,7 +136,7 @@ def _folder_paused(state: State, observation: seen.FolderPaused, now: datetime) 
 
 
 def _pause_folder(state: State, folder: str, now: datetime) -> None:
-    """Apply a change of `paused`; a pause as well as a resume invalidates all known values of the folder."""
+    """Apply a change of `paused`; pausing and resuming both invalidate all known values of the folder."""
     folder_state = state.folders[folder]
     folder_state.forget()
     state.outcome.change(folder_address(folder), failed_address(folder))  # in this order: commands wait for the first
