@@ -116,7 +116,7 @@ class Bridge:
 
     def start(self) -> None:
         """Begin to read every Syncthing, and to connect to the broker; returns at once."""
-        log.info("stbridge %s starts with %s", __version__, ", ".join(self._instances))
+        log.info("stbridge %s is starting; instances: %s", __version__, ", ".join(self._instances))
         if warning := exposed_password(self._settings.mqtt):
             log.warning("%s", warning)
         self._schedule.start()
@@ -170,7 +170,7 @@ class Bridge:
             Failed: a thread hangs or keeps dying.
         """
         if faults := self._supervision.check():
-            raise Failed(f"{faults}, see the log; the service manager should start the bridge again")
+            raise Failed(f"{faults}: see the log. The service manager should restart the bridge.")
         status = self._status()
         notify(f"WATCHDOG=1\nSTATUS={status}")
         if self._health:

@@ -25,6 +25,7 @@ from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.timed_pauses import may_resume
 from stbridge.core.topics import Address, Topics
+from stbridge.core.wording import counted
 from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.mqtt.outbox import Outbox
 from stbridge.publishing import Publisher
@@ -355,7 +356,7 @@ class Instance:
             failures = set() if shown[0] == "online" else {one for one in self._logged if one[0] != "online"}
             self._logged = {shown, *failures}
         if shown[0] == "online":
-            log.info("%s: online, %d folders, %d devices", self.name, folders, devices)
+            log.info("%s: online, %s, %s", self.name, counted(folders, "folder"), counted(devices, "device"))
         else:
             log.warning("%s: %s: %s", self.name, *shown)
 

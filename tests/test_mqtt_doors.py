@@ -115,9 +115,9 @@ def pretend() -> Iterator[Callable[[Callable[[socket.socket], object]], Pretende
     ("more", "says"),
     [
         ({"port": 1}, "nothing listens .* mqtt.host and mqtt.port"),
-        ({"host": "no-such-host.invalid"}, "cannot be found: check mqtt.host"),
-        ({"host": "x" * 64 + ".example"}, "no host name: check mqtt.host"),
-        ({"host": "a..b"}, "no host name: check mqtt.host"),
+        ({"host": "no-such-host.invalid"}, "cannot be resolved: check mqtt.host"),
+        ({"host": "x" * 64 + ".example"}, "not a valid host name: check mqtt.host"),
+        ({"host": "a..b"}, "not a valid host name: check mqtt.host"),
         ({"host": "/no/such/socket", "transport": "unix"}, "no socket /no/such/socket"),
     ],
     ids=lambda value: str(value)[:40],

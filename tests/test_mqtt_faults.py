@@ -187,7 +187,7 @@ def test_a_line_that_swallows_everything_is_noticed(
     outbox.put_state(Message(topic="syncthing/nas/folder/docs", payload=b"x" * size, retain=True))
     outbox.flush()
     eventually(lambda: not connection.status.connected)
-    assert "does not answer any more" in connection.status.message
+    assert "no longer responds" in connection.status.message
 
 
 def acknowledges_nothing(connection: socket.socket) -> None:

@@ -76,19 +76,19 @@ def test_every_reason_code_of_a_refused_connection_is_reported(pretend: Any, cod
 def test_every_reason_code_of_a_disconnect_is_reported(pretend: Any, code: int) -> None:
     """The broker accepts the connection, then closes it with a reason."""
     accepted, disconnect = bytes([0x20, 3, 0, 0, 0]), bytes([0xE0, 2, code, 0])
-    with pytest.raises(BrokerUnavailable, match="says"):
+    with pytest.raises(BrokerUnavailable, match="reports"):
         probe(MqttSettings(host="127.0.0.1", port=pretend(accepted + disconnect)))
 
 
 def test_an_unknown_reason_code_is_reported_as_its_number(pretend: Any) -> None:
     """The documentation of the broker may list it."""
-    with pytest.raises(BrokerRefused, match="says: reason code 0xee; see the broker's log"):
+    with pytest.raises(BrokerRefused, match="reports: reason code 0xee; see the broker's log"):
         probe(MqttSettings(host="127.0.0.1", port=pretend(bytes([0x20, 3, 0, 0xEE, 0]))))
 
 
 def test_a_code_of_another_packet_has_its_name(pretend: Any) -> None:
     """0x99 belongs to CONNACK, too (MQTT 5, section 3.2.2.2); paho only knows it in PUBACK."""
-    with pytest.raises(BrokerRefused, match="says: payload format invalid"):
+    with pytest.raises(BrokerRefused, match="reports: payload format invalid"):
         probe(MqttSettings(host="127.0.0.1", port=pretend(bytes([0x20, 3, 0, 0x99, 0]))))
 
 

@@ -99,7 +99,7 @@ def test_tls_to_a_port_without_it_says_so(new_broker: NewBroker, authority: Auth
     ("tls", "says"),
     [
         ({"ca_file": "/no/such/file"}, "mqtt.tls.ca_file: cannot read /no/such/file"),
-        ({"ca_file": "/dev/null"}, "mqtt.tls.ca_file: /dev/null holds no certificate"),
+        ({"ca_file": "/dev/null"}, "mqtt.tls.ca_file: /dev/null contains no certificate"),
         ({"cert_file": "/dev/null"}, "mqtt.tls.cert_file: /dev/null and its key"),
     ],
 )

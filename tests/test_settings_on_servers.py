@@ -103,7 +103,7 @@ def test_a_password_sent_in_plain_text_to_another_machine_is_a_warning(new_bridg
 @pytest.mark.parametrize(
     ("limit", "protocol", "seen"),
     [
-        ("max_packet_size 20000", "5", "it accepts 20000"),
+        ("max_packet_size 20000", "5", "it accepts at most 20000"),
         ("max_packet_size 20000", "3.1.1", "it closes the connection"),
         ("message_size_limit 20000", "5", "packet too large"),
     ],

@@ -63,5 +63,5 @@ class BridgeCommands:
         row = select(_ROWS, name, received, self._allowed)
         parse(row, received.payload)
         if not self._buckets[name].take(monotonic()):
-            raise CommandError("rate_limited", f"{name} is executed once in {row.every_s:.0f} s")
+            raise CommandError("rate_limited", f"{name} is executed at most once in {row.every_s:.0f} s")
         self._operations[name]()

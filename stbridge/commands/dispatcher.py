@@ -188,7 +188,7 @@ class CommandDispatcher:
         for command in self._pending.close():
             self._finish(command, None, error=_stopping("the command was not executed, send it again"), claimed=True)
         late = self._pending.wait_for_all(max(0.0, deadline - monotonic()))
-        error = _stopping("Syncthing may still do what it was asked for")
+        error = _stopping("Syncthing may still execute the command")
         self._scans.end_all(error)
         for command in late:
             self._finish(command, None, error=error)
@@ -207,7 +207,7 @@ class CommandDispatcher:
         if self._pending.closed:
             error = _stopping("the command was not executed, send it again")
         else:
-            error = CommandError("rate_limited", "too many commands are waiting already")
+            error = CommandError("rate_limited", "too many commands are already waiting")
         self._refusals.add(command.name, error.code, error.message)
         self._send(command, _reply(command, error=error, transaction=transaction_of(command.received.payload)))
 
@@ -241,11 +241,13 @@ class CommandDispatcher:
     def _check(self, command: IncomingCommand) -> Request:
         row = select(_ROWS, command.name, command.received, self._allowed)
         if command.expired:
-            raise CommandError("timeout", "its message expiry passed before it could be executed")
+            raise CommandError("timeout", "its message expiry interval passed before it could be executed")
         if monotonic() - max(command.at, self._opened_at or 0.0) > START_WITHIN_S:
-            raise CommandError("timeout", f"it was not executed: others took longer than {START_WITHIN_S:.0f} s")
+            raise CommandError(
+                "timeout", f"it was not executed: other commands took longer than {START_WITHIN_S:.0f} s"
+            )
         if command.received.again and not row.repeatable:  # the previous run of the bridge may have had it
-            raise CommandError("timeout", "it may have been executed before the bridge was restarted; it is not now")
+            raise CommandError("timeout", "it may have been executed before the bridge restarted; not executed again")
         request, known = parse(row, command.received.payload), self._known()
         request = with_ids(request, known)
         check_applicable(request, known.config)
@@ -267,7 +269,8 @@ class CommandDispatcher:
             granted, left_s = bucket.take(now), bucket.available_in(now)
         if not granted:
             raise CommandError(
-                "rate_limited", f"{row.name} is executed once in {row.every_s:.0f} s: {ceil(left_s)} s left"
+                "rate_limited",
+                f"{row.name} is executed at most once in {row.every_s:.0f} s; {ceil(left_s)} s left",
             )
 
     def _execute(self, command: IncomingCommand, request: Request) -> None:
@@ -333,7 +336,7 @@ class CommandDispatcher:
                 self._unavailable_at = monotonic()
             if paused not in self._not_resumed:  # it is tried every 30 s
                 self._not_resumed.add(paused)
-                log.warning("%s: cannot resume %s yet, whose pause is over: %s", self._name, paused.id, error)
+                log.warning("%s: the pause of %s is over, but cannot resume it yet: %s", self._name, paused.id, error)
         finally:
             with self._lock:
                 self._resuming.discard(paused)

@@ -111,7 +111,7 @@ def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any
     try:
         client.wait_for_restart(started_at, RESTART_S)
     except TimedOut as error:
-        why = f"Syncthing was reset and is not back after {RESTART_S:.0f} s"
+        why = f"Syncthing was reset, but has not restarted after {RESTART_S:.0f} s"
         raise TimedOut(why + _still_paused(running)) from error
     if left := _resume_all(client, running, time_pauses):
         raise TimedOut(f"Syncthing was reset{left}")
@@ -249,7 +249,7 @@ def _default_path(client: SyncthingClient, label: str, folder: str) -> str:
     """
     name = next((one for one in (label, folder) if is_directory_name(one)), None)
     if name is None:
-        raise CommandError("invalid_arguments", f"neither {label!r} nor {folder!r} can name a directory: give path")
+        raise CommandError("invalid_arguments", f"neither {label!r} nor {folder!r} can be a directory name: give path")
     separator = client.get_status().get("pathSeparator") or "/"
     default: str = client.get_folder_defaults().get("path") or "~"
     return f"{default.rstrip(separator)}{separator}{name}"
@@ -267,7 +267,7 @@ def _check_path(client: SyncthingClient, path: str, folders: Mapping[str, str]) 
         raise CommandError("invalid_arguments", f"path must be absolute, or begin with ~: {path!r} is relative")
     for folder, other in folders.items():
         if (known := rules.absolute(other)) is not None and rules.overlap(absolute, known):
-            raise NotApplicable(f"the path {path!r} overlaps with that of the folder {folder!r}: {_OTHER_PATH}")
+            raise NotApplicable(f"the path {path!r} overlaps with the path of folder {folder!r}: {_OTHER_PATH}")
     if any(rules.same(absolute, rules.absolute(one) or "") for one in client.browse_directories(absolute)):
         raise NotApplicable(f"the directory {path!r} exists: {_OTHER_PATH}")
 

@@ -50,11 +50,11 @@ class Scans:
                 if covering in self._running:
                     return self._join(covering)
             if len(self._running) >= MAX_SCANS:
-                raise CommandError("rate_limited", f"{MAX_SCANS} scans are running already")
+                raise CommandError("rate_limited", f"{MAX_SCANS} scans are already running or queued")
             future: Future[None] = Future()
             self._running[folder, sub] = future
         if not self._pool.submit(self._run, request, future):
-            self._finish(future, CommandError("rate_limited", "there is no thread for the scan"))
+            self._finish(future, CommandError("rate_limited", "no thread can be started for the scan"))
         return future
 
     def end_all(self, failure: Exception) -> None:
@@ -66,7 +66,7 @@ class Scans:
 
     def _join(self, target: _Target) -> "Future[None]":
         if self._joined[target] >= MAX_JOINED:
-            raise CommandError("rate_limited", f"{MAX_JOINED} commands wait for the end of this scan already")
+            raise CommandError("rate_limited", f"{MAX_JOINED} commands are already waiting for this scan to finish")
         self._joined[target] += 1
         return self._running[target]
 

@@ -94,9 +94,9 @@ class ClientIdConflict:
         if self._taken_over or not (soon or self._foreign_markers):
             return ""  # the text of TakenOver has the hint already
         what = (
-            "another bridge has been online in its place: if that also uses"
+            "another bridge has been online in the meantime: if it also uses"
             if self._foreign_markers
-            else "several connections ended soon after each other: if another client uses"
+            else "several connections were closed within a short time: if another client uses"
         )
         return f"; {what} the client ID {self._client_id!r}, set another mqtt.client_id"
 

@@ -169,7 +169,7 @@ class BrokerConnection:
             self._outbox.flush()
             self._said_goodbye = self._outbox.wait_until_empty(max(timeout_s - GOODBYE_S, timeout_s / 2))
             if not self._said_goodbye:
-                _log.warning("stopping before the broker has acknowledged everything: %s", self._outbox.counters())
+                _log.warning("stopping before the broker has acknowledged all messages: %s", self._outbox.counters())
         self._stop.set()
         if session := self._session:
             session.wake()
@@ -210,7 +210,7 @@ class BrokerConnection:
                 self._failures += 1
                 if self._failures > MOST_FAILURES:
                     raise
-                _log.exception("the connection to the broker failed unexpectedly; connecting again")
+                _log.exception("the connection to the broker failed unexpectedly; reconnecting")
                 self._lost(error)
             self.thread.heartbeat()
             waited_s = 0.0 if self._connections > connections else time.monotonic() - began

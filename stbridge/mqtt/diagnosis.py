@@ -1,4 +1,4 @@
-"""Error messages about the broker: what is wrong, which setting, and how to fix it; never a secret."""
+"""Error messages about the broker: what is wrong, which setting to change, and how to fix it; never a secret."""
 
 import ipaddress
 import socket
@@ -19,7 +19,7 @@ from stbridge.mqtt.reasons import Reason
 from stbridge.settings import MqttSettings
 
 SESSION_TAKEN_OVER = 0x8E
-KEEP_ALIVE_TIMEOUT = 0x8D  # paho: the broker has not been heard of for too long
+KEEP_ALIVE_TIMEOUT = 0x8D  # paho sets it when nothing has arrived from the broker for too long
 UNSUPPORTED_PROTOCOL_VERSION = 0x84
 
 
@@ -29,7 +29,7 @@ def encryption(settings: MqttSettings) -> str:
 
 
 def exposed_password(settings: MqttSettings) -> str | None:
-    """Return a warning if the password is sent unencrypted to another machine; None if it is not."""
+    """Return a warning if the password is sent unencrypted to another machine, else None."""
     if not settings.password.get_secret_value() or settings.uses_tls or _is_this_machine(settings):
         return None
     return (
@@ -39,7 +39,7 @@ def exposed_password(settings: MqttSettings) -> str | None:
 
 
 def interceptable_password(settings: MqttSettings) -> str | None:
-    """Return how to keep the password from another user of this machine; None if nobody else can receive it."""
+    """Return how to protect the password from other users of this machine; None if none of them can receive it."""
     plain = settings.transport != "unix" and (not settings.uses_tls or settings.tls.insecure)
     if not settings.password.get_secret_value() or not plain or not _is_this_machine(settings):
         return None
@@ -71,30 +71,30 @@ def address(settings: MqttSettings) -> str:
     return f"{settings.host}:{settings.port}"
 
 
-# Reason codes of CONNACK and DISCONNECT (MQTT 5, section 2.4) that have a fix; paho maps 3.1.1's onto them.
+# Reason codes of CONNACK and DISCONNECT (MQTT 5, section 2.4) that have a fix; paho maps those of 3.1.1 to them.
 _FIXES: dict[int, str] = {
     0x80: "see the broker's log",
     0x85: "set another mqtt.client_id",
     0x86: "check mqtt.username and mqtt.password",
-    0x87: "check mqtt.username and mqtt.password, and what the broker allows this user and this client ID",
+    0x87: "check mqtt.username, mqtt.password, and what the broker allows this user and this client ID",
     0x88: "the broker is not ready; the bridge tries again",
     0x89: "the broker is busy; the bridge tries again",
     0x8A: "the broker has banned this client; see the broker's log",
     0x8B: "the bridge tries again",
     SESSION_TAKEN_OVER: "another client uses the client ID {settings.client_id!r}: set another mqtt.client_id",
     0x95: "raise the broker's max_packet_size",
-    0x9A: "allow retained messages at the broker: the bridge cannot do without them",
-    0x9B: "allow QoS 1 at the broker: the bridge cannot do without it",
+    0x9A: "allow retained messages at the broker: the bridge requires them",
+    0x9B: "allow QoS 1 at the broker: the bridge requires it",
     0x9C: "the broker has moved: set mqtt.host",
     0x9D: "the broker has moved: set mqtt.host",
 }
 
 
-_PASSING = frozenset({0x88, 0x89, 0x8B})  # unavailable, busy, shutting down: these pass without any action
+_PASSING = frozenset({0x88, 0x89, 0x8B})  # unavailable, busy, shutting down: these conditions pass without any action
 
 
 def refusal(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
-    """Translate the reason with which the broker refuses or closes a connection.
+    """Return the error for the reason code with which the broker refuses or closes a connection.
 
     Args:
         reason: from CONNACK or DISCONNECT.
@@ -103,15 +103,15 @@ def refusal(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
     code = reason.code
     fix = _FIXES.get(code, "see the broker's log").format(settings=settings)
     kind = BrokerUnreachable if code in _PASSING else TakenOver if code == SESSION_TAKEN_OVER else BrokerRefused
-    return kind(f"the broker at {address(settings)} says: {reason.name}; {fix}")
+    return kind(f"the broker at {address(settings)} reports: {reason.name}; {fix}")
 
 
 _ABOUT_THE_CLIENT = frozenset({0x85, 0x86, 0x87})
-"""Reason codes of CONNACK that may be about the client ID: brokers can tie a user to one."""
+"""Reason codes of CONNACK that may concern the client ID: brokers can tie a user to one client ID."""
 
 
 def login_refused(reason: Reason, settings: MqttSettings, client_id: str) -> BrokerUnavailable:
-    """Translate the reason with which the broker refuses to open a connection.
+    """Return the error for the reason code with which the broker refuses a new connection.
 
     Args:
         reason: from CONNACK.
@@ -125,11 +125,11 @@ def login_refused(reason: Reason, settings: MqttSettings, client_id: str) -> Bro
 
 
 _ABOUT_A_MESSAGE = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x97, 0x99})
-"""Reason codes of DISCONNECT that may be about a message; the others concern the connection as a whole."""
+"""Reason codes of DISCONNECT that may concern a message; the others concern the connection as a whole."""
 
 
 def closing(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
-    """Translate the reason with which the broker closes a connection that it had accepted.
+    """Return the error for the reason code with which the broker closes a connection that it had accepted.
 
     Args:
         reason: from DISCONNECT.
@@ -142,7 +142,7 @@ def closing(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
 
 
 def closed_over(suspicion: Suspicion) -> str:
-    """Return what to add to the reason why a connection was closed, if a message may be the cause.
+    """Return the text to append to an error message if a message may have caused the broker to close the connection.
 
     Args:
         suspicion: the message.
@@ -153,7 +153,7 @@ def closed_over(suspicion: Suspicion) -> str:
 
 
 def topics_skipped(topics: Mapping[str, int]) -> str:
-    """Return a message about skipped topics; empty if there are none.
+    """Return an error message about skipped topics; an empty string if there are none.
 
     Args:
         topics: sizes in bytes by topic.
@@ -162,16 +162,16 @@ def topics_skipped(topics: Mapping[str, int]) -> str:
         return ""
     first = next(iter(topics))
     what = f"messages on {quoted(first)}" if len(topics) == 1 else f"{len(topics)} topics, such as {quoted(first)},"
-    return f"{what} are skipped, because the broker closes the connection over them: {how_to_allow(first)}"
+    return f"{what} are skipped, because the broker closes the connection when it receives them: {how_to_allow(first)}"
 
 
 def quoted(topic: str) -> str:
-    """Return a topic as messages show it; another program may have chosen it."""
+    """Return a topic in the form that log lines use: quoted and cut, because another program may have chosen it."""
     return repr(topic[:300])
 
 
 def how_to_allow(topic: str) -> str:
-    """Return what to do if the broker closes the connection over a topic.
+    """Return what to do if the broker closes the connection when it receives a message on a topic.
 
     Args:
         topic: the topic.
@@ -179,11 +179,11 @@ def how_to_allow(topic: str) -> str:
     fixes = "allow the topic in the broker's ACL, or raise the broker's limit on the size of messages"
     if is_strict(topic):
         return fixes
-    return f'{fixes}, or set mqtt.topic_encoding = "strict" if the broker cannot carry spaces, dots or the like'
+    return f'{fixes}, or set mqtt.topic_encoding = "strict" if the broker rejects spaces, dots and similar characters'
 
 
 def subscriptions_refused(refused: Mapping[str, str]) -> str:
-    """Return a message that names the refused subscriptions; empty if there are none.
+    """Return an error message that names the refused subscriptions; an empty string if there are none.
 
     Args:
         refused: reasons by topic filter.
@@ -198,7 +198,7 @@ def _not_trusted(error: Exception, settings: MqttSettings) -> str:
     reason = getattr(error, "verify_message", "") or str(error)
     return (
         f"the certificate of {address(settings)} is not trusted ({reason}): set mqtt.tls.ca_file to the "
-        "authority that signed it, and mqtt.host to a name that it holds"
+        "authority that signed it, and mqtt.host to a name in the certificate"
     )
 
 
@@ -206,24 +206,24 @@ def _no_tls(error: Exception, settings: MqttSettings) -> str:
     reason = getattr(error, "reason", None) or str(error)
     return (
         f"TLS with {address(settings)} fails ({reason}): check that mqtt.port is the TLS port, "
-        "mqtt.tls.enabled, and whether the broker asks for mqtt.tls.cert_file"
+        "mqtt.tls.enabled, and whether the broker requires a client certificate (mqtt.tls.cert_file)"
     )
 
 
 def _unknown_host(_error: Exception, settings: MqttSettings) -> str:
-    return f"the host {settings.host!r} cannot be found: check mqtt.host"
+    return f"the host name {settings.host!r} cannot be resolved: check mqtt.host"
 
 
 def _no_host_name(_error: Exception, settings: MqttSettings) -> str:
-    return f"{settings.host!r} is no host name: check mqtt.host"
+    return f"{settings.host!r} is not a valid host name: check mqtt.host"
 
 
 def _refused(_error: Exception, settings: MqttSettings) -> str:
-    return f"nothing listens at {address(settings)}: check that the broker runs, mqtt.host and mqtt.port"
+    return f"nothing listens at {address(settings)}: check that the broker is running, mqtt.host and mqtt.port"
 
 
 def _hung_up(_error: Exception, settings: MqttSettings) -> str:
-    return f"{address(settings)} hangs up: check mqtt.port, mqtt.transport and mqtt.tls.enabled"
+    return f"{address(settings)} resets the connection: check mqtt.port, mqtt.transport and mqtt.tls.enabled"
 
 
 def _timed_out(_error: Exception, settings: MqttSettings) -> str:
@@ -231,11 +231,11 @@ def _timed_out(_error: Exception, settings: MqttSettings) -> str:
 
 
 def _no_socket(_error: Exception, settings: MqttSettings) -> str:
-    return f"there is no socket {settings.host}: check that the broker runs, and mqtt.host"
+    return f"there is no socket {settings.host}: check that the broker is running, and mqtt.host"
 
 
 def _no_permission(_error: Exception, settings: MqttSettings) -> str:
-    return f"no permission to use {address(settings)}: check the rights of the user that runs stbridge"
+    return f"no permission to use {address(settings)}: check the permissions of the user that runs stbridge"
 
 
 def _no_websocket(_error: Exception, settings: MqttSettings) -> str:
@@ -248,8 +248,8 @@ def _other(error: Exception, settings: MqttSettings) -> str:
     return f"cannot connect to {address(settings)} ({reason}): check mqtt.host and mqtt.port"
 
 
-# The first row that fits. UnicodeError: a label of the host name is empty or longer than 63 characters, which
-# socket.getaddrinfo reports so. LookupError and other ValueErrors: paho's WebSocket handshake reads rubbish.
+# The first row that matches applies. socket.getaddrinfo raises UnicodeError if a label of the host name is empty or
+# longer than 63 characters. paho's WebSocket handshake raises LookupError and other ValueErrors on invalid input.
 _UNREACHABLE: tuple[tuple[type[Exception], Callable[[Exception, MqttSettings], str]], ...] = (
     (ssl.SSLCertVerificationError, _not_trusted),
     (ssl.SSLError, _no_tls),
@@ -266,10 +266,10 @@ _UNREACHABLE: tuple[tuple[type[Exception], Callable[[Exception, MqttSettings], s
 
 
 def unreachable(error: Exception, settings: MqttSettings) -> BrokerUnavailable:
-    """Translate what connecting raised.
+    """Return the error, with its message, for an exception that was raised while connecting.
 
     Args:
-        error: from paho, the sockets or TLS.
+        error: raised by paho, the sockets or TLS.
         settings: the broker's.
     """
     if type(error).__name__ == "WebsocketConnectionError":

@@ -22,11 +22,11 @@ def unsendable(message: Message) -> str | None:
     """
     topic = message.topic
     if not topic or set(topic) & set("+#\0"):
-        return "its topic is empty or holds +, # or NUL"
+        return "its topic is empty or contains +, # or NUL"
     try:
         length = len(topic.encode())
     except UnicodeEncodeError:  # a lone surrogate, from a file name that is not UTF-8
-        return "its topic cannot be written as UTF-8"
+        return "its topic cannot be encoded as UTF-8"
     if length > LONGEST_STRING:
         return f"its topic is longer than {LONGEST_STRING} bytes"
     if len(message.correlation or b"") > LONGEST_STRING:
@@ -45,7 +45,7 @@ def oversized(message: Message, largest_packet: int | None) -> str | None:
     limit = min(largest_packet or LARGEST_PACKET, LARGEST_PACKET)
     if size <= limit:
         return None
-    return f"it has {size} bytes, and the broker accepts {limit}: raise the broker's max_packet_size"
+    return f"it has {size} bytes, but the broker accepts at most {limit}: raise the broker's max_packet_size"
 
 
 def new_properties(packet_type: int) -> Properties:

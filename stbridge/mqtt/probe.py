@@ -54,7 +54,7 @@ def _refusal(session: Session, settings: MqttSettings) -> str:
     """Return why the broker does not accept a message of the usual size; empty if it does."""
     limit = session.largest_packet
     if limit is not None and limit < USUAL_SIZE:
-        return f"it accepts {limit}"
+        return f"it accepts at most {limit}"
     topic = Topics(settings.base_topic).build(BRIDGE, Address("event", name="check"))
     payload = as_json({"event_type": "check", "time": in_utc(utc_now())})
     try:
@@ -67,6 +67,6 @@ def _refusal(session: Session, settings: MqttSettings) -> str:
 def _too_large(settings: MqttSettings, refusal: str) -> str:
     return (
         f"the broker at {address(settings)} does not accept a message of {USUAL_SIZE} bytes ({refusal}). "
-        "Larger messages than it accepts are skipped. Raise its limit, or allow the topic in its ACL "
+        "Messages that exceed its limit are skipped. Raise its limit, or allow the topic in its ACL "
         "(Mosquitto: max_packet_size, message_size_limit, acl_file)."
     )

@@ -121,9 +121,9 @@ class RetainedReader:
             _log.error("%s", subscriptions_refused(refused))
         silence_s = self._read_sentinel(session, self._sentinel) if self._sentinel else UNKNOWN_S
         if not self._read_until_silence(session, silence_s) and not self._stop.is_set():
-            _log.warning("reading retained messages took more than %.0f s: the rest is not known", self._deadline_s)
+            _log.warning("reading retained messages took more than %.0f s: the rest was not read", self._deadline_s)
         if not self._has_room:
-            _log.warning("more than %s MB of retained messages: the rest is not known", MOST_KEPT >> 20)
+            _log.warning("more than %s MB of retained messages: the rest was not read", MOST_KEPT >> 20)
         session.unsubscribe(self._topic_filters)
         if self._sentinel:
             self._payloads.pop(self._sentinel.topic, None)

@@ -266,7 +266,7 @@ class Session:
                 self._progress_at = now
             self._departed = departed
         if now - self._progress_at > ACKNOWLEDGEMENT_TIMEOUT_S + oldest.size / SLOWEST_BYTES_PER_S:
-            raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
+            raise BrokerUnreachable(f"{diagnosis.address(self._settings)} no longer responds")
 
     def _end(self) -> BrokerUnavailable:
         if self._ended or self._accepted:
@@ -384,7 +384,7 @@ class Session:
             (reason,) = self._client.reasons([code])
             self._ended = diagnosis.closing(reason, self._settings)
         elif code.value == diagnosis.KEEP_ALIVE_TIMEOUT:
-            self._ended = BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer any more")
+            self._ended = BrokerUnreachable(f"{diagnosis.address(self._settings)} no longer responds")
 
     def _on_subscribe(
         self,

@@ -36,7 +36,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except ssl.SSLError as error:
-        raise SettingsError([f"mqtt.tls.ca_file: {tls.ca_file} holds no certificate in PEM form"]) from error
+        raise SettingsError([f"mqtt.tls.ca_file: {tls.ca_file} contains no certificate in PEM format"]) from error
     if tls.cert_file:
         try:
             # OpenSSL would ask for the passphrase of an encrypted key on the terminal; an empty one fails.
@@ -44,7 +44,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
         except (ssl.SSLError, OSError) as error:
             fault = (
                 f"mqtt.tls.cert_file: {tls.cert_file} and its key (mqtt.tls.key_file) cannot be used: "
-                "both must be PEM, belong together, and the key must have no passphrase"
+                "both must be in PEM format and belong together, and the key must have no passphrase"
             )
             raise SettingsError([fault]) from error
     if tls.insecure:

@@ -97,11 +97,11 @@ class EventStream:
         """Return what tells one process of Syncthing from the next: its start, in whole seconds."""
         started_at: str | None = self._client.get_status().get("startTime")
         if not started_at:
-            raise BadReply("url: what answers does not tell when it started, so it is no Syncthing")
+            raise BadReply("url: the status contains no start time, so the server is not Syncthing. Check the address.")
         return started_at
 
 
 def _id(event: object) -> int:
     if isinstance(event, dict) and isinstance(number := event.get("id"), int):
         return number
-    raise BadReply("url: what answers sends events without an id, so it is no Syncthing")
+    raise BadReply("url: the server sends an event without an ID, so it is not Syncthing. Check the address.")

@@ -128,7 +128,7 @@ class Follower:
                 self._follow(backoff)
             except EventsLost:
                 if backoff.fresh:
-                    log.info("%s: events were missed or Syncthing restarted: reading everything again", self._name)
+                    log.info("%s: events were missed, or Syncthing restarted; reading everything again", self._name)
                 self._stop.wait(backoff.next())
             except SyncthingError as error:
                 self._report(error)

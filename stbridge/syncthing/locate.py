@@ -65,7 +65,7 @@ def find_local(environment: Mapping[str, str], home: Path) -> LocalSyncthing:
     looked = places(environment, home)
     file = next((file for file in looked if _is_file(file)), None)
     if file is None:
-        fault = f"no Syncthing is configured and none was found on this machine (looked for {_listed(looked)})"
+        fault = f"no Syncthing instance is configured and none was found on this machine (looked for {_listed(looked)})"
         raise SettingsError([f"syncthing: {fault}; set syncthing.NAME.url and syncthing.NAME.api_key"])
     return _from_config(file, address, api_key)
 
@@ -87,10 +87,10 @@ def _from_config(file: Path, address: str | None, api_key: str | None) -> LocalS
     except (OSError, ElementTree.ParseError) as error:
         raise SettingsError([f"syncthing: cannot read {file} ({error})"]) from error
     if gui is None or gui.get("enabled") == "false":
-        raise SettingsError([f"syncthing: the GUI, and with it the API, is turned off in {file}"])
+        raise SettingsError([f"syncthing: the GUI is turned off in {file}, and the API with it"])
     key = api_key or (gui.findtext("apikey") or "").strip()
     if not key:
-        raise SettingsError([f"syncthing: there is no API key in {file}"])
+        raise SettingsError([f"syncthing: {file} contains no API key"])
     url = _url(address or (gui.findtext("address") or "").strip(), tls=gui.get("tls") == "true")
     certificate = file.parent / CERTIFICATE
     verify = str(certificate) if url.startswith("https:") and _is_file(certificate) else SYSTEM

@@ -255,7 +255,7 @@ def _upgrade(reader: Reader, _: Read) -> Iterator[Observation]:
     except Unsupported:
         yield seen.UpgradeRead(latest=None)
     except TimedOut as error:  # what cannot be reached is a server on the Internet
-        log.info("check for an upgrade: %s", error)
+        log.info("the check for an upgrade timed out: %s", error)
 
 
 def _completion(reader: Reader, read: Read) -> Iterator[Observation]:
@@ -270,7 +270,7 @@ def _decoded(decoder: Callable[..., Decoded], *arguments: Any) -> Decoded:
     try:
         return decoder(*arguments)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise BadReply(f"url: what answers is not what Syncthing would say ({decoder.__name__}: {error!r})") from error
+        raise BadReply(f"url: the answer does not match Syncthing's API ({decoder.__name__}: {error!r})") from error
 
 
 _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {

@@ -491,7 +491,10 @@ def test_restarts_are_a_minute_apart(clock: Clock) -> None:
     clock.now += 59.5
     reply = plane.ask("restart")
     assert reply.error
-    assert (reply.error.code, reply.error.message) == ("rate_limited", "restart is executed once in 60 s: 1 s left")
+    assert (reply.error.code, reply.error.message) == (
+        "rate_limited",
+        "restart is executed at most once in 60 s; 1 s left",
+    )
     assert plane.code("shutdown") is None
     clock.now += 0.5
     assert plane.code("restart") is None
@@ -549,7 +552,7 @@ def test_only_so_many_commands_wait_for_their_reply(
     waiting = [plane.send("scan", {"folder": one, "wait": True}) for one in ("docs", "art")]
     for _ in range(3):
         assert plane.code("get_version") == "rate_limited"
-    refusal = "command nas/get_version refused: rate_limited: too many commands are waiting already"
+    refusal = "command nas/get_version refused: rate_limited: too many commands are already waiting"
     assert [text for text in caplog.messages if "too many" in text] == [refusal]
     plane.syncthing.release()
     assert [reply().status for reply in waiting] == ["ok"] * 2
@@ -988,7 +991,7 @@ def test_a_pause_that_is_over_is_resumed(
     plane.wait_until_idle()
     assert (plane.log, caplog.messages) == ([call, "PauseTimed"], [])
     assert plane.taken == [seen.PauseTimed(paused=paused, until=None)]
-    told = f"nas: cannot resume {paused.id} yet, whose pause is over: gone"
+    told = f"nas: the pause of {paused.id} is over, but cannot resume it yet: gone"
     for fails, messages in ((True, [told]), (True, [told]), (False, [told]), (True, [told, told])):
         answer: Any = Unreachable("gone", arrived=False) if fails else {}
         plane.syncthing.answers[call.partition(" ")[2]] = answer

@@ -230,7 +230,7 @@ def test_a_reset_that_does_not_come_back_tells_what_it_leaves_paused(
     syncthing.does({STATUS: STARTED, RESET: says({"ok": "resetting"})})
     with pytest.raises(TimedOut, match=r"was reset.*; these folders are still paused: docs, art$"):
         syncthing.executes("reset", all=True)
-    with pytest.raises(TimedOut, match=r"not back after 0 s$"):
+    with pytest.raises(TimedOut, match=r"not restarted after 0 s$"):
         syncthing.executes("reset", folder="old")
 
 

@@ -108,7 +108,7 @@ def test_only_so_many_are_under_way_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(scans, "MAX_SCANS", 2)
     runs = Runs()
     futures = [runs.start("docs"), runs.start("art"), runs.start("art", "sub")]
-    with pytest.raises(CommandError, match="2 scans are running already") as refused:
+    with pytest.raises(CommandError, match="2 scans are already running or queued") as refused:
         runs.start("new")
     assert refused.value.code == "rate_limited"
     runs.end()

@@ -185,7 +185,7 @@ def test_the_environment_beats_the_file(tmp_path: Path, environment: Mapping[str
 def test_where_none_is_found_the_places_and_the_cure_are_told(tmp_path: Path) -> None:
     """Whoever has Syncthing elsewhere can see where was looked, and what to set."""
     says = fault(tmp_path, {"STHOMEDIR": str(tmp_path / "named")})
-    assert says.startswith("syncthing: no Syncthing is configured and none was found on this machine")
+    assert says.startswith("syncthing: no Syncthing instance is configured and none was found on this machine")
     assert str(tmp_path / "named/config.xml") in says
     assert says.endswith("set syncthing.NAME.url and syncthing.NAME.api_key")
 
@@ -206,10 +206,10 @@ def test_a_place_that_may_not_be_looked_into_is_passed_over(tmp_path: Path) -> N
     [
         ("", "cannot read {file} (no element found"),
         ("<configuration>", "cannot read {file} (no element found"),
-        ("<configuration/>", "the GUI, and with it the API, is turned off in {file}"),
+        ("<configuration/>", "the GUI is turned off in {file}, and the API with it"),
         ('<configuration><gui enabled="false"/></configuration>', "is turned off in {file}"),
-        ("<configuration><gui><address>x</address></gui></configuration>", "there is no API key in {file}"),
-        ("<configuration><gui><apikey> </apikey></gui></configuration>", "there is no API key in {file}"),
+        ("<configuration><gui><address>x</address></gui></configuration>", "{file} contains no API key"),
+        ("<configuration><gui><apikey> </apikey></gui></configuration>", "{file} contains no API key"),
         (
             "<configuration><gui><address>nas:http</address><apikey>k</apikey></gui></configuration>",
             "the GUI address 'nas:http' cannot be used",

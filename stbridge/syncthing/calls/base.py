@@ -44,7 +44,7 @@ def takes_old_names(method: Callable[_P, _T]) -> Callable[_P, _T]:
     def call(*arguments: Any, **named: Any) -> Any:
         renamed = {OLD_ARGUMENTS.get(name, name): value for name, value in named.items()}
         if len(renamed) < len(named):
-            raise TypeError(f"{method.__name__}() got an argument under its name of today and under its old name")
+            raise TypeError(f"{method.__name__}() got an argument under both its current and its old name")
         return method(*arguments, **renamed)
 
     return call
