@@ -1,6 +1,6 @@
-"""Syncthing on MQTT: publishes what Syncthing is doing and carries out commands.
+"""Syncthing on MQTT: publishes the state and events of Syncthing instances and runs commands.
 
-`SyncthingClient` is useful by itself, without MQTT.
+`SyncthingClient` can also be used on its own, without MQTT.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ __all__ = ["SyncthingClient", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the client when it is asked for: whoever wants only a part of stbridge need not load HTTP."""
+    """Import the client only when it is used, so that other parts of stbridge do not load an HTTP library."""
     if name != "SyncthingClient":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from stbridge.syncthing.client import SyncthingClient  # noqa: PLC0415 - the reason is above

@@ -1,17 +1,17 @@
-"""How long to wait before the next try."""
+"""Exponential backoff: how long to wait before the next attempt."""
 
 import random
 
 LEAST_S = 0.3
-"""So long at most is waited, at least, after a try that was itself a long wait."""
+"""Minimum wait in seconds, before jitter, after an attempt that took long itself; a shorter backoff stays shorter."""
 
 
 class Backoff:
-    """Waits that double, with jitter, so that many bridges do not return at once.
+    """Waits that double, with jitter, so that many bridges do not reconnect at the same time.
 
     Args:
-        first_s: the longest first wait.
-        longest_s: the longest of all.
+        first_s: maximum of the first wait, in seconds.
+        longest_s: maximum of every wait, in seconds.
     """
 
     def __init__(self, first_s: float, longest_s: float) -> None:
@@ -29,7 +29,7 @@ class Backoff:
         """Return the next wait in seconds.
 
         Args:
-            waited_s: for so long the last try has waited for an answer in vain, which counts.
+            waited_s: seconds that the last attempt waited for an answer in vain; they are deducted.
         """
         longest, self._next_s = self._next_s, min(self._longest_s, 2 * self._next_s)
         self._fresh = False
@@ -37,6 +37,6 @@ class Backoff:
         return max(longest * jitter - waited_s, min(longest, LEAST_S) * jitter)
 
     def reset(self) -> None:
-        """Start anew: it worked."""
+        """Start again with the first wait, after a success."""
         self._next_s = self._first_s
         self._fresh = True

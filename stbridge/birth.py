@@ -1,4 +1,4 @@
-"""Home Assistant's birth message: it has started, and needs discovery and all states again."""
+"""Reacts to Home Assistant's birth message: Home Assistant has started, and needs discovery and all states again."""
 
 import logging
 import random
@@ -17,7 +17,7 @@ LATEST_S = 4.0
 
 
 class Births:
-    """Republishes all topics when Home Assistant has started, after a random delay, because all of its devices do that.
+    """Republishes all topics when Home Assistant has started; the delay is random, since all its devices do the same.
 
     Args:
         schedule: runs the republication.
@@ -27,12 +27,12 @@ class Births:
     def __init__(self, schedule: Schedule, republish: Callable[[], None]) -> None:
         self._schedule = schedule
         self._republish = republish
-        schedule.add(BRIDGE, self._on_time)  # no instance has this name
+        schedule.add(BRIDGE, self._on_time)  # an instance cannot have this name
 
     def take(self, received: Received) -> None:
-        """Handle a message on Home Assistant's status topic; several in a row are one birth."""
+        """Handle a message on Home Assistant's status topic; several in a row cause one republication."""
         received.acknowledge()
-        # A stored message comes with every connection, after which everything is published anyway.
+        # The broker delivers a stored message on every connection, after which everything is published anyway.
         if received.payload == ONLINE and not received.retained:
             wait_s = random.uniform(EARLIEST_S, LATEST_S)  # noqa: S311 - spreads load, keeps no secret
             self._schedule.set(BRIDGE, monotonic() + wait_s)

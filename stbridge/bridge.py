@@ -1,4 +1,4 @@
-"""The bridge: what exists, how it is started, supervised and stopped."""
+"""The service: creates, starts, supervises and stops all parts of the bridge."""
 
 import logging
 import threading
@@ -42,25 +42,25 @@ SUPERVISION_S = 10.0
 """Seconds between two checks of the threads."""
 
 SETTLING_S = (1.0, 2.0, 3.0)
-"""The first looks are sooner: whoever asks how a service is, asks when it has just been started."""
+"""Pauses between the first checks, in seconds: shorter, because users look at the status right after the start."""
 
 HEALTH_EXPIRY_S = 180
 STOP_S = 5.0
-"""How long stopping takes at most, in seconds; Docker kills a container after 10 s."""
+"""Maximum duration of a stop, in seconds; Docker kills a container after 10 s."""
 
 GOODBYE_S = 3.0
-"""How much of STOP_S is left for the last messages to the broker."""
+"""The part of STOP_S that is reserved for the last messages to the broker, in seconds."""
 
 
 class Bridge:
-    """The service: every instance, and the connection to the broker.
+    """The service: all instances, and the connection to the broker.
 
     Args:
-        settings: with at least one Syncthing.
-        health: where the result of each check of the threads is written; None for nowhere.
+        settings: with at least one Syncthing instance.
+        health: the file for the result of each check of the threads; None writes no file.
 
     Raises:
-        SettingsError: something is wrong that only shows when settings are put together.
+        SettingsError: settings are invalid in a way that only shows when they are combined.
     """
 
     def __init__(self, settings: Settings, health: HealthFile | None = None) -> None:
@@ -106,7 +106,7 @@ class Bridge:
             restored=self._restored,
             restore_filters=[
                 *(one for name in self._instances for one in self._topics.retained_filters(name)),
-                self._topics.discovery_filter,  # others' devices are among it, so it goes last
+                self._topics.discovery_filter,  # last, because it also matches the devices of other programs
             ],
             marker=InstanceMarker(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info, self._info),
             hold=self._may_go_online,
@@ -115,7 +115,7 @@ class Bridge:
         self._supervision = Supervision([self._broker.thread, self._schedule.thread, *threads], SUPERVISION_S)
 
     def start(self) -> None:
-        """Begin to read every Syncthing, and to connect to the broker; returns at once."""
+        """Start reading all instances and connecting to the broker; returns immediately."""
         log.info("stbridge %s is starting; instances: %s", __version__, ", ".join(self._instances))
         if warning := exposed_password(self._settings.mqtt):
             log.warning("%s", warning)
@@ -125,7 +125,10 @@ class Bridge:
         self._broker.start()
 
     def stop(self) -> None:
-        """Stop all instances together, publish `offline` whatever fails, and disconnect; takes at most STOP_S."""
+        """Stop all instances with a common deadline, publish `offline` even after a failure, and disconnect.
+
+        This takes at most STOP_S.
+        """
         notify("STOPPING=1")
         deadline = monotonic() + STOP_S
         self._may_go_online.set()
@@ -136,16 +139,16 @@ class Bridge:
         for step in steps:
             try:
                 step()
-            except Exception:  # the other parts must stop, and `offline` must be published
+            except Exception:  # the other parts must still stop, and `offline` must still be published
                 log.exception("could not stop a part of the bridge")
         self._broker.stop(max(GOODBYE_S, deadline - monotonic()))
         log.info("stopped")
 
     def run(self, signals: "SimpleQueue[int]") -> None:
-        """Start, supervise until a signal arrives, and stop.
+        """Start, supervise the threads until a signal arrives, and stop.
 
         Args:
-            signals: a signal handler puts in; unlike an Event, a SimpleQueue may be used in one.
+            signals: a signal handler puts the signal in; unlike an Event, a SimpleQueue is safe in a handler.
 
         Raises:
             Failed: a thread hangs or keeps dying.
@@ -162,9 +165,9 @@ class Bridge:
             self.stop()
 
     def supervise(self) -> None:
-        """Check every thread once, and report the result.
+        """Check all threads once, and report the result.
 
-        What systemd and the health check learn comes from here, so from the heartbeats of all threads.
+        The status for systemd and for the health check comes from here, so it depends on the heartbeats of all threads.
 
         Raises:
             Failed: a thread hangs or keeps dying.
@@ -188,12 +191,12 @@ class Bridge:
 
     def _subscriptions(self) -> list[Subscription]:
         commands = [Subscription(self._topics.command_filter(name)) for name in (*self._instances, BRIDGE)]
-        # A birth message that is published as retained is one all the same, unless it is a stored one.
+        # A birth message that arrives live counts even if it is published as retained; a stored one does not.
         birth = Subscription(self._topics.home_assistant_status, retain_as_published=False)
         return [*commands, birth] if self._settings.homeassistant.enabled else commands
 
     def _first_publication(self) -> None:
-        """Let the first `online` go out when every instance has published, or failed to be read."""
+        """Allow the first `online` when every instance has been published or could not be read."""
         if all(instance.published.is_set() for instance in self._instances.values()):
             self._may_go_online.set()
 
@@ -219,7 +222,7 @@ class Bridge:
             "instances": {name: instance.status for name, instance in self._instances.items()},
         }
 
-    # --- the broker's callbacks: they only hand over
+    # --- callbacks of the broker connection: they only pass messages on
 
     def _resend(self) -> None:
         self._outbox.resend()

@@ -1,4 +1,4 @@
-"""The wall clock, and the steps by which NTP or a person sets it."""
+"""The wall clock, and the steps by which NTP or a user sets it."""
 
 import threading
 import time
@@ -10,25 +10,25 @@ SMALLEST_STEP = timedelta(seconds=1)
 
 
 def utc_now() -> datetime:
-    """Return the time of the wall clock, in UTC."""
+    """Return the current time of the wall clock, in UTC."""
     return datetime.now(UTC)
 
 
 def steady_s() -> float:
-    """Return the seconds of a clock that nobody sets, and that runs on while the machine is suspended.
+    """Return the seconds of a clock that is never set, and that keeps running while the machine is suspended.
 
-    `time.monotonic` stands still during a suspend on Linux, so a suspend would look like a step of the wall clock.
+    On Linux, `time.monotonic` stops during a suspend, so a suspend would look like a step of the wall clock.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 class SteppedClock:
-    """The wall clock, with the steps by which it was set; any thread.
+    """The wall clock, which also returns the steps by which it was set; thread-safe.
 
     Args:
         wall: returns the time of the wall clock.
-        steady: returns the seconds of a clock that nobody sets.
+        steady: returns the seconds of a clock that is never set.
     """
 
     def __init__(self, wall: Callable[[], datetime] = utc_now, steady: Callable[[], float] = steady_s) -> None:
@@ -38,7 +38,7 @@ class SteppedClock:
         self._last_wall, self._last_steady = wall(), steady()
 
     def read(self) -> tuple[datetime, timedelta]:
-        """Return the time, and by how much the clock was set since the last call; zero if it was not."""
+        """Return the time, and by how much the clock was set since the last call; zero if it was not set."""
         with self._lock:
             wall, steady = self._wall(), self._steady()
             step = (wall - self._last_wall) - timedelta(seconds=steady - self._last_steady)

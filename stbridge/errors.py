@@ -1,42 +1,43 @@
-"""Every error that stbridge raises, as one tree.
+"""All errors that stbridge raises, as one tree.
 
     StbridgeError
-    +-- Fatal                     trying again cannot help: the process ends with `exit_status`
-    |   +-- SettingsError         one or more settings are wrong (78)
-    |   +-- UsageError            the command line is wrong (2)
+    +-- Fatal                     retrying cannot help: the process exits with `exit_status`
+    |   +-- SettingsError         one or more settings are invalid (78)
+    |   +-- UsageError            the command line is invalid (2)
     |   +-- Failed                a one-shot command could not do its work (1)
-    +-- Retriable                 the cause may go away: wait, then try again
+    +-- Retriable                 the cause may go away: wait, then retry
     |   +-- BrokerUnavailable     the broker cannot be used now
     |   |   +-- BrokerUnreachable nothing answers at the address
-    |   |   |   +-- ConnectionClosed  the broker, or the network, has closed the connection without a reason
-    |   |   +-- BrokerRefused     it answers, but refuses the login or the session
+    |   |   |   +-- ConnectionClosed  the broker or the network has closed the connection, without a reason
+    |   |   +-- BrokerRefused     the broker responds, but refuses the login or the session
     |   |       +-- TakenOver     another client uses the same client ID and took over the session
-    |   |       +-- PublishRefused  it has closed the connection, and a message may be the reason
+    |   |       +-- PublishRefused  the broker has closed the connection, possibly because of a message
     |   +-- SyncthingUnavailable  (also a SyncthingError) this Syncthing instance cannot be used now
     |       +-- Unreachable       there is no connection, or it was lost
     |       |   +-- ConnectTimedOut  the connection was not opened in time
-    |       +-- Starting          it answers that it is starting, or migrating its database
-    |       +-- TlsFailure        its certificate is not the one that `verify` asks for
-    |       +-- Unauthorized      it rejects the API key
-    |       +-- HostCheckFailed   it rejects the host name in the address
-    |       +-- NotSyncthing      something else answers at the address
+    |       +-- Starting          Syncthing reports that it is starting, or migrating its database
+    |       +-- TlsFailure        its certificate does not meet the requirement of `verify`
+    |       +-- Unauthorized      Syncthing rejects the API key
+    |       +-- HostCheckFailed   Syncthing rejects the host name in the address
+    |       +-- NotSyncthing      another server responds at the address
     |       +-- TooOld            this version of Syncthing is not supported
-    +-- SyncthingError            any failure between the bridge and a Syncthing instance; `code` goes into replies
+    +-- SyncthingError            any failure between the bridge and a Syncthing instance; replies contain `code`
         +-- CallFailed            this call failed; other calls may work
             +-- TimedOut          there was no answer in time
-            +-- BadReply          the answer of Syncthing cannot be understood
+            +-- BadReply          Syncthing's answer cannot be decoded
             +-- TooLarge          the answer exceeds the size limit
             +-- NotFound          there is no such folder, device or file, or it is paused
-            +-- Unsupported       this build or version of Syncthing cannot do that
-            +-- NotApplicable     it makes no sense in the present state
-            +-- Rejected          anything else that Syncthing answers with an error
+            +-- Unsupported       this build or version of Syncthing does not support the call
+            +-- NotApplicable     the call makes no sense in the current state
+            +-- Rejected          any other error that Syncthing returns
 
-Behind a reverse proxy any error can concern a single path: before a caller takes a SyncthingUnavailable as the state of
-the instance, it has to check it with a call that always works, such as GET /rest/system/status. If such a call fails
-with a CallFailed, the instance cannot be used either: every SyncthingError has a `status` for that.
+Behind a reverse proxy, any error can concern a single path only. Before a caller takes a SyncthingUnavailable for the
+state of the instance, it must check with a call that always works, such as GET /rest/system/status. If that call fails
+with a CallFailed, the instance cannot be used either; for this case every SyncthingError has a `status`.
 
-A message says what is wrong, which setting, and how to fix it. A message about a setting of a Syncthing instance begins
-with its relative name, as in `url: `; `with_setting_path` completes it. It never contains an API key or a password.
+A message states what is wrong, which setting to change, and how to fix it. If the setting belongs to a Syncthing
+instance, the message begins with the relative name of the setting, as in `url: `; `with_setting_path` completes the
+name. A message never contains an API key or a password.
 """
 
 import re
@@ -44,7 +45,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 MALFORMED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
-"""What code raises that reads an answer of another form than it expects."""
+"""Exceptions that are raised by code that reads an answer with an unexpected structure."""
 
 
 class StbridgeError(Exception):
@@ -52,13 +53,13 @@ class StbridgeError(Exception):
 
 
 class Fatal(StbridgeError):
-    """Trying again cannot help."""
+    """An error that retrying cannot fix."""
 
     exit_status: ClassVar[int] = 1
 
 
 class SettingsError(Fatal):
-    """One or more settings are wrong.
+    """One or more settings are invalid.
 
     Args:
         faults: one readable line per fault, with the setting and how to fix it.
@@ -72,7 +73,7 @@ class SettingsError(Fatal):
 
 
 class UsageError(Fatal):
-    """The command line is wrong."""
+    """The command line is invalid."""
 
     exit_status = 2
 
@@ -82,21 +83,21 @@ class Failed(Fatal):
 
 
 class Retriable(StbridgeError):
-    """The cause may go away: wait, then try again."""
+    """An error whose cause may go away: wait, then retry."""
 
 
 class SyncthingError(StbridgeError):
     """Any failure between the bridge and a Syncthing instance.
 
-    `code` is the error code of a command's reply. `status` is the word in the `connection` topic, if the call decides
-    whether the instance can be used.
+    `code` is the error code in the reply to a command. `status` is the value for the `connection` topic, if this call
+    determines whether the instance can be used.
     """
 
     code: ClassVar[str] = "syncthing_error"
     status: ClassVar[str] = "unreachable"
 
     may_have_run: bool = False
-    """Whether Syncthing may have executed the call although it failed."""
+    """Whether Syncthing may have executed the call even though it failed."""
 
 
 class SyncthingUnavailable(Retriable, SyncthingError):
@@ -109,7 +110,7 @@ class Unreachable(SyncthingUnavailable):
     """There is no connection, or it was lost.
 
     Args:
-        message: what is wrong, the setting, and how to fix it.
+        message: what is wrong, which setting to change, and how to fix it.
         arrived: whether the call may have reached Syncthing.
     """
 
@@ -126,14 +127,14 @@ class ConnectTimedOut(Unreachable):
 
 
 class Starting(SyncthingUnavailable):
-    """Syncthing answers that it is starting, or migrating its database."""
+    """Syncthing reports that it is starting, or migrating its database."""
 
     status = "starting"
-    may_have_run = True  # a reverse proxy answers 502 as well if Syncthing exits while it executes the call
+    may_have_run = True  # a reverse proxy also answers 502 if Syncthing exits while it executes the call
 
 
 class TlsFailure(SyncthingUnavailable):
-    """The certificate is not the one that `verify` asks for."""
+    """The certificate does not meet the requirement of `verify`."""
 
     status = "tls_error"
 
@@ -153,7 +154,7 @@ class HostCheckFailed(SyncthingUnavailable):
 
 
 class NotSyncthing(SyncthingUnavailable):
-    """Something else answers at the address."""
+    """A server other than Syncthing responds at the address."""
 
     code = "syncthing_error"
 
@@ -176,7 +177,7 @@ class TimedOut(CallFailed):
 
 
 class BadReply(CallFailed):
-    """The answer of Syncthing cannot be understood."""
+    """Syncthing's answer cannot be decoded."""
 
     may_have_run = True
 
@@ -195,27 +196,27 @@ class NotFound(CallFailed):
 
 
 class Unsupported(CallFailed):
-    """This build or version of Syncthing cannot do that."""
+    """This build or version of Syncthing does not support the call."""
 
     code = "unsupported"
 
 
 class NotApplicable(CallFailed):
-    """It makes no sense in the present state, for example for this type of folder."""
+    """The call makes no sense in the current state, for example for this type of folder."""
 
     code = "not_applicable"
 
 
 class Rejected(CallFailed):
-    """Syncthing answers with an error of its own."""
+    """Syncthing returns an error of its own."""
 
 
 def with_setting_path(instance_name: str, message: str) -> str:
-    """Complete the setting at the beginning of a Syncthing error's message: `url: ...` to `syncthing.NAME.url: ...`.
+    """Complete the setting name at the start of an error message: `url: ...` becomes `syncthing.NAME.url: ...`.
 
     Args:
         instance_name: the name of the instance.
-        message: of a SyncthingError; one that does not begin with a setting is returned unchanged.
+        message: of a SyncthingError; a message that does not begin with a setting is returned unchanged.
     """
     return f"syncthing.{instance_name}.{message}" if _SETTING.match(message) else message
 
@@ -232,11 +233,11 @@ class BrokerUnreachable(BrokerUnavailable):
 
 
 class ConnectionClosed(BrokerUnreachable):
-    """The broker, or the network, has closed the connection without a reason."""
+    """The broker or the network has closed the connection, without a reason."""
 
 
 class BrokerRefused(BrokerUnavailable):
-    """The broker answers, but refuses the login or the session."""
+    """The broker responds, but refuses the login or the session."""
 
 
 class TakenOver(BrokerRefused):
@@ -244,4 +245,4 @@ class TakenOver(BrokerRefused):
 
 
 class PublishRefused(BrokerRefused):
-    """The broker has closed the connection, and a message may be the reason."""
+    """The broker has closed the connection, possibly because of a message."""

@@ -1,4 +1,4 @@
-"""One Syncthing instance: its State, which one call takes from an observation to the outbox."""
+"""One Syncthing instance: applies observations to its State and publishes the resulting changes."""
 
 import logging
 import threading
@@ -41,37 +41,37 @@ from stbridge.syncthing.transport import LARGEST_ANSWER
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 1000
-"""How many observations are applied, or topics rendered, while the lock is held."""
+"""Maximum number of observations applied, or topics rendered, each time the lock is held."""
 
 MOST_LOGGED = 20
 """Maximum number of log lines about one outage, each with another message."""
 
 YIELD_S = 0.001
-"""Wait after the first topic of an event. On a small machine the rest of the work would keep the broker and the
-subscriber from running, and the median latency would be a tenth longer."""
+"""Wait in seconds after the first topic of an event. On a small machine, the remaining work would otherwise delay the
+broker and the subscriber, and the median latency would be a tenth longer."""
 
 
 class Instance:
-    """One Syncthing instance on the broker.
+    """Publishes one Syncthing instance, and runs the commands to it.
 
-    Its State is guarded by a lock. A thread that read something from Syncthing calls `take`: under the lock rules are
-    applied, problems are evaluated, and changed topics are rendered into the outbox, all in memory. Without the lock
-    the outbox is flushed, and what has to be read because of it is returned.
+    A lock guards its State. A thread that has read something from Syncthing calls `take`. With the lock held, `take`
+    applies the rules, evaluates the problems and renders changed topics into the outbox, all in memory. It then
+    releases the lock, flushes the outbox, and returns the reads that the observations require.
 
     Args:
-        name: the name of the instance, a level of its topics.
-        settings: how to reach it.
-        poll: how often what has no event is read.
+        name: the name of the instance, which is a level of its topics.
+        settings: the settings of the instance.
+        poll: the intervals of values that have no event.
         alerts: the thresholds of problems.
         raw: types of raw events to pass through.
-        allowed: the names of the commands that may be run.
+        allowed: the names of the allowed commands.
         topics: builds the topics.
-        outbox: what is to be sent.
+        outbox: receives the messages to send.
         schedule: runs `tick` when something is due.
-        on_published: called once, when the first publication is in the outbox, that is, when the previous run is known
-            and the first attempt to read the instance has ended.
-        discovery: the discovery messages for Home Assistant; None for none.
-        updates_per_second: how often a topic is published while it keeps changing; 0 is no limit.
+        on_published: called once, when the first publication is in the outbox: the previous run has been restored, and
+            the first attempt to read the instance has finished.
+        discovery: generates the discovery messages for Home Assistant; None if discovery is off.
+        updates_per_second: maximum rate at which a changing topic is published; 0 is no limit.
         on_config: called after each read of the configuration, with a function that returns the newest one.
     """
 
@@ -110,9 +110,9 @@ class Instance:
         self._stopping = threading.Event()
         self._state = self._new_state()
         self._restored: Mapping[str, bytes] | None = None
-        self._logged: set[tuple[str, str]] = set()  # since it was online, or all that has been logged if it is
-        # A session of requests is not made to be shared between threads. Scans have one of their own because they are
-        # cut off when Syncthing restarts.
+        self._logged: set[tuple[str, str]] = set()  # since the instance was online
+        # A session of `requests` must not be shared between threads. Scans have a client of their own, because their
+        # connections are broken when Syncthing restarts.
         self._clients = [_client(settings) for _ in range(5)]
         self._clients.append(_client(settings, LARGEST_REPLY))
         self._follower = Follower(
@@ -120,7 +120,7 @@ class Instance:
             self._clients[0],
             raw=raw,
             take=partial(self.take, first=1),
-            request=lambda reads: self._poller.request(reads),  # noqa: PLW0108 - the poller is made after it
+            request=lambda reads: self._poller.request(reads),  # noqa: PLW0108 - the poller is created later
             withdraw=lambda: self._poller.withdraw(),  # noqa: PLW0108 - as above
         )
         self._poller = Poller(
@@ -149,7 +149,7 @@ class Instance:
         schedule.add(name, self.tick)
 
     def start(self) -> None:
-        """Start to read the instance; nothing is sent before the broker is connected."""
+        """Start reading the instance; nothing is sent before the broker is connected."""
         self._publisher.change((CONNECTION, STATE))
         self._dispatcher.start()
         self._poller.start()
@@ -157,18 +157,18 @@ class Instance:
         self.tick()
 
     def stop_reading(self) -> None:
-        """Read nothing any more, and cut off the requests that are under way; returns at once."""
+        """Stop reading, and abort the requests in progress; returns immediately."""
         self._stopping.set()
         self._follower.stop()
         self._poller.stop()
 
     def stop(self, deadline: float) -> None:
-        """Let commands end until the deadline, and put what follows into the outbox.
+        """Wait for running commands until the deadline, and put the resulting changes into the outbox.
 
-        The topics stay on the broker; the bridge's own state tells that they are old.
+        The topics stay on the broker; the bridge's own `offline` marks them as outdated.
 
         Args:
-            deadline: of the monotonic clock.
+            deadline: by the monotonic clock.
         """
         self.stop_reading()
         self._dispatcher.stop(deadline)
@@ -178,16 +178,16 @@ class Instance:
 
     @property
     def threads(self) -> tuple[SupervisedThread, ...]:
-        """Its threads."""
+        """The threads that read the instance."""
         return (self._follower.thread, self._poller.thread)
 
     @property
     def status(self) -> str:
-        """The word for it in the `connection` topic."""
+        """The `status` in the `connection` topic."""
         return self._state.status
 
     def restore(self, payloads: Mapping[str, bytes], announced: Iterable[str] = ()) -> None:
-        """Take over what the previous run of the bridge published; any thread, and it returns at once.
+        """Restore the topics that the previous run of the bridge published; thread-safe, returns immediately.
 
         Args:
             payloads: retained messages by topic; those of other instances are ignored.
@@ -205,7 +205,7 @@ class Instance:
         self._poller.request(self.take([restored]))
 
     def command(self, name: str, received: Received) -> None:
-        """Accept a command; any thread, and it returns at once."""
+        """Accept a command; thread-safe, returns immediately."""
         self._dispatcher.receive(name, received)
 
     # --- from an observation to the outbox
@@ -213,15 +213,16 @@ class Instance:
     def take(
         self, observations: Iterable[Observation] = (), *, first: int = MAX_BATCH, epoch: int | None = None
     ) -> Collection[Read]:
-        """Take observations into the State, and publish what follows from them; any thread.
+        """Apply observations to the State, and publish the resulting changes; thread-safe.
 
         Args:
-            observations: what was read from Syncthing; an iterator is used up before the lock is taken.
+            observations: what was read from Syncthing; an iterator is consumed before the lock is acquired.
             first: number of topics that are sent ahead of the rest, so that an event reaches subscribers early.
-            epoch: when they were read; those of an earlier epoch are dropped. None if they are not out of date.
+            epoch: the epoch in which they were read; observations of an earlier epoch are dropped. None if they cannot
+                be out of date.
 
         Returns:
-            what has to be read because of them.
+            the reads that the observations require.
         """
         batch = list(observations)
         reads: dict[Read, None] = {}
@@ -254,7 +255,7 @@ class Instance:
         return "" if self._state.config is None else self._state.config.gui_user
 
     def _apply(self, observations: Sequence[Observation], first: int, epoch: int | None) -> Outcome:
-        """Apply the rules, evaluate problems and render: in memory, under the lock."""
+        """Apply the rules, evaluate the problems and render changed topics, in memory, with the lock held."""
         with self._locked_state() as state:
             now, step = self._clock.read()
             if step:
@@ -278,7 +279,7 @@ class Instance:
         return outcome
 
     def _publish(self, *, unlimited_rate: bool = False) -> None:
-        """Render everything that is left, some at a time, so that nobody waits long for the lock."""
+        """Render all remaining topics in batches, so that no thread waits long for the lock."""
         more = True
         while more:
             with self._locked_state() as state:
@@ -287,7 +288,7 @@ class Instance:
 
     @contextmanager
     def _locked_state(self) -> Iterator[State]:
-        """Hold the lock; an exception may leave the State changed in part, so it is built from nothing then."""
+        """Hold the lock; after an exception, which may leave the State inconsistent, build the State from scratch."""
         try:
             with self._lock:
                 yield self._state
@@ -296,7 +297,7 @@ class Instance:
             raise
 
     def _replace_state(self) -> None:
-        """Begin with an empty State and what has been published, and have everything read again."""
+        """Replace the State by one that is restored from the published topics, and request a read of everything."""
         published = self._topics.of_instance(self.name, self._outbox.states())
         with self._lock:
             epoch, self._state = self._state.epoch, self._new_state()
@@ -311,7 +312,7 @@ class Instance:
         return State(self._alerts, may_resume=self._may_resume)
 
     def tick(self) -> None:
-        """Do what follows from time alone; the schedule calls it."""
+        """Apply time-based changes, such as thresholds and timed pauses; called by the schedule."""
         self._poller.request(self.take())
         with self._lock:
             due = self._state.timed_pauses.take_due(utc_now()) if self._state.online else []
@@ -319,7 +320,7 @@ class Instance:
             self._dispatcher.resume(paused)
 
     def _set_wake_up(self) -> None:
-        """Set when something follows from time alone; not too late, because the wall clock may be set."""
+        """Schedule the next `tick`; at most HEARTBEAT_S from now, because the wall clock may be set."""
         with self._lock:
             state = self._state
             times = [at for at in (state.next_due, state.online and state.timed_pauses.next_try) if at]
@@ -365,11 +366,11 @@ class Instance:
         return state.epoch if state.availability is Availability.LIVE else None
 
     def _check_connection(self) -> None:
-        """Have the follower check its connection, unless it is at work on it anyway."""
+        """Make the follower check its connection, unless it is already reconnecting."""
         if self._state.availability is Availability.LIVE:
             self._follower.check_connection()
 
-    # --- what commands use
+    # --- callbacks of the commands
 
     def _known(self) -> Known:
         with self._lock:

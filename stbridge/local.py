@@ -1,4 +1,4 @@
-"""Settings for a bridge without any: the Syncthing of this machine, as the instance `local`."""
+"""Default settings if no instance is configured: the Syncthing instance of this machine, named `local`."""
 
 import os
 from pathlib import Path
@@ -12,12 +12,12 @@ NAME = "local"
 
 
 def with_local_syncthing(settings: Settings) -> Settings:
-    """Return the settings with the Syncthing of this machine.
+    """Return the settings with the Syncthing instance of this machine added.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: no Syncthing instance is found on this machine.
     """
-    environment = {name: value.strip() for name, value in os.environ.items()}  # as for other settings
+    environment = {name: value.strip() for name, value in os.environ.items()}  # stripped like other settings
     found = find_local(environment, Path.home())
     local = SyncthingSettings(url=found.url, api_key=SecretStr(found.api_key), verify=found.verify)
     return settings.model_copy(update={"syncthing": {NAME: local}})

@@ -1,4 +1,4 @@
-"""The log, on standard error: text for people, or one JSON object a line; never with a secret."""
+"""The log on standard error: plain text or one JSON object per line, without secrets."""
 
 import json
 import logging
@@ -19,11 +19,11 @@ HIDDEN = "***"
 SHORTEST_SECRET = 4
 
 LONGEST_MESSAGE = 2000
-"""In characters; what a client or a peer sends may be in it."""
+"""In characters; a message may contain text of any length from a client or a peer."""
 
 
 class HideSecrets(logging.Filter):
-    """A safety net: replaces secrets in log records.
+    """Replaces secrets in log records, as a safety net.
 
     Args:
         secrets: the API keys and passwords.
@@ -31,11 +31,11 @@ class HideSecrets(logging.Filter):
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()
-        # the longest first, because one may begin like another
+        # the longest first, because one secret may be the beginning of another
         self._secrets = sorted((one for one in secrets if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Remove the secrets; keep every record."""
+        """Replace the secrets in a record; never drop the record."""
         record.msg, record.args = self._without_secrets(record.getMessage()), None
         if record.exc_info:
             lines = self._without_secrets(logging.Formatter().formatException(record.exc_info)).split("\n")
@@ -49,19 +49,19 @@ class HideSecrets(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line for people; a traceback follows on lines of its own."""
+    """Formats a record as one line of plain text; a traceback follows on lines of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
-        """Format the line."""
+        """Format the line without its traceback."""
         record.message = _shown(record.message)
         return super().formatMessage(record)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats a record as one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record."""
+        """Format a record, with its traceback."""
         entry = {
             "time": in_utc(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
@@ -74,7 +74,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _shown(message: str) -> str:
-    """Return a message without line breaks and control characters, which names and messages of others may hold."""
+    """Return a message without line breaks and control characters, which names from other programs may contain."""
     return on_one_line(cut(message, LONGEST_MESSAGE))
 
 
@@ -84,28 +84,28 @@ def start_logging(settings: LogSettings, secrets: Iterable[str], stream: TextIO 
     Args:
         settings: level and format.
         secrets: texts that must never be logged.
-        stream: where the log goes.
+        stream: the stream that the log is written to.
     """
     handler = logging.StreamHandler(stream)
     handler.addFilter(HideSecrets(secrets))
     if settings.format == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        # systemd's journal has the time already
+        # systemd's journal already records the time
         time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
         handler.setFormatter(TextFormatter(f"{time}%(levelname)-7s %(message)s"))
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
-    # It logs every retry with a traceback; our own code logs each failure once.
+    # urllib3 logs every retry with a traceback; our own code logs each failure once.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def log_death(death: threading.ExceptHookArgs) -> None:
-    """Log the exception of a thread: Python itself would print it with any secrets in it."""
+    """Log the exception of a thread; Python's own hook would print it with any secrets that it contains."""
     exception = (death.exc_type, death.exc_value, death.exc_traceback)
     log.error("%s died", death.thread and death.thread.name, exc_info=exception)  # type: ignore[arg-type]
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Return every API key and password of the settings."""
+    """Return all API keys and passwords of the settings."""
     keys = [instance.api_key.get_secret_value() for instance in settings.syncthing.values()]
     return [settings.mqtt.password.get_secret_value(), *keys]

@@ -1,4 +1,4 @@
-"""Decides which topics of one instance are rendered, and when."""
+"""Decides which topics of an instance are rendered, and when."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -13,18 +13,18 @@ from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.mqtt.outbox import Outbox
 
 AVAILABILITY = (CONNECTION, STATE)
-"""Topics that are published at once, also while everything else is being read."""
+"""Topics that are published immediately, even while everything else is still being read."""
 
 
 class Publisher:
-    """Renders changed topics and puts them into the outbox: the latest value, and each topic at a limited rate.
+    """Renders changed topics with their latest values and puts them into the outbox, each topic at a limited rate.
 
     Args:
         name: the name of the instance.
         topics: builds the topics.
-        outbox: what is to be sent.
-        discovery: the discovery messages for Home Assistant; None for none.
-        updates_per_second: how often a topic is published while it keeps changing; 0 is no limit.
+        outbox: receives the rendered messages.
+        discovery: generates the discovery messages for Home Assistant; None if discovery is off.
+        updates_per_second: maximum rate at which a changing topic is published; 0 is no limit.
     """
 
     def __init__(
@@ -40,15 +40,15 @@ class Publisher:
 
     @property
     def next(self) -> float | None:
-        """When a rate-limited topic may be published, by the monotonic clock."""
+        """When the next rate-limited topic may be published, by the monotonic clock; None if no topic is waiting."""
         return self._rate.next
 
     def change(self, addresses: Iterable[Address]) -> None:
-        """Note topics that may have changed."""
+        """Mark topics as possibly changed."""
         self._changed.update(dict.fromkeys(addresses))
 
     def forget(self) -> None:
-        """Forget which topics may have changed."""
+        """Clear the marks of all topics."""
         self._changed.clear()
         self._not_compared.clear()
         self._rate.release()
@@ -59,13 +59,13 @@ class Publisher:
         Args:
             state: the state of the instance.
             now: the time of the monotonic clock.
-            limit: how many topics are rendered at most, so that the caller holds the state's lock for a short time.
-            unlimited_rate: also publish what is rate limited.
+            limit: maximum number of topics to render, so that the caller holds the state's lock for a short time.
+            unlimited_rate: ignore the rate limit.
 
         Returns:
-            whether more topics are left to be rendered now.
+            whether more topics can be rendered now.
         """
-        # A client that sees `online` relies on every other topic.
+        # A client that receives `online` relies on all other topics being current.
         unlimited_rate = unlimited_rate or (STATE in self._changed and state.online)
         self.change(self._rate.release() if unlimited_rate else self._rate.due(now))
         if not state.may_publish:
@@ -84,9 +84,9 @@ class Publisher:
         return bool(self._changed or self._not_compared)
 
     def _put_discovery_first(self, state: State, address: Address, *, exists: bool) -> None:
-        """Publish what has to go before a topic: what describes a new thing, and what clears a removed one.
+        """Publish the discovery messages that must precede a topic, which add a new entity or clear a removed one.
 
-        Home Assistant cannot read the empty payload of a cleared topic.
+        Home Assistant cannot parse the empty payload of a cleared topic.
         """
         if self._discovery and exists and self._discovery.knows(address):
             self._not_compared.append(address)
@@ -94,13 +94,13 @@ class Publisher:
             self._put_discovery(self._discovery.follow(state, address))
 
     def _compare_discovery(self, state: State) -> None:
-        """Publish changed names and types after the state, which changes more often."""
+        """Publish discovery messages with changed names and types after the states, which change more often."""
         addresses, self._not_compared = self._not_compared, []
         for address in addresses:
             self._put_discovery(self._discovery.follow(state, address) if self._discovery else ())
 
     def _next(self, limit: int) -> list[Address]:
-        """Take the topics that are rendered next; `state` comes after all others."""
+        """Remove and return the topics to render next; `state` comes after all others."""
         if STATE in self._changed:
             del self._changed[STATE]
             self._changed[STATE] = None

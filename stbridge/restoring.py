@@ -1,4 +1,4 @@
-"""What the previous run of the bridge published, read back from the broker."""
+"""Decodes the messages that the previous run of the bridge published, as read back from the broker."""
 
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
@@ -10,10 +10,10 @@ Payload = Mapping[str, Any] | None
 
 
 class RestoredPayloads(Mapping[Address, Payload]):
-    """Payloads by address, None for what is not a JSON object.
+    """Payloads by address; None for a payload that is not a JSON object.
 
-    A payload is decoded when it is used: few of them are, and decoded JSON takes twenty times the memory, which anybody
-    who may publish below the base topic could exploit.
+    A payload is decoded only when it is used, and few are used. Decoded JSON takes twenty times the memory, which any
+    client that may publish below the base topic could exploit.
     """
 
     def __init__(self, payloads: Mapping[Address, bytes]) -> None:
@@ -22,7 +22,7 @@ class RestoredPayloads(Mapping[Address, Payload]):
     def __getitem__(self, address: Address) -> Payload:
         try:
             value = read_json(self._payloads[address])
-        except ValueError:  # whatever it is, the bridge did not publish it
+        except ValueError:  # the bridge publishes only valid JSON, so this is not its payload
             return None
         return value if isinstance(value, dict) else None
 
@@ -39,7 +39,7 @@ def payloads_of(topics: Topics, payloads: Mapping[str, bytes], kinds: Container[
     Args:
         topics: parses the topics.
         payloads: retained messages of the instance by topic.
-        kinds: the kinds of addresses that the bridge publishes; others are left out.
+        kinds: the kinds of addresses that the bridge publishes; other kinds are ignored.
     """
     parsed = ((topics.parse(topic), payload) for topic, payload in payloads.items())
     return RestoredPayloads({one[1]: payload for one, payload in parsed if one is not None and one[1].kind in kinds})

@@ -1,4 +1,4 @@
-"""One thread for the whole process that runs what is due at a time."""
+"""One thread for the whole process that runs each action when it is due."""
 
 import logging
 import threading
@@ -14,9 +14,9 @@ MAX_SILENCE_S = 120.0
 
 
 class Schedule:
-    """Runs each action at its time; an action sets its next time itself.
+    """Runs each action at its scheduled time; an action sets its next time itself.
 
-    Actions run one after the other, so each must be short.
+    Actions run one after another, so each must be short.
     """
 
     def __init__(self) -> None:
@@ -27,21 +27,21 @@ class Schedule:
         self.thread = SupervisedThread("schedule", self._run, max_silence_s=MAX_SILENCE_S)
 
     def add(self, name: str, action: Callable[[], None]) -> None:
-        """Know an action; it runs when a time is set for it."""
+        """Register an action; it runs when a time is set for it."""
         self._actions[name] = action
 
     def start(self) -> None:
-        """Start to run actions."""
+        """Start running actions."""
         self.thread.start()
 
     def stop(self) -> None:
-        """Run no further action."""
+        """Stop running actions."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()
 
     def set(self, name: str, at: float) -> None:
-        """Set the time of an action, in place of any that it had, in seconds of the monotonic clock."""
+        """Set the time of an action, in seconds of the monotonic clock; it replaces an earlier setting."""
         with self._condition:
             earlier = self._timers.next is None or at < self._timers.next
             self._timers.set(name, at)
@@ -58,7 +58,7 @@ class Schedule:
                     log.exception("the scheduled action %s failed", name)
 
     def _wait(self) -> list[str]:
-        """Wait until an action is due, and return those that are."""
+        """Wait until an action is due, and return the due actions."""
         with self._condition:
             now, next_at = monotonic(), self._timers.next
             if not self._stopped and (next_at is None or next_at > now):

@@ -27,7 +27,7 @@ class SupervisedThread:
     def __init__(self, name: str, run: Callable[[], None], *, max_silence_s: float) -> None:
         self.name = name
         self.deaths = 0
-        """How often it died of an exception, ever."""
+        """How often the thread died of an exception since the start of the process."""
         self._run = run
         self._max_silence_s = max_silence_s
         self._heartbeat_at = monotonic()
@@ -49,7 +49,7 @@ class SupervisedThread:
             self._thread.join(timeout_s)
 
     def heartbeat(self) -> None:
-        """Note that the thread is not hung; the thread itself calls it."""
+        """Record that the thread is not hung; called by the thread itself."""
         self._heartbeat_at = monotonic()
 
     @property
@@ -69,7 +69,7 @@ class SupervisedThread:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with the thread and a restart does not fix; None if nothing is."""
+        """A fault of the thread that a restart does not fix; None if there is none."""
         if self.alive and self.silent_s > self._max_silence_s:
             return f"{self.name} hangs: no heartbeat for {self.silent_s:.0f} s"
         if self.dead and len(self._died_at) == MAX_DEATHS and monotonic() - self._died_at[0] < DEATHS_WITHIN_S:
@@ -80,7 +80,7 @@ class SupervisedThread:
         try:
             self._run()
         except Exception as error:  # any exception: the supervision restarts the thread
-            # The text of an exception may contain a secret; only the log, which hides secrets, shows it.
+            # The text of an exception may contain a secret, so it goes only to the log, which hides secrets.
             self._reason = type(error).__name__
             self.deaths += 1
             self._died_at.append(monotonic())
@@ -109,7 +109,7 @@ class Supervision:
         """
         suspended, self._checked_at = monotonic() - self._checked_at > 3 * self._every_s, monotonic()
         faults = [thread.fault for thread in self._threads if thread.fault]
-        if faults and not suspended:  # if this thread did not run either, the whole process was suspended
+        if faults and not suspended:  # if the supervision itself was late, too, the whole process was suspended
             return ", ".join(faults)
         for thread in self._threads:
             if thread.dead:
@@ -124,5 +124,5 @@ class Supervision:
 
     @property
     def deaths(self) -> int:
-        """How often threads died, ever."""
+        """How often threads died since the start of the process."""
         return sum(thread.deaths for thread in self._threads)

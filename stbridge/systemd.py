@@ -1,4 +1,4 @@
-"""Notifies systemd about the service (sd_notify(3)); does nothing without systemd."""
+"""Reports the status of the service to systemd (sd_notify(3)); does nothing without systemd."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""paho's client, configured from the settings: CONNECT, SUBSCRIBE, and the options of its socket."""
+"""paho's client, configured from the settings: CONNECT, SUBSCRIBE and socket options."""
 
 import contextlib
 import socket
@@ -31,35 +31,36 @@ _VERSIONS = {Protocol.MQTT_5: MQTTProtocolVersion.MQTTv5, Protocol.MQTT_3_1_1: M
 
 
 LARGEST_PACKET = 16 * 1024 * 1024
-"""In bytes, of what is delivered to us: the broker drops what is larger (MQTT 5), or the rest is not kept (3.1.1)."""
+"""Maximum size in bytes of a packet from the broker. With MQTT 5 the broker drops larger ones; with 3.1.1 the client
+discards the rest of them."""
 
 _CHUNK = 64 * 1024
-_MOST_CHUNKS = 100  # then others have a turn
+_MOST_CHUNKS = 100  # per call, so that other work is not delayed
 
 
 class TolerantClient(Client):
-    """A client that tolerates strings and reason codes which paho rejects, and packets of any size.
+    """A client that tolerates strings and reason codes that paho rejects, and packets of any size.
 
     It also counts the bytes that it sends.
     """
 
     bytes_written = 0
-    """How many bytes the system has taken to be sent."""
+    """Number of bytes that were written to the socket."""
 
     _original_codes = b""
     _surplus = 0
 
     def reasons(self, codes: Sequence[ReasonCode]) -> list[Reason]:
-        """Return what the broker answered, in place of what a callback is called with.
+        """Return the reason codes that the broker sent, which paho may have replaced in the arguments of a callback.
 
         Args:
-            codes: from paho, for the packet that is being handled.
+            codes: paho's, for the packet that is being handled.
         """
         originals = self._original_codes or bytes(code.value for code in codes)
         return [reason(code, original) for code, original in zip(codes, originals, strict=True)]
 
     def _packet_handle(self) -> MQTTErrorCode:
-        """Let paho see only the reason codes that it knows, because it takes any other for a malformed packet."""
+        """Replace reason codes that paho does not know, because it treats the packet as malformed otherwise."""
         packet = self._in_packet["packet"]
         if self._protocol == MQTTProtocolVersion.MQTTv5:
             where = reason_codes(self._in_packet["command"] >> 4, packet)
@@ -74,9 +75,9 @@ class TolerantClient(Client):
             self._original_codes = b""
 
     def _sock_recv(self, bufsize: int) -> bytes:
-        """Read only the beginning of a packet that is too large: its payload is still too large to be accepted.
+        """Read only the beginning of a packet that is too large; this part still exceeds the limit of a payload.
 
-        MQTT 3.1.1 has no limit that a client could announce, and a packet may have 256 MB.
+        In MQTT 3.1.1 a client cannot announce a limit, and a packet may have 256 MB.
         """
         if bufsize > LARGEST_PACKET:
             self._surplus = bufsize - LARGEST_PACKET
@@ -84,7 +85,7 @@ class TolerantClient(Client):
         return super()._sock_recv(bufsize)
 
     def _packet_read(self) -> MQTTErrorCode:
-        """Skip the rest of a packet that was too large, then read the next one."""
+        """Skip the rest of a packet that was too large, then read the next packet."""
         for _ in range(_MOST_CHUNKS):
             if not self._surplus:
                 return super()._packet_read()
@@ -98,22 +99,22 @@ class TolerantClient(Client):
                 return MQTTErrorCode.MQTT_ERR_CONN_LOST
             self._surplus -= skipped
             with self._msgtime_mutex:
-                self._last_bytes_received = monotonic()  # else paho would take the connection for dead
+                self._last_bytes_received = monotonic()  # otherwise paho would consider the connection dead
         return MQTTErrorCode.MQTT_ERR_AGAIN
 
     @property
     def bytes_queued(self) -> int:
-        """How many bytes were handed to this client to be sent."""
+        """Number of bytes that were passed to this client to be sent."""
         return self.bytes_written + sum(packet["to_process"] for packet in self._out_packet)
 
     def departed(self) -> int:
-        """Return how many bytes have certainly left this machine, as far as the system tells."""
+        """Return the number of bytes that the peer has acknowledged; without that information, the number written."""
         connection = self.socket()
         if connection is None or sys.platform != "linux":
             return self.bytes_written
         size = bytearray(4)
-        with contextlib.suppress(OSError):  # it has ended, which is noticed elsewhere
-            fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, size)  # tcp(7): what the peer has not acknowledged
+        with contextlib.suppress(OSError):  # the socket is closed, which is handled elsewhere
+            fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, size)  # tcp(7): bytes that the peer has not acknowledged
         return self.bytes_written - int.from_bytes(size, sys.byteorder)
 
     def _sock_send(self, buf: bytes | bytearray) -> int:
@@ -124,15 +125,15 @@ class TolerantClient(Client):
     def _handle_publish(self) -> MQTTErrorCode:
         """Acknowledge and drop a message with U+FEFF in a response topic or user property.
 
-        MQTT 5 allows it (1.5.4-3) and brokers pass it on. paho takes it for a protocol error and disconnects, and gets
-        the same message again with the session, for ever.
+        MQTT 5 allows the character (1.5.4-3), and brokers forward it. paho treats it as a protocol error and
+        disconnects. The broker then redelivers the same message with the session, endlessly.
         """
         try:
             return super()._handle_publish()
         except (MQTTException, UnicodeDecodeError):
             header, packet = self._in_packet["command"], self._in_packet["packet"]
             if qos := (header & 0x06) >> 1:
-                at = 2 + int.from_bytes(packet[:2], "big")  # behind the topic (MQTT 5, section 3.3.2)
+                at = 2 + int.from_bytes(packet[:2], "big")  # after the topic (MQTT 5, section 3.3.2)
                 self.ack(int.from_bytes(packet[at : at + 2], "big"), qos)
             return MQTTErrorCode.MQTT_ERR_SUCCESS
 
@@ -144,9 +145,9 @@ class Subscription:
     Attributes:
         topic_filter: the topic filter.
         qos: 0 or 1.
-        no_local: leave out what this client published; MQTT 5 also leaves out the last wills of its client ID.
-        retain_as_published: MQTT 5: `retained` is also set on messages that arrive live and were published as
-            retained; else only on stored ones, as in MQTT 3.1.1.
+        no_local: do not receive messages of this client; with MQTT 5 this includes the last will of its client ID.
+        retain_as_published: MQTT 5: `retained` is also set on live messages that were published as retained; otherwise
+            only on stored messages, as in MQTT 3.1.1.
     """
 
     topic_filter: str
@@ -161,11 +162,11 @@ def new_client(
     """Return a client that is not connected yet.
 
     Args:
-        settings: the broker's.
-        protocol: the version of MQTT to speak.
+        settings: the settings of the broker.
+        protocol: the version of MQTT to use.
         client_id: the client ID.
-        last_will: the broker publishes it when the connection ends without DISCONNECT.
-        timeout_s: for TCP, for TLS and for WebSocket each.
+        last_will: the broker publishes it when the connection is closed without DISCONNECT.
+        timeout_s: timeout in seconds for TCP, TLS and WebSocket each.
 
     Raises:
         SettingsError: the files for TLS cannot be used.
@@ -175,7 +176,7 @@ def new_client(
         client_id,
         protocol=_VERSIONS[protocol],
         transport=settings.transport,
-        reconnect_on_failure=False,  # else CONNACK "unacceptable protocol version" makes paho try MQTT 3.1
+        reconnect_on_failure=False,  # otherwise CONNACK "unacceptable protocol version" makes paho try MQTT 3.1
         manual_ack=True,
     )
     client.connect_timeout = timeout_s
@@ -192,18 +193,19 @@ def new_client(
 
 
 def connect(client: Client, settings: MqttSettings, protocol: Protocol, session_expiry_s: int) -> None:
-    """Connect to the broker and send CONNECT.
+    """Open the connection to the broker and send CONNECT.
 
     Args:
-        client: from `new_client`.
-        settings: the broker's.
-        protocol: the version of MQTT of the client.
-        session_expiry_s: MQTT 5: how long the broker keeps the session; 0 starts a clean one.
+        client: a client from `new_client`.
+        settings: the settings of the broker.
+        protocol: the client's version of MQTT.
+        session_expiry_s: MQTT 5: how long the broker keeps the session, in seconds; 0 starts a clean session.
 
     Raises:
-        OSError: also of sockets and TLS; ValueError or LookupError: a host name or an answer is rubbish.
+        OSError: also for errors of sockets and TLS.
+        ValueError, LookupError: a host name or an answer is invalid.
     """
-    # With the transport "unix" paho takes the path from the host, and still wants a port.
+    # With the transport "unix", paho uses the host as the path, but still requires a port.
     where = (settings.host, settings.port, settings.keepalive_s)
     if protocol is Protocol.MQTT_3_1_1:
         client.connect(*where)
@@ -211,39 +213,40 @@ def connect(client: Client, settings: MqttSettings, protocol: Protocol, session_
         properties = new_properties(PacketTypes.CONNECT)
         properties.MaximumPacketSize = LARGEST_PACKET
         if session_expiry_s:
-            # Not as 0, the default: brokers that take it for 3.1.1 (amqtt) wait for more, instead of refusing.
+            # Leave out the default, 0: brokers that parse the packet as 3.1.1 (amqtt) wait for more bytes instead of
+            # refusing the version.
             properties.SessionExpiryInterval = session_expiry_s
         client.connect(*where, clean_start=session_expiry_s == 0, properties=properties)
     _on_tcp_socket(client, _set_options)
 
 
 def _set_options(connection: socket.socket) -> None:
-    # Nagle's algorithm holds back a change while the one before is on its way.
+    # Nagle's algorithm delays a message until the previous one is acknowledged.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     enable_keepalive(connection)
 
 
 def acknowledge_without_delay(client: Client) -> None:
-    """Have TCP acknowledge at once what has been read.
+    """Make TCP acknowledge received bytes immediately.
 
-    Linux waits up to 40 ms for something to send along with it, and a broker that leaves Nagle's algorithm on, as
-    Mosquitto does by default, holds back the next command until then. The system forgets it again and again, so this
-    is called after each read.
+    Linux delays an acknowledgement by up to 40 ms to send it with data. A broker with Nagle's algorithm, such as
+    Mosquitto by default, delays the next command until then. Linux resets this option by itself, so call this after
+    each read.
 
     Args:
-        client: a client whose socket has been read.
+        client: a client whose socket has just been read.
     """
     if sys.platform == "linux":
         _on_tcp_socket(client, lambda connection: connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1))
 
 
 def _on_tcp_socket(client: Client, act: Callable[[socket.socket], None]) -> None:
-    """Use the socket, whatever paho has wrapped around it; do nothing if it is not TCP, or has ended."""
+    """Call a function with the TCP socket inside any wrapper of paho; do nothing if it is closed or not TCP."""
     connection = client.socket()
     if connection is None or client.transport == "unix":
         return
     with (
-        contextlib.suppress(OSError),  # it has ended already, which is noticed elsewhere
+        contextlib.suppress(OSError),  # the socket is already closed, which is handled elsewhere
         socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same_connection,
     ):
         act(same_connection)
@@ -254,11 +257,11 @@ def subscribe(client: Client, protocol: Protocol, subscriptions: Sequence[Subscr
 
     Args:
         client: a connected client.
-        protocol: its version of MQTT.
-        subscriptions: to what.
+        protocol: the client's version of MQTT.
+        subscriptions: the topic filters and their options.
 
     Returns:
-        the packet identifier; None if the connection has ended.
+        the packet identifier; None if the connection is closed.
     """
     if protocol is Protocol.MQTT_3_1_1:
         return client.subscribe([(one.topic_filter, one.qos) for one in subscriptions])[1]

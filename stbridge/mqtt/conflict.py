@@ -11,24 +11,25 @@ from stbridge.errors import BrokerUnavailable, TakenOver
 
 SUSPECT_COUNT = 3
 SUSPECT_S = 60.0
-"""SUSPECT_COUNT connections that end within this time are worth a hint: one of two clients may always last longer."""
+"""SUSPECT_COUNT connections that are lost within this time cause a hint: of two clients, one may always stay connected
+longer."""
 
 KNOWN_S = 2.0
-"""A connection that lasts longer has left its marker at the broker."""
+"""A connection that lasts longer has published its marker."""
 
 FIRST_WAIT_S = 3.0
 LONGEST_WAIT_S = 60.0
-"""Two bridges that share a client ID disconnect each other; each of them then does so about once a minute at most."""
+"""Limits how often two bridges with the same client ID disconnect each other: about once a minute for each bridge."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceMarker:
-    """The retained message that each bridge publishes before it is online, and that tells it from others.
+    """The retained message that identifies a process of the bridge, which publishes it before it goes online.
 
     Attributes:
-        topic: its topic.
-        is_ours: whether a payload is from this process.
-        message: returns it; its argument is the version of MQTT.
+        topic: the topic of the message.
+        is_ours: returns whether a payload is from this process.
+        message: returns the message; its argument is the version of MQTT.
     """
 
     topic: str
@@ -37,16 +38,16 @@ class InstanceMarker:
 
 
 class ClientIdConflict:
-    """Collects the evidence, adds a hint to the error message, and makes the waits between connections longer.
+    """Detects a client ID conflict, adds a hint to error messages, and extends the waits between connections.
 
-    The broker ends a session when another client connects with the same client ID. An MQTT 5 broker sends the reason
-    code "session taken over". Other brokers just close the connection; then another bridge's marker in place of ours,
-    at two connects in a row, is the evidence. Several connections that end soon after each other are worth a hint, but
-    no longer waits: a network that fails a few times looks the same, and everything has to be right soon after that.
+    The broker closes a session when another client connects with the same client ID. An MQTT 5 broker sends the reason
+    code "session taken over". Other brokers only close the connection; in that case, the evidence is the marker of
+    another bridge in place of ours on two connects in a row. If several connections are lost within a short time, only
+    the hint is added: an unstable network looks the same, and the bridge has to recover quickly from that.
 
     Args:
         client_id: our client ID.
-        marker: tells bridges apart; None if there is no marker.
+        marker: identifies this process; None if there is no marker.
     """
 
     def __init__(self, client_id: str, marker: InstanceMarker | None = None) -> None:
@@ -60,21 +61,21 @@ class ClientIdConflict:
 
     @property
     def topic(self) -> str | None:
-        """Where bridges leave their markers."""
+        """The topic of the markers; None if there is no marker."""
         return self._marker.topic if self._marker else None
 
     def note_marker(self, payload: bytes) -> None:
-        """Note the marker that the broker has when a connection begins."""
+        """Record the marker that the broker delivers at the start of a connection."""
         if self._marker is None or not self._left_marker:
-            return  # another marker before ours was there is from the previous run
+            return  # before ours was published, a foreign marker is from the previous run
         self._foreign_markers = 0 if self._marker.is_ours(payload) else self._foreign_markers + 1
 
     def ended(self, lasted_s: float, error: BrokerUnavailable | None) -> None:
-        """Note that a connection has ended.
+        """Record that a connection was closed or lost.
 
         Args:
             lasted_s: how long it lasted, in seconds.
-            error: why it ended.
+            error: the reason; None if there is none.
         """
         self._taken_over = isinstance(error, TakenOver)
         self._ends.append(time.monotonic())
@@ -89,10 +90,10 @@ class ClientIdConflict:
 
     @property
     def hint(self) -> str:
-        """What to add to the reason why a connection ended; the same text for as long as nothing changes."""
+        """The text to append to the reason for a lost connection; it stays the same while the situation does."""
         soon = len(self._ends) == SUSPECT_COUNT and time.monotonic() - self._ends[0] < SUSPECT_S
         if self._taken_over or not (soon or self._foreign_markers):
-            return ""  # the text of TakenOver has the hint already
+            return ""  # the message of TakenOver already contains the hint
         what = (
             "another bridge has been online in the meantime: if it also uses"
             if self._foreign_markers

@@ -1,4 +1,4 @@
-"""The connection to the broker for as long as the bridge runs: one session after the other."""
+"""The connection to the broker while the bridge runs: opens a new session whenever one is lost."""
 
 import logging
 import threading
@@ -24,28 +24,28 @@ from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
 from stbridge.supervision import SupervisedThread
 
-SESSION_EXPIRY_S = 60  # MQTT 5: the broker keeps commands for an absent bridge as long as that
+SESSION_EXPIRY_S = 60  # MQTT 5: the broker keeps commands for a disconnected bridge this long
 HOLD_S = 5.0
 FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 3.0  # short: everything is to be right again soon after the broker is back, or lets us in
-SHORT_LIFE_S = 5.0  # a connection that lasts no longer is none that worked
-HUNG_S = 120.0  # resolving a name can take the system's resolver most of this
-MOST_LOGGED = 20  # until a connection lasts, each message is logged once: tries may fail in different ways in turns
-MOST_FAILURES = 5  # unexpected ones in a row; more are for the supervision
+LONGEST_WAIT_S = 3.0  # short, so that the bridge recovers soon after the broker is reachable or accepts the login
+SHORT_LIFE_S = 5.0  # a connection that does not last longer counts as failed
+HUNG_S = 120.0  # resolving a host name can take most of this time
+MOST_LOGGED = 20  # different messages, each logged once until a connection lasts: attempts may fail in several ways
+MOST_FAILURES = 5  # unexpected failures in a row; after more, the supervision restarts the thread
 HOLD_LOOP_S = 0.02
-GOODBYE_S = 1.0  # of the time to stop, kept for DISCONNECT and for the thread to end
+GOODBYE_S = 1.0  # part of the time to stop that is reserved for DISCONNECT and for the thread to exit
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerStatus:
-    """How the connection is.
+    """Status of the connection to the broker.
 
     Attributes:
         connected: whether there is a connection.
-        protocol: the version of MQTT it speaks, `5` or `3.1.1`; None without one.
-        message: what is wrong and how to fix it; empty if nothing is.
+        protocol: the version of MQTT in use, `5` or `3.1.1`; None without a connection.
+        message: what is wrong and how to fix it; empty if nothing is wrong.
         since_monotonic: when `connected` last changed, by time.monotonic().
         reconnects: number of connections after the first.
     """
@@ -58,28 +58,27 @@ class BrokerStatus:
 
 
 def _ignore_restored(_payloads: Mapping[str, bytes]) -> None:
-    """Stand in for a bridge that restores nothing."""
+    """Ignore restored messages: the default of `restored`."""
 
 
 class BrokerConnection:
-    """Sends the outbox to the broker, and passes on what arrives; reconnects after every failure.
+    """Sends the outbox to the broker, and passes received messages on; reconnects after every failure.
 
-    On the first connection: read what the broker keeps. On every (re)connect: subscribe, then the whole outbox, then
-    `birth`.
+    On the first connection, it reads the retained messages. On every connect, it subscribes, then sends the whole
+    outbox, then `birth`.
 
     Args:
-        settings: the broker's.
-        outbox: what to send.
-        last_will: published by the broker when the bridge is gone, and by `stop`.
-        birth: published last after every connect; the same topic as `last_will`.
-        subscriptions: what to subscribe to.
-        received: is called with every message under `subscriptions`; must not block. The code that is done with a
-            message calls its `acknowledge`.
-        restored: is called once, before anything is published, with the retained messages under `restore_filters`.
+        settings: the settings of the broker.
+        outbox: the messages to send.
+        last_will: published by the broker when the connection is lost, and by `stop`.
+        birth: published last after every connect; it has the same topic as `last_will`.
+        subscriptions: the topic filters to subscribe to.
+        received: called with every message under `subscriptions`; must not block. The code that has handled a message
+            calls its `acknowledge`.
+        restored: called once, before anything is published, with the retained messages under `restore_filters`.
         restore_filters: topic filters.
-        marker: tells this process from another bridge; published on each connect. The end of the retained messages is
-            also known by it.
-        hold: the first `birth` waits for this, at most HOLD_S.
+        marker: identifies this process; published on each connect. It also marks the end of the retained messages.
+        hold: the first `birth` waits for this event, at most HOLD_S.
     """
 
     def __init__(
@@ -97,13 +96,13 @@ class BrokerConnection:
         hold: threading.Event | None = None,
     ) -> None:
         self.errors = 0
-        """How many exceptions came out of `received`, or out of the connection itself."""
+        """Number of exceptions that `received` or the connection itself raised."""
         self._settings = settings
         self._outbox = outbox
         self._last_will = last_will
         self._birth = birth
-        # What the broker has of ourselves, see `_guard`. To the broker a last will, and the marker of another bridge
-        # that has our client ID, are our own messages, which no_local would hide.
+        # Our own topics, see `_guard`. To the broker, our last will and the marker of another bridge with our client
+        # ID are messages of this client, which no_local would hide.
         ours = [birth.topic, *([marker.topic] if marker else [])]
         self._ours = [Subscription(topic, no_local=False, retain_as_published=False) for topic in ours]
         self._subscriptions = subscriptions
@@ -118,7 +117,7 @@ class BrokerConnection:
             connected=False, protocol=None, message="", since_monotonic=time.monotonic(), reconnects=0
         )
         self._stop = threading.Event()
-        # None once everything is restored; until then, commands are deferred.
+        # None after everything is restored; until then, commands are deferred.
         self._reader = RetainedReader(restore_filters, sentinel=marker, stop=self._stop) if restore_filters else None
         self._deferred: list[Received] = []
         self._said_goodbye = False
@@ -136,12 +135,12 @@ class BrokerConnection:
 
     @property
     def status(self) -> BrokerStatus:
-        """How the connection is now."""
+        """The current status of the connection."""
         return self._status
 
     @property
     def alive(self) -> bool:
-        """Whether the thread behind this lives; an absent broker is no reason to be dead."""
+        """Whether the thread is running; it keeps running while the broker is unreachable."""
         return self.thread.alive
 
     def start(self) -> None:
@@ -155,15 +154,15 @@ class BrokerConnection:
         self.thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Publish the last will, wait for the acknowledgement of everything, disconnect, and end the thread.
+        """Publish the last will, wait until all messages are acknowledged, disconnect, and stop the thread.
 
-        If that takes too long, the connection is closed without DISCONNECT, so that the broker publishes it.
+        If that takes too long, the connection is closed without DISCONNECT, so that the broker publishes the last will.
 
         Args:
-            timeout_s: the longest that this takes, whatever the broker and the thread are doing.
+            timeout_s: maximum duration in seconds, even if the broker or the thread hangs.
         """
         deadline = time.monotonic() + timeout_s
-        self._online = False  # from here on `offline` is the truth
+        self._online = False  # from here on, `offline` is correct
         if self._status.connected:
             self._outbox.put_state(self._last_will, last=True)
             self._outbox.flush()
@@ -176,9 +175,9 @@ class BrokerConnection:
         self.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _send(self) -> None:
-        """Send what has just been put into the outbox, in the thread that did it: ours would have to be woken first.
+        """Send what was just put into the outbox from the calling thread, which is faster than waking our own thread.
 
-        If ours is at work, it sends before it waits again.
+        If our own thread is busy, it sends these messages before it waits again.
         """
         session = self._session
         if session is None:
@@ -189,14 +188,14 @@ class BrokerConnection:
         try:
             if session is self._session:
                 self._outbox.send(session)
-        except Exception as error:  # noqa: BLE001 - it belongs to the connection, not to the caller of `flush`
+        except Exception as error:  # noqa: BLE001 - the connection's thread raises it, not the caller of `flush`
             session.fail(error)
         finally:
             session.io_lock.release()
         if session.has_more:
             session.wake()
 
-    # Everything below runs in the thread.
+    # Everything below runs in the connection's thread.
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -205,7 +204,7 @@ class BrokerConnection:
                 self._connect_once()
             except (BrokerUnavailable, SettingsError) as error:
                 self._lost(error)
-            except Exception as error:  # a bug in paho or here must not end the thread: connect again
+            except Exception as error:  # a bug in paho or here must not stop the thread: reconnect
                 self.errors += 1
                 self._failures += 1
                 if self._failures > MOST_FAILURES:
@@ -236,7 +235,7 @@ class BrokerConnection:
             self._online = self._greeted = False
             with session.io_lock:
                 self._session = None
-                # Another client with our client ID has the broker close connections, too.
+                # The broker also closes connections if another client has our client ID.
                 closed = isinstance(reason, ConnectionClosed | PublishRefused) and not self._conflict.likely
                 self._suspicion = self._outbox.disconnected(closed_by_broker=closed)
             session.close(say_goodbye=self._said_goodbye)
@@ -247,7 +246,7 @@ class BrokerConnection:
                 self._backoff.reset()
                 self._logged.clear()
             elif self._suspicion and self._suspicion.alone and self._suspicion.has_room:
-                self._backoff.reset()  # their number is bounded, and the bridge is offline until all are found
+                self._backoff.reset()  # the number of closings is limited, and the bridge is offline until then
 
     def _open(self, protocol: Protocol) -> Session:
         session = Session(
@@ -260,14 +259,14 @@ class BrokerConnection:
             session_expiry_s=SESSION_EXPIRY_S,
             redeliveries=self._redeliveries,
         )
-        self._session = session  # so that `stop` can wake it
+        self._session = session  # set before `open`, so that `stop` can wake the session
         session.open(self._stop)
         return session
 
     def _restore(self, session: Session) -> None:
-        """Read the retained messages, once, before anything is published over them.
+        """Read the retained messages once, before anything is published that would replace them.
 
-        Over the connection of the bridge, because some brokers tie a user to one client ID.
+        This uses the connection of the bridge, because some brokers tie a user to one client ID.
         """
         if self._reader is None:
             return
@@ -280,11 +279,11 @@ class BrokerConnection:
             self._deferred.clear()
 
     def _greet(self, session: Session) -> None:
-        """Subscribe, then let everything go, `birth` last."""
+        """Subscribe, then send the whole outbox, `birth` last."""
         if self._stop.is_set():
             return
         self._own_last_wills = 0
-        # By the answer to the second subscription, what the broker has of ourselves has arrived.
+        # When the broker has answered the second subscription, the retained messages of our own topics have arrived.
         refused = session.subscribe(self._ours)
         if self._subscriptions:
             refused |= session.subscribe(self._subscriptions)
@@ -313,14 +312,14 @@ class BrokerConnection:
         return f"connected to the broker at {where} with MQTT {session.protocol.value}, {how}"
 
     def _lasts(self, session: Session) -> None:
-        """Note that this connection works, so that whatever happens next is logged again."""
+        """Record that this connection works, so that the next failure is logged again."""
         self._logged.clear()
         if not self._announced:
             self._announced = True
             _log.info("%s", self._connected(session))
 
     def _log_once(self, level: int, message: str) -> bool:
-        """Log a message that has not been logged since a connection worked; return whether it was logged."""
+        """Log a message unless it was logged since the last working connection; return whether it was logged."""
         if not message or message in self._logged or len(self._logged) >= MOST_LOGGED:
             return False
         self._logged.add(message)
@@ -334,7 +333,7 @@ class BrokerConnection:
         self._hold = None
 
     def _lost(self, error: Exception) -> None:
-        """Note why there is no connection, and log it if it is a new reason."""
+        """Record why there is no connection, and log the reason if it is new."""
         if self._stop.is_set():
             return
         message = (str(error) or type(error).__name__) + self._hint()
@@ -352,13 +351,13 @@ class BrokerConnection:
     def _hint(self) -> str:
         suspicion, self._suspicion = self._suspicion, None
         hint = closed_over(suspicion) if suspicion else ""
-        # A broker that closes connections over messages looks like one that has another client with our client ID.
+        # A broker that closes connections because of messages looks the same as a client ID conflict.
         found = self._outbox.skipped or (suspicion and suspicion.alone)
         return hint if found and not self._conflict.likely else hint + self._conflict.hint
 
     def _hand_over(self, received: Received) -> None:
         if self._reader:
-            # The session may have outlived the previous run, with commands that came meanwhile.
+            # The session may be from the previous run, and contain commands that arrived in the meantime.
             if any(topic_matches_sub(one.topic_filter, received.topic) for one in self._subscriptions):
                 self._deferred.append(received)
             else:
@@ -373,22 +372,22 @@ class BrokerConnection:
             return
         try:
             self._received(received)
-        except Exception:  # noqa: BLE001 - it must not end the connection, nor be delivered again and again
+        except Exception:  # noqa: BLE001 - it must neither close the connection nor be redelivered endlessly
             self.errors += 1
             _log.exception("a message on %s could not be handled", received.topic)
             received.acknowledge()
 
     def _guard(self, received: Received) -> None:
-        """Correct what the broker has of our availability."""
+        """Correct a wrong availability that the broker has stored or published for us."""
         stored = received.retained  # from before this connection
         if stored and received.payload == self._birth.payload and not self._greeted:
-            # A broker that came back with what it had saved: `online` is not true before everything is published.
+            # The broker has restored a saved `online`, which is wrong until everything is published.
             self._own_last_wills += 1
             self._outbox.put(self._last_will, urgent=True)
         elif not stored and received.payload == self._last_will.payload and self._own_last_wills:
-            self._own_last_wills -= 1  # the one from above comes back
+            self._own_last_wills -= 1  # the one that was published above
         elif not stored and received.payload == self._last_will.payload and self._online:
-            # The last will of a half-open connection of ours, which the broker has given up only now.
+            # The last will of our previous, half-open connection, which the broker has only now closed.
             _log.info('stale "offline" on the broker; publishing "online" again')
             self._outbox.resend(self._birth.topic)
             self._outbox.flush()

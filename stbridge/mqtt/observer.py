@@ -1,4 +1,4 @@
-"""A plain client of the broker for `watch` and the demo: receives topics, publishes commands."""
+"""A simple client of the broker for `watch` and the demo: receives topics, publishes commands."""
 
 import os
 import threading
@@ -14,15 +14,15 @@ from stbridge.settings import MqttSettings
 
 
 class Observer:
-    """Receives everything under some topics, over one connection.
+    """Receives all messages under some topic filters, over one connection.
 
     Args:
-        settings: the broker's.
+        settings: the settings of the broker.
         filters: topic filters.
-        received: is called with every message, in a thread of the observer's own.
-        role: what it is, for its client ID, which also holds the process ID: there may be several.
-        client_id: the client ID instead.
-        ended: is called in that thread when the connection was lost.
+        received: called with every message, in the observer's own thread.
+        role: a part of its client ID, which also contains the process ID, because several observers may run.
+        client_id: a client ID to use instead.
+        ended: called in the same thread when the connection is lost.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Observer:
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.failure: BrokerUnavailable | None = None
-        """Why the connection was lost, if it was."""
+        """The reason for the loss of the connection; None if it was not lost."""
         self._client_id = client_id or beside(settings, f"{role}-{os.getpid()}")
         self._ended = ended
         self._settings = settings
@@ -52,7 +52,7 @@ class Observer:
         """Connect and subscribe.
 
         Raises:
-            BrokerUnavailable: the broker cannot be reached, or refuses.
+            BrokerUnavailable: the broker cannot be reached, or refuses the connection.
         """
         with self._open as opening:
             session = opening.enter_context(
@@ -64,7 +64,7 @@ class Observer:
         self._thread.start()
 
     def publish(self, message: Message) -> None:
-        """Publish a message soon; any thread."""
+        """Queue a message to be published; thread-safe."""
         self._outbox.put(message)
         self._outbox.flush()
 

@@ -20,27 +20,28 @@ WINDOW = 20
 """Maximum number of messages in flight."""
 
 WINDOW_BYTES = 128 * 1024
-"""No more messages are sent while those in flight have so many bytes, so that none waits for much more than its own
-time on the line. A single message may be larger."""
+"""Maximum number of bytes in flight, so that the acknowledgement of a message is not delayed by much more than its own
+transmission time. A single message may be larger."""
 
 EVENTS_LIMIT = 10_000
 BYTES_LIMIT = 64 * 1024 * 1024
-LARGEST_PAYLOAD = 268_000_000  # what MQTT can carry
-ROOM = 4096  # for topic, correlation data and the like, as long as those are no longer than usual
+LARGEST_PAYLOAD = 268_000_000  # the limit of MQTT
+ROOM = 4096  # bytes for topic, correlation data and other properties of the usual length
 
 LONGEST_OVERTAKING_S = 5.0
-"""Availability waits so long for newer states; on a line that is slower than the changes it would wait for ever."""
+"""Seconds for which newer states may overtake availability. On a connection that is slower than the changes, it would
+otherwise never be sent."""
 
 TRY_AGAIN = "; then send the command `republish` to the bridge, or restart it"
 
-_LEVELS = 3  # levels of a topic that make up its kind in the log
+_LEVELS = 3  # number of topic levels that identify its kind in the log
 MOST_KINDS = 100
 
 _log = logging.getLogger(__name__)
 
 
 class Lane(Enum):
-    """Where a message was queued."""
+    """The queue of a message."""
 
     STATE = auto()
     EVENT = auto()
@@ -49,12 +50,12 @@ class Lane(Enum):
 
 @dataclass(slots=True, eq=False)
 class InFlight:
-    """A message that has been handed to a session, and that the broker has not acknowledged.
+    """A message that was passed to a session and is not acknowledged by the broker yet.
 
     Attributes:
         message: the message.
-        lane: where it was queued.
-        size: about how many bytes it has.
+        lane: the queue that it came from.
+        size: its approximate number of bytes.
         end: the position after its last byte, counted in bytes that the session has queued.
     """
 
@@ -68,7 +69,7 @@ class InFlight:
 
 
 class _Due(NamedTuple):
-    """What goes next: its lane, the message, and its key in the queue it waits in."""
+    """The next message to send: its lane, the message, and its key in its queue."""
 
     lane: Lane
     message: Message
@@ -78,14 +79,14 @@ class _Due(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """How busy an outbox is.
+    """Counters of an outbox.
 
     Attributes:
         queued: messages that wait to be sent.
         in_flight: messages that the broker has not acknowledged yet.
-        sent: messages that the broker acknowledged, ever.
-        dropped: messages given up: too many events, unfit to be sent, too large, or skipped because the broker closes
-            the connection over them.
+        sent: messages that the broker has acknowledged since the start of the process.
+        dropped: discarded messages: too many events, not sendable, too large, or skipped because they make the broker
+            close the connection.
         failed: messages that the broker refused.
     """
 
@@ -97,41 +98,41 @@ class Counters:
 
 
 class Wire(Protocol):
-    """What the outbox needs of a session; the caller of `Outbox.send` holds its `io_lock`."""
+    """The interface of a session that the outbox uses; the caller of `Outbox.send` holds its `io_lock`."""
 
     largest_packet: int | None
 
     @property
     def to_acknowledge(self) -> int:
-        """How many commands are done, and not acknowledged to the broker."""
+        """Number of finished commands that are not acknowledged to the broker yet."""
 
     @property
     def bytes_queued(self) -> int:
-        """How many bytes have been handed to the network library, ever."""
+        """Number of bytes that were passed to the network library since the session was opened."""
 
     def publish(self, message: Message) -> int:
         """Send a message and return its packet identifier."""
 
     def send_acknowledgements(self, most: int) -> None:
-        """Acknowledge the oldest commands that are done."""
+        """Acknowledge the oldest finished commands, at most `most` of them."""
 
 
 def _ignore_work() -> None:
-    """Stand in for a listener while nobody sends."""
+    """Do nothing: the default of `on_work`, before a connection is started."""
 
 
 class Outbox:
-    """The last value of every retained topic, and the replies and events that are still to go.
+    """The last value of every retained topic, and the queue of replies and events.
 
-    Replies go first. States and events share one queue, in the order of their arrival; a state that is queued already
-    keeps its place and goes with its newest value. Availability goes when no state waits.
+    Replies are sent first. States and events share one queue, in the order of their arrival. A state that is already
+    queued keeps its place and is sent with its newest value. Availability is sent when no state is queued.
 
-    Any thread may call `put_state`, `put` and `resend`, which touch memory only, and then `flush`, which sends.
+    Any thread may call `put_state`, `put` and `resend`, which only change memory, and then `flush`, which sends.
 
     Args:
-        events_limit: maximum number of events, and of replies, that wait; the oldest are dropped.
-        bytes_limit: maximum size of them in bytes, events and replies each.
-        on_refused: is called with each message that the broker refuses, and the reason; the default logs it.
+        events_limit: maximum number of queued events, and of queued replies; the oldest are dropped.
+        bytes_limit: maximum size in bytes of the queued events, and of the queued replies.
+        on_refused: called with each message that the broker refuses, and the reason; the default logs it.
     """
 
     def __init__(
@@ -142,42 +143,42 @@ class Outbox:
         on_refused: Callable[[Message, str], object] | None = None,
     ) -> None:
         self.on_work: Callable[[], None] = _ignore_work
-        """Called by `flush` if something can be sent now; must not block."""
+        """Called by `flush` if a message can be sent now; must not block."""
         self._on_refused = on_refused
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._connected = False
         self._window = WINDOW
         self._largest_payload = LARGEST_PAYLOAD
-        self._desired: dict[str, Message] = {}  # in the order of the first put
+        self._desired: dict[str, Message] = {}  # in the order in which topics were first put
         self._first: set[str] = set()
         self._last: set[str] = set()
-        # Topics of states and numbers of events, each with its place in the order of all. OrderedDicts, because taking
-        # the first key of a plain dict again and again is quadratic.
+        # Topics of states and numbers of events, each with its position. An OrderedDict, because removing the first key
+        # of a plain dict repeatedly takes quadratic time.
         self._queue: OrderedDict[str | int, int] = OrderedDict()
         self._availability: OrderedDict[str, int] = OrderedDict()
         self._overtaken_since: float | None = None
         self._events = _Backlog(events_limit, bytes_limit)
         self._replies = _Backlog(events_limit, bytes_limit)
-        self._in_flight: dict[int, InFlight] = {}  # by packet identifier; by a negative number while being sent
+        self._in_flight: dict[int, InFlight] = {}  # by packet identifier; by a negative number during sending
         self._bytes_in_flight = 0
         self._quarantine = Quarantine()
         self._numbers = itertools.count(1)
         self._sent = self._dropped = self._failed = 0
         self._logged: set[tuple[str, str]] = set()
 
-    # --- memory only, any thread
+    # --- these only change memory; thread-safe
 
     def put_state(self, message: Message, *, first: bool = False, last: bool = False) -> bool:
         """Set the retained message of a topic; `flush` sends it.
 
-        An equal message is not sent again, unless it expires. An empty payload clears the topic; it is remembered
-        until the broker has acknowledged it.
+        An equal message is not sent again, unless it has an expiry. An empty payload clears the topic; it is kept until
+        the broker has acknowledged it.
 
         Args:
             message: a retained message.
-            first: on a (re)connect the topic goes before all states: discovery, which describes them.
-            last: the topic is availability: it goes when no state waits, and `online` comes after what it is about.
+            first: on each connect, the topic is sent ahead of all states; for discovery, which describes the states.
+            last: the topic is availability: it is sent when no state is queued, so that `online` follows the states.
 
         Returns:
             whether it will be sent.
@@ -188,7 +189,7 @@ class Outbox:
                 self._first.add(topic)
             if last:
                 self._last.add(topic)
-            # An expiring message that is the same still has to go out, or it would expire.
+            # An equal message with an expiry still has to be sent, or it would expire.
             if self._desired.get(topic) == message and message.expiry_s is None:
                 return False
             self._desired[topic] = message
@@ -196,11 +197,11 @@ class Outbox:
         return True
 
     def put(self, message: Message, *, urgent: bool = False) -> None:
-        """Queue a message that is sent once: an event, a reply, or the clearing of a retained command.
+        """Queue a message that is sent only once: an event, a reply, or the clearing of a retained command.
 
         Args:
             message: the message.
-            urgent: it goes before all others, except those that are urgent already.
+            urgent: send it ahead of all others except earlier urgent ones.
         """
         with self._lock:
             number = next(self._numbers)
@@ -212,11 +213,11 @@ class Outbox:
             self._drop_surplus()
 
     def resend(self, topic: str | None = None, *, also_skipped: bool = False) -> None:
-        """Queue every state again, or only that of one topic; `flush` sends them.
+        """Queue all states again, or only the state of one topic; `flush` sends them.
 
         Args:
             topic: the only one to queue.
-            also_skipped: try again what is skipped, too.
+            also_skipped: also retry skipped topics.
         """
         with self._lock:
             if also_skipped:
@@ -226,11 +227,11 @@ class Outbox:
             elif topic in self._desired:
                 self._enqueue(topic)
 
-    # --- what the broker takes, and what it has
+    # --- limits and contents
 
     @property
     def largest_payload(self) -> int:
-        """How many bytes of a payload the broker accepts, with some room for topic and properties."""
+        """Maximum size in bytes of a payload that the broker accepts, with some room for topic and properties."""
         return self._largest_payload
 
     def topics(self) -> set[str]:
@@ -244,20 +245,20 @@ class Outbox:
 
     @property
     def skipped(self) -> dict[str, int]:
-        """The topics that are skipped because the broker closes the connection over them, with sizes in bytes."""
+        """The topics that are skipped because they make the broker close the connection, with sizes in bytes."""
         with self._lock:
             return dict(self._quarantine.skipped)
 
     def counters(self) -> Counters:
-        """Return how busy the outbox is."""
+        """Return the counters."""
         with self._lock:
             return Counters(self._waiting(), len(self._in_flight), self._sent, self._dropped, self._failed)
 
     def wait_until_empty(self, timeout_s: float) -> bool:
-        """Wait until everything is acknowledged.
+        """Wait until all messages are acknowledged.
 
         Returns:
-            whether it is; False at once when the connection is lost, since nothing moves then.
+            whether all are; False immediately if the connection is lost, because no message can be acknowledged then.
         """
         with self._lock:
             self._changed.wait_for(lambda: self._is_empty() or not self._connected, timeout_s)
@@ -266,21 +267,20 @@ class Outbox:
     # --- sending
 
     def flush(self) -> None:
-        """Send what can be sent now; any thread, after it has put something in."""
+        """Send what can be sent now; called by any thread after it has put messages in."""
         with self._lock:
             can_send = self._can_send()
         if can_send:
             self.on_work()
 
     def connected(self, window: int = WINDOW, largest_packet: int | None = None) -> None:
-        """Queue everything, because the broker may have forgotten all of it.
+        """Queue everything again after a connect, because the broker may have lost it.
 
-        First the states marked `first`, then the others in the order of their first put, then availability, then the
-        events.
+        The order is: states marked `first`, other states in the order of their first put, availability, events.
 
         Args:
             window: maximum number of messages in flight.
-            largest_packet: bytes that the broker accepts; None if it did not say.
+            largest_packet: maximum packet size in bytes that the broker accepts; None if it announced no limit.
         """
         with self._lock:
             if largest_packet is not None:
@@ -291,13 +291,13 @@ class Outbox:
             self._connected = True
 
     def disconnected(self, *, closed_by_broker: bool = False) -> Suspicion | None:
-        """Keep everything from now on, and queue again what was in flight.
+        """Stop sending after a lost connection, and queue the messages in flight again.
 
         Args:
-            closed_by_broker: whether the broker has closed the connection, for a reason that may be a message.
+            closed_by_broker: whether the broker has closed the connection, possibly because of a message.
 
         Returns:
-            the message that may be the reason.
+            the message that may be the reason; None if there is none.
         """
         with self._lock:
             self._connected = False
@@ -305,7 +305,7 @@ class Outbox:
             suspicion = self._quarantine.closed([one.message for one in in_flight]) if closed_by_broker else None
             if suspicion and suspicion.given_up and in_flight[0].lane is not Lane.STATE:
                 self._dropped += 1
-                self._in_flight.clear()  # it was alone
+                self._in_flight.clear()  # it was the only one in flight
             self._requeue_in_flight()
             self._changed.notify_all()
         if suspicion and suspicion.given_up:
@@ -314,29 +314,29 @@ class Outbox:
         return suspicion
 
     def send(self, wire: Wire) -> None:
-        """Send as much as may be in flight, then acknowledge commands that are done.
+        """Send as many messages as may be in flight, then acknowledge finished commands.
 
-        A reply goes before the acknowledgement of its command: a bridge that is killed in between has either answered
-        it, or gets it again.
+        A reply is sent ahead of the acknowledgement of its command. If the bridge is killed in between, the command has
+        either been answered or is redelivered.
 
         Args:
             wire: the session.
         """
-        acknowledged = wire.to_acknowledge  # their replies are in the outbox by now
+        acknowledged = wire.to_acknowledge  # read first: the replies to these commands are already in the outbox
         while taken := self._take():
             for key, one in taken:
                 if fault := unsendable(one.message):
                     self._discard(key)
                     self._log_once(one, "cannot be sent", fault)
                 elif fault := oversized(one.message, wire.largest_packet):
-                    self._discard(key, for_good=False)  # another broker, or another size, may do
+                    self._discard(key, for_good=False)  # another broker may accept it, or another size
                     self._log_once(one, "is too large", fault)
                 elif self._quarantine.skips(one.message):
                     self._discard(key, for_good=False)
                 else:
                     packet_id = wire.publish(one.message)
                     one.end = wire.bytes_queued
-                    # Without the lock: only the holder of `io_lock` changes the table, which is never empty between.
+                    # Without the lock: only the holder of `io_lock` changes the table, which is never empty in between.
                     self._in_flight[packet_id] = one
                     del self._in_flight[key]
         with self._lock:
@@ -346,19 +346,19 @@ class Outbox:
 
     @property
     def oldest_in_flight(self) -> InFlight | None:
-        """The message that has waited longest for its acknowledgement."""
+        """The message that has been waiting longest for its acknowledgement; None if there is none."""
         with self._lock:
             return next(iter(self._in_flight.values()), None)
 
     def answered(self, packet_id: int, refusal: Reason | None) -> bool:
-        """Note the broker's answer to a message.
+        """Process the broker's answer to a message.
 
         Args:
             packet_id: its packet identifier.
             refusal: why the broker refuses it; None if it does not. A refused state is sent again on the next connect.
 
         Returns:
-            whether the message was one of the outbox, and in flight.
+            whether the message belongs to the outbox and was in flight.
         """
         with self._lock:
             if (one := self._land(packet_id)) is None:
@@ -386,15 +386,15 @@ class Outbox:
         return "allow it in the broker's ACL"
 
     def _log_once(self, one: InFlight, what: str, details: str) -> None:
-        """Log once for each fault and kind of topic, or a thousand folders would fill the log."""
-        # A reply may go anywhere: the topics that commands name are not kinds of ours.
+        """Log each fault once for each kind of topic, so that a thousand folders do not fill the log."""
+        # The sender of a command chooses the topic of the reply, so it has no kind.
         kind = "" if one.lane is Lane.REPLY else "/".join(one.message.topic.split("/")[:_LEVELS])
         if (kind, what) not in self._logged and len(self._logged) < MOST_KINDS:
             self._logged.add((kind, what))
             _log.error("a message on %s %s: %s", quoted(one.message.topic), what, details)
 
     def _take(self) -> list[tuple[int, InFlight]]:
-        """Move what can be sent now into the table, under temporary keys, and return it."""
+        """Move the messages that can be sent now into the table, under temporary keys, and return them."""
         taken: list[tuple[int, InFlight]] = []
         with self._lock:
             while self._can_send():
@@ -415,7 +415,7 @@ class Outbox:
                 if for_good or not one.message.payload:
                     self._forget(one)
 
-    # Everything below expects the outbox to be locked.
+    # Everything below requires that the caller holds the lock.
 
     def _enqueue(self, topic: str) -> None:
         if topic in self._last:
@@ -436,14 +436,14 @@ class Outbox:
         return len(self._in_flight) < self._window and self._bytes_in_flight < WINDOW_BYTES
 
     def _has_to_wait(self, message: Message) -> bool:
-        """Whether a message waits for what is in flight: suspects are sent alone."""
+        """Return whether a message has to wait until no message is in flight, because suspects are sent alone."""
         if not self._quarantine.has_suspects or not self._in_flight:
             return False
         topics = (message.topic, *(one.message.topic for one in self._in_flight.values()))
         return any(self._quarantine.is_suspect(topic) for topic in topics)
 
     def _peek(self) -> _Due:
-        """Return what goes next."""
+        """Return the next message to send."""
         if self._replies:
             number = self._replies.oldest
             return _Due(Lane.REPLY, self._replies[number], number)
@@ -456,7 +456,7 @@ class Outbox:
         return _Due(Lane.STATE, self._desired[key], key)
 
     def _remove(self, due: _Due) -> None:
-        """Take out of its queue what `_peek` has returned."""
+        """Remove a message that `_peek` has returned from its queue."""
         match due:
             case _Due(lane=Lane.REPLY, key=int(number)):
                 self._replies.take(number)
@@ -468,11 +468,11 @@ class Outbox:
                     self._events.take(key)
 
     def _availability_is_due(self) -> bool:
-        """Whether availability goes next: all that was queued before it is gone, and no newer state waits."""
+        """Return whether availability is next: all that was queued earlier is sent, and no newer state is queued."""
         place = next(iter(self._availability.values()), None)
         if place is None or next(iter(self._queue.values()), place) < place:
             return False
-        if len(self._queue) > len(self._events):  # else only events wait
+        if len(self._queue) > len(self._events):  # otherwise only events are queued
             now = time.monotonic()
             self._overtaken_since = self._overtaken_since or now
             if now - self._overtaken_since < LONGEST_OVERTAKING_S:
@@ -498,11 +498,11 @@ class Outbox:
             self._availability.pop(topic, None)
 
     def _in_sending_order(self) -> list[InFlight]:
-        # If sending failed in the middle, some have a temporary key: they come after those that were sent.
+        # If sending was interrupted, some messages have a temporary key: they follow those that were sent.
         return [self._in_flight[key] for key in sorted(self._in_flight, key=lambda key: key < 0)]
 
     def _requeue_in_flight(self) -> None:
-        """At least once: what was not acknowledged goes again, before what came after it."""
+        """Queue unacknowledged messages again, ahead of later messages, for delivery at least once."""
         returned = self._in_sending_order()
         self._in_flight.clear()
         self._bytes_in_flight = 0
@@ -515,7 +515,7 @@ class Outbox:
                 self._queue[number] = 0
                 self._queue.move_to_end(number, last=False)
         for one in returned:
-            # A state that was in flight twice may be forgotten: its first acknowledgement was enough.
+            # A state that was in flight twice may be gone already: its first acknowledgement removed it.
             if one.lane is Lane.STATE and one.message.topic in self._desired:
                 self._enqueue(one.message.topic)
         self._drop_surplus()
@@ -536,11 +536,11 @@ class Outbox:
 
 
 class _Backlog:
-    """Messages by number, the oldest first, up to a number and a size; the newest may always be larger.
+    """Messages by number, the oldest first, with a maximum count and size; the newest one may exceed the size.
 
     Args:
         most: maximum number of messages.
-        most_bytes: maximum size of all messages but the newest.
+        most_bytes: maximum total size in bytes, except for the newest message.
     """
 
     def __init__(self, most: int, most_bytes: int) -> None:

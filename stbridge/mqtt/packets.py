@@ -1,4 +1,4 @@
-"""What MQTT can carry, and the translation of our messages to paho's and back."""
+"""Limits of MQTT, and the conversion of our messages to paho's and back."""
 
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
@@ -9,13 +9,13 @@ from stbridge.mqtt.redelivery import NewMessage, RedeliveryFilter
 
 LONGEST_STRING = 65_535  # bytes (MQTT 5, section 1.5.4)
 LARGEST_PACKET = 268_435_455  # bytes (MQTT 5, section 2.1.4)
-_OVERHEAD = 64  # bytes of a PUBLISH beside topic, payload and correlation data, at most
+_OVERHEAD = 64  # maximum bytes of a PUBLISH in addition to topic, payload and correlation data
 
 
 def unsendable(message: Message) -> str | None:
-    """Return why no broker can take a message; None if one can.
+    """Return why a message is not valid in MQTT; None if it is valid.
 
-    A broker closes the connection over such a message, again and again.
+    An invalid message would make the broker close the connection on every attempt.
 
     Args:
         message: the message.
@@ -38,8 +38,8 @@ def oversized(message: Message, largest_packet: int | None) -> str | None:
     """Return why a message is too large for a broker; None if it is not.
 
     Args:
-        message: one that `unsendable` has nothing against.
-        largest_packet: bytes that the broker accepts; None if it did not announce a limit.
+        message: a message for which `unsendable` returns None.
+        largest_packet: maximum packet size in bytes that the broker accepts; None if it announced no limit.
     """
     size = len(message.topic.encode()) + len(message.payload) + len(message.correlation or b"") + _OVERHEAD
     limit = min(largest_packet or LARGEST_PACKET, LARGEST_PACKET)
@@ -83,7 +83,7 @@ def _describe_json(properties: Properties) -> Properties:
 
 
 class _Json(Properties):
-    """The properties of nearly every message, packed once: that is a sixth of what a message costs."""
+    """The properties of nearly every message, packed once: packing is a sixth of the cost of a message."""
 
     def pack(self) -> bytes:
         return _PACKED
@@ -94,15 +94,15 @@ _JSON = _Json(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # as above
 
 
 def received_from(message: MQTTMessage, redeliveries: RedeliveryFilter) -> Received | None:
-    """Translate a message that arrived.
+    """Convert a received message from paho's form to ours.
 
     Args:
-        message: paho's.
+        message: the message from paho.
         redeliveries: knows which messages have been handled.
 
     Returns:
-        ours; None if it has been handled, or if its topic is not UTF-8, which a broker must not let pass (MQTT 5,
-        section 1.5.4).
+        our form; None if the message has been handled, or if its topic is not UTF-8, which a broker must not forward
+        (MQTT 5, section 1.5.4).
     """
     correlation = getattr(message.properties, "CorrelationData", None)
     payload = bytes(message.payload)
@@ -115,7 +115,7 @@ def received_from(message: MQTTMessage, redeliveries: RedeliveryFilter) -> Recei
         return None
     new: NewMessage | None = NewMessage(_nothing_to_acknowledge, again=False)
     if message.qos:
-        content = b"\0".join((topic.encode(), correlation or b"", payload))  # a topic holds no NUL
+        content = b"\0".join((topic.encode(), correlation or b"", payload))  # a topic contains no NUL
         new = redeliveries.take(message.mid, content, again=message.dup)
     if new is None:
         return None
@@ -132,4 +132,4 @@ def received_from(message: MQTTMessage, redeliveries: RedeliveryFilter) -> Recei
 
 
 def _nothing_to_acknowledge() -> None:
-    """Stand in for the acknowledgement of a message at QoS 0."""
+    """Do nothing: a message at QoS 0 needs no acknowledgement."""

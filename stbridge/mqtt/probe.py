@@ -1,4 +1,4 @@
-"""Tries whether the bridge could work with a broker, over a connection of its own."""
+"""Checks over a separate connection whether the bridge can use a broker."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,17 @@ from stbridge.mqtt.session import Session, beside, open_session
 from stbridge.settings import MqttSettings
 
 USUAL_SIZE = 64 * 1024
-"""In bytes; hardly any message is larger. Discovery of an instance has 18 kB, lists and replies may have more."""
+"""In bytes; hardly any message is larger. The discovery message of an instance has 18 kB; lists and replies can be
+larger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was found out about a broker.
+    """The result of a probe.
 
     Attributes:
-        protocol: the version of MQTT that the broker speaks with us: `5` or `3.1.1`.
-        warning: what will not work, and how to fix it; empty if everything will.
+        protocol: the version of MQTT that the broker and the bridge use: `5` or `3.1.1`.
+        warning: what will not work, and how to fix it; empty if everything works.
     """
 
     protocol: str
@@ -34,8 +35,8 @@ def probe(settings: MqttSettings, client_id: str | None = None) -> Probe:
     """Connect and subscribe once, and publish one message that is not retained.
 
     Args:
-        settings: the broker's.
-        client_id: the client ID; None derives one from that of the bridge.
+        settings: the settings of the broker.
+        client_id: the client ID; None derives one from the client ID of the bridge.
 
     Raises:
         BrokerUnreachable: nothing answers.

@@ -1,4 +1,4 @@
-"""Which version of MQTT to speak: 5, and 3.1.1 with brokers that know no better."""
+"""Chooses the version of MQTT: 5, or 3.1.1 for brokers that do not support 5."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -10,18 +10,18 @@ T = TypeVar("T")
 
 
 class Protocol(Enum):
-    """A version of MQTT; the value is what the settings call it."""
+    """A version of MQTT; its value is the name in the settings."""
 
     MQTT_5 = "5"
     MQTT_3_1_1 = "3.1.1"
 
 
 class VersionRefused(BrokerRefused):
-    """The broker does not agree to speak this version.
+    """The broker does not accept this version of MQTT.
 
     Args:
-        message: what it did.
-        silent: whether it said nothing at all, which may also mean that it hangs or is just ending.
+        message: how the broker reacted.
+        silent: whether it sent nothing at all, which can also mean that it hangs or is stopping.
     """
 
     def __init__(self, message: str, *, silent: bool = False) -> None:
@@ -30,10 +30,10 @@ class VersionRefused(BrokerRefused):
 
 
 class ProtocolChoice:
-    """Finds a version that the broker speaks, and remembers it.
+    """Finds a version that the broker supports, and remembers it.
 
     Args:
-        setting: `auto`, or the one version to speak.
+        setting: `auto`, or the only version to use.
     """
 
     def __init__(self, setting: Literal["auto", "5", "3.1.1"]) -> None:
@@ -41,7 +41,7 @@ class ProtocolChoice:
         self._remembered: Protocol | None = None
 
     def candidates(self) -> tuple[Protocol, ...]:
-        """Return the versions to try, in order."""
+        """Return the versions to try, in this order."""
         known = self._fixed or self._remembered
         return (known,) if known else tuple(Protocol)
 
@@ -49,13 +49,13 @@ class ProtocolChoice:
         """Try the candidates in turn until the broker accepts one.
 
         Args:
-            open_with: opens a connection, or raises VersionRefused.
+            open_with: a function that opens a connection, or raises VersionRefused.
 
         Returns:
-            what `open_with` returned.
+            the result of `open_with`.
 
         Raises:
-            VersionRefused: the broker accepts none.
+            VersionRefused: the broker accepts none of them.
             BrokerUnavailable: the broker cannot be used at all.
         """
         refused: VersionRefused | None = None
@@ -64,7 +64,7 @@ class ProtocolChoice:
                 opened = open_with(protocol)
             except VersionRefused as error:
                 if error.silent and self._remembered:
-                    raise  # it spoke this version before, and can do as much when it is back
+                    raise  # the broker accepted this version before, and will again when it is available
                 refused = error
                 self._remembered = None
             else:

@@ -1,4 +1,4 @@
-"""Finds the messages over which a broker closes the connection, and has the outbox skip them."""
+"""Finds the messages that make the broker close the connection, so that the outbox skips them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,30 +6,31 @@ from dataclasses import dataclass, field
 from stbridge.core.messages import Message
 
 FIRST_CLOSINGS = 3
-"""How often the connection is closed over a message, sent alone, before it is skipped. A network that fails must not
-look the same."""
+"""Number of times that the broker closes the connection after a message that is sent alone, before the message is
+skipped: more than once, because a network failure looks the same."""
 
 LATER_CLOSINGS = 2
-"""The same, once this broker has been found to close connections: each closing takes the bridge offline."""
+"""The same number after the first skipped message from this broker: lower, because each closing takes the bridge
+offline."""
 
 MOST_SKIPPED = 1000
-"""Maximum number of skipped topics: a broker that closes the connection over everything gets no more."""
+"""Maximum number of skipped topics, in case the broker closes the connection after every message."""
 
 SMALLER = 0.75
-"""A skipped topic is tried again with a message that is smaller by this factor, in case its size was the reason. Each
-failure lowers the size that is tried, so their number is bounded."""
+"""A skipped topic is retried with a message that is smaller by this factor, in case the size was the reason. Each
+failure lowers the size to retry, so the number of retries is limited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """Why a connection may have been closed.
+    """A message that may have made the broker close the connection.
 
     Attributes:
-        topic: of the message that the broker received last, as far as its acknowledgements tell.
+        topic: the topic of the oldest message that the broker had not acknowledged.
         size: the size of its payload in bytes.
-        alone: whether no other message was in flight, so that the broker closed the connection over this one.
+        alone: whether no other message was in flight, so that this message is the reason.
         given_up: whether its topic is skipped from now on.
-        has_room: whether further topics can be skipped.
+        has_room: whether more topics can be skipped.
     """
 
     topic: str
@@ -41,14 +42,14 @@ class Suspicion:
 
 @dataclass(slots=True)
 class Quarantine:
-    """The topics under suspicion, and those that are skipped; the caller has a lock.
+    """The suspected topics and the skipped topics; the caller has to hold a lock.
 
-    A broker closes the connection while up to a window of messages is in flight, and its last acknowledgements may be
-    lost. So the messages that were in flight are sent one at a time on the next connection. If the broker closes that
-    one, too, the message is the reason.
+    When a broker closes the connection, up to a whole window of messages is in flight, and its last acknowledgements
+    may be lost. Therefore the messages that were in flight are sent one at a time on the next connection. If the broker
+    closes that connection too, the message sent last is the reason.
 
     Attributes:
-        skipped: skipped topics, each with the smallest size in bytes for which the connection was closed.
+        skipped: skipped topics, each with the smallest payload size in bytes for which the connection was closed.
     """
 
     skipped: dict[str, int] = field(default_factory=dict)
@@ -56,30 +57,30 @@ class Quarantine:
 
     @property
     def has_suspects(self) -> bool:
-        """Whether some messages have to be sent alone."""
+        """Whether there are messages that have to be sent alone."""
         return bool(self._closings)
 
     def is_suspect(self, topic: str) -> bool:
-        """Tell whether messages of a topic have to be sent alone."""
+        """Return whether messages on a topic have to be sent alone."""
         return topic in self._closings
 
     def skips(self, message: Message) -> bool:
-        """Tell whether a message must not be sent."""
+        """Return whether a message must not be sent."""
         size = self.skipped.get(message.topic)
         return size is not None and _size(message) > SMALLER * size
 
     def acknowledged(self, topic: str) -> None:
-        """Note that the broker has answered a message of a topic."""
+        """Record that the broker has answered a message on a topic."""
         self._closings.pop(topic, None)
 
     def closed(self, in_flight: Sequence[Message]) -> Suspicion | None:
-        """Note that the broker has closed the connection for a reason that may be a message.
+        """Record that the broker has closed the connection, possibly because of a message.
 
         Args:
-            in_flight: what it had not acknowledged, the oldest first.
+            in_flight: the messages that it had not acknowledged, the oldest first.
 
         Returns:
-            the suspicion; None if nothing was in flight.
+            the suspected message; None if no message was in flight.
         """
         if not in_flight:
             return None
@@ -92,12 +93,12 @@ class Quarantine:
         given_up = self._closings[oldest.topic] >= self._most_closings(oldest.topic) and self._has_room(oldest)
         if given_up:
             del self._closings[oldest.topic]
-            if oldest.retain:  # else a client that names response topics could fill the table
+            if oldest.retain:  # otherwise a client could fill the table with response topics
                 self.skipped[oldest.topic] = _size(oldest)
         return Suspicion(oldest.topic, len(oldest.payload), alone, given_up, len(self.skipped) < MOST_SKIPPED)
 
     def clear(self) -> None:
-        """Try every topic again."""
+        """Retry all topics."""
         self.skipped.clear()
 
     def _most_closings(self, topic: str) -> int:

@@ -1,4 +1,4 @@
-"""Reason codes of MQTT 5, also those that paho does not know."""
+"""Reason codes of MQTT 5, including those that paho does not know."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,22 +7,22 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 UNSPECIFIED_ERROR = 0x80
-"""Stands in for codes that paho does not know; every packet may carry it."""
+"""Replaces codes that paho does not know; valid in every packet."""
 
 PACKET_TOO_LARGE = 0x95
 
 UNSUPPORTED_BY_3_1_1 = 0x01
-"""In CONNACK: how a broker that only knows MQTT 3.1.1 refuses the version, which paho translates."""
+"""In CONNACK: the code with which a broker that only supports MQTT 3.1.1 refuses the version; paho converts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """What a broker answered.
+    """The broker's answer to a packet.
 
     Attributes:
         code: the reason code (MQTT 5, section 2.4).
-        name: its name in words, or its number if the specification has no name for it.
-        is_failure: whether it is a refusal; codes that are not specified for the packet are.
+        name: its name, or its number if the specification does not define it.
+        is_failure: whether it is a refusal; codes that are not specified for the packet count as one.
     """
 
     code: int
@@ -31,25 +31,25 @@ class Reason:
 
 
 def reason(code: ReasonCode, original: int) -> Reason:
-    """Return what the broker answered.
+    """Return the broker's answer.
 
     Args:
-        code: what paho understood.
-        original: what the packet held.
+        code: the code from paho.
+        original: the code in the packet.
     """
     if original == code.value:
         return Reason(code.value, str(code).lower(), code.is_failure)
-    # The names are one for each code, except 0x00, which paho knows in every packet.
+    # Each code has one name, except 0x00, which paho knows in every packet.
     name = next(iter(code.names.get(original, ())), f"reason code 0x{original:02x}")
     return Reason(original, name.lower(), is_failure=True)
 
 
 def reason_codes(packet_type: int, packet: bytes | bytearray) -> slice:
-    """Return where a packet has its reason codes; an empty slice if it has none.
+    """Return the position of the reason codes in a packet; an empty slice if it has none.
 
     Args:
         packet_type: one of paho's PacketTypes.
-        packet: what follows its fixed header.
+        packet: the bytes after its fixed header.
     """
     match packet_type:
         case PacketTypes.DISCONNECT:
@@ -80,7 +80,7 @@ def _is_known(packet_type: int, code: int) -> bool:
 
 
 def _end_of_properties(packet: bytes | bytearray, start: int) -> int:
-    """Return where the properties end that begin with their length as a variable byte integer (section 1.5.5)."""
+    """Return the end of properties that start with their length as a variable byte integer (MQTT 5, section 1.5.5)."""
     length = 0
     for at, byte in enumerate(packet[start : start + 4]):
         length |= (byte & 0x7F) << 7 * at

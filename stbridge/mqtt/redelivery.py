@@ -1,4 +1,4 @@
-"""De-duplicates QoS 1 redeliveries: the broker delivers a message again if its acknowledgement got lost."""
+"""De-duplicates QoS 1 redeliveries: the broker delivers a message again if the acknowledgement was lost."""
 
 import hashlib
 import threading
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 MOST = 1000
-"""How many deliveries are remembered; a broker has far fewer of them in flight."""
+"""Maximum number of remembered deliveries; a broker has far fewer in flight."""
 
 
 @dataclass(slots=True, eq=False)
@@ -17,9 +17,9 @@ class _Delivery:
 
     Attributes:
         packet_id: its packet identifier.
-        digest: of its content.
+        digest: a hash of its content.
         connection: the number of the connection that delivered it last.
-        done: whether it has been acknowledged by the code that handled it.
+        done: whether the code that handled it has acknowledged it.
     """
 
     packet_id: int
@@ -30,10 +30,10 @@ class _Delivery:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message that has not been handled by this process.
+    """A message that this process has not handled yet.
 
     Attributes:
-        acknowledge: acknowledges it, on the connection there is by then; any thread, later calls do nothing.
+        acknowledge: acknowledges it on the connection that exists then; thread-safe, later calls do nothing.
         again: whether the previous run of the bridge may have handled it.
     """
 
@@ -42,23 +42,23 @@ class NewMessage:
 
 
 class RedeliveryFilter:
-    """Passes each message once; it outlives connections, as the MQTT session does.
+    """Passes each message only once; it persists across connections, like the MQTT session.
 
-    A connection that breaks may take acknowledgements with it. The broker then delivers these messages again, with the
-    same packet identifiers, although they have been handled. Without this filter a command would run twice.
+    When a connection is lost, acknowledgements may be lost with it. The broker then redelivers these messages with the
+    same packet identifiers, although they have been handled. Without this filter, a command would run twice.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[int, _Delivery] = OrderedDict()
-        self._inherited = True  # until the broker reports a new session, or has redelivered everything old
-        # The way to acknowledge belongs to the connection and not to the delivery: a command that runs for hours would
-        # otherwise keep its dead connection in memory, with all of paho's buffers.
+        self._inherited = True  # until the broker reports a new session, or has redelivered all old messages
+        # The function that acknowledges is stored for the connection and not for each delivery: a command that runs for
+        # hours would otherwise keep its closed connection in memory, with all of paho's buffers.
         self._connection = 0
         self._send: Callable[[int], None] | None = None
 
     def connected(self, send: Callable[[int], None], *, session_present: bool) -> None:
-        """Note a new connection.
+        """Record a new connection.
 
         Args:
             send: acknowledges a packet identifier on it.
@@ -72,20 +72,20 @@ class RedeliveryFilter:
                 self._inherited = False
 
     def disconnected(self) -> None:
-        """Note that the connection is gone: nothing can be acknowledged until there is another one."""
+        """Record that the connection is lost: nothing can be acknowledged before the next connection."""
         with self._lock:
             self._send = None
 
     def take(self, packet_id: int, content: bytes, *, again: bool) -> NewMessage | None:
-        """Note a delivery.
+        """Record a delivery.
 
         Args:
             packet_id: its packet identifier.
-            content: all that makes it this message.
-            again: the DUP flag: the broker has tried to deliver it before.
+            content: everything that distinguishes it from other messages.
+            again: the DUP flag: the broker has tried to deliver the message before.
 
         Returns:
-            the message if it has to be handled; None if it has been, or is being handled.
+            the message if it has to be handled; None if it has been handled or is being handled.
         """
         digest = hashlib.sha256(content).digest()
         with self._lock:
@@ -105,10 +105,10 @@ class RedeliveryFilter:
 
     def _acknowledge(self, delivery: _Delivery) -> None:
         with self._lock:
-            if delivery.done:  # the broker may have given its packet identifier to another message by now
+            if delivery.done:  # the broker may have reused its packet identifier for another message
                 return
             delivery.done = True
-            # On a later connection the broker delivers it again first, and it is acknowledged then.
+            # On a later connection, the broker first delivers it again, and it is acknowledged then.
             send = self._send if delivery.connection == self._connection else None
         if send:
             send(delivery.packet_id)

@@ -16,52 +16,54 @@ from stbridge.mqtt.session import LOOP_S, Session, beside, open_session
 from stbridge.settings import MqttSettings
 
 LARGEST_KEPT = 512 * 1024
-"""In bytes; no payload of ours is larger, so of a larger one only its existence is remembered."""
+"""In bytes; our payloads are never larger, so only the existence of a larger one is recorded."""
 
 MOST_KEPT = 128 * 1024 * 1024
-"""How large everything that is read may be, with its topics, in bytes."""
+"""Maximum total size in bytes of everything that is read, including topics."""
 
-_MORE = 100  # about what an entry takes beside its topic and payload
+_MORE = 100  # approximate bytes that an entry needs in addition to its topic and payload
 
 QUIET_S = 0.15
-"""Silence after the sentinel that ends the reading: a broker that delivered it at once has nothing left by then."""
+"""Seconds of silence after the sentinel that complete the reading, if the broker delivered the sentinel promptly."""
 
 LATENESS = 1.0
-"""A broker that delivered the sentinel late may deliver other topics in another order (clusters deliver what several
-nodes keep): the silence must last so many times as long as the sentinel took."""
+"""Factor for a late sentinel: the silence must last this many times as long as the sentinel took. Such a broker may
+deliver other topics in another order, for example a cluster that delivers the messages of several nodes."""
 
 EXPECTED_S = 0.3
-"""A broker that keeps the sentinel and is not late has delivered it by then. One that keeps nothing has not: so much
-longer takes a start on an empty broker, where `online` waits for the reading."""
+"""Seconds within which a prompt broker delivers a stored sentinel. A start with an empty broker takes this much longer,
+because `online` waits for the reading."""
 
 MISSING_S = 5.0
-"""Silence that ends the reading if the sentinel never arrives: the broker is very late, or does not let us read it."""
+"""Seconds of silence that complete the reading if the sentinel does not arrive: the broker is very late, or does not
+allow the bridge to read it."""
 
 UNKNOWN_S = 2.5
-"""Silence that ends the reading if there can be no sentinel."""
+"""Seconds of silence that complete the reading if there is no sentinel."""
 
 DEADLINE_S = 30.0
-"""The longest reading in all, on a line that is slow, or where other clients publish all the time."""
+"""Maximum duration of the reading in seconds, on a slow connection or if other clients publish all the time."""
 
 _log = logging.getLogger(__name__)
 
 
 class RetainedReader:
-    """Reads the retained messages under some filters, over an open session.
+    """Reads the retained messages under some topic filters, over an open session.
 
-    MQTT does not tell where they end, and some brokers (NATS, clusters) deliver them seconds after SUBACK. So the topic
-    of the sentinel is subscribed to last: what the broker keeps is complete soon after the sentinel was delivered. If
-    the broker keeps no sentinel, it is published, and asked for again. Without one, only a long silence is left.
+    MQTT does not signal the last retained message, and some brokers (NATS, clusters) deliver retained messages seconds
+    after SUBACK. Therefore the topic of the sentinel is subscribed to last: soon after the sentinel arrives, all
+    retained messages have arrived. If the broker has stored no sentinel, the sentinel is published and read again.
+    Without a sentinel, only a long silence marks the end.
 
-    A broker may also drop what a subscriber does not read at once (Mosquitto: all beyond `max_queued_messages`, 1000,
-    and what the socket holds), so one filter is read after the other: name many narrow ones, and first those that
-    matter most.
+    A broker may drop messages that a subscriber does not read immediately (Mosquitto: those beyond
+    `max_queued_messages`, 1000, and the socket buffer). Therefore the filters are read one after another: pass many
+    narrow filters, the most important ones first.
 
     Args:
         topic_filters: which topics to read.
         sentinel: a retained message that this bridge has published before, or will publish anyway.
-        deadline_s: the longest reading in all.
-        stop: ends it early.
+        deadline_s: maximum duration of the reading, in seconds.
+        stop: aborts the reading.
     """
 
     def __init__(
@@ -78,11 +80,11 @@ class RetainedReader:
         self._stop = stop or threading.Event()
         self._deadline = 0.0
         self._payloads: dict[str, bytes] = {}
-        self._size = 0  # of everything that arrived; anybody may have published it
+        self._size = 0  # of everything that arrived, which any client may have published
         self._sentinel_at: float | None = None
 
     def take(self, message: Received) -> None:
-        """Take a message that the session has received."""
+        """Process a message that the session has received."""
         if message.payload and message.retained:
             if self._sentinel and message.topic == self._sentinel.topic:
                 self._sentinel_at = self._sentinel_at or time.monotonic()
@@ -91,7 +93,7 @@ class RetainedReader:
             if self._has_room:
                 self._payloads[message.topic] = payload
         elif not message.payload:
-            self._payloads.pop(message.topic, None)  # cleared while we read
+            self._payloads.pop(message.topic, None)  # cleared during the reading
         message.acknowledge()
 
     @property
@@ -99,20 +101,20 @@ class RetainedReader:
         return self._size <= MOST_KEPT
 
     def read(self, session: Session) -> dict[str, bytes]:
-        """Read; this thread runs the session meanwhile, which passes what it receives to `take`.
+        """Read the retained messages; the calling thread runs the session, which passes received messages to `take`.
 
         Args:
-            session: an open session. Its subscriptions to the filters are removed at the end.
+            session: an open session. The subscriptions to the filters are removed at the end.
 
         Returns:
             payloads by topic, without the sentinel.
 
         Raises:
-            BrokerUnavailable: the connection has ended.
+            BrokerUnavailable: the connection was lost.
         """
         self._deadline = time.monotonic() + self._deadline_s
-        self._payloads, self._size = {}, 0  # an earlier connection may have ended in between
-        # The answer to a subscription comes after the retained messages of the one before, on most brokers.
+        self._payloads, self._size = {}, 0  # an earlier reading may have been interrupted by a lost connection
+        # Most brokers answer a subscription after the retained messages of the previous one.
         refused: dict[str, str] = {}
         for topic_filter in self._topic_filters:
             if time.monotonic() < self._deadline:
@@ -130,8 +132,8 @@ class RetainedReader:
         return self._payloads
 
     def _read_sentinel(self, session: Session, sentinel: InstanceMarker) -> float:
-        """Read until the sentinel has arrived; return how long the silence after it has to last, in seconds."""
-        self._sentinel_at = None  # one of the filters may have covered its topic
+        """Read until the sentinel has arrived; return the required seconds of silence after it."""
+        self._sentinel_at = None  # one of the filters may have matched its topic
         asked_at = time.monotonic()
         session.subscribe([_reading(sentinel.topic)])
         if not self._read_until_sentinel(session, EXPECTED_S):
@@ -141,7 +143,7 @@ class RetainedReader:
         return max(QUIET_S, LATENESS * ((self._sentinel_at or asked_at) - asked_at))
 
     def _read_until_sentinel(self, session: Session, silence_s: float) -> bool:
-        """Read until the sentinel has arrived, or nothing has for so long; return whether it has."""
+        """Read until the sentinel has arrived or the silence lasts this long; return whether it has arrived."""
         session.heard_at = time.monotonic()
         while self._sentinel_at is None and not self._stop.is_set():
             remaining = min(session.heard_at + silence_s, self._deadline) - time.monotonic()
@@ -151,7 +153,7 @@ class RetainedReader:
         return True
 
     def _read_until_silence(self, session: Session, silence_s: float) -> bool:
-        """Read until nothing has arrived for so long; return whether that was before the deadline."""
+        """Read until nothing has arrived for this long; return whether that was before the deadline."""
         session.heard_at = time.monotonic()
         while not self._stop.is_set() and (silent_s := time.monotonic() - session.heard_at) < silence_s:
             remaining = min(silence_s - silent_s, self._deadline - time.monotonic())
@@ -162,9 +164,9 @@ class RetainedReader:
 
 
 def _reading(topic_filter: str) -> Subscription:
-    """Return a subscription to stored messages, also to those that the same client ID has published.
+    """Return a subscription to stored messages, including those that the same client ID has published.
 
-    Only stored ones count: a live one tells nothing of what is still to be delivered.
+    Only stored messages count: a live message gives no information about those that are still to be delivered.
     """
     return Subscription(topic_filter, qos=0, no_local=False, retain_as_published=False)
 
@@ -177,14 +179,14 @@ def read_retained(
     deadline_s: float = DEADLINE_S,
     stop: threading.Event | None = None,
 ) -> dict[str, bytes]:
-    """Return the retained messages under some filters, read over a connection of its own.
+    """Return the retained messages under some topic filters, read over a separate connection.
 
     Args:
-        settings: the broker's.
+        settings: the settings of the broker.
         topic_filters: which topics to read.
-        client_id: the client ID; None derives one from that of the bridge.
-        deadline_s: the longest reading in all.
-        stop: ends it early.
+        client_id: the client ID; None derives one from the client ID of the bridge.
+        deadline_s: maximum duration of the reading, in seconds.
+        stop: aborts the reading.
 
     Raises:
         BrokerUnavailable: the broker cannot be used.
@@ -196,15 +198,15 @@ def read_retained(
 
 
 def clear_retained(settings: MqttSettings, topics: Sequence[str], *, client_id: str | None = None) -> None:
-    """Clear the retained messages of some topics, and wait until the broker has acknowledged it.
+    """Clear the retained messages of some topics, and wait until the broker has acknowledged that.
 
     Args:
-        settings: the broker's.
+        settings: the settings of the broker.
         topics: the topics.
-        client_id: the client ID; None derives one from that of the bridge.
+        client_id: the client ID; None derives one from the client ID of the bridge.
 
     Raises:
-        BrokerRefused: the broker does not let us clear them.
+        BrokerRefused: the broker does not let the bridge clear them.
         BrokerUnavailable: the broker cannot be used.
         SettingsError: the files for TLS cannot be used.
     """

@@ -1,10 +1,10 @@
-"""One MQTT connection, from CONNECT to its end.
+"""One MQTT connection, from CONNECT until it is closed.
 
-One thread calls `open`, `subscribe`, `loop_once` and `close`, and reads what arrives. Another one may send in between
-while it holds `io_lock`, and any may call `wake` and acknowledge what arrived.
+One thread calls `open`, `subscribe`, `loop_once` and `close`, and reads what arrives. Other threads may send while they
+hold `io_lock`. Any thread may call `wake` and acknowledge received messages.
 
-paho's own threaded loop is not used: its thread dies of any exception while `is_connected()` stays true, and without it
-`publish` writes to the socket at once instead of waking another thread first.
+paho's own threaded loop is not used: any exception stops its thread while `is_connected()` stays true. Without that
+loop, `publish` writes to the socket immediately instead of waking another thread first.
 """
 
 import contextlib
@@ -37,19 +37,19 @@ from stbridge.mqtt.redelivery import RedeliveryFilter
 from stbridge.mqtt.waiter import Waiter
 from stbridge.settings import MqttSettings
 
-# For the TCP connection, TLS, WebSocket and CONNACK each, and for SUBACK. Where a network forgets connections without a
-# word, a try that is under way then ends only after that, and everything is to be right again within 5 s.
+# For the TCP connection, TLS, WebSocket and CONNACK each, and for SUBACK. If a network drops connections silently, an
+# attempt in progress fails only after this time, and the bridge has to recover within 5 s.
 ANSWER_TIMEOUT_S = 4.0
-# SUBACK may wait behind retained messages on a slow line; less than the supervision allows a silent thread.
+# SUBACK may be queued behind retained messages on a slow connection. Less than the supervision's limit for silence.
 LONGEST_ANSWER_S = 60.0
-# TCP alone takes minutes to notice that the other end is gone, and paho two keepalives.
+# TCP alone takes minutes to detect that the peer is gone, and paho takes two keepalive intervals.
 ACKNOWLEDGEMENT_TIMEOUT_S = 10.0
-# Bytes that have left may still be under way: in buffers of proxies, tunnels and the broker's system, which are several
-# megabytes large. For so many bytes a message gets a second more: 32 KiB/s are 5 % of a slow DSL uplink.
+# Sent bytes may still be in the buffers of proxies, tunnels and the broker's system, which can hold several megabytes.
+# For each 32 KiB a message gets one second more; 32 KiB/s is 5 % of a slow DSL uplink.
 SLOWEST_BYTES_PER_S = 32 * 1024
-LOOP_S = 1.0  # paho wants to look at its keepalive about this often
-# When a WebSocket takes only part of a frame, paho loses the packet (_packet_write does not put it back when
-# 0 bytes were written), so no more may be in flight than surely fits into the socket's buffer.
+LOOP_S = 1.0  # paho needs to check its keepalive about this often
+# If a WebSocket accepts only part of a frame, paho loses the packet (_packet_write does not put it back when 0 bytes
+# were written). Therefore the messages in flight must always fit into the socket's buffer.
 WEBSOCKET_WINDOW = 4
 MOST_ECHOES = 100
 
@@ -58,14 +58,14 @@ class Session:
     """One connection to the broker.
 
     Args:
-        settings: the broker's.
-        protocol: the version of MQTT to speak.
+        settings: the settings of the broker.
+        protocol: the version of MQTT to use.
         client_id: the client ID.
-        received: is called with each message that arrives; must not block.
-        outbox: what `loop_once` sends, once its owner has called `Outbox.connected`.
-        last_will: the broker publishes it when this connection ends without DISCONNECT.
-        session_expiry_s: MQTT 5: how long the broker keeps subscriptions and undelivered commands.
-        redeliveries: what the broker may deliver again, over all connections of the session.
+        received: called with each message that arrives; must not block.
+        outbox: the messages that `loop_once` sends after its owner has called `Outbox.connected`.
+        last_will: the broker publishes it if this connection is closed without DISCONNECT.
+        session_expiry_s: MQTT 5: how long the broker keeps subscriptions and undelivered commands, in seconds.
+        redeliveries: de-duplicates redelivered messages, over all connections of the MQTT session.
 
     Raises:
         SettingsError: the files for TLS cannot be used.
@@ -87,9 +87,9 @@ class Session:
         self.window = WEBSOCKET_WINDOW if settings.transport == "websockets" else WINDOW
         self.largest_packet: int | None = None
         self.io_lock = threading.Lock()
-        """Held by the thread that sends or receives; never for long, because no socket of paho's blocks."""
+        """Held by the thread that sends or receives; only for a short time, because paho's sockets do not block."""
         self.heard_at = 0.0
-        """When bytes arrived last, by time.monotonic()."""
+        """The last time that bytes arrived, by time.monotonic()."""
         self._settings = settings
         self._received = received
         self._outbox = outbox or Outbox()
@@ -99,7 +99,7 @@ class Session:
         self._ended: BrokerUnavailable | None = None
         self._failure: Exception | None = None
         self._subscribed: dict[int, list[Reason]] = {}
-        self._answered: dict[int, Reason] = {}  # what `publish_now` waits for
+        self._answered: dict[int, Reason] = {}  # the answers that `publish_now` waits for
         self._to_acknowledge: deque[int] = deque()
         self._no_local: list[str] = []
         self._echoes: deque[tuple[str, bytes]] = deque(maxlen=MOST_ECHOES)
@@ -119,22 +119,22 @@ class Session:
         client.on_message = self._on_message
         return client
 
-    # --- its own thread
+    # --- called by the session's own thread
 
     def open(self, stop: threading.Event) -> None:
-        """Connect, and wait until the broker accepts.
+        """Connect, and wait until the broker accepts the connection.
 
         Args:
-            stop: ends the wait, together with `wake`.
+            stop: aborts the wait, together with `wake`.
 
         Raises:
             BrokerUnreachable: nothing answers, or `stop` was set.
-            VersionRefused: the broker does not agree to this version of MQTT.
+            VersionRefused: the broker does not accept this version of MQTT.
             BrokerRefused: the broker refuses the login.
         """
         try:
             self._open(stop)
-        except BaseException:  # whatever it was: nobody else knows of the sockets that are open by now
+        except BaseException:  # after any exception, nothing else could close the sockets that are open now
             self.close()
             raise
 
@@ -157,11 +157,11 @@ class Session:
         raise self._version_refused("accepts the connection but does not answer", silent=True)
 
     def _wait_until(self, condition: Callable[[], bool], longest_s: float) -> bool:
-        """Run the network loop until the condition holds, or no byte has arrived for ANSWER_TIMEOUT_S.
+        """Run the network loop until the condition holds, or no bytes have arrived for ANSWER_TIMEOUT_S.
 
         Args:
             condition: what to wait for.
-            longest_s: the longest wait, however many bytes arrive.
+            longest_s: maximum wait in seconds, even if bytes keep arriving.
         """
         self.heard_at = time.monotonic()
         deadline = self.heard_at + longest_s
@@ -195,18 +195,18 @@ class Session:
         return {one.topic_filter: reason.name for one, reason in reasons if reason.is_failure}
 
     def unsubscribe(self, topic_filters: Sequence[str]) -> None:
-        """Unsubscribe; what arrives until the broker has done so is received as before."""
+        """Unsubscribe; messages that arrive before the broker has done so are received as usual."""
         if topic_filters:
             self._client.unsubscribe(list(topic_filters))
 
     def publish_now(self, message: Message) -> Reason:
-        """Publish a message before anything of the outbox, and wait for the broker's answer.
+        """Publish a message ahead of the outbox, and wait for the broker's answer.
 
         Args:
-            message: one that `packets.unsendable` has nothing against.
+            message: a message for which `packets.unsendable` returns None.
 
         Raises:
-            BrokerUnavailable: the connection ended, or no answer came.
+            BrokerUnavailable: the connection was lost, or no answer came.
         """
         with self.io_lock:
             packet_id = self.publish(message)
@@ -215,14 +215,14 @@ class Session:
         return self._answered.pop(packet_id)
 
     def loop_once(self, timeout_s: float = LOOP_S) -> None:
-        """Send what is due, wait for the network or `wake`, and handle what arrived.
+        """Send what is due, wait for the network or `wake`, and handle what has arrived.
 
         Args:
-            timeout_s: the longest wait.
+            timeout_s: maximum wait in seconds.
 
         Raises:
-            BrokerUnavailable: the connection has ended, and why.
-            Exception: whatever `fail` was called with.
+            BrokerUnavailable: the connection was lost; the message has the reason.
+            Exception: the error that `fail` was called with.
         """
         with self.io_lock:
             self._outbox.send(self)
@@ -249,18 +249,20 @@ class Session:
             raise self._end()
 
     def _check_that_it_answers(self, oldest: InFlight | None) -> None:
-        """Tell a broker that hangs from a line that is slow.
+        """Raise an error if the broker hangs, but not if only the connection is slow.
 
-        The time for an acknowledgement starts again with each one that arrives, and while bytes of the message that
-        waits for it leave. Bytes of later messages do not count: a broker that answers nothing may still take those.
-        paho's keepalive is left out meanwhile, because its PINGREQ would wait behind these messages.
+        The timeout restarts with each acknowledgement, and while bytes of the oldest unacknowledged message are being
+        sent. Bytes of later messages do not count, because a broker that hangs may still receive those. paho's keepalive
+        is suspended in the meantime, because its PINGREQ would be queued behind these messages.
         """
         if oldest is None:
             return
         now = time.monotonic()
         if oldest is not self._oldest:
             self._oldest, self._progress_at = oldest, now
-        elif now - self._progress_at > ACKNOWLEDGEMENT_TIMEOUT_S / 10:  # seldom, because it asks the system
+        elif (
+            now - self._progress_at > ACKNOWLEDGEMENT_TIMEOUT_S / 10
+        ):  # at most ten times per timeout, because it is a system call
             departed = self._client.departed()
             if self._departed < min(departed, oldest.end):
                 self._progress_at = now
@@ -287,25 +289,25 @@ class Session:
             say_goodbye: send DISCONNECT, so that the broker does not publish the last will.
         """
         if say_goodbye and self._client.socket() is not None:
-            # or a command that is done would be delivered again
+            # otherwise finished commands would be redelivered
             self.send_acknowledgements(self.to_acknowledge)
             self._client.disconnect()
-            with contextlib.suppress(BrokerUnavailable):  # that is what is wanted
+            with contextlib.suppress(BrokerUnavailable):  # raised when the connection is closed, which is the aim
                 self._wait_until(lambda: self._client.socket() is None, ANSWER_TIMEOUT_S)
         if (connection := self._client.socket()) is not None:
             connection.close()
         self._redeliveries.disconnected()
         self._waiter.close()
 
-    # --- the thread that holds io_lock
+    # --- called by the thread that holds `io_lock`
 
     def publish(self, message: Message) -> int:
         """Send a message at QoS 1.
 
         Args:
-            message: one that `packets.unsendable` has nothing against.
+            message: a message for which `packets.unsendable` returns None.
 
-        Returns:
+            Returns:
             the packet identifier that `Outbox.answered` will be called with.
         """
         if self._no_local and any(topic_matches_sub(one, message.topic) for one in self._no_local):
@@ -315,41 +317,41 @@ class Session:
 
     @property
     def bytes_queued(self) -> int:
-        """How many bytes have been handed to paho."""
+        """Number of bytes that were passed to paho."""
         return self._client.bytes_queued
 
     @property
     def to_acknowledge(self) -> int:
-        """For how many messages `acknowledge` was called that the broker has not been told of."""
+        """Number of messages for which `acknowledge` was called and no acknowledgement was sent yet."""
         return len(self._to_acknowledge)
 
     def send_acknowledgements(self, most: int) -> None:
-        """Acknowledge the oldest of the messages for which `acknowledge` was called."""
+        """Send acknowledgements for the oldest messages for which `acknowledge` was called."""
         for _ in range(most):
             self._client.ack(self._to_acknowledge.popleft(), 1)
 
-    # --- any thread
+    # --- called by any thread
 
     @property
     def has_more(self) -> bool:
-        """Whether `loop_once` has work: the system did not take all that was sent, or the connection ended."""
+        """Whether `loop_once` has work: the socket did not accept all bytes, or the connection was lost."""
         return self._client.want_write() or self._client.socket() is None
 
     def fail(self, error: Exception) -> None:
-        """Have `loop_once` raise what was raised in another thread."""
+        """Make `loop_once` raise an error that occurred in another thread."""
         self._failure = error
         self.wake()
 
     def wake(self) -> None:
-        """End the wait in `loop_once`."""
+        """Interrupt the wait in `loop_once`."""
         self._waiter.wake()
 
     def acknowledge(self, packet_id: int) -> None:
-        """Have a message acknowledged by the next `send_acknowledgements`."""
+        """Queue the acknowledgement of a message for `send_acknowledgements`."""
         self._to_acknowledge.append(packet_id)
         self.wake()
 
-    # --- what paho calls, in the thread that called `loop_once`
+    # --- called by paho, in the thread that called `loop_once`
 
     def _on_connect(
         self,
@@ -420,15 +422,15 @@ class Session:
 
 
 def ignore(_received: Received) -> None:
-    """Take no notice of a message, and leave it unacknowledged."""
+    """Ignore a message, and leave it unacknowledged."""
 
 
 def beside(settings: MqttSettings, role: str) -> str:
-    """Return a client ID with which a connection does not disturb a running bridge.
+    """Return a client ID for an additional connection, which does not disconnect a running bridge.
 
     Args:
-        settings: of the bridge.
-        role: what the connection is for.
+        settings: the settings of the bridge.
+        role: the purpose of the connection.
     """
     return f"{settings.client_id}-{role}"
 
@@ -442,14 +444,14 @@ def open_session(
     outbox: Outbox | None = None,
     stop: threading.Event | None = None,
 ) -> Iterator[Session]:
-    """Open a session beside that of the bridge, and close it with DISCONNECT unless an error ends it.
+    """Open an additional session, and close it with DISCONNECT unless an error occurs.
 
     Args:
-        settings: the broker's.
-        client_id: the client ID; with that of the bridge, the broker closes the connection of a running bridge.
-        received: is called with each message that arrives; must not block.
-        outbox: what the session sends.
-        stop: ends the wait for the broker.
+        settings: the settings of the broker.
+        client_id: the client ID; with the bridge's own, the broker closes the connection of a running bridge.
+        received: called with each message that arrives; must not block.
+        outbox: the messages that the session sends.
+        stop: aborts the wait for the broker.
 
     Raises:
         BrokerUnavailable: the broker cannot be used.
@@ -467,7 +469,7 @@ def open_session(
             outbox.on_work = session.wake
             outbox.connected(session.window, session.largest_packet)
         yield session
-    except BaseException:  # the connection may be in any state, so a DISCONNECT could hang
+    except BaseException:  # the connection may be in any state, so sending DISCONNECT could hang
         session.close()
         raise
     else:

@@ -8,24 +8,24 @@ from stbridge.settings import MqttSettings, TlsSettings
 
 
 class _ClosingSocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails, because paho then loses it unclosed."""
+    """A socket that closes itself when the handshake fails, because paho would drop it without closing it."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
         try:
             super().do_handshake(block)
-        except BaseException:  # whatever ends the handshake, paho forgets the socket
+        except BaseException:  # after any exception, paho drops the socket
             self.close()
             raise
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
-    """Return the context that the settings ask for; None without TLS.
+    """Return the TLS context for the settings; None if TLS is off.
 
     Args:
-        settings: the broker's.
+        settings: the settings of the broker.
 
     Raises:
-        SettingsError: a file is missing or is not what it should be.
+        SettingsError: a file is missing or invalid.
     """
     if not settings.uses_tls:
         return None
@@ -39,7 +39,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
         raise SettingsError([f"mqtt.tls.ca_file: {tls.ca_file} contains no certificate in PEM format"]) from error
     if tls.cert_file:
         try:
-            # OpenSSL would ask for the passphrase of an encrypted key on the terminal; an empty one fails.
+            # Without a password, OpenSSL would prompt for the passphrase of an encrypted key; an empty one fails.
             context.load_cert_chain(tls.cert_file, tls.key_file, password="")
         except (ssl.SSLError, OSError) as error:
             fault = (
@@ -48,7 +48,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
             )
             raise SettingsError([fault]) from error
     if tls.insecure:
-        context.check_hostname = False  # before verify_mode, and both before paho looks at them
+        context.check_hostname = False  # must be set before verify_mode, and both before paho reads them
         context.verify_mode = ssl.CERT_NONE
     context.sslsocket_class = _ClosingSocket
     return context

@@ -1,4 +1,4 @@
-"""Waits for a socket, and for other threads that have something to be done."""
+"""Waits for a socket, or for another thread that has work."""
 
 import selectors
 import socket
@@ -7,16 +7,16 @@ from typing import Protocol
 
 
 class Waitable(Protocol):
-    """A socket, or what paho makes of one."""
+    """A socket, or paho's wrapper around one."""
 
     def fileno(self) -> int:
         """Return its file descriptor."""
 
 
 class Waiter:
-    """Waits for one socket, until another thread calls `wake`.
+    """Waits until a socket is ready or another thread calls `wake`.
 
-    A selector, because paho's own select() ends at file descriptor 1023.
+    It uses a selector, because paho's own select() fails for file descriptors above 1023.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Waiter:
         """Watch a socket from now on.
 
         Args:
-            connection: the only one.
+            connection: the socket; only one can be watched.
 
         Raises:
             OSError: the process has no file descriptors left.
@@ -44,40 +44,40 @@ class Waiter:
         self._connection = connection
 
     def expect(self, *, to_write: bool) -> None:
-        """Decide what the next wait is for; no other thread may use the socket meanwhile.
+        """Set what the next wait is for; no other thread may use the socket during this call.
 
         Args:
-            to_write: whether to wait until it can be written to, too.
+            to_write: whether to also wait until the socket is writable.
         """
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if to_write else 0)
         if self._selector.get_key(self._connection).events != events:
             self._selector.modify(self._connection, events)
-        # TLS may have decrypted more than was read, which no selector sees.
+        # TLS may have decrypted more bytes than were read, which a selector cannot detect.
         self._buffered = bool(getattr(self._connection, "pending", int)())
 
     def wait(self, timeout_s: float) -> tuple[bool, bool]:
         """Wait until the socket is ready, or `wake` is called.
 
         Args:
-            timeout_s: the longest wait.
+            timeout_s: maximum wait in seconds.
 
         Returns:
-            whether it can be read, and whether it can be written to.
+            whether the socket is readable, and whether it is writable.
         """
         ready = {key.fileobj: mask for key, mask in self._selector.select(0 if self._buffered else timeout_s)}
         if self._reader in ready:
             self._reader.recv(64)
-            self._woken = False  # before the caller looks for work, so that no wake is missed
+            self._woken = False  # reset before the caller checks for work, so that no wake is missed
         mask = ready.get(self._connection, 0)
         return self._buffered or bool(mask & selectors.EVENT_READ), bool(mask & selectors.EVENT_WRITE)
 
     def wake(self) -> None:
-        """End the wait, or the next one; any thread."""
+        """Interrupt the current wait or the next one; thread-safe."""
         if self._writer and not self._woken:
             self._woken = True
-            with suppress(OSError):  # closed meanwhile: nobody waits any more
+            with suppress(OSError):  # closed in the meantime, so no thread is waiting
                 self._writer.send(b"\0")
 
     def close(self) -> None:
-        """Let go of everything but the socket that was watched."""
+        """Close all resources except the watched socket."""
         self._open.close()
