@@ -1,1 +1,1 @@
-"""Commands that arrive over MQTT: checked, executed once, answered once."""
+"""Commands that arrive over MQTT: each is checked, executed once and answered once."""

@@ -20,11 +20,11 @@ _ROWS = {command.name: command for command in BRIDGE_COMMANDS}
 
 
 class BridgeCommands:
-    """Executes commands to the bridge at once: none of them needs the network.
+    """Executes commands to the bridge immediately, because none of them needs the network.
 
     Args:
         topics: builds the topics.
-        outbox: where replies go, and what `republish` sends again.
+        outbox: receives the replies; `republish` sends its contents again.
         allowed: the names of the commands on the allow-list.
     """
 
@@ -37,7 +37,7 @@ class BridgeCommands:
         self._operations: Mapping[str, Callable[[], None]] = {"republish": partial(outbox.resend, also_skipped=True)}
 
     def receive(self, name: str, received: Received) -> None:
-        """Execute a command and answer it; one thread only."""
+        """Execute a command and answer it; must be called by one thread only."""
         began = monotonic()
         error: CommandError | None = None
         try:

@@ -1,4 +1,4 @@
-"""Commands to one Syncthing instance: checked against the table, executed on a pool, answered exactly once."""
+"""Commands to one Syncthing instance: each is checked against the table, executed on a pool, and answered once."""
 
 import logging
 import threading
@@ -33,40 +33,40 @@ from stbridge.syncthing import SyncthingClient
 log = logging.getLogger(__name__)
 
 MAX_WORKERS = 8
-"""How many commands are executed at once, the first of the ordered ones included."""
+"""Maximum number of commands that run at the same time, including the one from the ordered lane."""
 
 MAX_SCAN_WORKERS = 16
-"""How many scans hold a request to Syncthing at once."""
+"""Maximum number of scans with an open request to Syncthing."""
 
 ACCEPTED_AFTER_S = 2.0
-"""How long a scan may take before its reply is `accepted`."""
+"""Seconds after which a running scan is answered with `accepted`."""
 
 START_WITHIN_S = 60.0
-"""How long a command may wait for a thread or its turn; after that it is answered, and not executed."""
+"""Maximum seconds that a command may be queued; after that it is answered and not executed."""
 
 MAX_PENDING = 1000
-"""How many commands, those that wait for the end of a scan included, may be waiting for their reply."""
+"""Maximum number of unanswered commands, including those that wait for a scan to finish."""
 
 MAX_PENDING_BYTES = 64 * 1024 * 1024
-"""How large they may be in total."""
+"""Maximum total size of these commands, in bytes."""
 
 _ROWS = {command.name: command for command in COMMANDS}
 
 
 class CommandDispatcher:
-    """Takes commands to one Syncthing instance.
+    """Checks, executes and answers commands to one Syncthing instance.
 
     Args:
         name: the name of the instance.
-        client: the connection to Syncthing; used by several threads.
-        read_client: another one for commands that only read; it refuses an answer that is too large for a reply.
-        scan_client: another one, whose requests are cut off when Syncthing has restarted.
+        client: the client for Syncthing; used by several threads.
+        read_client: another client for commands that only read; it refuses answers that are too large for a reply.
+        scan_client: another client for scans; its requests are aborted when Syncthing has restarted.
         allowed: the names of the commands on the allow-list.
-        known: returns what exists now; called in a thread of the pool.
+        known: returns the existing folders, devices and pending ones; called in a thread of the pool.
         answer: queues a reply to a message.
         emit: publishes an event of the bridge.
-        take: takes in what commands have changed, before it returns.
-        check_connection: has the follower check its connection, because a command timed out on another one.
+        take: applies the changes that commands have made, before it returns.
+        check_connection: makes the follower check its connection, because a command timed out on another connection.
     """
 
     def __init__(
@@ -118,18 +118,19 @@ class CommandDispatcher:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Start the first thread; commands are kept until `open` is called.
+        """Start the first thread; commands are queued until `open` is called.
 
         Raises:
             RuntimeError: no thread can be started.
         """
         self._pool.start()
-        if not self._pool.submit(int):  # one thread from the start: it runs what no other can be started for
+        # One thread from the start: it runs everything if no other thread can be started later.
+        if not self._pool.submit(int):
             raise RuntimeError("can't start new thread")
         self._scan_pool.start()
 
     def open(self) -> None:
-        """Execute the commands that were kept, in their order, and those that arrive from now on."""
+        """Execute the queued commands in their order, and those that arrive from now on."""
         with self._lock:
             if self._opened_at is None:
                 self._opened_at = monotonic()
@@ -138,7 +139,7 @@ class CommandDispatcher:
                 self._early.clear()
 
     def receive(self, name: str, received: Received) -> None:
-        """Accept a command to be executed, or refuse it if there are too many; any thread, never blocks."""
+        """Accept a command into the bounded queue, or refuse it if the queue is full; thread-safe, never blocks."""
         command = IncomingCommand(name, received, monotonic())
         if not self._pending.add(command):
             self._refuse(command)
@@ -158,7 +159,7 @@ class CommandDispatcher:
         return self._pool.submit(function, *arguments)
 
     def submit_slow(self, function: Callable[..., object], *arguments: Any) -> bool:
-        """Run a function in a thread of the pool, after those that were submitted to this before.
+        """Run a function in a thread of the pool, after earlier functions that were submitted here.
 
         Returns:
             False if the pool is not running, so that the function is not called.
@@ -166,7 +167,7 @@ class CommandDispatcher:
         return self._slow_lane.submit(function, *arguments)
 
     def resume(self, paused: Paused) -> None:
-        """End a timed pause, unless that is being tried already or the allow-list does not admit it; never blocks."""
+        """End a timed pause, unless an attempt is already in progress or the allow-list forbids it; never blocks."""
         with self._lock:
             if paused in self._resuming or not may_resume(self._allowed):
                 return
@@ -174,12 +175,12 @@ class CommandDispatcher:
         self._lane.submit(self._end_pause, paused, monotonic())
 
     def syncthing_restarted(self) -> None:
-        """Fail the scans of the process that has exited: nobody answers them; never blocks."""
+        """Fail the scans of the process that has exited, because they will not be answered; never blocks."""
         self._scan_client.break_off()
         self._scans.end_all(CommandError("unreachable", "Syncthing restarted before the scan finished; send it again"))
 
     def stop(self, deadline: float) -> None:
-        """Answer every command: those that are not started at once, the others when they end or at the deadline.
+        """Answer all commands: queued ones immediately, running ones when they finish or at the deadline.
 
         Args:
             deadline: by the monotonic clock.
@@ -195,15 +196,15 @@ class CommandDispatcher:
         self._pool.stop()
         self._scan_pool.stop()
         for client in (self._client, self._read_client, self._scan_client):
-            client.close()  # or the process could not exit before the threads are done with their requests
+            client.close()  # otherwise the process could not exit before the threads finish their requests
 
     def _enqueue(self, command: IncomingCommand) -> None:
         row = _ROWS.get(command.name)
         queue = self._lanes[row.lane if row else ""]
-        queue.submit(self._dispatch, command)  # a pool that has stopped takes nothing, and all is answered then
+        queue.submit(self._dispatch, command)  # a stopped pool rejects it, but then all are answered
 
     def _refuse(self, command: IncomingCommand) -> None:
-        """Answer a command that was not added to the pending ones."""
+        """Answer a command that was not added to the pending commands."""
         if self._pending.closed:
             error = _stopping("the command was not executed, send it again")
         else:
@@ -211,7 +212,7 @@ class CommandDispatcher:
         self._refusals.add(command.name, error.code, error.message)
         self._send(command, _reply(command, error=error, transaction=transaction_of(command.received.payload)))
 
-    # --- in a thread of the pool
+    # --- called in a thread of the pool
 
     def _dispatch(self, command: IncomingCommand) -> None:
         if not self._pending.start(command):
@@ -223,7 +224,7 @@ class CommandDispatcher:
                 return
             self._limit(request.command)
             if not request.command.repeatable:
-                command.received.acknowledge()  # at most once: better lost than executed twice
+                command.received.acknowledge()  # before it runs, so at most once: better lost than executed twice
             if request.command.name == "scan":
                 self._scan(command, request)
             else:
@@ -246,7 +247,7 @@ class CommandDispatcher:
             raise CommandError(
                 "timeout", f"it was not executed: other commands took longer than {START_WITHIN_S:.0f} s"
             )
-        if command.received.again and not row.repeatable:  # the previous run of the bridge may have had it
+        if command.received.again and not row.repeatable:  # the previous run of the bridge may have executed it
             raise CommandError("timeout", "it may have been executed before the bridge restarted; not executed again")
         request, known = parse(row, command.received.payload), self._known()
         request = with_ids(request, known)
@@ -254,7 +255,7 @@ class CommandDispatcher:
         return request
 
     def _is_repeated(self, request: Request, command: IncomingCommand) -> bool:
-        """Answer a copy of a command with the first one's reply, or let it wait for that."""
+        """Answer a copy of a command with the reply to the first one, or make it wait for that reply."""
         key = key_of(request, command.received)
         if key is None:
             return False
@@ -275,13 +276,13 @@ class CommandDispatcher:
 
     def _execute(self, command: IncomingCommand, request: Request) -> None:
         data = self._perform(request)
-        # The end of a pause is taken in before the reply promises it: otherwise a stop in between would lose it.
+        # The end of a pause is recorded before the reply confirms it; otherwise a stop in between would lose it.
         data = self._note_pause(request) or data
         self._finish(command, request, data=data)
         self._read_changes(request)
 
     def _perform(self, request: Request) -> object:
-        """Have it done; an upgrade is in progress until Syncthing refuses it or restarts."""
+        """Execute a request; an upgrade counts as in progress until Syncthing refuses it or restarts."""
         if request.command.operation != "upgrade":
             client = self._read_client if request.command.group == "read" else self._client
             return execute(client, request, self._time_pauses)
@@ -293,20 +294,20 @@ class CommandDispatcher:
             raise
 
     def _read_changes(self, request: Request) -> None:
-        """Have read what no event reports."""
+        """Request reads of the changes that no event reports."""
         if request.command.changes:
             self._take([seen.Stale(reads=tuple(Read(what) for what in request.command.changes))])
 
     # --- pauses
 
     def _note_pause(self, request: Request) -> dict[str, str | None] | None:
-        """Take in until when a folder or device is paused, and return that for the reply."""
+        """Record until when a folder or device is paused, and return that time for the reply."""
         if request.command.operation not in ("pause", "resume", "set_paused"):
             return None
         kind = "folder" if "folder" in request.arguments else "device"
         paused = Paused(kind, request.arguments[kind])
         with self._lock:
-            self._resuming.discard(paused)  # an attempt that is queued behind this command is void
+            self._resuming.discard(paused)  # cancels an attempt that is queued behind this command
         if request.command.operation == "resume" or request.arguments.get("paused") is False:
             return None
         duration = request.arguments.get("for")
@@ -315,26 +316,26 @@ class CommandDispatcher:
         return {"resume_at": in_utc(until)} if until else None
 
     def _time_pauses(self, folders: Sequence[str], timeout_s: float | None) -> None:
-        """Have folders resumed after some seconds, or not (None)."""
+        """Schedule that folders are resumed after some seconds; None cancels it."""
         until = None if timeout_s is None else utc_now() + timedelta(seconds=timeout_s)
         self._take([seen.PauseTimed(paused=Paused("folder", folder), until=until) for folder in folders])
 
     def _end_pause(self, paused: Paused, since: float) -> None:
-        """Resume a folder or a device; the instance asks for it again if that fails."""
+        """Resume a folder or a device; if that fails, the instance requests it again."""
         with self._lock:
             wanted = paused in self._resuming
         try:
-            # After a failure, the attempts that were queued before it are left to the next time: each would wait again.
+            # After a failure, attempts that were queued before it are skipped until the next time; each would time out.
             if wanted and self._unavailable_at < since:
                 request = Request(command=_ROWS["resume"], arguments={paused.kind: paused.id})
                 execute(self._client, request)
                 self._not_resumed.discard(paused)
-                # No event follows if it was not paused any more.
+                # No event follows if it was no longer paused.
                 self._take([seen.PauseTimed(paused=paused, until=None)])
         except SyncthingError as error:
             if isinstance(error, SyncthingUnavailable | TimedOut):
                 self._unavailable_at = monotonic()
-            if paused not in self._not_resumed:  # it is tried every 30 s
+            if paused not in self._not_resumed:  # logged once, because it is retried every 30 s
                 self._not_resumed.add(paused)
                 log.warning("%s: the pause of %s is over, but cannot resume it yet: %s", self._name, paused.id, error)
         finally:
@@ -354,7 +355,7 @@ class CommandDispatcher:
         scan.add_done_callback(partial(self._scan_ended, command, request))
 
     def _accept_long_scans(self) -> None:
-        """Answer with `accepted` the scans that take too long to be waited for; one task at a time does it for all."""
+        """Answer long scans with `accepted`; one task at a time does so for all scans."""
         while True:
             with self._lock:
                 if not self._unaccepted or self._stopping.is_set():
@@ -380,7 +381,7 @@ class CommandDispatcher:
             )
 
     def _scanned(self, request: Request) -> dict[str, list[str]]:
-        """Return which folders a scan is about: Syncthing passes over paused ones without a word."""
+        """Return the folders that a scan covers; Syncthing silently skips paused ones."""
         folder, config = request.arguments["folder"], self._known().config
         if folder != EVERY_FOLDER or config is None:
             return {"folders": [folder] if folder else []}
@@ -398,7 +399,7 @@ class CommandDispatcher:
         error: SyncthingError | CommandError | None = None,
         claimed: bool = False,
     ) -> bool:
-        """Answer a command, and the copies that wait for the same reply; False if it has been answered already."""
+        """Answer a command and the copies that wait for the same reply; return False if it was already answered."""
         if not claimed and not self._pending.claim(command):
             return False
         transaction = request.transaction if request else transaction_of(command.received.payload)
@@ -442,7 +443,7 @@ def _internal(error: BaseException) -> CommandError:
 
 
 def _may_have_run(error: SyncthingError | CommandError | None) -> bool:
-    """Tell whether a command was executed, as far as one can know."""
+    """Return whether a command may have been executed."""
     return error is None or (isinstance(error, SyncthingError) and error.may_have_run)
 
 

@@ -1,4 +1,4 @@
-"""How commands are executed: a method of the client, unless a row here says more."""
+"""Executes commands: by a method of the client, or by the function in a row of the table."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,29 +15,29 @@ from stbridge.syncthing.calls.base import completed
 Arguments = Mapping[str, Any]
 
 MAX_SCAN_S = 24 * 3600.0
-"""Syncthing answers a scan only when it has finished."""
+"""Timeout of a scan, in seconds: Syncthing answers the request only when the scan has finished."""
 
 RESTART_S = 90.0
-"""How long Syncthing may take to be back after it was reset."""
+"""Maximum seconds that Syncthing may take to restart after a reset."""
 
 RESET_PAUSE_S = 300.0
-"""When the bridge resumes a folder that a reset paused and did not resume itself."""
+"""Seconds after which the bridge resumes folders that a reset has paused and not resumed itself."""
 
 TimePauses = Callable[[Sequence[str], float | None], None]
-"""Has the bridge resume folders (IDs) after some seconds, whatever happens until then; None takes that back."""
+"""Schedules that the bridge resumes folders (by ID) after some seconds, even if it restarts; None cancels that."""
 
 
 def execute(client: SyncthingClient, request: Request, time_pauses: TimePauses = lambda _folders, _s: None) -> Any:
     """Execute a command and return its data, without secrets.
 
     Args:
-        client: the connection to Syncthing.
-        request: what to do; folders and devices are given by their full IDs.
-        time_pauses: makes the pauses of a reset timed pauses; without a running bridge there are none.
+        client: the client for Syncthing.
+        request: the command with its arguments; folders and devices are given by their full IDs.
+        time_pauses: turns the pauses of a reset into timed pauses; does nothing without a running bridge.
 
     Raises:
-        SyncthingError: Syncthing cannot be reached, or refuses it.
-        CommandError: the arguments do not allow it.
+        SyncthingError: Syncthing cannot be reached, or refuses the command.
+        CommandError: the arguments are invalid.
     """
     if request.command.operation == "reset":
         return _reset(client, request.arguments["folder"], time_pauses)
@@ -70,7 +70,7 @@ def _get_pending(client: SyncthingClient, _: Arguments) -> Any:
 
 
 def _browse_database(client: SyncthingClient, arguments: Arguments) -> Any:
-    # a level of 0 is the top only; the client follows the old bindings, where 0 is the whole tree
+    # here a level of 0 means only the top; in the client, as in the old bindings, 0 means the whole tree
     return client.browse_database(arguments["folder"], prefix=arguments.get("prefix"), levels=arguments.get("level"))
 
 
@@ -80,20 +80,20 @@ def _scan(client: SyncthingClient, arguments: Arguments) -> None:
 
 
 def _upgrade(client: SyncthingClient, _: Arguments) -> Any:
-    client.check_upgrade()  # a build that cannot upgrade answers so here; POST may look for a version first
+    client.check_upgrade()  # fails for builds that cannot upgrade; POST may check for a version first
     result = client.upgrade()
     if result == completed():
         raise NotApplicable("there is no newer version to upgrade to")
     return result
 
 
-# --- reset: Syncthing refuses it while the folders are running, restarts, and leaves them paused
+# --- reset: Syncthing refuses it while folders are running; it then restarts and leaves them paused
 
 
 def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any:
-    """Pause the folders that are running, reset, wait for the restart, and resume them.
+    """Pause the running folders, reset, wait for the restart, and resume the folders.
 
-    The pauses are timed before they are made: the next run of the bridge resumes the folders if this one is killed.
+    The timed pauses are recorded first, so that the next run of the bridge resumes the folders if this one is killed.
     """
     concerned = [one for one in client.get_config()["folders"] or () if folder in (EVERY_FOLDER, one["id"])]
     running = [one["id"] for one in concerned if not one["paused"]]
@@ -103,10 +103,10 @@ def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any
             client.patch_folder(one, {"paused": True})
         started_at = client.get_status()["startTime"]
         client.reset(None if folder == EVERY_FOLDER else folder)
-    except BaseException as error:  # the folders must be resumed after any failure, also an interrupt
+    except BaseException as error:  # the folders must be resumed after any failure, including an interrupt
         left = _resume_all(client, running, time_pauses)
         if isinstance(error, SyncthingError):
-            error.args = (f"{error}{left}",)  # its type stays: it tells whether the call may have arrived
+            error.args = (f"{error}{left}",)  # the type is kept, because it shows whether the call may have arrived
         raise
     try:
         client.wait_for_restart(started_at, RESTART_S)
@@ -119,7 +119,7 @@ def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any
 
 
 def _resume_all(client: SyncthingClient, folders: list[str], time_pauses: TimePauses) -> str:
-    """Resume folders; return what to add to the reply about those that cannot be resumed, nothing if there are none."""
+    """Resume folders; return the text to append to the reply if some cannot be resumed, else an empty string."""
     for number, folder in enumerate(folders):
         try:
             client.patch_folder(folder, {"paused": False})
@@ -134,19 +134,19 @@ def _still_paused(folders: list[str]) -> str:
     return f"; these folders are still paused: {', '.join(folders)}" if folders else ""
 
 
-# --- new_config: parts of a configuration are merged one by one, or the whole is replaced
+# --- new_config: merges the parts of a configuration one by one, or replaces the whole
 
 
 def _new_config(client: SyncthingClient, arguments: Arguments) -> Any:
     """Change the configuration and return which parts were changed.
 
-    Syncthing has no transaction for it: if a part fails, those before it stay changed, and the error names them.
+    Syncthing has no transaction for this: if a part fails, earlier parts stay changed, and the error names them.
     """
     document, current = arguments["config"], client.get_config()
     if arguments.get("replace"):
         client.new_config(with_secrets({"gui": {}, **document}, current))  # a new API key would lock the bridge out
         return {"changed": ["everything"]}
-    # PATCH replaces nested values as a whole; the keys of `gui` and `ldap` that are not given stay as they are
+    # PATCH replaces nested values as a whole; keys of `gui` and `ldap` that are not given stay unchanged
     nested = {part: value for part, value in document.items() if part not in ("gui", "ldap")}
     done: list[str] = []
     for change in changes({**document, **with_secrets(nested, current)}, current):
@@ -154,7 +154,7 @@ def _new_config(client: SyncthingClient, arguments: Arguments) -> Any:
             _change(client, change)
         except SyncthingError as error:
             before = f" (changed before it: {', '.join(done)})" if done else ""
-            error.args = (f"{change.shown}: {error}{before}",)  # its type, and with it the code, stays
+            error.args = (f"{change.shown}: {error}{before}",)  # the type, and the error code with it, is kept
             raise
         done.append(change.shown)
     return {"changed": done}
@@ -202,7 +202,7 @@ def _dismiss_folder(client: SyncthingClient, arguments: Arguments) -> None:
 
 
 def _accept_folder(client: SyncthingClient, arguments: Arguments) -> Any:
-    """Share a folder with the devices that offer it, and add it if this device does not have it yet."""
+    """Share a folder with the devices that offer it; add it first if this device does not have it yet."""
     folder = arguments["folder"]
     offers = _offers(client, folder, arguments.get("device"))
     folders = client.get_config()["folders"] or ()
@@ -243,9 +243,9 @@ def _new_folder(client: SyncthingClient, arguments: Arguments, offers: Sequence[
 
 
 def _default_path(client: SyncthingClient, label: str, folder: str) -> str:
-    """Return the path that Syncthing's own GUI suggests: below the default path, named by the label.
+    """Return the path that Syncthing's own GUI suggests: below the default path, named after the label.
 
-    The peer chooses the label and the ID, so neither may lead to another directory.
+    The peer chooses the label and the ID, so neither may lead to a directory elsewhere.
     """
     name = next((one for one in (label, folder) if is_directory_name(one)), None)
     if name is None:
@@ -256,9 +256,9 @@ def _default_path(client: SyncthingClient, label: str, folder: str) -> str:
 
 
 def _check_path(client: SyncthingClient, path: str, folders: Mapping[str, str]) -> None:
-    """Refuse the path of a new folder if its devices would get files that are there already.
+    """Refuse the path of a new folder if existing files would be shared with its devices.
 
-    Syncthing lists directories only, so a directory that exists counts as one with files in it.
+    Syncthing lists only directories, so an existing directory counts as one that contains files.
     """
     status = client.get_status()
     rules = PathRules(home=status.get("tilde") or "~", separator=status.get("pathSeparator") or "/")

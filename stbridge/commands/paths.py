@@ -1,4 +1,4 @@
-"""Paths on the machine of a Syncthing instance, which may run another operating system than the bridge."""
+"""Paths on the machine of a Syncthing instance, whose operating system may differ from the bridge's."""
 
 import ntpath
 import posixpath
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 WINDOWS = "\\"
 LONGEST_NAME = 255
-"""Of a file, in bytes: the limit of nearly every file system."""
+"""Maximum length of a file name in bytes, on nearly every file system."""
 
 _NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 _NOT_FIRST = frozenset(".~ ")
@@ -15,14 +15,14 @@ _NOT_LAST = frozenset(". ")
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10)}
 )
-"""Names that Windows does not use for files, with any extension."""
+"""Names that Windows reserves for devices, with any extension."""
 
 
 def is_directory_name(name: str) -> bool:
-    """Return whether a name that a stranger has chosen is one new, visible directory on every operating system."""
+    """Return whether a name that a peer may have chosen names one new, visible directory on any operating system."""
     return (
         bool(name)
-        and name.isprintable()  # false also for halves of surrogate pairs, and for marks that turn the text around
+        and name.isprintable()  # also false for lone surrogates, and for marks that change the direction of the text
         and not set(name) & _NOT_IN_NAMES
         and name[0] not in _NOT_FIRST
         and name[-1] not in _NOT_LAST
@@ -33,11 +33,11 @@ def is_directory_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathRules:
-    """How a machine writes its paths.
+    """The rules for paths on a machine.
 
     Attributes:
-        home: what Syncthing puts in the place of `~`.
-        separator: between the levels of a path.
+        home: the path that Syncthing substitutes for `~`.
+        separator: the separator between the levels of a path.
     """
 
     home: str
@@ -51,19 +51,19 @@ class PathRules:
             path = self.home + path[1:]
         if self.separator == WINDOWS:
             return ntpath.normpath(path) if all(ntpath.splitdrive(path)) and ntpath.isabs(path) else None
-        # POSIX gives two slashes at the beginning a meaning of their own; no system that Syncthing runs on does
+        # POSIX allows a special meaning for two leading slashes; no system that Syncthing runs on uses it
         return posixpath.normpath("/" + path.lstrip("/")) if path.startswith("/") else None
 
     def same(self, path: str, other: str) -> bool:
-        """Return whether two absolute paths may be those of one directory."""
+        """Return whether two absolute paths may refer to the same directory."""
         return _folded(path) == _folded(other)
 
     def overlap(self, path: str, other: str) -> bool:
-        """Return whether two absolute paths may be equal, or one may be inside the other."""
+        """Return whether two absolute paths may be the same, or one may be inside the other."""
         one, two = (_folded(each).rstrip(self.separator) + self.separator for each in (path, other))
         return one.startswith(two) or two.startswith(one)
 
 
 def _folded(path: str) -> str:
-    """Return a path in the form in which file systems compare that ignore case, or the way accents are encoded."""
+    """Return a path normalized as by file systems that ignore case or the encoding of accents."""
     return unicodedata.normalize("NFC", path).casefold()

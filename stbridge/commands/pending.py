@@ -1,4 +1,4 @@
-"""The books on commands: which have arrived and are not answered, and which replies were given lately."""
+"""The unanswered commands, and a cache of the latest replies."""
 
 import threading
 from collections import OrderedDict
@@ -11,7 +11,7 @@ from stbridge.core.messages import Received
 
 REPLY_KEPT_S = 600.0
 MAX_REPLIES = 500
-"""How many commands are remembered; the oldest are forgotten first."""
+"""Maximum number of remembered commands; the oldest are removed first."""
 
 Key = bytes
 
@@ -32,7 +32,7 @@ class IncomingCommand:
 
     @property
     def size(self) -> int:
-        """About how many bytes of memory it takes."""
+        """Approximate memory usage in bytes."""
         return len(self.name) + len(self.received.payload) + len(self.received.correlation or b"")
 
     @property
@@ -43,13 +43,13 @@ class IncomingCommand:
 
 
 class PendingCommands:
-    """The commands that are not answered yet; each is claimed once, by the thread that answers it.
+    """The unanswered commands; each is claimed once, by the thread that answers it.
 
-    All memory that commands take depends on these, so that they are what is bounded.
+    The limits here bound all memory that commands use.
 
     Args:
-        max_count: how many there may be.
-        max_bytes: how large they may be in total.
+        max_count: maximum number of commands.
+        max_bytes: maximum total size in bytes.
     """
 
     def __init__(self, max_count: int, max_bytes: int) -> None:
@@ -62,11 +62,11 @@ class PendingCommands:
 
     @property
     def closed(self) -> bool:
-        """Whether no command is added or started any more."""
+        """Whether `close` was called, after which no command is added or started."""
         return self._closed
 
     def add(self, command: IncomingCommand) -> bool:
-        """Add a command; False if there are too many, or none are added any more."""
+        """Add a command; return False if a limit is reached or `close` was called."""
         with self._changed:
             full = len(self._started) >= self._max_count or self._bytes + command.size > self._max_bytes
             if full or self._closed:
@@ -76,7 +76,7 @@ class PendingCommands:
             return True
 
     def start(self, command: IncomingCommand) -> bool:
-        """Note that a command is being executed; False if it must not be, because it was answered already."""
+        """Mark a command as started; return False if it must not run, because it was already answered."""
         with self._changed:
             if command not in self._started:
                 return False
@@ -84,7 +84,7 @@ class PendingCommands:
             return True
 
     def claim(self, command: IncomingCommand) -> bool:
-        """Remove a command in order to answer it; False if somebody else has done so."""
+        """Remove a command in order to answer it; return False if another thread has claimed it."""
         with self._changed:
             if command not in self._started:
                 return False
@@ -92,7 +92,7 @@ class PendingCommands:
             return True
 
     def close(self) -> list[IncomingCommand]:
-        """Add and start no more commands, and claim those that were not started."""
+        """Stop adding and starting commands; claim and return those that were not started."""
         with self._changed:
             self._closed = True
             waiting = [command for command, started in self._started.items() if not started]
@@ -101,7 +101,7 @@ class PendingCommands:
             return waiting
 
     def wait_for_all(self, timeout_s: float) -> list[IncomingCommand]:
-        """Wait until all are answered, and return those that are not when the time is up."""
+        """Wait until all commands are answered; return those that are still unanswered after the timeout."""
         with self._changed:
             self._changed.wait_for(lambda: not self._started, timeout_s)
             return list(self._started)
@@ -113,22 +113,22 @@ class PendingCommands:
 
 
 def key_of(request: Request, received: Received) -> Key | None:
-    """Return what two copies of a command have in common; None if a copy is another command.
+    """Return the key by which copies of a command are recognized; None if each copy is executed.
 
-    A sender that wants a command executed once sets a transaction or correlation data, and sends the same message again
-    if it is in doubt; a broker that missed an acknowledgement sends it again, too. Commands that only read are
+    A sender that needs a command to run only once sets a transaction or correlation data, and sends the same message
+    again if it is in doubt. A broker that missed an acknowledgement also sends it again. Commands that only read are
     executed again.
     """
     if request.command.group == "read" or (request.transaction is None and received.correlation is None):
         return None
     marks = repr((request.command.name, request.transaction, received.correlation))
-    # Not the payload itself: hundreds are remembered, and each may be megabytes.
+    # A hash and not the payload itself: hundreds are remembered, and each may have megabytes.
     return sha256(marks.encode("utf-8", "surrogatepass") + received.payload).digest()
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A command that was started; `reply` is None until it has one."""
+    """A command that was started; `reply` is None until the command is answered."""
 
     at: float
     reply: Reply | None = None
@@ -136,22 +136,22 @@ class _Entry:
 
 
 class ReplyCache:
-    """The latest commands and their replies: a copy of a command gets the reply of the first; thread-safe."""
+    """The latest commands and their replies, so that a copy of a command gets the first one's reply; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
 
     def begin(self, key: Key, command: IncomingCommand, now: float) -> tuple[bool, Reply | None]:
-        """Note that a command is about to be executed.
+        """Record that a command is about to be executed.
 
         Args:
-            key: of the command.
-            command: answered together with the first of its kind if that is not answered yet.
+            key: the key of the command.
+            command: if the first command with this key is not answered yet, both get the same reply.
             now: the time of the monotonic clock.
 
         Returns:
-            whether it is the first of its kind, and the reply that the first one got, if there is one.
+            whether it is the first command with this key, and the reply to the first one, if there is one.
         """
         with self._lock:
             self._forget_old(now)
@@ -164,12 +164,12 @@ class ReplyCache:
             return False, entry.reply
 
     def end(self, key: Key, reply: Reply, *, executed: bool) -> list[IncomingCommand]:
-        """Keep the reply of the first of a kind, and return the copies that wait for it.
+        """Store the reply to the first command with a key, and return the copies that wait for it.
 
         Args:
-            key: of the command.
-            reply: of the first one.
-            executed: False if it cannot have been executed, so that the next copy is.
+            key: the key of the command.
+            reply: the reply to the first one.
+            executed: False if it cannot have been executed, so that the next copy will be.
         """
         with self._lock:
             entry = self._entries.get(key)

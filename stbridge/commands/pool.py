@@ -1,4 +1,4 @@
-"""Where commands run: bounded pools of threads, and lanes that keep an order."""
+"""Bounded thread pools for commands, and lanes that run functions in order."""
 
 import logging
 import threading
@@ -15,11 +15,11 @@ WARNING_INTERVAL_S = 60.0
 
 
 class WorkerPool:
-    """A ThreadPoolExecutor that loses nothing when no thread can be started: its other threads run it.
+    """A ThreadPoolExecutor that loses no task if a thread cannot be started: its existing threads run the task.
 
     Args:
-        name: prefix of the threads' names.
-        max_workers: how many threads there are at most.
+        name: prefix of the names of the threads.
+        max_workers: maximum number of threads.
     """
 
     def __init__(self, name: str, max_workers: int) -> None:
@@ -31,11 +31,11 @@ class WorkerPool:
         self._warned_at: float | None = None
 
     def start(self) -> None:
-        """Accept functions; the first thread starts with the first of them."""
+        """Start accepting functions; the first thread starts with the first function."""
         self._open = True
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> bool:
-        """Run a function in one of the threads; an exception that it raises is logged.
+        """Run a function in one of the threads, and log its exception if it raises one.
 
         Returns:
             False if the function will not be called: the pool is not running, or cannot start its first thread.
@@ -47,7 +47,7 @@ class WorkerPool:
             try:
                 self._executor.submit(task.run)
             except RuntimeError as error:
-                # ThreadPoolExecutor has queued the task before it starts a thread: an existing thread will run it
+                # ThreadPoolExecutor queues the task before it starts a thread, so an existing thread will run the task
                 self._warn(error)
                 task.void = not self._has_threads
             else:
@@ -55,7 +55,7 @@ class WorkerPool:
             return not task.void
 
     def stop(self) -> None:
-        """Drop what is queued, and let the threads exit when they are done with what they run."""
+        """Drop all queued functions, and let each thread exit when its current function returns."""
         with self._lock:
             self._open = False
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -69,7 +69,7 @@ class WorkerPool:
 
 @dataclass(slots=True)
 class _Task:
-    """A function in the queue of a pool; a void one is not called, because `submit` has returned False for it."""
+    """A function in the queue of a pool; a void task is not called, because `submit` has returned False for it."""
 
     pool: str
     function: Callable[..., object]
@@ -80,17 +80,17 @@ class _Task:
         try:
             if not self.void:
                 self.function(*self.arguments)
-        except Exception:  # no thread reads the future, so only the log can report the exception
+        except Exception:  # the future is never read, so only the log can report the exception
             log.exception("%s: a task failed", self.pool)
 
 
 class OrderedLane:
-    """Runs functions one after the other, in the order in which they were submitted.
+    """Runs functions one after another, in the order in which they were submitted.
 
-    One task of the pool at a time empties the queue, so that no thread waits for its turn.
+    One task of the pool at a time drains the queue, so that no thread is blocked.
 
     Args:
-        pool: where they run.
+        pool: the pool that runs the functions.
     """
 
     def __init__(self, pool: WorkerPool) -> None:
@@ -100,7 +100,7 @@ class OrderedLane:
         self._draining = False
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> bool:
-        """Run a function after those that were submitted before it; an exception that it raises is logged.
+        """Run a function after those that were submitted earlier, and log its exception if it raises one.
 
         Returns:
             False if the pool is not running, so that the function is not called.

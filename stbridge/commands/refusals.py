@@ -1,4 +1,4 @@
-"""The log of commands that are refused or fail: a limited number of warnings."""
+"""Logs commands that are refused or fail, at a limited rate."""
 
 import logging
 import threading
@@ -13,19 +13,20 @@ log = logging.getLogger(__name__)
 
 BURST = 10
 EVERY_S = 60.0
-"""Anybody who may send commands can send wrong ones without end, and the log may be on a small disk."""
+"""The rate limit, because any client that may send commands can send invalid ones endlessly, and the log may be on a
+small disk."""
 
 MOST_REMEMBERED = 100
 
 LONGEST_NAME, LONGEST_REASON = 100, 500
-"""In characters; the sender chooses the name of a command, and the reason may quote it."""
+"""In characters; limited because the sender chooses the name of a command, and the reason may quote it."""
 
 FAILURES = frozenset({"syncthing_error", "timeout", "unauthorized", "unreachable"})
-"""Error codes of commands that were accepted; all the others are refusals."""
+"""Error codes of commands that were accepted and then failed; all other codes are refusals."""
 
 
 class RefusalLog:
-    """Logs the commands to one instance that are refused or fail; thread-safe.
+    """Logs the refused and failed commands of one instance; thread-safe.
 
     Each command is logged with each error code at most once in EVERY_S, and all together at a limited rate.
 
@@ -46,8 +47,8 @@ class RefusalLog:
         """Log a command that was refused or failed.
 
         Args:
-            name: of the command.
-            code: of the error.
+            name: the name of the command.
+            code: the error code.
             reason: the message of the error.
         """
         name, reason = cut(name, LONGEST_NAME), cut(reason, LONGEST_REASON)

@@ -1,4 +1,4 @@
-"""The reply to a command: on its response topic, and on the MQTT 5 response topic if there is one."""
+"""Sends the reply to a command: on the bridge's own response topic, and on the MQTT 5 response topic if any."""
 
 import logging
 
@@ -9,13 +9,13 @@ from stbridge.core.topics import Address, Topics
 from stbridge.mqtt.outbox import Outbox
 
 LARGEST_REPLY = 8 * 1024 * 1024
-"""In bytes; a broker may announce a lower limit."""
+"""Maximum size of a reply in bytes; a broker may announce a lower limit."""
 
 log = logging.getLogger(__name__)
 
 
 def send_reply(outbox: Outbox, topics: Topics, instance: str, received: Received, reply: Reply) -> None:
-    """Answer a command; a retained one is also cleared, or the broker would deliver it at every connection."""
+    """Answer a command; also clear a retained one, or the broker would deliver it again on every connection."""
     payload = as_json(reply.payload(), whole=True)
     if len(payload) > (limit := min(LARGEST_REPLY, outbox.largest_payload)):
         payload = as_json(too_large(reply, len(payload), limit).payload(), whole=True)
@@ -30,5 +30,6 @@ def send_reply(outbox: Outbox, topics: Topics, instance: str, received: Received
                 "no reply on the response topic %r of a command: the bridge does not publish replies there", wanted
             )
     if retained_command(reply):
-        # Not put_state: anybody can make up names, and what the broker refuses to clear would stay in the outbox.
+        # Not put_state: any client can invent names, and a topic that the broker refuses to clear would stay in the
+        # outbox.
         outbox.put(Message(topic=received.topic, payload=b"", retain=True), urgent=True)

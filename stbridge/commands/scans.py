@@ -1,4 +1,4 @@
-"""Scans that are running: each runs once, however often it is asked for meanwhile."""
+"""Running scans: equal scans that are requested at the same time share one run."""
 
 import logging
 import threading
@@ -15,19 +15,19 @@ from stbridge.errors import StbridgeError
 log = logging.getLogger(__name__)
 
 MAX_SCANS = 100
-"""How many different scans may be running or queued."""
+"""Maximum number of different scans that are running or queued."""
 
 MAX_JOINED = 1000
-"""How many commands may wait for the end of one scan, which may take hours."""
+"""Maximum number of commands that wait for the same scan, which may take hours."""
 
 _Target = tuple[str, str | None]
 
 
 class Scans:
-    """Runs scans on a pool of their own, because each holds a request to Syncthing until it has finished.
+    """Runs scans on a separate pool, because each keeps a request to Syncthing open until it has finished.
 
     Args:
-        pool: where they run.
+        pool: the pool that runs the scans.
         execute: runs a scan and returns when it has finished.
     """
 
@@ -39,10 +39,10 @@ class Scans:
         self._joined: Counter[_Target] = Counter()
 
     def start(self, request: Request) -> "Future[None]":
-        """Start a scan, or join one that covers it; the future is done when the scan is.
+        """Start a scan, or join a running one that covers it; the future is done when the scan has finished.
 
         Raises:
-            CommandError: there are too many.
+            CommandError: there are too many scans, or too many commands wait for this one.
         """
         folder, sub = request.arguments["folder"], request.arguments.get("sub")
         with self._lock:
@@ -58,7 +58,7 @@ class Scans:
         return future
 
     def end_all(self, failure: Exception) -> None:
-        """Fail every scan, and let nobody join one any more; what Syncthing does is not changed by it."""
+        """Fail all scans, and let no command join them; this does not affect the scans in Syncthing itself."""
         with self._lock:
             futures = list(self._running.values())
         for future in futures:
@@ -71,14 +71,14 @@ class Scans:
         return self._running[target]
 
     def _run(self, request: Request, future: "Future[None]") -> None:
-        if future.done():  # it was ended while it was queued
+        if future.done():  # it was failed while it was queued
             return
         failure: Exception | None = None
         try:
             self._execute(request)
         except (StbridgeError, CommandError) as error:
             failure = error
-        except Exception as error:  # all waiting commands are answered with it; the log has the traceback
+        except Exception as error:  # all waiting commands are answered with this error; the log has the traceback
             log.exception("a scan failed")
             failure = error
         self._finish(future, failure)

@@ -182,7 +182,7 @@ class Session:
             the filters that the broker refused, each with its reason.
 
         Raises:
-            BrokerUnavailable: the connection ended, or no answer came.
+            BrokerUnavailable: the connection was lost, or no answer came.
         """
         packet_id = subscribe(self._client, self.protocol, subscriptions)
         if packet_id is None:
@@ -252,8 +252,8 @@ class Session:
         """Raise an error if the broker hangs, but not if only the connection is slow.
 
         The timeout restarts with each acknowledgement, and while bytes of the oldest unacknowledged message are being
-        sent. Bytes of later messages do not count, because a broker that hangs may still receive those. paho's keepalive
-        is suspended in the meantime, because its PINGREQ would be queued behind these messages.
+        sent. Bytes of later messages do not count, because a broker that hangs may still receive those. paho's
+        keepalive is suspended in the meantime, because its PINGREQ would be queued behind these messages.
         """
         if oldest is None:
             return
@@ -307,7 +307,7 @@ class Session:
         Args:
             message: a message for which `packets.unsendable` returns None.
 
-            Returns:
+        Returns:
             the packet identifier that `Outbox.answered` will be called with.
         """
         if self._no_local and any(topic_matches_sub(one, message.topic) for one in self._no_local):
