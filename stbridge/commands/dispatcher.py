@@ -126,7 +126,7 @@ class CommandDispatcher:
         self._pool.start()
         # One thread from the start: it runs everything if no other thread can be started later.
         if not self._pool.submit(int):
-            raise RuntimeError("can't start new thread")
+            raise RuntimeError("cannot start a thread for commands")
         self._scan_pool.start()
 
     def open(self) -> None:

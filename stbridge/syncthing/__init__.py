@@ -1,4 +1,4 @@
-"""The door to Syncthing: its REST API and its events. Only this package knows HTTP."""
+"""The adapter to Syncthing: its REST API and its events. Only this package uses HTTP."""
 
 from stbridge.syncthing.client import SyncthingClient
 

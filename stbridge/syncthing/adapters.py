@@ -1,4 +1,4 @@
-"""Transport adapters of requests for a Syncthing instance: TCP, TLS as `verify` demands, or a unix socket."""
+"""Transport adapters for the `requests` library: TCP, TLS with the checks of `verify`, or a unix socket."""
 
 import socket
 import ssl
@@ -20,17 +20,17 @@ from stbridge.syncthing.tls import FileContext
 CONNECTIONS = 10
 
 CONNECT_S = 5.0
-"""Maximum time in seconds to open a connection; a TLS handshake has as long again."""
+"""Maximum time in seconds to open a connection; the same time again for a TLS handshake."""
 
 SHORTEST_S = 0.001
-"""Python treats a timeout of 0 as non-blocking."""
+"""Minimum timeout in seconds, because Python treats a timeout of 0 as non-blocking."""
 
 
 class DeadlineSocket(socket.socket):
-    """A socket whose timeout limits the sum of all reads and writes until `settimeout` is called again.
+    """A socket whose timeout limits the total time of all reads and writes until `settimeout` is called again.
 
-    The timeout of a plain socket begins again with each read, so a server that sends one byte at a time could block
-    the caller without limit, in the head of an answer as well as in its body.
+    The timeout of a plain socket restarts with each read, so a server that sends one byte at a time could block the
+    caller without limit, both in the header and in the body of an answer.
     """
 
     _deadline: float | None = None
@@ -41,7 +41,7 @@ class DeadlineSocket(socket.socket):
         super().settimeout(value)
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        """Read within the deadline; http.client reads everything by this method."""
+        """Read within the deadline; http.client uses this method for all reads."""
         self._limit()
         return super().recv_into(*args, **kwargs)
 
@@ -64,17 +64,17 @@ class DeadlineSocket(socket.socket):
 
 
 class TlsDeadlineSocket(DeadlineSocket, ssl.SSLSocket):
-    """The same over TLS."""
+    """A socket with a deadline over TLS."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - SSLSocket's signature
-        """Shake hands, and check what OpenSSL cannot."""
+        """Perform the handshake, and the checks that OpenSSL does not support."""
         super().do_handshake(block)
         if isinstance(self.context, FileContext):
             self.context.check_name(self)
 
 
 class Sockets:
-    """The open sockets of a client, so that any thread can interrupt a request that waits on one of them."""
+    """The open sockets of a client, so that any thread can interrupt a request that waits for one of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,11 +82,11 @@ class Sockets:
         self._closed = False
 
     def add(self, one: socket.socket) -> None:
-        """Register a socket; it is forgotten when its connection is."""
+        """Register a socket; it is removed when its connection is garbage collected."""
         with self._lock:
             self._sockets.add(one)
             closed = self._closed
-        if closed:  # it was being connected while `close` was called
+        if closed:  # it was connecting when `close` was called
             _shut_down(one)
 
     def shut_down(self) -> None:
@@ -97,19 +97,19 @@ class Sockets:
             _shut_down(one)
 
     def close(self) -> None:
-        """Break all connections, also those that are opened later."""
+        """Break all connections, including those that are opened later."""
         with self._lock:
             self._closed = True
         self.shut_down()
 
 
 def _shut_down(one: socket.socket) -> None:
-    with suppress(OSError):  # it is closed already
-        socket.socket.shutdown(one, socket.SHUT_RDWR)  # SSLSocket.shutdown is not made for other threads
+    with suppress(OSError):  # already closed
+        socket.socket.shutdown(one, socket.SHUT_RDWR)  # SSLSocket.shutdown is not safe from other threads
 
 
 class _Connection(HTTPConnection):
-    """A connection whose timeout covers connecting, handshake and sending together."""
+    """A connection whose timeout covers connecting, the handshake and sending together."""
 
     sockets: Sockets
 
@@ -119,7 +119,7 @@ class _Connection(HTTPConnection):
         self.timeout = min(CONNECT_S, timeout_s)
         try:
             super().connect()
-        except TimeoutError as error:  # of a TLS handshake or a unix socket: urllib3 would call it a timeout of reading
+        except TimeoutError as error:  # from a TLS handshake or a unix socket; urllib3 would report a read timeout
             raise ConnectTimeoutError(self, "not connected in time") from error
         finally:
             self.timeout = timeout_s
@@ -146,7 +146,7 @@ class TcpAdapter(HTTPAdapter):
     """Opens connections that have a deadline, use keepalive and can be interrupted.
 
     Args:
-        sockets: where they are registered.
+        sockets: the registry for the sockets of the connections.
     """
 
     def __init__(self, sockets: Sockets) -> None:
@@ -154,7 +154,7 @@ class TcpAdapter(HTTPAdapter):
         super().__init__(pool_maxsize=CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Have the pools create our connections."""
+        """Make the pools create our connections."""
         super().init_poolmanager(*args, **kwargs)
 
         class TcpConnection(_Connection):
@@ -173,14 +173,14 @@ class TcpAdapter(HTTPAdapter):
 
 
 class TlsAdapter(TcpAdapter):
-    """Checks certificates by a context of ours and, if one is pinned, by its fingerprint.
+    """Checks certificates with our own TLS context and, if one is pinned, by its fingerprint.
 
-    urllib3 compares the fingerprint (`assert_fingerprint`) before it sends a request, and the API key in it.
+    urllib3 compares the fingerprint (`assert_fingerprint`) before it sends a request with the API key.
 
     Args:
-        context: what checks certificates.
-        fingerprint: the SHA-256 of the only certificate to accept.
-        sockets: where connections are registered.
+        context: the TLS context that checks certificates.
+        fingerprint: the SHA-256 of the only certificate to accept; None to accept any that the context accepts.
+        sockets: the registry for the sockets of the connections.
     """
 
     def __init__(self, context: ssl.SSLContext, fingerprint: str | None, sockets: Sockets) -> None:
@@ -190,7 +190,7 @@ class TlsAdapter(TcpAdapter):
         super().__init__(sockets)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Give every connection our context."""
+        """Use our TLS context for every connection."""
         super().init_poolmanager(
             *args,
             **kwargs,
@@ -200,7 +200,7 @@ class TlsAdapter(TcpAdapter):
         )
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Do nothing: requests would override our context with its own interpretation of `verify`."""
+        """Do nothing, because requests would override our context with its own interpretation of `verify`."""
 
 
 class _UnixConnection(_Connection):
@@ -220,11 +220,11 @@ class _UnixConnection(_Connection):
 
 
 class UnixAdapter(HTTPAdapter):
-    """Speaks HTTP over a unix socket; Syncthing does not check the host name there.
+    """Sends HTTP over a unix socket, where Syncthing does not check the host name.
 
     Args:
-        path: of the socket.
-        sockets: where connections are registered.
+        path: the path of the socket.
+        sockets: the registry for the sockets of the connections.
     """
 
     def __init__(self, path: str, sockets: Sockets) -> None:

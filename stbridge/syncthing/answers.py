@@ -1,4 +1,4 @@
-"""Turns an HTTP answer into its JSON, or into the error that it means."""
+"""Decodes the JSON of an HTTP answer, or raises the error that the answer represents."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ IDENTITY = "X-Syncthing-ID"
 SUCCESS = (200, 204)
 LONGEST_TEXT = 300
 LONGEST_PAGE = 64 * 1024
-"""Maximum number of bytes of a page that are searched for a login: a hostile one may be as large as any answer."""
+"""Maximum number of bytes of a page that are searched for a login form; a hostile page may be very large."""
 
 
 def evaluate(
@@ -40,21 +40,21 @@ def evaluate(
     has_key: bool = True,
     as_text: bool = False,
 ) -> Any:
-    """Return the JSON of an answer, or raise the error that it means.
+    """Return the JSON of an answer, or raise the error that the answer represents.
 
-    The declared content type does not matter: restart, shutdown, reset and upgrade send JSON as text/plain.
+    The declared content type is ignored, because restart, shutdown, reset and upgrade send JSON as text/plain.
 
     Args:
         url: the setting, for messages.
         call: method, path and query, for messages.
-        status: of the answer.
-        headers: of the answer; Syncthing puts its device ID into every answer to a valid key.
-        content: of the answer.
+        status: the HTTP status.
+        headers: the headers; Syncthing includes its device ID in every answer to a valid key.
+        content: the body.
         has_key: whether a key was sent.
-        as_text: whether the answer is text, and no JSON.
+        as_text: whether the body is plain text instead of JSON.
 
     Raises:
-        SyncthingError: the kind that fits.
+        SyncthingError: the matching kind.
     """
     text = _text(content)
     if 300 <= status < 400:
@@ -78,24 +78,27 @@ def evaluate(
 
 
 def _text(content: bytes) -> str:
-    """Return what an answer says in plain words; pages of HTML come from something in front of Syncthing."""
+    """Return the text of an answer, without HTML pages, which come from a proxy in front of Syncthing."""
     text = content[: 4 * LONGEST_TEXT].decode("utf-8", "replace").strip()
     return "" if _MARKUP.search(text) else without_tokens(text)[:LONGEST_TEXT]
 
 
 _MARKUP = re.compile(r"<[a-z!/?]|\x00", re.IGNORECASE)
-"""HTML and XML; a zero byte shows that it is in another encoding, in which it would not be recognized."""
+"""HTML and XML; a zero byte shows an encoding in which these would not be recognized."""
 _PASSWORD_FIELD = re.compile(rb"""<input[^>]{0,200}?type\s*=\s*["']?password""", re.IGNORECASE)
 _LOGIN_PATH = re.compile(r"\b(log[-_]?in|sign[-_]?in|sso|auth|oauth2?|saml2?|oidc)\b", re.IGNORECASE)
 
 
 def _redirected(url: str, location: str) -> SyncthingError:
-    """With `gui.useTLS` Syncthing answers 307 to https, whatever the method; only a login page names another host."""
+    """Return the error for a redirect.
+
+    With `gui.useTLS`, Syncthing answers 307 to https for every method; only a login page has another host.
+    """
     here, there = urlsplit(url), _location(location)
     elsewhere = there.hostname is not None and there.hostname != here.hostname
     if here.scheme == "http" and there.scheme == "https" and not elsewhere:
         return TlsFailure(_needs_tls(url))
-    # a query may hold a token, and the part before the host a password
+    # a query may contain a token, and the part before the host a password
     bare = there._replace(netloc=there.netloc.rpartition("@")[2], query="", fragment="").geturl()
     shown = _MARKUP.split(bare)[0][:LONGEST_TEXT] or "nowhere"
     if elsewhere or _LOGIN_PATH.search(there.path):
@@ -108,7 +111,7 @@ def _redirected(url: str, location: str) -> SyncthingError:
 def _location(location: str) -> SplitResult:
     try:
         return urlsplit(location)
-    except ValueError:  # brackets that hold no address
+    except ValueError:  # brackets without a valid address
         return urlsplit("")
 
 
@@ -120,17 +123,20 @@ def _needs_tls(url: str) -> str:
 
 
 def is_migration_page(content: bytes) -> bool:
-    """Return whether it is the page that Syncthing 2 shows while it migrates the database of version 1."""
+    """Return whether a page is the one that Syncthing 2 shows while it migrates the database of version 1."""
     return b"database migration" in content[: 4 * LONGEST_TEXT].lower()
 
 
 def migrating(url: str) -> Starting:
-    """Return the error for a migration that is going on."""
+    """Return the error for a migration in progress."""
     return Starting(f"url: Syncthing at {url} is migrating its database. Wait until it has finished.")
 
 
 def _stranger(url: str, content: bytes) -> SyncthingError:
-    """While version 2 migrates the database of version 1, a temporary server answers 200 to everything."""
+    """Return the error for an answer that is not from Syncthing's API.
+
+    While version 2 migrates the database of version 1, a temporary server answers 200 to every request.
+    """
     if is_migration_page(content):
         return migrating(url)
     if _PASSWORD_FIELD.search(content[:LONGEST_PAGE]):
@@ -140,20 +146,20 @@ def _stranger(url: str, content: bytes) -> SyncthingError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refusal:
-    """An answer with a status that is no success."""
+    """An answer with a status that is not a success."""
 
     url: str
     call: str
     status: int
     text: str
     known: bool
-    """Whether Syncthing sent it: an answer to a valid key contains the device ID."""
+    """Whether Syncthing itself sent the answer: its answers to a valid key contain the device ID."""
     realm: str
     has_key: bool
 
     @property
     def endpoint(self) -> str:
-        """Method and path."""
+        """Method and path of the call."""
         return self.call.partition("?")[0]
 
     def says(self, words: str) -> bool:
@@ -161,10 +167,10 @@ class _Refusal:
 
     @property
     def is_its_own_login(self) -> bool:
-        """Whether Syncthing itself rejects the key; such an answer may come without the device ID.
+        """Whether Syncthing itself rejects the key; such an answer may not contain the device ID.
 
-        `lib/api/api_auth.go`: 401 "Not Authorized" with the realm "Authorization Required", since 1.20 with the short
-        ID behind it, and 403 "Forbidden", if the GUI has a password; else 403 "CSRF Error".
+        `lib/api/api_auth.go`: if the GUI has a password, 401 "Not Authorized" with the realm "Authorization Required",
+        followed by the short ID since 1.20, and 403 "Forbidden"; otherwise 403 "CSRF Error".
         """
         if self.status == 401:
             return (self.text == "Not Authorized" and "Authorization Required" in self.realm) or self.known
@@ -172,14 +178,15 @@ class _Refusal:
 
 
 def _upgrade_unsupported(refusal: _Refusal) -> bool:
-    """Up to 1.22.0 builds that cannot upgrade answer 503 to the check, and 500 to the upgrade.
+    """Return whether this build of Syncthing cannot upgrade itself.
 
-    They also answer 500 if the upgrade server cannot be reached, which may pass.
+    Up to 1.22.0, such builds answer 503 to the check and 500 to the upgrade. 500 is also the answer if the upgrade
+    server cannot be reached, which is temporary.
     """
     return refusal.endpoint.endswith("/rest/system/upgrade") and refusal.says("upgrade unsupported")
 
 
-# What a refusal means: the first row that fits. A 403 has three meanings, which only the text distinguishes.
+# The meaning of a refusal: the first row that matches applies. The three meanings of 403 differ only in the text.
 _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], SyncthingError]]] = (
     (
         lambda r: r.status == 403 and r.says("host check"),
@@ -217,7 +224,7 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         lambda r: Unsupported(r.text or "this build of Syncthing cannot do that"),
     ),
     (
-        # A reverse proxy has waited for this call, which may still run.
+        # A reverse proxy has timed out; the call may still be running.
         lambda r: r.status == 504,
         lambda r: TimedOut(
             f"url: the proxy at {r.url} timed out while it waited for {r.call} (504). Check that Syncthing is running, "

@@ -1,6 +1,7 @@
-"""A client for Syncthing's REST API; useful by itself, without MQTT.
+"""A client for Syncthing's REST API, which can also be used without MQTT.
 
-It works with Syncthing 1.19 and later, 2.x included. Methods return its JSON (docs.syncthing.net/dev/rest.html).
+It supports Syncthing 1.19 and later, including 2.x. Methods return Syncthing's JSON
+(docs.syncthing.net/dev/rest.html).
 """
 
 from typing import Self
@@ -20,18 +21,18 @@ __all__ = ["EXTRA_S", "SLOW_S", "Json", "SyncthingClient"]
 class SyncthingClient(ProcessCalls, LogCalls, ConfigurationCalls, DeviceCalls, FolderCalls, EventCalls):
     """A client for one Syncthing instance.
 
-    Every method raises an error of `stbridge.errors.SyncthingError`: SyncthingUnavailable if Syncthing cannot be used
+    Every method raises a subclass of `stbridge.errors.SyncthingError`: SyncthingUnavailable if Syncthing cannot be used
     now (unreachable, starting, unauthorized ...), CallFailed if only this call failed. Calls that are safe to repeat
-    are tried again for about two seconds; others only if Syncthing cannot have received them.
+    are retried for about two seconds; others only if Syncthing cannot have received them.
 
     Args:
-        api_key: from Syncthing's settings.
-        api_url: `http://...`, `https://...` or `unix:///path` of its GUI.
+        api_key: the API key from Syncthing's settings.
+        api_url: the address of its GUI: `http://...`, `https://...` or `unix:///path`.
         verify: how its certificate is checked: `system`, the path of a certificate or authority,
-            `sha256:<fingerprint>` or `off`. By default `off` for loopback addresses, which nobody can intercept, and
-            `system` for others.
+            `sha256:<fingerprint>` or `off`. The default is `off` for loopback addresses, which no other machine can
+            intercept, and `system` for others.
         timeout_s: seconds to wait for an answer, all attempts together.
-        largest_answer: the size of the largest answer that is accepted, in bytes.
+        largest_answer: maximum size of an answer, in bytes.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class SyncthingClient(ProcessCalls, LogCalls, ConfigurationCalls, DeviceCalls, F
         self.close()
 
     def close(self) -> None:
-        """Close the connections; running calls, also those that wait for another attempt, fail.
+        """Close the connections; running calls fail, including those that wait for another attempt.
 
         Example:
             >>> client.close()
@@ -66,14 +67,14 @@ class SyncthingClient(ProcessCalls, LogCalls, ConfigurationCalls, DeviceCalls, F
         self._transport.close()
 
     def break_off(self) -> None:
-        """Break the connections; running calls fail as after a network error, later calls connect again.
+        """Break the connections; running calls fail as after a network error, later calls reconnect.
 
         Example:
             >>> client.break_off()
         """
         self._transport.break_off()
 
-    # The names of the old pysyncthing bindings. `browse_databse` is how they spell it.
+    # The names of the old pysyncthing bindings, including the misspelled `browse_databse`.
     browse_databse = FolderCalls.browse_database
     get_upgrade = ProcessCalls.check_upgrade
     need = FolderCalls.get_need

@@ -1,4 +1,4 @@
-"""The events of one Syncthing: one fixed mask, and a cursor that notices gaps and restarts."""
+"""The events of a Syncthing instance: one fixed mask, and a cursor that detects gaps and restarts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,25 +7,26 @@ from stbridge.errors import BadReply, Starting, TimedOut, Unreachable
 from stbridge.syncthing.client import SyncthingClient
 
 POLL_S = 55.0
-"""How long one request waits for events, in seconds.
+"""Maximum seconds that one request waits for events.
 
-Up to 1.27.3 Syncthing sends summaries only if a request for them began at most 60 s ago (1.24 to 1.27.3 alike).
+Up to and including 1.27.3, Syncthing sends summaries only if a request for them started at most 60 s ago (verified
+for 1.24 to 1.27.3).
 """
 
 
 class EventsLost(Exception):
-    """Events were missed, or Syncthing restarted: everything has to be read again."""
+    """Events were missed, or Syncthing restarted, so everything has to be read again."""
 
 
 class EventStream:
-    """Follows the events of one Syncthing.
+    """Follows the events of a Syncthing instance.
 
-    Syncthing keeps a ring of 1000 events and a counter of ids per mask, from the first request with that mask on; the
-    ids begin anew when it restarts, and a request with an id that has not been reached yet just hangs.
+    From the first request with a mask, Syncthing keeps a buffer of 1000 events and a counter of IDs for this mask. The
+    IDs start again when Syncthing restarts, and a request with an ID that does not exist yet waits without an answer.
 
     Args:
-        client: the way to it.
-        mask: the types of events; always the same ones, because each mask is a ring of its own at the server.
+        client: the client for the instance.
+        mask: the types of events; it must stay the same, because Syncthing keeps a separate buffer for each mask.
     """
 
     def __init__(self, client: SyncthingClient, mask: Sequence[str]) -> None:
@@ -35,13 +36,13 @@ class EventStream:
         self._started_at: str | None = None
 
     def open(self) -> bool:
-        """Take the cursor to the newest event there is; what happens from now on will be seen.
+        """Move the cursor to the newest event, so that later events are received.
 
         Returns:
-            whether it is the same process of Syncthing as the last time.
+            whether it is the same Syncthing process as the last time.
 
         Raises:
-            SyncthingUnavailable: no use can be made of Syncthing now.
+            SyncthingUnavailable: Syncthing cannot be used now.
         """
         self._last_id = None
         before, self._started_at = self._started_at, self._process()
@@ -49,36 +50,36 @@ class EventStream:
         return self._started_at == before
 
     def forget(self) -> None:
-        """Drop the cursor, so that everything has to be read again."""
+        """Discard the cursor, so that everything has to be read again."""
         self._last_id = self._started_at = None
 
     def can_resume(self) -> bool:
-        """Tell whether the cursor of before an interruption still holds: the same process, and no id begun anew."""
+        """Return whether the cursor is still valid after an interruption: same process, and the IDs did not restart."""
         if self._last_id is None or self._process() != self._started_at:
             return False
         return self._newest_id() >= self._last_id
 
     def wait(self, timeout_s: float = POLL_S) -> list[dict[str, Any]]:
-        """Wait for events and return them; there may be none after a while.
+        """Wait for events and return them; the list is empty after the timeout.
 
-        A request that broke off has often met the end of the process: the cursor is used again only after a look at
-        whether that is the same still.
+        A request often breaks off because the process stops. Therefore the cursor is reused only after a check that the
+        process is still the same.
 
         Args:
-            timeout_s: how long to wait; 0 returns those that are there.
+            timeout_s: maximum wait in seconds; 0 returns the events that exist already.
 
         Raises:
-            EventsLost: some were missed.
-            SyncthingUnavailable: no use can be made of Syncthing now.
+            EventsLost: events were missed.
+            SyncthingUnavailable: Syncthing cannot be used now.
         """
-        assert self._last_id is not None, "open() comes first"
+        assert self._last_id is not None, "open() must be called first"
         try:
             events = self._newer(self._last_id, timeout_s)
         except (Unreachable, Starting, TimedOut) as error:
             if not self.can_resume():
                 self._last_id = None
                 raise EventsLost from error
-            events = self._newer(self._last_id, 0)  # nothing is no answer to one who asks whether there was anything
+            events = self._newer(self._last_id, 0)  # not []: there may have been events in the meantime
         for event in events:
             if _id(event) != self._last_id + 1:
                 self._last_id = None
@@ -94,7 +95,7 @@ class EventStream:
         return _id(newest[-1]) if newest else 0
 
     def _process(self) -> str:
-        """Return what tells one process of Syncthing from the next: its start, in whole seconds."""
+        """Return the start time of the Syncthing process in whole seconds, which identifies the process."""
         started_at: str | None = self._client.get_status().get("startTime")
         if not started_at:
             raise BadReply("url: the status contains no start time, so the server is not Syncthing. Check the address.")

@@ -732,7 +732,7 @@ def test_a_first_thread_that_cannot_be_started_blocks_no_later_scan(
     assert plane.calls == [f"POST {SCAN}"]
     with monkeypatch.context() as limited:
         limited.setattr(threading.Thread, "start", _cannot_start)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
+        with pytest.raises(RuntimeError, match="cannot start a thread for commands"):
             Plane()
 
 
