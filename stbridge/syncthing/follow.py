@@ -23,26 +23,28 @@ from stbridge.syncthing.retry import new_backoff
 log = logging.getLogger(__name__)
 
 MAX_SILENCE_S = 180.0
-"""A long poll, or a resolver that does not answer, can take most of this."""
+"""Maximum seconds without a heartbeat; a long poll or a slow name resolver can take most of this time."""
 
 BURST, GATHER_S = 10, 0.05
-"""After BURST requests in a row there is one every GATHER_S, so that each brings several events during a storm."""
+"""After BURST requests in a row, requests follow at intervals of GATHER_S seconds, so that in a storm of events each
+request returns several events."""
 
 GATHERED = 200
-"""The next request follows sooner if more events than this would gather: Syncthing's event buffer holds 1000."""
+"""The next request follows sooner if more events than this would accumulate; Syncthing's event buffer holds 1000."""
 
 CATCH_UP_S = 2.0
-"""How long the reads that missed events ask for may take before the instance is published as online again."""
+"""Maximum seconds for the reads that missed events require, before the instance is published as online again."""
 
 FETCH_S = 0.05
-"""How often events are fetched while everything is being read, so that Syncthing's event buffer is not overrun."""
+"""Interval in seconds at which events are fetched during a full read, so that Syncthing's event buffer does not
+overflow."""
 
 MAX_UNKNOWN_TYPES = 50
-"""How many types of events that cannot be decoded are logged, each once."""
+"""Maximum number of event types that cannot be decoded and are logged, each once."""
 
 
 class Demand(IntEnum):
-    """What another thread asks the follower to do; the higher one includes the lower."""
+    """A request from another thread to the follower; a higher value includes the lower ones."""
 
     NOTHING = 0
     REVALIDATE = 1
@@ -50,15 +52,15 @@ class Demand(IntEnum):
 
 
 class Follower:
-    """Follows one instance by its events, and reads everything whenever some may have been missed.
+    """Follows the events of an instance, and reads everything whenever events may have been missed.
 
     Args:
         name: the name of the instance, for the thread, the log and messages.
-        client: its REST client; for this thread alone.
-        raw: types of events that are passed through as they are, too.
-        take: takes observations into the state, and returns what has to be read because of them.
-        request: has something read by the poller.
-        withdraw: takes back what the poller has not read yet.
+        client: its REST client, used only by this thread.
+        raw: types of events that are also passed through unchanged.
+        take: applies observations to the state, and returns the reads that they require.
+        request: makes the poller run some reads.
+        withdraw: takes back the reads that the poller has not run yet.
     """
 
     def __init__(
@@ -87,29 +89,29 @@ class Follower:
         self.thread = SupervisedThread(f"{name}-events", self._run, max_silence_s=MAX_SILENCE_S)
 
     def start(self) -> None:
-        """Start to follow."""
+        """Start following events."""
         self.thread.start()
 
     def stop(self) -> None:
-        """Stop, and cut off the request that is under way."""
+        """Stop, and abort the request in progress."""
         self._stop.set()
         self._client.close()
 
     def read_everything(self) -> None:
-        """Read everything again, because Syncthing was restarted or the state was lost; any thread."""
+        """Read everything again, because Syncthing was restarted or the state was lost; thread-safe."""
         self._ask_for(Demand.READ_EVERYTHING)
 
     def revalidate(self) -> None:
-        """Check whether the instance can be used, because another request failed; any thread.
+        """Check whether the instance can be used, because another request failed; thread-safe.
 
-        The long poll may wait on a connection whose peer is gone, so it is cut off.
+        The long poll is aborted, because it may be waiting on a connection whose peer is gone.
         """
         self._ask_for(Demand.REVALIDATE)
 
     def check_connection(self) -> None:
-        """Repeat the long poll on a new connection, because a call timed out on another one; any thread.
+        """Repeat the long poll on a new connection, because a call timed out on another one; thread-safe.
 
-        A network or proxy that forgets connections leaves the long poll without an answer until its own timeout.
+        If a network or proxy drops connections silently, the long poll gets no answer until its own timeout.
         """
         self._client.break_off()
 
@@ -120,7 +122,7 @@ class Follower:
 
     def _run(self) -> None:
         backoff = new_backoff()
-        self._stream.forget()  # if the thread died on an event, that event is missed
+        self._stream.forget()  # if an event made the thread die, that event is lost
         while not self._stop.is_set():
             began = monotonic()
             try:
@@ -143,7 +145,7 @@ class Follower:
             self._take([seen.Unavailable(status=error.status, message=message)])
 
     def _synchronize(self) -> None:
-        """Reach the point from which no event is missed: at the old cursor if it is valid, else by a full read."""
+        """Continue at the old cursor if it is valid, else read everything; no event is missed from then on."""
         with self._lock:
             demand, self._demand = self._demand, Demand.NOTHING
         if demand is not Demand.NOTHING:
@@ -156,7 +158,7 @@ class Follower:
             self._read_everything()
 
     def _catch_up(self) -> None:
-        """Take what happened meanwhile, with all that has to be read for it, and publish the instance as online."""
+        """Apply the events since the interruption, run the reads they require, and publish the instance as online."""
         deadline = monotonic() + CATCH_UP_S
         reads, failed = deque(self._withdraw()), list[Read]()
         try:
@@ -171,23 +173,23 @@ class Follower:
                 reads.extend(self._take(found))
                 reads.popleft()
             reads.extend(self._take([seen.Resumed()]))
-        finally:  # the cursor is past the events that asked for these
+        finally:  # always request these reads, because the cursor is already past the events that require them
             self._request([*reads, *failed])
 
     def _read_everything(self) -> None:
         same_process = self._stream.open()
-        # After a storm that overran Syncthing's event buffer the known completions are nearly right, and most of what
-        # there is to read: they follow when the instance is online.
+        # After an overflow of Syncthing's event buffer, the known completions are nearly right, and reading them takes
+        # the most time. They are read later, when the instance is online.
         max_completions = 0 if same_process else None
         try:
             missed = self._read_and_fetch(max_completions)
-        except BaseException:  # the cursor is of no use without the rest
+        except BaseException:  # the cursor is invalid without a complete read
             self._stream.forget()
             raise
         self._request(self._take(self._observe(missed)))
 
     def _read_and_fetch(self, max_completions: int | None) -> list[dict[str, Any]]:
-        """Read everything; return the events of meanwhile, which Syncthing's event buffer might lose."""
+        """Read everything; also fetch and return the new events, before Syncthing's event buffer loses them."""
         self._take([seen.SnapshotStarted()])
         missed: list[dict[str, Any]] = []
         found: list[Observation] = []
@@ -198,7 +200,7 @@ class Follower:
             if monotonic() - fetched_at > FETCH_S:
                 missed += self._stream.wait(timeout_s=0)
                 fetched_at = monotonic()
-        self._take(found[:-1])  # what these ask for has been read
+        self._take(found[:-1])  # the reads that these require have just been run
         self._request(self._take([seen.SnapshotComplete(), found[-1]]))
         return missed
 

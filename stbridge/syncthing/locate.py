@@ -1,4 +1,4 @@
-"""Finds the Syncthing of this machine, for a bridge without any configuration."""
+"""Finds the Syncthing instance of this machine, for a bridge without any configuration."""
 
 import sys
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from stbridge.syncthing.tls import OFF, SYSTEM
 
 CONFIG = "config.xml"
 CERTIFICATE = "https-cert.pem"
-EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - what Syncthing listens on, not we
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - addresses that Syncthing listens on, not the bridge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSyncthing:
-    """Where the local Syncthing is, as settings."""
+    """The settings for the local Syncthing instance."""
 
     url: str
     api_key: str = field(repr=False)
@@ -25,10 +25,10 @@ class LocalSyncthing:
 
 
 def places(environment: Mapping[str, str], home: Path) -> list[Path]:
-    """Return where a `config.xml` may be, the likeliest first.
+    """Return the directories that may contain a `config.xml`, the most likely first.
 
-    Up to 1.26 it is in the configuration directory, from 1.27 on possibly in the state directory; Docker's image has
-    a place of its own, and so has Debian's system-wide user.
+    Up to 1.26 it is in the configuration directory, and since 1.27 possibly in the state directory. The Docker image
+    and Debian's system-wide user use other directories.
     """
     named = [environment[name] for name in ("STCONFDIR", "STHOMEDIR") if environment.get(name)]
     if sys.platform == "darwin":
@@ -49,14 +49,14 @@ def places(environment: Mapping[str, str], home: Path) -> list[Path]:
 
 
 def find_local(environment: Mapping[str, str], home: Path) -> LocalSyncthing:
-    """Return the local Syncthing.
+    """Return the settings for the local Syncthing instance.
 
     Args:
-        environment: STGUIADDRESS and STGUIAPIKEY count first, as they do for Syncthing itself.
+        environment: STGUIADDRESS and STGUIAPIKEY take precedence, as for Syncthing itself.
         home: the home directory.
 
     Raises:
-        SettingsError: there is none, or its configuration cannot be read.
+        SettingsError: no instance is found, or its configuration cannot be read.
     """
     address, api_key = environment.get("STGUIADDRESS"), environment.get("STGUIAPIKEY")
     if address and api_key:
@@ -77,7 +77,7 @@ def _listed(files: list[Path]) -> str:
 def _is_file(file: Path) -> bool:
     try:
         return file.is_file()
-    except OSError:  # a directory that may not be looked into
+    except OSError:  # no permission for the directory
         return False
 
 
@@ -98,7 +98,7 @@ def _from_config(file: Path, address: str | None, api_key: str | None) -> LocalS
 
 
 def _url(address: str, *, tls: bool) -> str:
-    """Make a URL of a GUI address: `host:port`, a URL, or the path of a unix socket."""
+    """Return the URL for a GUI address: `host:port`, a URL, or the path of a unix socket."""
     if address.startswith("/"):
         return f"unix://{quote(address)}"
     if address.startswith(("unix:", "unixs:")):

@@ -1,4 +1,4 @@
-"""The thread that reads what no event reports: at intervals, and when an event or a command asks for it."""
+"""The thread that reads values that no event reports: at intervals, and when an event or a command requires it."""
 
 import threading
 from collections import OrderedDict, deque
@@ -17,54 +17,54 @@ from stbridge.syncthing.reads import SLOW, Reader
 from stbridge.syncthing.retry import new_backoff
 
 RECONCILE = "reconcile"
-"""The interval at which the next folder and the next completions are read, although no event asked for it."""
+"""The name of the interval at which the next folder and the next completions are read without an event."""
 
 COMPLETIONS_PER_ROUND = 2
 
 GATHER_S = 0.02
-"""Reads that follow each other are taken into the state together for this long."""
+"""Seconds for which the results of consecutive reads are collected before they are applied to the state."""
 
 MAX_PATHS = 1000
-"""How many single files wait to be read; of more it is only known that there may be some."""
+"""Maximum number of single files queued to be read; beyond it, only the existence of more is recorded."""
 
 RETRY_S, MAX_RETRY_S = 5.0, 600.0
-"""The first and the longest wait until a read is repeated that failed although the instance can be used."""
+"""First and maximum seconds before a read is retried that failed although the instance can be used."""
 
 MAX_RETRIES = 10_000
 
 MAX_SILENCE_S = 180.0
-"""Several attempts, or a resolver that does not answer, can take most of this."""
+"""Maximum seconds without a heartbeat; several attempts or a slow name resolver can take most of this time."""
 
 
 @dataclass(slots=True)
 class ReadQueue:
-    """Reads that wait, each once, in the order in which they were asked for.
+    """A queue of reads without duplicates, in the order in which they were requested.
 
     Attributes:
-        limit: how often one of them may be read; None is no limit.
+        limit: the rate limit of these reads; None is no limit.
     """
 
     limit: TokenBucket | None = None
     reads: OrderedDict[Read, None] = field(default_factory=OrderedDict)
 
     def pop(self, now: float) -> Read | None:
-        """Return the next read if there is one and it may be read now."""
+        """Remove and return the next read; None if there is none or it is rate limited now."""
         if not self.reads or (self.limit and not self.limit.take(now)):
             return None
-        return self.reads.popitem(last=False)[0]  # the first of a plain dict is found behind all deleted ones
+        return self.reads.popitem(last=False)[0]  # in a plain dict, finding the first key skips all deleted ones
 
     def ready_in(self, now: float) -> float | None:
-        """Return the seconds until the next one may be read; None if there is none."""
+        """Return the seconds until the next read is allowed; None if there is none."""
         if not self.reads:
             return None
         return self.limit.available_in(now) if self.limit else 0.0
 
 
 def rate_limits() -> Mapping[str, ReadQueue]:
-    """Return the queues of rate-limited reads, by read.
+    """Return the queues of rate-limited reads, by the name of the read.
 
-    Every scan and every sync of every folder asks for these, so that without a limit the number of requests would grow
-    with the number of folders. With intervals and long polls, scans cause at most 240 requests an hour.
+    Every scan and every sync of every folder requests these reads, so without a limit the number of HTTP requests would
+    grow with the number of folders. Together with intervals and long polls, scans cause at most 240 requests per hour.
     """
     scans = ReadQueue(TokenBucket(burst=20, every_s=110.0))
     syncs = ReadQueue(TokenBucket(burst=10, every_s=1.0))
@@ -79,7 +79,7 @@ def rate_limits() -> Mapping[str, ReadQueue]:
 
 @dataclass(slots=True)
 class _Results:
-    """What was read and has not been taken into the State yet; `epoch` and `began_at` are those of the first read."""
+    """Results that are not applied to the State yet; `epoch` and `began_at` are those of the first read."""
 
     epoch: int | None = None
     began_at: float = 0.0
@@ -88,21 +88,21 @@ class _Results:
 
 
 class Poller:
-    """Reads one instance at intervals, and on request.
+    """Reads an instance at intervals and on request.
 
     Args:
         name: the name of the instance, for the thread and the log.
-        client: its REST client; for this thread alone.
-        slow_client: another one, for slow reads.
-        intervals: seconds between two reads, by name of the read, and RECONCILE.
-        take: takes observations into the State, and returns what has to be read because of them; it drops those of
-            an earlier epoch.
-        epoch: returns a number that changes whenever events may have been missed; None while the instance cannot be
-            used. Nothing is read then.
-        revalidate: has the follower check whether the instance can be used.
-        check_connection: has the follower check its connection, because a call timed out on another one. The connection
-            of slow reads is replaced as well.
-        run_slow: runs slow reads one after the other in another thread, so that they delay no others; returns False
+        client: its REST client, used only by this thread.
+        slow_client: another client, for slow reads.
+        intervals: seconds between two reads, by the name of the read or RECONCILE.
+        take: applies observations to the State, and returns the reads that they require; it drops observations of an
+            earlier epoch.
+        epoch: returns a number that changes whenever events may have been missed. It returns None while the instance
+            cannot be used; nothing is read during that time.
+        revalidate: makes the follower check whether the instance can be used.
+        check_connection: makes the follower check its connection, because a call timed out on another one. The
+            connection of slow reads is also replaced.
+        run_slow: runs slow reads one after another in another thread, so that they do not delay others; returns False
             if it cannot.
     """
 
@@ -146,11 +146,11 @@ class Poller:
         self.thread = SupervisedThread(f"{name}-polls", self._run, max_silence_s=MAX_SILENCE_S)
 
     def start(self) -> None:
-        """Start to wait for what is to be read."""
+        """Start running reads."""
         self.thread.start()
 
     def stop(self) -> None:
-        """Stop, and cut off the request that is under way."""
+        """Stop, and abort the request in progress."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()
@@ -163,9 +163,9 @@ class Poller:
             self._condition.notify_all()
 
     def request(self, reads: Collection[Read]) -> None:
-        """Read these soon, each once however often it is asked for.
+        """Queue some reads; a read that is already queued is not added again.
 
-        Folders and devices are as many as there are; paths are as many as a device cares to send.
+        The number of folders and devices is limited by the configuration, but a device can send any number of paths.
         """
         if not reads:
             return
@@ -183,9 +183,9 @@ class Poller:
             self._paths += bool(read.path)
 
     def withdraw(self) -> Collection[Read]:
-        """Take back what was requested and has not been read, or failed, except what is rate limited or slow.
+        """Remove and return the reads that have not been run or have failed, except rate-limited and slow ones.
 
-        A read that failed while the instance went away must not be a problem of the instance when it is back.
+        A read that failed while the instance became unavailable must not cause a problem when the instance is back.
         """
         with self._condition:
             reads, self._requested.reads = self._requested.reads, OrderedDict()
@@ -194,12 +194,12 @@ class Poller:
             return [*reads, *failed]
 
     def reconcile(self, folders: Iterable[Read], completions: Iterable[Read]) -> None:
-        """Read these in turn from now on, some of them each time."""
+        """Set the reads of the RECONCILE interval, which runs some of them in turn each time."""
         with self._condition:
             self._folders, self._completions = deque(folders), deque(completions)
 
     def every(self, what: str, seconds: float) -> None:
-        """Change the interval of a read."""
+        """Set the interval of a read."""
         if self._intervals[what] == seconds:
             return
         with self._condition:
@@ -214,7 +214,7 @@ class Poller:
             if read is not None:
                 if not results.found:
                     results = _Results(epoch=self._epoch(), began_at=monotonic())
-                if results.epoch is None:  # it can no longer be used
+                if results.epoch is None:  # the instance can no longer be used
                     self.request([read])
                     continue
                 self._read(read, results)
@@ -223,9 +223,9 @@ class Poller:
                 results = _Results()
 
     def _take_results(self, results: _Results) -> None:
-        """Take what was read, and read again what is out of date.
+        """Apply results to the state, and repeat reads whose results are out of date.
 
-        While a call was under way, the follower may have read the same, newer, after events were missed.
+        During a call, the follower may have read newer values, after events were missed.
         """
         self.request(self._take(results.found, results.epoch))
         if results.epoch != self._epoch():
@@ -236,7 +236,7 @@ class Poller:
         try:
             self._attempt(self._reader, read, results)
             self._backoff.reset()
-        except SyncthingError:  # also the status cannot be read
+        except SyncthingError:  # the status cannot be read either
             self.request([read])
             self._revalidate()
             with self._condition:
@@ -244,14 +244,14 @@ class Poller:
                 self._condition.wait_for(lambda: self._stopped, timeout=timeout_s)
 
     def _read_slow(self, read: Read) -> None:
-        """Run a slow read; a thread of the pool calls it."""
+        """Run a slow read; called by a thread of the pool."""
         with self._condition:
             self._slow_submitted.discard(read)
         results = _Results(epoch=self._epoch())
         if results.epoch is None:
             self.request([read])
             return
-        # The last slow read may be hours ago, and a network may have forgotten its connection since then.
+        # The last slow read may be hours ago, and the network may have dropped its connection since then.
         self._slow_client.break_off()
         try:
             self._attempt(self._slow_reader, read, results)
@@ -270,7 +270,7 @@ class Poller:
                 self._note(observation)
 
     def _note(self, finished: seen.ReadFinished) -> None:
-        """Repeat a read that failed, less and less often."""
+        """Schedule the retry of a failed read, with increasing waits."""
         if finished.timed_out:
             self._check_connection()
             if finished.read.what not in SLOW:
@@ -290,13 +290,13 @@ class Poller:
             self._retries.set(read, monotonic() + wait_s)
 
     def _next(self, *, wait: bool) -> Read | None:
-        """Return the next thing to be read; None if there is none now, and at the end."""
+        """Return the next read; None if there is none now, or after a stop."""
         with self._condition:
             while not self._stopped:
                 self.thread.heartbeat()
                 live, now = self._epoch() is not None, monotonic()
                 if not live:
-                    self._reader.forget()  # another instance may answer at the same address afterwards
+                    self._reader.forget()  # another instance may respond at the same address afterwards
                 if read := self._pop(now) if live else None:
                     return read
                 if not wait:

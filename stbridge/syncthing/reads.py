@@ -1,4 +1,4 @@
-"""What can be read of a Syncthing instance over REST, as a table of reads; each yields observations."""
+"""The reads of a Syncthing instance over REST, as a table; each read yields observations."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -25,20 +25,20 @@ log = logging.getLogger(__name__)
 Decoded = TypeVar("Decoded")
 
 SLOW = frozenset({"conflicts", "upgrade"})
-"""Reads that may take a minute: the first walks a whole folder, the second asks a server on the Internet."""
+"""Reads that may take a minute: the first walks a whole folder, the second queries a server on the Internet."""
 
 MAX_COMPLETIONS = 500
-"""How many completions a snapshot reads at most."""
+"""Maximum number of completions that a snapshot reads."""
 
 MAX_LOGGED = 1000
-"""How many failures are remembered, so that each is logged once."""
+"""Maximum number of remembered failures, so that each is logged once."""
 
 MAX_TIMEOUTS = 2
-"""How many reads of one snapshot may time out; the rest is then read while events are followed."""
+"""Number of timeouts after which a snapshot leaves the remaining reads for later, when events are followed."""
 
 
 class Reader:
-    """Reads one Syncthing instance.
+    """Reads a Syncthing instance.
 
     Args:
         client: its REST client.
@@ -53,29 +53,29 @@ class Reader:
 
     @property
     def own_id(self) -> str:
-        """The device ID of the instance."""
-        own_id = self._own_id  # read once: another thread may forget it meanwhile
+        """The device ID of the instance, read from its status if it is not known."""
+        own_id = self._own_id  # copied, because another thread may reset it in between
         if own_id is None:
             own_id = self._own_id = _decoded(decode.status, self.client.get_status()).device_id
         return own_id
 
     def forget(self) -> None:
-        """Forget the device ID: another instance may answer at the same address from now on."""
+        """Reset the device ID, because another instance may respond at the same address from now on."""
         self._own_id = None
 
     def read(self, read: Read) -> Iterator[Observation]:
         """Run one read.
 
         Raises:
-            SyncthingError: this call fails; a folder that is paused or gone is no error and yields nothing.
+            SyncthingError: this call fails. A folder that is paused or removed is not an error and yields nothing.
         """
         yield from _ROWS[read.what](self, read)
 
     def attempt(self, read: Read) -> Iterator[Observation]:
-        """Run one read, and yield how it ended; a failure of this call alone is not raised.
+        """Run one read, and also yield whether it succeeded; a failure of only this call is not raised.
 
-        Only version, status, configuration and the event stream decide about the instance: if a call fails and the
-        status can be read, the failure belongs to what was to be read.
+        Only version, status, configuration and the event stream determine whether the instance can be used. If a call
+        fails but the status can be read, only this read has failed.
 
         Raises:
             SyncthingError: the instance cannot be used.
@@ -87,7 +87,7 @@ class Reader:
                 _decoded(decode.status, self.client.get_status())
             message = with_setting_path(self._name, str(error))
             call = f"GET /rest/{_CALLS[read.what]}"
-            if call not in message:  # the words of Syncthing do not tell which call they answer
+            if call not in message:  # Syncthing's own text does not name the call
                 message = f"{message} ({call})"
             self._log(read, message)
             yield seen.ReadFinished(read=read, error=message, timed_out=isinstance(error, TimedOut))
@@ -96,29 +96,29 @@ class Reader:
             yield seen.ReadFinished(read=read)
 
     def _log(self, read: Read, message: str) -> None:
-        """Log a failure once, until the read succeeds or fails in another way."""
+        """Log a failure once, until the read succeeds or fails differently."""
         if self._logged.get(read) != message and len(self._logged) < MAX_LOGGED:
             self._logged[read] = message
             what = " ".join(filter(None, (read.what, read.folder)))
             log.warning("%s: cannot read %s: %s", self._name, what, message)
 
     def snapshot(self, *, max_completions: int | None = None) -> Iterator[Observation]:
-        """Read everything; the last observation holds the reads that are left.
+        """Read everything; the last observation contains the reads that are left for later.
 
-        The completions of many shares would take longer than Syncthing's event buffer lasts, so those beyond the limit
-        are left. A read that fails is left as well.
+        Reading the completions of many shares could overflow Syncthing's event buffer, so completions beyond the limit
+        are left for later. Reads that fail are also left.
 
         Args:
-            max_completions: MAX_COMPLETIONS if it is not given.
+            max_completions: maximum number of completions to read; MAX_COMPLETIONS by default.
 
         Raises:
             SyncthingError: the instance cannot be used.
         """
         self.forget()
-        yield from self.read(Read("version"))  # before the status, which may report a start with another version
+        yield from self.read(Read("version"))  # before the status, which may show a restart with another version
         yield from self.read(Read("status"))
         configured = _decoded(decode.config, self.client.get_config(), self.own_id)
-        yield configured  # first, because the rest is about what is configured
+        yield configured  # first, because the other reads refer to the configuration
         folders = [folder for folder in configured.config.folders.values() if not folder.paused]
         completions = [
             Read("completion", folder.id, device)
@@ -156,8 +156,8 @@ def read_version(client: SyncthingClient) -> seen.VersionRead:
     """Read the version.
 
     Raises:
-        TooOld: it is not supported.
-        SyncthingError: it cannot be read.
+        TooOld: the version is not supported.
+        SyncthingError: the version cannot be read.
     """
     found: seen.VersionRead = _decoded(decode.version, client.get_version())
     if is_too_old(found.version):
@@ -209,7 +209,7 @@ def _folder_statistics(reader: Reader, _: Read) -> Iterator[Observation]:
 def _folder(reader: Reader, read: Read) -> Iterator[Observation]:
     try:
         status = reader.client.get_folder_status(read.folder)
-    except NotFound:  # not running yet: its next change of state asks again
+    except NotFound:  # not running yet; its next change of state requests the read again
         return
     folder = _decoded(decode.folder_status, read.folder, status)
     yield folder
@@ -236,7 +236,7 @@ def _conflict(reader: Reader, read: Read) -> Iterator[Observation]:
 def _conflicts(reader: Reader, read: Read) -> Iterator[Observation]:
     try:
         tree = reader.client.browse_database(read.folder)
-    except TimedOut:  # a slow disk is no reason to take Syncthing for unreachable
+    except TimedOut:  # the reason may be a slow disk, so Syncthing does not count as unreachable
         yield seen.ConflictsRead(folder=read.folder, paths=None)
     except NotFound:  # paused or gone meanwhile
         return
@@ -245,7 +245,7 @@ def _conflicts(reader: Reader, read: Read) -> Iterator[Observation]:
 
 
 def _conflicts_lost(_: Reader, read: Read) -> Iterator[Observation]:
-    """There were more to be looked up than could wait: what is known is not all any more."""
+    """Yield that conflicts may be missing, because too many files were queued to be read."""
     yield seen.ConflictsRead(folder=read.folder, paths=None)
 
 
@@ -254,7 +254,7 @@ def _upgrade(reader: Reader, _: Read) -> Iterator[Observation]:
         yield _decoded(decode.upgrade, reader.client.check_upgrade())
     except Unsupported:
         yield seen.UpgradeRead(latest=None)
-    except TimedOut as error:  # what cannot be reached is a server on the Internet
+    except TimedOut as error:  # it is a server on the Internet that cannot be reached
         log.info("the check for an upgrade timed out: %s", error)
 
 
@@ -317,4 +317,4 @@ _CALLS: Mapping[str, str] = {
     "conflicts": "db/browse",
     "upgrade": "system/upgrade",
 }
-"""The call that a read makes, for messages."""
+"""The path of the call of each read, for messages."""

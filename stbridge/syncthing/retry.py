@@ -1,4 +1,4 @@
-"""Retry policies: for a call that fails, for a wait until something is true, and for an instance that is away."""
+"""Retry policies: for failed calls, for waits until a condition holds, and for instances that are unreachable."""
 
 import threading
 
@@ -26,22 +26,22 @@ LOOK_S = 0.5
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 3.0
-"""Pauses between attempts to reach an instance that is away: short, so that its return is published soon."""
+"""Maximum seconds between attempts to reach an instance; short, so that its return is published soon."""
 
 IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "PATCH", "DELETE"})
-"""Methods that are safe to repeat (RFC 9110, 9.2.2). PATCH is not in general, but Syncthing merges the given values."""
+"""Methods that are safe to repeat (RFC 9110, 9.2.2). PATCH is an exception: Syncthing merges the given values."""
 
 
 def retrying(method: str, stopped: threading.Event, limit_s: float) -> Retrying:
-    """Return the policy for a call: it is repeated if that is safe and may help.
+    """Return the policy for a call, which is retried if that is safe and may help.
 
-    A POST is repeated only if Syncthing cannot have received it. A timeout is not followed by another attempt: the
-    caller has waited long enough already.
+    A POST is retried only if Syncthing cannot have received it. A call that timed out is not retried, because the
+    caller has already waited for the whole timeout.
 
     Args:
-        method: the method of HTTP.
-        stopped: cuts a pause short. tenacity makes one more attempt then, so the call must check it, too.
-        limit_s: seconds after which no attempt begins.
+        method: the HTTP method.
+        stopped: interrupts a pause. tenacity then makes one more attempt, so the call itself must also check it.
+        limit_s: seconds after which no attempt starts.
     """
 
     def may_help(error: BaseException) -> bool:
@@ -59,16 +59,16 @@ def retrying(method: str, stopped: threading.Event, limit_s: float) -> Retrying:
 
 
 def new_backoff() -> Backoff:
-    """Return the pauses between attempts to reach an instance that is away."""
+    """Return the backoff for attempts to reach an unreachable instance."""
     return Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
 
 
 def waiting(timeout_s: float, stopped: threading.Event) -> Retrying:
-    """Return the policy that repeats a call until it returns True, although Syncthing may be away meanwhile.
+    """Return the policy that repeats a call until it returns True, even if Syncthing is unreachable in between.
 
     Args:
         timeout_s: seconds after which it raises RetryError.
-        stopped: cuts the wait short.
+        stopped: interrupts the wait.
     """
     return Retrying(
         retry=retry_if_exception_type((SyncthingUnavailable, TimedOut, BadReply))

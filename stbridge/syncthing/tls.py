@@ -1,4 +1,4 @@
-"""Checks the certificate of a Syncthing instance as `verify` demands."""
+"""Checks the certificate of a Syncthing instance according to `verify`."""
 
 import hashlib
 import ipaddress
@@ -20,16 +20,16 @@ PIN = "sha256:"
 
 HANDSHAKE_S = 5.0
 SYNC_PROTOCOL = "bep/1.0"
-"""The name by which Syncthing's sync port announces its protocol in the handshake (ALPN)."""
+"""The protocol name (ALPN) that Syncthing's sync port announces in the TLS handshake."""
 
 
 def default_verify(url: str) -> str:
-    """Return the default of `verify`: `off` on loopback, which no other machine can intercept, else `system`."""
+    """Return the default of `verify`: `off` for loopback, which no other machine can intercept, else `system`."""
     return OFF if is_loopback(urlsplit(url).hostname or "") else SYSTEM
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine."""
+    """Return whether a host name or address refers to this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -39,12 +39,12 @@ def is_loopback(host: str) -> bool:
 
 
 def tls_context(verify: str) -> ssl.SSLContext:
-    """Return the context that checks a certificate.
+    """Return the TLS context that checks a certificate according to `verify`.
 
-    A pinned certificate is compared after the handshake, by its fingerprint alone.
+    A pinned certificate is only checked by its fingerprint, after the handshake.
 
     Raises:
-        SettingsError: the file cannot be used.
+        SettingsError: the certificate file cannot be used.
     """
     if verify == SYSTEM:
         return system_context()
@@ -60,36 +60,36 @@ def tls_context(verify: str) -> ssl.SSLContext:
 
 
 class FileContext(ssl.SSLContext):
-    """Trusts the certificates in a file and those that they have signed, and no authority of the system.
+    """Trusts the certificates in a file and those that they have signed, but not the system's authorities.
 
-    A certificate that is itself in the file is accepted for every name: Syncthing's own one contains only the host name
-    of its machine, and no address. The name in any other certificate has to fit.
+    A certificate that is itself in the file is accepted for every name, because Syncthing's own certificate contains
+    only the host name of its machine, and no address. Any other certificate must match the name.
     """
 
     _in_file: frozenset[bytes]
 
     @classmethod
     def of(cls, file: Path) -> Self:
-        """Return the context for a file.
+        """Return the TLS context for a file.
 
         Raises:
             OSError, ValueError: the file cannot be used.
         """
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(file)
-        context.check_hostname = False  # it is checked after the handshake
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may hold a certificate without its authority
+        context.check_hostname = False  # the name is checked after the handshake
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the authority of a certificate may be missing
         context._in_file = frozenset(map(ssl.PEM_cert_to_DER_cert, _PEM.findall(file.read_text("utf-8", "replace"))))
         return context
 
     def check_name(self, connection: ssl.SSLSocket) -> None:
-        """Check whether the certificate of a server is for its host name.
+        """Check that the certificate of a server matches its host name.
 
         Raises:
-            CertificateError: it is not; an error of urllib3.
+            CertificateError: it does not match; an exception of urllib3.
         """
         if connection.getpeercert(binary_form=True) not in self._in_file:
-            certificate: Any = connection.getpeercert()  # urllib3 has a narrower type for it
+            certificate: Any = connection.getpeercert()  # urllib3 expects a narrower type
             match_hostname(certificate, connection.server_hostname or "")
 
 
@@ -98,17 +98,17 @@ _PEM = re.compile("-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 @cache
 def system_context() -> ssl.SSLContext:
-    """Return the one context that checks as browsers do: loading its authorities takes 50 ms and 1 MB."""
+    """Return the shared context with the system's authorities; shared, because loading them takes 50 ms and 1 MB."""
     return ssl.create_default_context()
 
 
 def pinned_fingerprint(verify: str) -> str | None:
-    """Return the fingerprint in `verify`, if there is one."""
+    """Return the fingerprint in `verify`; None if there is none."""
     return verify.removeprefix(PIN) if verify.startswith(PIN) else None
 
 
 def is_sync_port(url: str) -> bool:
-    """Return whether a port is the one for other devices: only that speaks Syncthing's Block Exchange Protocol."""
+    """Return whether a URL leads to Syncthing's sync port, the only one with the Block Exchange Protocol."""
     parts = urlsplit(url)
     context = tls_context(OFF)
     context.set_alpn_protocols([SYNC_PROTOCOL])
@@ -123,7 +123,7 @@ def is_sync_port(url: str) -> bool:
 
 
 def seen_fingerprint(url: str) -> str | None:
-    """Return the fingerprint of a server's certificate, without trusting it or sending it anything."""
+    """Return the fingerprint of a server's certificate, without trusting the server or sending a request."""
     parts = urlsplit(url)
     context = tls_context(OFF)
     try:

@@ -1,4 +1,4 @@
-"""The one function that sends requests to Syncthing; it turns every failure into an error of `stbridge.errors`."""
+"""Sends requests to Syncthing, and converts every failure into an error of `stbridge.errors`."""
 
 import http.client
 import os
@@ -34,17 +34,17 @@ from stbridge.syncthing.answers import IDENTITY, SUCCESS, evaluate, is_migration
 from stbridge.syncthing.retry import retrying, waiting
 
 LARGEST_ANSWER = 64 * 1024 * 1024
-"""In bytes."""
+"""Default maximum size of an answer, in bytes."""
 
 LARGEST_ERROR = 64 * 1024
-"""The same of an answer that is an error or a redirect; what is beyond is not read."""
+"""Maximum size of an error or a redirect, in bytes; the rest is not read."""
 
 SYNC_PORT = 22000
-"""Syncthing's port for other devices."""
+"""Syncthing's default sync port, for connections from other devices."""
 
 PLAIN_S = 2.0
 LONGEST_CALL = 120
-"""Maximum number of characters of method, path and query in a message: the query of a long poll lists 40 types."""
+"""Maximum number of characters of method, path and query in a message; a long poll has 40 types in its query."""
 _CHUNK = 64 * 1024
 
 Parameters = Mapping[str, Any]
@@ -59,22 +59,22 @@ _NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, ValueError)  # ValueErr
 
 
 class _Session(requests.Session):
-    """A session that leaves redirects alone: they could send the key to another host."""
+    """A session that does not follow redirects, because they could send the key to another host."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return nothing: otherwise requests reads the body of a redirect without any limit, to follow it later."""
+        """Return None; otherwise requests reads the body of a redirect without a limit, to follow it later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
-    """One call, with all its attempts."""
+    """A call with all its attempts."""
 
     method: str
     path: str
     content: Mapping[str, Any]
     timeout_s: float
     usual: bool
-    """Whether the timeout is that of the setting."""
+    """Whether the timeout is the one of the setting."""
     deadline: float
     as_text: bool
 
@@ -86,14 +86,14 @@ class _Call:
 
 
 class Transport:
-    """The connection to one Syncthing instance.
+    """The HTTP connection to a Syncthing instance.
 
     Args:
-        api_key: sent as X-API-Key, which every version accepts.
+        api_key: sent as X-API-Key, which all versions accept.
         url: `http://...`, `https://...` or `unix:///path`.
         verify: how a certificate is checked, see the setting.
         timeout_s: seconds to wait for an answer.
-        largest_answer: in bytes; a larger one is refused.
+        largest_answer: maximum size of an answer in bytes; a larger one is an error.
     """
 
     def __init__(
@@ -105,17 +105,17 @@ class Transport:
         self._stopped = threading.Event()
         self._sockets = Sockets()
         self._session = _Session()
-        # No proxies, .netrc or certificate authorities from the environment: Syncthing is near, and its key is secret.
+        # No proxies, .netrc or authorities from the environment: Syncthing is local, and the key is secret.
         self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # the key is enough
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # no cookies: the key is enough
         self._has_key = bool(api_key.strip())
-        # Syncthing compresses nothing. Without compression, the size on the wire is the size in memory.
+        # Syncthing does not compress. Without compression, the size of an answer is also its size in memory.
         own = {"X-API-Key": _as_header(api_key), "Accept": "*/*", "Accept-Encoding": "identity"}
         self._headers = {**requests.utils.default_headers(), **own}
         self._base = self._mount(verify)
 
     def _mount(self, verify: str) -> str:
-        """Choose the adapter, and return the prefix of every path."""
+        """Mount the adapter for the URL, and return the prefix of all paths."""
         parts = urlsplit(self._url)
         if parts.scheme == "unix":
             self._session.mount("http://", UnixAdapter(unquote(parts.path), self._sockets))
@@ -126,17 +126,17 @@ class Transport:
             self._session.verify = context.verify_mode == ssl.CERT_REQUIRED
             self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify), self._sockets))
             if verify == tls.OFF:
-                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user has chosen it
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # "off" is the user's choice
         return self._url
 
     def close(self) -> None:
-        """Close the connections; calls that are under way or wait for another attempt fail."""
+        """Close the connections; calls that are in progress or wait for another attempt fail."""
         self._stopped.set()
         self._sockets.close()
         self._session.close()
 
     def break_off(self) -> None:
-        """Break the connections; calls that are under way fail as if the network had done it."""
+        """Break the connections; calls in progress fail as after a network error."""
         self._sockets.shut_down()
 
     def call(
@@ -154,17 +154,17 @@ class Transport:
         """Make a call and return its decoded JSON; None for an empty answer.
 
         Args:
-            method: of HTTP.
-            path: from /rest on.
-            parameters: of the query; None values are left out.
-            body: sent as JSON.
-            text: sent as it is.
+            method: the HTTP method.
+            path: the path, which starts with /rest.
+            parameters: the query parameters; None values are left out.
+            body: the body, sent as JSON.
+            text: the body, sent unchanged.
             timeout_s: seconds to wait for the answer, for all attempts together; by default the usual timeout.
-            again: whether it may be tried again if that is safe.
-            as_text: whether the answer is text, and no JSON.
+            again: whether the call may be retried if that is safe.
+            as_text: whether the answer is text instead of JSON.
 
         Raises:
-            SyncthingError: the kind that fits, see `stbridge.errors`.
+            SyncthingError: the matching kind, see `stbridge.errors`.
         """
         limit = self._timeout_s if timeout_s is None else timeout_s
         call = _Call(
@@ -183,7 +183,7 @@ class Transport:
         return retrying(method, self._stopped, limit)(self._once, call) if again else self._once(call)
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        """Wait until a condition holds; failures that may pass by themselves are ignored meanwhile.
+        """Wait until a condition holds; temporary failures in the meantime are ignored.
 
         Raises:
             TimedOut: the condition does not hold in time, or the client is closed.
@@ -200,7 +200,7 @@ class Transport:
             raise Unreachable("the client is closed", arrived=False)
         name = f"{call.method} {call.path}"
         try:
-            # not Session.request: merging settings of the session with those of the request takes a tenth of the time
+            # not Session.request: merging the settings of session and request would take a tenth of the time
             request = requests.Request(call.method, self._base + call.path, headers=self._headers, **call.content)
             prepared = request.prepare()
             name = _shortened(f"{call.method} {prepared.path_url}")
@@ -231,7 +231,7 @@ class Transport:
         )
 
     def _failure(self, error: Exception, call: _Call, name: str) -> SyncthingError:
-        """Return what an error of requests or urllib3 means."""
+        """Return the error that an exception of requests or urllib3 represents."""
         chain = [*_chain(error)]
         if isinstance(error, requests.exceptions.SSLError):
             return self._tls_failure(error, name)
@@ -271,7 +271,7 @@ class Transport:
         return BadReply(f"url: the answer of {self._url} to {name} is malformed ({_reason(error)})")
 
     def _lost(self, name: str, reason: str) -> SyncthingError:
-        # The sync port hangs up on plain http. Only the usual one is checked: connections are often lost.
+        # The sync port closes plain HTTP connections. Only its default port is checked, since losses are frequent.
         if urlsplit(self._url).port == SYNC_PORT and (mixed_up := self._sync_port()):
             return mixed_up
         return Unreachable(
@@ -280,9 +280,9 @@ class Transport:
         )
 
     def _is_migrating(self) -> bool:
-        """Return whether the temporary page of a migration answers, which speaks plain http also on the port of TLS.
+        """Return whether the temporary server of a migration responds, which uses plain HTTP even on the TLS port.
 
-        The request has no key in it. A stop cuts it off, as any other.
+        The request does not contain the key. A stop aborts it like any other request.
         """
         content = b""
         with (
@@ -304,7 +304,7 @@ class Transport:
 
     def _tls_failure(self, error: Exception, name: str) -> SyncthingError:
         text = str(error)
-        if "EOF occurred" in text:  # a forwarded port without a server, or a server that stops
+        if "EOF occurred" in text:  # a forwarded port without a server, or a server that is stopping
             return self._lost(name, "it was closed")
         if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
             if self._is_migrating():
@@ -322,7 +322,7 @@ class Transport:
 
 
 def _denied(socket_path: Path) -> str:
-    """Return which file or directory on the way to a socket denies its use, who may use it, and the fix."""
+    """Return which file or directory in the path of a socket denies access, who has access, and the fix."""
     for path in reversed([socket_path, *socket_path.parents]):
         try:
             found = path.stat()
@@ -343,14 +343,14 @@ def _denied(socket_path: Path) -> str:
 def _named(owner: Callable[[], str], number: int) -> str:
     try:
         return owner()
-    except (KeyError, OSError, NotImplementedError):  # a user of another container has only a number
+    except (KeyError, OSError, NotImplementedError):  # a user of another container has no name here
         return str(number)
 
 
 def _as_header(api_key: str) -> bytes:
-    """Return the key without characters that a header cannot contain.
+    """Return the key with `?` in place of characters that a header cannot contain.
 
-    requests would raise an error that shows the key. With `?` in their place Syncthing rejects it like any wrong key.
+    Otherwise, requests would raise an error that shows the key. Syncthing rejects the changed key like any wrong one.
     """
     return re.sub(r"[\x00-\x1f\x7f]", "?", api_key.strip()).encode(errors="replace")
 
@@ -364,7 +364,7 @@ def _content(response: requests.Response, name: str, largest: int) -> bytes:
         return b""
     parts: list[bytes] = []
     size = 0
-    # iter_content would wait until a whole chunk is there
+    # iter_content would wait for a whole chunk
     while part := response.raw.read1(_CHUNK):
         parts.append(part)
         size += len(part)
@@ -380,7 +380,7 @@ def _shortened(name: str) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it comes from: requests and urllib3 wrap an error several times."""
+    """Yield an exception and its causes, because requests and urllib3 wrap an exception several times."""
     while True:
         yield error
         inside = (getattr(error, "reason", None), *error.args, error.__cause__)
@@ -391,9 +391,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_timeout(error: Exception, innermost: BaseException) -> bool:
-    """Tell a timeout of ours from ETIMEDOUT, by which keepalive closes a dead connection.
+    """Return whether an error is our own timeout, and not ETIMEDOUT, with which keepalive closes a dead connection.
 
-    Both are a TimeoutError, which urllib3 takes for a timeout of reading; only the latter has an errno.
+    Both are a TimeoutError, which urllib3 reports as a read timeout; only the latter has an errno.
     """
     if isinstance(innermost, TimeoutError):
         return innermost.errno is None

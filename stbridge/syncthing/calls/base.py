@@ -1,4 +1,4 @@
-"""What all calls of the client share: how they are sent, and the form of their replies."""
+"""The common part of all calls of the client: sending them, and checking the form of the replies."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -10,7 +10,7 @@ from stbridge.syncthing.transport import Transport
 Json = dict[str, Any]
 
 SLOW_S = 30.0
-"""Timeout in seconds of calls that take longer: they ask a server on the Internet, or concern a whole folder."""
+"""Timeout in seconds of slow calls, which query a server on the Internet or concern a whole folder."""
 
 OLD_ARGUMENTS: Mapping[str, str] = {
     "device_id": "device",
@@ -19,14 +19,14 @@ OLD_ARGUMENTS: Mapping[str, str] = {
     "ignores": "ignore",
     "subfolder": "sub",
 }
-"""The names of arguments in pysyncthing, and today's names."""
+"""The argument names of pysyncthing, with their current names."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class Completed(TypedDict):
-    """The reply of a call that Syncthing answers with an empty body; the old bindings document it."""
+    """The reply of a call that Syncthing answers with an empty body, as documented by the old bindings."""
 
     code: int
     message: str
@@ -38,7 +38,7 @@ def completed() -> Completed:
 
 
 def takes_old_names(method: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Accept the argument names of pysyncthing as well."""
+    """Also accept the argument names of pysyncthing."""
 
     @wraps(method)
     def call(*arguments: Any, **named: Any) -> Any:
@@ -51,13 +51,13 @@ def takes_old_names(method: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 class Calls:
-    """The connection to one Syncthing instance, and the calls that are made of it."""
+    """The base class of the calls: the connection to a Syncthing instance, and the checks of its answers."""
 
     url: str
     _transport: Transport
 
     def _get(self, path: str, timeout_s: float | None = None, lists: tuple[str, ...] = (), **parameters: Any) -> Json:
-        """Read an object; Syncthing sends an empty list as null, `lists` names the keys of those to be lists."""
+        """Read an object; `lists` names the keys of lists, because Syncthing sends an empty list as null."""
         found = self._object("GET", path, timeout_s=timeout_s, **parameters)
         return found | {key: [] for key in lists if key in found and found[key] is None}
 

@@ -17,7 +17,7 @@ class EventCalls(Calls):
     ) -> list[Json]:
         """Wait for events (GET /rest/events).
 
-        The call is not tried again: when Syncthing restarts, IDs begin at 1 again, so `since` may be far ahead.
+        The call is not retried: when Syncthing restarts, IDs start at 1 again, so `since` may be far ahead.
 
         Args:
             since: the ID of the last event known, 0 for all that Syncthing keeps; IDs are per mask.
@@ -38,7 +38,7 @@ class EventCalls(Calls):
     def get_disk_events(self, since: int, *, limit: int | None = None, timeout_s: float = 60.0) -> list[Json]:
         """Wait for changes of files: LocalChangeDetected and RemoteChangeDetected (GET /rest/events/disk).
 
-        The call is not tried again, as `get_events`.
+        The call is not retried, for the same reason as `get_events`.
 
         Args:
             since: the ID of the last event known, 0 for all that Syncthing keeps; these IDs are not those of
