@@ -35,9 +35,9 @@ Behind a reverse proxy, any error can concern a single path only. Before a calle
 state of the instance, it must check with a call that always works, such as GET /rest/system/status. If that call fails
 with a CallFailed, the instance cannot be used either; for this case every SyncthingError has a `status`.
 
-A message states what is wrong, which setting to change, and how to fix it. If the setting belongs to a Syncthing
-instance, the message begins with the relative name of the setting, as in `url: `; `with_setting_path` completes the
-name. A message never contains an API key or a password.
+A message states what is wrong, which setting to change, and how to fix it. If it is a setting of a Syncthing instance,
+the message begins with the relative name of the setting, as in `url: `; `with_setting_path` completes the name. A
+message never contains an API key or a password.
 """
 
 import re

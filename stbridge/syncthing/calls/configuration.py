@@ -118,8 +118,8 @@ class ConfigurationCalls(Calls):
     def patch_folder(self, folder: str, changes: Mapping[str, Any]) -> Completed:
         """Change keys of a folder (PATCH /rest/config/folders/ID).
 
-        Not every ID can be part of a path: 1.19 splits it at a slash, quoted or not, and every HTTP client removes the
-        levels `.` and `..`. Such a folder is read from the list and replaced as a whole (POST /rest/config/folders).
+        Some IDs cannot be part of a path: 1.19 splits an ID at a slash, quoted or not, and every HTTP client removes
+        the levels `.` and `..`. Such a folder is read from the list and replaced as a whole (POST /rest/config/folders).
 
         Args:
             folder: ID of the folder.
@@ -144,7 +144,7 @@ class ConfigurationCalls(Calls):
     def remove_folder(self, folder: str) -> Completed:
         """Remove a folder from Syncthing; its files stay (DELETE /rest/config/folders/ID).
 
-        Nothing happens if there is no such folder. If the ID cannot be part of a path, see `patch_folder`, the
+        Nothing happens if there is no such folder. If the ID cannot be part of a path (see `patch_folder`), the
         configuration is read and replaced by one without the folder (PUT /rest/config).
 
         Args:
@@ -158,7 +158,7 @@ class ConfigurationCalls(Calls):
             return self._done("DELETE", f"config/folders/{quote(folder, safe='')}")
         config = self.get_config()
         others = [one for one in config["folders"] or () if one["id"] != folder]
-        # not PUT /rest/config/folders: that adds and changes the folders of its list, and removes none (1.19 to 2.1)
+        # not PUT /rest/config/folders: that adds and changes the folders in its list, but removes none (1.19 to 2.1)
         return self.new_config({**config, "folders": others})
 
     def add_device(self, config: Mapping[str, Any]) -> Completed:
@@ -252,7 +252,7 @@ class ConfigurationCalls(Calls):
         return self.new_config_part("defaults/ignores", defaults)
 
     def get_insync(self) -> Json:
-        """Return whether the running configuration is the saved one (GET /rest/config/insync).
+        """Return whether the running configuration equals the saved one (GET /rest/config/insync).
 
         Returns:
             `configInSync`; false if a change requires a restart.

@@ -1,4 +1,4 @@
-"""Calls about remote devices, and about what they offer."""
+"""Calls about remote devices, and about pending devices and folders."""
 
 from stbridge.syncthing.calls.base import Calls, Completed, Json
 
@@ -11,7 +11,7 @@ class DeviceCalls(Calls):
 
         Returns:
             `connections`, by device ID: `connected`, `paused`, `address`, `type`, `clientVersion`, `at`, `inBytesTotal`
-            and `outBytesTotal` in bytes since the device connected, and more; up to 1.24 this device is among them.
+            and `outBytesTotal` in bytes since the device connected, and more; up to 1.24 this device is included.
             `total`: `at`, `inBytesTotal` and `outBytesTotal` since Syncthing started.
 
         Example:
@@ -37,7 +37,7 @@ class DeviceCalls(Calls):
 
         Returns:
             `lastSeen` and `lastConnectionDurationS` (seconds), by device ID; 1970 stands for never. This device is
-            among them.
+            included.
 
         Example:
             >>> client.get_device_statistics()[laptop]["lastSeen"]
@@ -93,7 +93,7 @@ class DeviceCalls(Calls):
         """Return unknown folders that devices offer (GET /rest/cluster/pending/folders).
 
         Args:
-            device: ID of a device, for what it offers; None for all devices.
+            device: ID of the device whose offers to return; None for all devices.
 
         Returns:
             `offeredBy`, by folder ID; in it `time`, `label` and more, by device ID.

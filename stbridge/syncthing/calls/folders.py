@@ -10,7 +10,7 @@ class FolderCalls(Calls):
     """Folders."""
 
     def get_folder_statistics(self) -> Json:
-        """Return last scan and last file of each folder (GET /rest/stats/folder).
+        """Return the last scan and the last file of each folder (GET /rest/stats/folder).
 
         Returns:
             By folder ID `lastScan`, and `lastFile` with `filename`, `at` and `deleted`; year 1 stands for never. Paused
@@ -23,7 +23,7 @@ class FolderCalls(Calls):
         return self._get("stats/folder")
 
     def get_folder_status(self, folder: str) -> Json:
-        """Return state and counts of a folder (GET /rest/db/status).
+        """Return the state and the counts of a folder (GET /rest/db/status).
 
         Args:
             folder: ID of the folder.
@@ -151,7 +151,7 @@ class FolderCalls(Calls):
         """Return the versions of a file here and on other devices (GET /rest/db/file).
 
         Args:
-            folder: ID of the folder; the old bindings did without, which Syncthing no longer accepts.
+            folder: ID of the folder; the old bindings sent none, which Syncthing no longer accepts.
             file: path of the file in the folder.
 
         Returns:
@@ -174,7 +174,7 @@ class FolderCalls(Calls):
         Args:
             folder: ID of the folder.
             level: number of levels below the top; None and, as in the old bindings, 0 for the whole tree.
-            prefix: path of a directory, for what is in it; None for the whole folder.
+            prefix: path of the directory to list; None for the whole folder.
             levels: number of levels below the top, as Syncthing counts: 0 for the top only. It overrides `level`.
 
         Returns:
@@ -197,7 +197,7 @@ class FolderCalls(Calls):
             folder: ID of the folder.
 
         Returns:
-            `ignore`, the list of patterns or None, `expanded`, what Syncthing makes of them, and `error`.
+            `ignore`, the list of patterns or None, `expanded`, the patterns as Syncthing applies them, and `error`.
 
         Raises:
             Rejected: there is no such folder (1.19; later versions put the reason into `error`).
@@ -263,7 +263,7 @@ class FolderCalls(Calls):
             folder: ID of the folder; None for all folders.
             sub: one path in the folder or several; None for the whole folder.
             next_s: seconds until the next periodic scan.
-            timeout_s: maximum number of seconds to wait; None for that of the client.
+            timeout_s: maximum number of seconds to wait; None for the timeout of the client.
 
         Raises:
             TimedOut: the scan takes longer; Syncthing continues it.
@@ -346,7 +346,7 @@ class FolderCalls(Calls):
 
 def _patterns(ignore: Sequence[str] | Mapping[str, Any] | None) -> list[str]:
     if isinstance(ignore, Mapping):
-        if "ignore" not in ignore:  # an empty list of patterns would be a surprise
+        if "ignore" not in ignore:  # treating it as an empty list would silently remove all patterns
             raise ValueError("ignore: a mapping needs the key 'ignore', as in the reply of get_ignores")
         ignore = ignore["ignore"]
     return ignore.splitlines() if isinstance(ignore, str) else list(ignore or ())

@@ -37,7 +37,7 @@ class ProcessCalls(Calls):
         return self._get("noauth/health")
 
     def get_version(self) -> Json:
-        """Return version, operating system and architecture (GET /rest/system/version).
+        """Return the version, operating system and architecture (GET /rest/system/version).
 
         Returns:
             `version`, `longVersion`, `codename`, `os`, `arch` and more.
@@ -80,11 +80,11 @@ class ProcessCalls(Calls):
         """Return directories of the machine that Syncthing runs on (GET /rest/system/browse).
 
         Args:
-            current: the beginning of their path, with a slash at the end for those inside of a directory; None for the
+            current: the beginning of their paths, with a slash at the end for those inside a directory; None for the
                 top.
 
         Returns:
-            The paths; an empty list if nothing begins like this. 1.19 adds a slash to each.
+            The paths; an empty list if no path matches. 1.19 adds a slash to each.
 
         Example:
             >>> client.browse_directories("/home/")
@@ -96,7 +96,7 @@ class ProcessCalls(Calls):
         """Restart Syncthing (POST /rest/system/restart); its monitor or service manager starts it again.
 
         Returns:
-            `ok`, always `restarting`; the old process still answers for a moment, see `wait_for_restart`.
+            `ok`, always `restarting`; the old process still responds for a moment, see `wait_for_restart`.
 
         Example:
             >>> client.restart()
@@ -105,14 +105,14 @@ class ProcessCalls(Calls):
         return self._object("POST", "system/restart")
 
     def wait_for_restart(self, started_at: str, timeout_s: float) -> None:
-        """Wait until a new process answers (GET /rest/system/status).
+        """Wait until a new process responds (GET /rest/system/status).
 
         Args:
             started_at: the `startTime` that `get_status` returned before the restart.
             timeout_s: maximum number of seconds to wait.
 
         Raises:
-            TimedOut: no new process answers in time.
+            TimedOut: no new process responds in time.
 
         Example:
             >>> started_at = client.get_status()["startTime"]
@@ -123,7 +123,7 @@ class ProcessCalls(Calls):
         self._transport.wait_until(lambda: self.get_status().get("startTime", started_at) != started_at, timeout_s)
 
     def shutdown(self) -> Json:
-        """Stop Syncthing (POST /rest/system/shutdown); nothing starts it again.
+        """Stop Syncthing (POST /rest/system/shutdown); it is not started again.
 
         Returns:
             `ok`, always `shutting down`.
@@ -135,9 +135,9 @@ class ProcessCalls(Calls):
         return self._object("POST", "system/shutdown")
 
     def reset(self, folder: str | None = None) -> Json:
-        """Delete the index of one folder or of all, and restart Syncthing (POST /rest/system/reset).
+        """Delete the index of one folder or of all folders, and restart Syncthing (POST /rest/system/reset).
 
-        No file is deleted. The folders must be paused before.
+        No files are deleted. The folders must be paused first.
 
         Args:
             folder: ID of the folder; None for all folders.
@@ -163,7 +163,7 @@ class ProcessCalls(Calls):
             `running` and `latest` version, `newer` and `majorNewer`.
 
         Raises:
-            Unsupported: this Syncthing cannot upgrade itself, as those of Linux distributions.
+            Unsupported: this build cannot upgrade itself, for example one of a Linux distribution.
             Rejected: the upgrade server cannot be reached.
 
         Example:
@@ -179,7 +179,7 @@ class ProcessCalls(Calls):
             `ok`, always `restarting`; `{'code': 200, 'message': 'Completed successfully'}` if no version is newer.
 
         Raises:
-            Unsupported: this Syncthing cannot upgrade itself, as those of Linux distributions.
+            Unsupported: this build cannot upgrade itself, for example one of a Linux distribution.
             Rejected: the upgrade server cannot be reached.
 
         Example:
@@ -206,12 +206,12 @@ class ProcessCalls(Calls):
             True
         """
         found = self._get("svc/deviceid", id=device)
-        if "error" in found:  # the status is 200 all the same
+        if "error" in found:  # the status is 200 even for an error
             raise Rejected(str(found["error"]))
         return found
 
     def get_random_string(self, length: int | None = None) -> Json:
-        """Return a random string of letters and digits, such as for a password (GET /rest/svc/random/string).
+        """Return a random string of letters and digits, for example for a password (GET /rest/svc/random/string).
 
         Args:
             length: number of characters; None for 32.
@@ -242,7 +242,7 @@ class ProcessCalls(Calls):
     def get_report(self, version: int | None = None) -> Json:
         """Return the data of Syncthing's anonymous usage report (GET /rest/svc/report).
 
-        Syncthing measures the speed of hashing for it, which takes about a second of processor time. Nothing is sent.
+        For the report, Syncthing measures its hashing speed, which takes about a second of CPU time. Nothing is sent.
 
         Args:
             version: format of the report; None for the newest.
@@ -277,7 +277,7 @@ class LogCalls(Calls):
         """Add an entry to the error list (POST /rest/system/error).
 
         Args:
-            message: text of the entry. Syncthing 2 puts it into quotation marks and adds words of its own.
+            message: text of the entry. Syncthing 2 puts it in quotation marks and adds text of its own.
 
         Example:
             >>> client.new_error("The disk is full")
@@ -330,7 +330,7 @@ class LogCalls(Calls):
         return text
 
     def get_log_levels(self) -> Json:
-        """Return how much each package of Syncthing logs (GET /rest/system/loglevels, since 2.0).
+        """Return the log level of each package of Syncthing (GET /rest/system/loglevels, since 2.0).
 
         Returns:
             `packages`, descriptions by the name of the package, and `levels`: `DEBUG`, `INFO`, `WARN` or `ERROR`.
@@ -345,11 +345,11 @@ class LogCalls(Calls):
         return self._get("system/loglevels")
 
     def new_log_levels(self, levels: Mapping[str, str]) -> Completed:
-        """Change how much packages of Syncthing log (POST /rest/system/loglevels, since 2.0).
+        """Change the log levels of packages of Syncthing (POST /rest/system/loglevels, since 2.0).
 
         Args:
-            levels: `DEBUG`, `INFO`, `WARN` or `ERROR` by the name of the package. Other packages keep theirs. Syncthing
-                ignores packages that it does not know.
+            levels: `DEBUG`, `INFO`, `WARN` or `ERROR` by the name of the package. Other packages keep their levels.
+                Syncthing ignores packages that it does not know.
 
         Raises:
             Unsupported: Syncthing is older than 2.0.
