@@ -118,8 +118,9 @@ class ConfigurationCalls(Calls):
     def patch_folder(self, folder: str, changes: Mapping[str, Any]) -> Completed:
         """Change keys of a folder (PATCH /rest/config/folders/ID).
 
-        Some IDs cannot be part of a path: 1.19 splits an ID at a slash, quoted or not, and every HTTP client removes
-        the levels `.` and `..`. Such a folder is read from the list and replaced as a whole (POST /rest/config/folders).
+        Some IDs cannot be part of a path: 1.19 splits an ID at a slash, quoted or not, and every HTTP client
+        removes the levels `.` and `..`. Such a folder is read from the list and replaced as a whole
+        (POST /rest/config/folders).
 
         Args:
             folder: ID of the folder.
