@@ -240,7 +240,7 @@ class UnixAdapter(HTTPAdapter):
         super().__init__()
 
     def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> HTTPConnectionPool:
-        """Return the only pool, whatever the URL."""
+        """Return the same pool for every URL."""
         return self._pool
 
     def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:  # noqa: ARG002 - requests' signature

@@ -220,7 +220,7 @@ def _folder(reader: Reader, read: Read) -> Iterator[Observation]:
 def _folder_errors(reader: Reader, read: Read) -> Iterator[Observation]:
     try:
         errors = reader.client.get_folder_errors(read.folder)
-    except NotFound:  # paused or gone meanwhile
+    except NotFound:  # paused or removed in the meantime
         return
     yield _decoded(decode.folder_errors, errors)
 
@@ -238,7 +238,7 @@ def _conflicts(reader: Reader, read: Read) -> Iterator[Observation]:
         tree = reader.client.browse_database(read.folder)
     except TimedOut:  # the reason may be a slow disk, so Syncthing does not count as unreachable
         yield seen.ConflictsRead(folder=read.folder, paths=None)
-    except NotFound:  # paused or gone meanwhile
+    except NotFound:  # paused or removed in the meantime
         return
     else:
         yield _decoded(decode.conflicts, read.folder, tree)
@@ -261,7 +261,7 @@ def _upgrade(reader: Reader, _: Read) -> Iterator[Observation]:
 def _completion(reader: Reader, read: Read) -> Iterator[Observation]:
     try:
         completion = reader.client.get_completion(device=read.device, folder=read.folder)
-    except NotFound:  # paused or gone meanwhile
+    except NotFound:  # paused or removed in the meantime
         return
     yield _decoded(decode.completion, read.device, read.folder, completion)
 
