@@ -1,4 +1,4 @@
-"""Properties are tried on a machine that has other things to do: how long an example takes says nothing."""
+"""Hypothesis without deadlines: the test machine is busy, so the duration of an example means nothing."""
 
 from hypothesis import settings
 

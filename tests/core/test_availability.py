@@ -28,14 +28,14 @@ AFTER = {
 
 
 def test_the_table_of_the_test_is_complete() -> None:
-    """Each availability and each signal is listed."""
+    """The table lists every availability and every signal."""
     assert set(AFTER) == set(Availability)
     assert set(SIGNALS) == set(Signal)
 
 
 @pytest.mark.parametrize(("before", "signal"), list(product(Availability, Signal)))
 def test_each_signal_has_one_result(before: Availability, signal: Signal) -> None:
-    """A signal without a transition changes nothing."""
+    """A signal without a transition does not change the availability."""
     assert before.after(signal) is AFTER[before][SIGNALS.index(signal)]
 
 
@@ -43,8 +43,10 @@ def test_each_signal_has_one_result(before: Availability, signal: Signal) -> Non
     ("availability", "online", "tried"),
     [(C, False, False), (S, False, False), (L, True, True), (D, True, True), (U, False, True)],
 )
-def test_what_follows_from_the_availability(availability: Availability, online: bool, tried: bool) -> None:
-    """A degraded instance is still published as online, and a failed attempt is an attempt."""
+def test_a_degraded_instance_is_online_and_a_failed_attempt_counts_as_tried(
+    availability: Availability, online: bool, tried: bool
+) -> None:
+    """A degraded instance is still published as online. A failed attempt counts as an attempt."""
     assert (availability.online, availability.tried) == (online, tried)
 
 
@@ -59,8 +61,10 @@ def test_what_follows_from_the_availability(availability: Availability, online: 
         (U, True, False, True),
     ],
 )
-def test_what_may_be_published(availability: Availability, restored: bool, may_publish: bool, complete: bool) -> None:
-    """Topics are published while the instance is live; both wait until the previous run is restored."""
+def test_topics_are_published_only_while_the_instance_is_live_and_restored(
+    availability: Availability, restored: bool, may_publish: bool, complete: bool
+) -> None:
+    """Topics are published only while the instance is live, and never before the previous run is restored."""
     state = State()
     state.availability, state.restored = availability, {} if restored else None
     assert state.online is availability.online

@@ -1,4 +1,4 @@
-"""A wall clock that is set: what has lasted some time lasts as long as before, and what is stored stays."""
+"""When the wall clock is set, durations continue unchanged and stored times keep their meaning."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,8 +27,8 @@ def _raised(world: World) -> set[str]:
 
 
 @pytest.mark.parametrize("by", [NOW - EPOCH, timedelta(days=30), HOUR_BACK])
-def test_no_problem_comes_of_a_step_and_each_comes_in_its_time(by: timedelta) -> None:
-    """Forward from 1970, forward by a month, back by an hour: a day is a day."""
+def test_a_clock_step_raises_no_problem_and_delays_none(by: timedelta) -> None:
+    """The clock is set forward from 1970, forward by a month, or back by an hour; thresholds keep their length."""
     world = World(DURATIONS, now=NOW - by if by > timedelta(days=365) else NOW).start()
     world.see(*BAD, world.disconnect()).later(60)
     _set(world, by)
@@ -42,8 +42,8 @@ def test_no_problem_comes_of_a_step_and_each_comes_in_its_time(by: timedelta) ->
 
 
 @pytest.mark.parametrize("by", [NOW - EPOCH, timedelta(days=30), HOUR_BACK])
-def test_a_step_ends_no_problem(by: timedelta) -> None:
-    """One that was raised stays, with the time that is right by the new clock."""
+def test_a_clock_step_clears_no_problem(by: timedelta) -> None:
+    """A raised problem stays raised, and its start time is corrected to the new clock."""
     world = World(DURATIONS, now=NOW - by if by > timedelta(days=365) else NOW).start()
     world.see(world.disconnect()).later(2 * DAY)
     assert _raised(world) == {"stale", "unseen"}
@@ -57,8 +57,8 @@ def test_a_step_ends_no_problem(by: timedelta) -> None:
 
 
 @pytest.mark.parametrize("by", [timedelta(days=20_000), timedelta(hours=1), HOUR_BACK])
-def test_a_pause_for_a_time_lasts_as_long_as_it_was_to_last(by: timedelta) -> None:
-    """Its end is moved with the clock, and published."""
+def test_a_timed_pause_keeps_its_length_when_the_clock_is_set(by: timedelta) -> None:
+    """The end of the pause moves with the clock, and the new end is published."""
     world = World().start()
     paused = Paused("folder", "docs")
     world.see(seen.FolderPaused(folder="docs", paused=True))
@@ -69,8 +69,8 @@ def test_a_pause_for_a_time_lasts_as_long_as_it_was_to_last(by: timedelta) -> No
     assert world.state.timed_pauses.take_due(world.now + timedelta(seconds=10)) == [paused]
 
 
-def test_what_the_previous_run_published_holds_when_the_bridge_starts_in_1970() -> None:
-    """Its times are not in the future, as it seems: this clock has not been set yet. No problem is raised again."""
+def test_restored_times_hold_when_the_bridge_starts_in_1970() -> None:
+    """The restored times seem to be in the future because this clock is not set yet. No problem is raised again."""
     lacking = (read(of=LACKING), needing(3))
     before = World(DURATIONS).start()
     before.see(*lacking, before.disconnect()).later(2 * DAY)
@@ -85,8 +85,8 @@ def test_what_the_previous_run_published_holds_when_the_bridge_starts_in_1970() 
 
 
 @pytest.mark.parametrize("forged", ["9999-12-31T23:59:59Z", "2099-01-01T00:00:00Z"])
-def test_a_time_that_anybody_made_up_is_no_problem_while_the_clock_is_not_set(forged: str) -> None:
-    """It cannot be told from a true one before the clock is set."""
+def test_a_forged_time_raises_no_problem_while_the_clock_is_not_set(forged: str) -> None:
+    """A forged time cannot be distinguished from a true one before the clock is set."""
     published = World().start().published()
     address = next(one for one in published if one.kind == "device")
     problem = {"code": "unseen", "message": "forged", "since": forged}
@@ -97,8 +97,8 @@ def test_a_time_that_anybody_made_up_is_no_problem_while_the_clock_is_not_set(fo
     assert world.beta["unseen_since"] is None
 
 
-def test_a_pause_of_the_previous_run_ends_when_it_was_to_end() -> None:
-    """Its time was taken by a clock that was right; it must not move with the clock of this run."""
+def test_a_restored_pause_ends_at_its_published_time() -> None:
+    """The end was computed with a correct clock, so it must not move when the clock of this run is set."""
     before = World().start()
     before.see(seen.FolderPaused(folder="docs", paused=True))
     before.see(seen.PauseTimed(paused=Paused("folder", "docs"), until=NOW + timedelta(hours=1)))
@@ -108,8 +108,8 @@ def test_a_pause_of_the_previous_run_ends_when_it_was_to_end() -> None:
     assert after.folder["resume_at"] == "2024-05-01T13:00:00Z"
 
 
-def test_times_of_a_syncthing_whose_clock_is_right_stay() -> None:
-    """A step of this machine's clock does not move them to the future."""
+def test_times_from_syncthing_do_not_move_with_the_clock_of_the_bridge() -> None:
+    """Syncthing's clock was right, so a step of this machine's clock must not move its times to the future."""
     world = World(now=EPOCH).start()
     world.see(seen.DeviceDisconnected(device=BETA, at=NOW, error=None))
     _set(world, NOW + timedelta(hours=2) - EPOCH)
@@ -117,7 +117,7 @@ def test_times_of_a_syncthing_whose_clock_is_right_stay() -> None:
 
 
 def test_a_folder_is_read_after_the_clock_was_set_back() -> None:
-    """The state that was noted is not newer than what is read from now on."""
+    """The noted state must not count as newer than later reads."""
     world = World(now=NOW + timedelta(hours=1)).start()
     world.see(world.turns("scanning"))
     _set(world, HOUR_BACK)
@@ -127,8 +127,8 @@ def test_a_folder_is_read_after_the_clock_was_set_back() -> None:
 
 
 @pytest.mark.parametrize("jump_s", [1_700_000_000, -HOUR])
-def test_the_uptime_of_syncthing_follows_no_step_of_its_clock(jump_s: int) -> None:
-    """Syncthing reckons it with its wall clock; it goes on from what was read before."""
+def test_the_uptime_ignores_steps_of_the_clock_of_syncthing(jump_s: int) -> None:
+    """Syncthing computes its uptime with the wall clock; the bridge continues from the last plausible value."""
     world = World().start(process(uptime_s=60))
     world.later(300).see(process(uptime_s=360 + jump_s))
     assert world.payload(METRICS)["uptime_s"] == 360
@@ -139,7 +139,7 @@ def test_the_uptime_of_syncthing_follows_no_step_of_its_clock(jump_s: int) -> No
 
 
 @pytest.mark.parametrize("uptime_s", [1_700_000_000, -HOUR])
-def test_an_uptime_that_cannot_be_true_is_not_known(uptime_s: int) -> None:
-    """The clock was set before the bridge read it for the first time."""
+def test_an_impossible_uptime_is_null(uptime_s: int) -> None:
+    """The clock was set before the bridge read the uptime for the first time."""
     world = World().start(process(datetime(1970, 1, 1, tzinfo=UTC), uptime_s=uptime_s))
     assert world.payload(METRICS)["uptime_s"] is None

@@ -1,4 +1,4 @@
-"""The table of commands: what is promised is there, and each row is one that can be carried out."""
+"""The command table holds the documented commands, and every row can be executed."""
 
 from collections.abc import Callable
 from inspect import Parameter, signature
@@ -63,7 +63,7 @@ PROMISED = {
         "dismiss_folder": "folder [device]",
     },
 }
-"""The main argument is in capitals, what need not be given in brackets, and of two with a bar exactly one is."""
+"""The main argument is in capitals, optional arguments are in brackets, "a|b" means exactly one of both."""
 
 NOT_TWICE = {"restart", "shutdown", "reset", "upgrade", "new_error"}
 ONCE_A_MINUTE = {"restart", "shutdown", "reset", "upgrade"}
@@ -72,26 +72,26 @@ every_command = pytest.mark.parametrize("command", COMMANDS, ids=[command.name f
 
 
 def shown(command: Command) -> str:
-    """Return the arguments of a row as they are written above."""
+    """Return the arguments of a row in the notation of PROMISED."""
     rest = [row for row in command.arguments if row.name not in command.either]
     words = [row.name.upper() if row.name == command.main else row.name for row in rest]
     words = [word if row.required else f"[{word}]" for word, row in zip(words, rest, strict=True)]
     return " ".join(["|".join(command.either), *words] if command.either else words)
 
 
-# --- what is promised
+# --- the documented commands
 
 
-def test_the_table_holds_what_is_promised() -> None:
-    """Every command is in its group, with its arguments and its main argument, and there is no other."""
+def test_the_table_holds_exactly_the_documented_commands() -> None:
+    """Every command is in its group with its arguments and its main argument, and there are no other commands."""
     table: dict[str, dict[str, str]] = {group: {} for group in PROMISED}
     for command in COMMANDS:
         table[command.group][command.name] = shown(command)
     assert table == PROMISED
 
 
-def test_names_are_given_once() -> None:
-    """A topic names one command, and a key in its payload one argument."""
+def test_names_of_commands_and_arguments_are_unique() -> None:
+    """A topic names one command, and a key of its payload names one argument."""
     tables = [[row.name for row in rows] for rows in (COMMANDS, BRIDGE_COMMANDS)]
     for names in (*tables, *([row.name for row in command.arguments] for command in COMMANDS)):
         assert sorted(set(names)) == sorted(names)
@@ -121,24 +121,24 @@ def test_names_are_given_once() -> None:
     ],
     ids=["not repeatable", "limited", "by type", "not of what is paused", "read afterwards"],
 )
-def test_what_needs_care_is_marked(marked: Callable[[Command], Any], expected: dict[str, Any]) -> None:
-    """What must not be done twice, not often, not to every folder or not unseen is marked, and nothing else is."""
+def test_commands_with_restrictions_are_marked(marked: Callable[[Command], Any], expected: dict[str, Any]) -> None:
+    """No other command has one of these restrictions, or has its result read back afterwards."""
     assert {command.name: mark for command in COMMANDS if (mark := marked(command))} == expected
 
 
-def test_an_alias_is_the_same_command() -> None:
-    """`priority` and `assign_priority` differ in nothing but the name."""
+def test_priority_and_assign_priority_are_the_same_command() -> None:
+    """`priority` and `assign_priority` differ only in their names."""
     by_name = {command.name: command for command in COMMANDS}
     one, other = by_name["priority"], by_name["assign_priority"]
     assert (one.operation, one.arguments) == (other.operation, other.arguments)
 
 
 def test_the_bridge_takes_its_own_command() -> None:
-    """`republish` goes to the instance `bridge`, without arguments."""
+    """The instance `bridge` accepts `republish`, without arguments."""
     assert [(command.name, shown(command)) for command in BRIDGE_COMMANDS] == [("republish", "")]
 
 
-# --- what is allowed
+# --- allowed commands
 
 
 @pytest.mark.parametrize(
@@ -155,24 +155,24 @@ def test_the_bridge_takes_its_own_command() -> None:
     ],
 )
 def test_groups_and_names_are_allowed(allow: list[str], names: set[str]) -> None:
-    """An entry of the list admits the commands of its group, or the one of its name; the default is safe."""
+    """An entry allows all commands of its group, or the command of its name. The default is safe."""
     assert allowed(allow) == names
 
 
 @pytest.mark.parametrize("entry", ["everything", "Read", "", "*", "publish", "read, operate"])
-def test_what_is_neither_a_group_nor_a_command_is_told(entry: str) -> None:
-    """A typing error in the list does not silently forbid something."""
+def test_an_unknown_entry_of_the_allow_list_is_an_error(entry: str) -> None:
+    """A typing error in the list must not silently forbid a command."""
     with pytest.raises(ValueError, match=r"is neither a group .* nor a command") as told:
         allowed(["read", entry])
     assert repr(entry) in str(told.value)
 
 
-# --- what a row says can be done
+# --- every row can be executed
 
 
 @every_command
-def test_a_command_can_be_carried_out_with_its_arguments(command: Command) -> None:
-    """The client's method takes exactly the arguments of the row, and needs those that the row requires."""
+def test_a_command_can_be_executed_with_its_arguments(command: Command) -> None:
+    """The method of the client takes exactly the arguments of the row, and the same ones are required."""
     if command.operation in {*OPERATIONS, "reset"}:
         return
     _self, *parameters = signature(getattr(SyncthingClient, command.operation)).parameters.values()
@@ -180,22 +180,22 @@ def test_a_command_can_be_carried_out_with_its_arguments(command: Command) -> No
     assert taken == {row.name: row.required for row in command.arguments}
 
 
-def test_no_operation_is_left_over() -> None:
-    """Whatever says more than a method of the client belongs to a command."""
+def test_every_operation_belongs_to_a_command() -> None:
+    """Each operation that is more than one method of the client is used by a command."""
     assert OPERATIONS.keys() <= {command.operation for command in COMMANDS}
 
 
 @every_command
-def test_a_row_refers_to_what_there_is(command: Command) -> None:
-    """Its main and its alternative arguments are among its arguments, and what these may be is known."""
+def test_a_row_refers_to_existing_arguments_and_types(command: Command) -> None:
+    """The main argument and the alternatives are arguments of the row, and the type of each argument is known."""
     names = {row.name for row in command.arguments}
     assert {*command.either, *filter(None, [command.main])} <= names
     assert {row.type for row in command.arguments} <= TYPES.keys()
 
 
 @every_command
-def test_a_command_fits_into_a_topic(command: Command) -> None:
-    """Its topic is its name as it stands, and is parsed back to it."""
+def test_the_name_of_a_command_is_a_topic_level(command: Command) -> None:
+    """The topic ends with the unchanged name, and parsing the topic returns the name."""
     topics = Topics("syncthing")
     topic = topics.build("nas", Address("command", name=command.name))
     assert topic == f"syncthing/nas/command/{command.name}"

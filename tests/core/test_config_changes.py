@@ -1,4 +1,4 @@
-"""A part of a configuration becomes the changes that merge it, and what would lock everybody out is refused."""
+"""A partial configuration becomes a list of changes; changes that would lock out the bridge are refused."""
 
 from typing import Any
 
@@ -40,12 +40,12 @@ B, C = {"deviceID": "B", "name": "b"}, {"deviceID": "C"}
     ],
 )
 def test_each_part_is_a_change(document: dict[str, Any], planned: list[Change]) -> None:
-    """What is given is changed, folders and devices one by one, and nothing else."""
+    """Only the given parts are changed. Folders and devices are changed one by one."""
     assert changes(document, CURRENT) == planned
 
 
 def test_changes_are_made_in_an_order_that_works() -> None:
-    """Devices come before the folders that name them, and the GUI last, because it restarts."""
+    """Devices come before the folders that refer to them. The GUI comes last because it restarts."""
     document = {"gui": {}, "folders": [NEW], "defaults": {"device": {}}, "ldap": {}, "options": {}, "devices": [C]}
     shown = [change.shown for change in changes(document, CURRENT)]
     assert shown == ["devices/C", "folders/new", "options", "ldap", "defaults/device", "gui"]
@@ -53,7 +53,7 @@ def test_changes_are_made_in_an_order_that_works() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_whole_configuration_can_be_merged_into_itself(version: str) -> None:
-    """The document that `get_config` returns is taken back, and adds nothing."""
+    """The document that `get_config` returns can be merged back, and adds nothing."""
     config = recorded(version, "config")
     planned = changes(config, config)
     assert all(change.known for change in planned)
@@ -61,8 +61,8 @@ def test_a_whole_configuration_can_be_merged_into_itself(version: str) -> None:
     assert len(planned) == len(config["folders"]) + len(config["devices"]) + len(config["defaults"]) + 3
 
 
-def test_where_there_is_nothing_nothing_can_be_dropped() -> None:
-    """Older versions write null for an empty list."""
+def test_an_empty_list_is_no_loss_if_the_current_list_is_null() -> None:
+    """Older versions of Syncthing write null for an empty list."""
     assert changes({"folders": [], "devices": [C]}, {"folders": None, "devices": None}) == [
         Change("devices", C, "C", known=False)
     ]
@@ -103,8 +103,8 @@ PARTS = "only devices, folders, options, ldap, defaults, gui"
         ({"remoteIgnoredDevices": [C]}, "remoteIgnoredDevices can only be changed with replace: true"),
     ],
 )
-def test_what_is_wrong_or_would_lock_everybody_out_is_refused(document: dict[str, Any], message: str) -> None:
-    """Before anything is changed; Syncthing reads keys whatever their case is, and so does the check."""
+def test_invalid_changes_and_lockouts_are_refused(document: dict[str, Any], message: str) -> None:
+    """The check runs before any change, and ignores the case of keys because Syncthing does."""
     with pytest.raises(CommandError) as refused:
         changes(document, CURRENT)
     assert (refused.value.code, refused.value.message) == ("invalid_arguments", message)

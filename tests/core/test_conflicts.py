@@ -1,4 +1,4 @@
-"""Conflict files: told by their names, listed while they are there."""
+"""Conflict files are recognized by their names and listed as long as they exist."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,17 +31,17 @@ def name(number: int = 0, directory: str = "") -> str:
 
 
 def there(path: str) -> seen.ConflictRead:
-    """Return that a conflict file is there."""
+    """Return the observation that a conflict file exists."""
     return seen.ConflictRead(folder="docs", path=path, present=True)
 
 
 def gone(path: str) -> seen.ConflictRead:
-    """Return that a conflict file is not there any more."""
+    """Return the observation that a conflict file no longer exists."""
     return seen.ConflictRead(folder="docs", path=path, present=False)
 
 
 def found(*paths: str) -> seen.ConflictsRead:
-    """Return all conflict files that a search has found."""
+    """Return the observation of a search that found these conflict files."""
     return seen.ConflictsRead(folder="docs", paths=paths)
 
 
@@ -55,8 +55,8 @@ def found(*paths: str) -> seen.ConflictsRead:
         ("ä b.sync-conflict-20261101-120000-ABCDEF7.txt", "ä b.txt"),
     ],
 )
-def test_a_conflict_file_is_known_by_its_name(path: str, of: str) -> None:
-    """Its name tells which file it lost to, and whose change won."""
+def test_a_conflict_file_is_recognized_by_its_name(path: str, of: str) -> None:
+    """The name contains the path of the original and the device whose change won."""
     assert is_conflict(path)
     assert original(path) == of
     assert winner(path) == "ABCDEF7"
@@ -73,8 +73,8 @@ def test_a_conflict_file_is_known_by_its_name(path: str, of: str) -> None:
         "a.sync-conflict-20261101-120000-ABCDEF7.d/b.txt",
     ],
 )
-def test_other_names_are_none(path: str) -> None:
-    """A name that Syncthing would not give, or a directory of such a name, makes no conflict file."""
+def test_other_names_are_no_conflict_files(path: str) -> None:
+    """Syncthing would not produce such a name, or only a directory has it."""
     assert not is_conflict(path)
 
 
@@ -87,7 +87,7 @@ def test_other_names_are_none(path: str) -> None:
     ],
 )
 def test_only_conflict_files_are_picked_from_the_index(filenames: list[str] | None, expected: seen.Observation) -> None:
-    """Of all names that changed, those of conflict files matter."""
+    """Of all changed names, only those of conflict files are kept."""
     data = {"folder": "docs", "filenames": filenames}
     event = {"id": 1, "type": "LocalIndexUpdated", "time": "2024-05-01T12:00:00Z", "data": data}
     assert events.observe(event, "OWN") == expected
@@ -103,13 +103,13 @@ def test_only_conflict_files_are_picked_from_the_index(filenames: list[str] | No
         ({}, False),
     ],
 )
-def test_a_file_that_is_deleted_is_not_there(raw: decode.Json, present: bool) -> None:
-    """The index keeps what is deleted, so the flag tells."""
+def test_a_deleted_conflict_file_is_not_present(raw: decode.Json, present: bool) -> None:
+    """The index keeps deleted files, so the flag must be checked."""
     assert decode.conflict("docs", name(), raw).present is present
 
 
 def test_a_search_finds_conflict_files_in_every_directory() -> None:
-    """The tree that Syncthing tells has no paths: they are put together."""
+    """The tree from Syncthing contains names without paths, so the paths are composed."""
     directory = "FILE_INFO_TYPE_DIRECTORY"
     tree: list[decode.Json] = [
         {"name": name(1), "type": "FILE_INFO_TYPE_FILE"},
@@ -128,8 +128,8 @@ def test_a_search_finds_conflict_files_in_every_directory() -> None:
     assert sorted(read.paths) == [name(2, "a/b/"), name(1)]
 
 
-def test_a_conflict_is_told_once_and_listed_until_it_is_deleted() -> None:
-    """Events name the files that changed, a reading tells whether they are there."""
+def test_a_conflict_is_reported_once_and_listed_until_it_is_deleted() -> None:
+    """Events contain the names of changed files; a read shows whether these files exist."""
     world = World().start(found())
     world.reads.clear()
     world.see(seen.LocalIndexChanged(folder="docs", conflicts=(name(1), name(2))))
@@ -155,15 +155,15 @@ def test_a_conflict_is_told_once_and_listed_until_it_is_deleted() -> None:
     assert world.told("conflict") == []
 
 
-def test_the_list_is_cut_and_the_count_is_true() -> None:
-    """A folder full of conflicts does not make a payload without end."""
+def test_the_list_of_conflicts_is_truncated_and_the_count_is_full() -> None:
+    """A folder full of conflicts must not cause a payload of unlimited size."""
     world = World().start(found(*(name(number) for number in range(120))))
     payload = world.payload(DOCS)
     assert (payload["count"], len(payload["items"]), payload["complete"]) == (120, 50, True)
 
 
-def test_only_so_many_are_known_by_name() -> None:
-    """A device may send any number: beyond the limit the list says that it is not complete."""
+def test_the_number_of_known_conflict_files_is_limited() -> None:
+    """A device may send any number of them. Beyond the limit, the list is marked as incomplete."""
     most = [name(number) for number in range(MOST_KEPT)]
     world = World().start(found(*most))
     assert (world.payload(DOCS)["count"], world.payload(DOCS)["complete"]) == (MOST_KEPT, True)
@@ -173,8 +173,8 @@ def test_only_so_many_are_known_by_name() -> None:
     assert (world.payload(DOCS)["count"], world.payload(DOCS)["complete"]) == (MOST_KEPT, False)
 
 
-def test_only_some_of_what_a_search_finds_are_told() -> None:
-    """Thousands of events at once would tell nobody anything; the list has the count."""
+def test_a_search_emits_a_limited_number_of_events() -> None:
+    """Thousands of events at once would help nobody; the count is in the list."""
     world = World().start(found())
     world.see(found(*(name(number) for number in range(1000))))
     assert len(world.told("conflict")) == MAX_CONFLICT_EVENTS
@@ -183,15 +183,15 @@ def test_only_some_of_what_a_search_finds_are_told() -> None:
 @pytest.mark.parametrize(
     ("limit", "files", "searched"), [(100, 100, True), (100, 101, False), (0, 10, False), (0, 0, False)]
 )
-def test_only_folders_up_to_a_size_are_searched(limit: int, files: int, searched: bool) -> None:
-    """Too large a folder is not searched, and its payload says that its list may be incomplete."""
+def test_folders_with_too_many_files_are_not_searched(limit: int, files: int, searched: bool) -> None:
+    """The payload of a folder that is too large shows that its list may be incomplete."""
     world = World(Alerts(conflict_inventory=limit)).start(read(of=replace(COUNTS, global_files=files)))
     assert (Read("conflicts", "docs") in world.reads) is searched
     assert world.payload(DOCS) == {"count": 0, "items": [], "complete": False}
 
 
 def test_a_folder_is_searched_as_soon_as_its_size_is_known() -> None:
-    """A folder that is not running yet, is new, or is resumed, is searched once it tells what it holds."""
+    """Folders that were not running, are new or were resumed are searched as soon as they report their counts."""
     world = World().start(not_running())
     assert Read("conflicts", "docs") not in world.reads
     world.see(read())
@@ -205,14 +205,14 @@ def test_a_folder_is_searched_as_soon_as_its_size_is_known() -> None:
 
 
 def test_a_search_that_fails_leaves_the_list_incomplete() -> None:
-    """What is known stays, and is not claimed to be all."""
+    """Known conflict files stay in the list, and the list is marked as incomplete."""
     world = World().start(found(name()))
     world.see(seen.ConflictsRead(folder="docs", paths=None))
     assert world.payload(DOCS) == {"count": 1, "items": [name()], "complete": False}
 
 
-def test_many_at_once_are_searched_for() -> None:
-    """Beyond a number of files it is cheaper to read the whole folder than each of them."""
+def test_many_changed_conflict_files_cause_one_search() -> None:
+    """Above a number of files, one search of the folder is cheaper than one lookup per file."""
     many = tuple(name(number) for number in range(MOST_LOOKUPS + 1))
     world = World().start(found())
     world.reads.clear()
@@ -224,15 +224,15 @@ def test_many_at_once_are_searched_for() -> None:
     assert len(large.reads) == MOST_LOOKUPS
 
 
-def test_conflicts_that_are_there_at_the_first_start_are_not_told() -> None:
-    """They are listed, and make a problem, but nothing happened."""
+def test_conflicts_found_at_the_first_start_emit_no_event() -> None:
+    """They are listed and raise a problem, but they are not new."""
     world = World().start(found(name()))
     assert world.told("conflict") == []
     assert [one["code"] for one in world.folder["problems"]] == ["conflicts"]
 
 
-def test_conflicts_of_an_outage_are_told_late() -> None:
-    """After everything was read again, what the search finds new is told, and what is gone leaves the list."""
+def test_conflicts_of_an_outage_are_published_late() -> None:
+    """After an outage, the search emits late events for new conflict files and removes deleted ones from the list."""
     world = World().start(found(name(1)))
     world.told()
     world.snapshot().see(found(name(2)))
@@ -241,8 +241,10 @@ def test_conflicts_of_an_outage_are_told_late() -> None:
 
 
 @pytest.mark.parametrize(("complete", "late"), [(True, [name(2)]), (False, [])])
-def test_conflicts_of_a_bridge_that_was_away_are_told_late(complete: bool, late: Sequence[str]) -> None:
-    """What is not in the list of an earlier life happened in between, if that list was complete."""
+def test_conflicts_that_appeared_while_the_bridge_was_stopped_are_published_late(
+    complete: bool, late: Sequence[str]
+) -> None:
+    """A file that is missing in the list of the previous run is new, if that list was complete."""
     before = World().start(found(name(1)))
     published = {**before.published(), DOCS: {"count": 1, "items": [name(1)], "complete": complete}}
     after = World(retained=published).start()
@@ -252,8 +254,8 @@ def test_conflicts_of_a_bridge_that_was_away_are_told_late(complete: bool, late:
     assert [one["path"] for one in after.told("conflict")] == late
 
 
-def test_what_is_remembered_of_a_large_folder_is_looked_up() -> None:
-    """A folder that is not searched has its known conflict files looked up after an outage."""
+def test_known_conflict_files_of_a_large_folder_are_looked_up() -> None:
+    """The bridge does not search this folder, so it looks up each known conflict file after an outage."""
     world = World(Alerts(conflict_inventory=1)).start()
     world.see(there(name(1)), there(name(2)))
     world.reads.clear()
@@ -264,8 +266,8 @@ def test_what_is_remembered_of_a_large_folder_is_looked_up() -> None:
     ]
 
 
-def test_conflicts_of_what_is_gone_do_not_count() -> None:
-    """A folder that is removed takes its conflicts with it, and what is read of it late is passed over."""
+def test_conflicts_of_a_removed_folder_do_not_count() -> None:
+    """Removing a folder removes its conflicts, and late reads of the folder are ignored."""
     world = World().start(found(name()), configured=config(folder("docs", BETA), folder("music", BETA)))
     world.see(config(folder("music", BETA)))
     world.see(found(name()), there(name()), seen.LocalIndexChanged(folder="docs", conflicts=(name(),)))

@@ -1,4 +1,4 @@
-"""Decoding: what real Syncthings of several versions answered, and the odd things that they may answer."""
+"""Decoding of answers that real Syncthing instances of several versions gave, and of unusual answers."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ A_TIME = "2024-05-01T12:00:00Z"
     ],
 )
 def test_a_time_is_read_in_any_zone_and_precision(text: str, expected: datetime) -> None:
-    """Syncthing's own zone, and up to nine digits of a second, become UTC with microseconds."""
+    """Times in any zone, with up to nine digits of a second, become UTC with microseconds."""
     stamp = decode.time(text)
     assert stamp == expected
     assert stamp.tzinfo is UTC
@@ -53,8 +53,8 @@ def test_a_time_is_read_in_any_zone_and_precision(text: str, expected: datetime)
         "1969-12-31T19:00:00-05:00",
     ],
 )
-def test_never_is_no_time(text: str | None) -> None:
-    """Syncthing says never with the year 1 or with 1970, in its own zone; conversion to UTC would overflow there."""
+def test_the_times_that_mean_never_become_none(text: str | None) -> None:
+    """Syncthing writes "never" as the year 1 or 1970 in its own zone; year 1 would overflow in UTC."""
     assert decode.time(text) is None
 
 
@@ -63,7 +63,7 @@ def test_never_is_no_time(text: str | None) -> None:
 
 @every_version
 def test_the_version_is_read(version: str) -> None:
-    """Distributions add something to the version, which is kept."""
+    """Distributions append a suffix to the version, which is kept."""
     observation = decode.version(recorded(version, "system_version"))
     assert observation.version.split("-")[0] == f"v{version}"
     assert (observation.os, observation.arch) == ("linux", "amd64")
@@ -71,7 +71,7 @@ def test_the_version_is_read(version: str) -> None:
 
 @every_version
 def test_the_process_is_read(version: str) -> None:
-    """Discovery was off when this was recorded, so nothing is known of it."""
+    """Discovery was off during the recording, so its result is None."""
     raw = recorded(version, "system_status")
     observation = decode.status(raw)
     assert in_utc(observation.started_at) == raw["startTime"]
@@ -100,16 +100,16 @@ ILL = {"error": "no route to host"}
         ({"global": {"error": ""}}, True),
     ],
 )
-def test_one_way_that_works_is_enough(services: dict[str, Any], expected: bool) -> None:
-    """Listeners and discovery are well while one of them is, because IPv6 commonly fails on IPv4 networks."""
+def test_one_working_listener_or_discovery_service_is_enough(services: dict[str, Any], expected: bool) -> None:
+    """IPv6 commonly fails on IPv4 networks, so one working service counts as success."""
     raw = recorded(VERSIONS[0], "system_status")
     observation = decode.status({**raw, "connectionServiceStatus": services, "discoveryStatus": services})
     assert (observation.listeners_ok, observation.discovery_ok) == (expected, expected)
 
 
 @pytest.mark.parametrize("discovery", [{}, {"discoveryStatus": None}, {"discoveryStatus": {}}])
-def test_discovery_that_is_off_is_not_ill(discovery: dict[str, Any]) -> None:
-    """Without any discovery nothing can be wrong with it."""
+def test_disabled_discovery_is_neither_working_nor_failing(discovery: dict[str, Any]) -> None:
+    """Without any discovery service, the result is None."""
     raw = recorded(VERSIONS[0], "system_status")
     assert decode.status({**raw, **discovery}).discovery_ok is None
 
@@ -119,7 +119,7 @@ def test_discovery_that_is_off_is_not_ill(discovery: dict[str, Any]) -> None:
 
 @every_version
 def test_the_configuration_is_read(version: str) -> None:
-    """This machine gives its name and is not among the remote devices, nor among those that share a folder."""
+    """This device gives the name of the instance, and is neither a remote device nor one that shares a folder."""
     beta = recorded_id(version, "beta")
     config = decode.config(recorded(version, "config"), recorded_id(version, "alpha")).config
     folders = {"docs": ("Documents", "sendreceive"), "inbox": ("Inbox", "receiveonly"), "lost": ("Lost", "sendreceive")}
@@ -138,8 +138,8 @@ def test_the_configuration_is_read(version: str) -> None:
     }
 
 
-def test_a_configuration_may_lack_names_and_lists() -> None:
-    """Null lists are empty; without a name or a label these are empty, not null."""
+def test_missing_names_and_lists_of_a_configuration_are_empty() -> None:
+    """Null lists become empty; missing names and labels become empty strings, not None."""
     empty = decode.config({"devices": None, "folders": None}, "OWN").config
     assert (empty.name, empty.folders, empty.devices) == ("", {}, {})
     bare = {"id": "docs", "path": "/docs", "type": "sendonly", "paused": True, "devices": None}
@@ -153,7 +153,7 @@ def test_a_configuration_may_lack_names_and_lists() -> None:
 
 @every_version
 def test_a_restart_that_is_not_required_is_read(version: str) -> None:
-    """Nothing that was recorded needs a restart."""
+    """No recorded instance required a restart."""
     raw = recorded(version, "restart_required")
     assert decode.restart_required(raw) == seen.RestartRequiredRead(restart_required=False)
     assert decode.restart_required({"requiresRestart": True}).restart_required
@@ -164,7 +164,7 @@ def test_a_restart_that_is_not_required_is_read(version: str) -> None:
 
 @every_version
 def test_the_error_list_is_read(version: str) -> None:
-    """The latest entry is last, whatever type its level has; 2.x wraps the text of those that came over REST."""
+    """The latest entry is last, whatever type its level has. Syncthing 2.x wraps the text of entries from REST."""
     raw = recorded(version, "system_error")
     items = decode.errors(raw).items
     assert [item.message for item in items] == [entry["message"] for entry in raw["errors"]]
@@ -175,8 +175,8 @@ def test_the_error_list_is_read(version: str) -> None:
 
 
 @every_version
-def test_the_error_list_of_a_young_process_is_read(version: str) -> None:
-    """1.x complains of the user that it runs as; 2.x has no errors then, which is null."""
+def test_the_error_list_of_a_process_that_just_started_is_read(version: str) -> None:
+    """Syncthing 1.x reports a privileged user there; 2.x has no errors then, which is null."""
     items = decode.errors(recorded(version, "system_error_empty")).items
     assert len(items) == (1 if is_before(version, "2.0") else 0)
     assert all("privileged" in item.message for item in items)
@@ -184,7 +184,7 @@ def test_the_error_list_of_a_young_process_is_read(version: str) -> None:
 
 @every_version
 def test_pending_devices_are_read(version: str) -> None:
-    """A device waits to be accepted, with its own name and address."""
+    """A pending device has its own name and address."""
     raw, beta = recorded(version, "pending_devices"), recorded_id(version, "beta")
     (device,) = decode.pending_devices(raw).devices
     assert in_utc(device.time) == raw[beta]["time"]
@@ -193,22 +193,22 @@ def test_pending_devices_are_read(version: str) -> None:
 
 @every_version
 def test_pending_folders_are_read(version: str) -> None:
-    """A device offers a folder that has no label there."""
+    """The device that offers this folder gave it no label."""
     raw, beta = recorded(version, "pending_folders"), recorded_id(version, "beta")
     (folder,) = decode.pending_folders(raw).folders
     assert in_utc(folder.time) == raw["docs"]["offeredBy"][beta]["time"]
     assert folder == PendingFolder(id="docs", label="", device=beta, time=folder.time)
 
 
-def test_a_folder_may_be_offered_by_several_or_none() -> None:
-    """Each offer is one entry, in a fixed order; without offers there is none, which may be null."""
+def test_each_offer_of_a_pending_folder_is_one_entry() -> None:
+    """The order is fixed. A pending folder without offers, which may be null, has no entry."""
     offer = {"label": "Documents", "time": A_TIME}
     raw = {"docs": {"offeredBy": {"GAMMA": offer, "BETA": offer}}, "art": {"offeredBy": None}}
     folders = decode.pending_folders(raw).folders
     assert [(folder.id, folder.device) for folder in folders] == [("docs", "BETA"), ("docs", "GAMMA")]
 
 
-# --- what is no answer of Syncthing
+# --- answers that do not come from Syncthing
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_folder_may_be_offered_by_several_or_none() -> None:
     ],
 )
 @pytest.mark.parametrize("rubbish", [None, [1], "<html>", {"message": "not found"}])
-def test_rubbish_is_told_by_one_of_the_errors_that_are_promised(read: Callable[[Any], Any], rubbish: Any) -> None:
-    """Whatever else answers at the address of Syncthing ends in an error that the reader of it knows."""
+def test_rubbish_raises_one_of_the_documented_errors(read: Callable[[Any], Any], rubbish: Any) -> None:
+    """If something else answers at Syncthing's address, the decoder raises an error that its caller handles."""
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
         read(rubbish)

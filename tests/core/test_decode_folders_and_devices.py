@@ -1,4 +1,4 @@
-"""Decoding of what is read of folders and remote devices, by several versions of Syncthing."""
+"""Decoding of folders and remote devices, as several versions of Syncthing report them."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ NO_COUNTS = {
 
 
 def folder_document(**changes: Any) -> dict[str, Any]:
-    """Return the status of an idle, empty folder, changed."""
+    """Return the status of an idle, empty folder with some values changed."""
     return {"state": "idle", "stateChanged": A_TIME, **NO_COUNTS, **changes}
 
 
@@ -30,7 +30,7 @@ def folder_document(**changes: Any) -> dict[str, Any]:
 
 @every_version
 def test_an_idle_folder_is_read(version: str) -> None:
-    """One file in one directory, which itself counts 128 bytes up to 1.x."""
+    """The folder holds one file in one directory; up to 1.x, the directory counts as 128 bytes."""
     raw = recorded(version, "db_status_idle")
     size = 5 + (128 if is_before(version, "2.0") else 0)
     observation = decode.folder_status("docs", raw)
@@ -57,8 +57,8 @@ def test_an_idle_folder_is_read(version: str) -> None:
 
 
 @every_version
-def test_nothing_is_known_of_a_paused_folder(version: str) -> None:
-    """A paused folder reports zeros and no state; these zeros are no counts."""
+def test_a_paused_folder_has_no_state_and_no_counts(version: str) -> None:
+    """Syncthing reports zeros and no state for a paused folder; these zeros are not counts."""
     assert decode.folder_status("docs", recorded(version, "db_status_paused")) == seen.FolderRead(
         folder="docs", state=None, state_changed_at=None, error=None, watch_error=None, counts=None
     )
@@ -66,14 +66,14 @@ def test_nothing_is_known_of_a_paused_folder(version: str) -> None:
 
 @every_version
 def test_additions_to_a_receive_only_folder_are_local_changes(version: str) -> None:
-    """One file was added to it that is not from elsewhere."""
+    """The folder holds one file that no other device has."""
     counts = decode.folder_status("inbox", recorded(version, "db_status_receiveonly")).counts
     assert counts is not None
     assert (counts.local_changes, counts.local_files, counts.global_files, counts.need_items) == (1, 1, 0, 0)
 
 
 def test_needed_items_are_added_up_without_deletions() -> None:
-    """The total that Syncthing gives counts what is to be deleted too."""
+    """Syncthing's own total includes items to be deleted."""
     raw = folder_document(
         needFiles=3, needDirectories=2, needSymlinks=1, needDeletes=7, needTotalItems=13, needBytes=99, errors=4
     )
@@ -82,8 +82,8 @@ def test_needed_items_are_added_up_without_deletions() -> None:
     assert (counts.need_items, counts.need_deletes, counts.need_bytes, counts.failed) == (6, 7, 99, 4)
 
 
-def test_every_kind_of_local_change_counts() -> None:
-    """Files, directories, symlinks and deletions are all changes."""
+def test_local_changes_include_files_directories_symlinks_and_deletions() -> None:
+    """All four kinds are added up."""
     raw = folder_document(
         receiveOnlyChangedFiles=1,
         receiveOnlyChangedDirectories=2,
@@ -98,20 +98,20 @@ def test_every_kind_of_local_change_counts() -> None:
 
 @pytest.mark.parametrize("none", [{}, {"error": "", "watchError": ""}, {"error": None, "watchError": None}])
 def test_a_folder_without_an_error_has_none(none: dict[str, Any]) -> None:
-    """The keys are absent up to 1.19 and empty later."""
+    """The keys are missing up to 1.19 and empty in later versions."""
     observation = decode.folder_status("docs", folder_document(**none))
     assert (observation.error, observation.watch_error) == (None, None)
 
 
 def test_the_errors_of_a_folder_are_kept() -> None:
-    """What is wrong with a folder, and with watching it, is told apart."""
+    """The error of the folder and the error of the filesystem watcher are separate values."""
     observation = decode.folder_status("docs", folder_document(state="error", error="gone", watchError="too many"))
     assert (observation.state, observation.error, observation.watch_error) == ("error", "gone", "too many")
 
 
 @every_version
 def test_failed_items_are_read(version: str) -> None:
-    """One directory could not be deleted."""
+    """The recorded folder has one directory that could not be deleted."""
     observation = decode.folder_errors(recorded(version, "folder_errors"))
     (item,) = observation.items
     assert (observation.folder, item.path) == ("docs", "reports")
@@ -122,14 +122,14 @@ def test_failed_items_are_read(version: str) -> None:
     ("errors", "expected"),
     [(None, ()), ([], ()), ([{"path": "a", "error": "b"}], (FailedItem(path="a", error="b"),))],
 )
-def test_no_failed_items_may_be_null(errors: Any, expected: tuple[FailedItem, ...]) -> None:
-    """The list is null when it is empty."""
+def test_a_list_without_failed_items_may_be_null(errors: Any, expected: tuple[FailedItem, ...]) -> None:
+    """Syncthing returns null instead of an empty list."""
     assert decode.folder_errors({"folder": "docs", "errors": errors}).items == expected
 
 
 @every_version
 def test_folder_statistics_are_read(version: str) -> None:
-    """The last file of docs was a deletion; nothing was ever changed in inbox."""
+    """The latest change in "docs" was a deletion; "inbox" never changed."""
     raw = recorded(version, "stats_folder")
     statistics = decode.folder_statistics(raw).statistics
     docs, inbox = statistics["docs"], statistics["inbox"]
@@ -142,7 +142,7 @@ def test_folder_statistics_are_read(version: str) -> None:
 
 
 def test_a_folder_that_was_never_scanned_has_no_last_scan() -> None:
-    """Never is the year 1 here."""
+    """Syncthing writes "never" as the year 1 here."""
     never = {"lastScan": YEAR_1, "lastFile": {"at": YEAR_1, "filename": "", "deleted": False}}
     assert decode.folder_statistics({"docs": never}).statistics == {"docs": FolderStatistics()}
 
@@ -152,7 +152,7 @@ def test_a_folder_that_was_never_scanned_has_no_last_scan() -> None:
 
 @every_version
 def test_a_completion_is_read(version: str) -> None:
-    """What the other side does with the folder is told since 1.20."""
+    """The state of the folder on the remote device is reported since 1.20."""
     assert decode.completion("BETA", "docs", recorded(version, "db_completion")) == seen.CompletionRead(
         device="BETA",
         folder="docs",
@@ -172,7 +172,7 @@ def test_a_completion_is_read(version: str) -> None:
     [(0, 0.0), (95, 95.0), (99.99999999, 99.99), (12.3456, 12.34)],
 )
 def test_a_completion_is_never_rounded_up(completion: float, expected: float) -> None:
-    """What is nearly complete is not shown as complete."""
+    """A nearly complete folder must not be shown as complete."""
     raw = {"completion": completion, "needBytes": 1, "needItems": 2, "needDeletes": 3, "globalBytes": 4}
     observation = decode.completion("BETA", "docs", raw)
     assert observation.completion == Completion(
@@ -187,7 +187,7 @@ def test_a_completion_is_never_rounded_up(completion: float, expected: float) ->
 def test_only_a_complete_folder_has_a_hundred_percent(
     need_bytes: int, need_items: int, need_deletes: int, expected: float
 ) -> None:
-    """Syncthing reports 100 while empty files are missing, and when a float rounds the last byte up."""
+    """Syncthing reports 100 while empty files are missing, or when a float rounds the last byte up."""
     need = {"needBytes": need_bytes, "needItems": need_items, "needDeletes": need_deletes}
     raw = {"completion": 100, "globalBytes": 10**18, **need}
     assert decode.completion("BETA", "docs", raw).completion.completion == expected
@@ -195,7 +195,7 @@ def test_only_a_complete_folder_has_a_hundred_percent(
 
 @every_version
 def test_connections_are_read(version: str) -> None:
-    """This machine, which is in the list up to 1.24, is left out; of several connections the first one is described."""
+    """This device, which is in the list up to 1.24, is left out. Of several connections the first one is used."""
     raw = recorded(version, "system_connections")
     alpha, beta = recorded_id(version, "alpha"), recorded_id(version, "beta")
     observation = decode.connections(raw, alpha)
@@ -219,8 +219,8 @@ def test_connections_are_read(version: str) -> None:
     }
 
 
-def test_a_device_that_is_not_connected_has_nothing_else() -> None:
-    """The empty strings and zeros of a missing connection are not passed on."""
+def test_a_device_that_is_not_connected_has_no_other_values() -> None:
+    """The empty strings and zeros of a missing connection are discarded."""
     no_words = dict.fromkeys(("address", "type", "crypto", "clientVersion"), "")
     away = {"connected": False, "at": YEAR_1, "inBytesTotal": 0, "outBytesTotal": 0, "isLocal": False, **no_words}
     raw = {"total": {"at": A_TIME, "inBytesTotal": 1, "outBytesTotal": 2}, "connections": {"BETA": away, "OWN": away}}
@@ -228,7 +228,7 @@ def test_a_device_that_is_not_connected_has_nothing_else() -> None:
 
 
 def test_connections_without_a_time_are_refused() -> None:
-    """No rate can be told from counters of no time."""
+    """No rate can be computed from counters without a time."""
     raw = {"total": {"at": YEAR_1, "inBytesTotal": 1, "outBytesTotal": 2}, "connections": {}}
     with pytest.raises(ValueError, match="without a time"):
         decode.connections(raw, "OWN")
@@ -236,7 +236,7 @@ def test_connections_without_a_time_are_refused() -> None:
 
 @every_version
 def test_device_statistics_are_read(version: str) -> None:
-    """This machine itself was never seen, which is 1970."""
+    """Syncthing writes 1970 for this device itself, because it was never seen."""
     raw = recorded(version, "stats_device")
     alpha, beta = recorded_id(version, "alpha"), recorded_id(version, "beta")
     last_seen_at = decode.device_statistics(raw).last_seen_at

@@ -1,4 +1,4 @@
-"""Events: each exactly once per event, late if only a reading shows it, never at the first start."""
+"""Events: each change is reported once, late if only a read shows it, and never at the first start."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +48,7 @@ PAUSED_DEVICE = seen.ConfigRead(
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How something happens that a reading shows as well as an event."""
+    """A change that a read shows as well as an event."""
 
     name: str
     before: Callable[[World], Sequence[Observation]]
@@ -56,7 +56,7 @@ class Case:
     data: dict[str, Any]
     configured: tuple[seen.ConfigRead, seen.ConfigRead] = (config(), config())
     starts_anew: bool = True
-    """Whether it also shows to a bridge that was away."""
+    """Whether a bridge that was stopped meanwhile also reports the change."""
 
 
 THE_FOLDER = {"folder": "docs", "label": "Docs"}
@@ -103,8 +103,8 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_happened_in_an_outage_is_told_late_and_once(case: Case) -> None:
-    """What shows only because everything was read again is told once, marked as late."""
+def test_a_change_during_an_outage_is_published_late_and_once(case: Case) -> None:
+    """A change that only the reads after an outage show is published once, marked as late."""
     world = World().start(*case.before(world_of_now()), configured=case.configured[0])
     assert case.name not in world.names()
     world.now += timedelta(minutes=1)
@@ -116,8 +116,8 @@ def test_what_happened_in_an_outage_is_told_late_and_once(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_happened_while_the_bridge_was_away_is_told_late_and_once(case: Case) -> None:
-    """What differs from what had been published happened in between; only a sync is never told at a start."""
+def test_a_change_while_the_bridge_was_stopped_is_published_late_and_once(case: Case) -> None:
+    """A difference from the retained payloads is a change that happened meanwhile. Only syncs are not reported then."""
     before = World().start(*case.before(world_of_now()), configured=case.configured[0])
     after = World(retained=before.published())
     after.start(*case.after(after), configured=case.configured[1]).later(FLAPPING_S)
@@ -131,23 +131,23 @@ def test_what_happened_while_the_bridge_was_away_is_told_late_and_once(case: Cas
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_nothing_is_told_at_the_first_start(case: Case) -> None:
-    """What is found at the first start is how things are, not what happened."""
+def test_the_first_start_emits_no_events(case: Case) -> None:
+    """The state that is found at the first start is not a change."""
     world = World()
     world.start(*case.after(world), configured=case.configured[1]).later(FLAPPING_S)
     assert [one["event_type"] for one in world.events if one["event_type"] != "problem_raised"] == []
 
 
 def world_of_now() -> World:
-    """Return a world that only tells the time."""
+    """Return a world that is only used for its clock."""
     return World()
 
 
 # --- connections that flap
 
 
-def test_a_change_of_a_connection_is_told_at_once() -> None:
-    """The first change after a while of rest is told when it is seen, with Syncthing's reason."""
+def test_the_first_change_of_a_connection_is_reported_at_once() -> None:
+    """The first change after a stable time is reported immediately, with Syncthing's reason."""
     world = World().start()
     world.see(world.disconnect())
     (told,) = world.told()
@@ -158,8 +158,8 @@ def test_a_change_of_a_connection_is_told_at_once() -> None:
     assert world.names() == ["device_connected"]
 
 
-def test_a_connection_that_flaps_is_told_when_it_rests() -> None:
-    """Of a connection that changes every few seconds the first change is told, and then the state it rests in."""
+def test_a_flapping_connection_is_reported_when_it_is_stable() -> None:
+    """If a connection changes every few seconds, the first change and the final stable state are reported."""
     world = World().start()
     for _ in range(20):
         world.see(world.disconnect()).later(3)
@@ -171,8 +171,8 @@ def test_a_connection_that_flaps_is_told_when_it_rests() -> None:
     assert world.state.next_due is None or world.state.next_due > world.now
 
 
-def test_a_connection_that_came_back_is_not_told() -> None:
-    """A device that is away for a moment while Syncthing restarts is not told at all."""
+def test_a_short_disconnection_during_an_outage_is_not_reported() -> None:
+    """A device that is disconnected for a moment while Syncthing restarts causes no event."""
     world = World().start()
     world.see(seen.Unavailable(status="unreachable", message="gone"))
     world.snapshot(world.nobody())
@@ -181,8 +181,8 @@ def test_a_connection_that_came_back_is_not_told() -> None:
     assert world.names() == []
 
 
-def test_without_a_time_of_rest_each_change_is_told() -> None:
-    """With `flapping = 0` nothing is held back."""
+def test_without_flap_detection_each_change_is_reported() -> None:
+    """With `flapping = 0`, no event is delayed."""
     world = World(Alerts(flapping=timedelta(0))).start()
     for _ in range(2):
         world.see(world.disconnect()).see(world.connect())
@@ -192,16 +192,16 @@ def test_without_a_time_of_rest_each_change_is_told() -> None:
 # --- syncs
 
 
-def test_a_sync_is_told_when_the_needs_reach_zero() -> None:
-    """Once, also when nothing was known of the folder or the device in between."""
+def test_a_sync_is_reported_when_the_needs_reach_zero() -> None:
+    """It is reported once, even if the folder or the device was unknown in between."""
     world = World().start(needing(0))
     world.see(read(of=LACKING), needing(5)).see(not_running()).see(read(), needing(0))
     world.see(read(), needing(0))
     assert world.names() == ["folder_synced", "device_synced"]
 
 
-def test_a_sync_of_a_device_too_short_to_be_seen_is_told() -> None:
-    """A device that has what was changed here by the time it is looked at has synced; a scan is waited for."""
+def test_a_sync_of_a_device_between_two_reads_is_reported() -> None:
+    """A device that has a local change by the next read has synced; a running scan must finish first."""
     world = World().start(needing(0))
     changed = seen.LocalIndexChanged(folder="docs", conflicts=())
     world.see(world.turns("scanning"), changed, needing(0))
@@ -215,15 +215,15 @@ def test_a_sync_of_a_device_too_short_to_be_seen_is_told() -> None:
 @pytest.mark.parametrize(
     ("state", "kind"), [("syncing", "sendreceive"), ("idle", "receiveonly"), ("idle", "receiveencrypted")]
 )
-def test_what_came_from_elsewhere_makes_no_device_sync(state: str, kind: str) -> None:
-    """What this machine receives, or keeps to itself, is nothing that another device got from it."""
+def test_received_and_unsent_changes_are_no_sync_of_a_device(state: str, kind: str) -> None:
+    """The device did not get changes that this device received from elsewhere or does not send."""
     world = World().start(needing(0), configured=config(folder("docs", BETA, type=kind)))
     world.see(world.turns(state), seen.LocalIndexChanged(folder="docs", conflicts=()), needing(0))
     assert "device_synced" not in world.names()
 
 
-def test_what_is_paused_has_not_synced() -> None:
-    """A device whose only lacking folder is paused has everything that counts, but nothing was synced."""
+def test_pausing_a_folder_is_no_sync() -> None:
+    """A device whose only incomplete folder is paused counts as in sync, but nothing was transferred."""
     two = config(folder("docs", BETA), folder("music", BETA))
     world = World().start(needing(0), needing(5, BETA, "music"), configured=two)
     world.see(seen.FolderPaused(folder="music", paused=True))
@@ -235,8 +235,8 @@ def test_what_is_paused_has_not_synced() -> None:
 # --- failed items
 
 
-def test_an_item_that_is_tried_again_is_told_once() -> None:
-    """Syncthing empties its list while it tries again; an item that failed, was mended and fails again is told."""
+def test_an_item_that_fails_again_in_a_retry_is_reported_once() -> None:
+    """Syncthing empties its list while it retries. An item that failed, was fixed and fails again is reported again."""
     world = World().start()
     lacking = replace(LACKING, failed=1)
     world.see(read(of=lacking), failed("a"))
@@ -248,8 +248,8 @@ def test_an_item_that_is_tried_again_is_told_once() -> None:
     assert [one["path"] for one in world.told("item_failed")] == ["a"]
 
 
-def test_a_flood_of_failed_items_is_cut() -> None:
-    """Of thousands of items that fail at once, the first are told; the count is in the list."""
+def test_events_of_failed_items_are_limited() -> None:
+    """If thousands of items fail at once, the first ones are reported; the count is in the list."""
     world = World().start()
     world.see(failed(*(f"{number}" for number in range(1000))))
     assert len(world.told("item_failed")) == 50
@@ -259,8 +259,8 @@ def test_a_flood_of_failed_items_is_cut() -> None:
 # --- the instance
 
 
-def test_a_start_of_syncthing_is_told_once() -> None:
-    """Whoever notices the new process first, and also if the bridge was away."""
+def test_a_start_of_syncthing_is_reported_once() -> None:
+    """It is reported once, whichever read shows the new process first, and also if the bridge was stopped meanwhile."""
     world = World().start()
     later = process(started_at=NOW)
     world.see(later).snapshot(later)
@@ -285,8 +285,8 @@ def test_a_start_of_syncthing_is_told_once() -> None:
         None,
     ],
 )
-def test_rubbish_that_is_kept_below_the_topics_is_passed_over(rubbish: dict[str, Any] | None) -> None:
-    """Anybody may publish: what is no payload of the bridge raises nothing and stops nothing."""
+def test_retained_rubbish_is_ignored(rubbish: dict[str, Any] | None) -> None:
+    """Anybody may publish: payloads that the bridge did not write raise no problem and stop nothing."""
     before = World().start()
     world = World(retained=dict.fromkeys(before.published(), rubbish)).start(failed("a"))
     world.later(FLAPPING_S)
@@ -294,8 +294,8 @@ def test_rubbish_that_is_kept_below_the_topics_is_passed_over(rubbish: dict[str,
     assert world.folder["problem"] is True
 
 
-def test_when_a_device_was_seen_last_survives_a_restart_of_the_bridge() -> None:
-    """Syncthing 2 does not take it over from the database of version 1."""
+def test_the_last_seen_time_of_a_device_survives_a_restart_of_the_bridge() -> None:
+    """Syncthing 2 does not migrate this time from the database of version 1."""
     before = World().start()
     before.see(before.disconnect())
     after = World(retained=before.published(), now=NOW + timedelta(days=1))

@@ -1,4 +1,4 @@
-"""What comes in with a command, of whatever shape, is a request or one of the errors; what goes out is strict JSON."""
+"""Any command payload becomes a request or a defined error, and every reply is strict JSON."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ SAFE = allowed(["read", "operate", "restart"])
 
 
 def refusal(do: Callable[..., Any], *arguments: Any) -> CommandError:
-    """Return the error that something is refused with."""
+    """Return the error that a call raises."""
     with pytest.raises(CommandError) as caught:
         do(*arguments)
     assert str(caught.value) == caught.value.message
@@ -41,11 +41,11 @@ def refusal(do: Callable[..., Any], *arguments: Any) -> CommandError:
 
 
 def read(name: str, payload: Any) -> Request:
-    """Read the payload of a command: bytes as they are, anything else as JSON."""
+    """Parse the payload of a command; anything except bytes is written as JSON first."""
     return parse(ROWS[name], payload if isinstance(payload, bytes) else json.dumps(payload).encode())
 
 
-# --- whether a command is one that may be carried out
+# --- whether a command may be executed
 
 
 @pytest.mark.parametrize(
@@ -63,22 +63,22 @@ def read(name: str, payload: Any) -> Request:
         ("new_config", b"rubbish", False, "forbidden", "commands.allow"),
     ],
 )
-def test_what_is_not_to_be_carried_out_is_refused_before_it_is_read(
+def test_forbidden_commands_are_refused_before_their_payload_is_parsed(
     name: str, payload: bytes, *, retained: bool, code: str, words: str
 ) -> None:
-    """A command that is retained, empty, unknown or forbidden, in this order; the message tells the cure."""
+    """Retained, empty, unknown and forbidden commands are refused, in this order. The message shows the fix."""
     error = refusal(select, ROWS, name, Received(topic="t", payload=payload, retained=retained), SAFE)
     assert error.code == code
     assert words in error.message
 
 
-def test_what_is_allowed_is_found() -> None:
-    """The row of an allowed command is returned; what the payload holds does not matter yet."""
+def test_the_row_of_an_allowed_command_is_found() -> None:
+    """The payload is not parsed at this point."""
     for name in SAFE & ROWS.keys():
         assert select(ROWS, name, Received(topic="t", payload=b"\xff"), SAFE) is ROWS[name]
 
 
-# --- what a payload says
+# --- the contents of a payload
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_what_is_allowed_is_found() -> None:
         ("new_config", {"config": {"a": [None]}, "replace": True}, {"config": {"a": [None]}, "replace": True}),
     ],
 )
-def test_what_a_payload_asks_for(name: str, payload: Any, arguments: dict[str, Any]) -> None:
-    """An object of arguments, of which null is not given; the bare main argument, or as a JSON string; or PRESS."""
+def test_the_forms_of_a_payload(name: str, payload: Any, arguments: dict[str, Any]) -> None:
+    """A payload is an object of arguments without nulls, the main argument as text or JSON string, or PRESS."""
     request = read(name, payload)
     assert (request.command.name, request.arguments, request.transaction) == (name, arguments, None)
 
@@ -140,8 +140,8 @@ def test_what_a_payload_asks_for(name: str, payload: Any, arguments: dict[str, A
         ("set_paused", b"true", "set_paused takes folder, device, paused (required)"),
     ],
 )
-def test_what_cannot_be_read(name: str, payload: bytes, words: str) -> None:
-    """A payload that is no strict JSON where it has to be is told what is wrong, or what the command takes."""
+def test_a_payload_that_cannot_be_parsed_is_refused(name: str, payload: bytes, words: str) -> None:
+    """The error shows why the payload is not strict JSON, or which arguments the command takes."""
     error = refusal(read, name, payload)
     assert error.code == "invalid_json"
     assert words in error.message
@@ -196,14 +196,14 @@ SCAN = "scan takes folder, all, sub, wait"
         ("set_paused", {"paused": True}, "give exactly one of folder and device"),
     ],
 )
-def test_arguments_that_are_wrong(name: str, payload: Any, message: str) -> None:
-    """What is missing, unknown, of the wrong kind or too much is told together with what would be right."""
+def test_invalid_arguments_are_refused(name: str, payload: Any, message: str) -> None:
+    """The message names the missing, unknown, invalid or conflicting argument, and shows what is valid."""
     error = refusal(read, name, payload)
     assert (error.code, error.message) == ("invalid_arguments", message)
 
 
-def test_a_payload_has_a_limit() -> None:
-    """The largest payload is read, and one byte more is not looked at."""
+def test_the_size_of_a_payload_is_limited() -> None:
+    """A payload of the maximum size is parsed; one more byte is refused without parsing."""
     whole = b'{"message":"%s","transaction":1}'
     largest = whole % (b"x" * (LARGEST_PAYLOAD - len(whole) + 2))
     assert read("new_error", largest).transaction == transaction_of(largest) == 1
@@ -218,7 +218,7 @@ def test_a_payload_has_a_limit() -> None:
 
 @pytest.mark.parametrize("transaction", [None, "", "a\n1", "\ud800", 0, -7, 10**40, 1.5, -0.0, True, False])
 def test_every_scalar_is_a_transaction(transaction: Any) -> None:
-    """It is no argument, and echoed as it came."""
+    """The transaction is not an argument, and the reply echoes it unchanged."""
     payload = json.dumps({"folder": "docs", "transaction": transaction}).encode()
     request = read("scan", payload)
     assert request.arguments == {"folder": "docs"}
@@ -227,8 +227,8 @@ def test_every_scalar_is_a_transaction(transaction: Any) -> None:
 
 
 @pytest.mark.parametrize("transaction", [[], [1], {}, {"a": 1}])
-def test_what_is_no_scalar_is_no_transaction(transaction: Any) -> None:
-    """It is refused, and not echoed."""
+def test_a_transaction_must_be_a_scalar(transaction: Any) -> None:
+    """Other values are refused, and not echoed."""
     payload = {"folder": "docs", "transaction": transaction}
     error = refusal(read, "scan", payload)
     assert (error.code, error.message) == (
@@ -252,16 +252,16 @@ def test_what_is_no_scalar_is_no_transaction(transaction: Any) -> None:
         (b"", None),
     ],
 )
-def test_a_refusal_has_the_transaction_as_far_as_it_can_be_read(payload: bytes, transaction: Any) -> None:
-    """Whoever sent rubbish can still tell which of their commands it was, if the payload is JSON at all."""
+def test_a_refusal_has_the_transaction_if_the_payload_is_json(payload: bytes, transaction: Any) -> None:
+    """The sender of an invalid command can match the reply to it if the payload is JSON at all."""
     assert transaction_of(payload) == transaction
 
 
-# --- whatever anybody sends
+# --- arbitrary input
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(exclude_categories=()))
-"""Lone surrogates included: JSON can write them."""
+"""Lone surrogates are included: JSON can express them."""
 
 JSON = st.recursive(
     SCALARS | TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3)
@@ -277,7 +277,7 @@ PAYLOADS = st.one_of(
 
 
 def strictly(payload: bytes) -> Any:
-    """Read JSON that holds nothing that JSON does not have."""
+    """Parse strict JSON, without the constants that only Python accepts."""
 
     def refuse(word: str) -> Any:
         raise AssertionError(f"{word} is not JSON")
@@ -286,7 +286,7 @@ def strictly(payload: bytes) -> Any:
 
 
 def understood(command: Command, payload: bytes) -> tuple[Request | None, str | None]:
-    """Return what a payload asks for, or the code that it is refused with."""
+    """Return the request of a payload, or the code of its refusal."""
     try:
         return parse(command, payload), None
     except CommandError as refused:
@@ -294,8 +294,8 @@ def understood(command: Command, payload: bytes) -> tuple[Request | None, str | 
 
 
 @given(st.sampled_from(COMMANDS), PAYLOADS)
-def test_any_payload_is_a_request_or_a_refusal(command: Command, payload: bytes) -> None:
-    """Whatever arrives, it is understood as the row says, or refused with a code of the design, and answered."""
+def test_any_payload_is_a_valid_request_or_a_refusal(command: Command, payload: bytes) -> None:
+    """A request fits its row, a refusal has a defined code, and each can be answered."""
     request, code = understood(command, payload)
     assert code in (None, "invalid_json", "invalid_arguments")
     if request:
@@ -311,7 +311,7 @@ def test_any_payload_is_a_request_or_a_refusal(command: Command, payload: bytes)
 def test_a_reply_is_strict_json(
     name: str, data: Any, error: tuple[str, str] | None, transaction: str | float | bool | None
 ) -> None:
-    """Whatever is in it, every reply has the same keys, and any reader of JSON can read it."""
+    """Every reply has the same keys, and any JSON parser can read it."""
     reply = Reply(
         command=name,
         status="error" if error else "ok",
@@ -328,8 +328,8 @@ def test_a_reply_is_strict_json(
         assert payload["transaction"] == transaction
 
 
-def test_a_retained_command_is_known_by_its_reply() -> None:
-    """Only what was refused for being retained is cleared."""
+def test_a_retained_command_is_recognized_by_its_reply() -> None:
+    """Only a command that was refused because it was retained is cleared."""
     for code in CODES:
         reply = Reply(command="scan", status="error", error=CommandError(code, "no"))
         assert retained_command(reply) == (code == "retained_command")

@@ -1,4 +1,4 @@
-"""Events: every type that is followed, as real Syncthings of several versions sent it."""
+"""Every event type that the bridge follows, as real Syncthing instances of several versions sent it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,30 +25,30 @@ NOT_DELETED = (
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A recorded event, and what a test may need to know about it."""
+    """A recorded event with values that tests compare."""
 
     version: str
     event: Mapping[str, Any]
 
     @property
     def data(self) -> Any:
-        """What the event says."""
+        """Return the data of the event."""
         return self.event["data"]
 
     @property
     def at(self) -> datetime:
-        """When it happened; the recording was in UTC, and a microsecond is the finest that there is."""
+        """Return the time of the event; the recording is in UTC, and Python keeps microseconds."""
         return datetime.fromisoformat(self.event["time"][:26]).replace(tzinfo=UTC)
 
     @property
     def beta(self) -> str:
-        """The ID of the remote device."""
+        """Return the ID of the remote device."""
         return recorded_id(self.version, "beta")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A type of event, what the data of the example must hold, and what has to be read from it."""
+    """An event type, the data that selects its example, and the expected observation."""
 
     type: str
     expected: Callable[[Example], Observation | None]
@@ -172,7 +172,7 @@ ROWS = [
 ]
 
 WHOLE_DOCUMENTS = {"ConfigSaved", "PendingDevicesChanged", "PendingFoldersChanged"}
-"""Types with tests of their own."""
+"""Types that have their own tests."""
 
 
 @pytest.mark.parametrize(
@@ -184,15 +184,15 @@ WHOLE_DOCUMENTS = {"ConfigSaved", "PendingDevicesChanged", "PendingFoldersChange
         if not is_before(version, row.since)
     ],
 )
-def test_an_event_tells_what_changed(version: str, row: Row) -> None:
-    """Every event that says something is one observation with all that it says."""
+def test_an_event_becomes_one_observation(version: str, row: Row) -> None:
+    """The observation contains everything relevant from the event; an irrelevant event gives None."""
     example = row.example(version)
     assert observe(example.event, recorded_id(version, "alpha")) == row.expected(example)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_saved_configuration_is_the_whole_configuration(version: str) -> None:
-    """It is the same document as the one that is read, without this machine itself."""
+    """The event contains the same document as the configuration endpoint, so this device is left out."""
     alpha, beta = recorded_id(version, "alpha"), recorded_id(version, "beta")
     observation = observe(Row("ConfigSaved", lambda _: None).example(version).event, alpha)
     assert isinstance(observation, seen.ConfigRead)
@@ -205,8 +205,8 @@ def test_a_saved_configuration_is_the_whole_configuration(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("event_type", ["PendingDevicesChanged", "PendingFoldersChanged"])
-def test_what_is_pending_has_to_be_read(version: str, event_type: str) -> None:
-    """Additions and removals come in several shapes, so that both only tell that the lists are other ones."""
+def test_a_change_of_pending_devices_or_folders_causes_a_read(version: str, event_type: str) -> None:
+    """Additions and removals have several shapes, so each of them only shows that both lists are stale."""
     examples = [event for event in recorded(version, "events") if event["type"] == event_type]
     assert {key for event in examples for key in event["data"]} == {"added", "removed"}
     for event in examples:
@@ -216,33 +216,33 @@ def test_what_is_pending_has_to_be_read(version: str, event_type: str) -> None:
 
 
 def test_every_type_of_the_mask_is_recorded_and_expected() -> None:
-    """No type is followed of which it is not known how it really looks and what has to come of it."""
+    """Each followed type has a real example and an expected result."""
     seen_types = {event["type"] for version in VERSIONS for event in recorded(version, "events")}
     assert set(EVENT_TYPES) <= seen_types
     assert set(EVENT_TYPES) == {row.type for row in ROWS} | WHOLE_DOCUMENTS
 
 
 def test_no_type_is_in_the_mask_twice() -> None:
-    """Syncthing keeps a ring of events for every mask that it ever saw: it is the same one always."""
+    """Syncthing keeps an event buffer for every mask it ever received, so the mask must never vary."""
     assert len(EVENT_TYPES) == len(set(EVENT_TYPES))
 
 
 @pytest.mark.parametrize("event_type", ["Unknown", "DeviceDiscovered", "FolderCompletionOfTheFuture"])
-def test_nothing_is_learnt_from_an_unknown_type(event_type: str) -> None:
-    """Syncthing fills its answer up with Unknown events under some conditions, and later versions have new types."""
+def test_an_unknown_event_type_is_ignored(event_type: str) -> None:
+    """Syncthing sometimes pads its answer with Unknown events, and later versions have new types."""
     assert observe({"id": 0, "type": event_type, "time": "0001-01-01T00:00:00Z", "data": None}, "OWN") is None
 
 
 def test_an_event_without_a_time_is_refused() -> None:
-    """Year 1 is no time at which a folder changed its state."""
+    """Year 1 is not the time of a state change."""
     data = {"folder": "docs", "from": "idle", "to": "scanning"}
     with pytest.raises(ValueError, match="without a time"):
         observe({"id": 1, "type": "StateChanged", "time": "0001-01-01T00:00:00Z", "data": data}, "OWN")
 
 
 @pytest.mark.parametrize("data", [{}, {"to": ""}, {"to": None}])
-def test_watching_that_works_again_has_no_error(data: dict[str, Any]) -> None:
-    """The key is missing, or empty, once the error is gone."""
+def test_a_filesystem_watcher_that_works_again_has_no_error(data: dict[str, Any]) -> None:
+    """The key is missing or empty when the error is over."""
     event = {"id": 1, "type": "FolderWatchStateChanged", "time": "2024-05-01T12:00:00Z"}
     assert observe({**event, "data": {"folder": "docs", **data}}, "OWN") == seen.WatchErrorChanged(
         folder="docs", error=None
