@@ -1,4 +1,4 @@
-"""Texts that others choose: however they are, what is published can be sent, read, and shown."""
+"""Text that other people choose, whatever it contains, can be published, parsed and shown safely."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ every_hostile_text = pytest.mark.parametrize("text", HOSTILE, ids=lambda text: a
 
 
 def devices_and_folders(text: str, count: int = 1) -> list[seen.Observation]:
-    """Return as many devices and folders that wait, all of them called like that."""
+    """Return observations of that many pending devices and folders, all with this name."""
     numbers = range(count)
     return [
         seen.PendingDevicesRead(
@@ -46,7 +46,7 @@ def devices_and_folders(text: str, count: int = 1) -> list[seen.Observation]:
 
 
 def hostile_world(text: str) -> World:
-    """Return a Syncthing in which everything that a peer can choose is called like that."""
+    """Return a Syncthing instance in which this is every text that a peer can choose."""
     called = config(folder("docs", BETA, label=text)).config
     devices = {BETA: replace(called.devices[BETA], name=text)}
     failed = tuple(FailedItem(path=f"{number}{text}", error=text) for number in range(60))
@@ -60,7 +60,7 @@ def hostile_world(text: str) -> World:
 
 @every_hostile_text
 def test_every_payload_can_be_sent_and_read(text: str) -> None:
-    """Strict JSON in UTF-8, and no larger than brokers and readers take; the counts are true, the lists are cut."""
+    """Payloads are strict JSON in UTF-8 below the size limit, with full counts and truncated lists."""
     world = hostile_world(text)
     for address in world.state.everything():
         if address.kind != "state":
@@ -75,8 +75,8 @@ def test_every_payload_can_be_sent_and_read(text: str) -> None:
 
 
 @every_hostile_text
-def test_a_text_is_as_it_is_unless_it_is_too_long(text: str) -> None:
-    """Only what UTF-8 cannot hold is replaced, and only what nobody could take is cut, with an ellipsis."""
+def test_a_text_stays_unchanged_unless_it_is_too_long(text: str) -> None:
+    """Only characters that UTF-8 cannot encode are replaced, and only very long texts are cut, with an ellipsis."""
     shown = json.loads(as_json({"name": text}))["name"]
     assert len(shown) <= LONGEST_TEXT
     if len(text) > LONGEST_TEXT:
@@ -85,8 +85,8 @@ def test_a_text_is_as_it_is_unless_it_is_too_long(text: str) -> None:
         assert shown == text.encode("utf-8", "replace").decode()
 
 
-def test_texts_are_cut_as_little_as_must_be() -> None:
-    """One long path is left whole; in a list of many long ones each gets its part."""
+def test_texts_are_cut_no_more_than_necessary() -> None:
+    """One long path stays whole. In a list of many long texts, each gets an equal share."""
     path = "d/" * 2000
     assert json.loads(as_json({"path": path, "more": path})) == {"path": path, "more": path}
     items = json.loads(as_json({"items": [{"path": "x" * 100_000} for _ in range(50)], "count": 5}))
@@ -96,16 +96,16 @@ def test_texts_are_cut_as_little_as_must_be() -> None:
     assert items["count"] == 5
 
 
-def test_what_is_asked_for_whole_is_whole() -> None:
-    """Replies and raw events are as they came."""
+def test_replies_and_raw_events_are_not_cut() -> None:
+    """Replies and raw events are published as they came; events of the bridge are cut."""
     assert json.loads(as_json({"data": "x" * 200_000}, whole=True))["data"] == "x" * 200_000
     assert len(json.loads(render_raw({"data": {"item": "x" * 200_000}}))["data"]["item"]) == 200_000
     assert len(render_event(BridgeEvent("conflict", NOW, {"path": "x" * 200_000}))) < 10_000
 
 
 @every_hostile_text
-def test_no_text_makes_a_topic_of_its_own(text: str) -> None:
-    """A folder's topic has the levels of its row, leads back to the folder, and holds nothing that a broker refuses."""
+def test_no_folder_id_can_add_levels_or_invalid_characters_to_a_topic(text: str) -> None:
+    """The topic has the levels of its row, is parsed back to the folder, and holds no character that brokers refuse."""
     address = Address("folder", folder=text)
     topic = TOPICS.build("nas", address)
     assert topic.count("/") == 3
@@ -113,7 +113,7 @@ def test_no_text_makes_a_topic_of_its_own(text: str) -> None:
     assert TOPICS.parse(topic) == (None if text == "" else ("nas", address))
 
 
-# --- what is shown to people
+# --- text that is shown to people
 
 
 @pytest.mark.parametrize(
@@ -128,15 +128,15 @@ def test_no_text_makes_a_topic_of_its_own(text: str) -> None:
         ("\u2028", "\\u2028"),
     ],
 )
-def test_what_would_do_more_than_stand_there_is_shown_as_its_code(text: str, shown: str) -> None:
-    """Lines, escapes of terminals and turns of direction; letters of every script stay."""
+def test_control_characters_are_shown_as_codes(text: str, shown: str) -> None:
+    """Line breaks, terminal escapes and direction marks are escaped; letters of every script stay."""
     assert on_one_line(text) == shown
     assert json.loads(printable_json(json.dumps({"a": text}, ensure_ascii=False))) == {"a": text}
 
 
 @pytest.mark.parametrize("value", [{"a": ["\x1b\n", {"b\x9b": "\u202e\ud800"}]}, "\u2028", ["\x7f"]])
-def test_json_for_a_terminal_is_the_same_json(value: Any) -> None:
-    """Programs read from it what was written, and the terminal sees nothing but letters."""
+def test_json_for_a_terminal_has_the_same_value(value: Any) -> None:
+    """Programs can parse it to the same value, and the terminal gets only printable characters."""
     text = printable_json(json.dumps(value, indent=2, ensure_ascii=False))
     assert json.loads(text) == value
     assert all(line.isprintable() for line in text.split("\n"))
@@ -144,12 +144,12 @@ def test_json_for_a_terminal_is_the_same_json(value: Any) -> None:
 
 
 @pytest.mark.parametrize(("longest", "shown"), [(3, "abc"), (2, "a\u2026"), (1, "\u2026")])
-def test_a_cut_shows(longest: int, shown: str) -> None:
-    """An ellipsis tells that something is missing, and takes its place."""
+def test_a_cut_text_ends_with_an_ellipsis(longest: int, shown: str) -> None:
+    """The ellipsis shows that something is missing, and counts towards the length."""
     assert cut("abc", longest) == shown
 
 
-def test_a_device_that_is_called_like_a_topic_has_its_own() -> None:
-    """IDs are in topics, never names."""
+def test_the_topic_of_a_device_does_not_depend_on_its_name() -> None:
+    """Topics contain IDs, never names."""
     world = hostile_world("a/b/#")
     assert world.payload(Address("device", device=short_id(BETA)))["name"] == "a/b/#"

@@ -1,4 +1,4 @@
-"""Entries of Syncthing's error list that are no problem: its notice about a privileged user, and what is set."""
+"""Entries of Syncthing's error list that raise no problem: the notice about a privileged user, and set patterns."""
 
 import re
 
@@ -19,15 +19,15 @@ def _errors(*messages: str) -> seen.ErrorsRead:
 
 
 def test_the_notice_about_a_privileged_user_is_no_problem() -> None:
-    """Many containers run as root: it is in the list from the first minute, and back after each restart."""
+    """Many containers run as root. The notice is in the list from the first minute and returns after each restart."""
     world = World().start(_errors(ROOT))
     assert world.system["problem"] is False
     assert world.told("problem_raised") == []
     assert (world.system["errors"], world.system["last_error"]) == (1, ROOT)
 
 
-def test_other_errors_are_a_problem_beside_it() -> None:
-    """The count, the message and the time are those of the others."""
+def test_other_errors_are_a_problem_beside_the_notice() -> None:
+    """The message and the time of the problem are those of the other errors."""
     world = World().start(_errors(ROOT, "the roof leaks", ROOT))
     (problem,) = world.system["problems"]
     assert problem == {"code": "system_errors", "message": "the roof leaks", "since": "2024-05-01T12:00:01Z"}
@@ -36,7 +36,7 @@ def test_other_errors_are_a_problem_beside_it() -> None:
 
 
 def test_ignored_errors_do_not_count() -> None:
-    """A threshold of 2 takes two errors that are not ignored."""
+    """With a threshold of 2, two errors that are not ignored raise the problem."""
     alerts = Alerts(thresholds={"system_errors": 2}, ignored_errors=(re.compile("roof"),))
     world = World(alerts).start(_errors(ROOT, "the roof leaks", "the cellar leaks"))
     assert world.system["problem"] is False
@@ -46,13 +46,13 @@ def test_ignored_errors_do_not_count() -> None:
 
 @pytest.mark.parametrize("pattern", ["roof", "^the .* leaks$", "(?i)ROOF"])
 def test_an_expression_may_match_anywhere_in_the_message(pattern: str) -> None:
-    """It is searched for, not matched as a whole."""
+    """The bridge searches for the expression instead of matching the whole message."""
     world = World(Alerts(ignored_errors=(re.compile(pattern),))).start(_errors("the roof leaks"))
     assert world.system["problem"] is False
 
 
 def test_a_problem_of_the_previous_run_that_is_ignored_now_is_cleared() -> None:
-    """The bridge was restarted with another setting."""
+    """The bridge was restarted with other settings."""
     before = World().start(_errors("the roof leaks"))
     after = World(Alerts(ignored_errors=(re.compile("roof"),)), retained=before.published(), now=NOW)
     after.start(_errors("the roof leaks"))

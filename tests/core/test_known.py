@@ -1,4 +1,4 @@
-"""Commands name folders and devices as people do; what is named has to be there, once, and fit for the command."""
+"""Names in commands become IDs; each name must be known, unique and suitable for the command."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from tests.core.world import BETA, GAMMA, configured, device, device_id, folder
 
 ROWS = {command.name: command for command in COMMANDS}
 TRUE_ID = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD"
-"""An ID with valid check digits, from Syncthing's own tests (lib/protocol/deviceid_test.go), as the next one."""
+"""An ID with valid check digits, like the next one from Syncthing's own tests (lib/protocol/deviceid_test.go)."""
 WITHOUT_CHECK_DIGITS = "MFZWI3DBONSGYYLTMRWGC43ENRQXGZDMMFZWI3DBONSGYYLTMRWA"
 TYPED = TRUE_ID.lower().replace("o", "0").replace("i", "1").replace("b", "8")
 """IDs contain no 0, 1 or 8, so Syncthing reads these digits as the letters that look like them."""
@@ -53,7 +53,7 @@ KNOWN = Known(config=CONFIG, pending_devices=GUESTS, pending_folders=OFFERS)
 
 
 def request(command: str, **arguments: Any) -> Request:
-    """Return a command that has passed the check of its form."""
+    """Return a request whose arguments have passed the check of their form."""
     return Request(command=ROWS[command], arguments=check(ROWS[command], arguments), transaction="t")
 
 
@@ -93,15 +93,15 @@ def request(command: str, **arguments: Any) -> Request:
     ],
 )
 def test_a_name_becomes_an_id(name: str, given: dict[str, Any], resolved: dict[str, Any]) -> None:
-    """Folders go by ID or label, devices by ID, short ID or name, and an ID counts more than another's label."""
+    """A folder has an ID and a label, a device an ID, a short ID and a name. IDs take precedence over labels."""
     before = request(name, **given)
     assert with_ids(before, KNOWN) == replace(before, arguments=resolved)
     assert before.arguments == given
 
 
 @pytest.mark.parametrize("name", ["scan", "reset"])
-def test_all_is_every_folder_where_no_folder_has_that_name(name: str) -> None:
-    """The word cannot hide a folder, and a folder cannot hide `all: true`."""
+def test_all_means_every_folder_unless_a_folder_has_that_name(name: str) -> None:
+    """The word cannot hide a folder of that name, and such a folder cannot hide `all: true`."""
     known = Known(config=configured([folder("docs")], []).config)
     assert with_ids(request(name, folder="all"), known).arguments == {"folder": EVERY_FOLDER}
     labelled = Known(config=configured([folder("docs", label="all")], []).config)
@@ -110,7 +110,7 @@ def test_all_is_every_folder_where_no_folder_has_that_name(name: str) -> None:
 
 
 def test_a_scan_of_every_folder_needs_one_that_is_not_paused() -> None:
-    """An `ok` would say that something was scanned."""
+    """With `ok`, the sender would assume that something was scanned."""
     every = replace(request("scan", all=True), arguments={"folder": EVERY_FOLDER})
     running, paused = folder("docs"), folder("art", paused=True)
     check_applicable(every, configured([running, paused], []).config)
@@ -153,15 +153,15 @@ def test_a_scan_of_every_folder_needs_one_that_is_not_paused() -> None:
         ),
     ],
 )
-def test_what_is_not_there_once_is_refused(name: str, given: dict[str, Any], code: str, message: str) -> None:
-    """Nothing is carried out on what may be meant; the message tells that there is none, or more than one."""
+def test_an_unknown_or_ambiguous_name_is_refused(name: str, given: dict[str, Any], code: str, message: str) -> None:
+    """The bridge does not guess. The message shows whether there is no match or more than one."""
     with pytest.raises(CommandError) as refused:
         with_ids(request(name, **given), KNOWN)
     assert refused.value.code == code
     assert message in refused.value.message
 
 
-def test_as_long_as_nothing_is_known_everything_is_taken_for_an_id() -> None:
+def test_without_a_known_configuration_every_name_counts_as_an_id() -> None:
     """Syncthing has not been read yet, and decides itself."""
     nothing = Known(config=None)
     for name, arguments in (
@@ -190,7 +190,7 @@ ON_A_FOLDER = [row.name for row in COMMANDS if any(one.type == "folder" for one 
 
 
 def why_not(name: str, **of_folder: Any) -> str | None:
-    """Return why a command is refused for a folder like that; None if it is not."""
+    """Return why a command is refused for a folder with these values, or None if it is accepted."""
     config = configured([replace(folder("docs"), **of_folder)]).config
     try:
         check_applicable(request(name, folder="docs", **REST.get(name, {})), config)
@@ -200,16 +200,16 @@ def why_not(name: str, **of_folder: Any) -> str | None:
 
 
 @pytest.mark.parametrize("name", ON_A_FOLDER)
-def test_a_folder_has_to_be_fit_for_a_command(name: str) -> None:
-    """Each type of folder is refused by the commands that make no sense for it, and a paused one by those that run."""
+def test_commands_are_refused_for_unsuitable_folders(name: str) -> None:
+    """Some commands need a type of folder, and some a folder that is not paused."""
     for folder_type in TYPES:
         fits = folder_type in FOR_TYPES.get(name, TYPES)
         assert (why_not(name, type=folder_type) is None) == fits
         assert (why_not(name, type=folder_type, paused=True) is None) == (fits and name not in RUNNING)
 
 
-def test_a_refusal_tells_what_to_do() -> None:
-    """The message names the folder, and what would have to be different."""
+def test_a_refusal_shows_the_fix() -> None:
+    """The message names the folder and the required type or state."""
     for name, of_folder, message in (
         ("override", {"type": "receiveonly"}, "override is for folders of the type sendonly: 'docs' is receiveonly"),
         (
@@ -222,8 +222,8 @@ def test_a_refusal_tells_what_to_do() -> None:
         assert why_not(name, **of_folder) == f"not_applicable: {message}"
 
 
-def test_every_folder_is_no_folder_of_that_name() -> None:
-    """`all` means all of them unless a folder has that ID; a folder that is not known is Syncthing's business."""
+def test_every_folder_is_not_the_folder_with_the_id_all() -> None:
+    """A folder with the ID "all" does not affect commands to every folder. Syncthing checks unknown folders itself."""
     check_applicable(replace(request("scan", all=True), arguments={"folder": EVERY_FOLDER}), CONFIG)
     check_applicable(request("scan", folder="unheard-of"), CONFIG)
     with pytest.raises(CommandError, match="'all' is paused"):

@@ -1,4 +1,4 @@
-"""Thresholds for one folder or device: whose they are, and what is said of those that are nobody's."""
+"""Thresholds for one folder or device: which one they apply to, and warnings about those that match nothing."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -57,16 +57,14 @@ def _messages(alerts: Alerts, **instances: Config | None) -> list[str]:
         (_devices("BETA", ""), []),
     ],
 )
-def test_thresholds_are_those_of_the_folder_or_device_that_is_named(
-    alerts: Alerts, subjects: list[tuple[str, str]]
-) -> None:
-    """By an ID or another name; what has no label is not what the empty name means."""
+def test_thresholds_apply_to_the_named_folder_or_device(alerts: Alerts, subjects: list[tuple[str, str]]) -> None:
+    """Names are IDs, short IDs, labels or device names; an empty name does not match a missing label."""
     assert _subjects(alerts, NAS) == subjects
     assert bool(_messages(alerts, nas=NAS)) == (not subjects or "" in {**alerts.folders, **alerts.devices})
 
 
-def test_a_name_that_several_have_is_nobodys() -> None:
-    """The long short IDs still are somebody's, also after one of the two is gone."""
+def test_an_ambiguous_name_matches_nothing() -> None:
+    """Longer short IDs still match, also after one of the two devices was removed."""
     assert _subjects(_folders("Twins"), PI) == []
     assert _subjects(_devices(BETA[:7]), PI) == []
     assert _subjects(_devices(BETA[:15], TWIN[:15].lower()), PI) == [(DEVICE, BETA), (DEVICE, TWIN)]
@@ -74,16 +72,16 @@ def test_a_name_that_several_have_is_nobodys() -> None:
     assert _subjects(_devices(BETA[:15], TWIN[:15]), alone) == [(DEVICE, TWIN)]
 
 
-def test_what_is_set_by_id_overrides_what_is_set_by_another_name() -> None:
-    """Wherever it stands; the rest is put together, over what holds for all."""
+def test_thresholds_by_id_override_those_by_name() -> None:
+    """The order in the file does not matter. Other thresholds are merged over the general ones."""
     tables: dict[str, Mapping[str, float]] = {"docs": {"stale": 1}, "Documents": {"stale": 2, "stuck": 3}}
     expected = {Subject(FOLDER, "docs"): {"stale": 1, "stuck": 3, "behind": 4}}
     for folders in (tables, dict(reversed(tables.items()))):
         assert thresholds_by_subject(Alerts(thresholds={"stale": 0, "behind": 4}, folders=folders), NAS) == expected
 
 
-def test_a_name_needs_one_instance_that_has_it() -> None:
-    """As long as one is unknown, it may be the one."""
+def test_a_name_must_match_on_at_least_one_instance() -> None:
+    """There is no warning while the configuration of an instance is unknown, because that one may match."""
     alerts = _folders("Documents", "Papers", "Pappers")
     assert _messages(alerts, nas=NAS) != []
     assert _messages(alerts, nas=NAS, pi=None) == []
@@ -91,8 +89,8 @@ def test_a_name_needs_one_instance_that_has_it() -> None:
     assert _messages(alerts, nas=NAS, pi=PI) == [expected]
 
 
-def test_a_name_that_is_not_unique_is_named_at_once() -> None:
-    """Even if it is unique on another instance, or one is unknown; with what to write instead."""
+def test_an_ambiguous_name_causes_a_warning_at_once() -> None:
+    """The warning shows alternatives, even if the name is unique elsewhere or an instance is still unknown."""
     several = f"pi has 2 folders with this label, {THERE}: write alerts.folder.one or alerts.folder.two"
     assert _messages(_folders("Twins"), pi=PI, nas=None) == [f"alerts.folder.Twins: {several}"]
     instead = f"write alerts.device.{BETA[:15]} or alerts.device.{TWIN[:15]}"
@@ -107,7 +105,7 @@ def test_a_name_that_is_not_unique_is_named_at_once() -> None:
 
 
 def test_names_are_shown_as_they_are_written_in_the_file() -> None:
-    """Those with spaces and the like in quotes; control characters as codes."""
+    """Names that need quotes in TOML are shown with quotes, and control characters as codes."""
     spaced = configured([folder("x", label="My photos")]).config
     assert _messages(_folders("My photo", "a\nb"), nas=spaced) == [
         f'alerts.folder."My photo": {NO_FOLDER}; did you mean alerts.folder."My photos"?',
@@ -116,7 +114,7 @@ def test_names_are_shown_as_they_are_written_in_the_file() -> None:
 
 
 def test_thresholds_follow_a_label_to_another_folder() -> None:
-    """What is raised because of that, and what is cleared, is told at once."""
+    """Problems that are raised or cleared by the change are reported immediately."""
     art = folder("art", BETA, label="Art")
     world = World(Alerts(thresholds={"out_of_sync": HOUR}, folders={"Art": {"out_of_sync": 0}}))
     world.start(read(of=LACKING), read("art", of=LACKING), configured=configured([folder("docs", BETA), art]))
@@ -134,8 +132,8 @@ def _edges(world: World) -> set[tuple[str, str]]:
     return {(one["event_type"], one["folder"]) for one in world.told("problem_raised", "problem_cleared")}
 
 
-def test_names_are_not_looked_up_for_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only when the configuration changes."""
+def test_names_are_looked_up_only_when_the_configuration_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other observations reuse the result."""
     looked_up: list[Config] = []
 
     def look_up(alerts: Alerts, config: Config) -> Mapping[Subject, Mapping[str, float]]:

@@ -1,4 +1,4 @@
-"""Which retained messages are a bridge's own."""
+"""Recognizing which retained messages belong to the bridge."""
 
 import json
 
@@ -14,14 +14,14 @@ INFO = json.dumps(
 CONNECTION = b'{"status": "online", "message": null, "since": null}'
 
 
-def test_an_instance_is_proven_by_the_list_in_bridge_info() -> None:
-    """So are its payloads that other programs may have, too."""
+def test_the_list_in_bridge_info_proves_an_instance() -> None:
+    """It also proves payloads of the instance that other programs could have published in the same form."""
     found = {"home/bridge/info": INFO, "home/nas/state": b"online", "home/kitchen/state": b"online"}
     assert OwnTopics(TOPICS).find(found) == ["home/nas/state", "home/bridge/info"]
 
 
-def test_an_instance_is_proven_by_a_payload_of_its_own() -> None:
-    """`bridge/info` may be lost, and does not list what was renamed."""
+def test_a_characteristic_payload_proves_an_instance() -> None:
+    """`bridge/info` may be lost, and does not list instances from before they were renamed."""
     found = {
         "home/bridge/state": b"offline",
         "home/old/connection": CONNECTION,
@@ -37,8 +37,8 @@ def test_an_instance_is_proven_by_a_payload_of_its_own() -> None:
     ]
 
 
-def test_the_proof_of_an_earlier_reading_counts() -> None:
-    """A broker may leave out some of what it keeps."""
+def test_a_proof_from_an_earlier_read_stays_valid() -> None:
+    """A broker may leave out some of its retained messages."""
     own = OwnTopics(TOPICS)
     own.find({"home/bridge/info": INFO})
     assert own.find({"home/nas/state": b"online", "home/bridge/state": b"online"}) == [
@@ -48,7 +48,7 @@ def test_the_proof_of_an_earlier_reading_counts() -> None:
 
 
 def test_the_availability_of_another_program_is_not_ours() -> None:
-    """Zigbee2MQTT uses `bridge/state` and `bridge/info`, too."""
+    """Zigbee2MQTT also uses `bridge/state` and `bridge/info`."""
     found = {"home/bridge/state": b"online", "home/bridge/info": b'{"version": "2"}', "home/old/connection": CONNECTION}
     assert OwnTopics(TOPICS).find(found) == ["home/old/connection"]
 
@@ -67,5 +67,5 @@ def test_the_availability_of_another_program_is_not_ours() -> None:
     ids=["empty", "list", "no text", "nested", "a word", "a number", "not names"],
 )
 def test_rubbish_proves_no_instance(info: bytes) -> None:
-    """Anybody may publish there."""
+    """Anybody may publish to `bridge/info`."""
     assert "home/nas/state" not in OwnTopics(TOPICS).find({"home/bridge/info": info, "home/nas/state": b"online"})

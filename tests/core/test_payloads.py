@@ -1,4 +1,4 @@
-"""Payloads: the keys that users rely on, and what has a payload at all."""
+"""Payloads: the documented keys, and which addresses have a payload at all."""
 
 import json
 from collections.abc import Mapping
@@ -42,17 +42,17 @@ from tests.core.world import (
 
 
 def unknown() -> Watched:
-    """Return a state of which next to nothing is known but what is configured."""
+    """Return a state that only knows its configuration."""
     one = Watched()
     one.see(configured(), not_running(), process(started_at=None, listeners_ok=None, discovery_ok=None))
     return one
 
 
-# --- the keys that must be there
+# --- the documented keys
 
 NUMBER = (int, float)
 LATER = object
-"""Of any type yet."""
+"""Any type."""
 
 KEYS: Mapping[Address, Mapping[str, Any]] = {
     SYSTEM: {
@@ -105,8 +105,8 @@ PARTS = {
 
 
 @every_kind
-def test_every_promised_key_is_there_with_its_type(address: Address, keys: Mapping[str, Any]) -> None:
-    """Users rely on names and types; bytes are whole numbers, and a truth value is no number."""
+def test_every_documented_key_has_its_type(address: Address, keys: Mapping[str, Any]) -> None:
+    """Users rely on names and types. Bytes are integers, and a Boolean does not count as a number."""
     payload = known().shown(address)
     assert keys.keys() <= payload.keys()
     for key, kinds in keys.items():
@@ -115,8 +115,8 @@ def test_every_promised_key_is_there_with_its_type(address: Address, keys: Mappi
 
 
 @every_kind
-def test_every_promised_key_is_there_when_nothing_is_known(address: Address, keys: Mapping[str, Any]) -> None:
-    """What is not known is null, and not missing."""
+def test_every_documented_key_exists_when_nothing_is_known(address: Address, keys: Mapping[str, Any]) -> None:
+    """Unknown values are null; their keys are not missing."""
     payload = unknown().shown(address)
     if address in (ERRORS, PENDING):
         assert payload is None
@@ -125,16 +125,16 @@ def test_every_promised_key_is_there_when_nothing_is_known(address: Address, key
     assert all(payload[key] is None or isinstance(payload[key], kinds) for key, kinds in keys.items())
 
 
-def test_the_parts_of_the_whole_are_counts() -> None:
-    """Folders and devices are counted under the names that are promised."""
+def test_the_counts_of_folders_and_devices_are_integers() -> None:
+    """Folders and devices are counted under the documented keys."""
     payload = known().shown(SYSTEM)
     for part, keys in PARTS.items():
         assert keys <= payload[part].keys()
         assert {type(count) for count in payload[part].values()} == {int}
 
 
-def test_what_is_known_of_a_folder_is_shown() -> None:
-    """Under the names that are promised, as it was seen."""
+def test_the_payload_of_a_folder_contains_the_observed_values() -> None:
+    """The values appear under the documented keys."""
     noon = "2024-05-01T12:00:00Z"
     shown = {
         "id": "docs",
@@ -169,8 +169,8 @@ def test_what_is_known_of_a_folder_is_shown() -> None:
     assert {key: payload[key] for key in shown} == shown
 
 
-def test_what_is_known_of_a_device_is_shown() -> None:
-    """Under the names that are promised, as it was seen."""
+def test_the_payload_of_a_device_contains_the_observed_values() -> None:
+    """The values appear under the documented keys."""
     shown = {
         "id": BETA,
         "name": "beta",
@@ -196,16 +196,16 @@ def test_what_is_known_of_a_device_is_shown() -> None:
     assert {key: payload[key] for key in shown} == shown
 
 
-# --- what has a payload
+# --- addresses with a payload
 
 
-def test_everything_that_is_kept_of_an_instance_can_be_rendered() -> None:
-    """Every retained kind of topic below an instance has a row, and no other."""
+def test_every_retained_topic_of_an_instance_can_be_rendered() -> None:
+    """Exactly the retained kinds of topics below an instance have a renderer."""
     assert {row.kind for row in TOPICS if row.retained and "{instance}" in row.pattern} == RENDERED
 
 
-def test_everything_has_a_payload_once_everything_was_read() -> None:
-    """No address is told of that would clear its topic."""
+def test_every_address_has_a_payload_when_everything_was_read() -> None:
+    """No listed address has an empty payload, which would clear its topic."""
     one = watched(seen.UpgradeRead(latest="v2.1.4"))
     assert {address.kind for address in one.state.everything()} == RENDERED
     assert all(render(one.state, address) for address in one.state.everything())
@@ -222,20 +222,20 @@ def test_everything_has_a_payload_once_everything_was_read() -> None:
         share_address(device_id("GAMMAGA"), "art"),
     ],
 )
-def test_what_is_not_there_has_no_payload(address: Address) -> None:
-    """So that its topic is cleared."""
+def test_an_unknown_folder_device_or_share_has_no_payload(address: Address) -> None:
+    """Without a payload, its topic is cleared."""
     assert render(watched().state, address) is None
 
 
 @pytest.mark.parametrize("address", [SYSTEM, METRICS, ERRORS, PENDING])
-def test_what_was_not_read_yet_has_no_payload(address: Address) -> None:
-    """Nothing is made up before Syncthing has answered."""
+def test_an_address_has_no_payload_before_it_was_read(address: Address) -> None:
+    """The bridge makes up no values before Syncthing has answered."""
     assert render(Watched().state, address) is None
 
 
 @pytest.mark.parametrize("observation", [process(), configured()])
-def test_the_whole_is_published_when_process_and_configuration_are_known(observation: Observation) -> None:
-    """One of them alone says too little."""
+def test_the_instance_is_published_when_process_and_configuration_are_known(observation: Observation) -> None:
+    """One of them is not enough."""
     one = Watched()
     one.see(observation)
     assert one.shown(SYSTEM) is None
@@ -244,14 +244,14 @@ def test_the_whole_is_published_when_process_and_configuration_are_known(observa
 
 
 def test_a_paused_folder_has_no_completion_on_a_device() -> None:
-    """Null, and never 0."""
+    """The completion is null, never 0."""
     one = watched(completed(BETA, "docs", need_bytes=500), config=configured([folder("docs", BETA, paused=True)]))
     assert set(one.shown(DOCS_ON_BETA).values()) == {None}
     assert one.shown(DOCS)["completion"] is None
 
 
 def test_an_event_has_its_name_and_time() -> None:
-    """And whatever belongs to it."""
+    """Its other data follows."""
     event = BridgeEvent("folder_synced", after(0.5), {"folder": "docs", "label": "Bücher"})
     assert json.loads(render_event(event)) == {
         "event_type": "folder_synced",

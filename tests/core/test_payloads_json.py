@@ -1,4 +1,4 @@
-"""Payloads are JSON that everyone can read, whatever the world puts into it."""
+"""Payloads are valid JSON, whatever values they contain."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_every_time_is_iso_8601_in_utc() -> None:
-    """With Z, and with milliseconds or none."""
+    """Times end with Z, and have either milliseconds or no fraction."""
     one = known()
     one.see(read("docs", changed_at=after(100.25)))
     times = [
@@ -49,8 +49,8 @@ def _refuse(constant: str) -> NoReturn:
 @given(odd=st.text(st.characters(exclude_categories=())))
 @example(odd="caf\udce9")
 @example(odd='"\\\x00\x1f\u2028\U0001f4be')
-def test_whatever_a_file_is_called_the_payload_is_json(odd: str) -> None:
-    """File names, labels and errors may hold anything, even what UTF-8 may not."""
+def test_the_payload_is_valid_json_for_any_file_name(odd: str) -> None:
+    """File names, labels and errors may hold anything, even characters that UTF-8 cannot encode."""
     one = watched(config=configured([folder("docs", BETA, label=odd or "docs")], [device(BETA, odd)], name=odd))
     one.see(
         seen.FolderErrorsRead(folder="docs", items=(FailedItem(path=odd, error=odd),)),
@@ -67,13 +67,13 @@ def test_whatever_a_file_is_called_the_payload_is_json(odd: str) -> None:
 
 
 def test_json_is_compact_and_readable() -> None:
-    """As few bytes as it takes, and letters as they are written."""
+    """It has no unnecessary spaces, and letters are not escaped."""
     assert as_json({"label": "Bücher", "items": [1, None]}) == '{"label":"Bücher","items":[1,null]}'.encode()
 
 
 @pytest.mark.parametrize("online", [True, False])
 def test_the_state_is_a_plain_word(online: bool) -> None:
-    """Home Assistant compares it as it is."""
+    """Home Assistant compares the payload as it is."""
     one = watched() if online else Watched()
     assert render(one.state, STATE) == (b"online" if online else b"offline")
 
@@ -81,8 +81,8 @@ def test_the_state_is_a_plain_word(online: bool) -> None:
 # --- lists
 
 
-def test_long_lists_are_cut_and_their_count_is_not() -> None:
-    """The first failed and pending ones are listed, and the latest errors."""
+def test_long_lists_are_truncated_and_their_counts_are_full() -> None:
+    """The lists hold the first failed and pending items, and the latest errors."""
     numbers = range(LISTED_ITEMS + 5)
     one = watched()
     one.see(

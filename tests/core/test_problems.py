@@ -1,4 +1,4 @@
-"""Problems: raised and cleared once, by what is seen or by time alone, over restarts of the bridge."""
+"""Problems are raised and cleared once, by an observation or by time, also across restarts of the bridge."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ Seen = Callable[[World], Sequence[Observation]]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How a problem comes and goes."""
+    """The observations that raise a problem and clear it."""
 
     come: Seen
     go: Seen
@@ -151,13 +151,13 @@ ADDRESSES = {
 
 
 def test_every_problem_has_a_case() -> None:
-    """Each row of the table is tried here."""
+    """Every row of the problem table has a case here."""
     assert list(CASES) == [row.code for row in ROWS]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
 def test_a_problem_is_raised_once_and_cleared_once(row: Row) -> None:
-    """A problem shows in the payload of its subject and of the instance from the moment on that its threshold says."""
+    """The problem appears in the payloads of its subject and of the instance when it reaches its threshold."""
     case, world = CASES[row.code], World().start()
     assert world.payload(ADDRESSES[row.subject])["problem"] is False
     begun = world.now
@@ -194,14 +194,14 @@ def _codes(world: World, subject: str) -> list[str]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
 def test_zero_turns_a_problem_off(row: Row) -> None:
-    """With a threshold of 0 a problem is never raised."""
+    """With a threshold of 0, the problem is never raised."""
     world = World(Alerts(thresholds={row.code: 0})).start()
     world.see(*CASES[row.code].come(world)).later(30 * DAY)
     assert row.code not in [one["code"] for one in world.told("problem_raised")]
 
 
 def test_a_threshold_can_be_set_for_one_folder_and_one_device() -> None:
-    """A threshold of a folder or a device goes before the general one, for that folder or device alone."""
+    """A threshold of one folder or device overrides the general one for that folder or device only."""
     alerts = Alerts(
         thresholds={"out_of_sync": HOUR, "unseen": HOUR},
         folders={"docs": {"out_of_sync": 60}},
@@ -219,7 +219,7 @@ def test_a_threshold_can_be_set_for_one_folder_and_one_device() -> None:
 
 
 def test_a_count_can_have_a_threshold() -> None:
-    """A problem that counts is raised from its threshold on."""
+    """A problem with a minimum count is raised when the count reaches it."""
     world = World(Alerts(thresholds={"failed_items": 3})).start()
     world.see(read(of=replace(COUNTS, failed=2)))
     assert world.told("problem_raised") == []
@@ -228,7 +228,7 @@ def test_a_count_can_have_a_threshold() -> None:
 
 
 def test_progress_puts_off_being_stuck() -> None:
-    """A sync that moves is not stuck, however long it takes; one that waits for its turn is not either."""
+    """A sync with progress is not stuck, however long it takes, and neither is a sync that is queued."""
     world = World(Alerts(thresholds={"stuck": HOUR, "out_of_sync": 0})).start()
     world.see(world.turns("syncing"))
     for lacking in range(400, 0, -100):
@@ -244,7 +244,7 @@ def test_progress_puts_off_being_stuck() -> None:
 
 @pytest.mark.parametrize("code", [row.code for row in ROWS if row.measure is not Measure.SECONDS])
 def test_a_restart_of_the_bridge_raises_nothing_again(code: str) -> None:
-    """What had been raised is found in the retained payloads, with its time, and is not raised again."""
+    """The retained payloads contain the raised problems and their times, so they are not raised again."""
     before = World().start()
     before.see(*CASES[code].come(before))
     subject = next(row.subject for row in ROWS if row.code == code)
@@ -257,8 +257,8 @@ def test_a_restart_of_the_bridge_raises_nothing_again(code: str) -> None:
     assert after.payload(ADDRESSES[subject])["problems"] == was
 
 
-def test_what_was_mended_while_the_bridge_was_away_is_cleared_late() -> None:
-    """A problem that is over when the bridge returns is cleared then, marked as late; a new one is raised late."""
+def test_a_problem_fixed_while_the_bridge_was_stopped_is_cleared_late() -> None:
+    """A problem that is over when the bridge returns is cleared, and a new one is raised; both are marked as late."""
     before = World().start(read(of=replace(COUNTS, local_changes=1)))
     after = World(retained=before.published()).start(_errors("new"))
     told = after.told("problem_raised", "problem_cleared")
@@ -268,8 +268,8 @@ def test_what_was_mended_while_the_bridge_was_away_is_cleared_late() -> None:
     }
 
 
-def test_time_goes_on_over_a_restart_of_the_bridge() -> None:
-    """What becomes a problem by time alone counts from the time that was published, not from the restart."""
+def test_durations_continue_across_a_restart_of_the_bridge() -> None:
+    """Durations are measured from the published time, not from the restart."""
     before = World()
     before.start(read(of=LACKING), needing(1), before.nobody())
     before.see(before.connect()).see(before.disconnect()).later(HOUR)
@@ -280,7 +280,7 @@ def test_time_goes_on_over_a_restart_of_the_bridge() -> None:
 
 
 def test_a_device_that_was_never_seen_becomes_a_problem() -> None:
-    """A device that has never connected is unseen from the day on that the bridge first knew of it."""
+    """A device that has never connected is unseen since the bridge first found it in the configuration."""
     world = World()
     world.start(world.nobody()).later(7 * DAY)
     told = [(one["code"], one["since"]) for one in world.told("problem_raised")]
@@ -289,7 +289,7 @@ def test_a_device_that_was_never_seen_becomes_a_problem() -> None:
 
 
 def test_a_removed_or_paused_subject_has_no_problems() -> None:
-    """What is removed or paused is not amiss: its problems are cleared."""
+    """Removed and paused subjects are not checked: their problems are cleared."""
     world = World(Alerts(thresholds={"unseen": 60}))
     both = config(folder("docs", BETA), folder("music", BETA), devices=(BETA_DEVICE, GAMMA_DEVICE))
     world.start(read(of=replace(COUNTS, failed=1)), read("music", of=replace(COUNTS, failed=1)), configured=both)
@@ -308,8 +308,8 @@ def test_a_removed_or_paused_subject_has_no_problems() -> None:
     assert world.system["problem"] is False
 
 
-def test_nothing_is_judged_while_syncthing_cannot_be_reached() -> None:
-    """Time that passes while nothing is known raises nothing, and wakes nobody, before everything was read again."""
+def test_problems_are_not_evaluated_while_syncthing_cannot_be_reached() -> None:
+    """During an outage no problem is raised and no tick is scheduled, until everything was read again."""
     world = World(Alerts(thresholds={"unseen": HOUR})).start()
     world.see(world.disconnect()).told()
     world.see(seen.Unavailable(status="unreachable", message="gone"))
@@ -320,14 +320,14 @@ def test_nothing_is_judged_while_syncthing_cannot_be_reached() -> None:
     assert [(one["code"], one["late"]) for one in world.told("problem_raised")] == [("unseen", True)]
 
 
-def test_problems_are_not_known_before_it_is_known_what_was_published() -> None:
-    """Before the first judgement `problem` is null, not false."""
+def test_problems_are_null_before_the_previous_run_is_restored() -> None:
+    """Before the first evaluation, `problem` is null, not false."""
     world = World().snapshot()
     assert (world.folder["problem"], world.beta["problems"], world.system["problem"]) == (None, None, None)
 
 
 def test_a_tick_touches_only_what_is_due() -> None:
-    """Of many folders, the one whose time has come is rendered again, and nothing else."""
+    """Of many folders, only the one that became due is rendered again."""
     many = config(*(folder(f"folder{number}", BETA) for number in range(200)))
     world = World(Alerts(thresholds={"out_of_sync": HOUR})).start(
         *(read(f"folder{number}") for number in range(200)), configured=many
@@ -339,7 +339,7 @@ def test_a_tick_touches_only_what_is_due() -> None:
 
 
 def test_the_problems_of_the_instance_come_first_however_many_others_there_are() -> None:
-    """The list is cut at its end, where the folders and devices are."""
+    """The list is truncated at its end, where the folders and devices are."""
     names = [f"folder{number}" for number in range(60)]
     world = World().start(
         *(read(name, state="error", error="gone") for name in names),
@@ -351,8 +351,8 @@ def test_the_problems_of_the_instance_come_first_however_many_others_there_are()
     assert [one["folder"] for one in problems[1:]] == names[:49]
 
 
-def test_folders_that_are_removed_one_by_one_have_not_vanished() -> None:
-    """Only all folders at once, or several and at least half of them, are taken for a loss of the configuration."""
+def test_folders_that_are_removed_one_by_one_are_no_loss() -> None:
+    """Only the removal of all folders, or of several and at least half at once, counts as a loss of configuration."""
     three = config(*(folder(name, BETA) for name in ("a", "b", "c")))
     world = World().start(configured=three)
     world.see(config(folder("a", BETA), folder("b", BETA)))
@@ -361,15 +361,15 @@ def test_folders_that_are_removed_one_by_one_have_not_vanished() -> None:
     assert [one["message"] for one in after.system["problems"]] == ["folders disappeared from the configuration: b, c"]
 
 
-def test_since_when_a_device_lacks_something_is_forgotten_while_it_is_paused() -> None:
-    """Whether it still does is not known then; when it is resumed, the time begins anew."""
+def test_a_pause_resets_the_out_of_sync_time_of_a_device() -> None:
+    """The need of a paused device is unknown; when it is resumed, the time starts again."""
     world = World().start(needing(400))
     assert world.beta["out_of_sync_since"] is not None
     world.later(MINUTE).see(seen.DevicePaused(device=BETA, paused=True))
     assert world.beta["out_of_sync_since"] is None
 
 
-# --- what was not observed does not count
+# --- unobserved time does not count
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_since_when_a_device_lacks_something_is_forgotten_while_it_is_paused() -
 def test_a_folder_is_not_stale_after_a_time_in_which_it_was_not_checked(
     begin: Sequence[Observation], end: Sequence[Observation]
 ) -> None:
-    """A device that shares it was connected all the time."""
+    """A device that shares the folder was connected all the time."""
     world = World().start()
     world.see(*begin).later(8 * DAY)
     world.see(*end).later(60)

@@ -1,4 +1,4 @@
-"""Progress: percent, rate and estimated end of what is under way."""
+"""Progress: percentage, rate and estimated end of a running scan or sync."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,18 +25,18 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
     ],
 )
 def test_the_end_is_estimated_from_the_rate(done: int, total: int, rate: float | None, expected: Progress) -> None:
-    """Without a rate, or years ahead, there is no estimate; percent stay within 100."""
+    """There is no estimate without a rate or if the end is years away. Percentages stay within 100."""
     assert progress(done=done, total=total, rate=rate, now=NOON) == expected
 
 
 @given(missing=st.integers(1, 2**63), total=st.integers(1, 2**63))
 def test_only_complete_work_has_a_hundred_percent(missing: int, total: int) -> None:
-    """However little is missing of however much, percent are less than 100."""
+    """As long as anything is missing, the percentage is less than 100."""
     assert 0 <= progress(done=total - missing, total=total, rate=None, now=NOON).percent < 100
 
 
 def test_a_sync_that_still_needs_deletions_is_not_at_a_hundred_percent() -> None:
-    """Bytes are not everything: empty files and deletions may be missing when all bytes are there."""
+    """Empty files and deletions may be missing when all bytes are there."""
     sync = SyncProgress(4000, NOON)
     almost, done = sync.read(0, NOON, complete=False), sync.read(0, NOON, complete=True)
     assert almost is not None
@@ -44,8 +44,8 @@ def test_a_sync_that_still_needs_deletions_is_not_at_a_hundred_percent() -> None
     assert (almost.percent, done.percent) == (99.9, 100.0)
 
 
-def test_the_progress_of_a_sync_is_what_is_lacking_less() -> None:
-    """What comes in while it syncs makes the whole larger, and nothing done is undone."""
+def test_the_progress_of_a_sync_is_the_decrease_of_the_needed_bytes() -> None:
+    """New changes during the sync increase the total, and bytes that are already done still count."""
     sync = SyncProgress(4000, NOON)
     half = sync.read(2000, NOON + timedelta(seconds=2), complete=False)
     assert half == Progress(50.0, 1000.0, NOON + timedelta(seconds=4))

@@ -1,4 +1,4 @@
-"""The rules as a whole: whatever is seen in whatever order, what is published follows, and costs what it touches."""
+"""The rules as a whole: any sequence of observations gives consistent payloads, at a cost independent of size."""
 
 import sys
 from datetime import datetime
@@ -47,7 +47,7 @@ STATES = st.sampled_from(["idle", "scanning", "scan-waiting", "syncing", "sync-p
 
 
 def shares(folder_id: str) -> st.SearchStrategy[Any]:
-    """Return configurations of a folder, or none."""
+    """Return a strategy for configurations of a folder, None included."""
     devices = st.lists(st.sampled_from([BETA, GAMMA]), unique=True)
     return st.none() | st.builds(
         lambda devices, label, paused: folder(folder_id, *devices, label=label, paused=paused),
@@ -58,7 +58,7 @@ def shares(folder_id: str) -> st.SearchStrategy[Any]:
 
 
 def peers(full_id: str) -> st.SearchStrategy[Any]:
-    """Return configurations of a device, or none."""
+    """Return a strategy for configurations of a device, None included."""
     return st.none() | st.builds(device, st.just(full_id), st.sampled_from("ab"), paused=st.booleans())
 
 
@@ -161,18 +161,18 @@ def _sum(nothing: Any, parts: list[Any]) -> Any:
 
 
 def test_every_kind_of_observation_has_a_rule() -> None:
-    """But for raw events, which are passed on as they came."""
+    """Raw events are the exception: they are passed on unchanged."""
     kinds = {kind for kind in vars(seen).values() if isinstance(kind, type) and issubclass(kind, Observation)}
     assert RULES.keys() == kinds - {Observation, seen.RawEvent}
 
 
-# --- whatever is seen
+# --- any sequence of observations
 
 
 @settings(max_examples=200)
 @given(HISTORIES)
-def test_whatever_is_published_differently_is_told_to_have_changed(history: History) -> None:
-    """A payload that differs after an observation is among the changes, and so is one that is gone."""
+def test_every_changed_payload_is_among_the_changed_addresses(history: History) -> None:
+    """A payload that differs after an observation is among the changes, and so is one that no longer exists."""
     one = watched()
     before = _published(one)
     for observation, now in history:
@@ -186,8 +186,8 @@ def test_whatever_is_published_differently_is_told_to_have_changed(history: Hist
 
 @settings(max_examples=200)
 @given(HISTORIES)
-def test_the_sums_are_those_of_what_is_known(history: History) -> None:
-    """Adding up all folders, devices and shares gives what is kept as their sum."""
+def test_the_tallies_equal_the_sums_of_their_parts(history: History) -> None:
+    """Adding up all folders, devices and shares gives the stored sums."""
     state = _after(history).state
     assert state.folder_tally.total == _sum(FolderPart(), [one.part() for one in state.folders.values()])
     assert state.device_tally.total == _sum(DevicePart(), [one.part() for one in state.devices.values()])
@@ -199,8 +199,8 @@ def test_the_sums_are_those_of_what_is_known(history: History) -> None:
 
 @settings(max_examples=200)
 @given(HISTORIES)
-def test_what_is_published_of_a_folder_does_not_contradict_itself(history: History) -> None:
-    """Complete is needing nothing, in sync is complete, out of sync has a time, and of a paused one nothing is told."""
+def test_the_payload_of_a_folder_is_consistent(history: History) -> None:
+    """Complete means no needs, in sync means complete, out of sync has a time, and a paused folder has no values."""
     for payload in [payload for address, payload in _published(_after(history)).items() if address.kind == "folder"]:
         need = [payload[key] for key in ("need_bytes", "need_items", "need_deletes")]
         completion, in_sync, since = (payload[key] for key in ("completion", "in_sync", "out_of_sync_since"))
@@ -215,8 +215,8 @@ def test_what_is_published_of_a_folder_does_not_contradict_itself(history: Histo
 
 @settings(max_examples=200)
 @given(HISTORIES)
-def test_what_is_published_of_a_device_does_not_contradict_itself(history: History) -> None:
-    """Complete is in sync, and what is not connected has no address."""
+def test_the_payload_of_a_device_is_consistent(history: History) -> None:
+    """Complete means in sync. A device that is not connected has no rates, a connected one is not unseen."""
     for payload in [payload for address, payload in _published(_after(history)).items() if address.kind == "device"]:
         assert payload["completion"] is None or (payload["completion"] == 100) == payload["in_sync"]
         assert (payload["completion"] is None) == (payload["need_items"] is None)
@@ -224,13 +224,13 @@ def test_what_is_published_of_a_device_does_not_contradict_itself(history: Histo
         assert not payload["connected"] or payload["unseen_since"] is None
 
 
-# --- what it costs
+# --- cost
 
 MANY_DEVICES = [device_id(f"DEVICE{letter}") for letter in "ABCDEFGHIJKLMNOPQRST"]
 
 
 def large(folders: int = 100, devices: int = 20) -> Watched:
-    """Return a state in which two devices share the first folder, and all the others; everything is in sync."""
+    """Return a state that is in sync: two devices share the first folder, and all devices share the others."""
     first, others = MANY_DEVICES[:2], MANY_DEVICES[:devices]
     shared = [folder("folder0", *first), *(folder(f"folder{number}", *others) for number in range(1, folders))]
     return watched(config=configured(shared, [device(one, one[:7].lower()) for one in others]))
@@ -251,14 +251,16 @@ every_event = pytest.mark.parametrize(("event", "touched"), EVENTS, ids=[repr(ev
 
 
 @every_event
-def test_an_event_changes_only_what_it_is_about(event: Observation, touched: set[Address]) -> None:
-    """With a hundred folders and twenty devices, at most the folder, the device, their share, and the whole."""
+def test_an_event_changes_only_the_addresses_that_it_concerns(event: Observation, touched: set[Address]) -> None:
+    """With 100 folders and 20 devices, at most the folder, the device, their share and the instance change."""
     assert large().see(event).changed.keys() == touched
 
 
 @every_event
-def test_an_event_costs_the_same_however_much_there_is(event: Observation, touched: set[Address]) -> None:
-    """As many lines of code are run for it, and for what is published then, with few folders as with many."""
+def test_the_cost_of_an_event_does_not_depend_on_the_number_of_folders(
+    event: Observation, touched: set[Address]
+) -> None:
+    """The event and its payloads take the same number of lines of code with few and with many folders and devices."""
     assert _lines_run(large(folders=2, devices=2), event) == _lines_run(large(), event)
 
 

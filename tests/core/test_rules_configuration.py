@@ -1,4 +1,4 @@
-"""Rules on what is configured: what comes, goes, is renamed, shared, paused and resumed."""
+"""Rules on the configuration: folders and devices are added, removed, renamed, shared, paused and resumed."""
 
 from dataclasses import replace
 
@@ -46,11 +46,11 @@ def about(one: Watched, folder_id: str = "", short: str = "") -> set[Address]:
     }
 
 
-# --- what comes and goes
+# --- added and removed
 
 
-def test_a_new_folder_is_published_and_asked_for() -> None:
-    """What it holds, and how far those who share it are, has to be read."""
+def test_a_new_folder_is_published_and_read() -> None:
+    """The bridge reads its counts and its completion on the devices that share it."""
     one = watched(config=configured(folders=[ART_FOLDER]))
     outcome = one.see(configured())
     new = {DOCS, failed_address("docs"), conflicts_address("docs"), DOCS_ON_BETA, DOCS_ON_GAMMA}
@@ -64,8 +64,8 @@ def test_a_new_folder_is_published_and_asked_for() -> None:
     }
 
 
-def test_a_new_folder_that_is_paused_is_not_asked_for() -> None:
-    """Syncthing refuses to tell what a paused folder holds."""
+def test_a_new_folder_that_is_paused_is_not_read() -> None:
+    """Syncthing refuses to report the counts of a paused folder."""
     one = watched(config=configured(folders=[ART_FOLDER]))
     outcome = one.see(configured([ART_FOLDER, folder("docs", BETA, paused=True)]))
     assert set(outcome.reads) == {Read("restart_required")}
@@ -73,7 +73,7 @@ def test_a_new_folder_that_is_paused_is_not_asked_for() -> None:
 
 
 def test_a_folder_that_is_removed_clears_all_its_topics() -> None:
-    """Nothing of it is left, in the instance and the devices neither."""
+    """The folder also disappears from the sums of the instance and the devices."""
     one = watched(completed(BETA, "docs", need_bytes=500), read("docs", need_bytes=500))
     gone = about(one, "docs")
     outcome = one.see(configured([ART_FOLDER]))
@@ -88,7 +88,7 @@ def test_a_folder_that_is_removed_clears_all_its_topics() -> None:
 
 
 def test_a_device_that_is_removed_clears_all_its_topics() -> None:
-    """Nothing of it is left, neither in the instance nor among those who share a folder."""
+    """The device also disappears from the instance and from the folders that it shared."""
     one = watched(completed(BETA, "docs", need_bytes=500))
     gone = about(one, short=ON_BETA.device)
     outcome = one.see(configured([folder("docs", GAMMA), folder("art")], [GAMMA_DEVICE]))
@@ -100,7 +100,7 @@ def test_a_device_that_is_removed_clears_all_its_topics() -> None:
 
 
 def test_a_folder_with_another_id_is_another_folder() -> None:
-    """The topics of the old ID are cleared, those of the new one are published."""
+    """The topics of the old ID are cleared, and those of the new ID are published."""
     one = watched()
     gone = about(one, "docs")
     outcome = one.see(configured([folder("documents", BETA, GAMMA), ART_FOLDER]))
@@ -109,8 +109,8 @@ def test_a_folder_with_another_id_is_another_folder() -> None:
     assert folder_address("documents") in about(one, "documents")
 
 
-def test_a_new_device_is_published_and_what_it_shares_asked_for() -> None:
-    """It is not connected yet, and nothing is known of how far it is."""
+def test_a_new_device_is_published_and_its_shares_are_read() -> None:
+    """It is not connected yet, and its completion is unknown."""
     one = watched()
     shared = folder("docs", BETA, GAMMA, DELTA)
     outcome = one.see(configured([shared, ART_FOLDER], [BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta")]))
@@ -121,8 +121,8 @@ def test_a_new_device_is_published_and_what_it_shares_asked_for() -> None:
     assert one.shown(SYSTEM)["all_in_sync"] is None
 
 
-def test_a_new_device_that_shares_nothing_is_published_as_well() -> None:
-    """Nothing has to be read of it."""
+def test_a_new_device_without_shares_is_published() -> None:
+    """The bridge has nothing to read for it."""
     one = watched()
     outcome = one.see(configured(devices=[BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta")]))
     assert {device_address(DELTA), SYSTEM} <= outcome.changed.keys()
@@ -130,7 +130,7 @@ def test_a_new_device_that_shares_nothing_is_published_as_well() -> None:
     assert one.shown(SYSTEM)["devices"]["total"] == 3
 
 
-# --- what is named, and shared
+# --- names and shares
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def test_a_new_device_that_shares_nothing_is_published_as_well() -> None:
         (configured(name="box"), SYSTEM, "name", "box"),
     ],
 )
-def test_a_change_of_name_touches_what_is_named(
+def test_a_renamed_folder_or_device_is_published_with_the_new_name(
     config: seen.ConfigRead, address: Address, key: str, shown: str
 ) -> None:
-    """What is known of it stays as it was."""
+    """All other values stay unchanged."""
     one = watched()
     before = one.shown(address)
     outcome = one.see(config)
@@ -156,8 +156,8 @@ def test_a_change_of_name_touches_what_is_named(
     assert all(one.shown(other)["in_sync"] is True for other in others)
 
 
-def test_a_folder_that_is_not_shared_any_more_leaves_the_device() -> None:
-    """Its completion is cleared, and does not count for the device, which has not synced by that."""
+def test_an_unshared_folder_no_longer_counts_for_the_device() -> None:
+    """Its completion is cleared and no longer counts for the device, which is not reported as a sync."""
     one = watched(completed(BETA, "docs", need_bytes=500))
     assert one.shown(ON_BETA)["in_sync"] is False
     outcome = one.see(configured([folder("docs", GAMMA), ART_FOLDER]))
@@ -177,21 +177,21 @@ def test_a_folder_that_is_not_shared_any_more_leaves_the_device() -> None:
     ],
     ids=["unshared", "device removed", "type"],
 )
-def test_a_folder_that_may_lack_less_by_a_change_is_asked_for(config: seen.ConfigRead) -> None:
-    """What only a device had that is gone is not lacking any more, and Syncthing sends no event of that."""
+def test_a_folder_that_may_need_less_after_a_change_is_read(config: seen.ConfigRead) -> None:
+    """Items that only a removed device had are no longer needed, and Syncthing sends no event about that."""
     one = watched(read("docs", need_bytes=500))
     outcome = one.see(config)
     assert {Read("folder", "docs"), Read("completion", "docs", GAMMA)} <= outcome.reads.keys()
 
 
-def test_a_paused_folder_that_is_shared_with_fewer_devices_is_not_asked_for() -> None:
-    """Syncthing refuses to tell what it holds."""
+def test_a_paused_folder_that_is_shared_with_fewer_devices_is_not_read() -> None:
+    """Syncthing refuses to report its counts."""
     one = watched(config=configured([folder("docs", BETA, GAMMA, paused=True)]))
     assert Read("folder", "docs") not in one.see(configured([folder("docs", GAMMA, paused=True)])).reads
 
 
-def test_a_folder_that_is_shared_with_one_more_device_makes_it_unknown() -> None:
-    """How far the device is with it has to be read first."""
+def test_a_device_is_unknown_until_a_newly_shared_folder_is_read() -> None:
+    """The completion of the folder on the device must be read first."""
     one = watched()
     outcome = one.see(configured([DOCS_FOLDER, folder("art", BETA, GAMMA)]))
     assert Read("completion", "art", GAMMA) in outcome.reads
@@ -201,8 +201,8 @@ def test_a_folder_that_is_shared_with_one_more_device_makes_it_unknown() -> None
     assert one.shown(ON_GAMMA)["in_sync"] is True
 
 
-def test_a_change_of_the_configuration_is_told_once() -> None:
-    """The first configuration, and the same one again, are no change; but an option may wait for a restart now."""
+def test_a_change_of_the_configuration_is_reported_once() -> None:
+    """The first configuration and an identical one are no changes, but an option may require a restart now."""
     one = Watched()
     assert names(one.see(configured())) == []
     outcome = one.see(configured())
@@ -212,8 +212,8 @@ def test_a_change_of_the_configuration_is_told_once() -> None:
     assert set(outcome.reads) == {Read("restart_required")}
 
 
-def test_nothing_is_asked_for_while_everything_is_read() -> None:
-    """A snapshot reads what a new configuration would ask for."""
+def test_a_snapshot_requests_no_additional_reads() -> None:
+    """The snapshot already contains the reads that a new configuration would request."""
     one = watched()
     found = configured([folder("new", BETA), DOCS_FOLDER, ART_FOLDER])
     assert not one.see(seen.SnapshotStarted(), found, seen.SnapshotComplete()).reads

@@ -1,4 +1,4 @@
-"""Rules on the connections to remote devices, and on what goes through them."""
+"""Rules on the connections to remote devices and their traffic."""
 
 from typing import Any
 
@@ -27,35 +27,35 @@ from tests.core.world import (
 
 AWAY = Connection(connected=False)
 TOLD_BY_EVENT = connection(is_local=None, crypto=None)
-"""An event does not tell everything."""
+"""The event does not contain these values."""
 
 
 def beta(one: Watched, *keys: str) -> Any:
-    """Return values of the payload of BETA."""
+    """Return values from the payload of BETA."""
     payload = one.shown(ON_BETA)
     return tuple(payload[key] for key in keys) if len(keys) > 1 else payload[keys[0]]
 
 
 def arrives(at: float = 0) -> seen.DeviceConnected:
-    """Return the event that BETA connected."""
+    """Return the event of a connection of BETA."""
     return seen.DeviceConnected(device=BETA, at=after(at), connection=TOLD_BY_EVENT)
 
 
 def leaves(at: float = 0, error: str | None = "reading length: EOF") -> seen.DeviceDisconnected:
-    """Return the event that BETA disconnected."""
+    """Return the event of a disconnection of BETA."""
     return seen.DeviceDisconnected(device=BETA, at=after(at), error=error)
 
 
 def polled(at: float = 0, **changes: Any) -> seen.ConnectionsRead:
-    """Return a read of all connections in which BETA's is connected."""
+    """Return a read of all connections, in which BETA is connected."""
     return connections(after(at), of={BETA: connection(**changes), GAMMA: AWAY})
 
 
 # --- connections
 
 
-def test_a_device_that_connects_is_told() -> None:
-    """The event tells most of the connection, the rest is read."""
+def test_a_device_that_connects_is_reported() -> None:
+    """The event contains part of the connection; the rest is read."""
     one = watched()
     outcome = one.see(arrives(3))
     (event,) = outcome.events
@@ -70,8 +70,8 @@ def test_a_device_that_connects_is_told() -> None:
     assert beta(one, "crypto", "is_local", "connection_type") == ("TLS1.3", True, "tcp-client")
 
 
-def test_a_device_that_disconnects_is_told() -> None:
-    """The event says why; nothing is left of the connection but when the device was seen last."""
+def test_a_device_that_disconnects_is_reported() -> None:
+    """The event contains the reason. Only the last-seen time of the connection is kept."""
     one = watched(polled(in_bytes=5))
     outcome = one.see(leaves(7))
     (event,) = outcome.events
@@ -83,7 +83,7 @@ def test_a_device_that_disconnects_is_told() -> None:
 
 
 def test_another_connection_of_a_device_hides_nothing() -> None:
-    """Since 1.25 every connection is told: what is known of the first one holds until it is read again."""
+    """Since 1.25, every connection has an event; the values of the first one stay valid until they are read again."""
     one = watched(polled(in_bytes=5))
     before = one.shown(ON_BETA)
     outcome = one.see(arrives(1))
@@ -102,15 +102,15 @@ def test_another_connection_of_a_device_hides_nothing() -> None:
         ([leaves(1)], []),
     ],
 )
-def test_each_change_of_a_connection_is_told_once(observations: list[Observation], expected: list[str]) -> None:
-    """Whether by an event, or by a read because the event was missed."""
+def test_each_change_of_a_connection_is_reported_once(observations: list[Observation], expected: list[str]) -> None:
+    """An event shows the change, or a read does if the event was missed."""
     one = watched()
     told = [names(one.see(observation, at=after(60 * minute))) for minute, observation in enumerate(observations)]
     assert [name for happened in told for name in happened] == expected
 
 
-def test_connections_that_are_found_at_the_start_are_not_told() -> None:
-    """Nor what has changed while Syncthing could not be reached: the state says it."""
+def test_connections_found_at_the_start_are_not_reported() -> None:
+    """Changes while Syncthing could not be reached are not reported either; the payload shows the state."""
     one = Watched()
     assert names(one.see(*snapshot(polled()))) == []
     one.see(seen.Unavailable(status="unreachable", message="refused"))
@@ -118,7 +118,7 @@ def test_connections_that_are_found_at_the_start_are_not_told() -> None:
     assert beta(one, "connected") is False
 
 
-def test_a_device_that_is_not_configured_does_not_count() -> None:
+def test_observations_of_an_unconfigured_device_are_ignored() -> None:
     """It may just have been removed."""
     one = watched()
     stranger = device_id("UNHEARD")
@@ -139,8 +139,8 @@ def test_a_device_that_is_not_configured_does_not_count() -> None:
     ("last_seen", "shown"),
     [(after(-60), "2024-05-01T12:00:00Z"), (after(60), "2024-05-01T12:01:00Z"), (None, "2024-05-01T12:00:00Z")],
 )
-def test_when_a_device_was_seen_last_never_goes_back(last_seen: Any, shown: str) -> None:
-    """Syncthing's statistics lag behind its events, and know nothing of a device that it has not seen yet."""
+def test_the_last_seen_time_never_goes_back(last_seen: Any, shown: str) -> None:
+    """Syncthing's statistics lag behind its events, and contain no time for a device that was not seen yet."""
     one = watched()
     one.see(arrives(), leaves())
     outcome = one.see(seen.DeviceStatisticsRead(last_seen_at={BETA: last_seen}))
@@ -148,8 +148,8 @@ def test_when_a_device_was_seen_last_never_goes_back(last_seen: Any, shown: str)
     assert (ON_BETA in outcome.changed) == (shown != "2024-05-01T12:00:00Z")
 
 
-def test_since_when_a_device_is_unseen_is_told_while_it_is_away() -> None:
-    """A device that is connected is seen; one that was never seen is unseen since the bridge first knew of it."""
+def test_the_unseen_time_is_published_while_a_device_is_disconnected() -> None:
+    """It is null for a connected device. A device that was never seen is unseen since the bridge first found it."""
     one = watched()
     assert one.shown(ON_GAMMA)["unseen_since"] == "2024-05-01T12:00:00Z"
     one.see(seen.DeviceStatisticsRead(last_seen_at={BETA: after(-60)}))
@@ -162,15 +162,15 @@ def test_since_when_a_device_is_unseen_is_told_while_it_is_away() -> None:
 
 
 def test_rates_come_from_the_counters_of_a_connection() -> None:
-    """They are those of the time between two reads."""
+    """A rate is the difference between two reads divided by the time between them."""
     one = watched(polled(0, in_bytes=1000, out_bytes=1000))
     outcome = one.see(polled(10, in_bytes=3000, out_bytes=2005))
     assert outcome.changed.keys() == {METRICS, ON_BETA}
     assert beta(one, "in_bytes", "out_bytes", "in_rate", "out_rate") == (3000, 2005, 200, 100.5)
 
 
-def test_the_counters_of_another_connection_begin_anew() -> None:
-    """What the earlier connection had counted makes no rate, in either direction."""
+def test_the_counters_of_a_new_connection_start_from_scratch() -> None:
+    """The bytes of an earlier connection do not count for the rate, in either direction."""
     one = watched(polled(0, in_bytes=10_000, out_bytes=1000), polled(10, in_bytes=20_000, out_bytes=3000))
     assert beta(one, "in_rate", "out_rate") == (1000, 200)
     one.see(leaves(11))
@@ -182,7 +182,7 @@ def test_the_counters_of_another_connection_begin_anew() -> None:
 
 
 def test_the_rates_of_the_instance_are_those_of_all_its_connections() -> None:
-    """The totals are Syncthing's own, connections that ended included."""
+    """The totals come from Syncthing and include closed connections."""
     one = watched(connections(after(0), 100, 1000))
     one.see(connections(after(10), 2100, 6000))
     metrics = one.shown(METRICS)
@@ -201,8 +201,8 @@ def test_the_rates_of_the_instance_are_those_of_all_its_connections() -> None:
         ([polled(), completed(BETA, "docs")], False),
     ],
 )
-def test_a_transfer_is_worth_a_closer_look(observations: list[Observation], transferring: bool) -> None:
-    """Traffic beyond chatter, or a connected device that lacks something, makes counters interesting for a while."""
+def test_a_transfer_is_detected_by_traffic_or_needs(observations: list[Observation], transferring: bool) -> None:
+    """Traffic above a minimum, or a connected device that needs something, counts as a transfer for a while."""
     one = watched()
     one.see(*observations, at=after(10))
     assert one.state.transferring(after(24)) is transferring

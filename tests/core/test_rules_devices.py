@@ -1,4 +1,4 @@
-"""Rules on how far remote devices are."""
+"""Rules on the completion of remote devices."""
 
 from typing import Any
 
@@ -28,35 +28,35 @@ from tests.core.world import (
 
 AWAY = Connection(connected=False)
 TOLD_BY_EVENT = connection(is_local=None, crypto=None)
-"""An event does not tell everything."""
+"""The event does not contain these values."""
 
 
 def beta(one: Watched, *keys: str) -> Any:
-    """Return values of the payload of BETA."""
+    """Return values from the payload of BETA."""
     payload = one.shown(ON_BETA)
     return tuple(payload[key] for key in keys) if len(keys) > 1 else payload[keys[0]]
 
 
 def arrives(at: float = 0) -> seen.DeviceConnected:
-    """Return the event that BETA connected."""
+    """Return the event of a connection of BETA."""
     return seen.DeviceConnected(device=BETA, at=after(at), connection=TOLD_BY_EVENT)
 
 
 def leaves(at: float = 0, error: str | None = "reading length: EOF") -> seen.DeviceDisconnected:
-    """Return the event that BETA disconnected."""
+    """Return the event of a disconnection of BETA."""
     return seen.DeviceDisconnected(device=BETA, at=after(at), error=error)
 
 
 def polled(at: float = 0, **changes: Any) -> seen.ConnectionsRead:
-    """Return a read of all connections in which BETA's is connected."""
+    """Return a read of all connections, in which BETA is connected."""
     return connections(after(at), of={BETA: connection(**changes), GAMMA: AWAY})
 
 
-# --- how far they are
+# --- completion
 
 
-def test_a_completion_touches_the_share_the_device_and_the_whole() -> None:
-    """And nothing when it is the same as before."""
+def test_a_completion_changes_the_share_the_device_and_the_instance() -> None:
+    """An identical completion changes nothing."""
     one = watched()
     lacking = completed(BETA, "docs", need_bytes=500, need_items=3)
     assert one.see(lacking).changed.keys() == {DOCS_ON_BETA, ON_BETA, SYSTEM}
@@ -87,23 +87,23 @@ def test_a_completion_touches_the_share_the_device_and_the_whole() -> None:
         ({"remote_state": "paused"}, {"remote_state": "paused"}, None, None),
     ],
 )
-def test_a_device_is_as_far_as_all_that_it_shares(
+def test_the_completion_of_a_device_covers_all_its_shares(
     docs: dict[str, Any], art: dict[str, Any], completion: float | None, in_sync: bool | None
 ) -> None:
-    """In bytes; what it has chosen itself not to take part in does not count."""
+    """It is computed in bytes. Folders that the device itself paused or does not share are excluded."""
     one = watched(completed(BETA, "docs", **docs), completed(BETA, "art", **art))
     assert beta(one, "completion", "in_sync") == (completion, in_sync)
 
 
 def test_a_device_that_shares_nothing_is_neither_in_sync_nor_not() -> None:
-    """Nothing is known of how far it is, and the whole does not wait for it."""
+    """Its completion is null, and the instance does not wait for it."""
     one = watched(config=configured([folder("docs")], [device(BETA, "beta")]))
     assert beta(one, "completion", "in_sync", "need_bytes", "need_items") == (None,) * 4
     assert one.shown(SYSTEM)["all_in_sync"] is True
 
 
-def test_a_device_of_which_not_everything_is_known_is_not_known_to_be_in_sync() -> None:
-    """But it is known not to be, as soon as one folder lacks something."""
+def test_a_device_with_unknown_shares_is_not_in_sync() -> None:
+    """Its state is null until all shares are known, or false as soon as one folder needs something."""
     one = Watched()
     one.see(configured(), completed(BETA, "docs"))
     assert beta(one, "completion", "in_sync", "need_bytes") == (None, None, None)
@@ -111,8 +111,8 @@ def test_a_device_of_which_not_everything_is_known_is_not_known_to_be_in_sync() 
     assert beta(one, "completion", "in_sync") == (None, False)
 
 
-def test_a_device_that_has_caught_up_is_told_once() -> None:
-    """It has everything again when its last folder has."""
+def test_a_device_that_has_synced_is_reported_once() -> None:
+    """The event is sent when the last folder is complete."""
     one = watched()
     behind = completed(BETA, "docs", need_bytes=5), completed(BETA, "art", need_items=1)
     assert names(one.see(*behind, completed(BETA, "docs"))) == []
@@ -122,8 +122,8 @@ def test_a_device_that_has_caught_up_is_told_once() -> None:
     assert names(one.see(completed(BETA, "art", remote_state=None))) == []
 
 
-def test_a_device_that_lacked_nothing_has_not_synced() -> None:
-    """That it becomes known at the start is no sync."""
+def test_the_first_completion_of_a_device_is_no_sync() -> None:
+    """The device was complete before; the bridge only reads it for the first time."""
     one = Watched()
     assert names(one.see(configured(), completed(BETA, "docs"), completed(BETA, "art"))) == []
     assert beta(one, "in_sync") is True
@@ -134,10 +134,10 @@ def test_a_device_that_lacked_nothing_has_not_synced() -> None:
     ("before", "shown"),
     [("valid", "unknown"), ("paused", "unknown"), ("notSharing", "unknown"), ("unknown", "unknown"), (None, None)],
 )
-def test_what_a_device_does_with_a_folder_is_forgotten_when_it_leaves(
+def test_the_remote_state_becomes_unknown_when_a_device_disconnects(
     leaving: Observation, before: str | None, shown: str | None
 ) -> None:
-    """Syncthing forgets it as well, without an event; up to 1.19 nothing was ever known."""
+    """Syncthing resets it as well, without an event. Up to 1.19 it was always unknown."""
     one = watched(
         polled(), completed(BETA, "docs", remote_state=before), completed(BETA, "art", remote_state="unknown")
     )
@@ -147,8 +147,8 @@ def test_what_a_device_does_with_a_folder_is_forgotten_when_it_leaves(
     assert ART_ON_BETA not in outcome.changed
 
 
-def test_a_folder_that_a_device_had_paused_counts_again_when_the_device_leaves() -> None:
-    """What it lacked still counts, as Syncthing counts it then."""
+def test_a_remotely_paused_folder_counts_again_after_a_disconnection() -> None:
+    """Its needs count again, as they do in Syncthing."""
     one = watched(polled(), completed(BETA, "docs", need_bytes=1000, remote_state="paused"))
     assert beta(one, "completion") == 100
     one.see(leaves())

@@ -1,4 +1,4 @@
-"""Rules on folders: state, counts, errors, scans."""
+"""Rules on the state, counts, errors and scans of folders."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ ITEM = FailedItem(path="a", error="permission denied")
 
 
 def docs(one: Watched, *keys: str) -> Any:
-    """Return values of the payload of the folder "docs"."""
+    """Return values from the payload of the folder "docs"."""
     payload = one.shown(DOCS)
     return tuple(payload[key] for key in keys) if len(keys) > 1 else payload[keys[0]]
 
@@ -58,12 +58,12 @@ def docs(one: Watched, *keys: str) -> Any:
 def test_a_folder_is_in_sync_when_it_needs_nothing(
     observation: seen.FolderRead, in_sync: bool | None, completion: float | None
 ) -> None:
-    """It is not while it syncs, nor in error, whatever the counts say; of what does not run nothing is known."""
+    """A folder that syncs or has an error is not in sync, whatever its counts. One that does not run is unknown."""
     assert docs(watched(observation), "in_sync", "completion") == (in_sync, completion)
 
 
-def test_since_when_a_folder_is_out_of_sync_is_told_until_it_is_not() -> None:
-    """The time is that of the bridge, and stays while anything is lacking."""
+def test_the_out_of_sync_time_is_published_until_the_folder_is_in_sync() -> None:
+    """The time comes from the bridge, and stays as long as anything is needed."""
     one = watched()
     seen_since = []
     for at, observation in enumerate([read(), read(need_items=2), read(need_items=1), not_running(), read()]):
@@ -73,8 +73,8 @@ def test_since_when_a_folder_is_out_of_sync_is_told_until_it_is_not() -> None:
     assert seen_since == [None, since, since, since, None]
 
 
-def test_a_folder_that_has_caught_up_is_told_once() -> None:
-    """A folder that needed something and needs nothing any more has synced."""
+def test_a_folder_that_has_synced_is_reported_once() -> None:
+    """A folder has synced when it needed something before and needs nothing now."""
     one = watched()
     assert names(one.see(read(need_items=2))) == []
     assert names(one.see(read(need_items=1))) == []
@@ -85,15 +85,15 @@ def test_a_folder_that_has_caught_up_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("before", [[], [not_running()], [read(state="error"), changed("idle")]])
-def test_a_folder_that_lacked_nothing_has_not_synced(before: list[Observation]) -> None:
-    """Neither at the start, nor when it runs again, nor when an error is over."""
+def test_a_folder_without_earlier_needs_has_not_synced(before: list[Observation]) -> None:
+    """There is no sync at the start, when the folder runs again, or when an error is over."""
     one = Watched()
     one.see(configured(), *before)
     assert names(one.see(read())) == []
 
 
-def test_a_sync_too_short_for_the_counts_is_told() -> None:
-    """What came and was done between two counts has synced as well."""
+def test_a_sync_between_two_reads_of_the_counts_is_reported() -> None:
+    """The changes of state show the sync, even if no read of the counts shows a need."""
     one = watched()
     one.see(changed("sync-preparing"), changed("syncing"))
     assert docs(one, "in_sync", "completion") == (False, 100)
@@ -103,8 +103,8 @@ def test_a_sync_too_short_for_the_counts_is_told() -> None:
     assert docs(one, "in_sync") is True
 
 
-def test_counts_taken_while_it_syncs_settle_nothing() -> None:
-    """Counts can say that nothing is lacking before Syncthing is done."""
+def test_counts_read_during_a_sync_do_not_end_it() -> None:
+    """The counts can be complete before Syncthing has finished."""
     one = watched()
     one.see(changed("syncing"))
     assert names(one.see(read(state="syncing"))) == []
@@ -115,7 +115,7 @@ def test_counts_taken_while_it_syncs_settle_nothing() -> None:
 
 
 def test_a_change_of_state_is_shown() -> None:
-    """The state is in Syncthing's words, with the time of the event."""
+    """The state is Syncthing's own word, with the time of the event."""
     one = watched()
     outcome = one.see(changed("cleaning", at=after(5)))
     assert docs(one, "state", "state_changed_at") == ("cleaning", "2024-05-01T12:00:05Z")
@@ -133,16 +133,16 @@ def test_a_change_of_state_is_shown() -> None:
     ],
     ids=["left already", "the same, less precisely", "the next one", "a later one", "the same again"],
 )
-def test_a_state_that_was_left_already_does_not_come_back(observation: seen.FolderRead, shown: tuple[str, str]) -> None:
-    """A read that was overtaken by an event does not set the state back; both stamp the same change differently."""
+def test_an_outdated_read_does_not_restore_an_old_state(observation: seen.FolderRead, shown: tuple[str, str]) -> None:
+    """A read that an event overtook is older than the event. Both have different timestamps for the same change."""
     one = watched()
     one.see(changed("scanning", at=after(10.5)))
     one.see(observation)
     assert docs(one, "state", "state_changed_at") == shown
 
 
-def test_counts_count_whenever_they_come() -> None:
-    """The counts of a read whose state was left already are the newest that there are."""
+def test_counts_are_taken_from_every_read() -> None:
+    """The counts of a read with an outdated state are still the newest counts."""
     one = watched()
     one.see(changed("scanning", at=after(10)))
     one.see(read(state="idle", changed_at=NOW, local_files=11))
@@ -162,16 +162,18 @@ def test_counts_count_whenever_they_come() -> None:
         (read(state="sync-preparing"), "syncing", []),
     ],
 )
-def test_what_a_change_of_state_does_not_tell_is_read(before: seen.FolderRead, state: str, reads: list[Read]) -> None:
-    """Counts that are not known, errors of a scan, and the last scan and file, come with no event."""
+def test_a_change_of_state_causes_the_reads_that_no_event_covers(
+    before: seen.FolderRead, state: str, reads: list[Read]
+) -> None:
+    """No event contains unknown counts, errors of a scan, the last scan, or the last file."""
     assert list(watched(before).see(changed(state)).reads) == reads
 
 
 # --- errors
 
 
-def test_a_folder_in_error_is_told_once() -> None:
-    """The event says which folder and why; the payload says so until the error is gone."""
+def test_a_folder_in_an_error_state_is_reported_once() -> None:
+    """The event contains the folder and the error; the payload shows the error until it is over."""
     one = watched()
     (event,) = one.see(changed("error", at=after(3), error="gone")).events
     assert (event.event_type, event.at) == ("folder_error", after(3))
@@ -182,8 +184,8 @@ def test_a_folder_in_error_is_told_once() -> None:
     assert docs(one, "state", "error", "in_sync") == ("idle", None, True)
 
 
-def test_an_error_that_no_event_told_is_shown() -> None:
-    """A read tells it as well, and when it is gone; that is no sync, because nothing was lacking."""
+def test_an_error_without_an_event_is_shown() -> None:
+    """A read also shows an error and its end. The end is no sync, because nothing was needed."""
     one = Watched()
     assert names(one.see(configured(), read(state="error", error="gone"))) == []
     assert docs(one, "state", "error", "in_sync") == ("error", "gone", False)
@@ -191,8 +193,8 @@ def test_an_error_that_no_event_told_is_shown() -> None:
     assert docs(one, "state", "error", "in_sync") == ("idle", None, True)
 
 
-def test_an_error_of_watching_is_shown() -> None:
-    """It comes and goes with events, and with reads."""
+def test_a_filesystem_watcher_error_is_shown() -> None:
+    """Events and reads set and clear it."""
     one = watched()
     shown = []
     for observation in (
@@ -206,8 +208,8 @@ def test_an_error_of_watching_is_shown() -> None:
     assert shown == ["too many", None, "no space", None]
 
 
-def test_failed_items_are_read_when_their_count_tells_that_they_are_others() -> None:
-    """No event tells when they clear, and not every one when they come."""
+def test_failed_items_are_read_when_their_count_differs() -> None:
+    """No event reports that failed items are cleared, and not every new one has an event."""
     one = watched()
     assert list(one.see(read(failed=2)).reads) == [Read("folder_errors", "docs")]
     outcome = one.see(seen.FolderErrorsRead(folder="docs", items=(ITEM, ITEM)))
@@ -220,15 +222,15 @@ def test_failed_items_are_read_when_their_count_tells_that_they_are_others() -> 
     assert one.shown(FAILED) == {"count": 0, "items": []}
 
 
-def test_failed_items_are_not_known_while_a_folder_does_not_run() -> None:
-    """Syncthing would refuse to tell them."""
+def test_failed_items_are_empty_while_a_folder_does_not_run() -> None:
+    """Syncthing would refuse to report them."""
     one = watched(read(failed=1), seen.FolderErrorsRead(folder="docs", items=(ITEM,)))
     assert not one.see(not_running()).reads
     assert one.shown(FAILED) == {"count": 0, "items": []}
 
 
-def test_a_list_of_failed_items_counts_them() -> None:
-    """The event with the list comes before the counts."""
+def test_the_list_of_failed_items_sets_their_count() -> None:
+    """The event with the list arrives before the counts."""
     one = watched()
     one.see(seen.FolderErrorsRead(folder="docs", items=(ITEM,)))
     assert docs(one, "failed") == 1
@@ -242,7 +244,7 @@ def test_a_list_of_failed_items_counts_them() -> None:
     [([(1, 3)], 33.3), ([(1, 3), (2, 3)], 66.6), ([(5, 1)], 100), ([(0, 0)], None), ([(1, 2), (0, 0)], 50)],
 )
 def test_the_progress_of_a_scan_is_shown(progress: list[tuple[int, int]], shown: float | None) -> None:
-    """It is in percent; files that grow meanwhile give no more than 100, and nothing to be hashed gives none."""
+    """The percentage is at most 100 even if files grow during the scan, and null if nothing needs hashing."""
     one = watched()
     one.see(changed("scanning"))
     one.see(*(seen.ScanProgressed(folder="docs", current=current, total=total) for current, total in progress))
@@ -251,7 +253,7 @@ def test_the_progress_of_a_scan_is_shown(progress: list[tuple[int, int]], shown:
 
 @pytest.mark.parametrize("order", ["progress first", "end first"])
 def test_the_progress_of_a_scan_ends_with_it(order: str) -> None:
-    """The last progress may come after the end, and is none then."""
+    """The last progress event may arrive after the end of the scan, and is ignored then."""
     one = watched()
     one.see(changed("scanning"))
     steps: Sequence[Observation] = (seen.ScanProgressed(folder="docs", current=1, total=2), changed("idle"))
@@ -259,8 +261,8 @@ def test_the_progress_of_a_scan_ends_with_it(order: str) -> None:
     assert docs(one, "scan_progress") is None
 
 
-def test_statistics_touch_the_folders_that_they_change() -> None:
-    """What is read of all folders is published of those where something is new."""
+def test_statistics_change_only_the_folders_that_differ() -> None:
+    """The statistics cover all folders, but only folders with new values are published."""
     one = watched()
     unchanged = FolderStatistics()
     news = FolderStatistics(last_scan_at=NOW, last_file="a", last_file_at=NOW, last_file_deleted=True)
@@ -288,8 +290,8 @@ every_observation = pytest.mark.parametrize("observation", OF_A_FOLDER, ids=[typ
 
 
 @every_observation
-def test_what_was_on_its_way_when_a_folder_was_paused_does_not_count(observation: Observation) -> None:
-    """A read that was overtaken by the pause says nothing of a paused folder."""
+def test_observations_that_a_pause_overtook_are_ignored(observation: Observation) -> None:
+    """They show the folder before the pause."""
     one = watched()
     one.see(seen.FolderPaused(folder="docs", paused=True))
     before = one.shown(DOCS), one.shown(FAILED)
@@ -300,16 +302,16 @@ def test_what_was_on_its_way_when_a_folder_was_paused_does_not_count(observation
 
 
 @every_observation
-def test_a_folder_that_is_not_configured_does_not_count(observation: Observation) -> None:
-    """What is told of a folder that has just been removed does not bring it back."""
+def test_observations_of_an_unconfigured_folder_are_ignored(observation: Observation) -> None:
+    """Late observations of a folder that was just removed must not bring it back."""
     one = watched(config=configured(folders=[folder("art", BETA)]))
     outcome = one.see(observation)
     assert (outcome.changed, outcome.reads, outcome.events) == ({}, {}, [])
     assert one.shown(DOCS) is None
 
 
-def test_a_folder_that_does_not_run_is_not_known() -> None:
-    """It is neither in sync nor not, and neither is the whole."""
+def test_a_folder_that_does_not_run_has_an_unknown_state() -> None:
+    """Whether the folder and the instance are in sync is null."""
     one = watched(not_running())
     assert docs(one, "state", "in_sync", "need_bytes", "global_files") == ("unknown", None, None, None)
     assert one.shown(SYSTEM)["in_sync"] is None

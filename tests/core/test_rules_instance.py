@@ -1,4 +1,4 @@
-"""Rules on the instance as a whole: what is rolled up, whether it can be reached, its process and its lists."""
+"""Rules on the instance: its aggregated state, its process and its lists."""
 
 from dataclasses import replace
 from typing import Any
@@ -36,12 +36,12 @@ from tests.core.world import (
 
 
 def system(one: Watched, *keys: str) -> Any:
-    """Return values of the payload of the instance."""
+    """Return values from the payload of the instance."""
     payload = one.shown(SYSTEM)
     return tuple(payload[key] for key in keys) if len(keys) > 1 else payload[keys[0]]
 
 
-# --- rolled up
+# --- aggregated values
 
 PAUSED = configured([folder("docs", BETA, paused=True), folder("art", BETA, paused=True)])
 HALF_PAUSED = configured([folder("docs", BETA, GAMMA, paused=True), folder("art", BETA)])
@@ -64,10 +64,10 @@ HALF_PAUSED = configured([folder("docs", BETA, GAMMA, paused=True), folder("art"
         ([changed("scanning", "art")], HALF_PAUSED, "scanning"),
     ],
 )
-def test_the_state_of_the_whole_is_that_of_the_folder_that_matters_most(
+def test_the_state_of_the_instance_is_the_most_important_folder_state(
     observations: list[Observation], config: seen.ConfigRead | None, state: str
 ) -> None:
-    """An error before syncing, before scanning, before idle; paused only if every folder is."""
+    """The order is error, syncing, scanning, idle; the instance is paused only if every folder is paused."""
     assert system(watched(*observations, config=config), "state") == state
 
 
@@ -96,7 +96,7 @@ GAMMA_PAUSED = configured(devices=[device(BETA, "beta"), device(GAMMA, "gamma", 
         ([], configured([]), True, True, None),
     ],
 )
-def test_the_whole_is_in_sync_when_all_that_takes_part_is(
+def test_the_instance_is_in_sync_when_every_active_folder_is(
     observations: list[Observation],
     config: seen.ConfigRead | None,
     in_sync: bool | None,
@@ -104,13 +104,13 @@ def test_the_whole_is_in_sync_when_all_that_takes_part_is(
     all_in_sync: bool | None,
     completion: float | None,
 ) -> None:
-    """What is behind settles it, then what is not known; what is paused does not count."""
+    """The values are three-valued ANDs: False beats None beats True. Paused folders and devices are excluded."""
     one = watched(*observations, config=config)
     assert system(one, "in_sync", "all_in_sync", "completion") == (in_sync, all_in_sync, completion)
 
 
-def test_a_device_of_which_nothing_is_known_leaves_the_whole_open() -> None:
-    """Whether it has everything has to be read first."""
+def test_an_unknown_device_makes_all_in_sync_null() -> None:
+    """Its completion must be read first."""
     one = watched()
     one.see(
         configured(
@@ -124,7 +124,7 @@ def test_a_device_of_which_nothing_is_known_leaves_the_whole_open() -> None:
 
 
 def test_folders_and_devices_are_counted() -> None:
-    """Each is counted wherever it belongs; a paused one is nothing else."""
+    """Each folder and device is counted in every matching category; a paused one only as paused."""
     config = configured(
         [folder(name, BETA, GAMMA) for name in "abcd"] + [folder("e", DELTA, paused=True)],
         [BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta", paused=True)],
@@ -148,7 +148,7 @@ def test_folders_and_devices_are_counted() -> None:
 
 
 def test_another_process_is_a_restart() -> None:
-    """It is told, and everything has to be read again before it counts as the one that is known."""
+    """The restart is reported, and the State counts as restarted until the next snapshot starts."""
     one = watched()
     assert not one.state.restarted
     (event,) = one.see(process(after(60)), at=after(70)).events
@@ -165,7 +165,7 @@ def test_another_process_is_a_restart() -> None:
 
 
 def test_the_process_is_published() -> None:
-    """Numbers that move by themselves have a topic of their own."""
+    """Fast-changing counters have their own topic."""
     one = watched()
     later = process(uptime_s=90, memory_bytes=7, goroutines=8, listeners_ok=False, discovery_ok=None)
     assert one.see(later).changed.keys() == {SYSTEM, METRICS}
@@ -175,8 +175,8 @@ def test_the_process_is_published() -> None:
     assert [metrics[key] for key in ("uptime_s", "memory_bytes", "goroutines")] == [90, 7, 8]
 
 
-def test_that_a_restart_is_required_is_published() -> None:
-    """Until it is not any more."""
+def test_a_required_restart_is_published() -> None:
+    """The flag is true until Syncthing no longer requires a restart."""
     one = watched()
     assert system(one, "restart_required") is False
     assert SYSTEM in one.see(seen.RestartRequiredRead(restart_required=True)).changed
@@ -187,7 +187,7 @@ def test_that_a_restart_is_required_is_published() -> None:
 
 
 def test_the_error_list_is_published() -> None:
-    """The latest error is part of the whole, too."""
+    """The payload of the instance also contains the latest error."""
     one = watched()
     assert system(one, "errors", "last_error") == (0, None)
     items = (LoggedError(when=NOW, message="first"), LoggedError(when=None, message="second"))
@@ -203,8 +203,8 @@ NEW_DEVICE = PendingDevice(id=DELTA, name="delta", address="192.0.2.4:22000", ti
 NEW_FOLDER = PendingFolder(id="new", label="New", device=BETA, time=NOW)
 
 
-def test_what_waits_to_be_accepted_is_published() -> None:
-    """Each device and each offer, once both lists are known."""
+def test_pending_devices_and_folders_are_published() -> None:
+    """Both lists are published once both are known."""
     one = Watched()
     one.see(seen.PendingDevicesRead(devices=(NEW_DEVICE,)))
     assert one.shown(PENDING) is None
@@ -222,12 +222,12 @@ def test_what_waits_to_be_accepted_is_published() -> None:
 
 
 def _snapshot_with(observation: Observation) -> list[Observation]:
-    """Return a snapshot with an observation in place of that of the same kind."""
+    """Return a snapshot in which this observation replaces the one of the same kind."""
     return [observation if type(one) is type(observation) else one for one in snapshot()]
 
 
-def test_a_device_that_asks_to_be_accepted_is_told_once() -> None:
-    """Not what was waiting already when the list was read first."""
+def test_a_pending_device_is_reported_once() -> None:
+    """Devices that were already pending at the first read are not reported."""
     waiting = PendingDevice(id=GAMMA, name="gamma", address="", time=NOW)
     one = Watched()
     assert names(one.see(*_snapshot_with(seen.PendingDevicesRead(devices=(waiting,))))) == []
@@ -238,8 +238,8 @@ def test_a_device_that_asks_to_be_accepted_is_told_once() -> None:
     assert names(one.see(seen.PendingDevicesRead(devices=(waiting,)))) == ["device_pending"]
 
 
-def test_a_folder_that_is_offered_is_told_once_for_each_device() -> None:
-    """Not what was offered already when the list was read first."""
+def test_a_pending_folder_is_reported_once_for_each_device() -> None:
+    """Folders that were already pending at the first read are not reported."""
     again = PendingFolder(id="new", label="New", device=GAMMA, time=NOW)
     one = Watched()
     assert names(one.see(*_snapshot_with(seen.PendingFoldersRead(folders=(again,))))) == []
@@ -249,8 +249,8 @@ def test_a_folder_that_is_offered_is_told_once_for_each_device() -> None:
     assert names(one.see(seen.PendingFoldersRead(folders=(NEW_FOLDER,)))) == []
 
 
-def test_a_failed_login_is_told() -> None:
-    """With the name only if it is configured, for people type passwords there; nothing that is published changes."""
+def test_a_failed_login_is_reported() -> None:
+    """The event contains only a configured user name, because people type passwords there. No payload changes."""
     read = configured([], [])
     known = seen.ConfigRead(config=replace(read.config, gui_user="admin"))
     for config, username, shown in (
@@ -269,8 +269,8 @@ def test_a_failed_login_is_told() -> None:
         assert not outcome.changed
 
 
-def test_what_is_stale_is_asked_for() -> None:
-    """Each read once, however often it is asked for; nothing is published differently before."""
+def test_stale_data_is_read_again() -> None:
+    """Each read is requested once, however often it is stale. Nothing is published before the read."""
     outcome = watched().see(*[seen.Stale(reads=(Read("pending_devices"), Read("connections")))] * 2)
     assert list(outcome.reads) == [Read("pending_devices"), Read("connections")]
     assert not outcome.changed
@@ -280,7 +280,7 @@ def test_what_is_stale_is_asked_for() -> None:
 
 
 def test_an_upgrade_is_in_progress_until_another_process_answers() -> None:
-    """It ends with a restart, or at once where Syncthing refuses it."""
+    """The upgrade ends with a restart, or at once if Syncthing refuses it."""
     one = watched(seen.UpgradeRead(latest="v2.1.4"))
     assert one.shown(UPGRADE)["in_progress"] is False
     for end in (process(after(9)), seen.Upgrading(in_progress=False)):

@@ -1,4 +1,4 @@
-"""The newest known time is kept: Syncthing 2.x does not migrate the statistics of 1.x."""
+"""The newest known time is kept, because Syncthing 2.x does not migrate the statistics of 1.x."""
 
 from datetime import timedelta
 
@@ -22,8 +22,8 @@ def _restarted(before: World, *observations: seen.Observation, **options: seen.C
     return world.start(world.nobody(), *observations, **options)
 
 
-def test_when_a_device_was_seen_last_is_kept_over_a_restart_of_the_bridge() -> None:
-    """Syncthing does not know it any more; the broker does."""
+def test_the_last_seen_time_is_kept_across_a_restart_of_the_bridge() -> None:
+    """Syncthing has lost the time, but the broker retains it."""
     before = World().start()
     before.see(before.disconnect())
     after = _restarted(before, NEVER)
@@ -45,7 +45,7 @@ def test_the_newest_of_both_times_wins(minutes: int, expected: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["2099-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "soon", 5, None])
-def test_a_time_that_cannot_be_true_is_not_restored(value: object) -> None:
+def test_an_impossible_time_is_not_restored(value: object) -> None:
     """Anybody may publish on the broker."""
     address = next(one for one in World().start().published() if one.kind == "device")
     world = World(retained={address: {"last_seen_at": value}})
@@ -53,7 +53,7 @@ def test_a_time_that_cannot_be_true_is_not_restored(value: object) -> None:
     assert world.beta["last_seen_at"] is None
 
 
-def test_a_time_in_the_future_is_taken_for_now() -> None:
+def test_a_time_in_the_future_is_replaced_by_the_current_time() -> None:
     """The clock of the machine was set back while the bridge was stopped."""
     before = World(now=NOW + timedelta(hours=1)).start()
     before.see(before.disconnect())
@@ -62,7 +62,7 @@ def test_a_time_in_the_future_is_taken_for_now() -> None:
 
 
 def test_the_last_file_and_the_last_scan_are_kept() -> None:
-    """In the same run of the bridge, and over its restart."""
+    """They are kept within a run of the bridge, and across its restart."""
     world = World().start(_statistics(CHANGED))
     world.see(_statistics(FolderStatistics()))
     assert world.folder.items() >= LAST_FILE.items()
@@ -71,7 +71,7 @@ def test_the_last_file_and_the_last_scan_are_kept() -> None:
 
 
 def test_the_last_file_of_another_folder_with_the_same_id_is_not_kept() -> None:
-    """A folder that was removed and added elsewhere is a new one."""
+    """A folder that was removed and added with another path is a new one."""
     before = World().start(_statistics(CHANGED))
     after = _restarted(
         before, _statistics(FolderStatistics()), configured=config(folder("docs", BETA, path="/elsewhere"))

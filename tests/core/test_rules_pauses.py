@@ -1,4 +1,4 @@
-"""Rules on what is paused and resumed, for ever or for a time."""
+"""Rules on pausing and resuming, with and without a time limit."""
 
 import pytest
 
@@ -37,14 +37,14 @@ either_way = pytest.mark.parametrize("way", ["event", "configuration"])
 
 
 def without(event: str, happened: list[str]) -> list[str]:
-    """Return what happened beside an event."""
+    """Return the names of the other events."""
     assert event in happened
     return [name for name in happened if name != event]
 
 
 @either_way
-def test_of_a_paused_folder_nothing_is_known(way: str) -> None:
-    """Neither how far this machine is, nor the devices; what was wrong with it is forgotten."""
+def test_the_values_of_a_paused_folder_are_null(way: str) -> None:
+    """The completion of this device and of remote devices is unknown, and the errors of the folder are cleared."""
     one = watched(*BEHIND)
     pause = FOLDER_EVENT[True] if way == "event" else docs_configured(paused=True)
     outcome = one.see(pause, at=after(2))
@@ -61,8 +61,8 @@ def test_of_a_paused_folder_nothing_is_known(way: str) -> None:
 
 
 @either_way
-def test_a_paused_folder_is_left_out_of_the_whole(way: str) -> None:
-    """Neither this machine nor a device is behind because of it."""
+def test_a_paused_folder_does_not_count_for_the_instance(way: str) -> None:
+    """Neither this device nor a remote one is out of sync because of it."""
     one = watched(*BEHIND)
     assert (one.shown(SYSTEM)["in_sync"], one.shown(ON_GAMMA)["in_sync"]) == (False, False)
     one.see(FOLDER_EVENT[True] if way == "event" else docs_configured(paused=True))
@@ -73,8 +73,8 @@ def test_a_paused_folder_is_left_out_of_the_whole(way: str) -> None:
 
 
 @either_way
-def test_a_resumed_folder_is_asked_for(way: str) -> None:
-    """What it holds is not known before; that it has not changed is no sync."""
+def test_a_resumed_folder_is_read(way: str) -> None:
+    """Its counts are unknown until then. If nothing changed meanwhile, no sync is reported."""
     one = watched(config=docs_configured(paused=True))
     outcome = one.see(FOLDER_EVENT[False] if way == "event" else docs_configured(paused=False))
     assert {
@@ -89,8 +89,8 @@ def test_a_resumed_folder_is_asked_for(way: str) -> None:
 
 
 @either_way
-def test_a_paused_device_is_left_out_of_the_whole(way: str) -> None:
-    """It is neither connected nor behind while it is paused, and has not synced by that."""
+def test_a_paused_device_does_not_count_for_the_instance(way: str) -> None:
+    """It is neither connected nor out of sync while it is paused. The pause is not a sync."""
     one = watched(completed(BETA, "docs", need_bytes=500), connections(of={BETA: connection()}))
     assert one.shown(SYSTEM)["devices"] == {"total": 2, "connected": 1, "paused": 0, "out_of_sync": 1}
     assert one.shown(SYSTEM)["all_in_sync"] is False
@@ -106,7 +106,7 @@ def test_a_paused_device_is_left_out_of_the_whole(way: str) -> None:
 
 @either_way
 def test_a_resumed_device_counts_again(way: str) -> None:
-    """How far it was is still known."""
+    """Its last completion is still valid."""
     one = watched(completed(BETA, "docs", need_bytes=500), config=beta_configured(paused=True))
     outcome = one.see(DEVICE_EVENT[False] if way == "event" else beta_configured(paused=False))
     assert without("device_resumed", names(outcome)) == ([] if way == "event" else ["config_changed"])
@@ -118,8 +118,8 @@ def test_a_resumed_device_counts_again(way: str) -> None:
     ("event", "config"),
     [(FOLDER_EVENT[True], docs_configured(paused=True)), (DEVICE_EVENT[True], beta_configured(paused=True))],
 )
-def test_a_pause_is_told_once(event: Observation, config: seen.ConfigRead) -> None:
-    """The saved configuration that follows tells the same again, and so may the event."""
+def test_a_pause_is_reported_once(event: Observation, config: seen.ConfigRead) -> None:
+    """The saved configuration that follows contains the same pause, and the event may be repeated."""
     one = watched()
     one.see(event)
     for again in (event, config):
@@ -132,13 +132,13 @@ def test_a_pause_is_told_once(event: Observation, config: seen.ConfigRead) -> No
     "event",
     [seen.FolderPaused(folder="unheard-of", paused=True), seen.DevicePaused(device=DELTA, paused=True)],
 )
-def test_a_pause_of_what_is_not_configured_does_not_count(event: Observation) -> None:
+def test_a_pause_of_an_unconfigured_folder_or_device_is_ignored(event: Observation) -> None:
     """It may just have been removed."""
     outcome = watched().see(event)
     assert (outcome.changed, outcome.reads, outcome.events) == ({}, {}, [])
 
 
-# --- what is paused for a time
+# --- timed pauses
 
 UNTIL = after(600)
 SHOWN_UNTIL = "2024-05-01T12:10:00Z"
@@ -149,10 +149,8 @@ TIMED = [
 
 
 @pytest.mark.parametrize(("subject", "events", "address"), TIMED)
-def test_a_pause_for_a_time_tells_when_it_ends(
-    subject: Paused, events: dict[bool, Observation], address: Address
-) -> None:
-    """Whoever resumes it earlier ends that, and so does a pause for no time."""
+def test_a_timed_pause_publishes_its_end(subject: Paused, events: dict[bool, Observation], address: Address) -> None:
+    """Resuming early removes the end, and so does a pause without a time limit."""
     one = watched()
     shown = []
     for observation in (
@@ -167,8 +165,8 @@ def test_a_pause_for_a_time_tells_when_it_ends(
     assert shown == [None, SHOWN_UNTIL, None, SHOWN_UNTIL, None]
 
 
-def test_a_pause_for_a_time_of_what_is_gone_is_forgotten() -> None:
-    """A folder with the same ID that is added later is not resumed by it."""
+def test_a_timed_pause_of_a_removed_folder_is_discarded() -> None:
+    """It does not resume a folder with the same ID that is added later."""
     one = watched()
     one.see(FOLDER_EVENT[True], seen.PauseTimed(paused=Paused("folder", "docs"), until=UNTIL))
     one.see(configured([ART_FOLDER]))
@@ -176,8 +174,8 @@ def test_a_pause_for_a_time_of_what_is_gone_is_forgotten() -> None:
     assert not one.see(seen.PauseTimed(paused=Paused("folder", "docs"), until=UNTIL)).changed
 
 
-def test_nothing_is_known_of_an_instance_whose_folders_are_all_paused() -> None:
-    """An instance that syncs nothing is not in sync."""
+def test_an_instance_whose_folders_are_all_paused_is_not_in_sync() -> None:
+    """It syncs nothing, so all three values are null."""
     world = World().start()
     assert (world.system["in_sync"], world.system["all_in_sync"]) == (True, None)
     world.see(seen.FolderPaused(folder="docs", paused=True))

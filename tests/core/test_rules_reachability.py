@@ -34,7 +34,7 @@ SUSPECTED, RESUMED = seen.Suspected(), seen.Resumed()
     ],
 )
 def test_an_instance_is_online_until_the_follower_fails(observations: list[Observation], status: str) -> None:
-    """A failure of another thread, or missed events, alone do not end it; after a failure the follower proves it."""
+    """Failures of other threads and missed events do not end it. After a failure, the follower must succeed first."""
     one = watched()
     one.see(*observations)
     assert one.shown(CONNECTION)["status"] == status
@@ -56,7 +56,7 @@ def test_a_change_of_availability_is_published_with_its_time() -> None:
 
 @pytest.mark.parametrize("observations", [[], [SUSPECTED], [RESUMED], [UNREACHABLE], snapshot()[1:-1]])
 def test_an_instance_is_not_online_before_everything_was_read(observations: list[Observation]) -> None:
-    """A client that sees `online` relies on what is published."""
+    """Clients that see `online` rely on the published topics."""
     one = Watched()
     assert one.shown(CONNECTION) == {"status": "unreachable", "message": "not connected yet", "since": None}
     one.see(*observations, STARTED)
@@ -65,8 +65,8 @@ def test_an_instance_is_not_online_before_everything_was_read(observations: list
     assert one.shown(STATE) == "online"
 
 
-def test_a_snapshot_publishes_everything_and_then_the_state() -> None:
-    """Nothing is left to be read after it, except the upgrade, which takes the Internet."""
+def test_a_snapshot_publishes_every_topic_before_the_state() -> None:
+    """The only read left is the upgrade, which needs the Internet."""
     one = Watched()
     outcome = one.see(*snapshot())
     assert set(outcome.changed) == set(one.state.everything())

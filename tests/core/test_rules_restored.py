@@ -1,4 +1,4 @@
-"""Rules on what the previous run of the bridge published, which the broker retains."""
+"""Rules on the payloads of the previous run of the bridge, which the broker retained."""
 
 from typing import Any
 
@@ -27,14 +27,14 @@ from tests.core.world import (
     watched,
 )
 
-# --- since when a folder is out of sync, and for how long it is paused
+# --- the out-of-sync time of a folder, and timed pauses
 
 SINCE = "2024-04-01T08:00:00Z"
 NOW_SINCE = "2024-05-01T12:00:00Z"
 
 
 def restored(address: Address, **payload: Any) -> seen.Restored:
-    """Return what was published at an address, and nothing else."""
+    """Return the restored payload of one address."""
     return seen.Restored(payloads={address: payload})
 
 
@@ -59,17 +59,17 @@ LACKING = read("docs", need_bytes=500)
         ([docs_configured(paused=True), RESTORED], None),
     ],
 )
-def test_since_when_a_folder_is_out_of_sync_outlives_the_bridge(
+def test_the_out_of_sync_time_of_a_folder_survives_a_restart_of_the_bridge(
     observations: list[Observation], since: str | None
 ) -> None:
-    """Whenever the broker tells what it has kept, it holds for a folder that still is out of sync, and no other."""
+    """The retained time is used whenever it arrives, but only for a folder that is still out of sync."""
     one = Watched()
     one.see(*observations)
     assert one.shown(DOCS)["out_of_sync_since"] == since
 
 
-def test_a_folder_that_comes_later_has_no_earlier_life() -> None:
-    """A folder that was removed and is added again is a new one."""
+def test_restored_values_do_not_apply_to_a_folder_added_later() -> None:
+    """A folder that was removed and added again is a new one."""
     one = watched(RESTORED)
     one.see(configured([ART_FOLDER]))
     one.see(configured(), LACKING)
@@ -83,10 +83,10 @@ def test_a_folder_that_comes_later_has_no_earlier_life() -> None:
     ("until", "shown"), [(SINCE, SINCE), (None, None), ("soon", None), (5, None), ("2024-05-01", None)]
 )
 @pytest.mark.parametrize("late", [False, True])
-def test_a_pause_for_a_time_outlives_the_bridge(
+def test_a_timed_pause_survives_a_restart_of_the_bridge(
     config: seen.ConfigRead, address: Address, until: Any, *, shown: str | None, late: bool
 ) -> None:
-    """It ends when it was to end, whenever the broker tells of it; rubbish that anybody published does not count."""
+    """The pause keeps its end, even if the retained payload arrives late. Invalid values from anybody are ignored."""
     one = Watched()
     published = restored(address, resume_at=until)
     one.see(*([config, published] if late else [published, config]))
@@ -118,10 +118,10 @@ COUNTED = connections(NOW, 100, 10)
         ([process(), SAME, COUNTED, connections(after(61), 30, 3), process(after(60))], (5090, 509)),
     ],
 )
-def test_lifetime_totals_outlive_syncthing_and_the_bridge(
+def test_lifetime_totals_survive_restarts_of_syncthing_and_of_the_bridge(
     observations: list[Observation], expected: tuple[int | None, int | None]
 ) -> None:
-    """What the same process had counted before is not counted twice, whatever is known first."""
+    """Bytes that the same process counted before are not counted twice, in whatever order the values arrive."""
     one = Watched()
     assert METRICS in one.see(*observations).changed
     metrics = one.shown(METRICS)
@@ -129,8 +129,8 @@ def test_lifetime_totals_outlive_syncthing_and_the_bridge(
 
 
 @pytest.mark.parametrize("status_first", [True, False])
-def test_lifetime_totals_count_a_restart_that_passes_the_old_value_unseen(*, status_first: bool) -> None:
-    """The start time of the process shows it; until the new counter is read, the old one is not taken for it."""
+def test_lifetime_totals_detect_a_restart_when_the_new_counter_is_already_higher(*, status_first: bool) -> None:
+    """The start time of the process shows the restart. The old counter is not used until the new one is read."""
     one = Watched()
     one.see(process(after(-60)), COUNTED, NOTHING_RESTORED)
     status, counted = process(after(100), uptime_s=20), connections(after(110), 150, 15)
@@ -144,14 +144,14 @@ def test_lifetime_totals_count_a_restart_that_passes_the_old_value_unseen(*, sta
     assert (metrics["in_bytes_lifetime"], metrics["out_bytes_lifetime"]) == (270, 27)
 
 
-# --- what an earlier life of the bridge has left
+# --- topics of the previous run
 
 LEFT = {folder_address("gone"): {"id": "gone"}, device_address(DELTA): None, Address("failed", folder="gone"): {}}
 
 
 @pytest.mark.parametrize("order", ["restored first", "read first"])
-def test_what_was_published_and_is_no_more_is_cleared(order: str) -> None:
-    """A folder or a device that went while the bridge was away is looked at again, once all that there is is known."""
+def test_topics_of_removed_folders_and_devices_are_cleared(order: str) -> None:
+    """They were removed while the bridge was stopped, and are cleared when everything was read."""
     one = Watched()
     published = seen.Restored(payloads=LEFT)
     steps = [published, *snapshot()] if order == "restored first" else [*snapshot(), published]
@@ -161,7 +161,7 @@ def test_what_was_published_and_is_no_more_is_cleared(order: str) -> None:
 
 
 def test_nothing_is_cleared_before_everything_was_read() -> None:
-    """What is not known yet may still be there."""
+    """Folders and devices that were not read yet may still exist."""
     one = Watched()
     published = seen.Restored(payloads=LEFT)
     assert not LEFT.keys() & one.see(published, *snapshot()[:-1]).changed.keys()

@@ -35,7 +35,7 @@ LISTS = (
 
 
 def finished(what: str, *of: str, error: str | None = MESSAGE) -> seen.ReadFinished:
-    """Return that a read has ended, by default with a failure."""
+    """Return the end of a read, by default with a failure."""
     return seen.ReadFinished(read=Read(what, *of), error=error)
 
 
@@ -52,7 +52,7 @@ CASES = [
 
 
 def values(one: Watched, address: Address, keys: tuple[str, ...]) -> list[Any]:
-    """Return values of a payload, which exists."""
+    """Return values from a payload, which must exist."""
     payload = one.shown(address)
     assert payload is not None
     return [payload[key] for key in keys]
@@ -60,10 +60,10 @@ def values(one: Watched, address: Address, keys: tuple[str, ...]) -> list[Any]:
 
 @pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize(("failure", "address", "keys"), CASES)
-def test_what_cannot_be_read_is_null_unless_events_kept_it_up_to_date(
+def test_unreadable_values_are_null_unless_events_kept_them_up_to_date(
     failure: seen.ReadFinished, address: Address, keys: tuple[str, ...], *, live: bool
 ) -> None:
-    """While everything is read, the old values may be wrong; while events are followed, they still hold."""
+    """During a snapshot, the old values may be wrong; while events are followed, they are still valid."""
     one = watched(*LISTS)
     before = values(one, address, keys)
     assert None not in before
@@ -77,8 +77,10 @@ def test_what_cannot_be_read_is_null_unless_events_kept_it_up_to_date(
 
 
 @pytest.mark.parametrize(("failure", "address", "keys"), CASES)
-def test_what_could_never_be_read_is_null(failure: seen.ReadFinished, address: Address, keys: tuple[str, ...]) -> None:
-    """The topic has a payload all the same: an empty one would clear it."""
+def test_values_that_were_never_read_are_null(
+    failure: seen.ReadFinished, address: Address, keys: tuple[str, ...]
+) -> None:
+    """The topic still has a payload: an empty one would clear it."""
     one = Watched()
     kinds = {
         "folder": seen.FolderRead,
@@ -105,7 +107,7 @@ def test_what_could_never_be_read_is_null(failure: seen.ReadFinished, address: A
 def test_a_failed_read_is_a_problem_until_it_succeeds(
     what: str, of: tuple[str, ...], code: str, named: dict[str, str]
 ) -> None:
-    """It is raised when the snapshot is complete, and the instance is online with it."""
+    """It is raised when the snapshot is complete and the instance is online."""
     world = World().start()
     world.told()
     world.see(seen.SnapshotStarted(), finished(what, *of))
@@ -120,8 +122,8 @@ def test_a_failed_read_is_a_problem_until_it_succeeds(
     assert world.system["problem"] is False
 
 
-def test_the_next_snapshot_ends_the_problem_of_a_read_that_succeeds_by_then() -> None:
-    """It is not cleared in between, as long as nobody knows."""
+def test_the_next_snapshot_clears_the_problem_of_a_read_that_succeeds() -> None:
+    """The problem is not cleared before that, because the result of the read is still unknown."""
     world = World().start()
     world.see(finished("errors"), finished("folder", "docs"))
     assert {one["code"] for one in world.told("problem_raised")} == {"instance_unreadable", "folder_unreadable"}
@@ -132,7 +134,7 @@ def test_the_next_snapshot_ends_the_problem_of_a_read_that_succeeds_by_then() ->
 
 
 def test_a_failed_read_of_a_removed_folder_is_no_problem() -> None:
-    """The folder may be removed while its request is under way."""
+    """The folder may be removed while its request is running."""
     world = World().start()
     world.see(finished("folder", "removed"), finished("completion", "removed", BETA))
     assert world.told("problem_raised") == []
@@ -155,7 +157,7 @@ OLD, NEW = (seen.VersionRead(version=version, os="linux", arch="amd64") for vers
 def test_a_changed_folder_has_completions_of_disconnected_devices_read(
     version: seen.VersionRead, sequences: tuple[int, ...], devices: list[str]
 ) -> None:
-    """Syncthing up to 1.20 sends FolderCompletion for connected devices only; the first reading is no change."""
+    """Syncthing up to 1.20 sends FolderCompletion only for connected devices. The first read is not a change."""
     one = watched(version, connections(of={BETA: connection()}), completed(GAMMA))
     reads = [asked for number in sequences for asked in one.see(read(sequence=number)).reads]
     assert reads == [Read("completion_without_event", "docs", device) for device in devices]

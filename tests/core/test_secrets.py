@@ -1,4 +1,4 @@
-"""No API key and no password leaves the bridge, and none is lost when a configuration comes back without them."""
+"""No API key or password leaves the bridge, and none is lost when a configuration is written back without them."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ SECRET = "not-to-be-told"
 
 
 def keys(value: Any) -> set[str]:
-    """Return every key that is anywhere in a document."""
+    """Return every key of a document, at any depth."""
     if isinstance(value, dict):
         return {*value, *(key for item in value.values() for key in keys(item))}
     return {key for item in value for key in keys(item)} if isinstance(value, list) else set()
@@ -26,8 +26,8 @@ every_version = pytest.mark.parametrize("version", VERSIONS)
 
 
 @every_version
-def test_a_configuration_comes_back_as_it_was(version: str) -> None:
-    """Whoever reads a configuration, changes nothing and writes it has changed nothing."""
+def test_a_configuration_without_secrets_can_be_restored(version: str) -> None:
+    """Reading a configuration and writing it back unchanged changes nothing."""
     config = recorded(version, "config")
     config["folders"][0]["devices"][1]["encryptionPassword"] = SECRET
     public = without_secrets(config)
@@ -40,7 +40,7 @@ def test_a_configuration_comes_back_as_it_was(version: str) -> None:
 
 @every_version
 def test_a_raw_event_is_published_without_secrets(version: str) -> None:
-    """ConfigSaved holds the whole configuration, the API key included."""
+    """The data of ConfigSaved is the whole configuration with the API key."""
     saved = next(event for event in recorded(version, "events") if event["type"] == "ConfigSaved")
     assert {"apiKey", "password"} <= keys(saved)
     published = json.loads(render_raw(saved))
@@ -54,7 +54,7 @@ KEYS = st.sampled_from([*SECRETS, "gui", "theme"]) | st.text().filter(lambda key
 
 
 def entries(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
-    """Return lists of what has an ID, as folders and devices are listed."""
+    """Return lists of objects with an ID, like the lists of folders and devices."""
     identified = st.tuples(st.sampled_from(["id", "deviceID"]), st.text(min_size=1), st.dictionaries(KEYS, inner))
     return st.lists(identified, unique_by=lambda one: one[1], max_size=4).map(
         lambda found: [{**rest, key: identifier} for key, identifier, rest in found]
@@ -68,8 +68,8 @@ DOCUMENTS = st.recursive(
 
 @given(DOCUMENTS)
 @example({"gui": {"apiKey": SECRET}, "devices": [{"deviceID": "A", "password": SECRET}, {"deviceID": "B"}]})
-def test_whatever_has_secrets_comes_back_as_it_was(document: Any) -> None:
-    """Secrets are found wherever they are, and put back where they were, entries of lists by their ID."""
+def test_secrets_are_removed_and_restored_in_any_document(document: Any) -> None:
+    """Secrets are found at any depth and put back in their place; list entries are matched by their ID."""
     public = without_secrets(document)
     assert not keys(public) & {*SECRETS}
     assert with_secrets(public, document) == document
@@ -96,8 +96,8 @@ RELAY = "relay://127.0.0.1:22067/?id=ABC&token=SECRET&pingInterval=1m0s"
         ("a file?token=mine@home.txt", "a file?token=mine@home.txt"),
     ],
 )
-def test_an_address_is_told_without_its_token(text: str, public: str) -> None:
-    """Nor with a login; what is no URL stays as it is, and so does everything else."""
+def test_an_address_is_published_without_its_token(text: str, public: str) -> None:
+    """Logins are removed as well. Text that is not a URL stays unchanged."""
     assert without_tokens(text) == public
     assert without_tokens(public) == public
     assert without_secrets({"addresses": [text], "status": {text: None}}) == {
@@ -107,15 +107,15 @@ def test_an_address_is_told_without_its_token(text: str, public: str) -> None:
     assert with_secrets({"addresses": [public]}, {"addresses": [text]}) == {"addresses": [text]}
 
 
-def test_the_parts_of_an_address_are_told_without_its_token() -> None:
-    """ListenAddressesChanged has URLs as objects."""
+def test_the_parts_of_an_address_are_published_without_its_token() -> None:
+    """ListenAddressesChanged contains URLs as objects."""
     assert without_secrets({"RawQuery": "id=ABC&token=SECRET"}) == {"RawQuery": "id=ABC"}
     assert without_secrets({"RawQuery": "token=SECRET"}) == {"RawQuery": ""}
 
 
 @pytest.mark.parametrize("end", ["", "@", "://", "=", "?", "?token=", "/"])
 def test_a_long_address_is_read_once(end: str) -> None:
-    """Whoever chooses it would otherwise hold up the bridge for hours."""
+    """Otherwise a peer could choose an address that blocks the bridge for hours."""
     for part in ("a", "://", "?", "&token=", "@", "a.b+", ";=", "://@?"):
         assert len(without_tokens("://" + part * 100_000 + end)) <= 1_000_000
 
@@ -131,8 +131,8 @@ EXTERNAL = {"type": "external", "params": {"command": "store -p SECRET", "keep":
         ({"type": "simple", "params": {"keep": "5"}}, {"keep": "5"}),
     ],
 )
-def test_the_command_of_versioning_is_kept(given: Any, completed: Any) -> None:
-    """It is not told, and not lost as long as the folder has external versioning."""
+def test_the_command_of_external_versioning_is_kept(given: Any, completed: Any) -> None:
+    """It is not published, and not lost as long as the folder has external versioning."""
     folders = [{"id": "docs", "versioning": EXTERNAL}]
     assert without_secrets(folders) == [{"id": "docs", "versioning": {"type": "external", "params": {"keep": "3"}}}]
     (folder,) = with_secrets([{"id": "docs", "versioning": given}], folders)
@@ -140,8 +140,8 @@ def test_the_command_of_versioning_is_kept(given: Any, completed: Any) -> None:
 
 
 @pytest.mark.parametrize(("gui_user", "shown"), [("admin", "admin"), ("other", None), ("", None)])
-def test_a_raw_login_is_told_without_what_may_be_a_password(gui_user: str, shown: str | None) -> None:
-    """Only the name of the GUI's user is published."""
+def test_a_raw_login_event_contains_only_the_configured_user_name(gui_user: str, shown: str | None) -> None:
+    """Any other name may be a password that was typed into the wrong field."""
     event = {"type": "LoginAttempt", "data": {"success": False, "username": "admin", "remoteAddress": "192.0.2.9"}}
     published = json.loads(render_raw(event, gui_user))["data"]
     assert published.get("username") == shown
@@ -173,6 +173,6 @@ DEVICES = [{"deviceID": "A", "encryptionPassword": "of A"}, {"deviceID": "B", "e
         ({"versioning": EXTERNAL}, {"versioning": []}, {"versioning": EXTERNAL}),
     ],
 )
-def test_what_is_given_counts_more_than_what_was(document: Any, current: Any, completed: Any) -> None:
-    """A secret that is given is a new one; an entry that moved keeps its own; rubbish is left as it is."""
+def test_given_values_override_current_ones(document: Any, current: Any, completed: Any) -> None:
+    """A given secret is a new one, an entry that moved keeps its own, and rubbish stays unchanged."""
     assert with_secrets(document, current) == completed

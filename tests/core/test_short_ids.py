@@ -1,4 +1,4 @@
-"""Two devices whose IDs begin alike: both are published, with short IDs that are long enough to tell them apart."""
+"""Devices whose IDs have the same beginning are published with short IDs that are long enough to be unique."""
 
 from stbridge.core import observations as seen
 from stbridge.core.model import short_ids
@@ -14,8 +14,8 @@ def _on(short: str) -> Address:
     return Address("device", device=short)
 
 
-def test_a_short_id_is_as_long_as_it_must_be() -> None:
-    """One group of the ID, or more where that is the same; whatever the order."""
+def test_a_short_id_is_no_longer_than_necessary() -> None:
+    """It has one group of the ID, or more if that is not unique; the order of the devices does not matter."""
     third = "-".join(["BETABET", "7654327", "AAAAAAA", *["2345672"] * 5])
     assert short_ids([BETA]) == {BETA: "BETABET"}
     for devices in ([BETA, TWIN, third], [third, BETA, TWIN]):
@@ -23,8 +23,8 @@ def test_a_short_id_is_as_long_as_it_must_be() -> None:
     assert short_ids(["short", "short-er"]) == {"short": "short", "short-er": "short-e"}
 
 
-def test_devices_that_begin_alike_are_both_published() -> None:
-    """With their own name, completion, problems and events."""
+def test_devices_with_the_same_first_group_are_both_published() -> None:
+    """Each has its own name, completion, problems and events."""
     world = World().start(configured=BOTH)
     world.see(needing(3, TWIN))
     assert [world.payload(_on(short))["name"] for short in (LONG_BETA, LONG_TWIN)] == ["beta", "twin"]
@@ -38,7 +38,7 @@ def test_devices_that_begin_alike_are_both_published() -> None:
 
 
 def test_the_topics_of_a_device_move_when_another_one_comes_or_goes() -> None:
-    """Nothing stays at the old topics, and everything is published at the new ones."""
+    """The old topics are cleared, and all payloads are published at the new ones."""
     world = World().start()
     short, share = _on("BETABET"), Address("completion", folder="docs", device="BETABET")
     long, long_share = _on(LONG_BETA), Address("completion", folder="docs", device=LONG_BETA)
@@ -54,7 +54,7 @@ def test_the_topics_of_a_device_move_when_another_one_comes_or_goes() -> None:
 
 
 def test_topics_are_the_same_after_a_restart_of_the_bridge() -> None:
-    """Short IDs follow from the configuration alone, so that what was published is found again."""
+    """Short IDs depend only on the configuration, so the restored payloads match."""
     before = World().start(configured=BOTH)
     before.see(before.disconnect(TWIN), needing(3, TWIN))
     after = World(retained=before.published()).start(configured=BOTH)

@@ -1,4 +1,4 @@
-"""What is suggested for a name that does not exist."""
+"""Suggestions for unknown names."""
 
 import pytest
 
@@ -22,12 +22,12 @@ ROWS = {row.name: row for row in COMMANDS}
     ],
 )
 def test_a_similar_name_is_suggested(name: str, suggestion: str) -> None:
-    """Whatever the case; a name as long as a topic may be costs nothing."""
+    """Case does not matter. A name of the maximum length of a topic costs nothing."""
     assert did_you_mean(name, ROWS) == suggestion
 
 
 def test_a_command_that_does_not_exist_has_a_suggestion() -> None:
-    """In the reply over MQTT, too."""
+    """The reply over MQTT contains it."""
     received = Received(topic="syncthing/nas/command/scna", payload=b"{}", retained=False)
     with pytest.raises(CommandError, match=r"there is no command 'scna'; did you mean scan\?") as caught:
         select(ROWS, "scna", received, set(ROWS))
@@ -35,6 +35,6 @@ def test_a_command_that_does_not_exist_has_a_suggestion() -> None:
 
 
 def test_an_argument_that_does_not_exist_has_a_suggestion() -> None:
-    """The arguments that exist are shown after it."""
+    """The valid arguments follow the suggestion."""
     with pytest.raises(CommandError, match="unknown argument 'fodler'; did you mean folder\\?; scan takes folder"):
         check(ROWS["scan"], {"fodler": "docs"})

@@ -1,4 +1,4 @@
-"""Sums that follow their parts, and bytes that went through."""
+"""Sums that are updated with their parts, and counters of transferred bytes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +15,11 @@ NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 PARTS = st.builds(DevicePart, *[st.integers(0, 3)] * len(DevicePart._fields))
 KEYS = st.sampled_from("abc")
 STEPS = st.lists(st.tuples(KEYS, st.none() | PARTS))
-"""Parts that are put under a key, or taken away from it."""
+"""Parts that are stored under a key, or removed from it."""
 
 
 def after(seconds: float) -> datetime:
-    """Return a time."""
+    """Return NOON plus some seconds."""
     return NOON + timedelta(seconds=seconds)
 
 
@@ -27,8 +27,8 @@ def after(seconds: float) -> datetime:
 
 
 @given(STEPS)
-def test_a_sum_is_that_of_its_parts(steps: list[tuple[str, DevicePart | None]]) -> None:
-    """However parts come and go, the sum is what adding them up again would give, and it is told when it changes."""
+def test_a_tally_equals_the_sum_of_its_parts(steps: list[tuple[str, DevicePart | None]]) -> None:
+    """After any sequence of changes, the sum equals adding up all parts, and each change is reported."""
     tally, parts = Tally(DevicePart()), dict[str, DevicePart]()
     for key, part in steps:
         before = parts.get(key, DevicePart())
@@ -48,8 +48,8 @@ SIZES = st.integers(0, 2**63 - 1)
 
 
 @given(need_bytes=SIZES, global_bytes=SIZES)
-def test_only_what_is_complete_has_a_hundred_percent(need_bytes: int, global_bytes: int) -> None:
-    """However little is lacking of however much, it is between 0 and less than 100."""
+def test_only_complete_data_has_a_hundred_percent(need_bytes: int, global_bytes: int) -> None:
+    """However little is missing, the percentage is at least 0 and less than 100."""
     assert 0 <= percentage(need_bytes=need_bytes, global_bytes=global_bytes, complete=False) < 100
     assert percentage(need_bytes=need_bytes, global_bytes=global_bytes, complete=True) == 100
 
@@ -62,19 +62,19 @@ def test_only_what_is_complete_has_a_hundred_percent(need_bytes: int, global_byt
         (9_971, 10_000, 0.29),
         (1, 10**18, 99.99),
         (1, 1, 0.0),
-        (7, 5, 0.0),  # Syncthing can need more than it knows of, for a moment
+        (7, 5, 0.0),  # Syncthing can briefly need more bytes than it knows of
         (0, 100, ONLY_DELETES_LEFT),
         (0, 0, ONLY_DELETES_LEFT),
         (5, 0, ONLY_DELETES_LEFT),
     ],
 )
-def test_a_percentage_is_cut_after_two_decimals(need_bytes: int, global_bytes: int, expected: float) -> None:
-    """It is reckoned in bytes; when these are all there and something is lacking yet, it is 95 as in Syncthing."""
+def test_a_percentage_is_truncated_to_two_decimals(need_bytes: int, global_bytes: int, expected: float) -> None:
+    """It is computed in bytes. If only items without bytes are missing, it is 95, as in Syncthing."""
     assert percentage(need_bytes=need_bytes, global_bytes=global_bytes, complete=False) == expected
 
 
 @pytest.mark.parametrize("value", [0.0, 12.34, 99.99, 95.0, 100.0])
-def test_a_percentage_that_needs_no_cut_stays(value: float) -> None:
+def test_a_percentage_with_two_decimals_stays_unchanged(value: float) -> None:
     """Two decimals are kept."""
     assert floored(value) == value
 
@@ -113,16 +113,16 @@ def test_a_percentage_that_needs_no_cut_stays(value: float) -> None:
         "back in time",
     ],
 )
-def test_a_rate_comes_from_the_last_readings(readings: list[tuple[int, float]], expected: float) -> None:
-    """It begins and ends at once and is smooth in between; a counter that begins anew gives no negative rate."""
+def test_a_rate_comes_from_the_last_reads(readings: list[tuple[int, float]], expected: float) -> None:
+    """It starts and stops immediately and is smoothed in between. A counter that restarts gives no negative rate."""
     rate = Rate()
     for count, seconds in readings:
         rate.read(count, after(seconds))
     assert rate.value == expected
 
 
-def test_a_rate_that_was_stopped_begins_anew() -> None:
-    """What a counter had counted before is not taken for traffic of after."""
+def test_a_stopped_rate_starts_from_scratch() -> None:
+    """Bytes that were counted before the stop do not count as later traffic."""
     rate = Rate()
     rate.read(0, after(0))
     rate.read(1000, after(1))
@@ -137,8 +137,8 @@ def test_a_rate_that_was_stopped_begins_anew() -> None:
 # --- lifetime totals
 
 
-def test_a_lifetime_is_not_known_before_it_is_known_what_had_been_counted() -> None:
-    """Otherwise the total of all earlier processes would be overwritten with that of the running one."""
+def test_a_lifetime_total_is_null_until_the_previous_total_is_restored() -> None:
+    """Otherwise the counter of the running process would overwrite the total of all earlier ones."""
     lifetime = Lifetime()
     lifetime.read(100, NOON)
     assert (lifetime.value, lifetime.restored) == (None, False)
@@ -157,10 +157,10 @@ def test_a_lifetime_is_not_known_before_it_is_known_what_had_been_counted() -> N
         (40, 5000, True, 100),
     ],
 )
-def test_a_lifetime_goes_on_from_what_was_published(
+def test_a_lifetime_total_continues_from_the_published_one(
     total: int | None, current: int | None, same_process: bool, expected: int
 ) -> None:
-    """What the running process had counted by then is not counted twice; without a memory it begins now."""
+    """Bytes that the process had already counted are not counted twice. Without a published total, it starts now."""
     lifetime = Lifetime()
     lifetime.restore(total, current, same_process=same_process)
     assert lifetime.value is None
@@ -168,8 +168,8 @@ def test_a_lifetime_goes_on_from_what_was_published(
     assert lifetime.value == expected
 
 
-def test_a_lifetime_survives_restarts() -> None:
-    """A counter that is less than before is that of a new process, and is added to what the one before had counted."""
+def test_a_lifetime_total_survives_restarts() -> None:
+    """A counter that is lower than before belongs to a new process, and is added to the total of the earlier ones."""
     lifetime = Lifetime()
     lifetime.restore(None, None, same_process=False)
     totals = []
@@ -180,8 +180,8 @@ def test_a_lifetime_survives_restarts() -> None:
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1), st.integers(0, 10**6))
-def test_a_lifetime_never_goes_back(counts: list[int], total: int) -> None:
-    """Home Assistant takes less than before for a meter that was exchanged."""
+def test_a_lifetime_total_never_decreases(counts: list[int], total: int) -> None:
+    """Home Assistant treats a lower value as a replaced meter."""
     lifetime = Lifetime()
     lifetime.restore(total, None, same_process=False)
     values = [total]
@@ -193,12 +193,14 @@ def test_a_lifetime_never_goes_back(counts: list[int], total: int) -> None:
 
 
 PROCESSES = st.lists(st.lists(st.integers(0, 1000), max_size=5), min_size=1, max_size=5)
-"""For each process what it counts between the readings of its counter."""
+"""For each process, the increments between the reads of its counter."""
 
 
 @given(PROCESSES, st.lists(st.integers(0, 5)))
-def test_a_lifetime_is_the_sum_of_all_processes(processes: list[list[int]], reads_before_status: list[int]) -> None:
-    """Also if the counter of a new process passes the old value unseen, before or after its status is read."""
+def test_a_lifetime_total_is_the_sum_of_all_processes(
+    processes: list[list[int]], reads_before_status: list[int]
+) -> None:
+    """This holds even if the counter of a new process is already above the old value when it is read."""
     lifetime = Lifetime()
     lifetime.restore(None, None, same_process=False)
     at = total = 0
@@ -216,11 +218,11 @@ def test_a_lifetime_is_the_sum_of_all_processes(processes: list[list[int]], read
         assert lifetime.value == total or (lifetime.value is None and not total)
 
 
-def test_a_clock_that_was_set_does_not_lose_what_was_counted() -> None:
-    """A reading that seems to lie ahead was counted by the previous process."""
+def test_a_clock_step_does_not_lose_counted_bytes() -> None:
+    """A read with a time in the future came from the previous process."""
     lifetime = Lifetime()
     lifetime.restore(None, None, same_process=False)
     lifetime.read(100, after(5000))
-    lifetime.restart(after(10), 10**400)  # longer than anything runs
+    lifetime.restart(after(10), 10**400)  # longer than any process runs
     lifetime.read(150, after(20))
     assert lifetime.value == 250

@@ -1,4 +1,4 @@
-"""Pauses that end by themselves: what is due, and when it is tried again. The rules have their own tests."""
+"""Timed pauses: which ones are due, and when they are retried. The rules have their own tests."""
 
 from stbridge.core import observations as seen
 from stbridge.core.timed_pauses import RETRY, Paused, TimedPauses
@@ -7,8 +7,8 @@ from tests.core.world import BETA, DOCS, Watched, after, configured, folder
 PAUSED_DOCS, PAUSED_BETA = Paused("folder", "docs"), Paused("device", BETA)
 
 
-def test_what_is_due_is_taken_when_its_time_has_come() -> None:
-    """The instance wakes up for the earliest, and takes all whose time it is."""
+def test_due_pauses_are_taken_at_their_time() -> None:
+    """The instance wakes up for the earliest end and takes all due pauses."""
     pauses = TimedPauses()
     assert pauses.next_try is None
     pauses.set(PAUSED_DOCS, after(60))
@@ -21,8 +21,8 @@ def test_what_is_due_is_taken_when_its_time_has_come() -> None:
     assert pauses.take_due(after(61)) == [PAUSED_DOCS]
 
 
-def test_what_could_not_be_resumed_is_tried_again() -> None:
-    """Syncthing may be away just then; until it has been resumed, the time at which it was to be stays the same."""
+def test_a_failed_resume_is_retried() -> None:
+    """Syncthing may be unreachable at that moment. The published end stays the same until the resume succeeds."""
     pauses = TimedPauses()
     pauses.set(PAUSED_DOCS, after(60))
     assert pauses.take_due(after(70)) == [PAUSED_DOCS]
@@ -37,7 +37,7 @@ def test_what_could_not_be_resumed_is_tried_again() -> None:
 
 
 def test_a_pause_may_be_prolonged() -> None:
-    """Another end takes the place of the one before, also while that is tried."""
+    """A new end replaces the previous one, even while that one is being retried."""
     pauses = TimedPauses()
     pauses.set(PAUSED_DOCS, after(60))
     pauses.take_due(after(60))
@@ -45,8 +45,8 @@ def test_a_pause_may_be_prolonged() -> None:
     assert (pauses.next_try, pauses.until("folder", "docs")) == (after(200), after(200))
 
 
-def test_a_folder_and_a_device_of_the_same_name_are_two_things() -> None:
-    """What is paused is named by its kind, too."""
+def test_a_folder_and_a_device_with_the_same_id_are_separate() -> None:
+    """A pause is identified by kind and ID."""
     pauses = TimedPauses()
     pauses.set(Paused("folder", BETA), after(60))
     assert pauses.until("device", BETA) is None
@@ -54,8 +54,8 @@ def test_a_folder_and_a_device_of_the_same_name_are_two_things() -> None:
     assert pauses.until("folder", BETA) == after(60)
 
 
-def test_what_is_known_now_counts_more_than_what_had_been_published() -> None:
-    """A pause that was prolonged since is not cut short when the broker tells of it late; nor is one that is over."""
+def test_current_pauses_override_restored_ones() -> None:
+    """A retained payload that arrives late does not shorten a prolonged pause, or restore one that is over."""
     memory = seen.Restored(payloads={DOCS: {"resume_at": "2024-05-01T12:01:00Z"}})
     paused = configured([folder("docs", paused=True), folder("art")])
     one = Watched()
@@ -66,8 +66,8 @@ def test_what_is_known_now_counts_more_than_what_had_been_published() -> None:
     assert (resumed.state.timed_pauses.next_try, resumed.shown(DOCS)["resume_at"]) == (None, None)
 
 
-def test_an_end_that_was_missed_is_made_up_for() -> None:
-    """The bridge was away when the pause was to end: it is due at once."""
+def test_a_pause_that_ended_while_the_bridge_was_stopped_is_due_at_once() -> None:
+    """The end passed while the bridge was stopped."""
     one = Watched()
     memory = seen.Restored(payloads={DOCS: {"resume_at": "2024-05-01T12:00:00Z"}})
     one.see(memory, configured([folder("docs", paused=True)]), at=after(3600))

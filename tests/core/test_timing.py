@@ -1,4 +1,4 @@
-"""Stamps, durations and timers."""
+"""Timestamps, durations and timers."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -12,7 +12,7 @@ from stbridge.core.timing import LONGEST_DURATION_S, Timers, from_utc, in_utc, i
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 YEAR_S = 366 * 24 * 3600
 
-# --- stamps
+# --- timestamps
 
 
 @pytest.mark.parametrize(
@@ -27,18 +27,18 @@ YEAR_S = 366 * 24 * 3600
     ],
 )
 def test_a_time_is_written_in_utc(stamp: datetime | None, text: str | None) -> None:
-    """In whole seconds where that is all there is, and never later than it was."""
+    """Fractions of a second are omitted if zero, and truncated, so the text is never later than the time."""
     assert in_utc(stamp) == text
 
 
 @pytest.mark.parametrize("stamp", [NOON, NOON.replace(microsecond=250_000)])
 def test_a_time_that_was_published_is_read_back(stamp: datetime) -> None:
-    """As an aware time."""
+    """The result is an aware time."""
     assert from_utc(in_utc(stamp)) == stamp
 
 
 @pytest.mark.parametrize("text", [None, "", "soon", "Z", 5, [], "2024-05-01T12:00:00", "2024-13-01T12:00:00Z"])
-def test_what_is_no_time_of_ours_is_none(text: object) -> None:
+def test_a_time_in_another_format_is_none(text: object) -> None:
     """Anybody may publish anything."""
     assert from_utc(text) is None
 
@@ -76,14 +76,14 @@ def test_a_duration_is_a_number_with_a_unit(duration: Any, in_seconds: int) -> N
         *("367d", YEAR_S + 1, "9" * 10, 10**4000),
     ],
 )
-def test_anything_else_is_none(value: Any) -> None:
-    """Nothing, less than nothing, fractions, other units and digits, and more than a year."""
+def test_anything_else_is_no_duration(value: Any) -> None:
+    """Zero, negative numbers, fractions, other units, other digits, and more than a year are refused."""
     assert not is_duration(value)
 
 
 @given(st.integers() | st.text("0123456789 smhd", max_size=6))
 def test_a_duration_is_at_least_a_second_and_at_most_a_year(value: Any) -> None:
-    """Whatever passes the check can be reckoned with."""
+    """Every accepted duration can be used in arithmetic."""
     if is_duration(value):
         assert 1 <= seconds(value) <= LONGEST_DURATION_S
 
@@ -95,8 +95,8 @@ def _at(minutes: int) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def test_what_is_due_comes_out_in_order_and_once() -> None:
-    """Keys come out when their time has come, the earliest first, and not again."""
+def test_due_keys_are_returned_in_order_and_once() -> None:
+    """Due keys are returned once, the earliest first."""
     timers: Timers[str, datetime] = Timers()
     for key, minutes in (("late", 30), ("early", 10), ("never", 20), ("later", 40)):
         timers.set(key, _at(minutes))
@@ -108,7 +108,7 @@ def test_what_is_due_comes_out_in_order_and_once() -> None:
 
 
 def test_only_the_last_time_counts() -> None:
-    """A key that is set anew is due at its new time, whether that is earlier or later."""
+    """A key that is set again is due at its new time, whether that is earlier or later."""
     timers: Timers[str, datetime] = Timers()
     for minutes in (20, 40, 30, 10, 50):
         timers.set("key", _at(minutes))
@@ -118,8 +118,8 @@ def test_only_the_last_time_counts() -> None:
     assert timers.next is None
 
 
-def test_a_key_that_was_taken_away_can_be_set_again() -> None:
-    """Taking a key away leaves nothing behind that would make a later time of it wrong."""
+def test_a_removed_key_can_be_set_again() -> None:
+    """Removing a key leaves no entry that would affect a later time."""
     timers: Timers[str, datetime] = Timers()
     timers.set("key", _at(10))
     timers.set("key", None)
@@ -131,7 +131,7 @@ def test_a_key_that_was_taken_away_can_be_set_again() -> None:
 
 
 def test_the_queue_does_not_grow_with_the_changes() -> None:
-    """A time that moves back and forth, or is put off again and again, leaves nothing behind for long."""
+    """A time that moves back and forth or is repeatedly postponed does not fill the queue with old entries."""
     timers: Timers[str, datetime] = Timers()
     for number in range(5000):
         timers.set("restless", _at(10 if number % 2 else 10_000))
@@ -144,7 +144,7 @@ def test_the_queue_does_not_grow_with_the_changes() -> None:
 
 
 def test_timers_work_with_seconds_of_a_monotonic_clock() -> None:
-    """What depends on the clock of the process is not moved by a clock that is set."""
+    """Timers on the clock of the process do not move when the wall clock is set."""
     timers: Timers[str, float] = Timers()
     timers.set("late", 12.5)
     timers.set("early", 0.0)

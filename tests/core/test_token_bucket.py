@@ -6,7 +6,7 @@ from stbridge.core.token_bucket import TokenBucket
 
 
 def taken(bucket: TokenBucket, now: float, *, tries: int = 100) -> int:
-    """Return how many of some tries were granted."""
+    """Return how many of the tries were granted."""
     return sum(bucket.take(now) for _ in range(tries))
 
 
@@ -25,7 +25,7 @@ def test_tokens_come_back_with_time(after_s: float, more: int) -> None:
 
 @pytest.mark.parametrize(("taken_before", "after_s", "left_s"), [(2, 0, 0), (3, 0, 10), (3, 4, 6), (3, 10, 0)])
 def test_the_waiting_time_is_known(taken_before: int, after_s: float, left_s: float) -> None:
-    """A caller can wait for exactly as long as it takes."""
+    """A caller can wait exactly as long as necessary."""
     bucket = TokenBucket(burst=3, every_s=10)
     taken(bucket, now=1000, tries=taken_before)
     assert bucket.available_in(1000 + after_s) == pytest.approx(left_s)
@@ -38,5 +38,5 @@ def test_the_rate_does_not_depend_on_the_number_of_tries() -> None:
 
 
 def test_an_interval_of_zero_is_no_limit() -> None:
-    """Most commands have none."""
+    """Most commands have no rate limit."""
     assert taken(TokenBucket(burst=1, every_s=0), now=1000) == 100

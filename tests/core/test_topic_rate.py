@@ -52,7 +52,7 @@ def test_topics_do_not_share_tokens() -> None:
 
 
 def test_a_limited_topic_is_released_once_when_it_has_a_token() -> None:
-    """The time is known beforehand."""
+    """The time of the release is known in advance."""
     limiter = spent(TopicRateLimiter(2), 1000)
     assert limiter.is_limited(DOCS, 1000.1)
     assert limiter.next == pytest.approx(1000.5)
@@ -64,7 +64,7 @@ def test_a_limited_topic_is_released_once_when_it_has_a_token() -> None:
 
 
 def test_release_empties_the_queue() -> None:
-    """The last values are published at the end."""
+    """The last values are published when the bridge stops."""
     limiter = spent(TopicRateLimiter(2), 1000)
     assert limiter.release() == [DOCS]
     assert limiter.next is None

@@ -1,4 +1,4 @@
-"""Topics: what is built is parsed back, whatever an ID holds, and nothing else is taken for one of ours."""
+"""Topics: every topic is parsed back for any ID, and foreign topics are not taken for topics of the bridge."""
 
 import re
 import unicodedata
@@ -22,22 +22,22 @@ from stbridge.core.topics import (
 
 ODD = "a/b +#%ü"
 IDS = st.text(st.characters(exclude_categories=()), min_size=1)
-"""Anything that a string can hold, lone surrogates included."""
+"""Any string, lone surrogates included."""
 
 NAMES = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn"), exclude_characters="/+#"))
-"""Names are levels as they came: what a topic can hold, escapes of whatever kind included."""
+"""Names are unchanged topic levels: everything that a topic can hold, including text that looks like an escape."""
 
 TOPICS_OF_A_HOUSE = Topics("home/syncthing")
 PLAIN = {"folder": "docs", "device": "ABCDEFG", "name": "scan"}
 
 
 def filled(row: TopicRow, **ids: str) -> Address:
-    """Return an address of this kind, with those of the IDs that it has."""
+    """Return an address of this kind with those of the IDs that its pattern contains."""
     return Address(row.kind, **{key: value for key, value in ids.items() if f"{{{key}}}" in row.pattern})
 
 
 def instance_of(row: TopicRow) -> str:
-    """Return an instance that this kind may belong to."""
+    """Return an instance that this kind can belong to."""
     return "nas" if "{instance}" in row.pattern else BRIDGE
 
 
@@ -51,7 +51,7 @@ every_kind = pytest.mark.parametrize("row", TOPICS, ids=[row.kind for row in TOP
 @example(ODD)
 @example("%2F")
 @example("\ufffe\U0010ffff\ud800\udfff")
-def test_an_id_comes_back_as_it_was(level: str) -> None:
+def test_an_encoded_id_is_decoded_unchanged(level: str) -> None:
     """Encoding loses nothing."""
     assert decode(encode(level)) == level
 
@@ -59,8 +59,8 @@ def test_an_id_comes_back_as_it_was(level: str) -> None:
 @given(IDS)
 @example(ODD)
 @example("\x00\x7f\x9f\ufdd0\ufdef\ufffe\U0003ffff\ud800")
-def test_an_encoded_id_is_one_level_that_every_broker_takes(level: str) -> None:
-    """No separator, no wildcard, no control character, no non-character, and no percent sign but in escapes."""
+def test_an_encoded_id_is_one_topic_level_that_every_broker_accepts(level: str) -> None:
+    """It has no separator, wildcard, control character or non-character, and percent signs only in escapes."""
     encoded = encode(level)
     assert not set(encoded) & set("/+#")
     assert not {unicodedata.category(character) for character in encoded} & {"Cc", "Cs"}
@@ -79,7 +79,7 @@ def test_an_encoded_id_is_one_level_that_every_broker_takes(level: str) -> None:
     ],
 )
 def test_an_id_stays_readable(level: str, encoded: str) -> None:
-    """Only what cannot be carried is encoded, in UTF-8."""
+    """Only characters that a topic cannot contain are encoded, as UTF-8."""
     assert encode(level) == encoded
 
 
@@ -89,7 +89,7 @@ def test_an_id_stays_readable(level: str, encoded: str) -> None:
 @every_kind
 @pytest.mark.parametrize("base", ["syncthing", "home/syncthing", "a.b(c)"])
 def test_every_topic_is_parsed_back(row: TopicRow, base: str) -> None:
-    """Whatever builds a topic parses it too."""
+    """Parsing returns the address that built the topic."""
     topics, address = Topics(base), filled(row, **PLAIN)
     topic = topics.build(instance_of(row), address)
     assert topic.startswith(f"{base}/")
@@ -99,8 +99,8 @@ def test_every_topic_is_parsed_back(row: TopicRow, base: str) -> None:
 @given(row=st.sampled_from(TOPICS), folder=IDS, device=IDS, name=NAMES)
 @example(row=TOPICS[-1], folder=ODD, device=ODD, name="%2F%")
 @example(row=TOPICS[-1], folder=ODD, device=ODD, name="")
-def test_every_topic_is_parsed_back_whatever_the_ids_are(row: TopicRow, folder: str, device: str, name: str) -> None:
-    """IDs cannot lead out of their level, nor into another kind of topic."""
+def test_every_topic_is_parsed_back_for_any_ids(row: TopicRow, folder: str, device: str, name: str) -> None:
+    """IDs cannot leave their level or become another kind of topic."""
     address = filled(row, folder=folder, device=device, name=name)
     topic = TOPICS_OF_A_HOUSE.build(instance_of(row), address)
     assert TOPICS_OF_A_HOUSE.parse(topic) == (instance_of(row), address)
@@ -110,7 +110,7 @@ def test_every_topic_is_parsed_back_whatever_the_ids_are(row: TopicRow, folder: 
 def test_different_addresses_have_different_topics(
     row: TopicRow, folder: str, device: str, name: str, other: TopicRow
 ) -> None:
-    """Two things never share a topic."""
+    """Two addresses never share a topic."""
     one = filled(row, folder=folder, device=device, name=name)
     two = filled(other, folder=device, device=folder, name=name)
     same = TOPICS_OF_A_HOUSE.build(instance_of(row), one) == TOPICS_OF_A_HOUSE.build(instance_of(other), two)
@@ -139,8 +139,8 @@ def test_different_addresses_have_different_topics(
         ("response", "syncthing/nas/response/scan"),
     ],
 )
-def test_topics_are_those_that_users_rely_on(kind: str, topic: str) -> None:
-    """The names are a promise."""
+def test_topics_have_their_documented_names(kind: str, topic: str) -> None:
+    """Users rely on these names."""
     (row,) = [row for row in TOPICS if row.kind == kind]
     assert Topics("syncthing").build("nas", filled(row, **PLAIN)) == topic
 
@@ -148,13 +148,13 @@ def test_topics_are_those_that_users_rely_on(kind: str, topic: str) -> None:
 @pytest.mark.parametrize(
     ("name", "level"), [("scan", "scan"), ("100%", "100%"), ("%2F", "%2F"), ("a/b+#\0", "a%2Fb%2B%23%00")]
 )
-def test_a_name_is_the_level_that_it_came_in(name: str, level: str) -> None:
-    """A reply goes to the name of its command, whatever that is, unless no topic can hold it."""
+def test_a_name_is_used_unchanged_as_a_topic_level(name: str, level: str) -> None:
+    """A reply goes to the name of its command, which is encoded only if no topic can contain it."""
     assert Topics("syncthing").build("nas", Address("response", name=name)) == f"syncthing/nas/response/{level}"
 
 
-def test_edges_and_commands_are_not_kept() -> None:
-    """The broker keeps what is true, and not what has happened or was asked for once."""
+def test_events_and_commands_are_not_retained() -> None:
+    """The broker retains states, but not events, commands or responses."""
     assert {row.kind for row in TOPICS if not is_retained(row.kind)} == {"event", "raw", "command", "response"}
 
 
@@ -180,20 +180,20 @@ def test_edges_and_commands_are_not_kept() -> None:
         "syncthing/nas/command/one/more",
     ],
 )
-def test_a_topic_of_somebody_else_is_none_of_ours(topic: str) -> None:
-    """Whoever publishes below our base topic does not become part of the tree by it, nor breaks the parser."""
+def test_a_foreign_topic_is_not_parsed(topic: str) -> None:
+    """Foreign topics below the base topic are not taken for topics of the bridge, and do not break the parser."""
     assert Topics("syncthing").parse(topic) is None
 
 
 @given(st.text())
 @example("nas/folder/%ff")
 def test_every_topic_can_be_parsed(levels: str) -> None:
-    """Anyone may publish anything below the base topic: it is one of ours, or None, and never an error."""
+    """Anyone may publish below the base topic. Parsing returns a known kind or None, and never raises."""
     parsed = Topics("syncthing").parse(f"syncthing/{levels}")
     assert parsed is None or parsed[1].kind in {row.kind for row in TOPICS}
 
 
-# --- where replies may go
+# --- allowed response topics
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_every_topic_can_be_parsed(levels: str) -> None:
         "ü" * (LONGEST_RESPONSE_TOPIC // 2),
     ],
 )
-def test_a_reply_may_go_where_its_reader_waits(topic: str) -> None:
-    """Any topic outside our own tree will do."""
+def test_a_response_topic_outside_the_tree_is_allowed(topic: str) -> None:
+    """Any topic outside the tree of the bridge is allowed."""
     assert Topics("syncthing", "homeassistant").may_answer_on(topic)
 
 
@@ -237,8 +237,8 @@ def test_a_reply_may_go_where_its_reader_waits(topic: str) -> None:
         "ü" * (LONGEST_RESPONSE_TOPIC // 2) + "x",
     ],
 )
-def test_a_reply_may_not_go_where_somebody_acts_on_it(topic: str) -> None:
-    """A command cannot make the bridge command itself, forge what others act on, or publish what no broker takes."""
+def test_a_response_topic_that_could_cause_actions_is_refused(topic: str) -> None:
+    """A command must not make the bridge command itself, forge topics of other programs, or publish invalid topics."""
     for discovery_prefix in ("homeassistant", "hass"):
         assert not Topics("syncthing", discovery_prefix).may_answer_on(topic)
     assert not Topics("home/syncthing", "hass").may_answer_on("hass/status")
@@ -248,23 +248,23 @@ def test_a_reply_may_not_go_where_somebody_acts_on_it(topic: str) -> None:
 
 
 @every_kind
-def test_what_is_kept_of_an_instance_is_found_again(row: TopicRow) -> None:
-    """The filters for what is kept find all of it, and no command."""
+def test_the_retained_filters_match_every_retained_topic(row: TopicRow) -> None:
+    """They match all retained topics of the instance, and no command."""
     topic = TOPICS_OF_A_HOUSE.build("nas", filled(row, folder=ODD, device="ABCDEFG", name="scan"))
     found = any(topic_matches_sub(one, topic) for one in TOPICS_OF_A_HOUSE.retained_filters("nas"))
     assert found == (row.retained and "{instance}" in row.pattern)
 
 
 @every_kind
-def test_commands_to_an_instance_are_found_and_nothing_else(row: TopicRow) -> None:
-    """The bridge hears commands, and not what it publishes itself."""
+def test_the_command_filter_matches_only_commands(row: TopicRow) -> None:
+    """The bridge subscribes to commands, but not to its own messages."""
     topic = TOPICS_OF_A_HOUSE.build("nas", filled(row, **PLAIN))
     assert topic_matches_sub(TOPICS_OF_A_HOUSE.command_filter("nas"), topic) == (row.kind == "command")
 
 
 @pytest.mark.parametrize("instance", ["nas2", BRIDGE])
-def test_filters_are_those_of_one_instance(instance: str) -> None:
-    """Another instance's topics are not looked for."""
+def test_filters_match_only_one_instance(instance: str) -> None:
+    """They do not match topics of another instance."""
     filters = [*TOPICS_OF_A_HOUSE.retained_filters("nas"), TOPICS_OF_A_HOUSE.command_filter("nas")]
     topics = [TOPICS_OF_A_HOUSE.build(instance, filled(row, **PLAIN)) for row in TOPICS if instance_of(row) == "nas"]
     assert not any(topic_matches_sub(one, topic) for one in filters for topic in topics)
@@ -287,16 +287,16 @@ STRICT = Topics("syncthing", strict=True)
         ("a%20b", "a%2520b"),
     ],
 )
-def test_the_strict_encoding_leaves_nothing_that_some_broker_cannot_carry(level: str, encoded: str) -> None:
-    """NATS makes subjects of topics."""
+def test_the_strict_encoding_leaves_only_characters_that_every_broker_accepts(level: str, encoded: str) -> None:
+    """NATS converts topics to subjects."""
     assert STRICT.build("nas", Address("folder", level)) == f"syncthing/nas/folder/{encoded}"
 
 
 @given(IDS)
 @example(ODD)
 @example("a%20b")
-def test_both_encodings_are_read_whichever_is_set(folder: str) -> None:
-    """What was published before the setting was changed is still known."""
+def test_both_encodings_are_parsed_with_either_setting(folder: str) -> None:
+    """Topics from before a change of the setting are still recognized."""
     address = Address("completion", folder, "ABCDEFG")
     loose = Topics("syncthing")
     strict, plain = STRICT.build("nas", address), loose.build("nas", address)
@@ -308,6 +308,6 @@ def test_both_encodings_are_read_whichever_is_set(folder: str) -> None:
 
 
 @pytest.mark.parametrize("topic", ["other/nas/folder/a b", "syncthing/nas/folder/%ZZ%FF", "syncthing/nas/command/a b"])
-def test_what_is_not_ours_or_not_retained_is_not_obsolete(topic: str) -> None:
-    """It must not be cleared."""
+def test_foreign_and_unretained_topics_are_not_obsolete(topic: str) -> None:
+    """They must not be cleared."""
     assert not STRICT.is_obsolete(topic)

@@ -1,4 +1,4 @@
-"""Time in which nothing was observed counts for no problem that lasts: paused, in error, or unreachable."""
+"""Unobserved time does not count for problems with a duration: while paused, in error, or unreachable."""
 
 from dataclasses import replace
 
@@ -27,8 +27,8 @@ def _codes(world: World) -> list[str]:
     return [one["code"] for one in world.told("problem_raised")]
 
 
-def test_a_folder_that_was_paused_for_long_is_not_stale_while_a_device_is_connected() -> None:
-    """The last contact before the pause says nothing about the time of the pause."""
+def test_a_folder_after_a_long_pause_is_not_stale_while_a_device_is_connected() -> None:
+    """The last contact before the pause means nothing for the time of the pause."""
     world = World().start()
     world.see(seen.FolderPaused(folder="docs", paused=True)).later(3 * STALE_S)
     world.see(seen.FolderPaused(folder="docs", paused=False), read()).later(1)
@@ -36,16 +36,16 @@ def test_a_folder_that_was_paused_for_long_is_not_stale_while_a_device_is_connec
     assert world.system["problem"] is False
 
 
-def test_a_folder_that_was_in_error_for_long_is_not_stale_while_a_device_is_connected() -> None:
-    """The same after an error, in which a folder is not known to be in sync."""
+def test_a_folder_after_a_long_error_is_not_stale_while_a_device_is_connected() -> None:
+    """The same applies after an error, during which it is unknown whether the folder is in sync."""
     world = World(Alerts(thresholds={"out_of_sync": 0, "folder_error": 0})).start()
     world.see(world.turns("error", error="no marker")).later(3 * STALE_S)
     world.see(world.turns("idle"), read()).later(1)
     assert _codes(world) == []
 
 
-def test_a_folder_that_was_paused_becomes_stale_when_its_device_has_been_away_for_long() -> None:
-    """The contact is looked up when the folder is resumed: nobody has been there since."""
+def test_a_resumed_folder_becomes_stale_if_its_device_was_disconnected_for_too_long() -> None:
+    """The last contact is looked up when the folder is resumed; no device has connected since then."""
     world = World(Alerts(thresholds={"unseen": 0})).start()
     world.see(seen.FolderPaused(folder="docs", paused=True)).later(DAY)
     world.see(world.disconnect()).later(STALE_S - 1)
@@ -55,8 +55,8 @@ def test_a_folder_that_was_paused_becomes_stale_when_its_device_has_been_away_fo
     assert _codes(world) == ["stale"]
 
 
-def test_a_device_that_was_paused_for_long_is_not_unseen_when_it_is_resumed() -> None:
-    """A paused device cannot connect: the time counts from the moment at which it may."""
+def test_a_device_after_a_long_pause_is_not_unseen_when_it_is_resumed() -> None:
+    """A paused device cannot connect, so the time starts when it is resumed."""
     world = World(Alerts(thresholds={"stale": 0})).start()
     world.see(seen.DevicePaused(device=BETA, paused=True), world.disconnect()).later(30 * DAY)
     world.see(seen.DevicePaused(device=BETA, paused=False)).later(7 * DAY - 1)
@@ -68,7 +68,7 @@ def test_a_device_that_was_paused_for_long_is_not_unseen_when_it_is_resumed() ->
 
 
 def test_a_device_that_was_resumed_is_not_unseen_after_a_restart_of_the_bridge() -> None:
-    """Syncthing still reports when it was connected last; the published time is the newer one."""
+    """Syncthing still reports the older time of the last connection; the published time is newer."""
     before = World(Alerts(thresholds={"stale": 0})).start()
     before.see(seen.DevicePaused(device=BETA, paused=True), before.disconnect()).later(30 * DAY)
     before.see(seen.DevicePaused(device=BETA, paused=False))
@@ -79,7 +79,7 @@ def test_a_device_that_was_resumed_is_not_unseen_after_a_restart_of_the_bridge()
 
 
 def test_a_device_that_was_resumed_in_the_configuration_is_not_unseen() -> None:
-    """The change may be seen in the configuration first."""
+    """The configuration may show the change before the event does."""
     world = World(Alerts(thresholds={"stale": 0})).start(
         configured=config(devices=(replace(BETA_DEVICE, paused=True),))
     )
@@ -89,7 +89,7 @@ def test_a_device_that_was_resumed_in_the_configuration_is_not_unseen() -> None:
 
 
 def test_time_in_error_is_not_time_out_of_sync_where_nothing_is_missing() -> None:
-    """After the error, a sync begins; only from then on something is known to be missing."""
+    """Only the sync that starts after the error shows that something is missing."""
     world = World(Alerts(thresholds={"folder_error": 0, "stuck": 0})).start()
     world.see(world.turns("error", error="no marker"), read(state="error", error="no marker")).later(2 * DAY)
     assert _codes(world) == []
@@ -100,15 +100,15 @@ def test_time_in_error_is_not_time_out_of_sync_where_nothing_is_missing() -> Non
     assert _codes(world) == ["out_of_sync"]
 
 
-def test_a_folder_that_is_in_error_and_lacks_something_is_out_of_sync() -> None:
-    """What is missing is known, whatever stopped the folder."""
+def test_a_folder_in_error_that_needs_something_is_out_of_sync() -> None:
+    """The needs were known before the error, and still count."""
     world = World(Alerts(thresholds={"folder_error": 0})).start(read(of=LACKING))
     world.later(HOUR).see(world.turns("error", error="no marker")).later(DAY - HOUR)
     assert _codes(world) == ["out_of_sync"]
 
 
 def test_a_scan_is_not_stuck_because_its_progress_was_not_observed() -> None:
-    """While Syncthing cannot be reached, no progress can be seen."""
+    """While Syncthing cannot be reached, no progress can be observed."""
     world = World().start()
     world.see(world.turns("scanning"), read(state="scanning"))
     world.see(seen.Unavailable(status="unreachable", message="gone")).later(3 * HOUR)
@@ -120,7 +120,7 @@ def test_a_scan_is_not_stuck_because_its_progress_was_not_observed() -> None:
 
 @pytest.mark.parametrize("failing", [process(listeners_ok=False), process(discovery_ok=False)])
 def test_listeners_and_discovery_count_from_the_end_of_an_outage(failing: seen.StatusRead) -> None:
-    """A Syncthing that has just been restarted has not failed for as long as it was away."""
+    """An instance that was just restarted has not failed during the whole outage."""
     world = World().start(failing).later(60)
     world.see(seen.Unavailable(status="unreachable", message="gone")).later(HOUR)
     world.snapshot(failing)
@@ -130,7 +130,7 @@ def test_listeners_and_discovery_count_from_the_end_of_an_outage(failing: seen.S
 
 
 def test_many_folders_with_a_connected_device_become_due_at_their_own_times() -> None:
-    """A folder that is resumed late does not inherit a time from the others."""
+    """A folder that is resumed late does not inherit a time from the other folders."""
     both = config(folder("docs", BETA), folder("art", BETA), devices=(BETA_DEVICE,))
     world = World().start(configured=both)
     world.see(seen.FolderPaused(folder="art", paused=True))

@@ -29,5 +29,5 @@ from stbridge.core.versions import reports_completion_of_disconnected_devices
 def test_completion_of_disconnected_devices_is_reported_from_one_version_on(
     version: str | None, *, reports: bool
 ) -> None:
-    """A version that is unknown, or anything but a version, is taken for an old one: reading more does no harm."""
+    """An unknown or invalid version counts as an old one: an additional read does no harm."""
     assert reports_completion_of_disconnected_devices(version) is reports

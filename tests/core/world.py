@@ -1,4 +1,4 @@
-"""A small Syncthing called "nas" for the tests of the core: what can be observed of it, and states that observe it.
+"""A small Syncthing instance "nas" for the tests of the core: its observations, and states that receive them.
 
 Two devices, BETA and GAMMA; a folder "docs" that both share, and a folder "art" that only BETA shares. A third device,
 DELTA, is not configured. `Watched` is for single rules; `World` has a clock, evaluates problems, and begins with one
@@ -43,22 +43,22 @@ Retained = Mapping[Address, Mapping[str, Any] | None]
 
 
 def after(seconds: float) -> datetime:
-    """Return a time after NOW."""
+    """Return NOW plus some seconds."""
     return NOW + timedelta(seconds=seconds)
 
 
 def device_id(short: str) -> str:
-    """Return the ID of a device, as long as a real one, given its short ID."""
+    """Return a device ID of real length that starts with this short ID."""
     return "-".join([short] + ["2345672"] * 7)
 
 
 def device_address(device: str) -> Address:
-    """Return the address of a device that shares its short ID with no other, given by its full ID."""
+    """Return the address of a device, given its full ID; its first group must be unique."""
     return addresses.device_address(short_id(device))
 
 
 def share_address(device: str, folder: str) -> Address:
-    """Return the address of the completion of a folder on such a device."""
+    """Return the address of the completion of a folder on a device that is given by its full ID."""
     return addresses.share_address(short_id(device), folder)
 
 
@@ -71,7 +71,7 @@ DOCS_ON_BETA, DOCS_ON_GAMMA, ART_ON_BETA = (
 )
 
 
-# --- what is configured
+# --- configuration
 
 
 def folder(folder_id: str, *devices: str, **changes: Any) -> FolderConfig:
@@ -101,14 +101,14 @@ def configured(
     devices: Sequence[DeviceConfig] = (BETA_DEVICE, GAMMA_DEVICE),
     name: str = "nas",
 ) -> seen.ConfigRead:
-    """Return a configuration; without arguments that of the module's docstring."""
+    """Return a configuration, by default the one that the docstring of this module describes."""
     return seen.ConfigRead(
         config=Config(name=name, folders={one.id: one for one in folders}, devices={one.id: one for one in devices})
     )
 
 
 def config(*folders: FolderConfig, devices: Sequence[DeviceConfig] = (BETA_DEVICE,)) -> seen.ConfigRead:
-    """Return a configuration with these folders and devices; by default only "docs", shared with BETA."""
+    """Return a configuration of these folders and devices; the default is one folder "docs", shared with BETA."""
     return configured(folders or (folder("docs", BETA),), devices)
 
 
@@ -122,11 +122,11 @@ def beta_configured(*, paused: bool) -> seen.ConfigRead:
     return configured(devices=[replace(BETA_DEVICE, paused=paused), GAMMA_DEVICE])
 
 
-# --- what is read
+# --- reads
 
 
 def process(started_at: datetime | None = NOW, **changes: Any) -> seen.StatusRead:
-    """Return how the process is doing."""
+    """Return the status of the process."""
     values: dict[str, Any] = {
         "device_id": OWN,
         "started_at": started_at,
@@ -140,7 +140,7 @@ def process(started_at: datetime | None = NOW, **changes: Any) -> seen.StatusRea
 
 
 def counts(**changes: int) -> FolderCounts:
-    """Return the counts of a folder of 1000 bytes that lacks nothing."""
+    """Return the counts of a folder of 1000 bytes that is in sync."""
     values = {
         "global_bytes": 1000,
         "global_files": 10,
@@ -170,7 +170,7 @@ def read(
     sequence: int = 0,
     **of_counts: int,
 ) -> seen.FolderRead:
-    """Return the status of a folder; its counts are given as such, or what differs as need_bytes and so on."""
+    """Return the status of a folder; its counts are given as a whole, or single ones by name, such as need_bytes."""
     return seen.FolderRead(
         folder=folder_id,
         state=state,
@@ -183,7 +183,7 @@ def read(
 
 
 def failed(*paths: str) -> seen.FolderErrorsRead:
-    """Return the items of "docs" that failed."""
+    """Return a read of the failed items of "docs"."""
     return seen.FolderErrorsRead(folder="docs", items=tuple(FailedItem(path=path, error="no") for path in paths))
 
 
@@ -210,7 +210,7 @@ def completed(
     need_deletes: int = 0,
     remote_state: str | None = "valid",
 ) -> seen.CompletionRead:
-    """Return how far a device has a folder of 1000 bytes."""
+    """Return the completion of a folder of 1000 bytes on a device."""
     return seen.CompletionRead(
         device=full_id,
         folder=folder_id,
@@ -226,12 +226,12 @@ def completed(
 
 
 def needing(count: int, full_id: str = BETA, folder_id: str = "docs") -> seen.CompletionRead:
-    """Return that a device needs so many items of a byte each."""
+    """Return the completion of a device that needs this number of items, one byte each."""
     return completed(full_id, folder_id, need_bytes=count, need_items=count)
 
 
 def connection(**changes: Any) -> Connection:
-    """Return a connection with all that is told of one."""
+    """Return a connection with all values that Syncthing reports."""
     values: dict[str, Any] = {
         "connected": True,
         "address": "192.0.2.1:22000",
@@ -246,27 +246,27 @@ def connection(**changes: Any) -> Connection:
 def connections(
     at: datetime = NOW, in_bytes: int = 0, out_bytes: int = 0, of: Mapping[str, Connection] | None = None
 ) -> seen.ConnectionsRead:
-    """Return the connections, and the bytes of the process."""
+    """Return a read of the connections and of the bytes of the process."""
     return seen.ConnectionsRead(at=at, in_bytes=in_bytes, out_bytes=out_bytes, connections=of or {})
 
 
-# --- a state that sees all this
+# --- a state that receives observations
 
 
 class Watched:
-    """A state that observations are shown to."""
+    """A state with methods to feed it observations and render its payloads."""
 
     def __init__(self) -> None:
         self.state = State()
 
     def see(self, *observations: Observation, at: datetime = NOW) -> Outcome:
-        """Take observations in, and return what followed from them."""
+        """Apply observations, and return their outcome."""
         for observation in observations:
             apply(self.state, observation, at)
         return self.state.take_outcome()
 
     def shown(self, address: Address) -> Any:
-        """Return the payload of an address; None if there is none."""
+        """Return the payload of an address, or None if it has none."""
         payload = render(self.state, address)
         if payload is None:
             return None
@@ -274,7 +274,7 @@ class Watched:
 
 
 def snapshot(*observations: Observation, config: seen.ConfigRead | None = None) -> list[Observation]:
-    """Return what is seen when everything is read: all is well but for these observations."""
+    """Return the observations of a snapshot: everything is in sync, except for the given observations."""
     config = config or configured()
     return [
         seen.SnapshotStarted(),
@@ -299,14 +299,14 @@ def snapshot(*observations: Observation, config: seen.ConfigRead | None = None) 
 
 
 def watched(*observations: Observation, config: seen.ConfigRead | None = None) -> Watched:
-    """Return a state that has seen a whole snapshot: online, all in sync but for these observations."""
+    """Return a state after a snapshot: online, and in sync except for the given observations."""
     one = Watched()
     one.see(*snapshot(*observations, config=config))
     return one
 
 
 def known() -> Watched:
-    """Return a state of which everything is known, with something in every list."""
+    """Return a state in which every value is known and every list has an entry."""
     return watched(
         read(
             "docs",
@@ -339,7 +339,7 @@ def known() -> Watched:
 
 
 def names(outcome: Outcome) -> list[str]:
-    """Return what happened."""
+    """Return the types of the events."""
     return [event.event_type for event in outcome.events]
 
 
@@ -347,7 +347,7 @@ def names(outcome: Outcome) -> list[str]:
 
 
 class World:
-    """The state of one Syncthing with a clock that the test sets, and everything that follows.
+    """The state of one Syncthing instance with a clock that the test sets, and everything that follows from it.
 
     Args:
         alerts: the thresholds.
@@ -365,7 +365,7 @@ class World:
         self._shown = 0
 
     def see(self, *observations: Observation) -> "World":
-        """Take observations in at the present time."""
+        """Apply observations at the current time."""
         for observation in observations:
             apply(self.state, observation, self.now)
         conclude(self.state, self.now)
@@ -376,7 +376,7 @@ class World:
         return self
 
     def start(self, *observations: Observation, configured: seen.ConfigRead | None = None) -> "World":
-        """Read everything; what is not given is well, and BETA is connected."""
+        """Start with a snapshot: everything that is not given is in sync, and BETA is connected."""
         self.snapshot(*observations, configured=configured)
         return self.see(seen.Restored(payloads=self._retained))
 
@@ -396,44 +396,44 @@ class World:
         return self
 
     def connections(self, *there: str) -> seen.ConnectionsRead:
-        """Return the connections of now: to BETA, or to those that are given."""
+        """Return the current connections: to the given devices, by default to BETA."""
         connected = there or (BETA,)
         return seen.ConnectionsRead(
             at=self.now, in_bytes=0, out_bytes=0, connections=dict.fromkeys(connected, connection())
         )
 
     def nobody(self) -> seen.ConnectionsRead:
-        """Return that BETA is not connected."""
+        """Return a read in which BETA is not connected."""
         return connections(self.now, of={BETA: NOT_CONNECTED})
 
     def connect(self, device: str = BETA) -> seen.DeviceConnected:
-        """Return that a device connects now."""
+        """Return the event of a device that connects now."""
         return seen.DeviceConnected(device=device, at=self.now, connection=connection())
 
     def disconnect(self, device: str = BETA) -> seen.DeviceDisconnected:
-        """Return that a device disconnects now."""
+        """Return the event of a device that disconnects now."""
         return seen.DeviceDisconnected(device=device, at=self.now, error="EOF")
 
     def turns(self, state: str, name: str = "docs", error: str | None = None) -> seen.FolderStateChanged:
-        """Return that a folder changes its state now."""
+        """Return the event of a folder that changes its state now."""
         return seen.FolderStateChanged(folder=name, state=state, at=self.now, error=error)
 
     def later(self, seconds: float) -> "World":
-        """Let time pass, and nothing else."""
+        """Advance the clock without an observation."""
         self.now += timedelta(seconds=seconds)
         return self.see()
 
     def told(self, *names: str) -> list[dict[str, Any]]:
-        """Return the events since the last call of it, or those of some names among them."""
+        """Return the events since the previous call, optionally only those with these names."""
         news, self._shown = self.events[self._shown :], len(self.events)
         return [one for one in news if one["event_type"] in names or not names]
 
     def names(self) -> list[str]:
-        """Return the names of the events since the last look at them."""
+        """Return the types of the events since the previous call."""
         return [one["event_type"] for one in self.told()]
 
     def payload(self, address: Address) -> Any:
-        """Return what is published at an address."""
+        """Return the parsed payload of an address."""
         return json.loads(render(self.state, address) or b"null")
 
     @property
@@ -452,6 +452,6 @@ class World:
         return self.payload(Address("system"))
 
     def published(self) -> Retained:
-        """Return all that is published, as another life of the bridge will find it."""
+        """Return all payloads as the next run of the bridge restores them."""
         everything = [one for one in self.state.everything() if one.kind in RENDERED and one.kind != "state"]
         return {one: self.payload(one) for one in everything}
