@@ -1,4 +1,4 @@
-"""A pretended Syncthing for the command plane: no network; what it is asked may be held up, or fail."""
+"""A scripted Syncthing client for the command tests: it uses no network, and calls can be made to wait or fail."""
 
 import threading
 from collections.abc import Callable
@@ -13,10 +13,10 @@ SCAN = "/rest/db/scan"
 
 
 class PretendedTransport(Transport):
-    """Answers from `answers`, by path; what is a function there is called, what is an exception is raised.
+    """A transport that answers from `answers`, by path: functions are called, and exceptions are raised.
 
     Args:
-        note: is told each call, as `POST /rest/db/scan`.
+        note: called with each request, as in `POST /rest/db/scan`.
     """
 
     def __init__(self, note: Callable[[str], None]) -> None:
@@ -26,7 +26,7 @@ class PretendedTransport(Transport):
         self._asked = threading.Semaphore(0)
 
     def call(self, method: str, path: str, **_details: Any) -> Any:
-        """Answer a call, as soon as its path is not held any more."""
+        """Answer a call when its path is released."""
         self._note(f"{method} {path}")
         self._asked.release()
         if gate := self._gates.get(path):
@@ -39,31 +39,31 @@ class PretendedTransport(Transport):
         return answer
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:  # noqa: ARG002 - it does not wait
-        """Look once: it holds, or never will."""
+        """Check the condition once instead of waiting for it."""
         assert condition()
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is no connection to close."""
 
     def break_off(self) -> None:
-        """What is held stays held, as a request does that cannot be broken off."""
+        """Do nothing: calls that are held stay held, like a request that cannot be interrupted."""
 
     def hold(self, path: str) -> None:
-        """Have calls of a path wait."""
+        """Make calls of a path wait until `release`."""
         self._gates[path] = threading.Event()
 
     def release(self) -> None:
-        """Let everything that is held go on."""
+        """Let all calls that are held continue."""
         for gate in self._gates.values():
             gate.set()
 
     def wait_until_asked(self) -> None:
-        """Wait until one more call has been made."""
+        """Wait until one more call was made."""
         assert self._asked.acquire(timeout=PATIENCE_S)
 
 
 class PretendedClient(SyncthingClient):
-    """A client on a pretended transport."""
+    """A client on a scripted transport."""
 
     def __init__(self, transport: PretendedTransport) -> None:
         self.url = "pretended"

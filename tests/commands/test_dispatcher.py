@@ -1,4 +1,4 @@
-"""The dispatcher: each command is executed as its row says, and answered exactly once."""
+"""The dispatcher executes each command as its row defines, and answers it exactly once."""
 
 import json
 import logging
@@ -52,7 +52,7 @@ READ_ERRORS = seen.Stale(reads=(Read("errors"),))
 
 
 class Plane:
-    """A dispatcher that may do everything to a pretended Syncthing; `log` holds what happened, in order."""
+    """A dispatcher with all permissions on a scripted Syncthing; `log` contains the calls and replies in order."""
 
     def __init__(self, *allow: str, opened: bool = True) -> None:
         self.log: list[str] = []
@@ -99,13 +99,13 @@ class Plane:
 
     def _acknowledged(self, done: list[bool]) -> None:
         with self._changed:
-            if not done:  # what was acknowledged is not acknowledged again, see Received
+            if not done:  # acknowledging again has no effect, see Received
                 self.log.append("acknowledged")
                 done.append(True)
                 self._changed.notify_all()
 
     def send(self, name: str, payload: Any = None, **values: Any) -> Callable[[], Reply]:
-        """Send a command, and return what waits for its reply."""
+        """Send a command, and return a function that waits for its reply."""
         content = payload if isinstance(payload, bytes) else json.dumps(payload or {}).encode()
         received = Received(topic=name, payload=content, **values, acknowledge=partial(self._acknowledged, []))
         self._sent.append(received)
@@ -113,11 +113,11 @@ class Plane:
         return lambda: self._reply_to(received)
 
     def ask(self, name: str, payload: Any = None, **values: Any) -> Reply:
-        """Send a command, and return its reply."""
+        """Send a command, and wait for its reply."""
         return self.send(name, payload, **values)()
 
     def code(self, name: str, payload: Any = None, **values: Any) -> str | None:
-        """Send a command, and return the code of the error it is answered with."""
+        """Send a command, and return the error code of its reply, or None."""
         reply = self.ask(name, payload, **values)
         assert (reply.status == "error") == (reply.error is not None)
         return reply.error.code if reply.error else None
@@ -130,29 +130,29 @@ class Plane:
         return self._replies_to(received)[0]
 
     def wait_until(self, condition: Callable[[], Any]) -> None:
-        """Wait until something that is noted here fulfils a condition."""
+        """Wait until the noted calls, replies and observations fulfill a condition."""
         with self._changed:
             assert self._changed.wait_for(condition, PATIENCE_S)
 
     @property
     def calls(self) -> list[str]:
-        """What Syncthing was asked for."""
+        """The requests that Syncthing received."""
         return [line for line in self.log if "/rest/" in line]
 
     @property
     def answered(self) -> list[str]:
-        """The commands that were answered, in order."""
+        """The names of the answered commands, in order."""
         return [reply.command for _, reply in self._replies]
 
     def wait_until_idle(self) -> None:
-        """Wait until everything that was submitted before is done."""
+        """Wait until all work that was submitted before is done."""
         gate = threading.Barrier(module.MAX_WORKERS + 1)
         for _ in range(module.MAX_WORKERS):
             self.dispatcher.submit(gate.wait, PATIENCE_S)
         gate.wait(PATIENCE_S)
 
     def end(self) -> None:
-        """Let everything end, and see that each command got its reply, and only one, and was acknowledged."""
+        """Stop the dispatcher, and check that each command got exactly one reply and was acknowledged."""
         self.syncthing.release()
         self.dispatcher.stop(monotonic() + PATIENCE_S)
         for thread in threading.enumerate():
@@ -184,37 +184,37 @@ class Clock:
             monkeypatch.setattr(one, "monotonic", lambda: self.now)
 
     def stop(self) -> None:
-        """Let time pass by itself again."""
+        """Let the clock run again."""
         self._monkeypatch.undo()
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that stands still."""
+    """A clock that does not move by itself."""
     return Clock(monkeypatch)
 
 
 @pytest.fixture
 def plane() -> Iterator[Plane]:
-    """A desk; whatever a test does to it, at its end every command has exactly one reply."""
+    """A dispatcher; at the end of the test, every command must have exactly one reply."""
     one = Plane()
     yield one
     one.end()
 
 
-# --- one reply
+# --- replies
 
 
 def test_a_command_is_answered_with_its_data(plane: Plane) -> None:
-    """The reply has what Syncthing answered, without its secrets, and the transaction."""
+    """The reply contains Syncthing's answer without its secrets, and the transaction."""
     plane.syncthing.answers["/rest/config"] = {"gui": {"apiKey": "secret", "theme": "dark"}, "folders": []}
     reply = plane.ask("get_config", {"transaction": 7})
     assert (reply.command, reply.status, reply.transaction, reply.error) == ("get_config", "ok", 7, None)
     assert reply.data == {"gui": {"theme": "dark"}, "folders": []}
 
 
-def test_commands_that_undo_each_other_are_carried_out_as_they_came(plane: Plane) -> None:
-    """Who sends `pause`, then `resume`, without waiting, wants it resumed; what waits for neither overtakes both."""
+def test_commands_that_undo_each_other_are_executed_in_order(plane: Plane) -> None:
+    """If a client sends `pause` and then `resume` without waiting, `resume` must win. Other commands do not wait."""
     plane.syncthing.hold(DOCS)
     names = ["pause", "resume"] * 10
     waiting = [plane.send(name, {"folder": "docs"}) for name in names]
@@ -227,7 +227,7 @@ def test_commands_that_undo_each_other_are_carried_out_as_they_came(plane: Plane
 
 
 def test_reads_with_large_answers_are_executed_one_at_a_time(plane: Plane) -> None:
-    """Each takes many times its size in memory, and a client may send any number of them at once."""
+    """Each answer takes many times its size in memory, and a client may send any number of commands at once."""
     tree = "/rest/db/browse"
     plane.syncthing.answers[tree] = []
     plane.syncthing.hold(tree)
@@ -240,8 +240,8 @@ def test_reads_with_large_answers_are_executed_one_at_a_time(plane: Plane) -> No
     assert [wait().status for wait in waiting] == ["ok"] * 6
 
 
-def test_a_turn_that_fails_is_over_as_well(plane: Plane) -> None:
-    """What came after it is carried out."""
+def test_a_failed_command_does_not_block_the_ordered_lane(plane: Plane) -> None:
+    """The next command on the lane is executed."""
     plane.syncthing.answers[DOCS] = TimedOut("slow")
     assert plane.code("pause", {"folder": "docs"}) == "timeout"
     del plane.syncthing.answers[DOCS]
@@ -263,19 +263,19 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "payload", "values", "code"), REFUSED, ids=[code for *_, code in REFUSED])
-def test_what_is_refused_is_never_carried_out(
+def test_a_refused_command_is_never_executed(
     plane: Plane, name: str, payload: Any, values: dict[str, Any], code: str
 ) -> None:
-    """It is answered at once, and the broker need not deliver it again."""
+    """The refusal is sent at once, and the command is acknowledged so that the broker does not redeliver it."""
     assert plane.code(name, payload, **values) == code
     assert plane.log == ["reply error", "acknowledged"]
 
 
 @pytest.mark.parametrize("refused", REFUSED, ids=[code for *_, code in REFUSED])
-def test_a_refused_command_is_one_warning(
+def test_a_refused_command_logs_one_warning(
     plane: Plane, caplog: pytest.LogCaptureFixture, refused: tuple[str, Any, dict[str, Any], str]
 ) -> None:
-    """It names the command, the instance, the error code and the reason, as the reply does."""
+    """The warning contains the command, the instance, the error code and the reason of the reply."""
     name, payload, values, code = refused
     error = plane.ask(name, payload, **values).error
     assert error
@@ -283,15 +283,15 @@ def test_a_refused_command_is_one_warning(
     assert warnings_of(caplog) == [f"command nas/{name} {what}: {code}: {cut(error.message, LONGEST_REASON)}"]
 
 
-def test_a_command_that_fails_is_one_warning(plane: Plane, caplog: pytest.LogCaptureFixture) -> None:
-    """It was accepted, but nobody got what was asked for; one that succeeds is no warning."""
+def test_a_failed_command_logs_one_warning(plane: Plane, caplog: pytest.LogCaptureFixture) -> None:
+    """The command was accepted but could not be executed. A successful command logs no warning."""
     plane.syncthing.answers[CLEAR] = Unreachable("url: nothing answers", arrived=False)
     assert [plane.code("clear_errors"), plane.code("get_version")] == ["unreachable", None]
     assert warnings_of(caplog) == ["command nas/clear_errors failed: unreachable: url: nothing answers"]
 
 
 def test_a_flood_of_refused_commands_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """What is left out is counted, and logged with the next one."""
+    """Omitted warnings are counted, and the next warning contains their number."""
     now = [0.0]
     log = RefusalLog("nas", monotonic=lambda: now[0])
     for number in range(1000):
@@ -326,7 +326,7 @@ def test_the_same_refusal_is_logged_once_a_minute(caplog: pytest.LogCaptureFixtu
 def test_the_log_of_a_refused_command_holds_no_value_of_its_payload(
     plane: Plane, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A password may be in it, of an encrypted folder for example."""
+    """The payload may contain a password, for example of an encrypted folder."""
     for payload in ({"folder": ["hunter2"]}, {"folder": "docs", "password": "hunter2"}, b'{"password": "hunter2"'):
         assert plane.code("scan", payload) in ("invalid_arguments", "invalid_json")
     assert len(warnings_of(caplog)) == 2  # of the two faults of arguments, the first
@@ -334,20 +334,20 @@ def test_the_log_of_a_refused_command_holds_no_value_of_its_payload(
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the warnings, and whatever is worse."""
+    """Return the warnings and errors of the log."""
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_what_is_not_allowed_is_refused() -> None:
-    """The allow-list counts, whatever the payload holds."""
+def test_a_command_that_is_not_allowed_is_refused() -> None:
+    """The allow list is checked before the payload."""
     plane = Plane("read", "scan")
     assert plane.code("restart", b"rubbish") == "forbidden"
     assert plane.code("scan", b"docs") is None
     plane.end()
 
 
-def test_a_command_counts_until_its_message_expires(clock: Clock) -> None:
-    """A sender that does not wait longer does not get it done later; the refusal has its transaction."""
+def test_an_expired_command_is_not_executed(clock: Clock) -> None:
+    """The sender does not wait longer than that. The refusal contains the transaction."""
     plane = Plane(opened=False)
     early = plane.send("clear_errors", {}, expiry_s=60)
     late = plane.send("clear_errors", {"transaction": "t"}, expiry_s=50)
@@ -380,8 +380,10 @@ def test_a_command_counts_until_its_message_expires(clock: Clock) -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
 @pytest.mark.parametrize(("name", "path"), [("clear_errors", CLEAR), ("restart", RESTART), ("scan", SCAN)])
-def test_what_fails_is_answered_with_why(plane: Plane, name: str, path: str, failure: Exception, code: str) -> None:
-    """Every kind of failure has its code, and the message of the error."""
+def test_a_failure_is_answered_with_its_code_and_message(
+    plane: Plane, name: str, path: str, failure: Exception, code: str
+) -> None:
+    """Every kind of failure has its error code."""
     plane.syncthing.answers[path] = failure
     reply = plane.ask(name, {"folder": "docs"} if name == "scan" else {})
     assert (reply.status, reply.data) == ("error", None)
@@ -398,10 +400,10 @@ def test_what_fails_is_answered_with_why(plane: Plane, name: str, path: str, fai
         ("scan", {"folder": "docs", "wait": True}, SCAN),
     ],
 )
-def test_a_bug_is_answered_too(
+def test_an_internal_error_is_answered(
     plane: Plane, caplog: pytest.LogCaptureFixture, name: str, payload: Any, path: str
 ) -> None:
-    """The sender is told, and the log has the traceback."""
+    """The sender gets an error reply, and the log contains the traceback."""
     plane.syncthing.answers[path] = RuntimeError("a bug")
     reply = plane.ask(name, payload)
     assert reply.error
@@ -410,12 +412,12 @@ def test_a_bug_is_answered_too(
     assert [record.exc_info is not None for record in caplog.records if record.levelno >= logging.ERROR] == [True]
 
 
-# --- when the broker is told
+# --- when a command is acknowledged
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command.name for command in COMMANDS])
-def test_what_must_not_be_done_twice_is_acknowledged_before(plane: Plane, command: Any) -> None:
-    """Better lost than done twice; anything else is acknowledged after its reply, and better done twice than lost."""
+def test_unrepeatable_commands_are_acknowledged_before_they_run(plane: Plane, command: Any) -> None:
+    """They run at most once. All other commands are acknowledged after their reply, and run at least once."""
     values = {
         "folder": "docs",
         "device": "beta",
@@ -437,16 +439,16 @@ def test_what_must_not_be_done_twice_is_acknowledged_before(plane: Plane, comman
         assert calls
 
 
-def test_what_must_not_be_done_twice_is_not_done_when_it_is_delivered_again(plane: Plane) -> None:
-    """An earlier life of the bridge may have done it; the sender is told that it may have been done."""
+def test_redelivered_unrepeatable_commands_are_not_executed(plane: Plane) -> None:
+    """A previous run of the bridge may have executed the command, and the reply states that."""
     assert plane.code("new_error", b"text", again=True) == "timeout"
     assert plane.code("clear_errors", b"PRESS", again=True) is None
     assert plane.calls == [f"POST {CLEAR}"]
 
 
 @pytest.mark.parametrize("name", ["new_error", "clear_errors"])
-def test_what_no_event_tells_is_read_afterwards(plane: Plane, name: str) -> None:
-    """Syncthing does not tell of its error list; what failed has changed nothing."""
+def test_changes_without_an_event_are_read_after_the_command(plane: Plane, name: str) -> None:
+    """Syncthing sends no event about its error list. After a failure there is nothing to read."""
     payload = b"text" if name == "new_error" else b"PRESS"
     plane.syncthing.answers.update(dict.fromkeys((ERROR, CLEAR), Rejected("no")))
     plane.ask(name, payload)
@@ -462,8 +464,8 @@ def test_what_no_event_tells_is_read_afterwards(plane: Plane, name: str) -> None
     ("failure", "read"),
     [(TimedOut("slow"), [READ_ERRORS]), (Unreachable("gone", arrived=False), []), (Rejected("no"), [])],
 )
-def test_what_may_have_been_done_is_looked_at(plane: Plane, failure: Exception, read: list[Observation]) -> None:
-    """A Syncthing that did not answer in time may have carried it out, or does so later."""
+def test_the_result_of_a_timed_out_command_is_read(plane: Plane, failure: Exception, read: list[Observation]) -> None:
+    """Syncthing may have executed the command although it did not answer in time, or may do so later."""
     plane.syncthing.answers[ERROR] = failure
     plane.ask("new_error", {"message": "text"})
     plane.wait_until_idle()
@@ -474,7 +476,7 @@ def test_what_may_have_been_done_is_looked_at(plane: Plane, failure: Exception, 
 def test_a_command_that_timed_out_has_the_connection_of_the_follower_checked(
     plane: Plane, failure: Exception, checks: int
 ) -> None:
-    """A network that forgets connections forgets the one of the long poll as well."""
+    """A network that drops the state of connections also drops that of the long poll."""
     plane.syncthing.answers[ERROR] = failure
     plane.ask("new_error", {"message": "text"})
     plane.wait_until_idle()
@@ -484,8 +486,8 @@ def test_a_command_that_timed_out_has_the_connection_of_the_follower_checked(
 # --- limits
 
 
-def test_restarts_are_a_minute_apart(clock: Clock) -> None:
-    """The second one is refused, and tells how long to wait; another command has a minute of its own."""
+def test_restarts_are_limited_to_one_per_minute(clock: Clock) -> None:
+    """A second restart is refused with the remaining time. Each command has its own limit."""
     plane = Plane()
     assert plane.code("restart") is None
     clock.now += 59.5
@@ -503,8 +505,8 @@ def test_restarts_are_a_minute_apart(clock: Clock) -> None:
     plane.end()
 
 
-def test_only_so_many_commands_are_executed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Syncthing that hangs takes no more threads; what comes after these waits for them."""
+def test_the_number_of_concurrent_commands_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Syncthing instance that hangs must not use more threads. Further commands wait for a thread."""
     monkeypatch.setattr(module, "MAX_WORKERS", 2)
     plane = Plane()
     plane.syncthing.hold(CLEAR)
@@ -519,10 +521,10 @@ def test_only_so_many_commands_are_executed_at_once(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", ["clear_errors", "resume"])
-def test_what_waits_too_long_for_a_thread_is_not_executed(
+def test_a_command_that_waits_too_long_for_a_thread_is_not_executed(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, name: str
 ) -> None:
-    """Nobody expects it any more: it is answered, however many wait."""
+    """The sender no longer expects it, so the command is answered with a timeout, however many are waiting."""
     monkeypatch.setattr(module, "MAX_WORKERS", 1)
     plane = Plane()
     plane.syncthing.hold(CLEAR)
@@ -542,10 +544,10 @@ def test_what_waits_too_long_for_a_thread_is_not_executed(
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_PENDING", 2), ("MAX_PENDING_BYTES", 80)])
-def test_only_so_many_commands_wait_for_their_reply(
+def test_the_number_and_the_size_of_pending_commands_are_limited(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: str, value: int
 ) -> None:
-    """Scans that are waited for hold no worker, but they are counted, and so is what they are made of."""
+    """Scans with `wait` use no worker, but they count as pending, and so do their payloads."""
     monkeypatch.setattr(module, limit, value)
     plane = Plane()
     plane.syncthing.hold(SCAN)
@@ -560,8 +562,8 @@ def test_only_so_many_commands_wait_for_their_reply(
     plane.end()
 
 
-def test_the_same_command_again_and_again_waits_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repetitions hold neither a worker nor Syncthing, but memory: beyond the limit they are answered at once."""
+def test_the_number_of_waiting_repetitions_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repetitions use memory, but no worker and no request. Beyond the limit they are refused at once."""
     monkeypatch.setattr(module, "MAX_PENDING", 3)
     plane = Plane()
     plane.syncthing.hold(ERROR)
@@ -574,8 +576,8 @@ def test_the_same_command_again_and_again_waits_only_so_often(monkeypatch: pytes
     plane.end()
 
 
-def test_only_so_many_wait_for_the_end_of_a_scan(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scan may take hours, and whoever was told `accepted` is told its end, too: so they are counted."""
+def test_the_number_of_clients_that_wait_for_a_scan_is_limited(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan may take hours. Clients that got `accepted` will get `scan_finished`, so their number is limited."""
     monkeypatch.setattr("stbridge.commands.scans.MAX_JOINED", 2)
     monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.0)
     plane.syncthing.hold(SCAN)
@@ -587,8 +589,8 @@ def test_only_so_many_wait_for_the_end_of_a_scan(plane: Plane, monkeypatch: pyte
     assert plane.code("scan", b"docs") is None
 
 
-def test_a_slow_command_keeps_nobody_waiting(plane: Plane) -> None:
-    """Another one is carried out meanwhile, be it of the same name."""
+def test_a_slow_command_does_not_delay_others(plane: Plane) -> None:
+    """Another command is executed meanwhile, even one with the same name."""
     plane.syncthing.hold(CLEAR)
     slow = plane.send("clear_errors")
     plane.syncthing.wait_until_asked()
@@ -597,7 +599,7 @@ def test_a_slow_command_keeps_nobody_waiting(plane: Plane) -> None:
     assert slow().status == "ok"
 
 
-# --- a stop
+# --- stopping
 
 
 @pytest.mark.parametrize(
@@ -609,8 +611,8 @@ def test_a_slow_command_keeps_nobody_waiting(plane: Plane) -> None:
         ("scan", {"folder": "docs", "transaction": 1}, SCAN),
     ],
 )
-def test_a_stop_answers_what_is_under_way(plane: Plane, name: str, payload: Any, path: str) -> None:
-    """Syncthing does not answer in time: the sender is told, and so is whoever waits for the same."""
+def test_a_stop_answers_commands_that_are_running(plane: Plane, name: str, payload: Any, path: str) -> None:
+    """If Syncthing does not answer in time, the command and its repetitions get an error reply."""
     plane.syncthing.hold(path)
     replies = [plane.send(name, payload) for _ in range(3)]
     plane.syncthing.wait_until_asked()
@@ -622,8 +624,8 @@ def test_a_stop_answers_what_is_under_way(plane: Plane, name: str, payload: Any,
         assert (told.error.code, "bridge is stopping" in told.error.message) == ("unreachable", True)
 
 
-def test_a_stop_waits_for_what_is_nearly_done(plane: Plane) -> None:
-    """What ends in time gets its own reply."""
+def test_a_stop_waits_for_commands_until_its_deadline(plane: Plane) -> None:
+    """A command that finishes in time gets its own reply."""
     plane.syncthing.hold(CLEAR)
     reply = plane.send("clear_errors")
     plane.syncthing.wait_until_asked()
@@ -634,8 +636,8 @@ def test_a_stop_waits_for_what_is_nearly_done(plane: Plane) -> None:
     assert reply().status == "ok"
 
 
-def test_a_stop_answers_at_once_what_was_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits for a thread, for its turn, or for the first publication was not executed, and may be sent again."""
+def test_a_stop_answers_commands_that_were_not_started_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that waits for a thread, the ordered lane or the first publication has not run and may be repeated."""
     monkeypatch.setattr(module, "MAX_WORKERS", 1)
     for opened in (True, False):
         plane = Plane(opened=opened)
@@ -658,8 +660,8 @@ def test_a_stop_answers_at_once_what_was_not_started(monkeypatch: pytest.MonkeyP
         plane.end()
 
 
-def test_what_comes_too_late_is_refused(plane: Plane) -> None:
-    """It was not executed and may be sent again; nothing is asked of Syncthing."""
+def test_a_command_after_the_stop_is_refused(plane: Plane) -> None:
+    """It was not executed and may be sent again. Syncthing gets no request."""
     plane.dispatcher.stop(monotonic())
     reply = plane.ask("restart", {"transaction": "t"})
     assert (reply.status, reply.transaction) == ("error", "t")
@@ -670,7 +672,7 @@ def test_what_comes_too_late_is_refused(plane: Plane) -> None:
 
 
 def test_commands_are_kept_until_the_dispatcher_is_open() -> None:
-    """They are executed in their order, as soon as folders and devices are known by their names."""
+    """They are executed in order, when the names of folders and devices are known."""
     plane = Plane(opened=False)
     plane.known = Known(config=None)
     waiting = [plane.send(name, {"folder": "Docs"}) for name in ("pause", "resume", "scan")]
@@ -682,8 +684,8 @@ def test_commands_are_kept_until_the_dispatcher_is_open() -> None:
     plane.end()
 
 
-def test_a_stop_tells_the_end_of_scans_that_were_accepted(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever was promised `scan_finished` gets it, with the reason why nobody knows more."""
+def test_a_stop_emits_scan_finished_for_accepted_scans(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that got `accepted` also get `scan_finished`, with the stop as the error."""
     monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.0)
     plane.syncthing.hold(SCAN)
     assert plane.ask("scan", {"folder": "docs", "transaction": "t"}).status == "accepted"
@@ -693,13 +695,13 @@ def test_a_stop_tells_the_end_of_scans_that_were_accepted(plane: Plane, monkeypa
     assert "stopping" in data["error"]
 
 
-# --- a limit of threads
+# --- the limit of threads
 
 
 def test_a_thread_that_cannot_be_started_loses_no_command(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The threads there are execute everything, once and in order; when there may be more, there are."""
+    """The existing threads execute every command once and in order. When the limit is raised, new threads start."""
     plane = Plane()
     assert plane.code("scan", b"docs") is None
     plane.syncthing.hold(CLEAR)
@@ -721,10 +723,8 @@ def test_a_thread_that_cannot_be_started_loses_no_command(
     plane.end()
 
 
-def test_a_first_thread_that_cannot_be_started_blocks_no_later_scan(
-    plane: Plane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A scan that no thread can run is answered, is not run later, and joined by no other."""
+def test_a_scan_without_any_thread_does_not_block_later_scans(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan that no thread can run is refused. It does not run later, and no other scan joins it."""
     with monkeypatch.context() as limited:
         limited.setattr(threading.Thread, "start", _cannot_start)
         assert plane.code("scan", b"docs") == "rate_limited"
@@ -740,7 +740,7 @@ def _cannot_start(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-# --- the same command again
+# --- repeated commands
 
 
 @pytest.mark.parametrize(
@@ -754,10 +754,10 @@ def _cannot_start(_: threading.Thread) -> None:
     ],
 )
 @pytest.mark.parametrize("meanwhile", [False, True], ids=["afterwards", "meanwhile"])
-def test_the_same_command_again_is_not_carried_out_again(
+def test_a_repeated_command_is_not_executed_again(
     plane: Plane, name: str, payload: Any, values: dict[str, Any], *, meanwhile: bool
 ) -> None:
-    """It gets the reply of the first, whether that has ended or not; limits do not concern it."""
+    """A repetition gets the reply of the first command, even if that still runs. Rate limits do not apply to it."""
     path = {"clear_errors": CLEAR, "restart": RESTART, "new_error": ERROR, "scan": SCAN}[name]
     plane.syncthing.answers[path] = {"asked": "once"}
     if meanwhile:
@@ -784,10 +784,10 @@ def test_the_same_command_again_is_not_carried_out_again(
         (Rejected("no"), True),
     ],
 )
-def test_only_what_cannot_have_been_carried_out_is_tried_again(
+def test_a_repetition_after_a_failure_is_executed_only_if_the_first_was_not(
     plane: Plane, failure: Exception, *, again: bool
 ) -> None:
-    """A repetition after a failure is carried out, unless the first may have been, too."""
+    """If the first command may have been executed, the repetition gets its error instead."""
     plane.syncthing.answers[ERROR] = failure
     first = plane.ask("new_error", {"message": "m", "transaction": "t"})
     plane.syncthing.answers.clear()
@@ -797,15 +797,15 @@ def test_only_what_cannot_have_been_carried_out_is_tried_again(
     assert len(plane.calls) == 1 + again
 
 
-def test_those_who_waited_for_what_failed_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They get the error of the first; who comes later is executed."""
+def test_waiting_repetitions_get_the_error_of_the_first_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later repetition is executed."""
     monkeypatch.setattr(module, "MAX_WORKERS", 2)
     plane = Plane()
     plane.syncthing.answers[CLEAR] = Rejected("no")
     plane.syncthing.hold(CLEAR)
     replies = [plane.send("clear_errors", {"transaction": "t"}) for _ in range(3)]
     all_began = threading.Event()
-    plane.dispatcher.submit(all_began.set)  # the one thread that is free came across the others before
+    plane.dispatcher.submit(all_began.set)  # by then, the one idle thread has handled the repetitions
     assert all_began.wait(PATIENCE_S)
     plane.syncthing.wait_until_asked()
     plane.syncthing.release()
@@ -816,8 +816,8 @@ def test_those_who_waited_for_what_failed_are_told(monkeypatch: pytest.MonkeyPat
     plane.end()
 
 
-def test_what_was_refused_for_a_limit_may_be_sent_again(clock: Clock) -> None:
-    """It was not executed, so it is not remembered."""
+def test_a_rate_limited_command_may_be_repeated(clock: Clock) -> None:
+    """It was not executed, so its reply is not cached."""
     plane = Plane()
     plane.ask("restart")
     assert plane.code("restart", {"transaction": "t"}) == "rate_limited"
@@ -835,17 +835,17 @@ def test_what_was_refused_for_a_limit_may_be_sent_again(clock: Clock) -> None:
         ("clear_errors", {}, {}, CLEAR),
     ],
 )
-def test_what_is_read_or_not_marked_is_done_again(
+def test_reads_and_unmarked_commands_are_executed_each_time(
     plane: Plane, name: str, payload: Any, values: dict[str, Any], path: str
 ) -> None:
-    """What is read may have changed, and what nobody marked is meant as often as it is sent."""
+    """The result of a read may have changed. Without a transaction or correlation data, no command is a repetition."""
     for _ in range(2):
         plane.ask(name, payload, **values)
     assert [line.partition(" ")[2] for line in plane.calls] == [path] * 2
 
 
-def test_after_ten_minutes_the_same_is_another_command(clock: Clock) -> None:
-    """The memory of the bridge has an end."""
+def test_after_ten_minutes_a_repetition_is_a_new_command(clock: Clock) -> None:
+    """The reply cache forgets replies after that time."""
     plane = Plane()
     for _ in range(2):
         plane.ask("clear_errors", {"transaction": "t"})
@@ -858,8 +858,8 @@ def test_after_ten_minutes_the_same_is_another_command(clock: Clock) -> None:
 # --- scans
 
 
-def test_a_short_scan_is_ok_and_nothing_else_is_told(plane: Plane) -> None:
-    """The reply is all there is to say."""
+def test_a_short_scan_is_answered_without_an_event(plane: Plane) -> None:
+    """The reply already contains the result."""
     assert plane.ask("scan", b"docs").status == "ok"
     assert plane.ask("scan", b"all").status == "ok"
     plane.wait_until_idle()
@@ -875,10 +875,10 @@ def test_a_short_scan_is_ok_and_nothing_else_is_told(plane: Plane) -> None:
         (RuntimeError("a bug"), "internal error: RuntimeError('a bug')"),
     ],
 )
-def test_a_long_scan_is_accepted_and_its_end_is_told(
+def test_a_long_scan_is_accepted_and_its_end_is_reported(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, failure: Exception | None, error: str | None
 ) -> None:
-    """`scan_finished` has the transaction, and why it failed if it did; who joined is told as well."""
+    """`scan_finished` contains the transaction and the error, if any. Each joined command has its own event."""
     monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.01)
     plane.syncthing.answers[SCAN] = failure
     plane.syncthing.hold(SCAN)
@@ -897,10 +897,10 @@ def test_a_long_scan_is_accepted_and_its_end_is_told(
 
 
 @pytest.mark.parametrize("failure", [None, Rejected("folder marker missing")])
-def test_a_scan_that_is_waited_for_has_one_reply_at_its_end(
+def test_a_scan_with_wait_has_one_reply_at_its_end(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
 ) -> None:
-    """However long it takes, there is no `accepted`, and no event."""
+    """There is no `accepted` and no event, however long it takes."""
     monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.01)
     plane.syncthing.answers[SCAN] = failure
     plane.syncthing.hold(SCAN)
@@ -915,7 +915,7 @@ def test_a_scan_that_is_waited_for_has_one_reply_at_its_end(
 
 
 def test_too_many_scans_are_refused(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each holds a request to Syncthing; one that joins another does not."""
+    """Each running scan uses a request to Syncthing. A command that joins a running scan does not."""
     monkeypatch.setattr("stbridge.commands.scans.MAX_SCANS", 1)
     plane.syncthing.hold(SCAN)
     first = plane.send("scan", {"folder": "docs", "wait": True})
@@ -926,11 +926,11 @@ def test_too_many_scans_are_refused(plane: Plane, monkeypatch: pytest.MonkeyPatc
     assert [first().status, joined().status] == ["ok", "ok"]
 
 
-# --- pauses that end by themselves
+# --- timed pauses
 
 
 def pauses(plane: Plane) -> list[tuple[Paused, bool]]:
-    """Return what was reported of pauses: of what, and whether they end by themselves."""
+    """Return the reported pauses, and whether they end by themselves."""
     return [(one.paused, one.until is not None) for one in plane.taken if isinstance(one, seen.PauseTimed)]
 
 
@@ -946,7 +946,7 @@ def pauses(plane: Plane) -> list[tuple[Paused, bool]]:
     ],
 )
 def test_how_long_a_pause_lasts_is_reported(plane: Plane, name: str, payload: Any, expected: Any) -> None:
-    """The reply tells the same end; a pause without one does away with that of an earlier one."""
+    """The reply contains the same end. A pause without an end replaces an earlier timed one."""
     reply = plane.ask(name, payload)
     assert pauses(plane) == expected
     (until,) = [one.until for one in plane.taken if isinstance(one, seen.PauseTimed)] or [None]
@@ -957,8 +957,8 @@ def test_how_long_a_pause_lasts_is_reported(plane: Plane, name: str, payload: An
 
 
 @pytest.mark.parametrize("at_the_end", [False, True], ids=["as ever", "at a stop"])
-def test_a_pause_is_taken_in_before_its_reply_promises_its_end(plane: Plane, *, at_the_end: bool) -> None:
-    """Otherwise a bridge that stops in between would have promised what its next run does not know."""
+def test_a_timed_pause_is_stored_before_its_reply(plane: Plane, *, at_the_end: bool) -> None:
+    """Otherwise the bridge could stop in between, and its next run would not know the end that the reply contains."""
     plane.syncthing.hold(DOCS)
     reply = plane.send("pause", {"folder": "docs", "for": "30m"})
     plane.syncthing.wait_until_asked()
@@ -972,8 +972,8 @@ def test_a_pause_is_taken_in_before_its_reply_promises_its_end(plane: Plane, *, 
         stopping.join(PATIENCE_S)
 
 
-def test_a_pause_that_failed_does_not_end(plane: Plane) -> None:
-    """Nothing is resumed that was not paused."""
+def test_a_failed_pause_has_no_end(plane: Plane) -> None:
+    """Nothing was paused, so nothing must be resumed later."""
     plane.syncthing.answers[DOCS] = Rejected("no")
     assert plane.code("pause", {"folder": "docs", "for": "30m"}) == "syncthing_error"
     assert plane.taken == []
@@ -986,7 +986,7 @@ def test_a_pause_that_failed_does_not_end(plane: Plane) -> None:
 def test_a_pause_that_is_over_is_resumed(
     plane: Plane, caplog: pytest.LogCaptureFixture, paused: Paused, call: str
 ) -> None:
-    """Nobody sent a command for it, so nobody gets a reply; if it fails, the log tells, once however often it does."""
+    """No command caused it, so there is no reply. A failure is logged once, however often it repeats."""
     plane.dispatcher.resume(paused)
     plane.wait_until_idle()
     assert (plane.log, caplog.messages) == ([call, "PauseTimed"], [])
@@ -1000,8 +1000,8 @@ def test_a_pause_that_is_over_is_resumed(
         assert caplog.messages == messages
 
 
-def test_a_pause_is_being_ended_once_at_a_time(plane: Plane) -> None:
-    """However often its end is due meanwhile, a Syncthing that hangs takes one thread, and is asked once."""
+def test_a_pause_has_one_resume_attempt_at_a_time(plane: Plane) -> None:
+    """While Syncthing hangs, the resume blocks one thread and sends one request, however often it is due."""
     plane.syncthing.hold(DOCS)
     for _ in range(100):
         plane.dispatcher.resume(Paused("folder", "docs"))
@@ -1017,8 +1017,8 @@ def test_a_pause_is_being_ended_once_at_a_time(plane: Plane) -> None:
     assert plane.calls == [f"PATCH {DOCS}"] * 2
 
 
-def test_of_many_pauses_only_the_first_waits_for_a_syncthing_that_hangs(plane: Plane) -> None:
-    """The others are tried the next time: a command that comes after them does not wait for all of them."""
+def test_only_the_first_of_many_due_pauses_waits_for_a_timeout(plane: Plane) -> None:
+    """The others are retried later, so that a following command does not wait for all of them."""
     plane.syncthing.answers[DOCS] = TimedOut("slow")
     plane.syncthing.hold(DOCS)
     for one in ("docs", *(f"f{number}" for number in range(50))):
@@ -1030,8 +1030,8 @@ def test_of_many_pauses_only_the_first_waits_for_a_syncthing_that_hangs(plane: P
     assert plane.calls == [f"PATCH {DOCS}", "PATCH /rest/config/folders/art"]
 
 
-def test_a_pause_that_is_prolonged_just_before_its_end_is_not_ended(plane: Plane) -> None:
-    """What was due is no more when its turn comes."""
+def test_a_pause_that_is_prolonged_just_before_its_end_is_not_resumed(plane: Plane) -> None:
+    """The pause is no longer due when the ordered lane reaches it."""
     plane.syncthing.hold(DOCS)
     prolonged = plane.send("pause", {"folder": "docs", "for": "1h"})
     plane.syncthing.wait_until_asked()
@@ -1045,8 +1045,8 @@ def test_a_pause_that_is_prolonged_just_before_its_end_is_not_ended(plane: Plane
 @pytest.mark.parametrize(
     ("allow", "calls"), [(["read", "scan"], []), (["reset"], [f"PATCH {DOCS}"]), (["pause"], [f"PATCH {DOCS}"])]
 )
-def test_nothing_is_resumed_that_the_allow_list_does_not_admit(allow: list[str], calls: list[str]) -> None:
-    """Whatever the broker has kept."""
+def test_a_pause_is_not_resumed_without_permission(allow: list[str], calls: list[str]) -> None:
+    """The retained end of a pause does not override the allow list."""
     plane = Plane(*allow)
     plane.dispatcher.resume(Paused("folder", "docs"))
     plane.wait_until_idle()
@@ -1054,8 +1054,8 @@ def test_nothing_is_resumed_that_the_allow_list_does_not_admit(allow: list[str],
     plane.end()
 
 
-def test_a_reset_times_its_pauses_before_it_makes_them(plane: Plane) -> None:
-    """A bridge that is killed meanwhile has published by when its next run is to resume them."""
+def test_a_reset_publishes_the_end_of_its_pauses_before_it_pauses(plane: Plane) -> None:
+    """If the bridge is killed meanwhile, its next run resumes the folders."""
     plane.syncthing.answers["/rest/config"] = {"folders": [{"id": "docs", "paused": False}]}
     started_at = iter("12")
     plane.syncthing.answers["/rest/system/status"] = lambda: {"startTime": next(started_at)}
@@ -1068,14 +1068,14 @@ def test_a_reset_times_its_pauses_before_it_makes_them(plane: Plane) -> None:
     assert pauses(plane) == [(Paused("folder", "docs"), True), (Paused("folder", "docs"), False)]
 
 
-# --- Syncthing restarts
+# --- restarts of Syncthing
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_a_restart_ends_the_scans_that_are_running(
+def test_a_restart_of_syncthing_ends_running_scans(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, *, wait: bool
 ) -> None:
-    """Whoever waits is told, and the next scan is one of the new process, though the old request may still hang."""
+    """Their clients get an error, and the next scan runs in the new process, even while the old request hangs."""
     monkeypatch.setattr(module, "ACCEPTED_AFTER_S", 0.0)
     plane.syncthing.hold(SCAN)
     scan = plane.send("scan", {"folder": "docs", "wait": wait})
@@ -1098,14 +1098,14 @@ def test_a_restart_ends_the_scans_that_are_running(
 
 
 @pytest.mark.parametrize(("answer", "left"), [({"ok": "restarting"}, [True]), (Unsupported("no"), [True, False])])
-def test_an_upgrade_is_told_while_it_is_in_progress(plane: Plane, answer: Any, left: list[bool]) -> None:
-    """One that is refused is over at once; otherwise the restart that it ends with will tell."""
+def test_an_upgrade_is_reported_while_it_is_in_progress(plane: Plane, answer: Any, left: list[bool]) -> None:
+    """A refused upgrade is over at once. Otherwise the following restart shows the end."""
     plane.syncthing.answers["/rest/system/upgrade"] = answer
     plane.ask("upgrade")
     assert plane.taken == [seen.Upgrading(in_progress=one) for one in left]
 
 
-# --- whatever anybody sends
+# --- arbitrary input
 
 MESSAGES = st.tuples(
     st.sampled_from([command.name for command in COMMANDS]) | st.text(max_size=5),
@@ -1122,8 +1122,8 @@ MESSAGES = st.tuples(
 
 
 @given(st.lists(MESSAGES, max_size=5))
-def test_whatever_is_sent_has_exactly_one_reply(messages: list[tuple[str, bytes, dict[str, Any]]]) -> None:
-    """A Syncthing that answers everything with an empty object is no exception."""
+def test_any_message_has_exactly_one_reply(messages: list[tuple[str, bytes, dict[str, Any]]]) -> None:
+    """Syncthing answers every request with an empty object here."""
     plane = Plane()
     for name, payload, values in messages:
         plane.send(name, payload, **values)

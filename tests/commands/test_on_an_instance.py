@@ -1,4 +1,4 @@
-"""Commands to an instance whose Syncthing hangs, whose bridge stops, or whose machine has no threads left."""
+"""Commands to an instance while Syncthing hangs, the bridge stops, or the machine has no threads left."""
 
 import json
 import threading
@@ -28,7 +28,7 @@ DOCS = b'{"folder":"docs"}'
 
 
 class Held:
-    """An answer that is given when it is let go."""
+    """An answer that is sent when `let_go` is set."""
 
     def __init__(self) -> None:
         self.asked, self.let_go = threading.Event(), threading.Event()
@@ -41,21 +41,21 @@ class Held:
 
 @pytest.fixture
 def syncthing() -> Iterator[PretendedSyncthing]:
-    """A pretended Syncthing of the newest version that was recorded."""
+    """A scripted Syncthing instance of the newest recorded version."""
     one = PretendedSyncthing(lambda table: ScriptedServer(table).start())
     yield one
     one.server.stop()
 
 
 def published(outbox: Outbox) -> dict[str, bytes]:
-    """Return what the broker would be told, by topic."""
+    """Return the messages that the broker would get, by topic."""
     outbox.connected(10_000)
     return {message.topic: message.payload for message in drain(outbox)}
 
 
 @pytest.fixture
 def schedule() -> Iterator[Schedule]:
-    """What runs the ticks of an instance."""
+    """The schedule that runs the ticks of an instance."""
     one = Schedule()
     one.start()
     yield one
@@ -63,7 +63,7 @@ def schedule() -> Iterator[Schedule]:
 
 
 def started(syncthing: PretendedSyncthing, outbox: Outbox, schedule: Schedule, **restored: bytes) -> Instance:
-    """Return an instance that executes commands, with what the previous run of the bridge published of a folder."""
+    """Return an instance that executes commands, with restored payloads of folders."""
     instance = Instance(
         "nas",
         SyncthingSettings(url=syncthing.url, api_key="key", timeout_s=PATIENCE_S),
@@ -81,10 +81,8 @@ def started(syncthing: PretendedSyncthing, outbox: Outbox, schedule: Schedule, *
     return instance
 
 
-def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(
-    syncthing: PretendedSyncthing, schedule: Schedule
-) -> None:
-    """Its reply says until when, so the broker keeps that for the next life of the bridge."""
+def test_a_timed_pause_during_the_stop_is_published(syncthing: PretendedSyncthing, schedule: Schedule) -> None:
+    """The reply contains the end of the pause, so the broker must retain it for the next run of the bridge."""
     outbox, patch = Outbox(), Held()
     syncthing.has_folders(docs=False)
     syncthing.table["/rest/config/folders/docs"] = patch
@@ -102,10 +100,10 @@ def test_a_pause_that_was_carried_out_at_the_very_end_still_ends_by_itself(
     assert json.loads(messages["syncthing/nas/folder/docs"])["resume_at"] == reply["data"]["resume_at"] is not None
 
 
-def test_what_waits_for_a_hung_syncthing_is_answered_at_a_stop(
+def test_commands_that_wait_for_a_hung_syncthing_are_answered_at_a_stop(
     syncthing: PretendedSyncthing, schedule: Schedule
 ) -> None:
-    """The stop does not wait for Syncthing, and no thread that does keeps the process from its exit."""
+    """The stop does not wait for Syncthing, and no waiting thread keeps the process from exiting."""
     outbox = Outbox()
     syncthing.has_folders(docs=False)
     syncthing.table["/rest/config/folders/docs"] = hangs
@@ -128,10 +126,10 @@ def _has(outbox: Outbox, topic: str, text: bytes) -> bool:
     return text in outbox.states()[topic]
 
 
-def test_a_due_pause_takes_one_thread_of_a_hung_syncthing(
+def test_a_due_pause_uses_one_thread_while_syncthing_hangs(
     syncthing: PretendedSyncthing, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is due again and again, and there is one attempt at a time."""
+    """The pause stays due, but there is only one attempt at a time."""
     monkeypatch.setattr(timed_pauses, "RETRY", timedelta(seconds=0.02))
     outbox = Outbox()
     syncthing.has_folders(docs=True, art=False)
@@ -152,7 +150,7 @@ def test_a_due_pause_takes_one_thread_of_a_hung_syncthing(
 def test_a_thread_that_cannot_be_started_blocks_no_later_command(
     syncthing: PretendedSyncthing, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every command is answered, those during the shortage included."""
+    """Every command is answered, including those sent during the shortage."""
     outbox = Outbox()
     syncthing.has_folders(docs=False)
     syncthing.table["/rest/config/folders/docs"] = Answer()

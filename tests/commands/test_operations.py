@@ -1,4 +1,4 @@
-"""How commands are executed: what Syncthing is asked for, in which order, and what is told when it refuses."""
+"""The execution of commands: requests to Syncthing, their order, and the errors when Syncthing refuses them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ CONFIGURED: dict[str, Any] = {
 
 
 class Syncthing:
-    """A scripted Syncthing, and a client of it."""
+    """A scripted Syncthing instance and a client for it."""
 
     def __init__(self, server: ScriptedServer, client: SyncthingClient) -> None:
         self._server = server
@@ -58,7 +58,7 @@ class Syncthing:
         self.does({STATUS: says({"pathSeparator": "/", "tilde": "/home/someone"}), BROWSE: says([])})
 
     def does(self, table: Mapping[str, Behaviour | Sequence[Behaviour]]) -> None:
-        """Do something else from now on."""
+        """Change the answers of some paths."""
         self._server.table.update(table)
 
     def executes(self, command: str, **arguments: Any) -> Any:
@@ -68,7 +68,7 @@ class Syncthing:
 
     @property
     def changes(self) -> list[tuple[Any, ...]]:
-        """What it was asked to do, in order: method and target, and the body if there is one."""
+        """The changing requests in order: method and target, and the body if there is one."""
         return [
             (request.line, json.loads(request.body)) if request.body else (request.line,)
             for request in self._server.requests
@@ -78,7 +78,7 @@ class Syncthing:
 
 @pytest.fixture
 def syncthing() -> Iterator[Syncthing]:
-    """A Syncthing that has CONFIGURED, and takes every change of it."""
+    """A Syncthing instance that has the configuration CONFIGURED and accepts every change."""
     server = ScriptedServer({}).start()
     client = SyncthingClient("key", server.url)
     yield Syncthing(server, client)
@@ -87,7 +87,7 @@ def syncthing() -> Iterator[Syncthing]:
 
 
 def paused(folder: str, *, is_so: bool = True) -> tuple[str, Any]:
-    """Return the change that pauses a folder, or resumes it."""
+    """Return the request that pauses or resumes a folder."""
     return (f"PATCH {FOLDERS}/{folder}", {"paused": is_so})
 
 
@@ -111,13 +111,13 @@ def paused(folder: str, *, is_so: bool = True) -> tuple[str, Any]:
 def test_a_folder_or_a_device_is_paused_or_resumed(
     syncthing: Syncthing, name: str, arguments: dict[str, Any], change: tuple[Any, ...]
 ) -> None:
-    """Only that one, and nothing else of it is changed."""
+    """No other folder or device and no other value is changed."""
     syncthing.does({"/rest/system/pause": OK, "/rest/system/resume": OK})
     assert syncthing.executes(name, **arguments) is None
     assert syncthing.changes == [change]
 
 
-# --- simple ones
+# --- simple commands
 
 
 @pytest.mark.parametrize(
@@ -128,28 +128,28 @@ def test_a_folder_or_a_device_is_paused_or_resumed(
         ({"all": True}, "/rest/db/scan"),
     ],
 )
-def test_a_scan_is_of_a_folder_or_of_all(syncthing: Syncthing, arguments: dict[str, Any], target: str) -> None:
-    """`all` is Syncthing's way to scan without naming a folder."""
+def test_a_scan_covers_one_folder_or_every_folder(syncthing: Syncthing, arguments: dict[str, Any], target: str) -> None:
+    """Without a folder, Syncthing scans every folder."""
     syncthing.does({"/rest/db/scan": OK})
     syncthing.executes("scan", **arguments)
     assert syncthing.changes == [(f"POST {target}",)]
 
 
-def test_what_waits_is_read_together(syncthing: Syncthing) -> None:
-    """Devices and folders, each as Syncthing tells them."""
+def test_pending_devices_and_folders_are_read_together(syncthing: Syncthing) -> None:
+    """The answer contains both lists unchanged."""
     syncthing.does({PENDING_DEVICES: says({B: {"name": "b"}}), PENDING_FOLDERS: says({})})
     assert syncthing.executes("get_pending") == {"devices": {B: {"name": "b"}}, "folders": {}}
 
 
-def test_secrets_stay_here(syncthing: Syncthing) -> None:
-    """What the client returns is stripped before anybody sees it."""
+def test_secrets_are_removed_from_the_answer(syncthing: Syncthing) -> None:
+    """The answer of the client is cleaned before it is published."""
     config = syncthing.executes("get_config")
     assert config["gui"] == {"theme": "default"}
     assert config["folders"][0]["devices"] == [{"deviceID": A}]
 
 
-def test_an_upgrade_needs_something_newer(syncthing: Syncthing) -> None:
-    """Syncthing answers nothing when there is none; that, and a build that cannot, is told."""
+def test_an_upgrade_needs_a_newer_version(syncthing: Syncthing) -> None:
+    """Syncthing answers with an empty body if there is none. That is an error, and so is a build without upgrades."""
     newer, restarting = says({"newer": True}), says({"ok": "restarting"})
     syncthing.does({UPGRADE: [newer, OK, refuses(501, "upgrade unsupported"), newer, restarting]})
     with pytest.raises(NotApplicable, match="no newer version"):
@@ -164,8 +164,8 @@ def test_an_upgrade_needs_something_newer(syncthing: Syncthing) -> None:
 STARTED, STARTED_AGAIN = says({"startTime": "1"}), says({"startTime": "2"})
 
 
-def test_a_reset_pauses_what_it_must_and_resumes_it(syncthing: Syncthing) -> None:
-    """Syncthing refuses to reset what runs, restarts, and leaves it paused; what was paused before stays so."""
+def test_a_reset_pauses_running_folders_and_resumes_them(syncthing: Syncthing) -> None:
+    """Syncthing refuses to reset running folders. After its restart, folders that were paused before stay paused."""
     syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
     reply = syncthing.executes("reset", all=True)
     assert reply == {"reset": ["docs", "art", "old"], "resumed": ["docs", "art"]}
@@ -180,7 +180,7 @@ def test_a_reset_pauses_what_it_must_and_resumes_it(syncthing: Syncthing) -> Non
 
 @pytest.mark.parametrize(("folder", "resumed"), [("docs", ["docs"]), ("old", [])])
 def test_a_reset_of_one_folder_leaves_the_others_alone(syncthing: Syncthing, folder: str, resumed: list[str]) -> None:
-    """They go on as soon as Syncthing is back."""
+    """The other folders continue when Syncthing is back."""
     syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
     assert syncthing.executes("reset", folder=folder) == {"reset": [folder], "resumed": resumed}
     assert syncthing.changes == [
@@ -196,7 +196,7 @@ def test_a_reset_of_one_folder_leaves_the_others_alone(syncthing: Syncthing, fol
     ids=["to pause", "to reset"],
 )
 def test_a_reset_that_is_refused_changes_nothing(syncthing: Syncthing, refusing: dict[str, Any]) -> None:
-    """Everything that was paused for it is resumed, and the error is that of the refusal."""
+    """Folders that were paused for the reset are resumed, and the error is that of the refusal."""
     syncthing.does({STATUS: STARTED, RESET: OK, **refusing})
     with pytest.raises(Rejected, match=r"^no$"):
         syncthing.executes("reset", all=True)
@@ -211,10 +211,10 @@ def test_a_reset_that_is_refused_changes_nothing(syncthing: Syncthing, refusing:
     ],
     ids=["refused", "lost"],
 )
-def test_a_reset_that_fails_tells_what_it_leaves_paused(
+def test_a_failed_reset_reports_folders_that_stay_paused(
     syncthing: Syncthing, then: dict[str, Any], error: type[SyncthingError], *, may_have_run: bool
 ) -> None:
-    """What went wrong first is what is told, and whether it may have been carried out; and what there is to do."""
+    """The error is the first one, states whether the reset may have run, and lists the folders to resume."""
     syncthing.does({STATUS: STARTED, **then})
     with pytest.raises(error, match=r"; these folders are still paused: art$") as failed:
         syncthing.executes("reset", all=True)
@@ -222,10 +222,10 @@ def test_a_reset_that_fails_tells_what_it_leaves_paused(
     assert paused("docs", is_so=False) in syncthing.changes
 
 
-def test_a_reset_that_does_not_come_back_tells_what_it_leaves_paused(
+def test_a_reset_without_a_restart_reports_folders_that_stay_paused(
     syncthing: Syncthing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Syncthing was reset, and that is not done again; nobody knows when the folders can be resumed."""
+    """Syncthing was reset and must not be reset again. It is unknown when the folders can be resumed."""
     monkeypatch.setattr(operations, "RESTART_S", 0.0)
     syncthing.does({STATUS: STARTED, RESET: says({"ok": "resetting"})})
     with pytest.raises(TimedOut, match=r"was reset.*; these folders are still paused: docs, art$"):
@@ -234,8 +234,8 @@ def test_a_reset_that_does_not_come_back_tells_what_it_leaves_paused(
         syncthing.executes("reset", folder="old")
 
 
-def test_a_reset_that_cannot_resume_tells_what_it_leaves_paused(syncthing: Syncthing) -> None:
-    """It has been carried out, so the error is none that has it carried out again."""
+def test_a_reset_that_cannot_resume_reports_folders_that_stay_paused(syncthing: Syncthing) -> None:
+    """The reset was executed, so the error must not make a repetition run it again."""
     syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
     syncthing.does({DOCS: [OK, refuses(500, "disk full")]})
     with pytest.raises(TimedOut, match=r"was reset.*disk full; these folders are still paused: docs, art$"):
@@ -246,7 +246,7 @@ def test_a_reset_that_cannot_resume_tells_what_it_leaves_paused(syncthing: Synct
 
 
 def test_a_configuration_is_merged_part_by_part(syncthing: Syncthing) -> None:
-    """Devices first, folders then, the GUI last; what exists is changed, what does not is added."""
+    """Devices come first, then folders, and the GUI last. Existing entries are changed, and new ones are added."""
     syncthing.does({f"{DEVICES}/{A}": OK, f"{CONFIG}/gui": OK, f"{CONFIG}/options": OK})
     syncthing.does({f"{CONFIG}/defaults/folder": OK, f"{CONFIG}/defaults/ignores": OK})
     document = {
@@ -282,10 +282,10 @@ def test_a_configuration_is_merged_part_by_part(syncthing: Syncthing) -> None:
         (refuses(401), Unauthorized, "api_key: .*"),
     ],
 )
-def test_what_fails_in_the_middle_tells_what_was_changed_before(
+def test_a_partial_failure_reports_the_changes_before_it(
     syncthing: Syncthing, answer: Answer, error: type[StbridgeError], why: str
 ) -> None:
-    """Syncthing has no transactions: the sender has to know how far it came; the error stays what it is."""
+    """Syncthing has no transactions, so the sender must know the changes made so far. The type of the error stays."""
     syncthing.does({f"{CONFIG}/options": answer})
     document = {"folders": [{"id": "docs"}, {"id": "art"}], "options": {"maxSendKbps": -1}, "gui": {}}
     with pytest.raises(error, match=rf"^options: {why} \(changed before it: folders/docs, folders/art\)$"):
@@ -296,21 +296,23 @@ def test_what_fails_in_the_middle_tells_what_was_changed_before(
 
 
 @pytest.mark.parametrize("document", [{"gui": {"apiKey": "other"}}, {"devices": []}, {"nonsense": {}}])
-def test_what_would_lock_everybody_out_changes_nothing(syncthing: Syncthing, document: dict[str, Any]) -> None:
-    """Not even the parts that would be all right."""
+def test_a_configuration_that_would_lock_out_the_bridge_changes_nothing(
+    syncthing: Syncthing, document: dict[str, Any]
+) -> None:
+    """Valid parts of the same document are not changed either."""
     with pytest.raises(CommandError):
         syncthing.executes("new_config", config={"folders": [{"id": "docs"}], **document})
     assert syncthing.changes == []
 
 
 def test_a_configuration_without_a_gui_keeps_the_key(syncthing: Syncthing) -> None:
-    """Whatever is left out of a replaced configuration, the bridge is not locked out of Syncthing."""
+    """A replaced configuration without the key must not lock the bridge out of Syncthing."""
     syncthing.executes("new_config", config={"folders": [], "devices": []}, replace=True)
     assert syncthing.changes == [(f"PUT {CONFIG}", {"folders": [], "devices": [], "gui": {"apiKey": "key"}})]
 
 
-def test_a_whole_configuration_is_replaced_but_for_its_secrets(syncthing: Syncthing) -> None:
-    """What `get_config` gave can be written back; what is not in it is gone."""
+def test_a_replaced_configuration_keeps_its_secrets(syncthing: Syncthing) -> None:
+    """The answer of `get_config` can be written back. Entries that are missing in it are removed."""
     config = syncthing.executes("get_config")
     del config["folders"][1:]
     config["options"] = {"maxSendKbps": 5}
@@ -319,7 +321,7 @@ def test_a_whole_configuration_is_replaced_but_for_its_secrets(syncthing: Syncth
     assert syncthing.changes == [(f"PUT {CONFIG}", expected)]
 
 
-# --- what waits to be accepted
+# --- pending devices and folders
 
 
 @pytest.mark.parametrize(
@@ -329,7 +331,7 @@ def test_a_whole_configuration_is_replaced_but_for_its_secrets(syncthing: Syncth
 def test_a_device_is_accepted_under_its_own_name_or_another(
     syncthing: Syncthing, offered: dict[str, str], arguments: dict[str, str], name: str
 ) -> None:
-    """It may connect from wherever it is."""
+    """The device may connect from any address."""
     syncthing.does({PENDING_DEVICES: says({B: offered})})
     assert syncthing.executes("accept_device", device=B, **arguments) == {"deviceID": B, "name": name}
     assert syncthing.changes == [(f"POST {DEVICES}", {"deviceID": B, "name": name, "addresses": ["dynamic"]})]
@@ -354,10 +356,10 @@ OFFER, ENCRYPTED = {"label": "Photos", "receiveEncrypted": False}, {"label": "Ph
         ({A: {"label": "a/b"}}, {"path": "/p"}, {"label": "a/b", "path": "/p", "type": "sendreceive"}),
     ],
 )
-def test_a_new_folder_is_accepted_as_it_is_offered_or_as_one_likes(
+def test_a_new_folder_is_accepted_with_offered_or_given_values(
     syncthing: Syncthing, offered_by: dict[str, Any], arguments: dict[str, str], expected: dict[str, str]
 ) -> None:
-    """Below the default path, under its label; who offers what this machine must not read gets it encrypted."""
+    """By default its path is its label below the default path, and encrypted offers become encrypted folders."""
     syncthing.does(
         {
             PENDING_FOLDERS: says({"photos": {"offeredBy": offered_by}}),
@@ -370,18 +372,18 @@ def test_a_new_folder_is_accepted_as_it_is_offered_or_as_one_likes(
 
 
 @pytest.mark.parametrize(("device", "accepted"), [({}, [B, C]), ({"device": C}, [C])])
-def test_a_folder_is_shared_with_those_who_offer_it(
+def test_an_accepted_folder_is_shared_with_the_devices_that_offer_it(
     syncthing: Syncthing, device: dict[str, str], accepted: list[str]
 ) -> None:
-    """With all of them, or with one that is named."""
+    """It is shared with all of them, or only with the given one."""
     syncthing.does({PENDING_FOLDERS: says({"new": {"offeredBy": {B: OFFER, C: OFFER}}})})
     syncthing.executes("accept_folder", folder="new", path="/new", **device)
     ((_, config),) = syncthing.changes
     assert config["devices"] == [{"deviceID": one} for one in accepted]
 
 
-def test_a_folder_that_is_here_already_is_shared_with_who_offers_it(syncthing: Syncthing) -> None:
-    """Nothing else of it is changed, and those who have it keep it, with their passwords."""
+def test_an_existing_folder_is_also_shared_with_the_offering_device(syncthing: Syncthing) -> None:
+    """Other devices that share it keep it, with their passwords. Nothing else changes."""
     syncthing.does({PENDING_FOLDERS: says({"docs": {"offeredBy": {B: OFFER, A: OFFER}}})})
     assert syncthing.executes("accept_folder", folder="docs") == {"id": "docs", "path": "/data/docs"}
     devices = [{"deviceID": A, "encryptionPassword": "p"}, {"deviceID": B}]
@@ -391,8 +393,8 @@ def test_a_folder_that_is_here_already_is_shared_with_who_offers_it(syncthing: S
 @pytest.mark.parametrize(
     "label", ["a/b", "..", ".hidden", "a\\b", "C:", "what?", "a\nb", "tab\t", "\u202e", "~", "x" * 256]
 )
-def test_no_path_is_made_of_a_label_that_is_not_fit_for_it(syncthing: Syncthing, label: str) -> None:
-    """The ID takes its place; whoever offers a folder chooses that as well, so it may be no better."""
+def test_an_unsafe_label_is_not_used_as_a_path(syncthing: Syncthing, label: str) -> None:
+    """The ID is used instead. The offering device also chooses the ID, so it may be unsafe, too."""
     syncthing.does({"/rest/config/defaults/folder": says({"path": ""})})
     syncthing.does({PENDING_FOLDERS: says({one: {"offeredBy": {A: {"label": label}}} for one in ("photos", label)})})
     with pytest.raises(CommandError, match="give path") as refused:
@@ -413,8 +415,10 @@ def test_no_path_is_made_of_a_label_that_is_not_fit_for_it(syncthing: Syncthing,
         ("new", CommandError),
     ],
 )
-def test_no_folder_is_added_where_files_are_already(syncthing: Syncthing, path: str, error: type[Exception]) -> None:
-    """Neither in the path of another folder, nor in a directory that exists, unless that is meant."""
+def test_a_folder_is_not_added_to_an_existing_directory(
+    syncthing: Syncthing, path: str, error: type[Exception]
+) -> None:
+    """The path of another folder or an existing directory is refused, unless the command allows it explicitly."""
     syncthing.does({PENDING_FOLDERS: says({"new": {"offeredBy": {A: OFFER}}}), BROWSE: says(["/home/someone/"])})
     with pytest.raises(error, match=r"path|directory"):
         syncthing.executes("accept_folder", folder="new", path=path)
@@ -433,8 +437,10 @@ def test_no_folder_is_added_where_files_are_already(syncthing: Syncthing, path: 
         ("accept_folder", {"folder": "none"}, "no pending folder 'none'"),
     ],
 )
-def test_only_what_waits_is_accepted(syncthing: Syncthing, name: str, arguments: dict[str, str], what: str) -> None:
-    """What nobody offers, or not that device, is not made up."""
+def test_only_pending_devices_and_folders_are_accepted(
+    syncthing: Syncthing, name: str, arguments: dict[str, str], what: str
+) -> None:
+    """A device or folder without an offer, or without one from the given device, is not added."""
     offers = {"more": {"offeredBy": {A: OFFER}}, "none": {"offeredBy": None}}
     syncthing.does({PENDING_DEVICES: says({B: {}}), PENDING_FOLDERS: says(offers)})
     with pytest.raises(NotFound, match=what):
@@ -442,8 +448,8 @@ def test_only_what_waits_is_accepted(syncthing: Syncthing, name: str, arguments:
     assert syncthing.changes == []
 
 
-def test_what_waits_can_be_forgotten(syncthing: Syncthing) -> None:
-    """A device, a folder, or what one device offers of it."""
+def test_pending_devices_and_folders_can_be_dismissed(syncthing: Syncthing) -> None:
+    """A command dismisses a device, a folder, or the offer of one device."""
     syncthing.does({PENDING_DEVICES: OK, PENDING_FOLDERS: OK})
     syncthing.executes("dismiss_device", device=B)
     syncthing.executes("dismiss_folder", folder="a/b")

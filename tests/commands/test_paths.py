@@ -1,4 +1,4 @@
-"""Paths of Syncthing's machine: which names make a directory, and which paths concern the same files."""
+"""Paths on Syncthing's machine: which names are safe as directories, and which paths overlap."""
 
 import pytest
 from hypothesis import given
@@ -13,8 +13,8 @@ DRIVES = PathRules(home="C:\\Users\\me", separator=WINDOWS)
 @pytest.mark.parametrize(
     "name", ["Photos", "my photos 2026", "\u00dcbung", "a.b", "con-artists", "x" * 255, "\u00fc" * 127]
 )
-def test_a_usual_name_names_a_directory(name: str) -> None:
-    """As people call their folders."""
+def test_a_common_name_is_a_directory_name(name: str) -> None:
+    """These are typical names of folders."""
     assert is_directory_name(name)
 
 
@@ -42,14 +42,14 @@ def test_a_usual_name_names_a_directory(name: str) -> None:
         *("a\0b", "a\x1bb", "a\nb", "a\u202eb", "a\u2028b", "x" * 256, "\u00fc" * 128, "what?", "a*", "<a>"),
     ],
 )
-def test_what_could_lead_elsewhere_names_none(name: str) -> None:
-    """Or what some operating system cannot have as a name."""
+def test_an_unsafe_name_is_no_directory_name(name: str) -> None:
+    """It could lead elsewhere, or some operating system does not allow it."""
     assert not is_directory_name(name)
 
 
 @given(st.text(st.sampled_from("./\\~ :aC"), max_size=8))
 def test_no_name_leaves_its_directory(name: str) -> None:
-    """Whatever it is made of, the path has exactly one more level."""
+    """The path has exactly one more level, for any accepted name."""
     if is_directory_name(name):
         assert POSIX.absolute(f"/data/{name}") == f"/data/{name}"
         assert DRIVES.absolute(f"D:\\{name}") == f"D:\\{name}"
@@ -75,7 +75,7 @@ def test_no_name_leaves_its_directory(name: str) -> None:
     ],
 )
 def test_a_path_has_one_spelling(rules: PathRules, path: str, absolute: str | None) -> None:
-    """If it is known where it begins."""
+    """The result is None if the beginning of the path is unknown."""
     assert rules.absolute(path) == absolute
 
 
@@ -93,7 +93,7 @@ def test_a_path_has_one_spelling(rules: PathRules, path: str, absolute: str | No
     ],
 )
 def test_paths_overlap_if_one_holds_the_other(path: str, other: str, expected: bool) -> None:
-    """Where case may not matter, it does not."""
+    """Case is ignored, because it may not matter on that system."""
     assert POSIX.overlap(path, other) == expected
     drive = [f"C:{one}".replace("/", WINDOWS) for one in (path, other)]
     assert DRIVES.overlap(*drive) == expected

@@ -1,4 +1,4 @@
-"""The books on commands: the same command again is known, for a while, and gets the reply of the first."""
+"""The reply cache: for a while, a repeated command is recognized and gets the reply of the first one."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ KEY: Key = b"key"
 
 
 def incoming() -> IncomingCommand:
-    """Return a command that arrived."""
+    """Return a received command."""
     return IncomingCommand("restart", RECEIVED, 0.0)
 
 
@@ -36,7 +36,7 @@ def key(
     return key_of(request, replace(RECEIVED, correlation=correlation, payload=payload))
 
 
-# --- what is the same command
+# --- which commands are the same
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def key(
     ],
 )
 def test_the_same_message_is_the_same_command(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """A transaction is enough to tell, and so is correlation data."""
+    """A transaction or correlation data is sufficient to recognize a repetition."""
     assert key(**one) == key(**other) is not None
 
 
@@ -65,24 +65,24 @@ def test_anything_else_is_another_command(change: dict[str, Any]) -> None:
     "values",
     [{"transaction": None, "correlation": None}, *({"name": row.name} for row in COMMANDS if row.group == "read")],
 )
-def test_what_nobody_marked_or_what_only_reads_is_never_the_same(values: dict[str, Any]) -> None:
-    """Whoever presses a button twice means it twice; what is read again may have changed."""
+def test_unmarked_commands_and_reads_are_never_repetitions(values: dict[str, Any]) -> None:
+    """A button that is pressed twice means two commands, and the result of a read may have changed."""
     assert key(**values) is None
 
 
-def test_a_command_is_remembered_in_few_bytes() -> None:
-    """Hundreds are remembered, and each payload may be megabytes."""
+def test_the_key_of_a_command_is_small() -> None:
+    """Hundreds of keys are stored, and each payload may have megabytes."""
     known = key(payload=b"x" * 1_000_000)
     assert known is not None
     assert len(known) == 32
     assert key(transaction="\ud800") is not None
 
 
-# --- what is known of it
+# --- replies of the first command
 
 
 def test_a_repetition_gets_the_reply_of_the_first() -> None:
-    """The first is carried out; once it has ended, its reply is known."""
+    """The first command is executed, and its reply is known when it has finished."""
     cache = ReplyCache()
     assert cache.begin(KEY, incoming(), 0) == (True, None)
     assert cache.end(KEY, REPLY, executed=True) == []
@@ -91,7 +91,7 @@ def test_a_repetition_gets_the_reply_of_the_first() -> None:
 
 
 def test_repetitions_wait_for_the_end_of_the_first() -> None:
-    """They are handed back once, to be answered together with it."""
+    """They are returned once, to be answered together with the first command."""
     cache = ReplyCache()
     cache.begin(KEY, incoming(), 0)
     waiting = [incoming(), incoming()]
@@ -101,8 +101,8 @@ def test_repetitions_wait_for_the_end_of_the_first() -> None:
     assert cache.end(KEY, REPLY, executed=True) == []
 
 
-def test_what_was_not_carried_out_may_be_tried_again() -> None:
-    """Those that waited get its reply, and the next one is a first one."""
+def test_a_command_that_was_not_executed_may_be_repeated() -> None:
+    """Waiting repetitions get its reply, and the next one counts as a first command."""
     cache = ReplyCache()
     cache.begin(KEY, incoming(), 0)
     waiting = incoming()
@@ -111,17 +111,17 @@ def test_what_was_not_carried_out_may_be_tried_again() -> None:
     assert cache.begin(KEY, incoming(), 2) == (True, None)
 
 
-def test_the_end_of_what_is_not_known_is_no_matter() -> None:
-    """Nobody waits for it."""
+def test_the_end_of_an_unknown_command_has_no_effect() -> None:
+    """There are no waiting repetitions."""
     assert ReplyCache().end(KEY, REPLY, executed=True) == []
 
 
-# --- how long, and how much
+# --- time and size limits
 
 
 @pytest.mark.parametrize(("age_s", "first"), [(REPLY_KEPT_S - 1, False), (REPLY_KEPT_S, True)])
 def test_a_command_is_remembered_for_ten_minutes(age_s: float, *, first: bool) -> None:
-    """After that the same is carried out anew."""
+    """After that, the same command is executed again."""
     cache = ReplyCache()
     cache.begin(KEY, incoming(), 0)
     cache.end(KEY, REPLY, executed=True)
@@ -129,8 +129,8 @@ def test_a_command_is_remembered_for_ten_minutes(age_s: float, *, first: bool) -
     assert cache.begin(KEY, incoming(), age_s)[0] == first
 
 
-def test_what_is_under_way_is_not_forgotten() -> None:
-    """However long it takes, and however much comes after it."""
+def test_a_running_command_is_not_forgotten() -> None:
+    """Neither its duration nor the number of later commands matters."""
     cache = ReplyCache()
     cache.begin(KEY, incoming(), 0)
     for number in range(MAX_REPLIES + 10):
@@ -138,8 +138,8 @@ def test_what_is_under_way_is_not_forgotten() -> None:
     assert cache.begin(KEY, incoming(), 10 * REPLY_KEPT_S) == (False, None)
 
 
-def test_of_too_many_the_oldest_are_forgotten() -> None:
-    """The memory has a limit."""
+def test_the_oldest_replies_are_forgotten_when_the_cache_is_full() -> None:
+    """The size of the cache is limited."""
     cache = ReplyCache()
     keys: list[Key] = [str(number).encode() for number in range(MAX_REPLIES + 1)]
     for one in keys:

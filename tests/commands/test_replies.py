@@ -1,4 +1,4 @@
-"""Where a reply goes; and the bridge's own command."""
+"""The topics of replies, and the command of the bridge itself."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ SCANNED = Reply(command="scan", status="ok", transaction="t", took_ms=3)
 
 
 def sent(reply: Reply = SCANNED, **received: Any) -> list[Message]:
-    """Return what is sent for a reply."""
+    """Return the messages that are sent for a reply."""
     outbox = Outbox()
     outbox.connected()
     send_reply(outbox, TOPICS, "nas", Received(topic=COMMAND, payload=b"docs", **received), reply)
@@ -30,7 +30,7 @@ def sent(reply: Reply = SCANNED, **received: Any) -> list[Message]:
 
 
 def test_a_reply_goes_to_its_topic() -> None:
-    """It is no state, so nothing of it is kept."""
+    """It is not a state, so it is not retained."""
     (message,) = sent()
     assert (message.topic, message.retain, message.correlation) == (RESPONSE, False, None)
     assert json.loads(message.payload) == {
@@ -43,8 +43,8 @@ def test_a_reply_goes_to_its_topic() -> None:
     }
 
 
-def test_a_reply_goes_where_it_is_wanted_as_well() -> None:
-    """The same one, with the correlation data of the command."""
+def test_a_reply_also_goes_to_the_requested_topic() -> None:
+    """Both messages have the same payload and the correlation data of the command."""
     one, other = sent(response_topic="answers/me", correlation=b"\x00\xff")
     assert (one.topic, other.topic) == (RESPONSE, "answers/me")
     assert one.payload == other.payload
@@ -54,18 +54,16 @@ def test_a_reply_goes_where_it_is_wanted_as_well() -> None:
 @pytest.mark.parametrize(
     "wanted", [RESPONSE, "", "a/+", "$SYS/x", COMMAND, "syncthing/nas/response/other", "homeassistant/switch/x/config"]
 )
-def test_a_reply_goes_nowhere_twice_and_nowhere_where_it_could_act(
-    wanted: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A command cannot have the bridge publish to just any topic; the log tells who tried."""
+def test_a_reply_is_not_sent_twice_or_to_a_topic_that_acts_on_it(wanted: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A command must not make the bridge publish to arbitrary topics. The log shows the attempt."""
     (message,) = sent(response_topic=wanted)
     assert message.topic == RESPONSE
     assert [repr(wanted) in text for text in caplog.messages] == ([] if wanted == RESPONSE else [True])
 
 
 @pytest.mark.parametrize(("size", "limit"), [(9_000_000, None), (200_000, 100_000)])
-def test_a_reply_that_nobody_could_take_says_so(size: int, limit: int | None) -> None:
-    """There is one reply to every command, even if what was asked for is more than a broker, or anybody, takes."""
+def test_an_oversized_reply_becomes_an_error(size: int, limit: int | None) -> None:
+    """Every command gets a reply, even if its data is larger than the limit of the broker or of the bridge."""
     outbox = Outbox()
     outbox.connected(largest_packet=limit)
     received = Received(topic=COMMAND, payload=b"{}", response_topic="answers/me")
@@ -78,8 +76,8 @@ def test_a_reply_that_nobody_could_take_says_so(size: int, limit: int | None) ->
         assert reply["transaction"] == "t"
 
 
-def test_any_number_of_retained_commands_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is to be cleared waits like a reply, and not for ever: anybody can think of names."""
+def test_the_queue_of_retained_commands_to_clear_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can make up names of commands, so clearing messages share the limit of replies."""
     outbox = Outbox(events_limit=10)
     refused = Reply(command="x", status="error", error=CommandError("retained_command", "no"))
     for number in range(1000):
@@ -88,7 +86,7 @@ def test_any_number_of_retained_commands_can_be_refused(monkeypatch: pytest.Monk
 
 
 def test_a_retained_command_is_cleared() -> None:
-    """It would come again with every connection; only what was refused for that is cleared."""
+    """Otherwise it would arrive with every connection. Only commands that were refused as retained are cleared."""
     for code, topics in (("retained_command", {RESPONSE, COMMAND}), ("forbidden", {RESPONSE})):
         messages = sent(Reply(command="scan", status="error", error=CommandError(code, "no")), retained=True)
         assert {message.topic for message in messages} == topics
@@ -111,10 +109,10 @@ def test_a_retained_command_is_cleared() -> None:
         ("scan", {"payload": b"docs"}, "unknown_command"),
     ],
 )
-def test_the_bridge_answers_for_itself(
+def test_the_bridge_answers_its_own_commands(
     name: str, received: dict[str, Any], code: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`republish` sends everything again; each command gets one reply, and is acknowledged; a refusal is a warning."""
+    """`republish` sends every topic again. Each command gets one reply and is acknowledged. A refusal is logged."""
     outbox, acknowledged = Outbox(), list[bool]()
     outbox.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
     outbox.connected()
@@ -134,8 +132,8 @@ def test_the_bridge_answers_for_itself(
     assert warnings == ([refusal] if code else [])
 
 
-def test_a_command_to_the_bridge_has_to_be_allowed() -> None:
-    """A bridge that accepts no commands does not publish everything again, either."""
+def test_commands_to_the_bridge_must_be_allowed() -> None:
+    """A bridge without permission for `republish` refuses it."""
     outbox = Outbox()
     outbox.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
     outbox.connected()
@@ -146,8 +144,8 @@ def test_a_command_to_the_bridge_has_to_be_allowed() -> None:
     assert json.loads(message.payload)["error"]["code"] == "forbidden"
 
 
-def test_everything_is_not_sent_again_without_end() -> None:
-    """It is much work for the bridge and for the broker, and little for whoever asks."""
+def test_republish_is_rate_limited() -> None:
+    """It is much work for the bridge and the broker, and little for the client."""
     outbox = Outbox()
     outbox.connected()
     commands = BridgeCommands(TOPICS, outbox, allowed(["republish"]))

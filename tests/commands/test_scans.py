@@ -1,4 +1,4 @@
-"""Scans under way: each runs once, and whoever asks for what one covers waits for it."""
+"""Running scans: each runs once, and a command that a running scan covers waits for it."""
 
 import threading
 from typing import Any
@@ -18,7 +18,7 @@ SCAN = next(command for command in COMMANDS if command.name == "scan")
 
 
 class Runs:
-    """Scans that run until they are let go, and then fail or not."""
+    """Scans that run until the test lets them end, with or without a failure."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, str | None]] = []
@@ -35,12 +35,12 @@ class Runs:
             raise self.failure
 
     def start(self, folder: str, sub: str | None = None) -> Any:
-        """Ask for a scan, and return its future."""
+        """Request a scan, and return its future."""
         arguments = {"folder": folder} if sub is None else {"folder": folder, "sub": sub}
         return self.scans.start(Request(command=SCAN, arguments=arguments))
 
     def end(self, failure: Exception | None = None) -> None:
-        """Let all of them end."""
+        """Let all scans end."""
         self.failure = failure
         self._go_on.set()
 
@@ -62,8 +62,10 @@ class Runs:
         ((EVERY_FOLDER, "a"), ("docs",), False),
     ],
 )
-def test_a_scan_joins_what_covers_it(first: tuple[str, ...], second: tuple[str, ...], *, joins: bool) -> None:
-    """The same, the whole folder, or all folders; what looks at less than is asked for does not do."""
+def test_a_scan_joins_a_running_scan_that_covers_it(
+    first: tuple[str, ...], second: tuple[str, ...], *, joins: bool
+) -> None:
+    """A running scan covers the same path, a path in its folder, or every folder, but not a larger one."""
     runs = Runs()
     one, other = runs.start(*first), runs.start(*second)
     assert (one is other) == joins
@@ -73,8 +75,8 @@ def test_a_scan_joins_what_covers_it(first: tuple[str, ...], second: tuple[str, 
     assert len(runs.begun) == (1 if joins else 2)
 
 
-def test_what_has_ended_is_not_joined() -> None:
-    """A scan that is asked for later has to look again."""
+def test_a_finished_scan_is_not_joined() -> None:
+    """A later request needs a new scan."""
     runs = Runs()
     runs.end()
     first = runs.start("docs")
@@ -90,8 +92,8 @@ def test_what_has_ended_is_not_joined() -> None:
     [Rejected("folder marker missing"), CommandError("not_applicable", "no"), RuntimeError("a bug")],
     ids=["refused", "not applicable", "a bug"],
 )
-def test_a_failure_reaches_all_who_joined(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever it is, nobody waits for ever, and the next one tries anew; a bug is in the log besides."""
+def test_a_failure_reaches_every_joined_command(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """The next scan starts again, whatever the failure was. An internal error is also logged."""
     runs = Runs()
     futures = [runs.start("docs") for _ in range(3)]
     runs.end(failure)
@@ -103,8 +105,8 @@ def test_a_failure_reaches_all_who_joined(failure: Exception, caplog: pytest.Log
     assert runs.start("docs").result(PATIENCE_S) is None
 
 
-def test_only_so_many_are_under_way_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is refused, unless it joins another; when one has ended, there is room again."""
+def test_the_number_of_running_scans_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more scan is refused, unless it joins a running one. A finished scan makes room."""
     monkeypatch.setattr(scans, "MAX_SCANS", 2)
     runs = Runs()
     futures = [runs.start("docs"), runs.start("art"), runs.start("art", "sub")]
