@@ -21,7 +21,7 @@ InBackground = Callable[[Callable[[], Any]], Future[Any]]
 
 
 def is_up(client: SyncthingClient) -> bool:
-    """Tell whether Syncthing answers."""
+    """Return whether Syncthing answers."""
     try:
         client.get_ping()
     except SyncthingUnavailable:
@@ -31,7 +31,7 @@ def is_up(client: SyncthingClient) -> bool:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Start servers that do what a table says."""
+    """Start servers that answer from a table."""
     servers: list[ScriptedServer] = []
 
     def start(table: Table, **options: Any) -> ScriptedServer:
@@ -45,7 +45,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """Make clients of addresses."""
+    """Create clients for addresses."""
     clients: list[SyncthingClient] = []
 
     def make(url: str, api_key: str = KEY, **options: Any) -> SyncthingClient:
@@ -59,20 +59,20 @@ def connect() -> Iterator[Connect]:
 
 @pytest.fixture
 def syncthing(serve: Serve) -> PretendedSyncthing:
-    """A pretended Syncthing of the newest version that was recorded."""
+    """A scripted Syncthing instance of the newest recorded version."""
     return PretendedSyncthing(serve)
 
 
 @pytest.fixture
 def in_background() -> Iterator[InBackground]:
-    """Do something in another thread."""
+    """Run a function in another thread."""
     with ThreadPoolExecutor() as executor:
         yield executor.submit
 
 
 @pytest.fixture
 def expendable(binary: str, tmp_path: Path) -> Iterator[SyncthingNode]:
-    """A real node for one test; it comes back after a restart by itself."""
+    """A real node for one test, which starts again after a restart."""
     one = SyncthingNode("expendable", tmp_path / "home", binary, monitor=True)
     try:
         one.start()

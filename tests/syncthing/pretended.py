@@ -1,4 +1,4 @@
-"""A pretended Syncthing: answers as a real one did when it was recorded, and has the events that a test makes up."""
+"""A scripted Syncthing instance with the recorded answers of a real one, and with events that a test creates."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ STATUS = "/rest/system/status"
 UPGRADE = "/rest/system/upgrade"
 
 AN_UPGRADE: Mapping[str, Any] = {"running": "v2.1.3", "latest": "v2.1.4", "newer": True, "majorNewer": False}
-"""Made up: builds that can upgrade themselves would ask the Internet."""
+"""Not recorded: a build that can upgrade itself would contact the upgrade server."""
 
 DOCUMENTS: Mapping[str, str] = {
     "/rest/cluster/pending/devices": "pending_devices",
@@ -42,20 +42,20 @@ DOCUMENTS: Mapping[str, str] = {
     STATUS: "system_status",
     "/rest/system/version": "system_version",
 }
-"""Which recording answers a path."""
+"""The recording that answers each path."""
 
 
 def document(name: str, version: str = VERSIONS[-1]) -> Any:
-    """Return what a real Syncthing answered."""
+    """Return a recorded answer of a real Syncthing instance."""
     return json.loads((FIXTURES / version / f"{name}.json").read_text(encoding="utf-8"))
 
 
 class PretendedSyncthing:
-    """One Syncthing.
+    """A scripted Syncthing instance.
 
     Args:
         serve: starts its server.
-        version: whose recordings it answers with.
+        version: the version whose recordings it returns.
     """
 
     def __init__(self, serve: Callable[[Table], ScriptedServer], version: str = VERSIONS[-1]) -> None:
@@ -71,18 +71,18 @@ class PretendedSyncthing:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The address of the instance."""
         return self.server.url
 
     def has_folders(self, **paused: bool) -> None:
-        """Have these folders, each shared with the one other device that was recorded, some of them paused."""
+        """Configure these folders, paused or not, each shared with the one other recorded device."""
         config = document("config")
         shared = next(folder for folder in config["folders"] if len(folder["devices"]) > 1)
         folders = [{**shared, "id": folder, "paused": is_paused} for folder, is_paused in paused.items()]
         self.table[CONFIG] = says({**config, "folders": folders})
 
     def happens(self, event_type: str = "Starting", data: Any = None, *, lost: int = 0) -> None:
-        """Have an event, after so many others that were lost."""
+        """Add an event, after a number of lost ones."""
         with self._changed:
             self._last_id += lost + 1
             self._events.append(
@@ -91,7 +91,7 @@ class PretendedSyncthing:
             self._changed.notify_all()
 
     def restarts(self, *, started_at: str = "2024-05-02T00:00:00Z", events: int = 0) -> None:
-        """Begin anew, with other ids; whoever waits for events is hung up on."""
+        """Restart with new event IDs, and close the connection of a waiting long poll."""
         with self._changed:
             self.table[STATUS] = says({**document("system_status"), "startTime": started_at})
             self._events.clear()
@@ -101,13 +101,13 @@ class PretendedSyncthing:
         self.breaks_off()
 
     def breaks_off(self) -> None:
-        """Hang up on whoever waits for events."""
+        """Close the connection of a waiting long poll."""
         with self._changed:
             self._life += 1
             self._changed.notify_all()
 
     def wait_for_poll(self) -> None:
-        """Wait until somebody waits for the next event."""
+        """Wait until a long poll waits for the next event."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._polled_from == self._last_id, 30)
 
@@ -123,7 +123,7 @@ class PretendedSyncthing:
             says(events)(exchange)
 
     def _waits(self, exchange: Exchange, since: int) -> bool:
-        """Wait for events, and tell whether it comes to an answer."""
+        """Wait for events, and return whether the poll gets an answer."""
         life = self._life
         self._polled_from = since
         self._changed.notify_all()

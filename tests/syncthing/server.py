@@ -1,4 +1,4 @@
-"""A scripted server: answers HTTP on loopback from a table, also as no Syncthing would, and notes what it was asked."""
+"""A scripted HTTP server on loopback that answers from a table, also incorrectly, and records the requests."""
 
 import json
 import socket
@@ -17,12 +17,12 @@ from urllib.parse import parse_qsl
 from stbridge.syncthing.answers import IDENTITY
 
 KNOWN: Mapping[str, str] = {IDENTITY: "DEVICE-ID", "X-Syncthing-Version": "v2.1.3"}
-"""What Syncthing sends along with every answer to a valid key."""
+"""Headers that Syncthing sends with every answer to a valid key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked."""
+    """A received request."""
 
     line: str
     """Method and target, as in `GET /rest/db/status?folder=docs`."""
@@ -32,15 +32,15 @@ class Request:
 
     @property
     def parameters(self) -> Mapping[str, str]:
-        """The query; of a parameter that is repeated, the last."""
+        """The query parameters; of a repeated one, the last."""
         return dict(parse_qsl(self.line.partition("?")[2]))
 
 
 class Exchange(BaseHTTPRequestHandler):
-    """One connection: a request, what is done with it, the next request."""
+    """The handler of one connection and its consecutive requests."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: a body that comes later waits for the acknowledgement of the head
+    wbufsize = -1  # head and body in one packet: a separate body would wait for the acknowledgement of the head
     request: socket.socket
     server: "Listener"
     asked: Request
@@ -60,14 +60,14 @@ class Exchange(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815 - names of http.server
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send what comes before a body."""
+        """Send the status line and the headers."""
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, *_arguments: Any) -> None:
-        """Say nothing: the requests are noted."""
+        """Log nothing: the requests are recorded."""
 
 
 Behaviour = Callable[[Exchange], None]
@@ -76,7 +76,7 @@ Table = dict[str, Behaviour | Sequence[Behaviour]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer as it should be."""
+    """A correct answer."""
 
     status: int = 200
     body: bytes = b""
@@ -88,17 +88,17 @@ class Answer:
 
 
 def says(document: Any) -> Answer:
-    """Answer with JSON, as Syncthing does."""
+    """Answer with JSON, like Syncthing."""
     return Answer(body=json.dumps(document).encode())
 
 
 def refuses(status: int, text: str = "", **headers: str) -> Answer:
-    """Answer with an error in words, as Syncthing does to a valid key."""
+    """Answer with an error text, like Syncthing with a valid key."""
     return Answer(status=status, body=text.encode(), headers={**KNOWN, **headers})
 
 
 def stranger(status: int, text: str, **headers: str) -> Answer:
-    """Answer as somebody else, or as Syncthing does to a wrong key."""
+    """Answer like another server, or like Syncthing with a wrong key."""
     return Answer(status=status, body=text.encode(), headers=headers)
 
 
@@ -106,12 +106,12 @@ NO_ROUTE = refuses(404, "404 page not found\n")
 
 
 def closes(exchange: Exchange) -> None:
-    """Hang up without an answer."""
+    """Close the connection without an answer."""
     exchange.close_connection = True
 
 
 def answers_once(answer: Answer) -> Behaviour:
-    """Answer, then hang up without having announced it: what a server does to a connection that was idle."""
+    """Answer, then close the connection without announcing it, as servers do with idle connections."""
 
     def once(exchange: Exchange) -> None:
         answer(exchange)
@@ -121,21 +121,21 @@ def answers_once(answer: Answer) -> Behaviour:
 
 
 def truncates(exchange: Exchange) -> None:
-    """Send less than was promised."""
+    """Send less than the announced length."""
     exchange.begin(200, {**KNOWN, "Content-Length": "1000"})
     exchange.wfile.write(b'{"ping": "po')
     exchange.close_connection = True
 
 
 def truncates_chunks(exchange: Exchange) -> None:
-    """Hang up before the last chunk, as a Syncthing that is restarted does to a long poll."""
+    """Close the connection before the last chunk, as Syncthing does with a long poll when it restarts."""
     exchange.begin(200, {**KNOWN, "Transfer-Encoding": "chunked"})
     exchange.wfile.write(b"1\r\n[\r\n")
     exchange.close_connection = True
 
 
 def drips(exchange: Exchange) -> None:
-    """Send a body without end, one byte after the other."""
+    """Send an endless body, one byte at a time."""
     exchange.begin(200, {**KNOWN, "Content-Length": "1000000000"})
     while not exchange.server.ended.wait(0.02):
         exchange.wfile.write(b" ")
@@ -143,7 +143,7 @@ def drips(exchange: Exchange) -> None:
 
 
 def drips_head(exchange: Exchange) -> None:
-    """Send a head without end, one byte after the other."""
+    """Send an endless head, one byte at a time."""
     exchange.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
     while not exchange.server.ended.wait(0.02):
         exchange.wfile.write(b"x")
@@ -151,19 +151,19 @@ def drips_head(exchange: Exchange) -> None:
 
 
 def floods(exchange: Exchange, status: int = 200) -> None:
-    """Send a body without end, as fast as it is read."""
+    """Send an endless body, as fast as it is read."""
     exchange.begin(status, {**KNOWN, "Content-Length": "1000000000000"})
     while not exchange.server.ended.is_set():
         exchange.wfile.write(b" " * 65536)
 
 
 def floods_with_error(exchange: Exchange) -> None:
-    """Send an error without end."""
+    """Send an endless error."""
     floods(exchange, 500)
 
 
 def sends(content: bytes) -> Behaviour:
-    """Send these bytes in place of an answer of HTTP."""
+    """Send these bytes instead of an HTTP answer."""
 
     def send(exchange: Exchange) -> None:
         exchange.wfile.write(content)
@@ -173,7 +173,7 @@ def sends(content: bytes) -> Behaviour:
 
 
 def redirects(answer: Behaviour) -> Behaviour:
-    """Answer 302, with the body of another answer."""
+    """Answer 302 with the body of another answer."""
 
     def redirect(exchange: Exchange) -> None:
         begin = exchange.begin
@@ -187,14 +187,14 @@ def redirects(answer: Behaviour) -> Behaviour:
 
 
 def hangs(exchange: Exchange) -> None:
-    """Take the request, and never answer."""
+    """Accept the request, and never answer."""
     exchange.server.hanging.release()
     exchange.server.ended.wait()
     exchange.close_connection = True
 
 
 class Listener(socketserver.ThreadingTCPServer):
-    """What listens, and knows the table."""
+    """The listening server with its table."""
 
     allow_reuse_address = True
 
@@ -213,7 +213,7 @@ class Listener(socketserver.ThreadingTCPServer):
         super().__init__(str(path) if path else ("127.0.0.1", 0), Exchange)  # type: ignore[arg-type]  # or a path
 
     def behaviour(self, path: str) -> Behaviour:
-        """Return what to do now: of several behaviours each has its turn, and the last one stays."""
+        """Return the current reaction of a path; of several, each is used once, and the last one repeatedly."""
         row = self.table.get(path, NO_ROUTE)
         if callable(row):
             return row
@@ -235,19 +235,19 @@ class Listener(socketserver.ThreadingTCPServer):
         self.open.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
-        """Take note of what went wrong, but for a client that hung up or did not like the certificate."""
+        """Record exceptions, except for clients that closed the connection or refused the certificate."""
         error = sys.exception()
         if error is not None and not isinstance(error, OSError):
             self.failures.append(error)
 
 
 class ScriptedServer:
-    """A server that does what a table says.
+    """A server that answers from a table.
 
     Args:
-        table: what to do, by path; what is not in it is answered 404. It may be changed at any time.
-        context: how to speak TLS; without it, plain HTTP.
-        path: a unix socket to listen on, in place of a free port.
+        table: the reaction to each path; other paths are answered with 404. It may be changed at any time.
+        context: the TLS context; without it, the server uses plain HTTP.
+        path: a unix socket to listen on, instead of a free port.
     """
 
     def __init__(self, table: Table, *, context: ssl.SSLContext | None = None, path: Path | None = None) -> None:
@@ -257,12 +257,12 @@ class ScriptedServer:
         self._thread = threading.Thread(target=self._listener.serve_forever, kwargs={"poll_interval": 0.01})
 
     def start(self) -> Self:
-        """Begin to answer."""
+        """Start answering."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Hang up on everybody; may be called twice."""
+        """Close all connections and stop; may be called twice."""
         if self._listener.ended.is_set():
             return
         self._listener.ended.set()
@@ -273,42 +273,42 @@ class ScriptedServer:
         assert self._listener.failures == []
 
     def hang_up(self) -> None:
-        """Break every connection there is."""
+        """Close every open connection."""
         for connection in list(self._listener.open):
-            with suppress(OSError):  # it has just ended by itself
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # SSLSocket's own is not made for other threads
+            with suppress(OSError):  # it has just been closed
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # SSLSocket's own method is not thread-safe
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port of the server."""
         port: int = self._listener.server_address[1]
         return port
 
     @property
     def url(self) -> str:
-        """Where it listens, as the setting has it."""
+        """The address of the server, as in the setting."""
         if self._path:
             return f"unix://{self._path}"
         return f"{'https' if self._listener.context else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def requests(self) -> list[Request]:
-        """What it was asked, in order."""
+        """The received requests, in order."""
         return list(self._listener.requests)
 
     @property
     def lines(self) -> list[str]:
-        """Method and target of what it was asked, in order."""
+        """Method and target of the received requests, in order."""
         return [request.line for request in self.requests]
 
     @property
     def connections(self) -> int:
-        """How many connections there have been."""
+        """The number of connections so far."""
         return self._listener.connections
 
     @property
     def idle(self) -> bool:
-        """Whether nobody is connected."""
+        """Whether no client is connected."""
         return not self._listener.open
 
     def wait_until_hanging(self) -> None:

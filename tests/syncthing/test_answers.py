@@ -1,4 +1,4 @@
-"""What an answer of HTTP means, whatever the server behind it."""
+"""The meaning of HTTP answers, from Syncthing and from other servers."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -37,7 +37,7 @@ def evaluated(
     url: str = URL,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
-    """Evaluate an answer; a known one comes from a Syncthing that accepts the key."""
+    """Evaluate an answer; with `known`, it comes from a Syncthing instance that accepts the key."""
     more = KNOWN if known else {}
     return evaluate(url, call, status=status, headers={**headers, **more}, content=text.encode())
 
@@ -51,8 +51,8 @@ def evaluated(
         ("", None),
     ],
 )
-def test_an_answer_of_syncthing_is_its_json(text: str, means: Any) -> None:
-    """Many calls are answered with nothing at all, and some lists are null."""
+def test_the_result_of_a_call_is_its_json(text: str, means: Any) -> None:
+    """Many calls have an empty answer, and some lists are null."""
     assert evaluated(text) == means
 
 
@@ -62,7 +62,7 @@ def test_the_declared_type_of_an_answer_does_not_matter() -> None:
 
 
 def test_no_content_is_a_success() -> None:
-    """204 is what some calls are answered with."""
+    """Some calls are answered with 204."""
     assert evaluated("", status=204) is None
 
 
@@ -112,10 +112,10 @@ def test_no_content_is_a_success() -> None:
         (200, '{"rate": NaN}', True, BadReply, "not JSON"),
     ],
 )
-def test_an_answer_that_is_no_success_is_an_error_with_its_cure(
+def test_a_failed_call_raises_an_error_that_shows_the_fix(
     status: int, text: str, known: bool, error: type[SyncthingError], says: str
 ) -> None:
-    """The status, the text and whether a Syncthing answers tell together what is wrong, and which setting mends it."""
+    """The status, the text and the headers of Syncthing together show the problem and the setting to change."""
     with pytest.raises(error, match=says) as raised:
         evaluated(text, status=status, known=known)
     assert type(raised.value) is error
@@ -131,10 +131,10 @@ def test_an_answer_that_is_no_success_is_an_error_with_its_cure(
         ("GET", 503, "Service Unavailable", Starting),
     ],
 )
-def test_a_build_that_cannot_upgrade_is_told_from_one_that_cannot_just_now(
+def test_a_build_without_upgrades_is_distinguished_from_a_temporary_failure(
     method: str, status: int, text: str, error: type[SyncthingError]
 ) -> None:
-    """Up to 1.22.0 the status alone does not tell, and a network that is down is no reason to give up."""
+    """Up to 1.22.0 the status is not sufficient, and a network failure must not look permanent."""
     with pytest.raises(error):
         evaluated(text, status=status, call=f"{method} /rest/system/upgrade")
 
@@ -159,31 +159,29 @@ def test_a_build_that_cannot_upgrade_is_told_from_one_that_cannot_just_now(
         ("https://nas", "", NotSyncthing, "redirects to nowhere"),
     ],
 )
-def test_an_answer_that_sends_elsewhere_is_not_followed(
-    url: str, location: str, error: type[SyncthingError], says: str
-) -> None:
-    """Syncthing sends to https and nowhere else; a login page belongs to something else."""
+def test_a_redirect_is_not_followed(url: str, location: str, error: type[SyncthingError], says: str) -> None:
+    """Syncthing redirects only to https. Any other redirect comes from something else, such as a login page."""
     with pytest.raises(error, match=says):
         evaluated("", status=307, known=False, url=url, headers={"Location": location})
 
 
 @pytest.mark.parametrize("realm", ["Authorization Required", "Authorization Required (ABCDEFG)"])
-def test_syncthing_with_a_password_refuses_a_wrong_key_in_its_own_words(realm: str) -> None:
-    """Its answer comes without the device ID, as do the answers of a proxy."""
+def test_a_wrong_key_is_recognized_when_the_gui_has_a_password(realm: str) -> None:
+    """This answer of Syncthing has no device ID, like the answers of a proxy."""
     with pytest.raises(Unauthorized, match=r"^api_key: "):
         evaluated("Not Authorized\n", status=401, known=False, headers={"WWW-Authenticate": f'Basic realm="{realm}"'})
 
 
-def test_a_login_in_front_of_syncthing_is_none_of_its_own() -> None:
-    """To copy the API key again would not help."""
+def test_a_login_in_front_of_syncthing_does_not_blame_the_key() -> None:
+    """Copying the API key again would not help."""
     with pytest.raises(
         Unauthorized, match=r"^url: something in front of Syncthing at http://nas:8384 asks for a login"
     ):
         evaluated("Unauthorized", status=401, known=False, headers={"WWW-Authenticate": 'Basic realm="proxy"'})
 
 
-def test_a_refusal_without_a_key_says_that_there_is_none() -> None:
-    """The message does not blame a key that was never set."""
+def test_a_refusal_without_a_key_reports_the_missing_key() -> None:
+    """The message must not blame a key that was never set."""
     with pytest.raises(Unauthorized, match=r"^api_key: no API key is set"):
         evaluate(URL, CALL, status=403, headers=KNOWN, content=b"CSRF Error", has_key=False)
 
@@ -198,7 +196,7 @@ def test_no_message_shows_html(status: int, known: bool) -> None:
 
 
 def test_a_long_refusal_is_cut() -> None:
-    """What a stranger sends does not flood the log."""
+    """Text from a foreign server must not flood the log."""
     with pytest.raises(Rejected) as raised:
         evaluated("x" * 100_000, status=400)
     assert len(str(raised.value)) == LONGEST_TEXT

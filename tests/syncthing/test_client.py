@@ -1,4 +1,4 @@
-"""The client: every method there is, and the request that it makes."""
+"""The client: each method sends its documented request."""
 
 import inspect
 import json
@@ -34,7 +34,7 @@ OTHERWISE_TESTED = {"break_off", "close", "get_log_text", "wait_for_restart"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A call of a method, and the request that it is."""
+    """A call of a method and its request."""
 
     method: str
     line: str
@@ -164,29 +164,29 @@ def call(client: SyncthingClient, one: Row) -> Any:
 # --- the interface
 
 
-def test_the_client_can_be_imported_from_the_top() -> None:
-    """`from stbridge import SyncthingClient` is all that is needed, and nothing else is there."""
+def test_the_client_can_be_imported_from_the_package() -> None:
+    """`from stbridge import SyncthingClient` works, and no other name is exported."""
     assert SyncthingClient is stbridge.syncthing.SyncthingClient
     with pytest.raises(AttributeError, match="no attribute 'Syncthing'"):
-        stbridge.Syncthing  # noqa: B018 - the look is what fails
+        stbridge.Syncthing  # noqa: B018 - the access must fail
 
 
-def test_a_key_is_enough_for_the_syncthing_of_this_machine() -> None:
-    """Address and time to wait have defaults, and the key is not shown."""
+def test_a_key_is_sufficient_for_syncthing_on_this_machine() -> None:
+    """Address and timeout have defaults, and the key is not shown."""
     with SyncthingClient("the-key") as client:
         assert client.url == "https://127.0.0.1:8384"
         assert repr(client) == "SyncthingClient('https://127.0.0.1:8384')"
 
 
 @pytest.mark.parametrize("name", OLD_NAMES.split())
-def test_the_methods_of_the_old_bindings_are_there(name: str) -> None:
-    """Whoever used pysyncthing finds each method under its name."""
+def test_the_methods_of_the_old_bindings_exist(name: str) -> None:
+    """Users of pysyncthing find each method under its old name."""
     assert name in methods()
 
 
 @pytest.mark.parametrize("name", methods())
 def test_every_method_is_documented_and_typed(name: str) -> None:
-    """The documentation tells what it does, and also which request that is."""
+    """The docstring describes the method and names its request."""
     method = methods()[name]
     said = inspect.getdoc(method)
     assert said
@@ -196,7 +196,7 @@ def test_every_method_is_documented_and_typed(name: str) -> None:
 
 
 def test_the_table_has_every_method() -> None:
-    """Nothing of the client is untested, and a new method has its row."""
+    """Every method is tested, and a new method needs a row."""
     assert {one.method for one in ROWS} | OTHERWISE_TESTED == set(methods())
 
 
@@ -205,7 +205,7 @@ def test_the_table_has_every_method() -> None:
 
 @pytest.mark.parametrize("one", ROWS, ids=lambda one: one.line)
 def test_each_method_makes_its_request(serve: Serve, connect: Connect, one: Row) -> None:
-    """Method, path, query and body are what Syncthing documents; the method's own documentation names them."""
+    """Method, path, query and body are those of Syncthing's documentation and of the docstring."""
     target = one.line.split()[1].partition("?")[0]
     promised = get_type_hints(methods()[one.method])["return"]
     reply: Any = [{"reply": 1}] if get_origin(promised) is list else {"reply": 1}
@@ -220,8 +220,8 @@ def test_each_method_makes_its_request(serve: Serve, connect: Connect, one: Row)
 @pytest.mark.parametrize(
     "one", [one for one in ROWS if get_type_hints(methods()[one.method])["return"] == Json], ids=lambda one: one.line
 )
-def test_a_reply_of_another_kind_is_a_bad_one(serve: Serve, connect: Connect, one: Row) -> None:
-    """Where an object is promised, a list, a text and nothing at all are no answer of Syncthing."""
+def test_a_reply_of_another_type_raises_bad_reply(serve: Serve, connect: Connect, one: Row) -> None:
+    """If an object is documented, a list, a text or an empty answer is not valid."""
     target = one.line.split()[1].partition("?")[0]
     server = serve({target: [says([]), says("text"), Answer()]})
     for kind in ("an array", "a plain value", "empty"):
@@ -235,8 +235,8 @@ def test_no_events_are_an_empty_list(serve: Serve, connect: Connect, answer: Ans
     assert connect(serve({"/rest/events": answer}).url).get_events(0, timeout_s=0) == []
 
 
-def test_nothing_newer_is_no_upgrade(serve: Serve, connect: Connect) -> None:
-    """Syncthing answers with nothing if there is nothing to upgrade to."""
+def test_an_upgrade_without_a_newer_version_completes(serve: Serve, connect: Connect) -> None:
+    """Syncthing sends an empty answer if there is no newer version."""
     assert connect(serve({"/rest/system/upgrade": Answer()}).url).upgrade() == completed()
 
 
@@ -251,17 +251,17 @@ def test_nothing_newer_is_no_upgrade(serve: Serve, connect: Connect) -> None:
         ("db/localchanged", lambda client: client.get_local_changes("docs"), "files"),
     ],
 )
-def test_a_list_without_anything_is_empty(
+def test_an_empty_list_is_not_null(
     serve: Serve, connect: Connect, path: str, ask: Callable[[SyncthingClient], Any], key: str
 ) -> None:
-    """Syncthing sends null in place of an empty list; other keys stay as they are."""
+    """Syncthing sends null instead of an empty list. Other keys stay unchanged."""
     server = serve({f"/rest/{path}": says({key: None, "other": None})})
     assert ask(connect(server.url)) == {key: [], "other": None}
 
 
 @pytest.mark.parametrize("body", [b"", b"one line\n", b'{"not": "decoded"}', "größer \xff".encode("latin-1")])
 def test_the_log_is_text(serve: Serve, connect: Connect, body: bytes) -> None:
-    """It is returned as it is, whatever it looks like; bytes that are no UTF-8 are replaced."""
+    """It is returned unchanged, except that bytes that are not UTF-8 are replaced."""
     server = serve({"/rest/system/log.txt": Answer(body=body)})
     client = connect(server.url)
     assert client.get_log_text() == body.decode(errors="replace")
@@ -269,8 +269,8 @@ def test_the_log_is_text(serve: Serve, connect: Connect, body: bytes) -> None:
     assert server.lines == ["GET /rest/system/log.txt", "GET /rest/system/log.txt?since=2026-11-23T20%3A14%3A05Z"]
 
 
-def test_what_is_no_device_id_is_rejected(serve: Serve, connect: Connect) -> None:
-    """Syncthing answers that with 200, so the client says it."""
+def test_an_invalid_device_id_is_rejected(serve: Serve, connect: Connect) -> None:
+    """Syncthing answers 200 with an error text, so the client raises the error."""
     server = serve({"/rest/svc/deviceid": says({"error": '"abc": device ID invalid: incorrect length'})})
     with pytest.raises(Rejected, match=r'^"abc": device ID invalid: incorrect length$'):
         connect(server.url).get_device_id("abc")
@@ -289,10 +289,10 @@ def test_what_is_no_device_id_is_rejected(serve: Serve, connect: Connect) -> Non
         ("scan", {"folder": "docs", "subfolder": "a"}),
     ],
 )
-def test_an_old_name_of_an_argument_is_the_same_as_the_new_one(
+def test_an_old_name_of_an_argument_works_like_the_new_one(
     serve: Serve, connect: Connect, method: str, arguments: dict[str, Any]
 ) -> None:
-    """Both make the same request, and both at once are refused."""
+    """Both cause the same request, and giving both is an error."""
     server = serve({target: says({}) for target in {one.line.split()[1].partition("?")[0] for one in ROWS}})
     call_it = getattr(connect(server.url), method)
     renamed = {OLD_ARGUMENTS.get(name, name): value for name, value in arguments.items()}
@@ -303,19 +303,19 @@ def test_an_old_name_of_an_argument_is_the_same_as_the_new_one(
         call_it(**{**arguments, **renamed})
 
 
-def test_patterns_need_their_key(serve: Serve, connect: Connect) -> None:
-    """A mapping of another form is refused, before it deletes all patterns."""
+def test_a_mapping_of_patterns_needs_its_key(serve: Serve, connect: Connect) -> None:
+    """A mapping without the key is refused, because it would delete all patterns."""
     server = serve({})
     with pytest.raises(ValueError, match="ignore: a mapping needs the key 'ignore'"):
         connect(server.url).new_ignores("docs", {"ignores": ["a"]})
     assert server.requests == []
 
 
-# --- what takes more than one request
+# --- calls that need several requests
 
 
-def test_a_folder_with_a_slash_in_its_id_is_changed_by_the_list(serve: Serve, connect: Connect) -> None:
-    """Such an ID cannot be part of a path: the folder is replaced by itself with the changes."""
+def test_a_folder_with_a_slash_in_its_id_is_changed_through_the_list(serve: Serve, connect: Connect) -> None:
+    """Such an ID cannot be part of a path, so the whole folder is sent with the changes."""
     folders = "/rest/config/folders"
     odd = {"id": "a/b", "label": "Odd", "paused": False}
     server = serve({folders: [says([{"id": "docs"}, odd]), Answer()]})
@@ -324,8 +324,10 @@ def test_a_folder_with_a_slash_in_its_id_is_changed_by_the_list(serve: Serve, co
     assert json.loads(server.requests[1].body) == {**odd, "paused": True}
 
 
-def test_a_folder_with_a_slash_in_its_id_is_removed_with_the_configuration(serve: Serve, connect: Connect) -> None:
-    """The configuration is replaced by one without it, with everything else in it."""
+def test_a_folder_with_a_slash_in_its_id_is_removed_by_replacing_the_configuration(
+    serve: Serve, connect: Connect
+) -> None:
+    """The new configuration contains everything except the folder."""
     config = {"gui": {"apiKey": "key"}, "folders": [{"id": "docs"}, {"id": "a/b"}]}
     server = serve({"/rest/config": [says(config), Answer()]})
     assert connect(server.url).remove_folder("a/b") == completed()
@@ -333,16 +335,16 @@ def test_a_folder_with_a_slash_in_its_id_is_removed_with_the_configuration(serve
     assert json.loads(server.requests[1].body) == {**config, "folders": [{"id": "docs"}]}
 
 
-def test_a_folder_with_a_slash_that_is_not_there_is_not_made(serve: Serve, connect: Connect) -> None:
-    """A change of nothing is an error, as it is for other IDs."""
+def test_a_missing_folder_with_a_slash_in_its_id_is_not_created(serve: Serve, connect: Connect) -> None:
+    """Changing a missing folder is an error, as it is for other IDs."""
     server = serve({"/rest/config/folders": says([{"id": "docs"}])})
     with pytest.raises(NotFound, match="'a/b'"):
         connect(server.url).patch_folder("a/b", {"paused": True})
     assert len(server.requests) == 1
 
 
-def test_a_restart_is_waited_for(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is over when another process answers, whatever happens in between."""
+def test_the_client_waits_for_a_restart(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The restart is over when another process answers, whatever is answered in between."""
     monkeypatch.setattr(retry, "LOOK_S", 0)
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0)
     old, new = says({"startTime": "old"}), says({"startTime": "new"})
@@ -351,7 +353,7 @@ def test_a_restart_is_waited_for(serve: Serve, connect: Connect, monkeypatch: py
     assert len(server.requests) == 14
 
 
-def test_a_restart_that_does_not_come_is_not_waited_for_any_longer(serve: Serve, connect: Connect) -> None:
+def test_the_wait_for_a_restart_ends_with_its_timeout_or_a_close(serve: Serve, connect: Connect) -> None:
     """The time is over, or the client is closed."""
     server = serve({STATUS: says({"startTime": "old"})})
     client = connect(server.url)
@@ -362,10 +364,10 @@ def test_a_restart_that_does_not_come_is_not_waited_for_any_longer(serve: Serve,
         client.wait_for_restart("old", 3600)
 
 
-def test_a_long_poll_is_given_more_time_than_other_calls(
+def test_a_long_poll_has_a_longer_timeout_than_other_calls(
     serve: Serve, connect: Connect, in_background: InBackground
 ) -> None:
-    """Whoever waits a tenth of a second for answers waits longer for events."""
+    """A timeout of 0.1 s for other calls does not apply to events."""
     happened = threading.Event()
 
     def answer_then(exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""The client on real Syncthing of every version: each method works, and does what it says."""
+"""The client on real Syncthing of every version: each method works as documented."""
 
 import socket
 from collections.abc import Callable
@@ -30,23 +30,23 @@ NODE_FIELDS = {"state", "globalFiles", "needBytes"}
 
 
 def client_of(node: SyncthingNode, connect: Connect) -> SyncthingClient:
-    """Return a client of a node."""
+    """Return a client for a node."""
     return connect(node.url, node.api_key)
 
 
 @pytest.fixture
 def alpha(pair: Pair, connect: Connect) -> SyncthingClient:
-    """A client of the node `a` of the pair."""
+    """A client for the node `a` of the pair."""
     return client_of(pair.a, connect)
 
 
 @pytest.fixture
 def alone(node: SyncthingNode, connect: Connect) -> SyncthingClient:
-    """A client of the node that knows nobody."""
+    """A client for the node without peers."""
     return client_of(node, connect)
 
 
-# --- what is read
+# --- reads
 
 Ask = Callable[[SyncthingClient, Pair], Any]
 READS: dict[str, tuple[Ask, set[str]]] = {
@@ -74,12 +74,12 @@ READS: dict[str, tuple[Ask, set[str]]] = {
     "get_local_changes": (lambda a, _: a.get_local_changes("docs", 1, 10), {"files"}),
     "get_ignores": (lambda a, _: a.get_ignores("docs"), {"ignore", "expanded"}),
 }
-"""What each read is asked, and what must be in its answer."""
+"""The call of each read, and the keys that its answer must contain."""
 
 
 @pytest.mark.parametrize("name", READS)
 def test_every_version_answers_every_read(pair: Pair, alpha: SyncthingClient, name: str) -> None:
-    """What is read is there under the same keys, whichever version answers."""
+    """The same keys exist in every version."""
     ask, keys = READS[name]
     assert keys <= set(ask(alpha, pair))
 
@@ -87,10 +87,10 @@ def test_every_version_answers_every_read(pair: Pair, alpha: SyncthingClient, na
 @pytest.mark.parametrize(
     ("ask", "since"), [(SyncthingClient.get_health, (1, 22)), (SyncthingClient.get_paths, (1, 21))]
 )
-def test_what_came_later_is_unsupported_before(
+def test_a_call_is_unsupported_in_versions_before_it_existed(
     alone: SyncthingClient, syncthing_version: str, ask: Callable[[SyncthingClient], Any], since: tuple[int, int]
 ) -> None:
-    """A version that does not know a call says so, and not that something is missing."""
+    """The error is Unsupported, not NotFound."""
     major, minor, *_ = map(int, syncthing_version.split("."))
     if (major, minor) >= since:
         assert ask(alone)
@@ -99,8 +99,8 @@ def test_what_came_later_is_unsupported_before(
             ask(alone)
 
 
-def test_what_is_not_there_is_not_found(alone: SyncthingClient) -> None:
-    """A folder that nobody has is no fault of the connection."""
+def test_a_missing_folder_is_not_found(alone: SyncthingClient) -> None:
+    """An unknown folder does not count as a failure of the connection."""
     for ask in (alone.get_folder_status, alone.get_folder_errors, lambda folder: alone.get_file(folder, "a")):
         with pytest.raises(NotFound):
             ask("nothing")
@@ -108,8 +108,8 @@ def test_what_is_not_there_is_not_found(alone: SyncthingClient) -> None:
         alone.patch_folder("nothing", {"paused": True})
 
 
-def test_a_syncthing_that_may_not_upgrade_says_so(alone: SyncthingClient) -> None:
-    """Whether there is an upgrade cannot be told here; to ask for one could do it, so nobody does."""
+def test_a_build_without_upgrades_is_reported(alone: SyncthingClient) -> None:
+    """The existence of an upgrade cannot be tested here. The upgrade itself is not requested, because it could run."""
     with pytest.raises(Unsupported):
         alone.check_upgrade()
 
@@ -117,8 +117,8 @@ def test_a_syncthing_that_may_not_upgrade_says_so(alone: SyncthingClient) -> Non
 # --- errors
 
 
-def test_errors_come_and_go(alone: SyncthingClient) -> None:
-    """An entry that is added is in the list, until it is cleared."""
+def test_errors_are_added_and_cleared(alone: SyncthingClient) -> None:
+    """An added entry stays in the list until it is cleared."""
     alone.new_error("größer als erlaubt")
     assert any("größer als erlaubt" in error["message"] for error in alone.get_errors()["errors"])
     alone.clear_errors()
@@ -126,7 +126,7 @@ def test_errors_come_and_go(alone: SyncthingClient) -> None:
 
 
 def test_the_log_is_read_as_lines_and_as_text(alone: SyncthingClient, node: SyncthingNode) -> None:
-    """Both contain what Syncthing logged at its start; after a time in the future there is nothing."""
+    """Both contain the log of the start. With a time in the future, both are empty."""
     messages = [line["message"] for line in alone.get_log()["messages"]]
     assert any(node.device_id in message for message in messages)
     assert node.device_id in alone.get_log_text()
@@ -135,7 +135,7 @@ def test_the_log_is_read_as_lines_and_as_text(alone: SyncthingClient, node: Sync
 
 
 def test_log_levels_can_be_changed(alone: SyncthingClient, syncthing_version: str) -> None:
-    """A package logs as much as it is set to, the others as before; earlier versions have none of this."""
+    """The level of one package changes, and the others stay. Versions before 2.0 do not support this."""
     if syncthing_version.startswith("1."):
         for ask in (alone.get_log_levels, lambda: alone.new_log_levels({"scanner": "DEBUG"})):
             with pytest.raises(Unsupported):
@@ -155,26 +155,26 @@ def test_log_levels_can_be_changed(alone: SyncthingClient, syncthing_version: st
 
 
 def test_device_ids_are_checked(alone: SyncthingClient, node: SyncthingNode) -> None:
-    """An ID may be in lower case, without dashes; anything else is rejected with the reason."""
+    """An ID may be in lower case and without dashes. Any other text is rejected with the reason."""
     assert alone.get_device_id(node.device_id.lower().replace("-", "")) == {"id": node.device_id}
     with pytest.raises(Rejected, match="incorrect length"):
         alone.get_device_id("abc")
 
 
-def test_random_strings_are_as_long_as_asked(alone: SyncthingClient) -> None:
-    """They have 32 characters by default, and differ."""
+def test_random_strings_have_the_requested_length(alone: SyncthingClient) -> None:
+    """The default is 32 characters, and two strings differ."""
     found = [alone.get_random_string(length)["random"] for length in (None, None, 5)]
     assert [len(one) for one in found] == [32, 32, 5]
     assert found[0] != found[1]
 
 
 def test_the_client_sends_no_languages(alone: SyncthingClient) -> None:
-    """So Syncthing returns one language without a name."""
+    """Syncthing therefore returns one language without a name."""
     assert alone.get_languages() == [""]
 
 
 def test_the_usage_report_is_shown(alone: SyncthingClient) -> None:
-    """It is the report of this instance, in the requested format."""
+    """The report belongs to this instance and has the requested format."""
     report = alone.get_report(2)
     assert (report["version"], report["urVersion"]) == (alone.get_version()["version"], 2)
     assert alone.get_report()["urVersion"] == 3
@@ -182,7 +182,7 @@ def test_the_usage_report_is_shown(alone: SyncthingClient) -> None:
 
 
 def test_directories_of_the_machine_are_listed(alone: SyncthingClient, tmp_path: Path) -> None:
-    """With a slash at the end, the directories in it; an empty list if there is none."""
+    """A path with a slash at its end lists the directories in it. A missing directory gives an empty list."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     assert [path.rstrip("/") for path in alone.browse_directories(f"{tmp_path}/")] == [
@@ -197,7 +197,7 @@ def test_directories_of_the_machine_are_listed(alone: SyncthingClient, tmp_path:
 
 
 def test_the_configuration_can_be_replaced_and_changed_in_parts(alone: SyncthingClient) -> None:
-    """What is put is what is got; a patch changes what it names and leaves the rest."""
+    """A read returns what was written. A patch changes only the given keys."""
     before = alone.get_config()
     alone.new_config({**before, "options": {**before["options"], "maxSendKbps": 1234}})
     alone.patch_config("options", {"maxRecvKbps": 5678})
@@ -215,7 +215,7 @@ def test_the_patterns_of_new_folders_can_be_set(alone: SyncthingClient) -> None:
 
 
 def test_folders_and_devices_are_added_and_changed(alone: SyncthingClient, pair: Pair, tmp_path: Path) -> None:
-    """A folder may have any ID, one with a slash, too; both begin with the defaults."""
+    """A folder may have any ID, even one with a slash. New folders and devices start with the defaults."""
     alone.add_device({**alone.get_device_defaults(), "deviceID": pair.b.device_id, "name": "beta", "paused": True})
     alone.patch_device(pair.b.device_id, {"name": "other"})
     for folder in ("plain", ODD_FOLDER):
@@ -245,7 +245,7 @@ PATCHES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_of_the_configuration_is_read_and_replaced(alone: SyncthingClient, part: str) -> None:
-    """What is put is what is got, and the other parts stay."""
+    """A read returns what was written, and the other parts stay unchanged."""
     before = alone.get_config()
     changed = alone.get_config_part(part) | PATCHES[part]
     assert alone.new_config_part(part, changed) == completed()
@@ -265,7 +265,7 @@ def _part(config: dict[str, Any], part: str) -> Any:
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part != "defaults/ignores"])
 def test_keys_of_a_part_are_changed(alone: SyncthingClient, part: str) -> None:
-    """A patch changes what it names and leaves the rest."""
+    """A patch changes only the given keys."""
     before = alone.get_config_part(part)
     assert alone.patch_config(part, PATCHES[part]) == completed()
     eventually(lambda: is_up(alone))
@@ -274,7 +274,7 @@ def test_keys_of_a_part_are_changed(alone: SyncthingClient, part: str) -> None:
     eventually(lambda: is_up(alone))
 
 
-def test_a_part_that_is_not_there_is_unsupported(alone: SyncthingClient) -> None:
+def test_an_unknown_part_is_unsupported(alone: SyncthingClient) -> None:
     """A misspelled name is an error, not a success."""
     for call in (
         lambda: alone.get_config_part("option"),
@@ -286,7 +286,7 @@ def test_a_part_that_is_not_there_is_unsupported(alone: SyncthingClient) -> None
 
 
 def test_folders_and_devices_are_removed(alone: SyncthingClient, pair: Pair, tmp_path: Path) -> None:
-    """The others and all files stay. Removing twice is no error; an invalid device ID is one."""
+    """Other folders, other devices and all files stay. Removing twice is no error, but an invalid device ID is one."""
     (tmp_path / "kept.txt").write_text("kept", encoding="utf-8")
     alone.add_device({"deviceID": pair.b.device_id, "name": "beta"})
     for folder in ("plain", ODD_FOLDER, "other"):
@@ -307,7 +307,7 @@ def test_folders_and_devices_are_removed(alone: SyncthingClient, pair: Pair, tmp
 
 
 def test_old_versions_are_listed_and_restored(pair: Pair, alpha: SyncthingClient, connect: Connect) -> None:
-    """Node b keeps the version that node a replaces, and restores it."""
+    """Node b keeps the version of a file that node a replaces, and restores it."""
     beta = client_of(pair.b, connect)
     with pytest.raises(Rejected, match="folder has no versioner"):
         beta.get_versions("docs")
@@ -323,7 +323,7 @@ def test_old_versions_are_listed_and_restored(pair: Pair, alpha: SyncthingClient
     assert version["size"] == len(b"old")
     unknown = beta.restore_versions("docs", {"nothing.txt": version["versionTime"]})
     assert "version not found" in unknown["nothing.txt"]
-    # Syncthing names versions by the second: within the same one the file that is replaced would overwrite this version
+    # Syncthing names versions by the second: within the same second, the replaced file would overwrite this version
     replaced_at = datetime.fromisoformat(version["versionTime"])
     eventually(lambda: datetime.now(UTC) - replaced_at > timedelta(seconds=1))
     assert beta.restore_versions("docs", {"versioned.txt": version["versionTime"]}) == {}
@@ -332,8 +332,8 @@ def test_old_versions_are_listed_and_restored(pair: Pair, alpha: SyncthingClient
     eventually(lambda: pair.a.is_idle("docs") and pair.b.is_idle("docs"))
 
 
-def test_changes_of_files_are_events_of_their_own(pair: Pair, alpha: SyncthingClient) -> None:
-    """They come in order; after the last one there are none, and `limit` keeps the newest."""
+def test_changes_of_files_are_disk_events(pair: Pair, alpha: SyncthingClient) -> None:
+    """They are in order. There are none after the last one, and `limit` keeps the newest."""
     for name in ("event-one.txt", "event-two.txt"):
         pair.write(name)
         alpha.scan("docs", name)
@@ -350,8 +350,8 @@ def test_changes_of_files_are_events_of_their_own(pair: Pair, alpha: SyncthingCl
     assert [event["id"] for event in alpha.get_disk_events(0, limit=1, timeout_s=0)] == [events[-1]["id"]]
 
 
-def test_a_scan_has_ended_when_it_returns(pair: Pair, alpha: SyncthingClient) -> None:
-    """What was there before is known afterwards; several paths can be scanned at once."""
+def test_a_scan_returns_when_it_has_finished(pair: Pair, alpha: SyncthingClient) -> None:
+    """Files from before the scan are in the index afterwards. One scan may cover several paths."""
     for name in ("scanned/one.txt", "scanned/two.txt", "whole.txt"):
         pair.write(name)
     alpha.scan("docs", ["scanned/one.txt", "scanned/two.txt"])
@@ -363,7 +363,7 @@ def test_a_scan_has_ended_when_it_returns(pair: Pair, alpha: SyncthingClient) ->
 
 
 def test_the_tree_of_a_folder_can_be_browsed(pair: Pair, alpha: SyncthingClient) -> None:
-    """All of it, its top only, or what is below a directory."""
+    """The call returns the whole tree, its top level, or a subdirectory."""
     pair.write("browsed/deep/file.txt")
     alpha.scan("docs", "browsed")
     (top,) = [one for one in alpha.browse_database("docs", levels=0) if one["name"] == "browsed"]
@@ -373,7 +373,7 @@ def test_the_tree_of_a_folder_can_be_browsed(pair: Pair, alpha: SyncthingClient)
 
 
 def test_ignore_patterns_are_replaced(alpha: SyncthingClient) -> None:
-    """What is set is what is got, and no patterns are none."""
+    """A read returns the written patterns. An empty list removes all patterns."""
     assert alpha.new_ignores("docs", ["*.ignored", "// a comment"])["ignore"] == ["*.ignored", "// a comment"]
     assert alpha.get_ignores("docs")["ignore"] == ["*.ignored", "// a comment"]
     alpha.new_ignores("docs", [])
@@ -381,12 +381,14 @@ def test_ignore_patterns_are_replaced(alpha: SyncthingClient) -> None:
 
 
 def test_a_file_can_be_moved_to_the_front(alpha: SyncthingClient) -> None:
-    """The answer is what is needed now; a file that is not needed changes nothing."""
+    """The answer contains the needed files. A file that is not needed has no effect."""
     assert {"progress", "queued", "rest"} <= set(alpha.assign_priority("docs", "nothing.txt"))
 
 
-def test_local_changes_are_reverted(node: SyncthingNode, alone: SyncthingClient, tmp_path: Path) -> None:
-    """What was added to a receive-only folder is told, and deleted by `revert`."""
+def test_local_changes_of_a_receive_only_folder_are_reverted(
+    node: SyncthingNode, alone: SyncthingClient, tmp_path: Path
+) -> None:
+    """A file that was added to a receive-only folder is listed, and `revert` deletes it."""
     node.share("inbox", tmp_path, type="receiveonly")
     added = tmp_path / "added.txt"
     added.write_text("added", encoding="utf-8")
@@ -397,8 +399,8 @@ def test_local_changes_are_reverted(node: SyncthingNode, alone: SyncthingClient,
     node.request("DELETE", "/rest/config/folders/inbox")
 
 
-def test_changes_of_others_are_overridden(pair: Pair, alpha: SyncthingClient) -> None:
-    """In a send-only folder the local version counts, once `override` says so."""
+def test_changes_made_on_other_devices_are_overridden(pair: Pair, alpha: SyncthingClient) -> None:
+    """In a send-only folder, `override` makes the version of this device win."""
     file = pair.write("overridden.txt", b"ours")
     theirs = pair.b_files / "docs/overridden.txt"
     eventually(lambda: content_of(theirs) == b"ours")
@@ -414,12 +416,12 @@ def test_changes_of_others_are_overridden(pair: Pair, alpha: SyncthingClient) ->
 
 
 def holds(file: Path, content: bytes) -> bool:
-    """Tell whether a file has a content."""
+    """Return whether a file has this content."""
     return content_of(file) == content
 
 
 def content_of(file: Path) -> bytes | None:
-    """Return what is in a file; it may be about to be replaced."""
+    """Return the content of a file, or None while it is missing because it is being replaced."""
     try:
         return file.read_bytes()
     except FileNotFoundError:
@@ -427,7 +429,7 @@ def content_of(file: Path) -> bytes | None:
 
 
 def names_of(need: dict[str, Any]) -> list[str]:
-    """Return the names of what is needed."""
+    """Return the names of the needed files."""
     return [file["name"] for kind in ("progress", "queued", "rest") for file in need[kind] or ()]
 
 
@@ -435,7 +437,7 @@ def names_of(need: dict[str, Any]) -> list[str]:
 
 
 def test_devices_are_paused_and_resumed(pair: Pair, alpha: SyncthingClient) -> None:
-    """One by one, or all."""
+    """The call affects one device, or all of them."""
 
     def paused() -> bool:
         state: bool = alpha.get_connections()["connections"][pair.b.device_id]["paused"]
@@ -449,10 +451,10 @@ def test_devices_are_paused_and_resumed(pair: Pair, alpha: SyncthingClient) -> N
     eventually(lambda: pair.a.is_connected(pair.b))
 
 
-def test_devices_and_folders_that_wait_are_dismissed(
+def test_pending_devices_and_folders_are_dismissed(
     pair: Pair, alpha: SyncthingClient, node: SyncthingNode, tmp_path: Path
 ) -> None:
-    """A device that nobody invited waits, and so does its folder when it is invited; both can be sent away."""
+    """An unknown device is pending, and when it is added, its folder is pending. Both can be dismissed."""
     address = f"tcp://127.0.0.1:{pair.a.sync_port}"
     body = {"deviceID": pair.a.device_id, "name": "alpha", "addresses": [address]}
     node.request("POST", "/rest/config/devices", body=body)
@@ -479,7 +481,7 @@ def test_devices_and_folders_that_wait_are_dismissed(
 
 
 def test_a_restart_a_reset_and_a_shutdown(expendable: SyncthingNode, connect: Connect, tmp_path: Path) -> None:
-    """After a restart, and after a reset, another process answers; after a shutdown nobody does."""
+    """After a restart or a reset, another process answers. After a shutdown, no process answers."""
     client = client_of(expendable, connect)
     started_at = client.get_status()["startTime"]
     client.restart()
@@ -500,8 +502,8 @@ def test_a_restart_a_reset_and_a_shutdown(expendable: SyncthingNode, connect: Co
 # --- who is let in
 
 
-def test_a_wrong_key_is_refused(expendable: SyncthingNode, connect: Connect) -> None:
-    """Each version has its own words for it, and others once the GUI has a password."""
+def test_a_wrong_key_is_unauthorized(expendable: SyncthingNode, connect: Connect) -> None:
+    """The answer differs by version, and again if the GUI has a password."""
     wrong = connect(expendable.url, "not-the-real-key")
     with pytest.raises(Unauthorized, match=r"^api_key: "):
         wrong.get_ping()
@@ -511,8 +513,8 @@ def test_a_wrong_key_is_refused(expendable: SyncthingNode, connect: Connect) -> 
         wrong.get_ping()
 
 
-def test_a_missing_key_is_named(node: SyncthingNode, connect: Connect) -> None:
-    """It is not a wrong one."""
+def test_a_missing_key_is_reported(node: SyncthingNode, connect: Connect) -> None:
+    """The message differs from that for a wrong key."""
     with pytest.raises(Unauthorized, match=r"^api_key: no API key is set"):
         connect(node.url, "").get_ping()
 
@@ -520,10 +522,10 @@ def test_a_missing_key_is_named(node: SyncthingNode, connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("scheme", "verify"), [("https", "off"), ("https", "system"), ("https", f"sha256:{'ab' * 32}"), ("http", "system")]
 )
-def test_the_sync_port_of_syncthing_is_named(
+def test_the_sync_port_of_syncthing_is_recognized(
     pair: Pair, connect: Connect, monkeypatch: pytest.MonkeyPatch, scheme: str, verify: str
 ) -> None:
-    """People mix the two ports up; with https it is recognized on any port, with http on the usual one."""
+    """Users confuse the two ports. With https the sync port is recognized on any port, with http on the default one."""
     [address] = pair.a.request("GET", "/rest/config/options")["listenAddresses"]
     port = int(address.rsplit(":", 1)[-1])
     if scheme == "http":
@@ -532,18 +534,18 @@ def test_the_sync_port_of_syncthing_is_named(
         connect(f"{scheme}://127.0.0.1:{port}", pair.a.api_key, verify=verify).get_ping()
 
 
-def test_a_host_name_that_is_not_this_machine_is_refused(
+def test_a_host_name_other_than_loopback_is_refused(
     node: SyncthingNode, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A GUI that listens on loopback is to be called by a name of loopback, though the key is right."""
+    """A GUI that listens on loopback accepts only host names of loopback, even if the key is right."""
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *more, **named: resolve("127.0.0.1", *more, **named))
     with pytest.raises(HostCheckFailed, match="insecureSkipHostcheck"):
         connect(f"http://nas:{node.gui_port}", node.api_key).get_ping()
 
 
-def test_a_gui_with_tls_wants_https(expendable: SyncthingNode, connect: Connect) -> None:
-    """Plain HTTP is sent to https, whatever the method; there Syncthing shows the certificate that it has made."""
+def test_a_gui_with_tls_needs_https(expendable: SyncthingNode, connect: Connect) -> None:
+    """Plain HTTP is redirected to https for every method, and https uses Syncthing's own certificate."""
     plain = client_of(expendable, connect)
     plain.patch_config("gui", {"useTLS": True})
     secure = connect(
@@ -556,7 +558,7 @@ def test_a_gui_with_tls_wants_https(expendable: SyncthingNode, connect: Connect)
 
 
 def test_a_gui_on_a_unix_socket_is_reached(expendable: SyncthingNode, connect: Connect, tmp_path: Path) -> None:
-    """Syncthing may listen on a path in place of a port."""
+    """Syncthing may listen on a unix socket instead of a port."""
     path = tmp_path / "gui.sock"
     client_of(expendable, connect).patch_config("gui", {"address": str(path)})
     client = connect(f"unix://{path}", expendable.api_key)

@@ -1,4 +1,4 @@
-"""A connection to Syncthing that died without a word: no FIN, no RST, packets vanish."""
+"""A dead connection to Syncthing: packets are dropped without FIN or RST."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +15,13 @@ from tests.syncthing.conftest import Connect, Serve
 from tests.syncthing.server import Answer, hangs, says
 
 NOTICED_S = 25
-"""Keepalive takes 15 s; a busy machine may need some more. Without it the calls here would wait for a minute."""
+"""Keepalive needs 15 s, and a busy machine some more. Without it, the calls here would wait for a minute."""
 
 Call = Callable[[SyncthingClient], object]
 
 
 def long_poll(client: SyncthingClient) -> object:
-    """Wait for events as the bridge does."""
+    """Wait for events like the bridge."""
     return client.get_events(0, timeout_s=55)
 
 
@@ -33,7 +33,7 @@ def scan(client: SyncthingClient) -> None:
 @pytest.mark.parametrize(
     ("scheme", "call", "impatient"), [("http", scan, False), ("http", long_poll, True), ("https", long_poll, True)]
 )
-def test_a_call_on_a_connection_that_died_without_a_word_fails_soon(  # noqa: PLR0917 - fixtures
+def test_keepalive_ends_a_call_on_a_dead_connection(  # noqa: PLR0917 - fixtures
     cable: Cable,
     serve: Serve,
     connect: Connect,
@@ -43,7 +43,7 @@ def test_a_call_on_a_connection_that_died_without_a_word_fails_soon(  # noqa: PL
     call: Call,
     impatient: bool,
 ) -> None:
-    """The call that waits fails although its own timeout is far away, and the next one reaches Syncthing again."""
+    """The waiting call fails long before its own timeout, and the next call reaches Syncthing again."""
     if impatient:
         for name in ("IDLE_S", "INTERVAL_S", "PROBES"):
             monkeypatch.setattr(keepalive, name, 1)

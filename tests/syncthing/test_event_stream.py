@@ -1,4 +1,4 @@
-"""The cursor in the events: what is seen, what is noticed to be missing, and how a restart shows."""
+"""The event stream: its position, the detection of missed events, and the detection of restarts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ STARTED = {"myID": "DEVICE-ID", "startTime": "2024-05-01T00:00:00Z"}
 
 @pytest.fixture
 def stream(syncthing: PretendedSyncthing, connect: Connect) -> EventStream:
-    """A stream that begins after three events of before."""
+    """A stream that is opened after three events."""
     for _ in range(3):
         syncthing.happens("StateChanged")
     stream = EventStream(connect(syncthing.url), MASK)
@@ -31,8 +31,8 @@ def types(events: list[dict[str, Any]]) -> list[str]:
     return [event["type"] for event in events]
 
 
-def test_what_happens_after_the_beginning_is_seen_once(syncthing: PretendedSyncthing, stream: EventStream) -> None:
-    """Events come in order, each one time, and none of before."""
+def test_events_after_the_start_are_received_once(syncthing: PretendedSyncthing, stream: EventStream) -> None:
+    """Events are received in order and once. Events from before the start are not received."""
     syncthing.happens("StateChanged")
     syncthing.happens("FolderSummary")
     assert types(stream.wait()) == ["StateChanged", "FolderSummary"]
@@ -41,7 +41,7 @@ def test_what_happens_after_the_beginning_is_seen_once(syncthing: PretendedSynct
 
 
 def test_every_request_has_the_same_mask(syncthing: PretendedSyncthing, stream: EventStream) -> None:
-    """Each mask is a ring of its own at Syncthing, with ids of its own; to find a place in it takes one event."""
+    """Syncthing keeps an event buffer with its own IDs for each mask. Finding the position takes one event."""
     syncthing.happens()
     stream.wait()
     stream.can_resume()
@@ -52,14 +52,14 @@ def test_every_request_has_the_same_mask(syncthing: PretendedSyncthing, stream: 
 
 
 def test_a_poll_is_short_enough_for_old_versions(syncthing: PretendedSyncthing, stream: EventStream) -> None:
-    """Up to 1.27.3 Syncthing makes summaries only if a request for them began within the last 60 s."""
+    """Up to 1.27.3, Syncthing creates summaries only if a request for them began within the last 60 s."""
     syncthing.happens()
     stream.wait()
     assert int(syncthing.server.requests[-1].parameters["timeout"]) == POLL_S < 60
 
 
-def test_a_poll_without_events_is_nothing_special(serve: Serve, connect: Connect) -> None:
-    """After a while without events the next request is made from the same place."""
+def test_a_poll_without_events_keeps_the_position(serve: Serve, connect: Connect) -> None:
+    """The next request starts at the same position."""
     server = serve({STATUS: says(STARTED), EVENTS: [says([{"id": 7}]), says([]), says(None), says([{"id": 8}])]})
     stream = EventStream(connect(server.url), MASK)
     stream.open()
@@ -68,8 +68,8 @@ def test_a_poll_without_events_is_nothing_special(serve: Serve, connect: Connect
 
 
 @pytest.mark.parametrize("ids", [[5], [4, 6], [4, 4], [4, 3], [3], [1]])
-def test_a_gap_is_noticed_wherever_it_is(serve: Serve, connect: Connect, ids: list[int]) -> None:
-    """Events are lost when the ring of 1000 was overrun, and now and then one by one."""
+def test_a_gap_is_detected_at_any_position(serve: Serve, connect: Connect, ids: list[int]) -> None:
+    """Events are lost if the event buffer of 1000 events overflows, and sometimes one by one."""
     server = serve({STATUS: says(STARTED), EVENTS: [says([{"id": 3}]), says([{"id": one} for one in ids])]})
     stream = EventStream(connect(server.url), MASK)
     stream.open()
@@ -78,15 +78,15 @@ def test_a_gap_is_noticed_wherever_it_is(serve: Serve, connect: Connect, ids: li
     assert not stream.can_resume()
 
 
-def test_a_stream_can_go_on_after_an_interruption(syncthing: PretendedSyncthing, stream: EventStream) -> None:
-    """The same process goes on counting, so what happened meanwhile is seen."""
+def test_a_stream_can_resume_after_an_interruption(syncthing: PretendedSyncthing, stream: EventStream) -> None:
+    """The same process continues its IDs, so the events of the interruption are received."""
     syncthing.happens("FolderSummary")
     assert stream.can_resume()
     assert types(stream.wait()) == ["FolderSummary"]
 
 
-def test_a_stream_that_was_never_opened_cannot_go_on(syncthing: PretendedSyncthing, connect: Connect) -> None:
-    """Without a place in the events there is nothing to go on from."""
+def test_a_stream_that_was_never_opened_cannot_resume(syncthing: PretendedSyncthing, connect: Connect) -> None:
+    """It has no position to resume from."""
     assert not EventStream(connect(syncthing.url), MASK).can_resume()
 
 
@@ -98,10 +98,10 @@ RESTARTS: dict[str, Callable[[PretendedSyncthing], None]] = {
 
 
 @pytest.mark.parametrize("restart", RESTARTS.values(), ids=RESTARTS)
-def test_a_restart_is_no_interruption(
+def test_a_stream_cannot_resume_after_a_restart(
     syncthing: PretendedSyncthing, connect: Connect, restart: Callable[[PretendedSyncthing], None]
 ) -> None:
-    """Ids begin anew: either the time of the start tells, or an id that has not been reached yet."""
+    """IDs start again. The restart shows in the start time, or in an ID that is not reached yet."""
     syncthing.restarts(started_at="same", events=5)
     stream = EventStream(connect(syncthing.url), MASK)
     stream.open()
@@ -109,10 +109,10 @@ def test_a_restart_is_no_interruption(
     assert not stream.can_resume()
 
 
-def test_a_poll_that_breaks_off_by_a_restart_does_not_hang(
+def test_a_poll_that_a_restart_interrupts_does_not_hang(
     syncthing: PretendedSyncthing, stream: EventStream, in_background: InBackground
 ) -> None:
-    """The same request, made again of the next process, would wait for an id that is far away."""
+    """The same request to the new process would wait for an ID that is far away."""
     waiting = in_background(stream.wait)
     syncthing.wait_for_poll()
     syncthing.restarts()
@@ -120,10 +120,10 @@ def test_a_poll_that_breaks_off_by_a_restart_does_not_hang(
     assert not stream.can_resume()
 
 
-def test_a_poll_that_breaks_off_otherwise_goes_on(
+def test_a_poll_that_is_interrupted_otherwise_resumes(
     syncthing: PretendedSyncthing, stream: EventStream, in_background: InBackground
 ) -> None:
-    """A listener that was set anew loses nothing: Syncthing still has the events."""
+    """When Syncthing only replaces its listener, it still has the events."""
     waiting = in_background(stream.wait)
     syncthing.wait_for_poll()
     syncthing.breaks_off()
@@ -131,8 +131,8 @@ def test_a_poll_that_breaks_off_otherwise_goes_on(
     assert types(waiting.result(30) or stream.wait()) == ["FolderSummary"]
 
 
-def test_a_look_that_breaks_off_is_taken_again(serve: Serve, connect: Connect) -> None:
-    """Who asks what there is, and is told nothing because the connection broke, would believe that nothing happened."""
+def test_a_poll_without_a_wait_is_repeated_after_an_interruption(serve: Serve, connect: Connect) -> None:
+    """If it returned an empty list, the caller would conclude that there are no events."""
     newest, happened = says([{"id": 3}]), says([{"id": 4}])
     server = serve({STATUS: says(STARTED), EVENTS: [newest, closes, newest, happened]})
     stream = EventStream(connect(server.url), MASK)
@@ -140,8 +140,8 @@ def test_a_look_that_breaks_off_is_taken_again(serve: Serve, connect: Connect) -
     assert stream.wait(timeout_s=0) == [{"id": 4}]
 
 
-def test_a_syncthing_that_stays_away_is_told(serve: Serve, connect: Connect) -> None:
-    """What the poll breaks off with is overcome or told, but not hidden."""
+def test_a_failure_that_lasts_is_raised(serve: Serve, connect: Connect) -> None:
+    """If the poll cannot continue after an interruption, its error must not be hidden."""
     server = serve({STATUS: [says(STARTED), stranger(403, "CSRF Error")], EVENTS: [says([]), closes]})
     stream = EventStream(connect(server.url), MASK)
     stream.open()
@@ -150,8 +150,8 @@ def test_a_syncthing_that_stays_away_is_told(serve: Serve, connect: Connect) -> 
 
 
 @pytest.mark.parametrize("event", [{}, {"id": "7"}, {"id": None}, {"id": 7.5}, [], None, 7, "7"])
-def test_what_is_no_event_is_a_bad_reply(serve: Serve, connect: Connect, event: Any) -> None:
-    """Whatever sends events without a number is no Syncthing."""
+def test_an_invalid_event_is_a_bad_reply(serve: Serve, connect: Connect, event: Any) -> None:
+    """A server that sends events without numeric IDs is not Syncthing."""
     server = serve({STATUS: says(STARTED), EVENTS: [says([event]), says([{"id": 6}]), says([event])]})
     stream = EventStream(connect(server.url), MASK)
     with pytest.raises(BadReply, match="events without an id"):
@@ -162,20 +162,20 @@ def test_what_is_no_event_is_a_bad_reply(serve: Serve, connect: Connect, event: 
 
 
 @pytest.mark.parametrize("status", [{}, {"startTime": ""}, {"startTime": None}])
-def test_a_syncthing_knows_when_it_started(serve: Serve, connect: Connect, status: Any) -> None:
-    """Without the time of its start a restart could not be noticed."""
+def test_a_status_without_a_start_time_is_a_bad_reply(serve: Serve, connect: Connect, status: Any) -> None:
+    """Without the start time, a restart could not be detected."""
     server = serve({STATUS: says(status), EVENTS: says([])})
     with pytest.raises(BadReply, match="when it started"):
         EventStream(connect(server.url), MASK).open()
 
 
-# --- real ones
+# --- real instances
 
 
-def test_a_real_syncthing_tells_what_happens_and_that_it_restarted(
+def test_events_and_restarts_of_a_real_syncthing_are_detected(
     expendable: SyncthingNode, connect: Connect, in_background: InBackground
 ) -> None:
-    """Every version has the events that are waited for, and a restart during a poll is noticed."""
+    """Every version sends the requested events, and a restart during a poll is detected."""
     client = connect(expendable.url, expendable.api_key)
     stream = EventStream(connect(expendable.url, expendable.api_key), ["ConfigSaved", "NoSuchEvent"])
     stream.open()
@@ -190,7 +190,7 @@ def test_a_real_syncthing_tells_what_happens_and_that_it_restarted(
 
 
 def until_lost(stream: EventStream) -> str:
-    """Follow the events to their end, and return which one it was."""
+    """Follow the events until they end, and return the reason."""
     try:
         while True:
             stream.wait()

@@ -1,4 +1,4 @@
-"""The thread that follows the events: its observations, their order, and what it does after a failure."""
+"""The thread that follows the events: its observations, their order, and its reactions to failures."""
 
 import logging
 import threading
@@ -30,48 +30,48 @@ Follow = Callable[..., "Report"]
 
 
 class Report(list[Observation]):
-    """What a follower has taken into the state, and the follower."""
+    """The observations that a follower takes into the state, and its requests to the poller."""
 
     follower: Follower
 
     def __init__(self) -> None:
         super().__init__()
         self.requested: list[Read] = []
-        """What the poller is to read."""
+        """The reads that the follower requests from the poller."""
         self.waiting: list[Read] = []
-        """What the poller has not read yet."""
+        """The reads that the poller has not done yet."""
         self.on_resumed: list[Read] = []
-        """What has to be read because the instance can be used again."""
+        """The reads that follow when the instance can be used again."""
 
     def take(self, observations: Iterable[Observation]) -> Collection[Read]:
-        """Take observations, and return what has to be read because of them."""
+        """Take observations, and return the reads that they request."""
         new = list(observations)
         self += new
         stale = [read for one in new if isinstance(one, seen.Stale) for read in one.reads]
         return [*stale, *(read for one in new if isinstance(one, seen.Resumed) for read in self.on_resumed)]
 
     def request(self, reads: Collection[Read]) -> None:
-        """Have something read by the poller."""
+        """Note reads for the poller."""
         self.requested += reads
 
     def withdraw(self) -> Collection[Read]:
-        """Take back what the poller has not read."""
+        """Return the reads that the poller has not done, and remove them."""
         waiting, self.waiting = self.waiting, []
         return waiting
 
     def of(self, *kinds: type[Observation]) -> list[Any]:
-        """Return the reports of some kinds."""
+        """Return the observations of some types."""
         return [one for one in self if isinstance(one, kinds)]
 
     def wait_for(self, kind: type[Observation], count: int = 1) -> Any:
-        """Wait until there are so many reports of a kind, and return the last of these."""
+        """Wait until there are this many observations of a type, and return the last of them."""
         eventually(lambda: len(self.of(kind)) >= count)
         return self.of(kind)[count - 1]
 
 
 @pytest.fixture
 def follow(connect: Connect) -> Iterator[Follow]:
-    """Follow what answers at an address."""
+    """Follow the instance at an address."""
     followers: list[Follower] = []
 
     def start(url: str, api_key: str = KEY, *, raw: tuple[str, ...] = (), timeout_s: float = 10.0) -> Report:
@@ -108,7 +108,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_everything_is_read_first(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """A snapshot begins with what is configured, and its end is reported when all of it has been taken."""
+    """A snapshot starts with the configuration, and its end is reported when all of it was taken."""
     report = follow(syncthing.url)
     report.wait_for(seen.Stale)
     kinds = [type(one) for one in report]
@@ -128,8 +128,8 @@ def test_everything_is_read_first(syncthing: PretendedSyncthing, follow: Follow)
     }
 
 
-def test_what_happens_while_everything_is_read_is_not_missed(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """The place in the events is taken before anything is read, so what happens meanwhile comes afterwards."""
+def test_events_during_a_snapshot_are_not_missed(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The position in the event stream is determined before the snapshot, so its events are received afterwards."""
     answer = syncthing.table[CONFIG]
     assert callable(answer)
 
@@ -145,10 +145,10 @@ def test_what_happens_while_everything_is_read_is_not_missed(syncthing: Pretende
 
 
 @pytest.mark.parametrize(("restarts", "completions"), [(False, 0), (True, 1)])
-def test_after_a_flood_completions_follow_when_the_rest_is_told(
+def test_completions_are_read_after_the_snapshot_when_events_were_lost(
     syncthing: PretendedSyncthing, follow: Follow, restarts: bool, completions: int
 ) -> None:
-    """Nothing is told while everything is read, and most of that is completions, which are nearly right still."""
+    """Events are not handled during a snapshot. Completions are most of it, and the old ones are still nearly right."""
     report = follow(syncthing.url)
     report.wait_for(seen.Stale)
     syncthing.wait_for_poll()
@@ -162,10 +162,10 @@ def test_after_a_flood_completions_follow_when_the_rest_is_told(
     assert ("completion" in asked) is not restarts
 
 
-def test_nothing_is_lost_while_everything_is_read(
+def test_no_events_are_lost_during_a_snapshot(
     syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More may happen meanwhile than the ring of events holds: they are fetched in between, and told afterwards."""
+    """There may be more events than the event buffer holds. They are fetched during the snapshot and handled later."""
     monkeypatch.setattr(follow_module, "FETCH_S", 0)
     much = 600
     for path in (CONFIG, FOLDER_STATISTICS):
@@ -183,10 +183,8 @@ def test_nothing_is_lost_while_everything_is_read(
     assert len(report.of(seen.SnapshotStarted)) == 1
 
 
-def test_events_that_come_thick_and_fast_are_fetched_several_at_once(
-    syncthing: PretendedSyncthing, follow: Follow
-) -> None:
-    """A request costs far more than an event: in a flood there are only so many of them a second."""
+def test_events_at_a_high_rate_are_fetched_in_batches(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """A request costs far more than an event, so the number of requests per second is limited."""
     report = followed(syncthing, follow)
     since, pause, flood = len(syncthing.server.requests), threading.Event(), 100
     for _ in range(flood):
@@ -197,8 +195,8 @@ def test_events_that_come_thick_and_fast_are_fetched_several_at_once(
     assert len(polls) < flood / 3
 
 
-def test_events_that_were_asked_for_are_handed_on_as_they_are(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """An event may be of use twice: for what it tells, and raw."""
+def test_raw_events_are_passed_on_unchanged(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """One event may be used twice: for its observation, and as a raw event."""
     report = follow(syncthing.url, raw=("ItemFinished", "StateChanged"))
     report.wait_for(seen.SnapshotComplete)
     syncthing.happens("ItemFinished", {"item": "a"})
@@ -223,10 +221,10 @@ def test_events_that_were_asked_for_are_handed_on_as_they_are(syncthing: Pretend
         FAR_AWAY,
     ],
 )
-def test_an_event_that_is_not_understood_is_skipped(
+def test_an_event_that_cannot_be_decoded_is_skipped(
     syncthing: PretendedSyncthing, follow: Follow, caplog: pytest.LogCaptureFixture, data: Any
 ) -> None:
-    """A Syncthing of tomorrow may send what is unheard of: that is logged, and the rest goes on."""
+    """A later version of Syncthing may send unknown data. That is logged once, and the next events are handled."""
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete)
     with caplog.at_level(logging.WARNING):
@@ -238,11 +236,11 @@ def test_an_event_that_is_not_understood_is_skipped(
     assert report.of(seen.FolderRead)[-1] in report[: report.index(report.wait_for(seen.SnapshotComplete))]
 
 
-# --- what breaks
+# --- interruptions
 
 
-def test_a_short_interruption_is_overcome_without_a_word(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """A connection that broke off while Syncthing is well is no news, and nothing is read again."""
+def test_a_short_interruption_is_not_reported(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """If the connection is interrupted while Syncthing works, nothing is reported or read again."""
     report = followed(syncthing, follow)
     syncthing.breaks_off()
     syncthing.happens("StateChanged", STATE_CHANGED)
@@ -251,8 +249,10 @@ def test_a_short_interruption_is_overcome_without_a_word(syncthing: PretendedSyn
     assert report.of(seen.Unavailable, seen.Suspected, seen.Resumed) == []
 
 
-def test_after_an_absence_the_same_syncthing_is_just_there_again(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """The way was blocked, and is open again: as the events of meanwhile are still there, nothing is read anew."""
+def test_after_an_outage_of_the_same_process_nothing_is_read_again(
+    syncthing: PretendedSyncthing, follow: Follow
+) -> None:
+    """The connection was blocked and works again. The events of the outage are still in the event buffer."""
     report = followed(syncthing, follow)
     status = syncthing.table[STATUS]
     syncthing.table[STATUS] = closes
@@ -266,7 +266,7 @@ def test_after_an_absence_the_same_syncthing_is_just_there_again(syncthing: Pret
 
 
 def out_and_back(syncthing: PretendedSyncthing, report: Report, *waiting: Read) -> None:
-    """Have an outage during which an event happens, and which some requested reads have met."""
+    """Cause an outage with one event, during which these reads are waiting."""
     report.wait_for(seen.SnapshotComplete)
     syncthing.wait_for_poll()
     status = syncthing.table[STATUS]
@@ -279,8 +279,8 @@ def out_and_back(syncthing: PretendedSyncthing, report: Report, *waiting: Read) 
     syncthing.table[STATUS] = status
 
 
-def test_what_was_missed_is_taken_before_the_instance_is_online(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """It would be published as online with old topics otherwise; reads that were requested before come first, too."""
+def test_missed_events_are_handled_before_the_instance_is_online(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """Otherwise it would be online with outdated topics. Reads that were already requested are also done first."""
     report = follow(syncthing.url)
     out_and_back(syncthing, report, Read("version"), Read("errors"))
     resumed = report.index(report.wait_for(seen.Resumed))
@@ -291,18 +291,18 @@ def test_what_was_missed_is_taken_before_the_instance_is_online(syncthing: Prete
     assert report.requested == []
 
 
-def test_what_follows_from_being_online_is_requested(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """The poller reads it while the follower waits for events."""
+def test_reads_that_follow_from_being_online_are_requested(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The poller does them while the follower waits for events."""
     report = follow(syncthing.url)
     report.on_resumed = [Read("upgrade")]
     out_and_back(syncthing, report)
     eventually(lambda: report.requested == [Read("upgrade")])
 
 
-def test_reads_for_which_there_is_no_time_are_left_to_the_poller(
+def test_reads_beyond_the_time_limit_are_left_to_the_poller(
     syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The instance is online soon, whatever the number of reads."""
+    """The instance must be online soon, whatever the number of reads."""
     monkeypatch.setattr(follow_module, "CATCH_UP_S", 0)
     report = follow(syncthing.url)
     out_and_back(syncthing, report, Read("version"), Read("errors"))
@@ -311,10 +311,8 @@ def test_reads_for_which_there_is_no_time_are_left_to_the_poller(
     assert len(report.of(seen.VersionRead)) == 1
 
 
-def test_reads_that_catching_up_could_not_do_are_left_to_the_poller(
-    syncthing: PretendedSyncthing, follow: Follow
-) -> None:
-    """If the instance is lost again meanwhile, no event asks for these a second time."""
+def test_reads_that_an_outage_prevents_are_left_to_the_poller(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """If the instance becomes unavailable again meanwhile, no event requests these reads a second time."""
     report = follow(syncthing.url)
     good = dict(syncthing.table)
 
@@ -331,10 +329,10 @@ def test_reads_that_catching_up_could_not_do_are_left_to_the_poller(
     report.wait_for(seen.Resumed)
 
 
-def test_a_read_that_fails_while_events_are_caught_up_is_left_to_the_poller(
+def test_a_read_that_fails_before_the_instance_is_online_is_left_to_the_poller(
     syncthing: PretendedSyncthing, follow: Follow
 ) -> None:
-    """The instance is online all the same, and the poller repeats the read."""
+    """The instance becomes online nevertheless, and the poller repeats the read."""
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete)
     syncthing.table[ERRORS] = refuses(500, "database is closed")
@@ -353,10 +351,10 @@ BREAKS: dict[str, Callable[[PretendedSyncthing], None]] = {
 
 
 @pytest.mark.parametrize("happens", BREAKS.values(), ids=BREAKS)
-def test_when_something_may_have_been_missed_everything_is_read_again(
+def test_after_a_restart_or_a_gap_everything_is_read_again(
     syncthing: PretendedSyncthing, follow: Follow, happens: Callable[[PretendedSyncthing], None]
 ) -> None:
-    """Neither a restart nor a gap leaves anything old behind, and the events go on from there."""
+    """No outdated value remains, and the next events are handled."""
     report = followed(syncthing, follow)
     happens(syncthing)
     report.wait_for(seen.SnapshotComplete, 2)
@@ -365,8 +363,8 @@ def test_when_something_may_have_been_missed_everything_is_read_again(
     assert len(report.of(seen.SnapshotStarted)) == 2
 
 
-def test_everything_is_read_again_on_demand(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """The cursor is valid, but the state was lost; the long poll that is under way is cut off."""
+def test_everything_is_read_again_on_request(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The position is valid, but the state was lost. The running long poll is cut off."""
     report = followed(syncthing, follow)
     report.follower.read_everything()
     report.wait_for(seen.SnapshotComplete, 2)
@@ -376,8 +374,10 @@ def test_everything_is_read_again_on_demand(syncthing: PretendedSyncthing, follo
     report.wait_for(seen.FolderStateChanged)
 
 
-def test_a_failure_of_another_thread_has_the_instance_checked(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """The long poll is cut off, the cursor is still valid, and nothing is read again."""
+def test_a_failure_of_another_thread_makes_the_follower_check_the_instance(
+    syncthing: PretendedSyncthing, follow: Follow
+) -> None:
+    """The long poll is cut off, the position is still valid, and nothing is read again."""
     report = followed(syncthing, follow)
     report.follower.revalidate()
     report.wait_for(seen.Resumed)
@@ -387,8 +387,8 @@ def test_a_failure_of_another_thread_has_the_instance_checked(syncthing: Pretend
     assert list(map(type, report.of(*kinds, seen.Unavailable))) == list(kinds)
 
 
-def test_a_syncthing_that_is_too_old_is_named(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """Endpoints that the bridge needs are missing there, and no setting changes that."""
+def test_a_version_that_is_too_old_is_reported(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The bridge needs endpoints that this version does not have, and no setting changes that."""
     syncthing.table[VERSION] = says({"version": "v1.12.1", "os": "linux", "arch": "amd64"})
     report = follow(syncthing.url)
     unavailable = report.wait_for(seen.Unavailable)
@@ -398,7 +398,7 @@ def test_a_syncthing_that_is_too_old_is_named(syncthing: PretendedSyncthing, fol
 
 
 def test_a_connection_that_is_checked_is_replaced(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """The long poll is repeated on a new connection; the instance stays available."""
+    """The long poll is repeated on a new connection, and the instance stays available."""
     report = followed(syncthing, follow)
     polls = [one.path for one in syncthing.server.requests].count(EVENTS)
     report.follower.check_connection()
@@ -410,7 +410,7 @@ def test_a_connection_that_is_checked_is_replaced(syncthing: PretendedSyncthing,
 
 
 def test_a_slow_read_does_not_delay_the_end_of_an_interruption(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """Another thread does it."""
+    """Another thread does the slow read."""
     syncthing.table[BROWSE] = hangs
     report = followed(syncthing, follow)
     report.waiting = [Read("conflicts", "docs")]
@@ -420,7 +420,7 @@ def test_a_slow_read_does_not_delay_the_end_of_an_interruption(syncthing: Preten
 
 
 @pytest.mark.parametrize("restarts", [True, False])
-def test_a_check_can_find_that_the_instance_cannot_be_used(
+def test_a_failed_check_makes_the_instance_unavailable(
     syncthing: PretendedSyncthing, follow: Follow, restarts: bool
 ) -> None:
     """It is reported as unavailable, and followed again when it answers."""
@@ -440,10 +440,10 @@ def test_a_check_can_find_that_the_instance_cannot_be_used(
         report.wait_for(seen.Resumed)
 
 
-def test_a_long_poll_that_began_at_the_moment_of_the_demand_is_cut_off_by_the_next_one(
+def test_a_request_that_misses_the_long_poll_is_repeated(
     syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There was nothing to be cut off; the poller repeats its demand as long as its reads fail."""
+    """The poll started just after the request, so nothing was cut off. The poller repeats it while its reads fail."""
     report = followed(syncthing, follow)
     with monkeypatch.context() as missed:
         missed.setattr(SyncthingClient, "break_off", lambda _: None)
@@ -454,8 +454,10 @@ def test_a_long_poll_that_began_at_the_moment_of_the_demand_is_cut_off_by_the_ne
     assert len(report.of(seen.Suspected)) == 1
 
 
-def test_the_higher_demand_wins(syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A check does not take the place of reading everything."""
+def test_a_request_to_read_everything_overrides_a_check(
+    syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later check does not replace it."""
     report = followed(syncthing, follow)
     with monkeypatch.context() as missed:
         missed.setattr(SyncthingClient, "break_off", lambda _: None)
@@ -465,10 +467,10 @@ def test_the_higher_demand_wins(syncthing: PretendedSyncthing, follow: Follow, m
     assert report.of(seen.Resumed) == []
 
 
-def test_events_without_order_do_not_make_it_read_in_a_hurry(
+def test_repeated_gaps_cause_full_reads_at_growing_intervals(
     syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever numbers events at will causes full reads, but ever more seldom."""
+    """A server with random event IDs causes full reads, but with a growing pause between them."""
     waits: list[float] = []
 
     def wait(_: Backoff) -> float:
@@ -483,8 +485,8 @@ def test_events_without_order_do_not_make_it_read_in_a_hurry(
     assert len(waits) == 2
 
 
-def test_a_snapshot_that_was_cut_short_is_made_again(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """Half of everything is not enough, the first time and any other: it is read from the beginning."""
+def test_an_interrupted_snapshot_is_repeated(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """A partial snapshot is not sufficient, neither the first time nor later. It starts from the beginning."""
     answer = syncthing.table[CONFIG]
     assert callable(answer)
     refusal = stranger(403, "CSRF Error")
@@ -512,10 +514,10 @@ def test_a_snapshot_that_was_cut_short_is_made_again(syncthing: PretendedSyncthi
         (says({"startTime": "2024-05-01T00:00:00Z"}), "unreachable"),
     ],
 )
-def test_why_no_use_can_be_made_of_syncthing_is_told(
+def test_the_reason_why_syncthing_is_unavailable_is_reported(
     serve: Serve, follow: Follow, answer: Behaviour, status: str
 ) -> None:
-    """The word for it and the cure go into the `connection` topic."""
+    """The status and the fix appear in the topic `connection`."""
     report = follow(serve({STATUS: answer, EVENTS: says([])}).url)
     told = report.wait_for(seen.Unavailable)
     assert told.status == status
@@ -524,8 +526,8 @@ def test_why_no_use_can_be_made_of_syncthing_is_told(
     assert report.follower.thread.alive
 
 
-def test_a_status_that_does_not_come_in_time_names_the_setting(serve: Serve, follow: Follow) -> None:
-    """The cure may be a longer time-out."""
+def test_a_timeout_of_the_status_names_the_setting(serve: Serve, follow: Follow) -> None:
+    """A longer timeout may be the fix."""
     report = follow(serve({STATUS: hangs}).url, timeout_s=0.3)
     told = report.wait_for(seen.Unavailable)
     assert told.status == "unreachable"
@@ -535,7 +537,7 @@ def test_a_status_that_does_not_come_in_time_names_the_setting(serve: Serve, fol
 def test_a_real_syncthing_is_followed_through_a_restart(
     expendable: SyncthingNode, follow: Follow, connect: Connect
 ) -> None:
-    """Every version tells of a change in its configuration, and is read anew when another process answers."""
+    """Every version reports a change of its configuration, and is read again when another process answers."""
     client = connect(expendable.url, expendable.api_key)
     report = follow(expendable.url, expendable.api_key)
     report.wait_for(seen.SnapshotComplete)
@@ -546,11 +548,11 @@ def test_a_real_syncthing_is_followed_through_a_restart(
     assert len({one.started_at for one in report if isinstance(one, seen.StatusRead)}) == 2
 
 
-# --- the end
+# --- stopping
 
 
 def test_a_stop_does_not_wait_for_a_poll_that_hangs(syncthing: PretendedSyncthing, follow: Follow) -> None:
-    """The poll would take another minute: it is broken off, and nothing is reported any more."""
+    """The poll would take another minute. It is cut off, and nothing more is reported."""
     report = followed(syncthing, follow)
     before = list(report)
     report.follower.stop()
@@ -558,8 +560,10 @@ def test_a_stop_does_not_wait_for_a_poll_that_hangs(syncthing: PretendedSyncthin
     assert report == before
 
 
-def test_a_stop_ends_the_wait_for_another_try(serve: Serve, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Syncthing that is away does not keep the bridge."""
+def test_a_stop_ends_the_wait_for_the_next_attempt(
+    serve: Serve, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unavailable Syncthing instance does not delay the stop."""
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 3600)
     report = follow(serve({STATUS: stranger(403, "CSRF Error")}).url)
     report.wait_for(seen.Unavailable)
@@ -567,8 +571,8 @@ def test_a_stop_ends_the_wait_for_another_try(serve: Serve, follow: Follow, monk
     eventually(lambda: not report.follower.thread.alive)
 
 
-def test_a_stop_before_the_answer_ends_in_silence(serve: Serve, follow: Follow) -> None:
-    """What fails because of the stop is no news of Syncthing."""
+def test_a_failure_because_of_a_stop_is_not_reported(serve: Serve, follow: Follow) -> None:
+    """It is not a failure of Syncthing."""
     server = serve({STATUS: hangs})
     report = follow(server.url)
     server.wait_until_hanging()

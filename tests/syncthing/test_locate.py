@@ -1,4 +1,4 @@
-"""Finding the Syncthing of this machine, without any configuration of the bridge."""
+"""Finding Syncthing on this machine without any configuration of the bridge."""
 
 import sys
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ USUAL = Path(".config/syncthing/config.xml")
 def write(
     file: Path, *, address: str = "127.0.0.1:8384", key: str = "the-key", tls: str = "false", enabled: str = "true"
 ) -> Path:
-    """Write a configuration as Syncthing does."""
+    """Write a configuration file like Syncthing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     gui = f'<gui enabled="{enabled}" tls="{tls}"><address>{address}</address><apikey>{key}</apikey></gui>'
     file.write_text(f'<configuration version="37">{gui}</configuration>', encoding="utf-8")
@@ -30,14 +30,14 @@ def write(
 
 
 def fault(home: Path, environment: Mapping[str, str] | None = None) -> str:
-    """Return what is said when none can be used."""
+    """Return the message when no instance can be used."""
     with pytest.raises(SettingsError) as raised:
         find_local(environment or {}, home)
     assert len(raised.value.faults) == 1
     return raised.value.faults[0]
 
 
-# --- where it may be
+# --- locations
 
 
 @LINUX_ONLY
@@ -50,8 +50,8 @@ def fault(home: Path, environment: Mapping[str, str] | None = None) -> str:
         ({"STCONFDIR": "/st/conf", "STHOMEDIR": "/st/home"}, ["/st/conf", "/st/home", "/home/ann/.config/syncthing"]),
     ],
 )
-def test_the_places_are_those_of_syncthing_itself(environment: Mapping[str, str], first: list[str]) -> None:
-    """What is named in the environment comes first, then configuration, then state."""
+def test_the_locations_are_those_of_syncthing(environment: Mapping[str, str], first: list[str]) -> None:
+    """Locations from the environment come first, then the configuration directory, then the state directory."""
     assert places(environment, Path("/home/ann"))[: len(first)] == [Path(place) / "config.xml" for place in first]
 
 
@@ -63,36 +63,36 @@ def test_the_places_are_those_of_syncthing_itself(environment: Mapping[str, str]
         ("win32", {}, []),
     ],
 )
-def test_other_systems_have_other_places(
+def test_other_systems_have_other_locations(
     monkeypatch: pytest.MonkeyPatch, platform: str, environment: Mapping[str, str], looked: list[str]
 ) -> None:
-    """Each system keeps configurations where it keeps them."""
+    """The locations depend on the operating system."""
     monkeypatch.setattr(sys, "platform", platform)
     assert places(environment, Path("/home/ann")) == [Path(place) / "config.xml" for place in looked]
 
 
-def test_no_place_is_looked_at_twice() -> None:
-    """A list of places that is shown to people has each one once."""
+def test_no_location_is_listed_twice() -> None:
+    """The list is shown to users."""
     looked = places({"XDG_CONFIG_HOME": "/home/ann/.config"}, Path("/home/ann"))
     assert len(set(looked)) == len(looked)
 
 
 @LINUX_ONLY
 @pytest.mark.parametrize("place", [".config/syncthing", ".local/state/syncthing"])
-def test_a_configuration_is_found_wherever_a_version_keeps_it(tmp_path: Path, place: str) -> None:
-    """Version 1 kept it in .config, later ones in .local/state."""
+def test_a_configuration_is_found_at_the_location_of_each_version(tmp_path: Path, place: str) -> None:
+    """Version 1 used .config, later versions use .local/state."""
     write(tmp_path / place / "config.xml")
     assert find_local({}, tmp_path) == LocalSyncthing(url="http://127.0.0.1:8384", api_key="the-key", verify=SYSTEM)
 
 
-def test_the_likelier_of_two_configurations_counts(tmp_path: Path) -> None:
-    """An older one that was left behind does not."""
+def test_the_first_of_two_configurations_is_used(tmp_path: Path) -> None:
+    """An older configuration file that was left behind is ignored."""
     write(tmp_path / USUAL, key="old")
     write(tmp_path / "named/config.xml", key="new")
     assert find_local({"STHOMEDIR": str(tmp_path / "named")}, tmp_path).api_key == "new"
 
 
-# --- what it says
+# --- contents of the configuration
 
 
 @LINUX_ONLY
@@ -115,14 +115,14 @@ def test_the_likelier_of_two_configurations_counts(tmp_path: Path) -> None:
     ],
 )
 def test_the_address_of_the_gui_becomes_a_url(tmp_path: Path, address: str, tls: str, url: str) -> None:
-    """Where it listens on everything it is met on this machine."""
+    """If the GUI listens on all addresses, the URL uses loopback."""
     write(tmp_path / USUAL, address=address, tls=tls)
     assert find_local({}, tmp_path).url == url
 
 
 @LINUX_ONLY
-def test_the_certificate_beside_the_configuration_is_trusted(tmp_path: Path, serve: Serve, connect: Connect) -> None:
-    """With TLS the one certificate that Syncthing has made for itself is accepted, and no other."""
+def test_the_certificate_next_to_the_configuration_is_trusted(tmp_path: Path, serve: Serve, connect: Connect) -> None:
+    """With TLS, only the certificate that Syncthing created for itself is accepted."""
     own = self_signed((tmp_path / USUAL).parent)
     server = serve({"/rest/system/ping": says({"ping": "pong"})}, context=own.context)
     write(tmp_path / USUAL, address=f"127.0.0.1:{server.port}", tls="true")
@@ -133,7 +133,7 @@ def test_the_certificate_beside_the_configuration_is_trusted(tmp_path: Path, ser
 
 @LINUX_ONLY
 def test_a_unix_socket_with_an_odd_path_is_reached(tmp_path: Path, serve: Serve, connect: Connect) -> None:
-    """What was found is what the client understands."""
+    """The client understands the URL that was found."""
     path = tmp_path / "a b%20#.sock"
     serve({"/rest/system/ping": says({"ping": "pong"})}, path=path)
     write(tmp_path / USUAL, address=str(path))
@@ -142,7 +142,7 @@ def test_a_unix_socket_with_an_odd_path_is_reached(tmp_path: Path, serve: Serve,
 
 
 def test_the_key_is_not_shown() -> None:
-    """What was found may be logged."""
+    """The result may be logged."""
     assert "the-key" not in repr(LocalSyncthing(url="http://nas", api_key="the-key", verify=OFF))
 
 
@@ -158,8 +158,10 @@ def test_the_key_is_not_shown() -> None:
         ("unix:///run/gui.sock", "unix:///run/gui.sock", SYSTEM),
     ],
 )
-def test_address_and_key_of_the_environment_are_enough(tmp_path: Path, address: str, url: str, verify: str) -> None:
-    """STGUIADDRESS and STGUIAPIKEY are what Syncthing itself would go by; no file is needed then."""
+def test_address_and_key_from_the_environment_are_sufficient(
+    tmp_path: Path, address: str, url: str, verify: str
+) -> None:
+    """Syncthing itself uses STGUIADDRESS and STGUIAPIKEY. With both, no file is needed."""
     found = find_local({"STGUIADDRESS": address, "STGUIAPIKEY": "k"}, tmp_path)
     assert (found.url, found.api_key, found.verify) == (url, "k", verify)
 
@@ -172,18 +174,18 @@ def test_address_and_key_of_the_environment_are_enough(tmp_path: Path, address: 
         ({"STGUIAPIKEY": "other"}, "http://127.0.0.1:8384", "other"),
     ],
 )
-def test_the_environment_beats_the_file(tmp_path: Path, environment: Mapping[str, str], url: str, key: str) -> None:
-    """One of the two alone is completed from the file."""
+def test_the_environment_overrides_the_file(tmp_path: Path, environment: Mapping[str, str], url: str, key: str) -> None:
+    """If only one of the two is set, the other comes from the file."""
     write(tmp_path / USUAL)
     found = find_local(environment, tmp_path)
     assert (found.url, found.api_key) == (url, key)
 
 
-# --- when there is none
+# --- errors
 
 
-def test_where_none_is_found_the_places_and_the_cure_are_told(tmp_path: Path) -> None:
-    """Whoever has Syncthing elsewhere can see where was looked, and what to set."""
+def test_without_a_configuration_the_locations_and_the_fix_are_shown(tmp_path: Path) -> None:
+    """Users with Syncthing elsewhere see which locations were checked and which settings they need."""
     says = fault(tmp_path, {"STHOMEDIR": str(tmp_path / "named")})
     assert says.startswith("syncthing: no Syncthing instance is configured and none was found on this machine")
     assert str(tmp_path / "named/config.xml") in says
@@ -191,8 +193,8 @@ def test_where_none_is_found_the_places_and_the_cure_are_told(tmp_path: Path) ->
 
 
 @LINUX_ONLY
-def test_a_place_that_may_not_be_looked_into_is_passed_over(tmp_path: Path) -> None:
-    """The home of another user, or what is no directory at all, hides nothing that comes after it."""
+def test_an_inaccessible_location_is_skipped(tmp_path: Path) -> None:
+    """The home of another user, or a path that is not a directory, must not hide later locations."""
     (tmp_path / "file").touch()
     too_long = tmp_path / ("x" * 300)
     write(tmp_path / USUAL)
@@ -220,38 +222,38 @@ def test_a_place_that_may_not_be_looked_into_is_passed_over(tmp_path: Path) -> N
         ),
     ],
 )
-def test_a_configuration_that_is_of_no_use_says_why(tmp_path: Path, content: str, says: str) -> None:
-    """The file is named in one line, and never the key."""
+def test_an_unusable_configuration_is_reported_with_the_reason(tmp_path: Path, content: str, says: str) -> None:
+    """One line contains the path of the file, and never the key."""
     file = write(tmp_path / USUAL)
     file.write_text(content, encoding="utf-8")
     assert says.format(file=file) in fault(tmp_path)
 
 
 @LINUX_ONLY
-def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A file that may not be read is no reason to look elsewhere."""
+def test_an_unreadable_configuration_is_reported(tmp_path: Path) -> None:
+    """An unreadable file must not make the bridge use another location."""
     file = tmp_path / USUAL
     file.parent.mkdir(parents=True)
-    file.symlink_to("/proc/self/mem")  # fails to be read for everybody, the superuser included
+    file.symlink_to("/proc/self/mem")  # reading it fails for every user, including root
     assert fault(tmp_path).startswith(f"syncthing: cannot read {file} (")
 
 
-def test_an_address_of_the_environment_that_is_none_is_named(tmp_path: Path) -> None:
-    """A slip in STGUIADDRESS is told as such."""
+def test_an_invalid_address_in_the_environment_is_reported(tmp_path: Path) -> None:
+    """A typing error in STGUIADDRESS is shown."""
     assert "'nas:x' cannot be used" in fault(tmp_path, {"STGUIADDRESS": "nas:x", "STGUIAPIKEY": "k"})
 
 
-# --- a real one
+# --- real instances
 
 
 def test_a_real_syncthing_is_found_by_its_home(node: SyncthingNode, connect: Connect) -> None:
-    """Each version writes what is read here."""
+    """Every version writes the files that are read here."""
     found = find_local({"STHOMEDIR": str(node.home)}, Path("/nowhere"))
     assert connect(found.url, found.api_key, verify=found.verify).get_status()["myID"] == node.device_id
 
 
 def test_a_real_syncthing_is_trusted_by_its_own_certificate(node: SyncthingNode, connect: Connect) -> None:
-    """The certificate that each version makes for itself is accepted by its file, and is not by the system."""
+    """Every version creates a certificate that its file verifies and the system does not."""
     certificate = node.home / "https-cert.pem"
     client = connect(node.url.replace("http:", "https:"), node.api_key, verify=str(certificate))
     assert client.get_ping() == {"ping": "pong"}

@@ -1,6 +1,6 @@
 """The calls of pysyncthing 0.0.4 on real Syncthing: code that only replaces its import keeps working.
 
-Where Syncthing's own API has changed since 2015, the row has what Syncthing says today; `docs/python-client.md` names
+Where Syncthing's own API has changed since 2015, the row has today's answer of Syncthing; `docs/python-client.md` lists
 these differences.
 """
 
@@ -20,14 +20,14 @@ from tests.syncthing.conftest import Connect, Serve
 from tests.syncthing.server import says
 
 COMPLETED = {"code": 200, "message": "Completed successfully"}
-"""What a call returns that Syncthing answers with an empty body."""
+"""The return value of calls that Syncthing answers with an empty body."""
 
 FILES = ("kept/deep/one.txt", "two.txt")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An old call and the right reply: keys with values, or with the types of values that differ by machine."""
+    """An old call and its correct reply: keys with values, or with types where values differ by machine."""
 
     call: Callable[[Any, str], Any]
     right: Any
@@ -39,7 +39,7 @@ def row(call: Callable[[Any, str], Any], right: Any) -> Row:
 
 
 def misfit(found: Any, right: Any, where: str = "") -> str:
-    """Return where a reply differs from the right one, nothing if it fits; other keys may be there as well."""
+    """Return the first difference from the correct reply, or an empty text; additional keys are allowed."""
     if isinstance(right, type):
         return "" if isinstance(found, right) else f"{where}: {found!r} is not {right.__name__}"
     if isinstance(right, dict) and isinstance(found, dict):
@@ -51,12 +51,12 @@ def misfit(found: Any, right: Any, where: str = "") -> str:
 
 
 def names(tree: list[Any]) -> list[Any]:
-    """Return the names of a tree, each directory with what is in it."""
+    """Return the names of a tree, each directory with its contents."""
     return [[one["name"], *names(one["children"])] if one.get("children") else one["name"] for one in tree]
 
 
 def ignoring(client: Any, ignores: Any) -> Any:
-    """Set ignore patterns, and return what the folder has afterwards."""
+    """Set ignore patterns, and return the resulting patterns of the folder."""
     client.new_ignores("docs", ignores)
     return client.get_ignores("docs")
 
@@ -148,7 +148,7 @@ ROWS: dict[str, Row] = {
 
 @pytest.fixture(scope="module")
 def peers(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Two connected nodes of this module's own, which share a folder with two files."""
+    """Two connected nodes, used only in this module, that share a folder with two files."""
     directory = tmp_path_factory.mktemp("old")
     a, b = (SyncthingNode(name, directory / name / "home", binary) for name in ("alpha", "beta"))
     one = Pair("", a, b, directory / "a", directory / "b")
@@ -170,14 +170,14 @@ def peers(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pai
 
 @pytest.mark.parametrize("name", ROWS)
 def test_an_old_call_works(peers: Pair, connect: Connect, name: str) -> None:
-    """Arguments and reply are those of the old bindings' documentation."""
+    """Arguments and reply are those of the documentation of the old bindings."""
     client = connect(peers.a.url, peers.a.api_key)
     found = ROWS[name].call(client, peers.b.device_id)
     assert misfit(found, ROWS[name].right) == ""
 
 
-def test_an_old_call_does_what_it_says(peers: Pair, connect: Connect) -> None:
-    """An error is added, patterns are written as they are given, and a scan of a directory finds a file in it."""
+def test_an_old_call_has_its_documented_effect(peers: Pair, connect: Connect) -> None:
+    """An error is added, patterns are written unchanged, and a scan of a directory finds a file in it."""
     client: Any = connect(peers.a.url, peers.a.api_key)
     client.clear_errors()
     client.new_error("foo")
@@ -195,14 +195,14 @@ def test_an_old_call_does_what_it_says(peers: Pair, connect: Connect) -> None:
 
 
 def test_a_file_needs_its_folder(peers: Pair, connect: Connect) -> None:
-    """Syncthing no longer finds a file by its name alone, so the old call is refused before it is sent."""
+    """Syncthing no longer finds a file by its name only, so the old call is refused before it is sent."""
     client: Any = connect(peers.a.url, peers.a.api_key)
     with pytest.raises(TypeError, match="file"):
         client.get_file("two.txt")
 
 
 def test_the_process_is_restarted_reset_and_stopped(expendable: SyncthingNode, connect: Connect) -> None:
-    """Each says what it does in its reply."""
+    """The reply of each call describes its effect."""
     client = connect(expendable.url, expendable.api_key)
     for call, right in ((client.restart, {"ok": "restarting"}), (client.reset, {"ok": "resetting database"})):
         started_at = client.get_status()["startTime"]
@@ -213,7 +213,7 @@ def test_the_process_is_restarted_reset_and_stopped(expendable: SyncthingNode, c
 
 
 def can_upgrade(client: Any) -> bool:
-    """Tell whether this build can upgrade itself; those of Linux distributions cannot."""
+    """Return whether this build can upgrade itself; builds of Linux distributions cannot."""
     try:
         client.get_upgrade()
     except Unsupported:
@@ -221,10 +221,10 @@ def can_upgrade(client: Any) -> bool:
     return True
 
 
-def test_upgrades_are_checked_and_made(
+def test_upgrades_are_checked_and_installed(
     binary: str, tmp_path: Path, connect: Connect, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server of this test has the release that is running: it is the latest, and there is nothing to install."""
+    """The release server of this test offers the running version, so there is nothing to install."""
     monkeypatch.setattr(demo_node, "VARIABLES", {"STNODEFAULTFOLDER": "1"})  # without STNOUPGRADE
     one = SyncthingNode("upgradable", tmp_path / "home", binary)
     try:

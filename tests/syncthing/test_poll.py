@@ -1,4 +1,4 @@
-"""The thread that reads at intervals and on request: what it reads, how often, and what it does after a failure."""
+"""The thread that reads at intervals and on request: what it reads, how often, and how it handles failures."""
 
 import logging
 import threading
@@ -34,7 +34,7 @@ Poll = Callable[..., Poller]
 
 
 class Surroundings(list[Observation]):
-    """What a poller works with; it contains the observations that the poller took into the state."""
+    """The surroundings of a poller; the list contains the observations that the poller took into the state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,55 +45,55 @@ class Surroundings(list[Observation]):
         self.current_epoch = 0
         """Changes when events may have been missed."""
         self.revalidations = 0
-        """How often the poller had the follower check the instance."""
+        """How often the poller requested a check of the instance from the follower."""
         self.connection_checks = 0
-        """How often the poller had the follower check its connection."""
+        """How often the poller requested a check of the connection from the follower."""
         self.follow_ups: dict[type[Observation], list[Read]] = {}
-        """What has to be read because of a kind of observation."""
+        """The reads that each type of observation requests."""
 
     def take(self, observations: Iterable[Observation], epoch: int | None) -> Collection[Read]:
-        """Take observations, and return what has to be read because of them."""
+        """Take observations, and return the reads that they request."""
         new = list(observations) if epoch == self.current_epoch else []
         self += new
         return [read for one in new for read in self.follow_ups.get(type(one), ())]
 
     def epoch(self) -> int | None:
-        """Return the epoch if the instance can be used."""
+        """Return the epoch, or None if the instance cannot be used."""
         self.refusals += not self.live
         return self.current_epoch if self.live else None
 
     def revalidate(self) -> None:
-        """Note that the follower is to check the instance."""
+        """Note a request to check the instance."""
         self.revalidations += 1
 
     def check_connection(self) -> None:
-        """Note that the follower is to check its connection."""
+        """Note a request to check the connection."""
         self.connection_checks += 1
 
     @property
     def kinds(self) -> list[type[Observation]]:
-        """The kinds of the observations, without the ends of reads."""
+        """The types of the observations, without the ends of reads."""
         return [type(one) for one in self if not isinstance(one, seen.ReadFinished)]
 
     def of(self, kind: type[Observation]) -> list[Any]:
-        """Return the observations of a kind."""
+        """Return the observations of a type."""
         return [one for one in self if isinstance(one, kind)]
 
     def wait_for(self, kind: type[Observation], count: int = 1) -> Any:
-        """Wait until there are so many observations of a kind, and return the last of these."""
+        """Wait until there are this many observations of a type, and return the last of them."""
         eventually(lambda: len(self.of(kind)) >= count)
         return self.of(kind)[count - 1]
 
 
 @pytest.fixture
 def state() -> Surroundings:
-    """What a poller works with."""
+    """The surroundings of a poller."""
     return Surroundings()
 
 
 @pytest.fixture
 def polling(syncthing: PretendedSyncthing, connect: Connect, state: Surroundings) -> Iterator[Poll]:
-    """Poll the pretended Syncthing."""
+    """Poll the scripted Syncthing instance."""
     pollers: list[Poller] = []
     slow = ThreadPoolExecutor(1)
 
@@ -132,7 +132,7 @@ def pause_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def limit(monkeypatch: pytest.MonkeyPatch, burst: int, every_s: float, *names: str) -> None:
-    """Have these reads share a rate limiter, and no other rate limiter."""
+    """Make these reads share one rate limiter, and remove all others."""
     queue = ReadQueue(TokenBucket(burst, every_s))
     monkeypatch.setattr(poll, "rate_limits", lambda: dict.fromkeys(names, queue))
 
@@ -149,19 +149,19 @@ def wait_until_refused(poller: Poller, state: Surroundings) -> None:
 
 
 def asked(syncthing: PretendedSyncthing, path: str) -> list[str]:
-    """Return the queries that a path was asked for with."""
+    """Return the queries of the requests for a path."""
     return [line.partition("?")[2] for line in syncthing.server.lines if line.split()[1].partition("?")[0] == path]
 
 
 def asked_in_order(syncthing: PretendedSyncthing, *paths: str) -> list[str]:
-    """Return the paths that were asked for, of some."""
+    """Return the requested paths in order, limited to these paths."""
     return [request.path for request in syncthing.server.requests if request.path in paths]
 
 
 # --- at intervals
 
 
-def test_what_has_no_event_is_read_at_intervals(
+def test_values_without_events_are_read_at_intervals(
     syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
     """Byte counters, for example, change without events."""
@@ -170,8 +170,8 @@ def test_what_has_no_event_is_read_at_intervals(
     assert asked(syncthing, FOLDER_STATUS) == []
 
 
-def test_one_folder_after_the_other_is_read_again(syncthing: PretendedSyncthing, polling: Poll) -> None:
-    """Whatever the number of folders, it is one request each time, and each folder has its turn."""
+def test_folders_are_read_again_one_after_the_other(syncthing: PretendedSyncthing, polling: Poll) -> None:
+    """Each round is one request, whatever the number of folders, and the folders alternate."""
     poller = polling(reconcile=OFTEN)
     poller.reconcile([Read("folder", folder) for folder in ("docs", "photos", "music")], [])
     eventually(lambda: len(asked(syncthing, FOLDER_STATUS)) >= 6)
@@ -180,7 +180,7 @@ def test_one_folder_after_the_other_is_read_again(syncthing: PretendedSyncthing,
 
 
 def test_a_round_reads_one_folder_and_some_completions(syncthing: PretendedSyncthing, polling: Poll) -> None:
-    """A change that no event reported is found some time, and the requests do not grow with the shares."""
+    """Changes without events are eventually found, and the number of requests does not grow with the shares."""
     poller = polling(reconcile=0.2)
     folders = [Read("folder", f"folder{number}") for number in range(5)]
     completions = [Read("completion", f"folder{number}", "BETA") for number in range(25)]
@@ -194,7 +194,7 @@ def test_a_round_reads_one_folder_and_some_completions(syncthing: PretendedSynct
 
 
 def test_few_completions_are_read_once_a_round(syncthing: PretendedSyncthing, polling: Poll) -> None:
-    """Where there are fewer than a round reads, none is read twice."""
+    """If there are fewer completions than a round reads, none is read twice."""
     poller = polling(reconcile=0.2)
     poller.reconcile([Read("folder", "docs")], [Read("completion", "docs", "BETA")])
     eventually(lambda: len(asked(syncthing, COMPLETION)) >= 2)
@@ -209,14 +209,14 @@ def test_without_folders_the_rest_is_read(syncthing: PretendedSyncthing, polling
 
 
 def test_an_interval_can_be_made_shorter(polling: Poll, state: Surroundings) -> None:
-    """While something is transferred the counters are read more often, from now on and not after an hour."""
+    """During a transfer, the counters are read more often, starting immediately instead of after an hour."""
     poller = polling()
     poller.every("connections", OFTEN)
     state.wait_for(seen.ConnectionsRead, 2)
 
 
 def test_an_interval_can_be_made_longer(polling: Poll, state: Surroundings) -> None:
-    """After the one read that was due soon, the next is far away."""
+    """The read that is already due is done, and the next one follows after the new interval."""
     poller = polling(connections=OFTEN)
     state.wait_for(seen.ConnectionsRead)
     for _ in range(2):
@@ -235,25 +235,25 @@ def test_an_interval_can_be_made_longer(polling: Poll, state: Surroundings) -> N
 
 
 def test_each_read_ends_with_its_result(polling: Poll, state: Surroundings) -> None:
-    """The end of a failure can be seen by that."""
+    """The result shows the end of a failure."""
     polling().request([Read("version"), Read("errors")])
     state.wait_for(seen.ReadFinished, 2)
     assert list(map(type, state)) == [seen.VersionRead, seen.ReadFinished, seen.ErrorsRead, seen.ReadFinished]
     assert state.of(seen.ReadFinished) == [seen.ReadFinished(read=Read(what)) for what in ("version", "errors")]
 
 
-def test_what_has_to_be_read_because_of_a_read_is_read(polling: Poll, state: Surroundings) -> None:
-    """Taking an observation into the state can ask for more."""
+def test_reads_that_a_read_requests_are_done(polling: Poll, state: Surroundings) -> None:
+    """Taking an observation into the state may request more reads."""
     state.follow_ups = {seen.VersionRead: [Read("errors")], seen.ErrorsRead: [Read("status")]}
     polling().request([Read("version")])
     state.wait_for(seen.StatusRead)
     assert state.kinds == [seen.VersionRead, seen.ErrorsRead, seen.StatusRead]
 
 
-def test_the_number_of_files_that_wait_is_limited(
+def test_the_number_of_waiting_file_lookups_is_limited(
     syncthing: PretendedSyncthing, polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A device may send more conflict files than there is memory for; a folder with more has an unknown number."""
+    """A device may send more conflict files than fit into memory. Beyond the limit, their number is unknown."""
     monkeypatch.setattr(poll, "MAX_PATHS", 3)
     syncthing.table[FILE] = says({"local": {"name": "found"}})
     state.live = False
@@ -272,9 +272,7 @@ def test_the_number_of_files_that_wait_is_limited(
     state.wait_for(seen.ConflictRead, 4)
 
 
-def test_what_is_requested_often_is_read_once(
-    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
-) -> None:
+def test_repeated_requests_cause_one_read(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
     """A burst of events about the same folder costs one request."""
     state.live = False
     poller = polling()
@@ -291,8 +289,8 @@ def test_what_is_requested_often_is_read_once(
     ]
 
 
-def test_what_is_withdrawn_is_not_read(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
-    """Another thread reads it; what is rate limited stays, because that thread would not limit it."""
+def test_withdrawn_reads_are_not_done(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
+    """Another thread does them. Rate limited reads stay, because that thread would not limit them."""
     state.live = False
     poller = polling()
     poller.request([Read("errors"), Read("scan_errors", "docs"), Read("conflict", "docs", path="a")])
@@ -305,11 +303,11 @@ def test_what_is_withdrawn_is_not_read(syncthing: PretendedSyncthing, polling: P
     assert asked(syncthing, ERRORS) == asked(syncthing, FILE) == []
 
 
-# --- slow reads, and results that are out of date
+# --- slow reads, and outdated results
 
 
 def test_a_slow_read_delays_no_other(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
-    """A large folder is walked, or an answer of Syncthing was lost on the way."""
+    """A slow read walks a large folder, or waits for a lost answer of Syncthing."""
     syncthing.table[BROWSE] = hangs
     poller = polling()
     poller.request([Read("conflicts", "docs")])
@@ -322,7 +320,7 @@ def test_a_slow_read_delays_no_other(syncthing: PretendedSyncthing, polling: Pol
 def test_a_slow_read_is_repeated_when_another_read_times_out(
     syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """The network may have forgotten its connection as well, and it would wait for a minute."""
+    """The network may have dropped its connection as well, and it would wait for a minute."""
     answer = syncthing.table[BROWSE]
     assert callable(answer)
     syncthing.table[BROWSE] = [hangs, answer]
@@ -335,7 +333,7 @@ def test_a_slow_read_is_repeated_when_another_read_times_out(
 
 
 def test_each_slow_read_has_a_new_connection(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
-    """The network may have forgotten the one of the read before, and the next one would wait for a minute."""
+    """The network may have dropped the previous connection, and the next read would wait for a minute."""
     answer = syncthing.table[BROWSE]
     assert callable(answer)
     connections: list[object] = []
@@ -355,7 +353,7 @@ def test_each_slow_read_has_a_new_connection(syncthing: PretendedSyncthing, poll
 def test_a_slow_read_is_repeated_when_the_instance_can_be_used(
     polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not lost in between."""
+    """The read is not lost in between."""
     monkeypatch.setattr(poll, "RETRY_S", OFTEN)
     state.live = False
     poller = polling()
@@ -366,10 +364,8 @@ def test_a_slow_read_is_repeated_when_the_instance_can_be_used(
     state.wait_for(seen.ConflictsRead)
 
 
-def test_a_result_from_before_events_were_missed_is_read_again(
-    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
-) -> None:
-    """The follower may have read the same meanwhile, and the older answer must not replace the newer one."""
+def test_an_outdated_result_is_read_again(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
+    """The follower may have read the same meanwhile, and an older answer must not replace a newer one."""
     answer = syncthing.table[ERRORS]
     assert callable(answer)
     asked_once, released = threading.Event(), threading.Event()
@@ -390,10 +386,10 @@ def test_a_result_from_before_events_were_missed_is_read_again(
     assert len(state.of(seen.ErrorsRead)) == 1
 
 
-def test_a_read_that_timed_out_has_the_connection_of_the_follower_checked(
+def test_a_timed_out_read_makes_the_follower_check_its_connection(
     syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """A network that forgets connections forgets the one of the long poll as well."""
+    """A network that drops the state of connections also drops that of the long poll."""
     syncthing.table[ERRORS] = hangs
     poller = polling()
     poller.request([Read("errors")])
@@ -405,10 +401,8 @@ def test_a_read_that_timed_out_has_the_connection_of_the_follower_checked(
 # --- rate limits
 
 
-def test_what_every_scan_asks_for_is_rate_limited(
-    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
-) -> None:
-    """A thousand folders that are scanned cost some requests, and delay no other read."""
+def test_reads_after_scans_are_rate_limited(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
+    """A thousand scanned folders cost a few requests, and do not delay other reads."""
     poller = polling()
     poller.request([*(Read("scan_errors", f"folder{number}") for number in range(1000)), Read("version")])
     state.wait_for(seen.VersionRead)
@@ -418,8 +412,8 @@ def test_what_every_scan_asks_for_is_rate_limited(
     assert len(asked(syncthing, FOLDER_ERRORS)) == 20
 
 
-def test_only_what_no_event_reports_is_rate_limited(polling: Poll, state: Surroundings) -> None:
-    """What an event tells to have changed is read, whatever the number."""
+def test_only_reads_without_an_event_are_rate_limited(polling: Poll, state: Surroundings) -> None:
+    """Reads that an event requests are done, whatever their number."""
     assert set(rate_limits()) == {"scan_errors", "folder_statistics", "last_file", "completion_without_event"}
     polling().request([Read("folder", f"folder{number}") for number in range(100)])
     state.wait_for(seen.FolderRead, 100)
@@ -428,7 +422,7 @@ def test_only_what_no_event_reports_is_rate_limited(polling: Poll, state: Surrou
 def test_reads_of_one_rate_limiter_do_not_delay_those_of_others(
     syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """Scans have a rate limiter that is meant for hours; users look at syncs, and at completions."""
+    """The rate limiter of scans may need hours, but users notice syncs and completions."""
     poller = polling()
     poller.request([Read("scan_errors", f"folder{number}") for number in range(1000)])
     eventually(lambda: len(asked(syncthing, FOLDER_ERRORS)) == 20)
@@ -443,7 +437,7 @@ def test_reads_of_one_rate_limiter_do_not_delay_those_of_others(
 def test_the_last_file_of_many_syncs_is_rate_limited(
     polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder that syncs again and again costs some requests."""
+    """A folder that syncs again and again costs a few requests."""
     limit(monkeypatch, 3, 3600, "last_file")
     poller = polling()
     for number in range(1, 4):
@@ -466,18 +460,18 @@ def test_rate_limited_reads_keep_their_order(
 
 
 class CountingBucket(TokenBucket):
-    """A token bucket that counts how often it is asked."""
+    """A token bucket that counts its calls."""
 
     takes = 0
 
     def take(self, now: float, count: int = 1) -> bool:
-        """Take tokens, and count it."""
+        """Take tokens, and count the call."""
         self.takes += 1
         return super().take(now, count)
 
 
 class CountingReads(OrderedDict[Read, None]):
-    """Reads that count how many of them are visited one after the other."""
+    """Reads that count how many of them are visited by iteration."""
 
     visited = 0
 
@@ -490,7 +484,7 @@ class CountingReads(OrderedDict[Read, None]):
 def test_a_rate_limited_queue_is_not_searched(
     polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the first of 20,000 reads is considered each time, also when none may be read."""
+    """Only the first of 20,000 reads is considered each time, even if no read is permitted."""
     bucket = CountingBucket(burst=20, every_s=3600)
     waiting = CountingReads()
     queue = ReadQueue(bucket, waiting)
@@ -503,12 +497,12 @@ def test_a_rate_limited_queue_is_not_searched(
     poller.stop()
     assert waiting.visited == 0
     assert len(queue.reads) == 20_000 - 20
-    assert bucket.takes <= 20 + 2 * 10 + 50  # once a read, and once a wake-up
+    assert bucket.takes <= 20 + 2 * 10 + 50  # once per read, and once per wake-up
     assert next(iter(queue.reads)) == Read("scan_errors", "folder20")
 
 
 def test_an_idle_syncthing_gets_at_most_240_requests_an_hour() -> None:
-    """That is the sum of intervals, long polls, and all scans of any number of folders."""
+    """The limit covers intervals, long polls, and scans of any number of folders."""
     requests = {
         read.what: len([line for line in lines if line != "system/status"]) or 1  # the device ID is read once
         for read, (lines, _) in READS.items()
@@ -531,7 +525,7 @@ def test_an_idle_syncthing_gets_at_most_240_requests_an_hour() -> None:
 def test_nothing_is_read_while_the_instance_cannot_be_used(
     syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """What was requested meanwhile is read afterwards."""
+    """Reads that were requested meanwhile are done afterwards."""
     state.live = False
     poller = polling(connections=OFTEN)
     poller.request([Read("version"), Read("scan_errors", "docs")])
@@ -546,7 +540,7 @@ def test_nothing_is_read_while_the_instance_cannot_be_used(
 def test_the_device_id_is_read_again_after_an_outage(
     syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """Another instance may answer at the same address, but only then."""
+    """Another instance may answer at the same address then."""
     poller = polling(connections=OFTEN)
     state.wait_for(seen.ConnectionsRead)
     poller.wake()
@@ -562,7 +556,7 @@ def test_the_device_id_is_read_again_after_an_outage(
 def test_a_read_is_kept_while_the_instance_cannot_be_used(
     syncthing: PretendedSyncthing, polling: Poll, state: Surroundings
 ) -> None:
-    """If the status cannot be read either, the follower checks the instance; no read is lost or reported as failed."""
+    """If the status cannot be read either, the follower checks the instance. No read is lost or reported as failed."""
     good = dict(syncthing.table)
     syncthing.table[VERSION] = syncthing.table[STATUS] = CSRF
     poller = polling()
@@ -590,7 +584,7 @@ def test_a_read_that_fails_is_repeated_until_it_succeeds(
     monkeypatch: pytest.MonkeyPatch,
     failure: Any,
 ) -> None:
-    """Each attempt has its result, other reads go on, and the follower is not asked to check the instance."""
+    """Each attempt has a result, other reads continue, and the follower is not asked to check the instance."""
     monkeypatch.setattr(poll, "RETRY_S", OFTEN)
     answer = syncthing.table[FOLDER_ERRORS]
     assert callable(answer)
@@ -639,7 +633,7 @@ def test_a_read_at_intervals_that_fails_is_repeated_sooner(
 def test_a_failure_is_logged_once(
     syncthing: PretendedSyncthing, polling: Poll, state: Surroundings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged again only after the read has succeeded meanwhile."""
+    """It is logged again only if the read succeeded in between."""
     failure = refuses(500, "no errors today")
     syncthing.table[ERRORS] = failure
     with caplog.at_level(logging.WARNING):
@@ -653,7 +647,7 @@ def test_a_failure_is_logged_once(
         eventually(lambda: len([text for text in caplog.messages if "no errors today" in text]) == 2)
 
 
-# --- the end
+# --- stopping
 
 
 def test_a_stop_does_not_wait_for_a_read_that_hangs(

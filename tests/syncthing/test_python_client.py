@@ -1,4 +1,4 @@
-"""The page on the Python client: every method is explained, and what it names exists."""
+"""The page on the Python client explains every method, and everything that it names exists."""
 
 import ast
 import inspect
@@ -31,7 +31,7 @@ HEADING = re.compile(r"^### (\w+)$", re.MULTILINE)
 
 
 def parts(name: str) -> dict[str, str]:
-    """Return the sections of the documentation of a method; the first one has no name."""
+    """Return the sections of the docstring of a method; the first one has no name."""
     document = inspect.getdoc(METHODS[name]) or ""
     found = re.split(r"^(Args|Returns|Raises|Example):\n", document, flags=re.MULTILINE)
     return {"": found[0], **dict(zip(found[1::2], found[2::2], strict=True))}
@@ -43,13 +43,13 @@ def statements(name: str) -> list[str]:
 
 
 def calls(code: str) -> list[ast.Call]:
-    """Return the calls of a client's methods in a piece of code."""
+    """Return the calls of client methods in a piece of code."""
     found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     return [one for one in found if re.match(r"client\.\w+$", ast.unparse(one.func))]
 
 
 def fault(call: ast.Call) -> str:
-    """Return what is wrong with a call: there is no such method, or it takes no such arguments; else nothing."""
+    """Return the fault of a call, which is an unknown method or invalid arguments, or an empty text."""
     name = ast.unparse(call.func).partition(".")[2]
     if name not in METHODS:
         return f"there is no method {name}"
@@ -61,12 +61,12 @@ def fault(call: ast.Call) -> str:
     return ""
 
 
-# --- what the methods say of themselves
+# --- the docstrings of the methods
 
 
 @every_method
 def test_a_method_is_explained(name: str) -> None:
-    """One sentence, then every argument, the reply unless it is always the same, and an example of this method."""
+    """The docstring has one sentence, every argument, the reply unless it is always the same, and an example."""
     found, method = parts(name), METHODS[name]
     assert re.fullmatch(r"[A-Z][^\n]*\.", found[""].split("\n\n")[0].strip())
     explained = re.findall(r"^ {4}(\w+): \S", found.get("Args", ""), re.MULTILINE)
@@ -79,7 +79,7 @@ def test_a_method_is_explained(name: str) -> None:
 
 @every_method
 def test_errors_that_a_method_names_exist(name: str) -> None:
-    """They are errors of Syncthing's tree, or of Python."""
+    """They are errors of Syncthing's tree, or ValueError."""
     named = re.findall(r"^ {4}(\w+): \S", parts(name).get("Raises", ""), re.MULTILINE)
     assert bool(named) == ("Raises" in parts(name))
     errors = {one.__name__ for one in _tree(SyncthingError)} | {"ValueError"}
@@ -107,7 +107,7 @@ NO_FOLDER: dict[str, type[SyncthingError]] = {
     "get_versions": Rejected,
     "restore_versions": Rejected,
 }
-"""What each method raises for a folder that is not there, whichever version answers."""
+"""The error of each method for a folder that does not exist, in every version."""
 
 NO_DEVICE_ID = (
     "get_completion get_pending_folders patch_device remove_device pause_device resume_device dismiss_pending_device"
@@ -115,8 +115,8 @@ NO_DEVICE_ID = (
 
 
 @pytest.mark.parametrize("name", NO_FOLDER)
-def test_a_folder_that_is_not_there_raises_what_is_documented(node: SyncthingNode, connect: Connect, name: str) -> None:
-    """Real Syncthing refuses, and the method's documentation names this error."""
+def test_a_missing_folder_raises_the_documented_error(node: SyncthingNode, connect: Connect, name: str) -> None:
+    """Real Syncthing refuses the call, and the docstring names this error."""
     client = connect(node.url, node.api_key)
     values: dict[str, Any] = {"folder": "nothing", "device": node.device_id, "file": "a", "ignore": ["a"]}
     values |= {"changes": {}, "versions": {"a": "2026-11-23T20:14:05Z"}}
@@ -127,8 +127,8 @@ def test_a_folder_that_is_not_there_raises_what_is_documented(node: SyncthingNod
 
 
 @pytest.mark.parametrize("name", NO_DEVICE_ID.split())
-def test_what_is_no_device_id_raises_what_is_documented(node: SyncthingNode, connect: Connect, name: str) -> None:
-    """Real Syncthing refuses, and the method's documentation names this error."""
+def test_an_invalid_device_id_raises_the_documented_error(node: SyncthingNode, connect: Connect, name: str) -> None:
+    """Real Syncthing refuses the call, and the docstring names this error."""
     client = connect(node.url, node.api_key)
     with pytest.raises(Rejected, match="device ID invalid"):
         getattr(client, name)(device="abc", **({"changes": {}} if name == "patch_device" else {}))
@@ -139,15 +139,15 @@ def test_what_is_no_device_id_raises_what_is_documented(node: SyncthingNode, con
 
 
 def test_the_page_has_every_method_once() -> None:
-    """And none that does not exist; the names of the old bindings are in a table."""
+    """The page has no method that does not exist. The names of the old bindings are in a table."""
     generated = text_of(PAGE).partition("<!-- table: client_methods -->")[2].partition("<!-- end -->")[0]
     assert sorted(HEADING.findall(generated)) == sorted(METHODS.keys() - ALIASES)
     assert {name for cells in rows(text_of(PAGE), "old name") for name in spans(cells[0])} == ALIASES
 
 
 @every_method
-def test_the_page_has_what_the_method_says(name: str) -> None:
-    """Its sentence, its arguments, its reply, its errors and its example."""
+def test_the_page_contains_the_docstring_of_the_method(name: str) -> None:
+    """The page contains its sentence, arguments, reply, errors and example."""
     start = text_of(PAGE).index(f"### {name}\n")
     section = re.split(r"^##+ ", text_of(PAGE)[start + 4 :], flags=re.MULTILINE)[0]
     found = parts(name)
@@ -162,13 +162,13 @@ def test_the_page_has_what_the_method_says(name: str) -> None:
 
 
 def test_every_argument_of_the_client_is_explained() -> None:
-    """The first table of the page has those of `SyncthingClient` itself."""
+    """The first table of the page lists the arguments of `SyncthingClient`."""
     named = [name for cells in rows(text_of(PAGE), "argument") for name in spans(cells[0])]
     assert named == list(inspect.signature(SyncthingClient).parameters)
 
 
 def test_every_error_is_explained() -> None:
-    """The table of errors has those that a call may raise."""
+    """The table of errors lists all errors that a call may raise."""
     named = {name for cells in rows(text_of(PAGE), "error") for name in spans(cells[0])}
     assert named == {one.__name__ for one in _tree(SyncthingError)}
 
@@ -184,7 +184,7 @@ NEW_CALLS = [
 
 
 def test_the_other_bindings_have_their_tables() -> None:
-    """One for each, and pysyncthing's has every call."""
+    """Each binding has its table, and that of pysyncthing lists every call."""
     titles = [title for title in sections(PAGE) if title.startswith("Coming from")]
     assert titles == ["Coming from pysyncthing, python-syncthing or aiosyncthing"]
     assert {"pysyncthing", "python-syncthing", "aiosyncthing"} <= anchors(PAGE)
@@ -194,8 +194,8 @@ def test_the_other_bindings_have_their_tables() -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), NEW_CALLS, ids=[old for old, _ in NEW_CALLS])
-def test_what_replaces_an_old_call_exists(old: str, new: str) -> None:
-    """The method is there and takes these arguments."""
+def test_the_replacement_of_an_old_call_exists(old: str, new: str) -> None:
+    """The method exists and accepts these arguments."""
     assert calls(new), old
     assert [fault(call) for call in calls(new) if fault(call)] == []
 
@@ -209,8 +209,8 @@ def test_what_replaces_an_old_call_exists(old: str, new: str) -> None:
         ("client.get_ping()['ping']", ""),
     ],
 )
-def test_a_call_that_is_wrong_is_found(wrong: str, reason: str) -> None:
-    """A table or an example that names what is not there makes these tests fail."""
+def test_an_invalid_call_is_found(wrong: str, reason: str) -> None:
+    """A table or an example with an unknown method or argument makes these tests fail."""
     [call] = calls(wrong)
     assert fault(call) == reason
 
@@ -229,7 +229,7 @@ READS = sorted(name for name in METHODS.keys() - ALIASES - set(UNLIKE_THE_PAIR) 
 
 @pytest.fixture
 def photos(pair: Pair, tmp_path: Path, connect: Connect) -> Any:
-    """A client of a node that shares the folder of the examples with the laptop."""
+    """A client for a node that shares the folder of the examples with the laptop."""
     client = connect(pair.a.url, pair.a.api_key)
     if "photos" not in {folder["id"] for folder in client.get_config()["folders"]}:
         for node, files in ((pair.a, pair.a_files), (pair.b, pair.b_files)):
@@ -245,7 +245,7 @@ def photos(pair: Pair, tmp_path: Path, connect: Connect) -> Any:
 
 @pytest.mark.parametrize("name", READS)
 def test_an_example_works(photos: SyncthingClient, pair: Pair, name: str) -> None:
-    """What an example reads is of the kind that it shows."""
+    """The result of an example has the documented type."""
     [line] = statements(name)
     shown = parts(name)["Example"].partition(line)[2].strip()
     found = eval(line, {"client": photos, "laptop": pair.b.device_id})  # noqa: S307 - our own documentation
