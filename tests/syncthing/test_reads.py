@@ -1,4 +1,4 @@
-"""What can be read of a Syncthing instance: the calls, the observations, and what follows from a failure."""
+"""The reads of a Syncthing instance: their calls, their observations, and their reactions to failures."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -55,7 +55,7 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
         [seen.CompletionRead],
     ),
 }
-"""The calls and the observations of each read."""
+"""The calls and the observation types of each read."""
 
 ASKING = [read for read, (paths, _) in READS.items() if paths]
 
@@ -64,21 +64,19 @@ RUBBISH = [None, True, -1, "rubbish", "9999-12-31T23:59:59-12:00", [], [None], {
 
 @pytest.fixture
 def reader(syncthing: PretendedSyncthing, connect: Connect) -> Reader:
-    """A reader of the pretended Syncthing."""
+    """A reader of the scripted Syncthing instance."""
     return Reader(connect(syncthing.url), "nas")
 
 
 def ids(read: Read) -> str:
-    """Name a row after its read."""
+    """Return the name of a read as the ID of its test."""
     return read.what
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("read", READS, ids=ids)
-def test_each_read_asks_for_little_and_tells_what_it_is_about(
-    serve: Serve, connect: Connect, version: str, read: Read
-) -> None:
-    """What real Syncthings answered is understood, whichever version it was."""
+def test_each_read_has_its_calls_and_observations(serve: Serve, connect: Connect, version: str, read: Read) -> None:
+    """The recorded answers of real Syncthing instances of every version are decoded."""
     syncthing = PretendedSyncthing(serve, version)
     requests, kinds = READS[read]
     told = list(Reader(connect(syncthing.url), "nas").read(read))
@@ -86,15 +84,15 @@ def test_each_read_asks_for_little_and_tells_what_it_is_about(
     assert [line.removeprefix("GET /rest/") for line in syncthing.server.lines] == requests
 
 
-def test_the_table_of_reads_is_tested_whole() -> None:
-    """A new read has its row above, and its call in messages."""
-    assert {read.what for read in READS} == set(reads._ROWS)  # noqa: SLF001 - its keys are what one can ask for
+def test_every_row_of_the_table_of_reads_is_tested() -> None:
+    """A new read needs a row above, and its call for messages."""
+    assert {read.what for read in READS} == set(reads._ROWS)  # noqa: SLF001 - its keys are the available reads
     calls = {read.what: paths[0].partition("?")[0] for read, (paths, _) in READS.items() if paths}
     assert calls == reads._CALLS  # noqa: SLF001 - as above
 
 
-def test_whose_device_it_is_is_asked_once(syncthing: PretendedSyncthing, reader: Reader) -> None:
-    """The ID of a Syncthing does not change, but another one may answer after an absence."""
+def test_the_device_id_is_read_once(syncthing: PretendedSyncthing, reader: Reader) -> None:
+    """The ID of an instance does not change, but another instance may answer after an outage."""
     assert reader.own_id == reader.own_id == document("system_status")["myID"]
     assert syncthing.server.lines == [f"GET {STATUS}"]
     reader.forget()
@@ -102,8 +100,8 @@ def test_whose_device_it_is_is_asked_once(syncthing: PretendedSyncthing, reader:
     assert syncthing.server.lines == [f"GET {STATUS}"] * 2
 
 
-def test_a_folder_with_failed_items_is_read_with_them(syncthing: PretendedSyncthing, reader: Reader) -> None:
-    """The count alone does not say which."""
+def test_the_failed_items_of_a_folder_are_read_with_it(syncthing: PretendedSyncthing, reader: Reader) -> None:
+    """The count does not contain the paths."""
     syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
     assert list(map(type, reader.read(Read("folder", "docs")))) == [
         seen.FolderRead,
@@ -113,26 +111,26 @@ def test_a_folder_with_failed_items_is_read_with_them(syncthing: PretendedSyncth
 
 
 @pytest.mark.parametrize("read", [read for read in ASKING if read.folder and not read.path], ids=ids)
-def test_a_folder_that_is_paused_or_gone_tells_nothing(
+def test_a_paused_or_removed_folder_gives_no_observation(
     syncthing: PretendedSyncthing, reader: Reader, read: Read
 ) -> None:
-    """Between the event and the read it may have gone, which other events tell."""
+    """The folder may be removed between the event and the read, and other events report the removal."""
     for path in (FOLDER_STATUS, FOLDER_ERRORS, COMPLETION, BROWSE):
         syncthing.table[path] = refuses(404, "folder is paused")
     assert list(reader.read(read)) == []
 
 
 @pytest.mark.parametrize("read", ASKING, ids=ids)
-def test_a_refusal_is_raised(syncthing: PretendedSyncthing, reader: Reader, read: Read) -> None:
-    """A read that fails says so, and tells nothing instead."""
+def test_a_failed_read_raises_its_error(syncthing: PretendedSyncthing, reader: Reader, read: Read) -> None:
+    """A failed read raises its error, and returns no observation."""
     for path in (*DOCUMENTS, UPGRADE):
         syncthing.table[path] = refuses(500, "database is closed")
     with pytest.raises(Rejected, match="database is closed"):
         list(reader.read(read))
 
 
-def test_a_conflict_file_that_is_unknown_is_not_there(syncthing: PretendedSyncthing, reader: Reader) -> None:
-    """The index forgets what was deleted long ago."""
+def test_an_unknown_conflict_file_does_not_exist(syncthing: PretendedSyncthing, reader: Reader) -> None:
+    """Syncthing eventually removes deleted files from the index."""
     syncthing.table[FILE] = refuses(404, "No such object in the index")
     (told,) = reader.read(Read("conflict", "docs", path="a.txt"))
     assert told == seen.ConflictRead(folder="docs", path="a.txt", present=False)
@@ -142,13 +140,13 @@ def test_a_conflict_file_that_is_unknown_is_not_there(syncthing: PretendedSyncth
 def test_a_build_that_cannot_upgrade_has_no_latest_version(
     syncthing: PretendedSyncthing, reader: Reader, status: int
 ) -> None:
-    """Whichever way a version says it."""
+    """The status of the refusal differs by version."""
     syncthing.table[UPGRADE] = refuses(status, "upgrade unsupported")
     assert list(reader.read(Read("upgrade"))) == [seen.UpgradeRead(latest=None)]
 
 
 class Slow(SyncthingClient):
-    """A client whose answers take too long."""
+    """A client whose calls all time out."""
 
     def _call(self, method: str, path: str, *_: Any, **__: Any) -> Any:  # noqa: ARG002 - as it is called
         raise TimedOut(f"{path} did not answer")
@@ -161,13 +159,13 @@ class Slow(SyncthingClient):
         (Read("upgrade"), []),
     ],
 )
-def test_what_may_take_long_does_not_make_syncthing_unreachable(read: Read, told: list[Observation]) -> None:
-    """A slow disk, or no way to the Internet, says nothing of Syncthing."""
+def test_a_timeout_of_a_slow_read_does_not_make_syncthing_unreachable(read: Read, told: list[Observation]) -> None:
+    """A slow disk or a missing Internet connection does not mean that Syncthing is unavailable."""
     assert list(Reader(Slow(""), "nas").read(read)) == told
 
 
 class Told(SyncthingClient):
-    """A client that is told the answers: there are thousands."""
+    """A client with fixed answers, because a server would be too slow for thousands of calls."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -179,8 +177,8 @@ class Told(SyncthingClient):
 
 
 @pytest.mark.parametrize("read", ASKING, ids=ids)
-def test_rubbish_is_a_bad_reply_and_nothing_else(read: Read) -> None:
-    """Whatever JSON answers in whatever place, a read tells something or raises an error of ours."""
+def test_rubbish_raises_only_bad_reply(read: Read) -> None:
+    """With any JSON in any place of an answer, a read returns observations or raises BadReply."""
     for request in READS[read][0]:
         path = f"/rest/{request.partition('?')[0]}"
         client, results = Told(), set()
@@ -191,7 +189,7 @@ def test_rubbish_is_a_bad_reply_and_nothing_else(read: Read) -> None:
 
 
 def spoilt(good: Any) -> Iterator[Any]:
-    """Give a document with rubbish in each place, one at a time."""
+    """Yield a document with rubbish in each place, one place at a time."""
     places = good.items() if isinstance(good, dict) else enumerate(good) if isinstance(good, list) else ()
     for place, value in places:
         for rubbish in (*RUBBISH, *spoilt(value)):
@@ -201,7 +199,7 @@ def spoilt(good: Any) -> Iterator[Any]:
 
 
 def end_of(told: Iterator[Observation]) -> SyncthingError | None:
-    """Return the error that a read ends in."""
+    """Return the error of a read, or None."""
     try:
         list(told)
     except SyncthingError as error:
@@ -209,29 +207,29 @@ def end_of(told: Iterator[Observation]) -> SyncthingError | None:
     return None
 
 
-# --- a read that may fail
+# --- reads that may fail
 
 
 def test_an_attempt_that_succeeds_is_finished_without_an_error(reader: Reader) -> None:
-    """The end of a failure can be seen by that."""
+    """The result shows the end of an earlier failure."""
     read = Read("errors")
     *found, finished = reader.attempt(read)
     assert [type(one) for one in found] == [seen.ErrorsRead]
     assert finished == seen.ReadFinished(read=read)
 
 
-def test_a_read_that_may_take_long_is_finished() -> None:
-    """A time-out of the search for conflict files is an observation, and no failure."""
+def test_a_timeout_of_a_slow_read_is_not_a_failure() -> None:
+    """A timeout of the search for conflict files is an observation."""
     reader = Reader(Slow(""), "nas")
     read = Read("conflicts", "docs")
     assert list(reader.attempt(read)) == [seen.ConflictsRead(folder="docs", paths=None), seen.ReadFinished(read=read)]
 
 
-# --- everything
+# --- snapshots
 
 
 def test_each_share_is_read_except_those_of_paused_folders(syncthing: PretendedSyncthing, reader: Reader) -> None:
-    """A paused folder has no counts, and Syncthing answers 404 to some of the calls."""
+    """A paused folder has no counts, and Syncthing answers some calls with 404."""
     syncthing.has_folders(docs=False, photos=True, music=False)
     found = list(reader.snapshot())
     assert [one.folder for one in found if isinstance(one, seen.FolderRead)] == ["docs", "music"]
@@ -239,7 +237,7 @@ def test_each_share_is_read_except_those_of_paused_folders(syncthing: PretendedS
 
 
 @pytest.mark.parametrize("as_argument", [True, False])
-def test_completions_beyond_the_limit_are_left(
+def test_completions_beyond_the_limit_are_left_for_later(
     syncthing: PretendedSyncthing, reader: Reader, monkeypatch: pytest.MonkeyPatch, as_argument: bool
 ) -> None:
     """Reading thousands of them would take longer than Syncthing's event buffer lasts."""
@@ -263,7 +261,7 @@ def test_a_snapshot_reads_the_device_id_again(syncthing: PretendedSyncthing, rea
 def test_a_folder_that_is_removed_during_a_snapshot_is_no_failure(
     syncthing: PretendedSyncthing, reader: Reader, path: str
 ) -> None:
-    """Syncthing answers 404 with its reason; an event reports the removal."""
+    """Syncthing answers 404 with its reason, and an event reports the removal."""
     syncthing.has_folders(docs=False)
     syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
     syncthing.table[path] = refuses(404, "no such folder")
@@ -288,7 +286,7 @@ READ_OF: dict[str, str] = {
     ERRORS: "errors",
     "/rest/config/restart-required": "restart_required",
 }
-"""The calls of a snapshot that do not decide about the instance, and their reads."""
+"""The calls of a snapshot that do not affect the availability of the instance, and their reads."""
 
 FAILURES: dict[str, Behaviour] = {
     "500": refuses(500, "database is closed"),
@@ -310,33 +308,33 @@ CASES: dict[str, tuple[str, Behaviour]] = {
     },
     f"{CONNECTIONS}: wrong content": (CONNECTIONS, says({"connections": 1})),
 }
-"""Calls and how they fail; a 404 for a folder is no failure."""
+"""Calls and their failures; a 404 for a folder is no failure."""
 
 CSRF = stranger(403, "CSRF Error")
 
 
 def failures(found: list[Observation]) -> list[seen.ReadFinished]:
-    """Return the reads that failed."""
+    """Return the failed reads."""
     return [one for one in found if isinstance(one, seen.ReadFinished) and one.error is not None]
 
 
 def completed(found: list[Observation]) -> set[str]:
-    """Return the reads that did not fail."""
+    """Return the names of the reads that did not fail."""
     return {one.read.what for one in found if isinstance(one, seen.ReadFinished) and one.error is None}
 
 
 @pytest.fixture
 def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not repeat a call within a read."""
+    """Make no second attempt of a call."""
     monkeypatch.setattr(retry, "ATTEMPTS", 1)
 
 
 @pytest.mark.usefixtures("one_try")
 @pytest.mark.parametrize("case", CASES)
-def test_a_call_that_fails_for_one_part_leaves_that_part(
+def test_a_failed_call_of_a_snapshot_affects_only_its_read(
     syncthing: PretendedSyncthing, connect: Connect, case: str
 ) -> None:
-    """The read has an error that names the call, it is left to be read later, and everything else is read."""
+    """The error of the read names the call, the read is left for later, and everything else is read."""
     path, failure = CASES[case]
     syncthing.has_folders(docs=False)
     syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
@@ -364,7 +362,7 @@ def test_a_failure_is_raised_if_the_status_cannot_be_read_either(
     status: Behaviour,
     error: type[SyncthingError],
 ) -> None:
-    """The status decides whether the instance can be used, and its error is the reason."""
+    """The status decides whether the instance can be used, and its error is reported."""
     syncthing.table[PENDING_DEVICES] = failure
     answer = syncthing.table[STATUS]
     assert callable(answer)
@@ -377,13 +375,13 @@ def test_a_failure_is_raised_if_the_status_cannot_be_read_either(
 def test_a_snapshot_needs_version_status_and_configuration(
     syncthing: PretendedSyncthing, reader: Reader, path: str
 ) -> None:
-    """Everything else is about what is configured."""
+    """All other reads depend on the configuration."""
     syncthing.table[path] = refuses(500, "database is closed")
     with pytest.raises(Rejected):
         list(reader.snapshot())
 
 
-def test_after_some_timeouts_the_rest_is_left(
+def test_after_some_timeouts_the_remaining_reads_are_left_for_later(
     syncthing: PretendedSyncthing, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Waiting for each of many calls would take longer than Syncthing's event buffer lasts."""
@@ -403,6 +401,6 @@ def test_after_some_timeouts_the_rest_is_left(
     assert {FOLDER_STATUS, COMPLETION, FOLDER_STATISTICS}.isdisjoint(asked)
 
 
-def test_everything_that_a_command_changes_can_be_read() -> None:
-    """A command names rows of the table of reads, or the poller would die of it."""
+def test_every_change_of_a_command_can_be_read() -> None:
+    """Each change of a command is a row of the table of reads; an unknown one would stop the poller."""
     assert {what for command in COMMANDS for what in command.changes} <= {read.what for read in READS}

@@ -1,4 +1,4 @@
-"""Who refuses a request: each refusal of a real Syncthing, and each of something in front of it."""
+"""Refused requests: the answers of real Syncthing, and those of proxies and logins in front of it."""
 
 import socket
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ LOGIN_PAGE = '<!DOCTYPE html><html><form action="/login"><input type="password" 
 def guarded(
     request: pytest.FixtureRequest, binary: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SyncthingNode]:
-    """A real node, without and with a password of its GUI."""
+    """A real node, without and with a password for its GUI."""
     one = SyncthingNode("guarded", tmp_path_factory.mktemp("guarded") / "home", binary)
     try:
         one.start()
@@ -36,7 +36,7 @@ def guarded(
 
 
 def _has_password(node: SyncthingNode) -> bool:
-    """Tell whether the listener that knows the password has replaced the old one."""
+    """Return whether the listener with the password has replaced the old one."""
     try:
         return bool(node.request("GET", "/rest/config/gui")["password"])
     except OSError:
@@ -45,7 +45,7 @@ def _has_password(node: SyncthingNode) -> bool:
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every host name is this machine's address."""
+    """Resolve every host name to this machine."""
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *more, **named: resolve("127.0.0.1", *more, **named))
 
@@ -54,36 +54,36 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_right_key_is_accepted(guarded: SyncthingNode, connect: Connect) -> None:
-    """A password of the GUI does not matter to the API."""
+    """The password of the GUI does not affect the API."""
     assert connect(guarded.url, guarded.api_key).get_ping() == {"ping": "pong"}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_wrong_key_is_a_fault_of_the_key(guarded: SyncthingNode, connect: Connect, method: str) -> None:
-    """Each version has its own words for it, and others with a password."""
+def test_a_wrong_key_is_reported_for_the_key(guarded: SyncthingNode, connect: Connect, method: str) -> None:
+    """The answer differs by version, and again with a password."""
     client = connect(guarded.url, WRONG)
     with pytest.raises(Unauthorized, match=rf"^api_key: Syncthing at {guarded.url} rejects the API key"):
         client.get_ping() if method == "GET" else client.clear_errors()
 
 
-def test_no_key_is_a_fault_of_its_own(guarded: SyncthingNode, connect: Connect) -> None:
-    """There is nothing to compare."""
+def test_a_missing_key_is_reported_as_missing(guarded: SyncthingNode, connect: Connect) -> None:
+    """The message differs from that for a wrong key."""
     with pytest.raises(Unauthorized, match=r"^api_key: no API key is set"):
         connect(guarded.url, "").get_ping()
 
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("right", [True, False])
-def test_a_foreign_host_name_is_a_fault_of_the_url(guarded: SyncthingNode, connect: Connect, *, right: bool) -> None:
-    """The host check comes before everything else, so the key does not matter."""
+def test_a_foreign_host_name_is_reported_for_the_url(guarded: SyncthingNode, connect: Connect, *, right: bool) -> None:
+    """Syncthing checks the host name first, so the key does not matter."""
     key = guarded.api_key if right else WRONG
     with pytest.raises(HostCheckFailed, match=r"^url: .*insecureSkipHostcheck"):
         connect(f"http://nas:{guarded.gui_port}", key).get_ping()
 
 
 @pytest.mark.parametrize("password", ["", "secret"])
-def test_a_gui_with_tls_is_a_fault_of_the_url(expendable: SyncthingNode, connect: Connect, password: str) -> None:
-    """The redirect comes before the check of the key."""
+def test_a_gui_with_tls_is_reported_for_the_url(expendable: SyncthingNode, connect: Connect, password: str) -> None:
+    """Syncthing redirects before it checks the key."""
     changes = {"useTLS": True, **({"user": "ann", "password": password} if password else {})}
     expendable.request("PATCH", "/rest/config/gui", body=changes)
     secure = connect(expendable.url.replace("http:", "https:"), expendable.api_key, verify="off")
@@ -95,7 +95,7 @@ def test_a_gui_with_tls_is_a_fault_of_the_url(expendable: SyncthingNode, connect
         connect(secure.url, WRONG, verify="off").get_ping()
 
 
-# --- something in front of it
+# --- proxies and logins in front of Syncthing
 
 FRONTS = {
     "basic auth of nginx": stranger(401, NGINX_401, **{"WWW-Authenticate": 'Basic realm="Authorization Required"'}),
@@ -110,12 +110,12 @@ FRONTS = {
     "a login page on the same host": stranger(302, "", Location="/login?next=/rest/system/ping"),
     "a login page on another host": stranger(302, "", Location="https://login.example/?token=abc"),
 }
-"""What login pages, proxies and firewalls answer to a request with the right key."""
+"""The answers of login pages, proxies and firewalls to a request with the right key."""
 
 
 @pytest.mark.parametrize("front", FRONTS)
-def test_what_asks_for_a_login_in_front_of_syncthing_is_named(serve: Serve, connect: Connect, front: str) -> None:
-    """To copy the API key again would not help."""
+def test_a_login_in_front_of_syncthing_is_reported(serve: Serve, connect: Connect, front: str) -> None:
+    """Copying the API key again would not help."""
     server = serve({PING: FRONTS[front]})
     with pytest.raises((Unauthorized, NotSyncthing), match=r"^url: .*something in front of Syncthing") as raised:
         connect(server.url).get_ping()
@@ -128,8 +128,8 @@ def test_what_asks_for_a_login_in_front_of_syncthing_is_named(serve: Serve, conn
     "location",
     ["https://[broken/", "https://[::1", "//[/", "https://ann:secret@login.example/", "/<script>alert(1)</script>"],
 )
-def test_a_strange_redirect_is_an_error_like_any_other(serve: Serve, connect: Connect, location: str) -> None:
-    """Whatever it names, it is no exception of a library, and shows neither HTML nor a password."""
+def test_an_invalid_redirect_is_a_syncthing_error(serve: Serve, connect: Connect, location: str) -> None:
+    """The error is not an exception of a library, and its message contains neither HTML nor a password."""
     server = serve({PING: stranger(302, "", Location=location)})
     with pytest.raises(SyncthingError, match=r"^url: .* redirects to") as raised:
         connect(server.url).get_ping()
@@ -150,7 +150,7 @@ def test_a_strange_redirect_is_an_error_like_any_other(serve: Serve, connect: Co
     ],
 )
 def test_no_broken_answer_puts_html_into_a_message(serve: Serve, connect: Connect, answer: Behaviour) -> None:
-    """Not even one that is not HTTP at all: the message goes to the log and to the topic `connection`."""
+    """This holds even for answers that are not HTTP. The message goes to the log and to the topic `connection`."""
     server = serve({PING: answer})
     with pytest.raises(SyncthingError) as raised:
         connect(server.url, timeout_s=1).get_ping()
@@ -159,8 +159,8 @@ def test_no_broken_answer_puts_html_into_a_message(serve: Serve, connect: Connec
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_a_proxy_without_syncthing_behind_it_is_named(serve: Serve, connect: Connect, status: int) -> None:
-    """It is no Syncthing that starts: it may never come."""
+def test_a_proxy_without_syncthing_is_reported(serve: Serve, connect: Connect, status: int) -> None:
+    """The message must not suggest that Syncthing is starting, because it may be stopped."""
     server = serve({PING: stranger(status, f"<html><h1>{status} Bad Gateway</h1></html>")})
     with pytest.raises(SyncthingError, match=rf"^url: the proxy at {server.url} .*\({status}\)") as raised:
         connect(server.url, timeout_s=1).get_ping()

@@ -1,4 +1,4 @@
-"""What is tried again, and when it is given up: the policy alone, without a connection."""
+"""The retry policy: which failures are retried and when a call gives up, without a connection."""
 
 import threading
 from collections.abc import Callable
@@ -26,7 +26,7 @@ BROKEN = Unreachable("broken")
 
 
 class Call:
-    """A call that ends in one thing after the other, the last again and again."""
+    """A call with a sequence of results, the last of which repeats."""
 
     def __init__(self, *ends: Any, then: Callable[[], object] = lambda: None) -> None:
         self.count = 0
@@ -44,7 +44,7 @@ class Call:
 
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """What cuts a wait short; there is none between attempts here."""
+    """An event that cuts a wait short; there is no pause between attempts here."""
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0)
     monkeypatch.setattr(retry, "LOOK_S", 0)
     return threading.Event()
@@ -65,10 +65,10 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     ],
     ids=str,
 )
-def test_only_what_may_help_and_is_safe_is_tried_again(
+def test_only_safe_and_useful_attempts_are_repeated(
     stopped: threading.Event, error: SyncthingError, with_get: int, with_post: int
 ) -> None:
-    """A POST is repeated only if it cannot have arrived; nothing is repeated that would fail again."""
+    """A POST is repeated only if it cannot have arrived. No attempt is repeated that would fail again."""
     for method, attempts in (("GET", with_get), ("POST", with_post)):
         call = Call(error)
         with pytest.raises(type(error)) as raised:
@@ -78,14 +78,14 @@ def test_only_what_may_help_and_is_safe_is_tried_again(
 
 
 def test_an_attempt_that_succeeds_is_the_last(stopped: threading.Event) -> None:
-    """What came in the end is what counts."""
+    """The result of the last attempt is returned."""
     call = Call(BROKEN, REFUSED, "pong")
     assert retrying("GET", stopped, 30)(call) == "pong"
     assert call.count == 3
 
 
-def test_after_a_stop_nothing_is_tried_again(stopped: threading.Event) -> None:
-    """A stop during an attempt leaves it at that one."""
+def test_after_a_stop_there_is_no_further_attempt(stopped: threading.Event) -> None:
+    """The stop happens during the first attempt."""
     call = Call(BROKEN, then=stopped.set)
     with pytest.raises(Unreachable):
         retrying("GET", stopped, 30)(call)
@@ -93,27 +93,27 @@ def test_after_a_stop_nothing_is_tried_again(stopped: threading.Event) -> None:
 
 
 def test_a_wait_ends_when_its_condition_holds(stopped: threading.Event) -> None:
-    """Whether Syncthing cannot be reached meanwhile, or says no, makes no difference."""
+    """An unreachable Syncthing and a false condition both continue the wait."""
     call = Call(BROKEN, False, Starting("starting"), False, True)
     waiting(30, stopped)(call)
     assert call.count == 5
 
 
 def test_a_wait_ends_when_its_time_is_over(stopped: threading.Event) -> None:
-    """Nobody waits for ever."""
+    """The wait has a time limit."""
     with pytest.raises(RetryError):
         waiting(0, stopped)(Call(False))
 
 
 def test_a_wait_is_cut_short_by_a_stop(stopped: threading.Event) -> None:
-    """A bridge that ends waits for nothing."""
+    """A bridge that stops must not wait."""
     call = Call(False, then=stopped.set)
     with pytest.raises(RetryError):
         waiting(3600, stopped)(call)
     assert call.count == 1
 
 
-def test_a_wait_does_not_outlast_a_refusal(stopped: threading.Event) -> None:
-    """An answer that waiting does not change is told at once."""
+def test_a_wait_ends_with_a_permanent_error(stopped: threading.Event) -> None:
+    """An error that waiting does not change is raised at once."""
     with pytest.raises(NotFound):
         waiting(3600, stopped)(Call(NotFound("no such folder")))

@@ -1,4 +1,4 @@
-"""The one request function: what is sent, what is tried again, and what an error says."""
+"""The request function: requests, retries, and error messages."""
 
 import gzip
 import os
@@ -70,15 +70,15 @@ EMPTY = Answer()
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again without a wait."""
+    """Retry without a pause."""
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0)
 
 
-# --- what is sent
+# --- requests
 
 
-def test_the_key_is_sent_as_every_version_takes_it(serve: Serve, connect: Connect) -> None:
-    """X-API-Key works with every Syncthing; Bearer does not before 1.23.7."""
+def test_the_key_is_sent_in_the_header_that_every_version_accepts(serve: Serve, connect: Connect) -> None:
+    """X-API-Key works with every version of Syncthing, but Bearer only since 1.23.7."""
     server = serve({PING: says(PONG)})
     connect(server.url).get_ping()
     headers = server.requests[0].headers
@@ -87,8 +87,8 @@ def test_the_key_is_sent_as_every_version_takes_it(serve: Serve, connect: Connec
 
 
 @pytest.mark.parametrize("written", ["{}\n", " {}", "\t{}\r\n"])
-def test_white_space_around_the_key_is_none_of_it(serve: Serve, written: str) -> None:
-    """A key is often copied with the end of its line."""
+def test_white_space_around_the_key_is_removed(serve: Serve, written: str) -> None:
+    """A key is often copied with its line break."""
     server = serve({PING: says(PONG)})
     assert call(server.url, api_key=written.format(KEY)) == PONG
     assert server.requests[0].headers["X-API-Key"] == KEY
@@ -97,7 +97,7 @@ def test_white_space_around_the_key_is_none_of_it(serve: Serve, written: str) ->
 def test_proxies_and_passwords_of_the_environment_are_not_used(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Syncthing is near: neither a proxy nor .netrc has anything to do with it."""
+    """Syncthing is nearby, so neither proxies nor .netrc apply."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login ann password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -109,7 +109,7 @@ def test_proxies_and_passwords_of_the_environment_are_not_used(
 
 
 def test_a_redirect_is_not_followed_with_the_key(serve: Serve, connect: Connect) -> None:
-    """Whoever answers at the address cannot have the key sent to another."""
+    """A server must not be able to send the key to another one."""
     thief = serve({PING: says(PONG)})
     server = serve({PING: stranger(307, "", Location=f"{thief.url}{PING}")})
     with pytest.raises(NotSyncthing, match="it is not Syncthing"):
@@ -117,8 +117,8 @@ def test_a_redirect_is_not_followed_with_the_key(serve: Serve, connect: Connect)
     assert thief.requests == []
 
 
-def test_a_syncthing_that_wants_tls_is_told_by_its_setting(serve: Serve, connect: Connect) -> None:
-    """With TLS turned on in Syncthing, http is answered 307 to https whatever the method."""
+def test_a_redirect_of_syncthing_to_https_is_reported(serve: Serve, connect: Connect) -> None:
+    """With TLS enabled, Syncthing redirects http to https with 307 for every method."""
     server = serve({})
     server.table[SCAN] = stranger(307, "", Location=f"https://127.0.0.1:{server.port}{SCAN}")
     with pytest.raises(TlsFailure, match=r"^url: .* Use https://, and set verify"):
@@ -126,8 +126,8 @@ def test_a_syncthing_that_wants_tls_is_told_by_its_setting(serve: Serve, connect
 
 
 @pytest.mark.parametrize("folder", ["a b", "ü#%?&=+"])
-def test_odd_values_arrive_as_they_are(serve: Serve, connect: Connect, folder: str) -> None:
-    """Whatever is in an ID is quoted."""
+def test_special_characters_arrive_unchanged(serve: Serve, connect: Connect, folder: str) -> None:
+    """All characters of an ID are quoted."""
     server = serve({SCAN: EMPTY})
     connect(server.url).scan(folder)
     assert server.requests[0].parameters["folder"] == folder
@@ -140,8 +140,8 @@ def test_the_path_of_a_reverse_proxy_is_kept(serve: Serve, connect: Connect) -> 
 
 
 @pytest.mark.parametrize("name", ["gui.sock", "with space/gui #1%20.sock"])
-def test_a_unix_socket_is_as_good_as_a_port(serve: Serve, connect: Connect, tmp_path: Path, name: str) -> None:
-    """Calls go over a unix socket, and so does the next one over the same connection."""
+def test_a_unix_socket_works_like_a_port(serve: Serve, connect: Connect, tmp_path: Path, name: str) -> None:
+    """Several calls use the same connection over a unix socket."""
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     server = serve({PING: says(PONG)}, path=path)
@@ -153,7 +153,7 @@ def test_a_unix_socket_is_as_good_as_a_port(serve: Serve, connect: Connect, tmp_
 
 @pytest.fixture
 def shared_directory() -> Iterator[Path]:
-    """Make a directory that every user may enter; those of pytest are private."""
+    """A directory that every user may enter, unlike those of pytest."""
     with TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -163,7 +163,7 @@ def shared_directory() -> Iterator[Path]:
 
 @pytest.fixture
 def as_nobody() -> Iterator[Callable[[], None]]:
-    """Become a user without any permission, until the end of the test."""
+    """Become a user without any permission until the end of the test."""
     if os.geteuid() != 0:
         pytest.skip("only root can become a user without permission")
     yield lambda: os.seteuid(65534)
@@ -173,7 +173,7 @@ def as_nobody() -> Iterator[Callable[[], None]]:
 def test_a_unix_socket_without_permission_names_its_owner(
     serve: Serve, connect: Connect, shared_directory: Path, as_nobody: Callable[[], None]
 ) -> None:
-    """Then it is known which group the bridge's user has to join."""
+    """The message shows which group the user of the bridge must join."""
     path = shared_directory / "gui.sock"
     serve({PING: says(PONG)}, path=path)
     path.chmod(0o600)
@@ -187,10 +187,10 @@ def test_a_unix_socket_without_permission_names_its_owner(
     )
 
 
-def test_a_directory_that_hides_a_unix_socket_is_named(
+def test_a_directory_that_denies_access_to_a_unix_socket_is_reported(
     serve: Serve, connect: Connect, shared_directory: Path, as_nobody: Callable[[], None]
 ) -> None:
-    """The permissions of the socket would not help."""
+    """Changing the permissions of the socket would not help."""
     private = shared_directory / "private"
     directory = private / "deep"
     directory.mkdir(parents=True)
@@ -208,8 +208,8 @@ def test_a_directory_that_hides_a_unix_socket_is_named(
 
 
 @pytest.mark.parametrize("url", ["unix:///no/such.sock", "http://127.0.0.1:{port}", "https://127.0.0.1:{port}"])
-def test_nobody_at_the_address_is_unreachable(connect: Connect, url: str) -> None:
-    """An address where nothing listens is told with its setting."""
+def test_an_address_without_a_server_is_unreachable(connect: Connect, url: str) -> None:
+    """The message contains the setting and the address."""
     url = url.format(port=free_port())
     with pytest.raises(
         Unreachable, match=f"^url: {url} cannot be reached .*Check the address, and that Syncthing is running"
@@ -219,17 +219,15 @@ def test_nobody_at_the_address_is_unreachable(connect: Connect, url: str) -> Non
 
 
 @pytest.mark.parametrize("url", ["nas:8384", "ftp://nas", "nas", "http://nas:http"])
-def test_what_is_no_address_is_unreachable(connect: Connect, url: str) -> None:
-    """A slip in the address is told like an address that is not there."""
+def test_an_invalid_address_is_unreachable(connect: Connect, url: str) -> None:
+    """An invalid address is reported like one without a server."""
     with pytest.raises(Unreachable, match=f"^url: {url} cannot be reached"):
         connect(url).get_ping()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a full queue is another matter elsewhere")
-def test_an_address_that_does_not_answer_is_not_waited_for_long(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is not even connected cannot have arrived."""
+def test_the_time_to_connect_is_limited(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a connection, the request cannot have arrived."""
     monkeypatch.setattr(adapters, "CONNECT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as queue:
         for _ in range(2):
@@ -243,8 +241,8 @@ def test_an_address_that_does_not_answer_is_not_waited_for_long(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_server_that_hangs_up_is_unreachable(scheme: str, connect: Connect) -> None:
-    """A forwarded port with nobody behind it takes connections and ends them: that is no fault of a certificate."""
+def test_a_server_that_closes_every_connection_is_unreachable(scheme: str, connect: Connect) -> None:
+    """A forwarded port without a server accepts and closes connections. The error must not blame the certificate."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=hang_up_on_everybody, args=(listener,))
         thread.start()
@@ -257,25 +255,25 @@ def test_a_server_that_hangs_up_is_unreachable(scheme: str, connect: Connect) ->
 
 
 def hang_up_on_everybody(listener: socket.socket) -> None:
-    """Take connections and end them."""
+    """Accept connections and close them."""
     with suppress(OSError):  # shut down
         while True:
             listener.accept()[0].close()
 
 
-def test_an_unknown_host_name_is_named(connect: Connect) -> None:
-    """A name that nobody knows is told as such."""
+def test_an_unknown_host_name_is_reported(connect: Connect) -> None:
+    """The message contains the host name."""
     with pytest.raises(Unreachable, match=r"^url: .*the host name 'nas\.invalid' is unknown"):
         connect("http://nas.invalid:8384").get_ping()
 
 
-# --- what is tried again
+# --- retries
 
 
 @pytest.mark.parametrize("failure", [closes, truncates, truncates_chunks, refuses(503), stranger(502, "Bad Gateway")])
 @pytest.mark.parametrize("method", sorted(retry.IDEMPOTENT_METHODS))
-def test_a_call_that_does_no_harm_twice_is_tried_again(serve: Serve, method: str, failure: Behaviour) -> None:
-    """A connection that broke, or a Syncthing that is not ready, is overcome."""
+def test_a_call_that_is_safe_to_repeat_is_retried(serve: Serve, method: str, failure: Behaviour) -> None:
+    """A broken connection or a starting Syncthing is retried."""
     server = serve({PING: [failure, failure, says(PONG)]})
     assert call(server.url, method) == PONG
     assert len(server.requests) == 3
@@ -288,25 +286,25 @@ def test_a_call_that_does_no_harm_twice_is_tried_again(serve: Serve, method: str
 def test_a_post_that_may_have_arrived_is_not_repeated(
     serve: Serve, failure: Behaviour, error: type[SyncthingError]
 ) -> None:
-    """What may have been carried out is not carried out twice."""
+    """A call that may have been executed must not run twice."""
     server = serve({PING: [failure, says(PONG)]})
     with pytest.raises(error):
         call(server.url, "POST")
     assert len(server.requests) == 1
 
 
-def test_a_post_that_cannot_have_arrived_is_tried_again(
+def test_a_post_that_cannot_have_arrived_is_retried(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing listened yet, nothing can have been carried out."""
+    """Without a listening server, the call cannot have been executed."""
     path = tmp_path / "gui.sock"
     starts = iter([lambda: serve({PING: says(PONG)}, path=path)])
     monkeypatch.setattr(retry, "sleep_using_event", lambda _stopped: lambda _seconds: next(starts)())
     assert call(f"unix://{path}", "POST") == PONG
 
 
-def test_an_attempt_too_many_is_not_made(serve: Serve) -> None:
-    """A Syncthing that stays away is given up for now."""
+def test_the_number_of_attempts_is_limited(serve: Serve) -> None:
+    """If Syncthing stays unavailable, the call fails."""
     server = serve({PING: closes})
     with pytest.raises(Unreachable):
         call(server.url)
@@ -327,24 +325,24 @@ def test_an_attempt_too_many_is_not_made(serve: Serve) -> None:
         (Answer(body=b"{", headers=KNOWN), BadReply),
     ],
 )
-def test_what_would_fail_again_is_not_tried_again(serve: Serve, answer: Answer, error: type[SyncthingError]) -> None:
-    """An answer that another attempt cannot change is told at once."""
+def test_a_permanent_failure_is_not_retried(serve: Serve, answer: Answer, error: type[SyncthingError]) -> None:
+    """An error that another attempt cannot change is raised at once."""
     server = serve({PING: answer})
     with pytest.raises(error):
         call(server.url)
     assert len(server.requests) == 1
 
 
-def test_a_migration_is_waited_for_a_little(serve: Serve) -> None:
-    """While version 2 migrates the database, a makeshift server answers 200 to everything."""
+def test_a_migration_is_retried(serve: Serve) -> None:
+    """While version 2 migrates the database, a temporary server answers 200 to every request."""
     server = serve({PING: stranger(200, "*** Database migration in progress ***")})
     with pytest.raises(Starting, match="migrating"):
         call(server.url)
     assert len(server.requests) == retry.ATTEMPTS
 
 
-def test_what_took_too_long_is_not_tried_again(serve: Serve) -> None:
-    """That was a long wait already, and the call may be under way."""
+def test_a_timeout_is_not_retried(serve: Serve) -> None:
+    """The wait was already long, and the call may still be running."""
     server = serve({PING: hangs})
     with pytest.raises(TimedOut, match=r"^timeout_s: GET /rest/system/ping did not answer within 0\.1 s") as raised:
         call(server.url, timeout_s=0.1)
@@ -353,7 +351,7 @@ def test_what_took_too_long_is_not_tried_again(serve: Serve) -> None:
 
 
 def test_a_close_cuts_the_attempts_short(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bridge that ends waits for nobody."""
+    """A bridge that stops must not wait."""
     monkeypatch.setattr(retry, "ATTEMPTS", 1_000_000_000)
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 3600)
     server = serve({PING: closes})
@@ -367,8 +365,8 @@ def test_a_close_cuts_the_attempts_short(serve: Serve, monkeypatch: pytest.Monke
     assert isinstance(failed[0], Unreachable)
 
 
-def test_a_client_that_is_closed_calls_nobody(serve: Serve, connect: Connect) -> None:
-    """After its end a client is of no use."""
+def test_a_closed_client_sends_no_request(serve: Serve, connect: Connect) -> None:
+    """Calls of a closed client raise an error."""
     server = serve({PING: says(PONG)})
     with connect(server.url) as client:
         pass
@@ -379,7 +377,7 @@ def test_a_client_that_is_closed_calls_nobody(serve: Serve, connect: Connect) ->
 
 @pytest.mark.parametrize("over", ["port", "unix socket"])
 def test_a_close_ends_the_connections(serve: Serve, connect: Connect, tmp_path: Path, over: str) -> None:
-    """Nothing stays open at Syncthing that nobody uses."""
+    """No unused connection stays open at Syncthing."""
     server = serve({PING: says(PONG)}, path=tmp_path / "gui.sock" if over == "unix socket" else None)
     client = connect(server.url)
     client.get_ping()
@@ -389,7 +387,7 @@ def test_a_close_ends_the_connections(serve: Serve, connect: Connect, tmp_path: 
 
 
 def test_a_connection_that_died_while_idle_is_replaced(serve: Serve) -> None:
-    """Syncthing closes what is idle for 15 s: the next call takes another connection, even one that is not repeated."""
+    """Syncthing closes connections after 15 idle seconds. Then even a call that is never retried uses a new one."""
     server = serve({PING: [answers_once(says(PONG)), says(PONG)]})
     way = Transport(KEY, server.url, "off", 10)
     way.call("GET", PING)
@@ -399,11 +397,11 @@ def test_a_connection_that_died_while_idle_is_replaced(serve: Serve) -> None:
     way.close()
 
 
-# --- what is too much
+# --- limits
 
 
 def test_no_cookie_is_kept(serve: Serve) -> None:
-    """Syncthing hands some out with every answer; the key is all that is needed."""
+    """Syncthing sends cookies with every answer, but the key is sufficient."""
     server = serve({PING: Answer(body=b"{}", headers={**KNOWN, "Set-Cookie": "CSRF-Token-ABCDE=secret"})})
     with SyncthingClient(KEY, server.url) as client:
         client.get_ping()
@@ -418,7 +416,7 @@ def test_a_large_reply_is_read(serve: Serve) -> None:
 
 
 def test_an_answer_that_is_too_large_is_refused(serve: Serve) -> None:
-    """Whatever answers there cannot fill the memory."""
+    """No server can fill the memory."""
     assert call(serve({PING: says("x" * 998)}).url, largest_answer=1000) == "x" * 998
     with pytest.raises(TooLarge, match=r"^url: the answer to GET /rest/system/ping has more than 1000 bytes"):
         call(serve({PING: says("x" * 999)}).url, largest_answer=1000)
@@ -426,7 +424,7 @@ def test_an_answer_that_is_too_large_is_refused(serve: Serve) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "deflate", "br", "zstd", "x-unknown", "identity, gzip"])
 def test_a_compressed_answer_is_refused(serve: Serve, encoding: str) -> None:
-    """A few bytes could become gigabytes; Syncthing compresses nothing, and the bridge does not ask for it."""
+    """A few bytes could become gigabytes. Syncthing does not compress, and the bridge does not request it."""
     bomb = gzip.compress(gzip.compress(bytes(10_000_000)))
     server = serve({PING: Answer(body=bomb, headers={**KNOWN, "Content-Encoding": encoding})})
     with pytest.raises(BadReply, match="Turn compression off in front of Syncthing"):
@@ -435,7 +433,7 @@ def test_a_compressed_answer_is_refused(serve: Serve, encoding: str) -> None:
 
 
 def test_a_compressed_error_is_recognized_by_its_status(serve: Serve) -> None:
-    """Its text is left out."""
+    """The text of the error is left out."""
     bomb = gzip.compress(bytes(10_000_000))
     with pytest.raises(Rejected, match="500") as raised:
         call(serve({PING: Answer(status=500, body=bomb, headers={**KNOWN, "Content-Encoding": "gzip"})}).url)
@@ -444,22 +442,22 @@ def test_a_compressed_error_is_recognized_by_its_status(serve: Serve) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("behaviour", [drips, drips_head, redirects(drips)], ids=["body", "head", "body of a redirect"])
-def test_an_answer_that_drips_is_cut_off(serve: Serve, tmp_path: Path, behaviour: Behaviour, scheme: str) -> None:
-    """Each byte comes in time, but the whole never would."""
+def test_a_slow_endless_answer_is_cut_off(serve: Serve, tmp_path: Path, behaviour: Behaviour, scheme: str) -> None:
+    """Each byte arrives in time, but the answer never ends."""
     context = self_signed(tmp_path / "own").context if scheme == "https" else None
     with pytest.raises(TimedOut, match=r"did not answer within 0\.5 s"):
         call(serve({PING: behaviour}, context=context).url, timeout_s=0.5)
 
 
 @pytest.mark.parametrize("behaviour", [redirects(floods), floods_with_error], ids=["redirect", "error"])
-def test_the_body_of_what_is_no_success_is_read_only_in_part(serve: Serve, behaviour: Behaviour) -> None:
-    """The library would read all of a redirect, to be able to follow it later."""
+def test_the_body_of_a_redirect_or_an_error_is_read_only_in_part(serve: Serve, behaviour: Behaviour) -> None:
+    """By default, the library reads the whole body of a redirect, so that it can follow it later."""
     with pytest.raises((NotSyncthing, Rejected)):
         call(serve({PING: behaviour}).url, timeout_s=60)
 
 
 def test_all_attempts_together_have_one_timeout(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that hangs up after a while is not waited for again and again."""
+    """A server that closes each connection after a while must not extend the call."""
     monkeypatch.setattr(retry, "ATTEMPTS", 1_000_000_000)
 
     def closes_late(exchange: Exchange) -> None:
@@ -472,10 +470,8 @@ def test_all_attempts_together_have_one_timeout(serve: Serve, monkeypatch: pytes
     assert len(server.requests) <= 3
 
 
-def test_a_handshake_that_is_not_answered_is_not_waited_for_long(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The connection is open, but nothing has been sent over it."""
+def test_the_time_for_the_tls_handshake_is_limited(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is open, but no request was sent over it."""
     monkeypatch.setattr(adapters, "CONNECT_S", 0.2)
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
@@ -509,7 +505,7 @@ def test_a_connection_that_is_closed_at_once_has_one_message(connect: Connect) -
     assert messages == {f"url: http://127.0.0.1:PORT cannot be reached: {lost}. Check that Syncthing is running."}
 
 
-# --- a failure of one call
+# --- failures of one call
 
 
 FAILURES_OF_ONE_CALL: Mapping[str, tuple[Behaviour, type[SyncthingError]]] = {
@@ -539,10 +535,10 @@ FAILURES_OF_ONE_CALL: Mapping[str, tuple[Behaviour, type[SyncthingError]]] = {
 
 
 @pytest.mark.parametrize(("behaviour", "error"), FAILURES_OF_ONE_CALL.values(), ids=FAILURES_OF_ONE_CALL)
-def test_a_call_that_fails_says_nothing_about_the_others(
+def test_a_failed_call_does_not_affect_the_next_one(
     serve: Serve, connect: Connect, behaviour: Behaviour, error: type[SyncthingError]
 ) -> None:
-    """The error belongs to the call, and the same client makes the next call as if nothing had happened."""
+    """The error belongs to the call, and the same client can make the next call."""
     server = serve({STATUS: behaviour, PING: says(PONG)})
     client = connect(server.url, timeout_s=3, largest_answer=1_000_000)
     assert client.get_ping() == PONG
@@ -553,8 +549,8 @@ def test_a_call_that_fails_says_nothing_about_the_others(
     assert client.get_ping() == PONG
 
 
-def test_an_answer_that_was_read_leaves_the_connection_open(serve: Serve, connect: Connect) -> None:
-    """An error costs no new connection, unless its answer was not read to its end."""
+def test_an_answer_that_was_read_to_its_end_keeps_the_connection_open(serve: Serve, connect: Connect) -> None:
+    """An error needs no new connection, unless its answer was not read to its end."""
     server = serve({STATUS: [refuses(500, "no"), Answer(body=b"{", headers=KNOWN), floods], PING: says(PONG)})
     client = connect(server.url, largest_answer=1_000_000)
     for connections in (1, 1, 2):
@@ -564,14 +560,14 @@ def test_an_answer_that_was_read_leaves_the_connection_open(serve: Serve, connec
 
 
 def test_a_timeout_names_the_call_with_its_query(serve: Serve, connect: Connect) -> None:
-    """Whoever reads it knows which folder is slow, and which setting to change."""
+    """The message shows which folder is slow, and which setting to change."""
     server = serve({STATUS: hangs})
     with pytest.raises(TimedOut, match=r"^timeout_s: GET /rest/db/status\?folder=photos did not answer within 0\.1 s"):
         connect(server.url, timeout_s=0.1).get_folder_status("photos")
 
 
-def test_a_timeout_of_its_own_does_not_blame_the_setting(serve: Serve, connect: Connect) -> None:
-    """A scan has a limit of its own, which `timeout_s` does not change; a long query is cut."""
+def test_the_timeout_of_a_scan_does_not_blame_the_setting(serve: Serve, connect: Connect) -> None:
+    """A scan has its own limit, which `timeout_s` does not change. A long query is truncated in the message."""
     server = serve({SCAN: hangs})
     with pytest.raises(
         TimedOut, match=r"^url: .* POST /rest/db/scan\?folder=x{50,120}\.\.\. did not answer within 0\.1 s"
@@ -579,10 +575,10 @@ def test_a_timeout_of_its_own_does_not_blame_the_setting(serve: Serve, connect: 
         connect(server.url).scan("x" * 1000, timeout_s=0.1)
 
 
-def test_a_close_while_it_connects_ends_the_call(
+def test_a_close_during_a_connection_attempt_ends_the_call(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, in_background: InBackground
 ) -> None:
-    """A call that was connecting does not wait for its answer after the client is closed."""
+    """A call that was connecting must not wait for its answer after the client is closed."""
     client = connect(serve({PING: hangs}).url, timeout_s=3600)
 
     def close_meanwhile(connection: socket.socket) -> None:
@@ -594,7 +590,7 @@ def test_a_close_while_it_connects_ends_the_call(
         in_background(client.get_ping).result(30)
 
 
-# --- what an error says
+# --- error messages
 
 
 FAILURES: Mapping[str, Behaviour] = {
@@ -610,15 +606,15 @@ FAILURES: Mapping[str, Behaviour] = {
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 def test_an_error_names_the_setting_and_never_the_key(serve: Serve, failure: Behaviour) -> None:
-    """Errors go into logs and topics: they say what to mend, and keep the secret."""
+    """Errors go to logs and topics. They show what to fix, and never the key."""
     error = failure_of(lambda: call(serve({PING: failure}).url, timeout_s=0.1))
     assert str(error).startswith(("url: ", "api_key: ", "timeout_s: "))
     assert all(KEY not in text for text in chain_of(error))
 
 
 @pytest.mark.parametrize("key", ["secret\r\nHost: evil", "secret\0", "secret\udc80", "secret…", ""])
-def test_a_key_that_cannot_be_one_is_told_without_telling_it(serve: Serve, key: str) -> None:
-    """A key with a character that is none of a key's is refused like any other that is wrong."""
+def test_an_invalid_key_is_reported_without_showing_it(serve: Serve, key: str) -> None:
+    """A key with invalid characters is refused like any other wrong key."""
     server = serve({PING: stranger(403, "CSRF Error")})
     error = failure_of(lambda: call(server.url, api_key=key))
     assert isinstance(error, Unauthorized)
@@ -640,14 +636,14 @@ def call(url: str, method: str = "GET", *, api_key: str = KEY, timeout_s: float 
 
 
 def failure_of(what: Callable[[], object]) -> SyncthingError:
-    """Return the error that it ends in."""
+    """Return the error that a call raises."""
     with pytest.raises(SyncthingError) as raised:
         what()
     return raised.value
 
 
 def chain_of(error: BaseException) -> list[str]:
-    """Return what a traceback would show of an error and of those that it comes from."""
+    """Return the texts that a traceback would show of an error and its causes."""
     texts = [repr(error)]
     while (cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         texts.append(repr(cause))
