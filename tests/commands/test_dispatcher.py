@@ -473,7 +473,7 @@ def test_the_result_of_a_timed_out_command_is_read(plane: Plane, failure: Except
 
 
 @pytest.mark.parametrize(("failure", "checks"), [(TimedOut("slow"), 1), (Rejected("no"), 0)])
-def test_a_command_that_timed_out_has_the_connection_of_the_follower_checked(
+def test_a_command_timeout_makes_the_follower_check_its_connection(
     plane: Plane, failure: Exception, checks: int
 ) -> None:
     """A network that drops the state of connections also drops that of the long poll."""
@@ -983,7 +983,7 @@ def test_a_failed_pause_has_no_end(plane: Plane) -> None:
     ("paused", "call"),
     [(Paused("folder", "docs"), f"PATCH {DOCS}"), (Paused("device", BETA), "POST /rest/system/resume")],
 )
-def test_a_pause_that_is_over_is_resumed(
+def test_a_folder_or_device_is_resumed_when_its_pause_ends(
     plane: Plane, caplog: pytest.LogCaptureFixture, paused: Paused, call: str
 ) -> None:
     """No command caused it, so there is no reply. A failure is logged once, however often it repeats."""

@@ -227,7 +227,7 @@ def test_a_count_can_have_a_threshold() -> None:
     assert [one["code"] for one in world.told("problem_raised")] == ["failed_items"]
 
 
-def test_progress_puts_off_being_stuck() -> None:
+def test_progress_delays_the_problem_stuck() -> None:
     """A sync with progress is not stuck, however long it takes, and neither is a sync that is queued."""
     world = World(Alerts(thresholds={"stuck": HOUR, "out_of_sync": 0})).start()
     world.see(world.turns("syncing"))

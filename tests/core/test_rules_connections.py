@@ -82,7 +82,7 @@ def test_a_device_that_disconnects_is_reported() -> None:
     assert one.shown(SYSTEM)["devices"]["connected"] == 0
 
 
-def test_another_connection_of_a_device_hides_nothing() -> None:
+def test_a_second_connection_of_a_device_keeps_the_known_values() -> None:
     """Since 1.25, every connection has an event; the values of the first one stay valid until they are read again."""
     one = watched(polled(in_bytes=5))
     before = one.shown(ON_BETA)

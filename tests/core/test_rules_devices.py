@@ -95,7 +95,7 @@ def test_the_completion_of_a_device_covers_all_its_shares(
     assert beta(one, "completion", "in_sync") == (completion, in_sync)
 
 
-def test_a_device_that_shares_nothing_is_neither_in_sync_nor_not() -> None:
+def test_a_device_without_shares_has_no_sync_state() -> None:
     """Its completion is null, and the instance does not wait for it."""
     one = watched(config=configured([folder("docs")], [device(BETA, "beta")]))
     assert beta(one, "completion", "in_sync", "need_bytes", "need_items") == (None,) * 4

@@ -154,7 +154,7 @@ OLD, NEW = (seen.VersionRead(version=version, os="linux", arch="amd64") for vers
         (NEW, (5, 6), []),
     ],
 )
-def test_a_changed_folder_has_completions_of_disconnected_devices_read(
+def test_a_changed_folder_causes_reads_for_disconnected_devices(
     version: seen.VersionRead, sequences: tuple[int, ...], devices: list[str]
 ) -> None:
     """Syncthing up to 1.20 sends FolderCompletion only for connected devices. The first read is not a change."""

@@ -26,7 +26,7 @@ from stbridge.core.versions import reports_completion_of_disconnected_devices
         ("v" + "9" * 5000 + ".1.0", False),
     ],
 )
-def test_completion_of_disconnected_devices_is_reported_from_one_version_on(
+def test_completion_of_disconnected_devices_is_reported_by_newer_versions(
     version: str | None, *, reports: bool
 ) -> None:
     """An unknown or invalid version counts as an old one: an additional read does no harm."""

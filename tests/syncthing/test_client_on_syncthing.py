@@ -499,7 +499,7 @@ def test_a_restart_a_reset_and_a_shutdown(expendable: SyncthingNode, connect: Co
     assert not raised.value.may_have_run
 
 
-# --- who is let in
+# --- access
 
 
 def test_a_wrong_key_is_unauthorized(expendable: SyncthingNode, connect: Connect) -> None:

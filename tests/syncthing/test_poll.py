@@ -665,7 +665,7 @@ def test_a_stop_does_not_wait_for_a_read_that_hangs(
 
 @pytest.mark.parametrize("live", [True, False])
 def test_a_stop_ends_the_wait_for_something_to_do(polling: Poll, state: Surroundings, live: bool) -> None:
-    """Also if there is nothing to do for an hour."""
+    """The next read may be due in an hour."""
     state.live = live
     poller = polling()
     poller.stop()

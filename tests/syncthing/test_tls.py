@@ -104,7 +104,7 @@ def test_the_error_of_a_refused_certificate_contains_its_pin(serve: Serve, conne
 # --- a file
 
 
-def test_syncthings_own_certificate_is_accepted_by_its_file(serve: Serve, connect: Connect, own: Certificate) -> None:
+def test_the_certificate_of_syncthing_is_accepted_by_its_file(serve: Serve, connect: Connect, own: Certificate) -> None:
     """The file is trusted under any name, because it contains the host name of its machine, and no address."""
     server = serve(table(), context=own.context)
     assert connect(server.url, verify=str(own.file)).get_ping() == PONG
@@ -138,7 +138,7 @@ def test_a_certificate_beside_its_authority_in_the_file_is_accepted_for_every_ad
     refusal(connect, serve(table(), context=unpinned.context), str(file))
 
 
-def test_a_certificate_is_accepted_by_its_own_file_whoever_signed_it(
+def test_a_certificate_is_accepted_by_its_own_file_whatever_signed_it(
     serve: Serve, connect: Connect, tmp_path: Path
 ) -> None:
     """A certificate from an authority works like one that Syncthing created."""
