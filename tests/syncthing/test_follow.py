@@ -443,7 +443,7 @@ def test_a_failed_check_makes_the_instance_unavailable(
 def test_a_request_that_misses_the_long_poll_is_repeated(
     syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The poll started just after the request, so nothing was cut off. The poller repeats it while its reads fail."""
+    """The poll started just after the request, which cut nothing off. The poller repeats requests while reads fail."""
     report = followed(syncthing, follow)
     with monkeypatch.context() as missed:
         missed.setattr(SyncthingClient, "break_off", lambda _: None)
