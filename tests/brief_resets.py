@@ -1,4 +1,4 @@
-"""`stbridge run` that resumes after 10 s what a reset has paused and not resumed."""
+"""Start `stbridge run` so that it resumes a folder 10 s after an interrupted reset paused it."""
 
 from stbridge.cli import main
 from stbridge.commands import operations

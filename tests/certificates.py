@@ -1,4 +1,4 @@
-"""Certificates, made up for one test."""
+"""Certificates that are generated for a single test."""
 
 import datetime as dt
 import hashlib
@@ -18,20 +18,20 @@ DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate and its key, in files."""
+    """A certificate and its private key, stored in files."""
 
     file: Path
     key: Path
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of the certificate, as `verify` takes it."""
+        """The SHA-256 fingerprint of the certificate, in the format of the setting `verify`."""
         certificate = ssl.PEM_cert_to_DER_cert(self.file.read_text(encoding="ascii"))
         return hashlib.sha256(certificate).hexdigest()
 
     @property
     def context(self) -> ssl.SSLContext:
-        """What a server shows this certificate with."""
+        """The TLS context of a server that presents this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.file, self.key)
         return context
@@ -50,7 +50,7 @@ class Authority:
         _write(self.file, certificate.sign(self._key, hashes.SHA256()))
 
     def certificate_for(self, address: str, *, days: int = 1) -> Certificate:
-        """Make a certificate for an address, valid for so many days from now; negative ones have passed."""
+        """Make a certificate for an address that is valid for `days` days; with a negative number it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         holds = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         unsigned = _unsigned(_named(address), self._name, key, days=days).add_extension(holds, critical=False)
@@ -59,13 +59,13 @@ class Authority:
         return made
 
     def listener_lines(self, address: str) -> Sequence[str]:
-        """Return what makes a listener of Mosquitto speak TLS."""
+        """Return the configuration lines that enable TLS on a Mosquitto listener."""
         made = self.certificate_for(address)
         return [f"cafile {self.file}", f"certfile {made.file}", f"keyfile {made.key}"]
 
 
 def self_signed(directory: Path, host: str = "nas") -> Certificate:
-    """Make a certificate as Syncthing does for its GUI: signed by itself, and for the host name of its machine only."""
+    """Make a certificate like that of Syncthing's GUI: self-signed, and valid only for the host name of its machine."""
     key = ec.generate_private_key(ec.SECP256R1())
     made = Certificate(directory / "https-cert.pem", directory / "https-key.pem")
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Fixtures: real servers, started by the tests that need them and ended with them."""
+"""Fixtures for real servers, which start when a test needs them and stop when that test is done."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -15,12 +15,12 @@ from tests.secrecy import SECRECY, Listener
 from tests.servers import MANIFEST, Mosquitto, Subscriber, manifest
 
 ODD_FOLDER = "a/b +#%ü"
-"""A folder ID with everything in it that topics and URLs cannot hold as it is."""
+"""A folder ID that contains every kind of character that topics and URLs cannot contain unescaped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two real nodes that are connected and share the folders "docs" and ODD_FOLDER."""
+    """Two real, connected nodes that share the folders "docs" and ODD_FOLDER."""
 
     version: str
     a: SyncthingNode
@@ -38,7 +38,7 @@ class Pair:
 
 @pytest.fixture(autouse=True)
 def no_secret_is_told() -> Iterator[None]:
-    """Keep the secrets of the servers out of every message, log of a bridge, and record of the log."""
+    """Check that no message, no bridge log and no log record contains a secret of the servers."""
     listener = Listener()
     logging.getLogger().addHandler(listener)
     yield
@@ -52,14 +52,14 @@ def _versions() -> list[str]:
 
 @pytest.fixture(scope="session", params=_versions())
 def syncthing_version(request: pytest.FixtureRequest) -> str:
-    """Every version of Syncthing that is at hand, one after the other."""
+    """Each available version of Syncthing, one after the other."""
     version: str = request.param
     return version
 
 
 @pytest.fixture(scope="session")
 def binary(syncthing_version: str) -> str:
-    """The program of that version."""
+    """The path of the Syncthing program of that version."""
     path: str = manifest()["syncthing"][syncthing_version]
     return path
 
@@ -78,7 +78,7 @@ def node(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sync
 
 @pytest.fixture(scope="session")
 def pair(syncthing_version: str, binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Two connected nodes that share two folders; node a comes back after a restart by itself."""
+    """Two connected nodes that share two folders; node a starts again by itself after a restart."""
     directory = tmp_path_factory.mktemp("pair")
     a = SyncthingNode("alpha", directory / "a/home", binary, monitor=True)
     b = SyncthingNode("beta", directory / "b/home", binary)
@@ -101,7 +101,7 @@ def pair(syncthing_version: str, binary: str, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def new_broker(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
-    """Make brokers that have not been started yet."""
+    """Create brokers that are not started yet."""
     made: list[Mosquitto] = []
 
     def make(**options: Any) -> Mosquitto:
@@ -117,13 +117,13 @@ def new_broker(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 @pytest.fixture
 def broker(new_broker: Callable[..., Mosquitto]) -> Mosquitto:
-    """A running broker, empty."""
+    """A running broker without retained messages."""
     return new_broker().start()
 
 
 @pytest.fixture
 def subscriber(broker: Mosquitto) -> Iterator[Subscriber]:
-    """A plain client that sees everything on the broker."""
+    """A plain client that receives every message on the broker."""
     one = Subscriber(broker.port)
     yield one
     one.close()
@@ -136,7 +136,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares servers: the tests of one file on one version, where tests run side by side."""
+    """Group the tests of one file and one version, because parallel tests of a group share servers."""
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         version = parameters.get("syncthing_version", "")
@@ -144,14 +144,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_report_header() -> list[str]:
-    """Say first which real parts there are."""
+    """Show at the start which real servers are available."""
     if not MANIFEST.is_file():
         return ["servers: none, run `make servers`"]
     return [f"servers: Mosquitto, Syncthing {', '.join(manifest()['syncthing'])}"]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say last what could not be run, so that nothing is skipped silently."""
+    """Show at the end which tests could not run, so that no test is skipped silently."""
     missing = manifest()["missing"] if MANIFEST.is_file() else [{"what": "everything real", "why": "no servers"}]
     for one in missing:
         terminalreporter.write_line(f"could not run with {one['what']}: {one['why']}", yellow=True)
@@ -159,7 +159,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def cable() -> Iterator[Cable]:
-    """Two network namespaces with a cable that can be cut; without them, the test is skipped with the reason."""
+    """Two network namespaces connected by a cable that can be cut; without namespaces the test is skipped with the reason."""
     one = Cable()
     try:
         one.start()

@@ -1,10 +1,10 @@
-"""A network cable between two network namespaces, which can be pulled: packets vanish, and neither FIN nor RST comes.
+"""A network cable between two network namespaces that a test can cut: packets are lost without FIN or RST.
 
 The servers stay on the loopback address of this machine. `Cable.lead_to` gives the near namespace an address at the far
-end that leads to such a server, `Cable.expose` one at its own loopback. Programs run in the near namespace with
-`Cable.command`, functions with `Cable.submit`.
+end that forwards to such a server; `Cable.expose` gives it an address on its own loopback interface. `Cable.command`
+runs programs in the near namespace, and `Cable.submit` runs functions there.
 
-Syncthing on loopback checks the host name of requests: a real one that is reached over the cable needs
+Syncthing on loopback checks the host name of requests. A real instance that is reached over the cable therefore needs
 `insecureSkipHostcheck` (PATCH /rest/config/gui).
 """
 
@@ -23,9 +23,9 @@ from tests.proxy import Proxy
 
 NEAR = "192.0.2.1"
 FAR = "192.0.2.2"
-"""Addresses for documentation (RFC 5737); each pair of namespaces has them for itself."""
+"""Addresses reserved for documentation (RFC 5737); each pair of namespaces uses them independently."""
 CLONE_NEWNET = 0x40000000
-"""From sched.h; Python 3.11 has no setns."""
+"""From sched.h; Python 3.11 has no setns()."""
 
 Result = TypeVar("Result")
 _numbers = count()
@@ -50,14 +50,14 @@ class Cable:
 
     @property
     def command(self) -> list[str]:
-        """The words before a command that runs it in the near namespace."""
+        """The prefix that makes a command run in the near namespace."""
         return ["ip", "netns", "exec", self._near]
 
     def start(self) -> Self:
-        """Create the namespaces and plug the cable in.
+        """Create the namespaces and connect the cable.
 
         Raises:
-            NoNamespaces: this machine cannot do that, and why.
+            NoNamespaces: this machine does not allow it; the message gives the reason.
         """
         if sys.platform != "linux" or shutil.which("ip") is None:
             raise NoNamespaces("needs Linux with iproute2: apt-get install iproute2")
@@ -69,7 +69,7 @@ class Cable:
             for one, address, other in ((self._near, NEAR, FAR), (self._far, FAR, NEAR)):
                 _ip("-n", one, "address", "add", f"{address}/30", "dev", "cable")
                 _ip("-n", one, "link", "set", "cable", "up")
-                # as behind a router: or the kernel would report an unknown neighbor, which is not without a word
+                # As behind a router. Otherwise the kernel would report an unknown neighbor, and the failure would not be silent.
                 hardware = _ip("-n", self._far if one == self._near else self._near, "-o", "link", "show", "cable")
                 _ip("-n", one, "neigh", "replace", other, "lladdr", _address_of(hardware), "dev", "cable")
         except subprocess.CalledProcessError as error:
@@ -78,7 +78,7 @@ class Cable:
         return self
 
     def stop(self) -> None:
-        """Delete everything."""
+        """Delete the namespaces and stop the servers."""
         for proxy in self._proxies:
             proxy.stop()
         for executor in self._executors.values():
@@ -88,29 +88,29 @@ class Cable:
                 _ip("netns", "delete", one)
 
     def lead_to(self, port: int) -> str:
-        """Return the address, for the near namespace, of a server on this machine that is reached over the cable."""
+        """Return the address at which the near namespace reaches a server of this machine over the cable."""
         return f"{FAR}:{self._listen(self._far, FAR, port)}"
 
     def expose(self, port: int) -> int:
-        """Return the port, on the loopback of the near namespace, of a server that is reached without the cable."""
+        """Return the port on the near namespace's loopback interface that reaches a server without the cable."""
         return self._listen(self._near, "127.0.0.1", port)
 
     def _listen(self, namespace: str, host: str, port: int) -> int:
-        # a socket belongs to the namespace in which it was created, whoever uses it; the rest of the proxy is outside
+        # A socket stays in the namespace in which it was created; the rest of the proxy runs outside that namespace.
         proxy = self._executors[namespace].submit(Proxy, port, host).result(30).start()
         self._proxies.append(proxy)
         return proxy.port
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
-        """Call a function in a thread in the near namespace."""
+        """Run a function in a thread that belongs to the near namespace."""
         return self._executors[self._near].submit(function, *arguments)
 
     def cut(self) -> None:
-        """Pull the cable: packets vanish in both directions."""
+        """Cut the cable: packets are lost in both directions."""
         _ip("-n", self._far, "link", "set", "cable", "down")
 
     def mend(self) -> None:
-        """Plug it in again."""
+        """Connect the cable again."""
         _ip("-n", self._far, "link", "set", "cable", "up")
 
 

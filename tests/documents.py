@@ -1,4 +1,4 @@
-"""The documents of the project, and what is in them."""
+"""Parsers for the project's Markdown documents."""
 
 import re
 from collections.abc import Iterator
@@ -17,37 +17,37 @@ _NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
 
 
 def text_of(document: Path) -> str:
-    """Return what is in a document."""
+    """Return the text of a document."""
     return document.read_text(encoding="utf-8")
 
 
 def prose_of(document: Path) -> str:
-    """Return what is in a document without its blocks of code."""
+    """Return the text of a document without its code blocks."""
     return _FENCE.sub("", text_of(document))
 
 
 def blocks(document: Path, *languages: str) -> list[str]:
-    """Return the blocks of code that are in one of these languages; "" is none."""
+    """Return the code blocks in one of these languages; "" selects blocks without a language."""
     return [found["text"] for found in _FENCE.finditer(text_of(document)) if found["language"] in languages]
 
 
 def spans(text: str) -> list[str]:
-    """Return what stands in backticks."""
+    """Return the text inside backticks."""
     return _SPAN.findall(text)
 
 
 def spoken_code(document: Path) -> str:
-    """Return what a reader might type or meet: backticks, and blocks of shell."""
+    """Return the code that a reader might type or encounter: text in backticks, and shell blocks."""
     return "\n".join([*spans(prose_of(document)), *blocks(document, "", "console", "sh", "text")])
 
 
 def links(document: Path) -> list[str]:
-    """Return the targets of the links."""
+    """Return the targets of the links in a document."""
     return [found["target"] for found in _LINK.finditer(prose_of(document))]
 
 
 def anchors(document: Path) -> set[str]:
-    """Return the anchors of the headings, as GitHub makes them."""
+    """Return the anchors that GitHub generates for the headings."""
     headings = _HEADING.findall(prose_of(document))
     return {_NOT_IN_ANCHORS.sub("", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -59,7 +59,7 @@ def sections(document: Path) -> dict[str, str]:
 
 
 def rows(text: str, first: str) -> Iterator[list[str]]:
-    """Give the cells of each row of the tables whose first column has this heading."""
+    """Yield the cells of each row of the tables whose first column has this heading."""
     inside = False
     for line in text.splitlines():
         cells = [cell.strip() for cell in _CELL.split(line.strip().strip("|"))]

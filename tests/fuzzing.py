@@ -1,8 +1,8 @@
-"""What real Syncthings and commands look like, spoilt in every way: nothing of it may do harm.
+"""Fuzz the bridge: corrupted documents of real Syncthing instances, and corrupted commands, must do no harm.
 
     make fuzz MINUTES=10
 
-Each round is made of a number, which is told when something is found: `python -m tests.fuzzing --seed NUMBER`.
+Each round is generated from a seed, which is shown if the round fails: `python -m tests.fuzzing --seed NUMBER` repeats it.
 """
 
 import argparse
@@ -47,10 +47,10 @@ ROWS = {command.name: command for command in COMMANDS}
 EVERYTHING = allowed(("read", "operate", "admin"))
 LARGEST = 1024 * 1024
 MOST_CHARACTERS = 1_000_000
-"""Of a document: what is larger than a reply may be is not read at all, and smaller ones tell as much."""
+"""The maximum length of a document: a client never reads more than a reply may hold, and smaller documents test as much."""
 
 NOT_UNDERSTOOD = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
-"""What decoding raises over a document that is none of Syncthing's; whoever fetched it takes these."""
+"""The exceptions that decoding raises for a malformed document of Syncthing; the code that fetched it handles them."""
 
 HOSTILE_TEXTS = (
     *(
@@ -90,14 +90,14 @@ RUBBISH: tuple[Any, ...] = (
 
 CONTROLS = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))}
 STEERING = CONTROLS | {"\u2028", "\u2029", "\u202e"}
-"""Characters that would begin a new line, steer a terminal, or turn what follows around."""
+"""Characters that would start a new line, control a terminal, or reverse the direction of the text."""
 
 
-# --- how something is spoilt
+# --- how a document is corrupted
 
 
 def places(document: Any) -> list[tuple[Any, Any]]:
-    """Return every place in a document, as what it is in and its key or number there."""
+    """Return every place in a document: the container, and the key or index in it."""
     found, ahead = [], [document]
     while ahead:
         inside = ahead.pop()
@@ -128,7 +128,7 @@ def _nest(inside: Any, key: Any, random: Random, _: Any) -> None:
 
 def _grow(inside: Any, key: Any, random: Random, _: Any) -> None:
     most = MOST_CHARACTERS // (len(json.dumps(inside[key])) + 1)
-    # Each a copy, or what is done to one later would be done to all.
+    # Each element is a copy: otherwise a later change to one of them would change them all.
     inside[key] = [deepcopy(inside[key]) for _ in range(min(most, random.choice((2, 60, 300))))]
 
 
@@ -141,7 +141,7 @@ _WAYS = (_replace, _replace, _replace, _remove, _exchange, _nest, _grow, _rename
 
 
 def spoilt(document: Any, random: Random) -> Any:
-    """Return a document with a few things wrong in it."""
+    """Return a copy of a document with a few errors in it."""
     if random.random() < 0.02:
         return deepcopy(random.choice(RUBBISH))
     copy = deepcopy(document)
@@ -152,7 +152,7 @@ def spoilt(document: Any, random: Random) -> Any:
 
 
 def through_the_door(document: Any) -> Any:
-    """Return a document as it comes over HTTP; raises ValueError where it would not."""
+    """Return a document as the HTTP client decodes it; raise ValueError if the client would refuse it."""
     return read_json(json.dumps(document))
 
 
@@ -160,13 +160,13 @@ def through_the_door(document: Any) -> Any:
 
 
 def check_payload(payload: bytes) -> None:
-    """See that a payload is strict JSON in UTF-8, and not too large."""
+    """Check that a payload is strict JSON in UTF-8, and within the size limit."""
     assert isinstance(read_json(payload.decode()), dict)
     assert len(payload) < LARGEST, len(payload)
 
 
 def check_message(message: Message) -> None:
-    """See that a message can be sent, but for topics that are longer than MQTT can carry."""
+    """Check that a message can be sent; only topics that are longer than MQTT allows are exempt."""
     fault = unsendable(message)
     assert fault is None or "longer than" in fault, fault
     assert not set(message.topic) & CONTROLS
@@ -174,11 +174,11 @@ def check_message(message: Message) -> None:
         check_payload(message.payload)
 
 
-# --- a Syncthing that says anything
+# --- a Syncthing instance that sends anything
 
 
 class _Life:
-    """One life of a bridge with a Syncthing of some version."""
+    """One run of a bridge with a Syncthing instance of some version."""
 
     def __init__(self, random: Random, restored: Mapping[str, bytes]) -> None:
         self._random = random
@@ -195,7 +195,7 @@ class _Life:
         self.published: dict[str, bytes] = {}
 
     def live(self) -> None:
-        """Read everything, follow all events, and read everything again."""
+        """Read everything, follow all events, then read everything again."""
         restored = seen.Restored(payloads=payloads_of(TOPICS, self._restored, RENDERED))
         early = self._random.random() < 0.5
         self._see(*([restored] if early else []))
@@ -207,7 +207,7 @@ class _Life:
         self._read_everything()
 
     def _read_everything(self) -> None:
-        """Try until every document is one that Syncthing might send."""
+        """Read until every document is one that Syncthing might send."""
         rate, complete = self._rate, False
         while not complete:
             self._see(seen.SnapshotStarted())
@@ -283,7 +283,7 @@ class _Life:
 
 
 def syncthing(random: Random) -> None:
-    """Two runs of a bridge; what the first has published is spoilt before the second restores it."""
+    """Run a bridge twice; what the first run published is corrupted before the second run restores it."""
     first = _Life(random, {})
     first.live()
     kept = dict(first.published)
@@ -296,7 +296,7 @@ def syncthing(random: Random) -> None:
 
 
 def _written(document: Any, random: Random) -> bytes:
-    """Write anything down as anybody might; sometimes a piece of it."""
+    """Serialize any document the way any client might; sometimes return only a part of it."""
     payload = json.dumps(document).encode()
     if random.random() < 0.1:
         payload = payload[: random.randrange(len(payload) + 1)]
@@ -304,7 +304,7 @@ def _written(document: Any, random: Random) -> bytes:
 
 
 def answers(random: Random) -> None:
-    """Whatever answers over HTTP, it is JSON or an error of ours."""
+    """Check that any HTTP response yields either JSON or an error type of the bridge."""
     error = ""
     content = _written(spoilt(recorded(random.choice(VERSIONS), "system_status"), random), random)
     headers = random.choice(({}, {"X-Syncthing-ID": "A"}, {"Location": random.choice(HOSTILE_TEXTS)}))
@@ -333,7 +333,7 @@ _GOOD: tuple[Any, ...] = ("docs", "Documents", "all", "beta", 5, True, "30m", ["
 
 
 def commands(random: Random) -> None:
-    """A command is carried out or refused with a code, and its reply is one that can be sent."""
+    """Check that a command is either executed or refused with a code, and that its reply can be sent."""
     command = random.choice(COMMANDS)
     arguments = {row.name: random.choice(_GOOD) for row in command.arguments if random.random() < 0.8}
     given = {**arguments, "transaction": random.choice((None, 1, "t"))}
@@ -397,7 +397,7 @@ _TREE = {
 
 
 def terminal(random: Random) -> None:
-    """`stbridge watch` shows whatever is on the broker, without a trace of it in the terminal."""
+    """Check that `stbridge watch` shows any broker content without passing control sequences to the terminal."""
     board = Board(TOPICS)
     for topic, payload in _TREE.items():
         levels = topic.split("/")
@@ -422,7 +422,7 @@ TARGETS: Mapping[str, Callable[[Random], None]] = {
 
 
 def main() -> int:
-    """Go on for some minutes, or look at one number again; 1 if something was found."""
+    """Fuzz for some minutes, or repeat one seed; return 1 if something was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, help="only this round")
@@ -435,7 +435,7 @@ def main() -> int:
         for name, target in targets.items():
             try:
                 target(Random(number))
-            except Exception:  # noqa: BLE001 - whatever it is, it is what we are looking for
+            except Exception:  # noqa: BLE001 - any exception is a finding
                 traceback.print_exc()
                 sys.stderr.write(f"found by --target {name} --seed {number}, after {rounds} rounds\n")
                 return 1

@@ -1,9 +1,9 @@
-"""A real bridge to an instance that answers anything at random, and to an honest one, for some minutes.
+"""A real bridge, for some minutes, between one instance that gives random answers and one that behaves correctly.
 
     make fuzz MINUTES=10
 
-The bridge has to survive, its memory has to stay bounded, the honest instance must never go offline, and the hostile
-one has to be online again whenever it has become honest. `python -m tests.hostile_walk --seed NUMBER` repeats a walk.
+The bridge must keep running, its memory must stay bounded, and the honest instance must never go offline. The hostile
+one must be online again each time it becomes honest. `python -m tests.hostile_walk --seed NUMBER` repeats a walk.
 """
 
 import argparse
@@ -41,18 +41,18 @@ from tests.syncthing.server import (
 )
 
 MOST_MEMORY = 400 * 1024 * 1024
-"""In bytes. The largest answer that is not refused has 8 to 64 MB, and takes several times as much when it is read."""
+"""In bytes. The largest answer that the bridge accepts has 8 to 64 MB, and needs several times as much when it is parsed."""
 
 HOSTILE_S = 6.0
 RECOVERY_S = 120.0
-"""A long poll may take 65 s, so an answer to one that drips is cut off after that."""
+"""In seconds. A long poll may take 65 s, so a response that arrives byte by byte is cut off only after that time."""
 
 EVENT_S = 0.2
 TYPES = ("ItemFinished", "FolderSummary", "FolderCompletion", "StateChanged", "DeviceConnected", "FolderErrors")
 
 
 def nested(levels: int) -> bytes:
-    """Return a document of many levels."""
+    """Return a document that is nested this deeply."""
     return b'{"a":' * levels + b"1" + b"}" * levels
 
 
@@ -79,20 +79,20 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
 
 
 class Hostility:
-    """Answers with what an honest instance would answer, spoilt or replaced at random.
+    """Replaces or corrupts the answers of an honest instance at random.
 
     Args:
-        seed: of the random numbers.
+        seed: the seed of the random numbers.
     """
 
     def __init__(self, seed: int) -> None:
         self.rate = 0.0
-        """How many of the answers are hostile."""
+        """The fraction of the answers that are hostile."""
         self._random = Random(seed)
         self._lock = threading.Lock()
 
     def on(self, honest: Behaviour) -> Behaviour:
-        """Return a behaviour that is the honest one as often as the rate says."""
+        """Wrap an honest behavior: it is used at the configured rate, and a hostile one otherwise."""
 
         def answer(exchange: Exchange) -> None:
             with self._lock:
@@ -109,18 +109,18 @@ class Hostility:
         return self._random.choice(BEHAVIOURS)
 
     def event(self) -> tuple[str, object]:
-        """Return an event with anything in it."""
+        """Return an event with random content."""
         with self._lock:
             data = {"folder": "docs", "item": self._random.choice(HOSTILE_TEXTS), "summary": {"state": "idle"}}
             return self._random.choice(TYPES), spoilt(data, self._random)
 
 
 class Walk:
-    """A bridge, a broker and two pretended instances.
+    """A bridge, a broker, and two simulated Syncthing instances.
 
     Args:
-        directory: for files.
-        seed: of the walk.
+        directory: the directory for files.
+        seed: the seed of the walk.
     """
 
     def __init__(self, directory: Path, seed: int) -> None:
@@ -157,12 +157,12 @@ class Walk:
         }
 
     def begin(self) -> None:
-        """Wait until both instances are known."""
+        """Start everything, and wait until both instances are online."""
         self._subscriber.wait_for_payload("syncthing/bridge/state", b"online")
         self._wait_until_recovered()
 
     def round(self) -> None:
-        """Be hostile for some seconds, then honest, and check that the bridge has recovered."""
+        """Be hostile for some seconds, then honest, and check that the bridge recovers."""
         self._hostility.rate = self._random.choice((0.02, 0.2, 0.6, 1.0))
         deadline = monotonic() + HOSTILE_S
         while monotonic() < deadline:
@@ -177,7 +177,7 @@ class Walk:
         self.rounds += 1
 
     def _wait_until_recovered(self) -> None:
-        """See that both instances publish what happens now."""
+        """Check that both instances publish new changes."""
         mark = f"{self.rounds} {self._random.random()}"
         for name, one in (("good", self._good), ("bad", self._bad)):
             deadline = monotonic() + RECOVERY_S
@@ -217,7 +217,7 @@ class Walk:
 
 @contextmanager
 def walk(seed: int) -> Iterator[Walk]:
-    """Start a walk, and stop everything at its end."""
+    """Start a walk, and stop everything when it is done."""
     with TemporaryDirectory() as directory:
         one = Walk(Path(directory), seed)
         try:

@@ -1,4 +1,4 @@
-"""A server between the bridge and a real Syncthing that forwards every call, except those that a test lets fail."""
+"""A server between the bridge and a real Syncthing instance that forwards every call, except those that a test makes fail."""
 
 import threading
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from tests.syncthing.server import Answer, Behaviour, Exchange, ScriptedServer
 
 LONG_POLL_S = 90.0
 PER_CONNECTION = frozenset({"connection", "content-length", "transfer-encoding", "date", "server"})
-"""Headers that belong to one connection or that the server adds by itself."""
+"""Headers that belong to one connection, or that the server adds itself."""
 
 
 class Interceptor(dict[str, Any]):
-    """Forwards calls to a Syncthing; the table of its server has this one behavior for every path.
+    """Forwards calls to a Syncthing instance; as the table of its server it has this one behavior for every path.
 
     Args:
         target: the address of Syncthing's API, `http://...`.
@@ -31,11 +31,11 @@ class Interceptor(dict[str, Any]):
         self._server = ScriptedServer(self)
 
     def start(self) -> None:
-        """Start to answer."""
+        """Start to answer requests."""
         self._server.start()
 
     def stop(self) -> None:
-        """Close every connection, also those on which Syncthing has not answered yet."""
+        """Close every connection, including those that still wait for Syncthing's response."""
         self._stopped.set()
         with self._lock:
             for connection in self._forwarding:
@@ -45,15 +45,15 @@ class Interceptor(dict[str, Any]):
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The address of the interceptor."""
         return self._server.url
 
     def fails(self, failures: Mapping[str, Behaviour]) -> None:
-        """Let these calls fail from now on, and forward all others; a call is a path, with or without a query."""
+        """Make these calls fail from now on, and forward all others; a call is a path, with or without a query."""
         self._failing = failures
 
     def get(self, _path: str, _default: Any = None) -> Behaviour:
-        """Return what is done with any call."""
+        """Return the behavior for any call."""
         return self._handle
 
     def _handle(self, exchange: Exchange) -> None:

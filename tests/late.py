@@ -1,4 +1,4 @@
-"""A broker that delivers retained messages late, as clusters and NATS do: a proxy that holds only those back."""
+"""A proxy that delays retained messages, as broker clusters and NATS do."""
 
 import select
 import socket
@@ -14,11 +14,11 @@ RETAIN = 0x01
 
 
 class LateRetained(Proxy):
-    """Carries everything at once, except the retained messages from the broker.
+    """Forwards everything at once, except the retained messages from the broker.
 
     Args:
         target: the port of the broker.
-        late_s: for how many seconds it holds them back.
+        late_s: for how many seconds retained messages are delayed.
     """
 
     def __init__(self, target: int, late_s: float) -> None:
@@ -50,7 +50,7 @@ class LateRetained(Proxy):
 
 
 def _packets(buffer: bytearray) -> Iterator[bytes]:
-    """Take the complete packets out of a buffer (MQTT 5, section 2.1.4)."""
+    """Remove the complete packets from a buffer, and yield them (MQTT 5, section 2.1.4)."""
     while len(buffer) > 1:
         length, shift, start = 0, 0, 1
         while True:

@@ -1,4 +1,4 @@
-"""A machine that has only the settings that a test gives it, and what settings there are."""
+"""A simulated machine that has only the settings of a test, and functions that list all settings."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ Setting = tuple[str, ...]
 
 
 class Machine:
-    """A machine without any settings, for a start."""
+    """A machine that has no settings at first."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.directory = directory
@@ -39,7 +39,7 @@ class Machine:
         return path
 
     def config(self, text: str) -> None:
-        """Name a TOML file."""
+        """Use a TOML file with this text as the settings file."""
         self._config = self.file("named.toml", text)
 
     def environment(self, variables: Mapping[str, str]) -> None:
@@ -48,26 +48,26 @@ class Machine:
             self._monkeypatch.setenv(name, value)
 
     def docker_secret(self, name: str, text: str) -> None:
-        """Mount a secret as Docker does."""
+        """Mount a Docker secret."""
         self.file(f"docker/{name}", text)
 
     def systemd_credential(self, name: str, text: str) -> None:
-        """Hand a credential over as systemd does."""
+        """Provide a systemd credential."""
         self.environment({SYSTEMD_SECRETS_VARIABLE: str(self.file(f"systemd/{name}", text).parent)})
 
     def load(self, *flags: str) -> Settings:
-        """Read the settings of this machine."""
+        """Load the settings of this machine."""
         return load(config=self._config, flags=flags, docker_secrets=self.directory / "docker")
 
     def faults(self, *flags: str) -> Sequence[str]:
-        """Return what is wrong with them."""
+        """Return the faults that loading the settings reports."""
         with pytest.raises(SettingsError) as caught:
             self.load(*flags)
         return caught.value.faults
 
 
 def settings_in(section: type[BaseModel], path: Setting = ()) -> Iterator[tuple[Setting, FieldInfo]]:
-    """Give every single setting with its path; the instance is called `nas`."""
+    """Yield every setting with its path; the instance is named `nas`."""
     for name, field in section.model_fields.items():
         if name == "syncthing":
             yield from settings_in(SyncthingSettings, (name, "nas"))

@@ -1,4 +1,4 @@
-"""A real NATS server, which speaks MQTT 3.1.1 and carries fewer characters in topics than MQTT allows."""
+"""A real NATS server, which supports MQTT 3.1.1 and allows fewer characters in topics than MQTT does."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ mqtt {{ listen: "127.0.0.1:{port}" }}
 
 
 class Nats:
-    """One server on free ports of the loopback address."""
+    """A NATS server on free ports of the loopback address."""
 
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
@@ -26,7 +26,7 @@ class Nats:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Nats":
-        """Start it and wait until it listens for MQTT, which comes last."""
+        """Start the server and wait until it listens for MQTT, which is the last port that it opens."""
         configuration = self._directory / "nats.conf"
         text = CONFIGURATION.format(own_port=free_port(), directory=self._directory / "jetstream", port=self.port)
         configuration.write_text(text, encoding="utf-8")
@@ -36,7 +36,7 @@ class Nats:
         return self
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop the server."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Servers that listen as a broker does, and are none."""
+"""Servers that listen like a broker, but are not brokers."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 class Pretender:
-    """Listens as a broker would, and does something else with each connection."""
+    """Listens like a broker, and handles each connection with a given function."""
 
     def __init__(self, answer: Callable[[socket.socket], object]) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -18,28 +18,28 @@ class Pretender:
         self._thread.start()
 
     def _accept(self) -> None:
-        with suppress(OSError):  # closed
+        with suppress(OSError):  # the listener was closed
             while True:
                 with self._listener.accept()[0] as connection:
                     self.connections += 1
-                    with suppress(OSError):  # the other side hung up first
+                    with suppress(OSError):  # the other side closed the connection first
                         self._answer(connection)
 
     def close(self) -> None:
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+            self._listener.shutdown(socket.SHUT_RDWR)  # makes accept() return
         self._listener.close()
         self._thread.join(30)
 
 
 def until_hung_up(connection: socket.socket) -> None:
-    """Read and say nothing."""
+    """Read until the client closes the connection, and send nothing."""
     while connection.recv(4096):
         pass
 
 
 def saying(answer: bytes) -> Callable[[socket.socket], None]:
-    """Answer the first packet."""
+    """Return a handler that sends this answer to the first packet."""
 
     def answered(connection: socket.socket) -> None:
         connection.recv(4096)

@@ -1,4 +1,4 @@
-"""What lies between the bridge and a server: a small TCP proxy that can fail in every way that a network does."""
+"""A TCP proxy between the bridge and a server that can reproduce network failures."""
 
 import socket
 import struct
@@ -9,11 +9,11 @@ from typing import Self
 
 CHUNK = 65536
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
-"""SO_LINGER with no time: close() sends RST."""
+"""SO_LINGER with a timeout of zero: close() sends RST."""
 
 
 class Proxy:
-    """Carries bytes between whoever connects and a port of the loopback address.
+    """Forwards bytes between its clients and a port of the loopback address.
 
     Args:
         target: the port of the server.
@@ -25,11 +25,11 @@ class Proxy:
         self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
-        """How many there have been."""
+        """The number of connections so far."""
         self.tries: list[float] = []
-        """When somebody connected, by the monotonic clock."""
+        """The time of each connection attempt, by the monotonic clock."""
         self.counted = 0
-        """How often clients have sent the words that are counted."""
+        """How often clients have sent the bytes that `count` looks for."""
         self._words = b""
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -43,16 +43,16 @@ class Proxy:
         self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
 
     def start(self) -> Self:
-        """Begin to carry."""
+        """Start to forward."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """End, with all connections."""
+        """Stop the proxy and close all connections."""
         self.mend()
         self._refusing = True
-        with suppress(OSError):  # nobody ever connected
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+        with suppress(OSError):  # no client ever connected
+            self._listener.shutdown(socket.SHUT_RDWR)  # makes accept() return
         self._listener.close()
         self.cut()
         for end in self._forgotten:
@@ -60,65 +60,65 @@ class Proxy:
         self._thread.join(30)
 
     def more_than(self, connections: int) -> bool:
-        """Tell whether there have been more connections than so many."""
+        """Return whether there have been more than this number of connections."""
         return self.connections > connections
 
     def count(self, words: bytes) -> None:
-        """Begin to count how often clients send these words, as they do at once if these are the head of a request."""
+        """Count from now on how often clients send these bytes in one piece, as they send the head of a request."""
         self.counted, self._words = 0, words
 
     # --- faults
 
     def cut(self) -> None:
-        """End every connection, as a server that stops does."""
+        """Close every connection, as a server that stops does."""
         self._end(reset=False)
 
     def reset(self) -> None:
-        """Break every connection, as a server that was restarted does."""
+        """Reset every connection, as a server that was restarted does."""
         self._end(reset=True)
 
     def refuse(self) -> None:
-        """Break every connection, and hang up on everybody who comes."""
+        """Reset every connection, and refuse new ones."""
         self._refusing = True
         self._end(reset=True)
 
     def hang(self) -> None:
-        """Hold back all bytes, as a network does that comes back some day: nobody is told, nothing is lost."""
+        """Delay all bytes, as a network does that recovers later: no connection is closed, and no byte is lost."""
         self._flowing.clear()
 
     def slow(self, bytes_per_s: int) -> None:
-        """Carry only so much in each direction."""
+        """Limit the rate in each direction."""
         self._bytes_per_s = bytes_per_s
 
     def truncate(self, most: int) -> None:
-        """End each connection, new ones too, after so many bytes from the server, wherever that is."""
+        """Close each connection, including new ones, after this number of bytes from the server."""
         self._most = most
         self.reset()
 
     def lead_to(self, target: int) -> None:
-        """Have somebody else answer from now on."""
+        """Forward to another server from now on."""
         self._target = target
         self.reset()
 
     def mend(self, *, lost: bool = False) -> None:
-        """Carry everything again.
+        """Forward everything again.
 
         Args:
-            lost: forget the connections there were, without telling anybody, as a router does that was restarted.
+            lost: forget the existing connections without closing them, as a restarted router does.
         """
         self._refusing, self._bytes_per_s, self._most = False, None, None
         if lost:
             with self._lock:
-                self._forgotten += self._open  # or they would be closed, and the other side told
-                self._open = set()  # their threads notice that they are not in it any more
+                self._forgotten += self._open  # otherwise they would be closed, and the other side would notice
+                self._open = set()  # their threads stop when their connection is no longer in this set
         self._changed.set()
         self._changed.clear()
         self._flowing.set()
 
-    # --- what carries
+    # --- forwarding
 
     def _accept(self) -> None:
-        with suppress(OSError):  # closed
+        with suppress(OSError):  # the listener was closed
             while True:
                 near = self._listener.accept()[0]
                 self.connections += 1
@@ -169,7 +169,7 @@ class Proxy:
             self._flowing.wait()
             if not self._is_lost(sink):
                 sink.shutdown(socket.SHUT_WR)
-        except OSError:  # one side has broken it off: the other is told, when the network lets it through
+        except OSError:  # one side has reset the connection: the other side is closed when the network lets it through
             self._flowing.wait()
             if not self._is_lost(sink):
                 _close(sink, reset=True)
@@ -186,8 +186,8 @@ class Proxy:
 
 
 def _close(end: socket.socket, *, reset: bool) -> None:
-    """Close a connection that another thread may be reading from."""
-    with suppress(OSError):  # closed by its own side already
+    """Close a connection from which another thread may be reading."""
+    with suppress(OSError):  # already closed by its own side
         if reset:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
         end.shutdown(socket.SHUT_RDWR)

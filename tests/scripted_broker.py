@@ -1,4 +1,4 @@
-"""A broker that follows a script: what Mosquitto does not do to those who publish, others do."""
+"""A broker that follows a script, to reproduce responses to publishers that Mosquitto never gives."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ MQTT_5 = 5
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a client has published: `packet_size` counts the whole packet, as the limits of brokers do."""
+    """A message that a client has published; `packet_size` is the size of the whole packet, as in the limits of brokers."""
 
     topic: str
     payload: bytes
@@ -20,20 +20,20 @@ class Published:
 
 
 Verdict = Callable[[Published], int | None]
-"""Returns the reason code of PUBACK, or None to close the connection; MQTT 3.1.1 has no room for the code."""
+"""Returns the reason code of the PUBACK, or None to close the connection; in MQTT 3.1.1 a PUBACK has no reason code."""
 
 
 def accept(_published: Published) -> int:
-    """Take everything."""
+    """Accept every message."""
     return 0
 
 
 class ScriptedBroker:
-    """Speaks both versions of MQTT, as far as a bridge needs it, and delivers nothing.
+    """Implements as much of both versions of MQTT as a bridge needs, and delivers no messages.
 
     Args:
-        verdict: decides what happens to each message.
-        protocols: the levels of MQTT that it accepts.
+        verdict: decides the reason code for each message.
+        protocols: the MQTT protocol levels that it accepts.
         goodbye: the reason code of the DISCONNECT before it closes a connection (MQTT 5); None for no DISCONNECT.
         granted: the reason code of each SUBACK.
     """
@@ -48,12 +48,12 @@ class ScriptedBroker:
     ) -> None:
         self.verdict = verdict
         self.connections = 0
-        """How many clients were accepted."""
+        """The number of accepted clients."""
         self.accepted: list[Published] = []
         self.closed_over: list[Published] = []
-        """The messages over which it closed a connection."""
+        """The messages that made the broker close the connection."""
         self.cut_at: str | None = None
-        """Close the connection once when this topic is published, as a network would."""
+        """The topic whose publication closes the connection once, as a network failure would."""
         self._protocols = protocols
         self._goodbye = goodbye
         self._granted = granted
@@ -64,9 +64,9 @@ class ScriptedBroker:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, with all connections."""
+        """Stop the broker and close all connections."""
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+            self._listener.shutdown(socket.SHUT_RDWR)  # makes accept() return
         self._listener.close()
         self.cut()
         self._thread.join(30)
@@ -83,7 +83,7 @@ class ScriptedBroker:
         return {topic: payload for topic, payload in newest.items() if payload}
 
     def _accept(self) -> None:
-        with suppress(OSError):  # closed
+        with suppress(OSError):  # the listener was closed
             while True:
                 connection = self._listener.accept()[0]
                 self._open.add(connection)
@@ -166,7 +166,7 @@ def _count_filters(body: bytes) -> int:
 
 
 def _read_packet(connection: socket.socket) -> tuple[int, bytes, int]:
-    """Return the type of a packet, what follows its fixed header, and the length of that header."""
+    """Return the type of a packet, the bytes after its fixed header, and the length of that header."""
     kind = _read(connection, 1)[0] >> 4
     head = b""
     while not head or head[-1] >= 0x80:

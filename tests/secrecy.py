@@ -1,13 +1,13 @@
-"""What must not be told in a run of the tests, and where it was told all the same."""
+"""Checks that no output of a test run contains a secret."""
 
 import logging
 
 SHORTEST = 16
-"""Shorter secrets are in many texts by chance."""
+"""The minimum length of a secret: shorter ones occur in many texts by chance."""
 
 
 class Secrecy:
-    """Knows the secrets of a run, and looks for them in all that it is shown."""
+    """Holds the secrets of a test run, and looks for them in all output that it is given."""
 
     def __init__(self) -> None:
         self._secrets: dict[str, str] = {}
@@ -20,24 +20,24 @@ class Secrecy:
         return secret
 
     def look(self, where: str, content: str | bytes) -> None:
-        """Look for every secret in something that others can see."""
+        """Look for every secret in content that others can see."""
         text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
         self._found += [f"{what} is in {where}" for secret, what in self._secrets.items() if secret in text]
 
     def take(self) -> list[str]:
-        """Return what was found since this was called last."""
+        """Return the findings since the previous call."""
         found, self._found = self._found, []
         return found
 
 
 SECRECY = Secrecy()
-"""That of this run."""
+"""The secrets of this test run."""
 
 
 class Listener(logging.Handler):
-    """Looks at every record of the log, before the last guard takes secrets out of it."""
+    """Checks every log record before the last filter removes secrets from it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at a record and its traceback."""
+        """Check a log record and its traceback."""
         trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
         SECRECY.look(f"the log of {record.name}", f"{record.getMessage()}\n{trace}")

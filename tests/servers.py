@@ -1,4 +1,4 @@
-"""Real servers and plain clients for the tests: Mosquitto, a subscriber, the bridge as a process."""
+"""Real servers and plain clients for the tests: Mosquitto, a subscriber, and the bridge as a process."""
 
 import json
 import os
@@ -28,7 +28,7 @@ MANIFEST = ROOT / ".cache/servers/manifest.json"
 
 
 def manifest() -> dict[str, Any]:
-    """Return what `scripts/servers` has brought."""
+    """Return the list of servers that `scripts/servers` has installed."""
     if not MANIFEST.is_file():
         raise RuntimeError("there are no servers to test against: run `make servers`")
     found: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
@@ -36,7 +36,7 @@ def manifest() -> dict[str, Any]:
 
 
 def eventually(condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
-    """Wait until a condition holds, and return what it returned."""
+    """Wait until a condition holds, and return its result."""
     pause = threading.Event()
     deadline = monotonic() + timeout_s
     while not (result := condition()):
@@ -46,7 +46,7 @@ def eventually(condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> A
 
 
 def listens(port: int) -> bool:
-    """Tell whether something listens on a port of the loopback address."""
+    """Return whether a server listens on a port of the loopback address."""
     try:
         socket.create_connection(("127.0.0.1", port)).close()
     except OSError:
@@ -55,7 +55,7 @@ def listens(port: int) -> bool:
 
 
 class Mosquitto:
-    """A real broker on a free port of the loopback address."""
+    """A real Mosquitto broker on a free port of the loopback address."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Mosquitto":
-        """Start it and wait until it listens."""
+        """Start the broker and wait until it listens."""
         configuration = self._directory / "mosquitto.conf"
         lines = [f"listener {self.port} 127.0.0.1", *self._listener_lines, *self.lines, "user root", ""]
         configuration.write_text("\n".join(lines), encoding="utf-8")
@@ -82,10 +82,10 @@ class Mosquitto:
         return self
 
     def _serves(self) -> bool:
-        """Return whether its main loop runs: it closes a connection that begins with neither CONNECT nor TLS.
+        """Return whether its main loop runs: it then closes a connection whose first bytes are neither CONNECT nor TLS.
 
-        A listener that accepts is too early. Mosquitto opens its listeners one after the other, and loses
-        a SIGTERM that comes before its main loop (`run = 1` in `mosquitto.c` of 2.0).
+        An open listener is not enough. Mosquitto opens its listeners one after the other, and ignores
+        a SIGTERM that arrives before its main loop (`run = 1` in `mosquitto.c` of 2.0).
         """
         assert self._process is not None
         assert self._process.poll() is None, (self._directory / "mosquitto.log").read_text(encoding="utf-8")
@@ -101,19 +101,19 @@ class Mosquitto:
         return True
 
     def stop(self) -> None:
-        """End it; what it keeps is lost."""
+        """Stop the broker; its stored messages are lost."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the broker, as a crash would."""
         self._end(signal.SIGKILL)
 
     def hang(self) -> None:
-        """Stop it in its tracks."""
+        """Suspend the broker."""
         self._signal(signal.SIGSTOP)
 
     def wake(self) -> None:
-        """Let it go on."""
+        """Resume the suspended broker."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -129,11 +129,11 @@ class Mosquitto:
 
 
 DIALS_AGAIN_S = 90
-"""Syncthing dials a device that it has lost, or that shares something new, again after a minute at the latest."""
+"""Syncthing retries a device that it has lost, or that shares something new, after a minute at the latest."""
 
 
 class Subscriber:
-    """A plain client: sees what everybody sees, and publishes."""
+    """A plain client that receives every message and can publish."""
 
     def __init__(
         self, port: int, topic_filter: str = "#", *, client_id: str = "", username: str = "", password: str = ""
@@ -170,12 +170,12 @@ class Subscriber:
 
     @property
     def count(self) -> int:
-        """How many messages have come so far."""
+        """The number of messages received so far."""
         with self._changed:
             return len(self.messages)
 
     def wait_for(self, condition: Callable[[MQTTMessage], Any], *, since: int = 0) -> MQTTMessage:
-        """Wait for a message, and return the first from `since` on that fits."""
+        """Wait for a message, and return the first one from index `since` on that fits."""
 
         def found() -> MQTTMessage | None:
             return next((one for one in self.messages[since:] if condition(one)), None)
@@ -187,11 +187,11 @@ class Subscriber:
         return message
 
     def wait_for_payload(self, topic: str, payload: bytes, *, since: int = 0) -> MQTTMessage:
-        """Wait for exactly this on a topic; an empty payload is how a topic is cleared."""
+        """Wait for exactly this payload on a topic; an empty payload means that the topic was cleared."""
         return self.wait_for(lambda one: one.topic == topic and one.payload == payload, since=since)
 
     def wait_for_json(self, topic: str, condition: Callable[[Any], Any] = lambda _: True, *, since: int = 0) -> Any:
-        """Wait for a JSON payload on a topic, and return the first that fits."""
+        """Wait for a JSON payload on a topic, and return the first one that fits."""
         message = self.wait_for(
             lambda one: one.topic == topic and one.payload and condition(json.loads(one.payload)), since=since
         )
@@ -216,7 +216,7 @@ class Subscriber:
         response_topic: str | None = None,
         correlation: bytes | None = None,
     ) -> None:
-        """Publish, and wait until the broker has it."""
+        """Publish a message, and wait until the broker has received it."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho types only some
         if response_topic is not None:
             properties.ResponseTopic = response_topic
@@ -233,13 +233,13 @@ def ask(subscriber: Subscriber, command: str, payload: str | bytes, *, node: str
 
 
 def instance(name: str, node: SyncthingNode) -> dict[str, str]:
-    """Return the variables that configure a node as an instance of the bridge."""
+    """Return the environment variables that configure a node as an instance of the bridge."""
     prefix = f"STBRIDGE_SYNCTHING__{name.upper()}__"
     return {f"{prefix}URL": node.url, f"{prefix}API_KEY": node.api_key}
 
 
 class BridgeProcess:
-    """`stbridge run`, as users run it, or another module that ends in the same."""
+    """`stbridge run` as a process, or another module with the same entry point."""
 
     def __init__(
         self, directory: Path, variables: Mapping[str, str], module: str = "stbridge", prefix: Sequence[str] = ()
@@ -254,7 +254,7 @@ class BridgeProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "BridgeProcess":
-        """Start it; it needs a moment to get going."""
+        """Start the process without waiting until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._prefix, sys.executable, "-m", self._module, "run"],
@@ -278,46 +278,46 @@ class BridgeProcess:
 
     @property
     def health_file(self) -> Path:
-        """Where it writes its status."""
+        """The path of its health file."""
         return health_file(self._variables, self._variables.get("STBRIDGE_MQTT__CLIENT_ID", "stbridge"))
 
     @property
     def id(self) -> int:
-        """The ID of the process."""
+        """The process ID."""
         assert self._process is not None, "start() comes first"
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it lives."""
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         assert self._process is not None, "start() comes first"
         self._process.send_signal(number)
 
     def stop(self) -> int:
-        """Ask it to end, and return its exit status."""
+        """Send SIGTERM, wait until the process exits, and return its exit status."""
         if self._process is None:
             return 0
         self._process.terminate()
         return self.wait()
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the process, as a crash would."""
         if self._process is not None:
             self._process.kill()
             self.wait()
 
     def wait(self) -> int:
-        """Wait for its end, and return its exit status."""
+        """Wait until the process exits, and return its exit status."""
         assert self._process is not None
         try:
             status = self._process.wait(PATIENCE_S)
         finally:
             self._process.kill()
             self._process = None
-            if self.log.is_file():  # /dev/full has no end
+            if self.log.is_file():  # /dev/full never reaches an end of file
                 SECRECY.look("the log of the bridge", self.log.read_bytes())
         return status

@@ -1,4 +1,4 @@
-"""The Supervisor of Home Assistant, as far as an app asks it for its broker."""
+"""A simulated Home Assistant Supervisor that answers an app's request for its broker."""
 
 import json
 import threading
@@ -10,12 +10,12 @@ BROKER = {"host": "core-mosquitto", "port": 1883, "ssl": False, "username": "add
 
 
 class Supervisor:
-    """A server that tells the MQTT service to whoever has the token.
+    """A server that returns the MQTT service to clients that send the token.
 
     Args:
-        service: what it tells; nothing where no app provides the service.
-        host: where it listens.
-        port: any that is free, if it is 0.
+        service: the answer; empty if no app provides the service.
+        host: the address to listen on.
+        port: the port to listen on; 0 selects a free one.
     """
 
     def __init__(self, service: Any, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -30,17 +30,17 @@ class Supervisor:
                 self.wfile.write(json.dumps(body).encode())
 
             def log_message(self, *_arguments: Any) -> None:
-                """Say nothing."""
+                """Suppress the log of requests."""
 
         self._server = HTTPServer((host, port), Answer)
         self.url = f"http://{host}:{self._server.server_port}"
 
     def start(self) -> "Supervisor":
-        """Answer from now on."""
+        """Start to answer requests."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering requests."""
         self._server.shutdown()
         self._server.server_close()

@@ -1,4 +1,4 @@
-"""`stbridge run` that looks at its parts once an hour, once it has settled."""
+"""Start `stbridge run` so that it supervises its threads only once an hour."""
 
 from stbridge import bridge
 from stbridge.cli import main

@@ -1,4 +1,4 @@
-"""The other side of an outbox, where a test needs no broker: records what is sent, and answers when told to."""
+"""A session without a network for tests of the outbox: it records what is sent, and answers when a test makes it."""
 
 from collections.abc import Callable
 
@@ -11,8 +11,8 @@ class Wire:
     """A session without a network.
 
     Args:
-        outbox: what it sends.
-        meanwhile: what other threads do while a message is being sent.
+        outbox: the outbox that it sends from.
+        meanwhile: runs while a message is being sent, as if in another thread.
     """
 
     def __init__(self, outbox: Outbox, meanwhile: Callable[[], None] = lambda: None) -> None:
@@ -20,9 +20,9 @@ class Wire:
         self.bytes_queued = 0
         self.to_acknowledge = 0
         self.log: list[Message | str] = []
-        """Messages, and `acknowledgement` for each acknowledgement of a command."""
+        """The messages, and `acknowledgement` for each acknowledgement of a command."""
         self.in_flight: dict[int, Message] = {}
-        """What has not been answered, by packet identifier."""
+        """The unanswered messages, by packet identifier."""
         self._outbox = outbox
         self._meanwhile = meanwhile
         self._last_id = 0
@@ -41,7 +41,7 @@ class Wire:
         self.to_acknowledge -= most
 
     def send(self) -> list[Message]:
-        """Let the outbox send, and return the new messages."""
+        """Send from the outbox, and return the new messages."""
         before = len(self.log)
         self._outbox.send(self)
         return [one for one in self.log[before:] if isinstance(one, Message)]
@@ -54,7 +54,7 @@ class Wire:
         return message
 
     def drain(self) -> list[Message]:
-        """Take everything that is due, as a broker does that accepts it all, and return it."""
+        """Send and acknowledge everything that is due, as a broker does that accepts every message, and return it."""
         drained = []
         while self.send() or self.in_flight:
             while self.in_flight:
@@ -63,5 +63,5 @@ class Wire:
 
 
 def drain(outbox: Outbox) -> list[Message]:
-    """Return everything that is due, and acknowledge it."""
+    """Send and acknowledge everything that is due, and return it."""
     return Wire(outbox).drain()
