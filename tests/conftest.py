@@ -159,7 +159,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def cable() -> Iterator[Cable]:
-    """Two network namespaces connected by a cable that can be cut; without namespaces the test is skipped with the reason."""
+    """Two network namespaces connected by a cable that can be cut; the test is skipped where they cannot be created."""
     one = Cable()
     try:
         one.start()

@@ -69,7 +69,7 @@ class Cable:
             for one, address, other in ((self._near, NEAR, FAR), (self._far, FAR, NEAR)):
                 _ip("-n", one, "address", "add", f"{address}/30", "dev", "cable")
                 _ip("-n", one, "link", "set", "cable", "up")
-                # As behind a router. Otherwise the kernel would report an unknown neighbor, and the failure would not be silent.
+                # As behind a router. Otherwise the kernel reports an unknown neighbor, and the failure is not silent.
                 hardware = _ip("-n", self._far if one == self._near else self._near, "-o", "link", "show", "cable")
                 _ip("-n", one, "neigh", "replace", other, "lladdr", _address_of(hardware), "dev", "cable")
         except subprocess.CalledProcessError as error:

@@ -2,7 +2,7 @@
 
     make fuzz MINUTES=10
 
-Each round is generated from a seed, which is shown if the round fails: `python -m tests.fuzzing --seed NUMBER` repeats it.
+Each round is generated from a seed, which is shown on a failure: `python -m tests.fuzzing --seed NUMBER` repeats it.
 """
 
 import argparse
@@ -47,7 +47,7 @@ ROWS = {command.name: command for command in COMMANDS}
 EVERYTHING = allowed(("read", "operate", "admin"))
 LARGEST = 1024 * 1024
 MOST_CHARACTERS = 1_000_000
-"""The maximum length of a document: a client never reads more than a reply may hold, and smaller documents test as much."""
+"""The maximum length of a document: the client reads no more than this, and smaller documents test as much."""
 
 NOT_UNDERSTOOD = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 """The exceptions that decoding raises for a malformed document of Syncthing; the code that fetched it handles them."""

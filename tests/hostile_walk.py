@@ -41,7 +41,7 @@ from tests.syncthing.server import (
 )
 
 MOST_MEMORY = 400 * 1024 * 1024
-"""In bytes. The largest answer that the bridge accepts has 8 to 64 MB, and needs several times as much when it is parsed."""
+"""In bytes. The largest answer that the bridge accepts has 8 to 64 MB, and parsing takes several times as much."""
 
 HOSTILE_S = 6.0
 RECOVERY_S = 120.0

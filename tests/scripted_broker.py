@@ -12,7 +12,7 @@ MQTT_5 = 5
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A message that a client has published; `packet_size` is the size of the whole packet, as in the limits of brokers."""
+    """A message that a client has published; `packet_size` counts the whole packet, like the size limits of brokers."""
 
     topic: str
     payload: bytes

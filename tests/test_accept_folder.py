@@ -1,4 +1,4 @@
-"""A peer that means harm offers folders: it decides neither which directory is shared with it, nor where files go."""
+"""A malicious peer offers folders: it must not choose which directory is shared or where files are written."""
 
 import json
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ HOSTILE = {
     "backslash": "..\\..\\outside",
     "trailing": "name.",
 }
-"""Labels that are no names of directories, by the ID of the folder; each ID is one."""
+"""Labels that are not valid directory names, by folder ID; each ID is a valid name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Node alpha, whose home has documents in it, and a peer that offers folders."""
+    """Node alpha, whose home directory contains documents, and a peer that offers folders."""
 
     alpha: SyncthingNode
     peer: SyncthingNode
@@ -47,7 +47,7 @@ class Scene:
         return ask(self.subscriber, "accept_folder", json.dumps({"folder": folder, **arguments}))
 
     def refusal(self, folder: str, **arguments: Any) -> str:
-        """Accept a folder, which has to be refused; return the code of the error."""
+        """Accept a folder that must be refused, and return the error code."""
         reply = self.accept(folder, **arguments)
         assert reply["status"] == "error", reply
         assert folder not in self.paths
@@ -56,14 +56,14 @@ class Scene:
 
     @property
     def paths(self) -> dict[str, str]:
-        """The path of each folder that alpha has, without `~`."""
+        """The path of each folder that alpha has, with `~` expanded."""
         folders = self.alpha.request("GET", "/rest/config/folders")
         return {one["id"]: str(one["path"]).replace("~", str(self.home), 1) for one in folders}
 
 
 @pytest.fixture(scope="module")
 def scene(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Once for each version of Syncthing; the peer offers everything before it is connected."""
+    """A scene for each version of Syncthing; the peer offers all of its folders before it connects."""
     directory = tmp_path_factory.mktemp("accept")
     home = directory / "home"
     for name in ("Documents", "docs"):
@@ -108,8 +108,8 @@ def scene(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sce
 
 
 @pytest.mark.parametrize("folder", ["theft", "Theft with a path"])
-def test_a_directory_that_exists_is_not_shared_by_a_label(scene: Scene, folder: str) -> None:
-    """A folder that is offered as "Documents" does not get ~/Documents, also if somebody gives that path."""
+def test_the_label_of_an_offer_does_not_share_an_existing_directory(scene: Scene, folder: str) -> None:
+    """A folder offered with the label "Documents" is refused, also if the command gives the path ~/Documents."""
     path = {} if folder == "theft" else {"path": "~/Documents"}
     assert scene.refusal("theft", **path) == "not_applicable"
 
@@ -119,30 +119,30 @@ def test_a_directory_that_exists_is_not_shared_by_a_label(scene: Scene, folder: 
     ["~/docs", "{home}/docs", "{home}/docs/", "{home}//x/../docs", "{home}/docs/new", "~", "{home}", "/", "~/DOCS"],
 )
 def test_the_path_of_another_folder_is_refused(scene: Scene, path: str) -> None:
-    """Nor one that contains it, or that is inside it, however it is spelled."""
+    """A path that contains another folder, or that is inside one, is refused as well, however it is spelled."""
     assert scene.refusal("theft", path=path.format(home=scene.home)) == "not_applicable"
 
 
 def test_the_path_of_another_folder_is_refused_by_label(scene: Scene) -> None:
-    """It is named as the offer is labelled."""
+    """The label of the offer would lead to the directory of an existing folder."""
     assert scene.refusal("double") == "not_applicable"
 
 
-def test_an_id_that_is_a_directory_is_no_better_than_a_label(scene: Scene) -> None:
-    """The peer chooses the ID as well; it takes the place of a label that is no name."""
+def test_an_id_does_not_share_an_existing_directory(scene: Scene) -> None:
+    """The peer chooses the ID, too, and the ID replaces a label that is not a valid directory name."""
     assert scene.refusal("Documents") == "not_applicable"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code"), [({"existing": True}, "invalid_arguments"), ({"path": "new"}, "invalid_arguments")]
 )
-def test_what_cannot_be_checked_is_refused(scene: Scene, arguments: dict[str, Any], code: str) -> None:
-    """An existing directory has to be named, and a relative path depends on where Syncthing was started."""
+def test_a_path_that_cannot_be_checked_is_refused(scene: Scene, arguments: dict[str, Any], code: str) -> None:
+    """`existing` requires a path, and a relative path would depend on the working directory of Syncthing."""
     assert scene.refusal("theft", **arguments) == "invalid_arguments"
 
 
-def test_a_folder_that_is_here_is_not_shared_by_the_label_of_an_offer(scene: Scene) -> None:
-    """The label is the peer's: the ID, or the label that the folder has here, says which one is meant."""
+def test_the_label_of_an_offer_does_not_select_a_configured_folder(scene: Scene) -> None:
+    """The peer chooses that label. Only the ID or the locally configured label selects a folder."""
     reply = scene.accept("Party")
     assert (reply["status"], reply["error"]["code"]) == ("error", "invalid_arguments"), reply
     devices = scene.alpha.request("GET", "/rest/config/folders/docs")["devices"]
@@ -150,21 +150,21 @@ def test_a_folder_that_is_here_is_not_shared_by_the_label_of_an_offer(scene: Sce
 
 
 @pytest.mark.parametrize("folder", HOSTILE)
-def test_no_label_leaves_the_default_path(scene: Scene, folder: str) -> None:
-    """A label that is no name of a directory is replaced by the ID."""
+def test_no_label_leads_out_of_the_default_path(scene: Scene, folder: str) -> None:
+    """The ID replaces a label that is not a valid directory name."""
     assert scene.accept(folder)["error"] is None
     assert scene.paths[folder] == str(scene.home / folder)
     assert not (scene.home.parent / "outside").exists()
 
 
-def test_a_usual_label_is_the_name_of_the_directory(scene: Scene) -> None:
-    """Where nothing is yet."""
+def test_a_valid_label_becomes_the_name_of_the_directory(scene: Scene) -> None:
+    """The directory does not exist yet."""
     assert scene.accept("Holiday")["data"]["path"] == "~/Holiday"
     eventually((scene.home / "Holiday").is_dir)
 
 
-def test_an_existing_directory_is_shared_if_that_is_meant(scene: Scene) -> None:
-    """With its path and `existing`."""
+def test_an_existing_directory_is_shared_on_explicit_request(scene: Scene) -> None:
+    """The command must give the path and `existing`."""
     mine = scene.home / "mine"
     mine.mkdir()
     (mine / "shared.txt").write_text("shared", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Thresholds for one folder or device, named as people do, on real nodes of every version."""
+"""Thresholds for one folder or device that the settings select by its name, on real nodes of every version."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,7 @@ def alpha(binary: str, tmp_path: Path) -> Iterator[SyncthingNode]:
 
 @pytest.fixture
 def beta(binary: str, tmp_path: Path) -> Iterator[SyncthingNode]:
-    """A node that is not started, with one folder once it is."""
+    """A node that is not started yet; its configuration has one folder."""
     node = SyncthingNode("beta", tmp_path / "beta/home", binary)
     try:
         node.start()
@@ -53,7 +53,7 @@ def beta(binary: str, tmp_path: Path) -> Iterator[SyncthingNode]:
 
 @pytest.fixture
 def new_bridge(tmp_path: Path, broker: Mosquitto) -> Iterator[NewBridge]:
-    """Make bridges with a TOML file, and stop them in the end."""
+    """Create bridges with a TOML file, and stop them at the end."""
     made: list[BridgeProcess] = []
 
     def make(alerts: str, *nodes: SyncthingNode) -> BridgeProcess:
@@ -79,7 +79,7 @@ def _rename(node: SyncthingNode, folder: str, label: str) -> None:
 
 
 def _with_problem(subscriber: Subscriber, code: str) -> set[str]:
-    """Return the labels of the folders and the names of the devices that have a problem."""
+    """Return the labels of the folders and the names of the devices that have this problem."""
     found: list[dict[str, Any]] = [
         json.loads(payload)
         for topic, payload in subscriber.latest().items()
@@ -90,7 +90,7 @@ def _with_problem(subscriber: Subscriber, code: str) -> set[str]:
 
 
 def _warnings(process: BridgeProcess) -> Sequence[str]:
-    """Return the lines of the log about thresholds that have no effect."""
+    """Return the log lines about thresholds that have no effect."""
     lines = process.log.read_text(encoding="utf-8").splitlines()
     return [line[line.index("alerts.") :] for line in lines if "alerts." in line]
 
@@ -105,10 +105,10 @@ unseen = 0
 """
 
 
-def test_a_folder_is_named_by_its_label_and_the_threshold_follows_it(
+def test_a_threshold_follows_the_label_of_its_folder(
     alpha: SyncthingNode, subscriber: Subscriber, new_bridge: NewBridge
 ) -> None:
-    """Also when the label goes to another folder, while the bridge runs; one line of the log says that it is gone."""
+    """If another folder gets the label at runtime, the threshold moves to it; the log reports the gap in one line."""
     process = new_bridge(NAMED.format(device="laptop"), alpha).start()
     eventually(lambda: _with_problem(subscriber, "watch_error") == {"Music"})
     _rename(alpha, "abcde-12345", "Letters")
@@ -120,10 +120,10 @@ def test_a_folder_is_named_by_its_label_and_the_threshold_follows_it(
 
 
 @pytest.mark.parametrize("named", SPELLINGS)
-def test_a_device_is_named_by_its_name_or_its_id(
+def test_a_threshold_accepts_the_name_or_the_id_of_a_device(
     alpha: SyncthingNode, subscriber: Subscriber, new_bridge: NewBridge, named: str
 ) -> None:
-    """In any spelling that commands understand; other devices keep the general threshold."""
+    """It accepts every spelling that commands accept; other devices keep the general threshold."""
     process = new_bridge(NAMED.format(device=named), alpha).start()
     eventually(lambda: _with_problem(subscriber, "unseen") == {"laptop"})
     process.stop()
@@ -151,7 +151,7 @@ unseen = 0
 def test_a_threshold_without_effect_is_a_warning(
     alpha: SyncthingNode, subscriber: Subscriber, new_bridge: NewBridge, tmp_path: Path
 ) -> None:
-    """Once in the log, and in `check`: the name is wrong, or several have it."""
+    """The log warns once, and `check` warns too, if a name does not exist or is not unique."""
     _add_device(alpha, TWIN, "twin")
     for folder in ("one", "two"):
         alpha.share(folder, tmp_path / "alpha" / folder, label="Twins", filesystemType="fake")
@@ -180,10 +180,10 @@ def test_a_threshold_without_effect_is_a_warning(
     assert checked.stdout.splitlines()[-1] == "5 warnings found"
 
 
-def test_nothing_is_said_of_names_while_an_instance_is_unknown(
+def test_no_threshold_is_reported_while_an_instance_is_unknown(
     alpha: SyncthingNode, beta: SyncthingNode, subscriber: Subscriber, new_bridge: NewBridge
 ) -> None:
-    """The folder may be on the one that cannot be reached."""
+    """The folder may belong to the instance that cannot be reached."""
     settings = "[alerts.folder.Films]\nstale = 0\n[alerts.folder.Filmz]\nstale = 0\n"
     process = new_bridge(settings, alpha, beta).start()
     subscriber.wait_for_payload("syncthing/bridge/state", b"online")

@@ -1,4 +1,4 @@
-"""What Syncthing does not tell, provoked on real nodes of every version and seen on a real broker."""
+"""Problems and events that Syncthing itself does not report, caused on real nodes and observed on a real broker."""
 
 import json
 import os
@@ -27,15 +27,15 @@ QUICK: Mapping[str, str] = {
     "STBRIDGE_POLL__STATUS": "2",
     "STBRIDGE_POLL__TRANSFER": "1",
 }
-"""Thresholds that a test can wait for."""
+"""Thresholds short enough for a test."""
 
 UNNAMEABLE = b"\xff\xfe.txt"
-"""A file name that is no UTF-8: Syncthing cannot scan it, whoever runs it."""
+"""A file name that is not valid UTF-8: Syncthing cannot scan the file, whatever user it runs as."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Two nodes that share "docs", and "inbox" that the first one only receives; and a third that nobody knows."""
+    """Two nodes that share "docs" and, receive-only on the first, "inbox"; a third node is not known to them."""
 
     alpha: SyncthingNode
     beta: SyncthingNode
@@ -47,7 +47,7 @@ class Stage:
         return self.files / node.name / folder / name
 
     def scan(self, *nodes: SyncthingNode, folder: str = "docs") -> None:
-        """Have a folder scanned, and wait for the end of it."""
+        """Scan a folder, and wait until the scan is complete."""
         for node in nodes:
             node.request("POST", "/rest/db/scan", {"folder": folder})
 
@@ -61,7 +61,7 @@ class Stage:
         )
 
     def conflict(self, name: str) -> str:
-        """Have both nodes change a file while they are apart; return the path of the conflict file that comes of it."""
+        """Change a file on both nodes while they are disconnected; return the path of the resulting conflict file."""
         for node, content in ((self.alpha, b"from alpha"), (self.beta, b"from beta")):
             self.path(node, name).write_bytes(content)
         self.apart(lambda: self.scan(self.alpha, self.beta))
@@ -76,11 +76,11 @@ class Stage:
 
     @property
     def nodes(self) -> tuple[SyncthingNode, SyncthingNode]:
-        """The two that share."""
+        """The two nodes that share folders."""
         return self.alpha, self.beta
 
     def apart(self, act: Callable[[], object]) -> None:
-        """Do something while the two nodes are not connected."""
+        """Perform an action while the two nodes are disconnected."""
         self.alpha.request("POST", "/rest/system/pause", {"device": self.beta.device_id})
         eventually(lambda: not self.alpha.is_connected(self.beta))
         act()
@@ -112,12 +112,12 @@ def stage(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
 
 
 class Scene:
-    """A bridge to two nodes, and what it tells from some time on.
+    """A bridge to two nodes, and the messages that it publishes after a mark.
 
     Args:
         stage: the nodes.
-        process: the bridge, not started yet.
-        subscriber: sees everything.
+        process: the bridge, which is not started yet.
+        subscriber: a client that receives every message.
     """
 
     def __init__(self, stage: Stage, process: BridgeProcess, subscriber: Subscriber) -> None:
@@ -127,17 +127,17 @@ class Scene:
         self.since = 0
 
     def start(self) -> None:
-        """Start the bridge, and wait until it has told everything."""
+        """Start the bridge, and wait until it is online."""
         self.mark()
         self.process.start()
         self.subscriber.wait_for_payload("syncthing/bridge/state", b"online", since=self.since)
 
     def mark(self) -> None:
-        """Look only at what comes from now on."""
+        """Ignore all messages up to now."""
         self.since = self.subscriber.count
 
     def wait(self, topic: str, condition: Callable[[Any], Any] = lambda _: True, node: str = "alpha") -> Any:
-        """Wait for a payload of an instance."""
+        """Wait for a payload on a topic of an instance."""
         return self.subscriber.wait_for_json(f"syncthing/{node}/{topic}", condition, since=self.since)
 
     def event(self, event_type: str, node: str = "alpha", **data: Any) -> Any:
@@ -145,13 +145,13 @@ class Scene:
         return self.wait(f"event/{event_type}", lambda one: {key: one.get(key) for key in data} == data, node)
 
     def events(self, *names: str, node: str = "alpha") -> list[dict[str, Any]]:
-        """Return the events that have come, of some names."""
+        """Return the received events with one of these names."""
         topics = [f"syncthing/{node}/event/{name}" for name in names]
         messages = self.subscriber.messages[self.since :]
         return [json.loads(message.payload) for message in messages if message.topic in topics]
 
     def problem(self, topic: str, code: str, node: str = "alpha") -> Any:
-        """Wait until a payload has a problem, and return that."""
+        """Wait until a payload has a problem, and return that problem."""
         payload = self.wait(topic, lambda one: code in _codes(one), node)
         assert payload["problem"] is True
         return next(one for one in payload["problems"] if one["code"] == code)
@@ -162,12 +162,12 @@ class Scene:
         eventually(lambda: code not in _codes(json.loads(self.subscriber.latest()[full])))
 
     def raised_and_cleared(self, code: str, node: str = "alpha") -> list[str]:
-        """Return the edges of a problem that have been told."""
+        """Return the published changes of a problem: raised or cleared."""
         events = self.events("problem_raised", "problem_cleared", node=node)
         return [one["event_type"] for one in events if one["code"] == code]
 
     def has_come_and_gone(self, code: str, node: str = "alpha") -> None:
-        """Wait until a problem has been told as raised and as cleared, each once."""
+        """Wait until a problem has been published once as raised and once as cleared."""
         eventually(lambda: self.raised_and_cleared(code, node) == ONCE)
 
 
@@ -180,9 +180,9 @@ def _codes(payload: Any) -> list[str]:
 
 @pytest.fixture
 def scene(stage: Stage, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path) -> Iterator[Scene]:
-    """A bridge to alpha and beta, online, while all is well."""
+    """A bridge to alpha and beta that is online, without any problems."""
     stage.settle()
-    for node in stage.nodes:  # 1.x warns those who run it as root
+    for node in stage.nodes:  # 1.x adds a notice if it runs as root
         node.request("POST", "/rest/system/error/clear")
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **QUICK}
     process = BridgeProcess(tmp_path, {**variables, **instance("alpha", stage.alpha), **instance("beta", stage.beta)})
@@ -199,8 +199,8 @@ def scene(stage: Stage, broker: Mosquitto, subscriber: Subscriber, tmp_path: Pat
 # --- conflicts
 
 
-def test_a_conflict_is_told_on_both_nodes_until_it_is_deleted(scene: Scene) -> None:
-    """The node that makes the conflict file and the one that receives it tell it once; deleted, it leaves the list."""
+def test_a_conflict_is_published_by_both_nodes_until_it_is_deleted(scene: Scene) -> None:
+    """The node that makes the conflict file and the one that receives it each report it once, and remove it later."""
     scene.stage.path(scene.stage.alpha, "report.txt").write_bytes(b"first")
     eventually(scene.stage.path(scene.stage.beta, "report.txt").is_file)
     path = scene.stage.conflict("report.txt")
@@ -219,8 +219,8 @@ def test_a_conflict_is_told_on_both_nodes_until_it_is_deleted(scene: Scene) -> N
         scene.has_come_and_gone("conflicts", node)
 
 
-def test_conflicts_are_found_at_the_start_and_told_late_if_the_bridge_was_away(scene: Scene) -> None:
-    """An inventory finds what was there before; a restarted bridge raises nothing again, and tells what it missed."""
+def test_conflicts_from_before_the_start_are_found_and_published_late(scene: Scene) -> None:
+    """The inventory finds existing conflicts. A restarted bridge raises none again, and publishes missed ones late."""
     scene.stage.path(scene.stage.alpha, "plan.txt").write_bytes(b"first")
     eventually(scene.stage.path(scene.stage.beta, "plan.txt").is_file)
     first = scene.stage.conflict("plan.txt")
@@ -242,11 +242,11 @@ def test_conflicts_are_found_at_the_start_and_told_late_if_the_bridge_was_away(s
     scene.no_problem("folder/docs", "conflicts")
 
 
-# --- what was not observed
+# --- folders that were not observed
 
 
 def test_a_folder_that_was_paused_for_longer_than_the_threshold_is_not_stale(scene: Scene) -> None:
-    """Its device is connected all the time, and is looked up when the folder is resumed."""
+    """The device was connected all the time; the bridge reads its completion when the folder is resumed."""
     paused = ask(scene.subscriber, "pause", '{"folder": "docs", "for": "4s"}')
     assert paused["status"] == "ok"
     scene.event("folder_resumed", folder="docs")
@@ -259,8 +259,8 @@ def test_a_folder_that_was_paused_for_longer_than_the_threshold_is_not_stale(sce
 # --- items and folders that fail
 
 
-def test_an_item_that_cannot_be_scanned_is_told(scene: Scene) -> None:
-    """A scan error sends no event of Syncthing's: it is found all the same, told once, and cleared when it clears."""
+def test_an_item_that_cannot_be_scanned_is_reported(scene: Scene) -> None:
+    """Syncthing sends no event for a scan error. The bridge still reports it once, and clears it later."""
     stage = scene.stage
     stage.alpha.share("odd", stage.path(stage.alpha, "", "odd"), label="Odd", fsWatcherEnabled=False)
     bad = Path(os.fsdecode(bytes(stage.path(stage.alpha, "", "odd")) + b"/" + UNNAMEABLE))
@@ -282,8 +282,8 @@ def test_an_item_that_cannot_be_scanned_is_told(scene: Scene) -> None:
         stage.alpha.request("DELETE", "/rest/config/folders/odd")
 
 
-def test_an_item_that_cannot_be_synced_is_told_once_however_often_it_is_tried(scene: Scene) -> None:
-    """Syncthing tries again and again; the event comes once."""
+def test_an_item_that_cannot_be_synced_is_reported_once_despite_retries(scene: Scene) -> None:
+    """Syncthing retries repeatedly; the bridge publishes one event."""
     stage = scene.stage
     shared = stage.path(stage.alpha, "blocked/shared.txt")
     shared.parent.mkdir()
@@ -301,7 +301,7 @@ def test_an_item_that_cannot_be_synced_is_told_once_however_often_it_is_tried(sc
     scene.wait("folder/docs", lambda one: one["last_file"] == "another.txt" and one["failed"], "beta")
     kept.unlink()
     stage.beta.request("POST", "/rest/db/ignores", {"folder": "docs"}, {"ignore": []})
-    for command in ("pause", "resume"):  # or Syncthing would wait a minute before it tries again
+    for command in ("pause", "resume"):  # otherwise Syncthing would wait a minute before it retries
         assert ask(scene.subscriber, command, '{"folder": "docs"}', node="beta")["status"] == "ok"
     scene.no_problem("folder/docs", "failed_items", "beta")
     scene.no_problem("folder/docs", "out_of_sync", "beta")
@@ -309,7 +309,7 @@ def test_an_item_that_cannot_be_synced_is_told_once_however_often_it_is_tried(sc
 
 
 def test_a_folder_that_lost_its_marker_is_a_problem(scene: Scene) -> None:
-    """Its error is told once, and over once the marker is back."""
+    """The bridge reports the error once, and clears it when the marker is back."""
     marker = scene.stage.path(scene.stage.beta, ".stfolder", "inbox")
     shutil.rmtree(marker)
     eventually(lambda: _scan_fails(scene.stage.beta, "inbox"))
@@ -331,7 +331,7 @@ def _scan_fails(node: SyncthingNode, folder: str) -> bool:
 
 
 def test_local_changes_of_a_folder_that_only_receives_are_a_problem(scene: Scene) -> None:
-    """Until they are reverted, and over a restart of the bridge."""
+    """The problem lasts until the changes are reverted, and survives a restart of the bridge."""
     scene.stage.path(scene.stage.alpha, "addition.txt", "inbox").write_bytes(b"not from elsewhere")
     since = scene.problem("folder/inbox", "local_changes")["since"]
     assert scene.wait("folder/inbox", lambda one: one["local_changes"])["local_changes"] == 1
@@ -346,7 +346,7 @@ def test_local_changes_of_a_folder_that_only_receives_are_a_problem(scene: Scene
 
 
 def test_a_folder_that_cannot_be_watched_is_a_problem(scene: Scene) -> None:
-    """What Syncthing says of the watcher is told."""
+    """The problem contains Syncthing's filesystem watcher error."""
     scene.stage.alpha.share("unwatched", scene.stage.files / "unwatched", filesystemType="fake")
     try:
         assert scene.problem("folder/unwatched", "watch_error")["message"]
@@ -358,8 +358,8 @@ def test_a_folder_that_cannot_be_watched_is_a_problem(scene: Scene) -> None:
 # --- devices
 
 
-def test_a_device_that_stays_away_is_a_problem(scene: Scene) -> None:
-    """It is unseen after a while, its folders go stale, and both are over when it is back."""
+def test_a_device_that_stays_disconnected_is_a_problem(scene: Scene) -> None:
+    """After the threshold the device is `unseen` and its folders are `stale`; both clear when it reconnects."""
     beta = f"device/{short_id(scene.stage.beta.device_id)}"
     scene.stage.beta.stop()
     try:
@@ -378,8 +378,8 @@ def test_a_device_that_stays_away_is_a_problem(scene: Scene) -> None:
     assert names == ["device_disconnected", "device_connected"]
 
 
-def test_a_device_and_a_folder_that_wait_are_told_once(scene: Scene) -> None:
-    """The device, and also the folder that it offers once it is let in."""
+def test_a_pending_device_and_a_pending_folder_are_reported_once(scene: Scene) -> None:
+    """The folder is offered by the device after the device was accepted."""
     alpha, gamma = scene.stage.alpha, scene.stage.gamma
     address = {"deviceID": alpha.device_id, "name": "alpha", "addresses": [f"tcp://127.0.0.1:{alpha.sync_port}"]}
     gamma.request("POST", "/rest/config/devices", body=address)
@@ -389,9 +389,7 @@ def test_a_device_and_a_folder_that_wait_are_told_once(scene: Scene) -> None:
             "gamma",
             1,
         )
-        there = [
-            f"tcp://127.0.0.1:{gamma.sync_port}"
-        ]  # or one would wait until gamma dials again, which takes a minute
+        there = [f"tcp://127.0.0.1:{gamma.sync_port}"]  # otherwise gamma would dial again only after a minute
         body = {"deviceID": gamma.device_id, "name": "gamma", "addresses": there}
         alpha.request("POST", "/rest/config/devices", body=body)
         eventually(lambda: alpha.is_connected(gamma), DIALS_AGAIN_S)
@@ -408,10 +406,10 @@ def test_a_device_and_a_folder_that_wait_are_told_once(scene: Scene) -> None:
 
 
 def test_a_slow_sync_shows_its_progress_and_a_hung_one_is_stuck(scene: Scene) -> None:
-    """Progress, rate and end on the one side, a device that is behind on the other; then a sender that hangs."""
+    """The receiver shows progress, rate and completion, the sender a device that is behind; then the sender hangs."""
     stage, rate = scene.stage, 400
     limits = {"maxSendKbps": rate, "limitBandwidthInLan": True}
-    # to version 1 a device that has never announced a file lacks none
+    # In version 1, a device that has never announced a file counts as complete.
     stage.path(stage.beta, "first.txt").write_bytes(b"first")
     eventually(stage.path(stage.alpha, "first.txt").is_file)
     scene.event("device_synced", "beta", name="alpha")
@@ -437,7 +435,7 @@ def test_a_slow_sync_shows_its_progress_and_a_hung_one_is_stuck(scene: Scene) ->
 
 
 def test_a_scan_shows_its_progress(scene: Scene) -> None:
-    """Percent, bytes per second and the estimated end, while a large file is hashed."""
+    """The bridge publishes percent, bytes per second and the estimated completion time while it hashes a large file."""
     large = scene.stage.files / "large"
     large.mkdir()
     with (large / "sparse.bin").open("wb") as file:
@@ -454,8 +452,8 @@ def test_a_scan_shows_its_progress(scene: Scene) -> None:
 # --- the instance
 
 
-def test_a_sync_is_told_once_on_each_side(scene: Scene) -> None:
-    """The receiver has synced, and the sender knows that the other device has; nothing more."""
+def test_a_sync_is_published_once_on_each_side(scene: Scene) -> None:
+    """The receiver publishes that it has synced, the sender that the other device has; there are no other events."""
     scene.stage.path(scene.stage.alpha, "once.txt").write_bytes(b"once")
     scene.event("folder_synced", "beta", folder="docs")
     scene.event("device_synced", device=short_id(scene.stage.beta.device_id))
@@ -464,8 +462,8 @@ def test_a_sync_is_told_once_on_each_side(scene: Scene) -> None:
     assert [len(scene.events("device_synced", node=node)) for node in ("alpha", "beta")] == [1, 0]
 
 
-def test_a_restart_of_syncthing_is_told_once(scene: Scene) -> None:
-    """And nothing is raised, synced or paused by it."""
+def test_a_restart_of_syncthing_is_published_once(scene: Scene) -> None:
+    """A restart raises no problem, and causes no events about syncing or pausing."""
     assert ask(scene.subscriber, "restart", "PRESS")["status"] == "ok"
     started = scene.event("syncthing_started")
     assert started["version"].startswith("v")
@@ -485,7 +483,7 @@ def test_a_restart_of_syncthing_is_told_once(scene: Scene) -> None:
 def test_the_notice_about_a_privileged_user_is_no_problem(
     binary: str, syncthing_version: str, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """As Syncthing itself writes it at its start; it stays in the list of errors."""
+    """Syncthing itself writes this notice at its start; it stays in the list of errors."""
     node = SyncthingNode("alpha", tmp_path / "home", binary)
     process: BridgeProcess | None = None
     try:
@@ -496,7 +494,7 @@ def test_the_notice_about_a_privileged_user_is_no_problem(
         assert (system["problem"], system["problems"]) == (False, [])
         assert system["errors"] == errors["count"]
         notices = [one for one in errors["items"] if "privileged or system user" in one["message"]]
-        assert len(notices) == (1 if syncthing_version.startswith("1.") else 0)  # 2.x writes it to its log only
+        assert len(notices) == (1 if syncthing_version.startswith("1.") else 0)  # 2.x writes the notice only to its log
     finally:
         if process is not None:
             process.stop()
@@ -504,7 +502,7 @@ def test_the_notice_about_a_privileged_user_is_no_problem(
 
 
 def test_errors_of_syncthing_are_a_problem(scene: Scene) -> None:
-    """Until they are cleared."""
+    """The problem lasts until the errors are cleared."""
     for message in ("the floor is wet", "the roof leaks"):
         assert ask(scene.subscriber, "new_error", message)["status"] == "ok"
     assert "the roof leaks" in scene.problem("system", "system_errors")["message"]
@@ -513,8 +511,8 @@ def test_errors_of_syncthing_are_a_problem(scene: Scene) -> None:
     scene.has_come_and_gone("system_errors")
 
 
-def test_listeners_and_discovery_that_fail_are_a_problem(scene: Scene) -> None:
-    """Both count only after a while, and are over when they work again."""
+def test_failing_listeners_and_discovery_are_a_problem(scene: Scene) -> None:
+    """Both are raised only after the threshold, and clear when they work again."""
     options = scene.stage.beta.request("GET", "/rest/config/options")
     wrong = {
         "listenAddresses": ["tcp://192.0.2.1:22000"],
@@ -535,7 +533,7 @@ def test_listeners_and_discovery_that_fail_are_a_problem(scene: Scene) -> None:
 def test_another_syncthing_at_the_same_address_is_a_problem(
     stage: Stage, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """The bridge remembers who was there before, and which folders."""
+    """The bridge remembers the previous device ID and the previous folders."""
     for number, node in enumerate((stage.beta, stage.gamma)):
         since = subscriber.count
         variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("nas", node)}
@@ -555,6 +553,6 @@ def test_another_syncthing_at_the_same_address_is_a_problem(
 
 
 def test_a_build_that_cannot_upgrade_has_no_upgrade(scene: Scene) -> None:
-    """The topic is absent, not empty of sense."""
+    """The topic is not published at all."""
     assert "syncthing/alpha/system" in scene.subscriber.latest()
     assert not [topic for topic in scene.subscriber.latest() if topic.endswith("/upgrade")]

@@ -1,4 +1,4 @@
-"""What the service asks of the allocator of the C library."""
+"""How the service configures the memory allocator of the C library."""
 
 import platform
 from pathlib import Path
@@ -10,12 +10,12 @@ from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import ScriptedServer
 
 HEAP = 64 * 1024 * 1024
-"""glibc aligns the memory of each further arena to this size (HEAP_MAX_SIZE on 64 bit)."""
+"""glibc aligns each additional arena to this size (HEAP_MAX_SIZE on 64 bit)."""
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are glibc's")
 def test_all_threads_of_the_service_share_one_arena(broker: Mosquitto, subscriber: Subscriber, tmp_path: Path) -> None:
-    """Otherwise its memory would grow for hours: each arena keeps what its threads have freed."""
+    """Each arena keeps the memory that its threads have freed, so with several arenas memory grows for hours."""
     syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
     syncthing.has_folders(docs=False)
     variables = {

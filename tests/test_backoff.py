@@ -1,10 +1,10 @@
-"""How long is waited before something is tried again."""
+"""Backoff: how long the program waits before it retries."""
 
 from stbridge.backoff import LEAST_S, Backoff
 
 
 def test_waits_double_with_jitter_up_to_a_limit() -> None:
-    """Many bridges do not come back all at once, and none waits for ever."""
+    """Jitter prevents many bridges from reconnecting at the same time, and the limit bounds the wait."""
     backoff = Backoff(1.0, 8.0)
     waits = [backoff.next() for _ in range(100)]
     for wait, longest in zip(waits, [1, 2, 4, 8, 8, 8], strict=False):
@@ -14,7 +14,7 @@ def test_waits_double_with_jitter_up_to_a_limit() -> None:
 
 
 def test_after_a_success_waits_are_short_again() -> None:
-    """What went wrong before a success does not count."""
+    """Failures before a success do not count."""
     backoff = Backoff(1.0, 8.0)
     assert backoff.fresh
     for _ in range(10):
@@ -25,8 +25,8 @@ def test_after_a_success_waits_are_short_again() -> None:
     assert backoff.next() <= 1
 
 
-def test_a_try_that_was_a_long_wait_itself_counts() -> None:
-    """Who does not answer is tried again soon after that was noticed, by many bridges not all at once."""
+def test_the_duration_of_an_attempt_counts_as_waiting() -> None:
+    """A server that times out is retried soon after the timeout, with jitter, so that bridges do not retry together."""
     backoff = Backoff(8.0, 8.0)
     assert all(3 <= backoff.next(1.0) <= 7 for _ in range(100))
     waits = [backoff.next(60.0) for _ in range(100)]

@@ -1,4 +1,4 @@
-"""The bridge as users run it: real Syncthing of every version, a real broker, `stbridge run` as a process."""
+"""The bridge as users run it: real Syncthing of every version, a real broker, and `stbridge run` as a process."""
 
 import json
 import os
@@ -23,7 +23,7 @@ ODD_TOPIC = encode(ODD_FOLDER)
 
 @pytest.fixture
 def bridge(pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path) -> Iterator[BridgeProcess]:
-    """A bridge with both nodes as instances, online."""
+    """A bridge that is online and has both nodes as instances."""
     process = BridgeProcess(
         tmp_path,
         {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a), **instance("beta", pair.b)},
@@ -45,13 +45,13 @@ def _is_on(topic: str, message: MQTTMessage) -> bool:
 
 
 def topics_of(subscriber: Subscriber) -> list[str]:
-    """Return the topics in the order in which they first came."""
+    """Return the topics in the order of their first messages."""
     return list(dict.fromkeys(message.topic for message in subscriber.messages))
 
 
 @pytest.mark.usefixtures("bridge")
-def test_the_whole_tree_is_there_before_online(pair: Pair, subscriber: Subscriber) -> None:
-    """Everything that is known is published before an instance, and the bridge, say that they are online."""
+def test_every_topic_is_published_before_online(pair: Pair, subscriber: Subscriber) -> None:
+    """The bridge publishes all other topics before it reports an instance, and then itself, as online."""
     topics = topics_of(subscriber)
     beta = short_id(pair.b.device_id)
     for topic in (
@@ -74,8 +74,8 @@ def test_the_whole_tree_is_there_before_online(pair: Pair, subscriber: Subscribe
 
 
 @pytest.mark.usefixtures("bridge")
-def test_what_is_known_is_right(pair: Pair, subscriber: Subscriber) -> None:
-    """The payloads say what the real Syncthing says."""
+def test_the_payloads_are_correct(pair: Pair, subscriber: Subscriber) -> None:
+    """The payloads match the responses of the real Syncthing instance."""
     system = subscriber.wait_for_json("syncthing/alpha/system")
     assert system["name"] == "alpha"
     assert system["device_id"] == pair.a.device_id
@@ -100,8 +100,8 @@ def test_what_is_known_is_right(pair: Pair, subscriber: Subscriber) -> None:
 
 @pytest.mark.usefixtures("bridge")
 @pytest.mark.parametrize("folder", ["docs", ODD_FOLDER])
-def test_a_file_written_on_one_node_is_seen_on_the_broker(pair: Pair, subscriber: Subscriber, folder: str) -> None:
-    """A new file shows in folder, completion and system of both nodes, without any poll."""
+def test_a_new_file_on_one_node_is_published(pair: Pair, subscriber: Subscriber, folder: str) -> None:
+    """A new file changes folder, completion and system of both nodes, without polling."""
     since = subscriber.count
     before = json.loads(subscriber.latest()[f"syncthing/beta/folder/{encode(folder)}"])
     content = os.urandom(200_000)
@@ -127,8 +127,8 @@ def test_a_file_written_on_one_node_is_seen_on_the_broker(pair: Pair, subscriber
 
 
 @pytest.mark.usefixtures("bridge")
-def test_an_item_that_fails_is_listed_until_it_is_mended(pair: Pair, subscriber: Subscriber) -> None:
-    """An item that cannot be synced is in `failed` with its reason, and leaves the list when it can."""
+def test_a_failed_item_is_listed_until_it_is_fixed(pair: Pair, subscriber: Subscriber) -> None:
+    """An item that cannot be synced is listed in `failed` with its error, until it can be synced."""
     pair.write("blocked/shared.txt")
     eventually((pair.b_files / "docs/blocked/shared.txt").is_file)
     pair.b.request("POST", "/rest/db/ignores", {"folder": "docs"}, {"ignore": ["kept"]})
@@ -143,7 +143,7 @@ def test_an_item_that_fails_is_listed_until_it_is_mended(pair: Pair, subscriber:
     assert folder["in_sync"] is False
     kept.unlink()
     pair.b.request("POST", "/rest/db/ignores", {"folder": "docs"}, {"ignore": []})
-    for command in ("pause", "resume"):  # or Syncthing would wait a minute before it tries again
+    for command in ("pause", "resume"):  # otherwise Syncthing would wait a minute before it retries
         paused = subscriber.count
         assert ask(subscriber, command, '{"folder": "docs"}', node="beta")["status"] == "ok"
     subscriber.wait_for_json("syncthing/beta/folder/docs", lambda one: one["in_sync"], since=paused)
@@ -151,8 +151,8 @@ def test_an_item_that_fails_is_listed_until_it_is_mended(pair: Pair, subscriber:
 
 
 @pytest.mark.usefixtures("bridge")
-def test_a_scan_is_carried_out_and_answered(pair: Pair, subscriber: Subscriber) -> None:
-    """`scan` takes an ID, a label, or `all`, bare or as JSON."""
+def test_a_scan_is_executed_and_answered(pair: Pair, subscriber: Subscriber) -> None:
+    """`scan` takes an ID, a label, or `all`, as plain text or as JSON."""
     for payload in (
         "docs",
         "Documents",
@@ -170,7 +170,7 @@ def test_a_scan_is_carried_out_and_answered(pair: Pair, subscriber: Subscriber) 
 
 @pytest.mark.usefixtures("bridge")
 def test_new_error_shows_in_errors(pair: Pair, subscriber: Subscriber) -> None:
-    """`new_error` adds an entry, and the list follows at once although no event tells it."""
+    """`new_error` adds an entry, and the list is published at once although Syncthing sends no event for it."""
     since = subscriber.count
     assert ask(subscriber, "new_error", f"disk is full {pair.version}")["status"] == "ok"
     errors = subscriber.wait_for_json(
@@ -182,8 +182,8 @@ def test_new_error_shows_in_errors(pair: Pair, subscriber: Subscriber) -> None:
 
 
 @pytest.mark.usefixtures("bridge")
-def test_priority_is_carried_out(pair: Pair, subscriber: Subscriber) -> None:
-    """`priority` answers with what is needed, as Syncthing does."""
+def test_priority_is_executed(pair: Pair, subscriber: Subscriber) -> None:
+    """`priority` returns the needed items, as Syncthing does."""
     pair.write("first.txt")
     reply = ask(subscriber, "priority", '{"folder": "Documents", "file": "first.txt"}')
     assert reply["status"] == "ok", reply
@@ -193,7 +193,7 @@ def test_priority_is_carried_out(pair: Pair, subscriber: Subscriber) -> None:
 
 @pytest.mark.usefixtures("bridge")
 def test_every_read_command_is_answered(pair: Pair, subscriber: Subscriber) -> None:
-    """The commands that read answer with Syncthing's own JSON, without secrets."""
+    """Commands that read return Syncthing's own JSON, without secrets."""
     pair.write("read.txt")
     beta = short_id(pair.b.device_id)
     asked = {
@@ -239,8 +239,8 @@ WRONG_COMMANDS = (
 
 
 @pytest.mark.usefixtures("bridge")
-def test_what_is_wrong_with_a_command_is_answered(subscriber: Subscriber) -> None:
-    """A command that cannot be carried out gets exactly one reply, which says why."""
+def test_an_invalid_command_is_answered(subscriber: Subscriber) -> None:
+    """A command that cannot be executed gets exactly one reply, which gives the reason."""
     for command, payload, code in WRONG_COMMANDS:
         since = subscriber.count
         reply = ask(subscriber, command, payload)
@@ -254,7 +254,7 @@ def test_what_is_wrong_with_a_command_is_answered(subscriber: Subscriber) -> Non
 def test_a_command_that_is_not_allowed_is_forbidden(
     pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """A bridge that may only read refuses the rest, and says which setting would allow it."""
+    """A bridge that may only read refuses all other commands, and names the setting that would allow them."""
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), "STBRIDGE_COMMANDS__ALLOW": '["read"]'}
     process = BridgeProcess(tmp_path, {**variables, **instance("alpha", pair.a)})
     try:
@@ -270,7 +270,7 @@ def test_a_command_that_is_not_allowed_is_forbidden(
 
 @pytest.mark.usefixtures("bridge")
 def test_a_retained_command_is_refused_answered_and_cleared(broker: Mosquitto, subscriber: Subscriber) -> None:
-    """A retained command is not carried out, now or at any later connection."""
+    """A retained command is never executed, neither now nor on a later connection."""
     reply = ask(subscriber, "scan", "docs", retain=True)
     assert reply["error"]["code"] == "retained_command"
     subscriber.wait_for_payload("syncthing/alpha/command/scan", b"")
@@ -281,8 +281,8 @@ def test_a_retained_command_is_refused_answered_and_cleared(broker: Mosquitto, s
 
 
 @pytest.mark.usefixtures("bridge")
-def test_a_reply_goes_where_an_mqtt_5_request_wants_it(subscriber: Subscriber) -> None:
-    """The reply is on the usual topic, and on the response topic with the correlation data."""
+def test_a_reply_goes_to_the_response_topic_of_mqtt_5(subscriber: Subscriber) -> None:
+    """The reply is published on the usual topic, and on the response topic with the correlation data."""
     subscriber.publish("syncthing/alpha/command/get_ping", "{}", response_topic="my/answers", correlation=b"42")
     message = subscriber.wait_for(lambda one: one.topic == "my/answers")
     assert getattr(message.properties, "CorrelationData", None) == b"42"
@@ -291,8 +291,8 @@ def test_a_reply_goes_where_an_mqtt_5_request_wants_it(subscriber: Subscriber) -
 
 
 @pytest.mark.usefixtures("bridge")
-def test_pause_and_resume_follow_the_truth(pair: Pair, subscriber: Subscriber) -> None:
-    """A paused folder has no completion; resumed, everything is known again."""
+def test_pause_and_resume_update_the_completion(pair: Pair, subscriber: Subscriber) -> None:
+    """A paused folder has no completion; after it is resumed, the bridge publishes everything again."""
     since = subscriber.count
     assert ask(subscriber, "pause", json.dumps({"folder": ODD_FOLDER}), node="beta")["status"] == "ok"
     subscriber.wait_for_json(f"syncthing/beta/folder/{ODD_TOPIC}", lambda one: one["paused"], since=since)
@@ -320,10 +320,10 @@ def test_pause_and_resume_follow_the_truth(pair: Pair, subscriber: Subscriber) -
 
 
 @pytest.mark.usefixtures("bridge")
-def test_a_folder_that_comes_and_goes_takes_its_topics_along(
+def test_adding_and_removing_a_folder_adds_and_clears_its_topics(
     pair: Pair, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
-    """A folder added in Syncthing appears, and one that is removed clears its retained topics."""
+    """A folder that is added in Syncthing appears; the retained topics of a removed folder are cleared."""
     for folder in ("short-lived", "x y+"):
         pair.a.share(folder, pair.a_files / encode(folder), devices=[pair.b])
         topic = f"syncthing/alpha/folder/{encode(folder)}"
@@ -340,10 +340,10 @@ def test_a_folder_that_comes_and_goes_takes_its_topics_along(
     late.close()
 
 
-def test_a_leftover_of_an_earlier_life_is_cleared(
+def test_leftover_topics_of_the_previous_run_are_cleared(
     pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """What went while the bridge was away is cleared by the next start; what is not the bridge's is left alone."""
+    """The bridge clears topics of folders removed while it was stopped, and keeps topics of other programs."""
     leftovers = [
         "syncthing/alpha/folder/gone",
         "syncthing/alpha/completion/AAAAAAA/gone",
@@ -362,10 +362,10 @@ def test_a_leftover_of_an_earlier_life_is_cleared(
     assert set(strange) <= set(subscriber.latest())
 
 
-def test_the_lifetime_totals_outlive_the_bridge(
+def test_the_lifetime_totals_survive_a_restart_of_the_bridge(
     pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """The totals go on from what the broker has kept, and count nothing twice."""
+    """The totals continue from the retained values on the broker, and nothing is counted twice."""
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a)}
     remembered = {"in_bytes_lifetime": 10**12, "in_bytes": 5 * 10**6, "started_at": "2001-01-01T00:00:00Z"}
     subscriber.publish("syncthing/alpha/metrics", json.dumps(remembered), retain=True)
@@ -383,8 +383,8 @@ def test_the_lifetime_totals_outlive_the_bridge(
         assert metrics["in_bytes_lifetime"] == 10**12 + metrics["in_bytes"]
 
 
-def test_restart_is_commanded_and_healed(pair: Pair, bridge: BridgeProcess, subscriber: Subscriber) -> None:
-    """`restart` restarts Syncthing; the instance goes offline, comes back, and everything is true again."""
+def test_a_restart_of_syncthing_is_recovered_from(pair: Pair, bridge: BridgeProcess, subscriber: Subscriber) -> None:
+    """`restart` restarts Syncthing; the instance goes offline and comes back, and all topics are correct again."""
     before = subscriber.wait_for_json("syncthing/alpha/metrics")["started_at"]
     since = subscriber.count
     assert ask(subscriber, "restart", "PRESS")["status"] == "ok"
@@ -406,7 +406,7 @@ def test_restart_is_commanded_and_healed(pair: Pair, bridge: BridgeProcess, subs
 def test_a_broker_that_comes_back_empty_gets_everything_again(
     pair: Pair, bridge: BridgeProcess, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
-    """After the broker was restarted without its memory, the tree is as it was."""
+    """After the broker was restarted without persistence, all topics are published again."""
     volatile = {"syncthing/bridge/health"}
     eventually(lambda: len(subscriber.latest()) > 10)
     passing = ("/response/", "/event/")
@@ -421,8 +421,8 @@ def test_a_broker_that_comes_back_empty_gets_everything_again(
     assert pair.a.running
 
 
-def test_a_stop_says_offline_and_a_crash_leaves_it_to_the_broker(bridge: BridgeProcess, subscriber: Subscriber) -> None:
-    """SIGTERM ends with status 0 and `offline`; after a crash the will says it."""
+def test_a_stop_and_a_crash_publish_offline(bridge: BridgeProcess, subscriber: Subscriber) -> None:
+    """SIGTERM publishes `offline` and exits with status 0; after a crash the last will publishes `offline`."""
     since = subscriber.count
     assert bridge.stop() == 0
     subscriber.wait_for_payload("syncthing/bridge/state", b"offline", since=since)
@@ -433,8 +433,8 @@ def test_a_stop_says_offline_and_a_crash_leaves_it_to_the_broker(bridge: BridgeP
     subscriber.wait_for_payload("syncthing/bridge/state", b"offline", since=since)
 
 
-def test_the_health_check_soon_says_how_the_parts_are(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:
-    """What it says is not what was so in the first moment, when nothing was connected, until much later."""
+def test_the_health_check_soon_returns_the_current_status(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:
+    """The status at the start, when nothing was connected yet, does not stay in the health file for long."""
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a)}
     process = BridgeProcess(tmp_path, variables, "tests.unhurried").start()
     sign = HealthFile(process.health_file)
@@ -446,8 +446,8 @@ def test_the_health_check_soon_says_how_the_parts_are(pair: Pair, broker: Mosqui
 
 
 @pytest.mark.usefixtures("bridge")
-def test_everything_again_on_request(subscriber: Subscriber) -> None:
-    """`bridge/command/republish` sends every retained topic again."""
+def test_republish_sends_every_topic_again(subscriber: Subscriber) -> None:
+    """`bridge/command/republish` publishes every retained topic again."""
     eventually(lambda: len(subscriber.latest()) > 10)
     since = subscriber.count
     subscriber.publish("syncthing/bridge/command/republish", "PRESS")
@@ -461,8 +461,8 @@ def test_everything_again_on_request(subscriber: Subscriber) -> None:
 
 
 @pytest.mark.usefixtures("bridge")
-def test_a_syncthing_that_is_away_is_told_as_such(pair: Pair, subscriber: Subscriber) -> None:
-    """A Syncthing that ends makes its own instance offline, with the reason, and no other."""
+def test_a_stopped_syncthing_is_reported_as_offline(pair: Pair, subscriber: Subscriber) -> None:
+    """If a Syncthing instance stops, only its own instance goes offline, with the reason."""
     since = subscriber.count
     pair.b.stop()
     try:
@@ -484,10 +484,10 @@ def test_a_syncthing_that_is_away_is_told_as_such(pair: Pair, subscriber: Subscr
 
 @pytest.mark.usefixtures("bridge")
 def test_a_change_while_a_device_is_disconnected_lowers_its_completion(pair: Pair, subscriber: Subscriber) -> None:
-    """Syncthing before 1.21 sends no event for it, and the bridge publishes it all the same."""
+    """Syncthing before 1.21 sends no event for this change, and the bridge publishes it anyway."""
     beta = short_id(pair.b.device_id)
     completion, device = f"syncthing/alpha/completion/{beta}/docs", f"syncthing/alpha/device/{beta}"
-    # Up to 1.29 a device that has never sent an index entry of the folder is complete, whatever it needs.
+    # Up to 1.29, a device that has never sent an index entry of the folder counts as complete, whatever it needs.
     (pair.b_files / "docs/from-beta.txt").write_bytes(b"indexed")
     pair.b.request("POST", "/rest/db/scan", {"folder": "docs"})
     eventually((pair.a_files / "docs/from-beta.txt").is_file)

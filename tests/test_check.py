@@ -1,4 +1,4 @@
-"""The hints of `stbridge check`: who else on this machine could receive a secret, and the settings that prevent it."""
+"""The hints of `stbridge check`: which local users could receive a secret, and the settings that prevent it."""
 
 import re
 import subprocess
@@ -34,7 +34,7 @@ def hints(lines: list[str]) -> list[str]:
 
 
 def variables_of(node: SyncthingNode, broker: Mosquitto) -> dict[str, str]:
-    """Return the settings that most people have: Syncthing over plain HTTP on this machine."""
+    """Return typical settings: Syncthing over plain HTTP on this machine."""
     return {
         "STBRIDGE_MQTT__HOST": "127.0.0.1",
         "STBRIDGE_MQTT__PORT": str(broker.port),
@@ -44,7 +44,7 @@ def variables_of(node: SyncthingNode, broker: Mosquitto) -> dict[str, str]:
 
 
 def with_the_settings_of(hint: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings as somebody has them who follows a hint."""
+    """Return the settings of a user who follows a hint."""
     followed = {f"STBRIDGE_SYNCTHING__NAS__{key.upper()}": value for key, value in SETTING.findall(hint)}
     assert followed, hint
     return {**variables, **followed}
@@ -52,7 +52,7 @@ def with_the_settings_of(hint: str, variables: Mapping[str, str]) -> dict[str, s
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Start servers that answer as a table says."""
+    """Start servers that answer according to a table."""
     started: list[ScriptedServer] = []
 
     def start(table: Table, **options: Any) -> ScriptedServer:
@@ -66,7 +66,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(params=["http", "https"])
 def impostor(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> PretendedSyncthing:
-    """A program of another local user, which listens where Syncthing does while Syncthing is running."""
+    """A program of another local user that listens on Syncthing's port while Syncthing is stopped."""
     context = self_signed(tmp_path / "impostor").context if request.param == "https" else None
     return PretendedSyncthing(lambda table: serve(table, context=context))
 
@@ -74,10 +74,10 @@ def impostor(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> Pr
 # --- Syncthing
 
 
-def test_check_prints_the_settings_that_pin_a_syncthing_of_this_machine(
+def test_check_prints_the_settings_that_pin_a_local_syncthing(
     node: SyncthingNode, broker: Mosquitto, tmp_path: Path
 ) -> None:
-    """Every Syncthing speaks TLS on the port of its GUI as well; the two settings can be copied as they are."""
+    """Every Syncthing instance also serves TLS on its GUI port; the two printed settings can be copied unchanged."""
     variables = variables_of(node, broker)
     lines = checked(tmp_path, variables)
     (hint,) = hints(lines)
@@ -92,7 +92,7 @@ def test_check_prints_the_settings_that_pin_a_syncthing_of_this_machine(
 def test_another_local_user_gets_the_key_only_without_those_settings(
     node: SyncthingNode, broker: Mosquitto, impostor: PretendedSyncthing, tmp_path: Path
 ) -> None:
-    """What docs/security.md says of a port that somebody else has while Syncthing is stopped."""
+    """This is the case in docs/security.md: another user listens on the port while Syncthing is stopped."""
     variables = variables_of(node, broker)
     (hint,) = hints(checked(tmp_path, variables))
     pinned = with_the_settings_of(hint, variables)
@@ -106,12 +106,12 @@ def test_another_local_user_gets_the_key_only_without_those_settings(
 
 
 def keys_at(impostor: PretendedSyncthing) -> list[str]:
-    """Return the API keys that a server received; the look for a page of a migrating Syncthing has none."""
+    """Return the API keys that a server received; the request that detects a migration page contains no key."""
     return [one.headers["X-API-Key"] for one in impostor.server.requests if "X-API-Key" in one.headers]
 
 
 def instance_checked(url: str, verify: str = "system") -> list[str]:
-    """Return the hints about an instance; there is no broker."""
+    """Return the hints about an instance, without a broker."""
     instance = SyncthingSettings(url=url, api_key=SecretStr("key"), verify=verify)
     found = check(Settings(mqtt=MqttSettings(port=free_port()), syncthing={"nas": instance}))
     return [finding.text for finding in found if finding.level is Level.HINT]
@@ -125,15 +125,15 @@ def test_check_recommends_a_unix_socket_where_no_certificate_can_be_pinned(serve
 
 
 def test_check_prints_the_fingerprint_where_the_certificate_is_not_checked(serve: Serve, tmp_path: Path) -> None:
-    """`https` alone protects nothing: with `verify = "off"` another local user can use any certificate."""
+    """`https` alone is no protection: with `verify = "off"`, another local user can present any certificate."""
     own = self_signed(tmp_path / "own")
     syncthing = PretendedSyncthing(lambda table: serve(table, context=own.context))
     (hint,) = instance_checked(syncthing.url, verify="off")
     assert SETTING.findall(hint) == [("verify", f"sha256:{own.fingerprint}")]
 
 
-def test_check_has_no_hint_where_nobody_else_can_listen(serve: Serve, tmp_path: Path) -> None:
-    """A pinned certificate, a certificate file and a unix socket need no hint."""
+def test_check_has_no_hint_where_no_other_user_can_listen(serve: Serve, tmp_path: Path) -> None:
+    """A pinned certificate, a certificate file and a Unix socket need no hint."""
     own = self_signed(tmp_path / "own")
     pinned = PretendedSyncthing(lambda table: serve(table, context=own.context))
     assert instance_checked(pinned.url, verify=f"sha256:{own.fingerprint}") == []
@@ -143,14 +143,14 @@ def test_check_has_no_hint_where_nobody_else_can_listen(serve: Serve, tmp_path: 
 
 
 def test_check_has_no_hint_about_an_instance_that_has_a_problem(serve: Serve) -> None:
-    """The fault comes first, and each instance has one line about its fault."""
+    """The output has one line about the fault of each instance, and no hint."""
     syncthing = PretendedSyncthing(serve)
     syncthing.table["/rest/system/version"] = says({"version": "v1.18.6"})
     assert instance_checked(syncthing.url) == []
 
 
 def test_a_hint_is_neither_a_warning_nor_a_problem(serve: Serve, broker: Mosquitto) -> None:
-    """Most machines have one user."""
+    """Most machines have only one user, so a hint is not a problem."""
     instance = SyncthingSettings(url=PretendedSyncthing(serve).url, api_key=SecretStr("key"))
     found = check(Settings(mqtt=MqttSettings(port=broker.port), syncthing={"nas": instance}))
     assert [finding.level for finding in found].count(Level.HINT) == 1
@@ -162,7 +162,7 @@ def test_a_hint_is_neither_a_warning_nor_a_problem(serve: Serve, broker: Mosquit
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A broker with a user and a password, on a port and on a unix socket."""
+    """A broker that requires a user name and password, with a TCP port and a Unix socket."""
     passwords = tmp_path / "passwords"
     passwords.write_text("stbridge:the password of the hint 2f7c\n", encoding="utf-8")
     subprocess.run(["mosquitto_passwd", "-U", passwords], check=True)
@@ -174,10 +174,10 @@ def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
     one.stop()
 
 
-def test_check_recommends_a_unix_socket_for_the_password_of_a_broker_of_this_machine(
+def test_check_recommends_a_unix_socket_for_the_password_of_a_local_broker(
     guarded: Mosquitto, node: SyncthingNode, tmp_path: Path
 ) -> None:
-    """Over the socket, the same login needs no hint."""
+    """The same login over the Unix socket needs no hint."""
     variables = {
         **variables_of(node, guarded),
         "STBRIDGE_MQTT__USERNAME": "stbridge",
@@ -208,7 +208,7 @@ def test_check_recommends_a_unix_socket_for_the_password_of_a_broker_of_this_mac
 def test_the_hint_about_the_broker_is_only_for_a_password_without_a_checked_certificate(
     broker: dict[str, Any], fix: str | None
 ) -> None:
-    """Another machine is a warning of its own."""
+    """A broker on another machine gets a warning instead."""
     settings = MqttSettings.model_validate({"username": "stbridge", "password": "secret", **broker})
     hint = interceptable_password(settings)
     assert (hint is None) if fix is None else (hint is not None and fix in hint and "secret" not in hint)

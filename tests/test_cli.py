@@ -1,4 +1,4 @@
-"""The command line, as people and service managers use it."""
+"""The command line as users and service managers run it."""
 
 import json
 import os
@@ -20,7 +20,7 @@ USAGE, FAILED, SETTINGS = 2, 1, 78
 def stbridge(
     *arguments: str, variables: Mapping[str, str] | None = None, home: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line in an environment that holds nothing of this machine's own settings."""
+    """Run the command line in an environment without any settings of this machine."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("STBRIDGE_", "ST"))}
     environment |= {"HOME": str(home or "/nonexistent"), **(variables or {})}
     environment.pop("XDG_CONFIG_HOME", None)
@@ -41,8 +41,8 @@ def file_with(directory: Path, text: str) -> str:
     return str(file)
 
 
-def test_wrong_settings_end_with_78_and_a_line_for_each_fault(tmp_path: Path) -> None:
-    """Every fault is told in one line that names the setting, and none hides another."""
+def test_wrong_settings_exit_with_78_and_a_line_for_each_fault(tmp_path: Path) -> None:
+    """Every fault is shown on its own line with the name of the setting, and no fault hides another."""
     config = file_with(
         tmp_path,
         '[mqtt]\nhots = "x"\nport = 99999\n[syncthing.nas]\nurl = "nas:8384"\n'
@@ -83,15 +83,15 @@ def test_wrong_settings_end_with_78_and_a_line_for_each_fault(tmp_path: Path) ->
     ],
 )
 def test_each_wrong_setting_is_named(tmp_path: Path, text: str, says: str) -> None:
-    """Whatever is wrong with the settings shows before anything is started."""
+    """A fault in the settings is shown before the service starts anything."""
     result = stbridge("run", "--config", file_with(tmp_path, text))
     assert result.returncode == SETTINGS, result.stderr
     assert says in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_settings_file_that_is_named_must_be_there() -> None:
-    """A file that does not exist is a fault, and not a reason for defaults."""
+def test_the_named_settings_file_must_exist() -> None:
+    """A settings file that does not exist is a fault; the defaults are not used instead."""
     for result in (
         stbridge("check", "--config", "/nonexistent.toml"),
         stbridge("check", variables={"STBRIDGE_CONFIG": "/nonexistent.toml"}),
@@ -100,16 +100,16 @@ def test_a_settings_file_that_is_named_must_be_there() -> None:
         assert "/nonexistent.toml: cannot read" in result.stderr
 
 
-def test_without_settings_and_without_syncthing_the_places_are_named(tmp_path: Path) -> None:
-    """With nothing configured and nothing found, it is told where was looked and what to set."""
+def test_without_settings_and_without_syncthing_the_searched_places_are_named(tmp_path: Path) -> None:
+    """If no instance is configured or found, the message lists the places that were searched and the setting to add."""
     result = stbridge("check", home=tmp_path)
     assert result.returncode == SETTINGS
     assert f"{tmp_path}/.config/syncthing/config.xml" in result.stderr
     assert "syncthing.NAME.url" in result.stderr
 
 
-def test_wrong_usage_ends_with_2() -> None:
-    """A wrong command line is answered as usual."""
+def test_wrong_usage_exits_with_2() -> None:
+    """An invalid command line gets the usual usage message."""
     assert stbridge("dance").returncode == USAGE
     assert stbridge().returncode == USAGE
     assert stbridge("run", "--set", "nothing").returncode == SETTINGS
@@ -127,15 +127,15 @@ def test_wrong_usage_ends_with_2() -> None:
         (["call", "elsewhere", "scan"], "there is no instance 'elsewhere' in the settings, only nas"),
     ],
 )
-def test_a_misspelt_name_has_a_suggestion(arguments: Sequence[str], says: str) -> None:
-    """As for settings, what was meant is suggested; where nothing is similar, there is a list."""
+def test_a_misspelled_name_has_a_suggestion(arguments: Sequence[str], says: str) -> None:
+    """As for settings, the message suggests a similar name; if no name is similar, it lists the valid ones."""
     result = stbridge(*arguments, variables={"STBRIDGE_SYNCTHING__NAS__URL": "http://127.0.0.1:1"})
     assert result.returncode == USAGE
     assert result.stderr.startswith(f"stbridge: {says}")
 
 
 def test_the_local_syncthing_is_found(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:
-    """With no settings but the broker's port, the Syncthing of this machine is used as `local`."""
+    """If only the broker's port is set, the Syncthing instance of this machine is used as `local`."""
     home = tmp_path / ".config"
     home.mkdir()
     (home / "syncthing").symlink_to(pair.a.home)
@@ -145,8 +145,8 @@ def test_the_local_syncthing_is_found(pair: Pair, broker: Mosquitto, tmp_path: P
     assert pair.a.api_key not in result.stdout + result.stderr
 
 
-def test_check_says_what_to_mend(pair: Pair, tmp_path: Path) -> None:
-    """`check` tries everything, tells each finding in a line with the setting, and fails if one does."""
+def test_check_shows_what_to_fix(pair: Pair, tmp_path: Path) -> None:
+    """`check` tests every connection, prints each finding with its setting, and fails if there is a problem."""
     config = file_with(
         tmp_path,
         f"[mqtt]\nport = {free_port()}\n"
@@ -170,7 +170,7 @@ def test_check_says_what_to_mend(pair: Pair, tmp_path: Path) -> None:
 
 
 def test_check_names_the_encryption_and_ends_with_a_verdict(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:
-    """The last line is enough to know whether the bridge would work."""
+    """The last line states whether the bridge would work."""
     config = file_with(
         tmp_path,
         f'[mqtt]\nport = {broker.port}\n[syncthing.nas]\nurl = "{pair.a.url}"\napi_key = "{pair.a.api_key}"\n',
@@ -180,8 +180,8 @@ def test_check_names_the_encryption_and_ends_with_a_verdict(pair: Pair, broker: 
     assert result.stdout.splitlines()[-1] == "everything is fine"
 
 
-def test_call_carries_out_the_same_commands(pair: Pair) -> None:
-    """`call` does over REST what a message would do, and prints the JSON."""
+def test_call_runs_the_same_commands(pair: Pair) -> None:
+    """`call` executes over REST what an MQTT command would do, and prints the JSON."""
     variables = {"STBRIDGE_SYNCTHING__NAS__URL": pair.a.url, "STBRIDGE_SYNCTHING__NAS__API_KEY": pair.a.api_key}
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -198,10 +198,10 @@ def test_call_carries_out_the_same_commands(pair: Pair) -> None:
     assert all(command.name in call("dance").stderr for command in COMMANDS)
 
 
-def test_a_wrong_key_is_told_and_the_service_goes_on_trying(
+def test_a_wrong_key_is_reported_and_the_service_keeps_trying(
     pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """Wrong key, wrong address and no Syncthing at all: each is told in `connection` and in one line of the log."""
+    """A wrong key, a wrong address and a stopped Syncthing instance each appear in `connection` and in one log line."""
     variables = {
         "STBRIDGE_MQTT__PORT": str(broker.port),
         "STBRIDGE_SYNCTHING__BADKEY__URL": pair.a.url,
@@ -236,6 +236,6 @@ def test_a_wrong_key_is_told_and_the_service_goes_on_trying(
 
 
 def test_the_schema_is_json_schema() -> None:
-    """`schema` prints what editors and checkers understand."""
+    """`schema` prints a JSON Schema for editors and validators."""
     schema = json.loads(stbridge("schema").stdout)
     assert set(schema["properties"]) >= {"mqtt", "syncthing", "commands", "log"}

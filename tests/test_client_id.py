@@ -1,4 +1,4 @@
-"""A broker that ties a user to one client ID, as Mosquitto's dynamic security and many brokers of a cloud can."""
+"""A broker that restricts a user to one client ID, as Mosquitto's dynamic security plugin and cloud brokers can."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ NewBridge = Callable[..., BridgeProcess]
 
 
 def client(username: str, client_id: str | None) -> dict[str, object]:
-    """Return a user of the plugin, tied to a client ID unless that is None."""
+    """Return a user of the plugin, restricted to a client ID unless that is None."""
     salt = username.encode().ljust(12)
     hashed = hashlib.pbkdf2_hmac("sha512", PASSWORD.encode(), salt, ITERATIONS, 64)
     return {
@@ -34,7 +34,7 @@ def client(username: str, client_id: str | None) -> dict[str, object]:
 
 @pytest.fixture
 def strict_broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A broker whose user `stbridge` may only connect with the client ID `stbridge`."""
+    """A broker whose user `stbridge` may connect only with the client ID `stbridge`."""
     (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
     kinds = ("publishClientSend", "publishClientReceive", "subscribePattern", "unsubscribePattern")
     access = [{"acltype": kind, "topic": "#", "priority": 0, "allow": True} for kind in kinds]
@@ -59,7 +59,7 @@ def strict_broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def new_bridge(strict_broker: Mosquitto, tmp_path: Path) -> Iterator[NewBridge]:
-    """Make a bridge, not started, that logs in as that user."""
+    """Create bridges, not started yet, that log in as that user."""
     syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
     syncthing.has_folders(docs=False)
     made: list[BridgeProcess] = []
@@ -91,7 +91,7 @@ def somebody(strict_broker: Mosquitto) -> Iterator[Subscriber]:
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_the_service_uses_its_own_client_id_only(new_bridge: NewBridge, somebody: Subscriber, protocol: str) -> None:
-    """Also to read what the previous run published, on the connection over which it publishes again."""
+    """The bridge also uses it to read what the previous run published, on the connection that it publishes over."""
     somebody.publish("syncthing/nas/metrics", '{"in_bytes_lifetime": 700, "out_bytes_lifetime": 7}', retain=True)
     new_bridge(STBRIDGE_MQTT__PROTOCOL=protocol).start()
     somebody.wait_for_payload("syncthing/bridge/state", b"online")
@@ -100,10 +100,10 @@ def test_the_service_uses_its_own_client_id_only(new_bridge: NewBridge, somebody
     assert ask(somebody, "get_version", "{}", node="nas")["status"] == "ok"
 
 
-def test_the_subscriptions_of_the_reading_end_with_it(
+def test_the_subscriptions_for_reading_are_removed_after_reading(
     new_bridge: NewBridge, somebody: Subscriber, tmp_path: Path
 ) -> None:
-    """Else the broker would send the bridge what the bridge publishes: MQTT 3.1.1 cannot leave that out."""
+    """Otherwise the broker would send the bridge its own messages, which MQTT 3.1.1 cannot prevent."""
     somebody.publish("syncthing/nas/system", '{"name": "before"}', retain=True)
     new_bridge(STBRIDGE_MQTT__PROTOCOL="3.1.1").start()
     somebody.wait_for_payload("syncthing/bridge/state", b"online")
@@ -114,10 +114,10 @@ def test_the_subscriptions_of_the_reading_end_with_it(
     assert published
 
 
-def test_a_command_of_a_session_that_outlived_the_bridge_waits_for_what_is_restored(
+def test_a_command_from_a_persistent_session_is_executed_after_the_restore(
     new_bridge: NewBridge, somebody: Subscriber
 ) -> None:
-    """The broker delivers it before the bridge has subscribed to anything; it runs once."""
+    """The broker delivers the command before the bridge has subscribed to anything; the command runs once."""
     first = new_bridge()
     first.start()
     somebody.wait_for_payload("syncthing/bridge/state", b"online")
@@ -132,16 +132,16 @@ def test_a_command_of_a_session_that_outlived_the_bridge_waits_for_what_is_resto
     assert len(replies) == 1
 
 
-def test_a_refused_client_id_is_named(new_bridge: NewBridge) -> None:
-    """`check` must not disturb a running bridge, so it uses another client ID, which this broker refuses."""
+def test_a_refused_client_id_is_reported(new_bridge: NewBridge) -> None:
+    """`check` must not disconnect a running bridge, so it uses another client ID, which this broker refuses."""
     checked = new_bridge().run("check")
     assert checked.returncode == 1
     assert "refuses the client ID 'stbridge-check'" in checked.stdout
     assert "or give --client-id" in checked.stdout
 
 
-def test_subcommands_use_the_client_id_that_they_are_given(new_bridge: NewBridge, somebody: Subscriber) -> None:
-    """With the one of the bridge they work where the broker accepts no other, while the bridge is stopped."""
+def test_subcommands_use_the_client_id_from_the_command_line(new_bridge: NewBridge, somebody: Subscriber) -> None:
+    """With the client ID of the bridge, they work on a broker that accepts no other, while the bridge is stopped."""
     bridge = new_bridge()
     checked = bridge.run("check", "--client-id", "stbridge")
     assert checked.returncode == 0, checked.stdout

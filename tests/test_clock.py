@@ -1,4 +1,4 @@
-"""A wall clock that is set while the bridge runs: a machine without a battery starts in 1970, and NTP sets it later."""
+"""Steps of the wall clock at runtime: a machine without a clock battery starts in 1970 until NTP sets the clock."""
 
 import json
 import shutil
@@ -20,10 +20,10 @@ HOUR = 3600
 
 
 class Clock:
-    """The wall clock of a process, some seconds off; its steady clocks are those of the machine.
+    """A wall clock for one process that is off by some seconds; its monotonic clocks are those of the machine.
 
     Args:
-        directory: where the library and the offset are kept.
+        directory: the directory for the library and the offset.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -37,11 +37,11 @@ class Clock:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment of a process with this clock."""
+        """The environment variables that give a process this clock."""
         return {"LD_PRELOAD": str(self._library), "CLOCK_OFFSET_FILE": str(self._offset)}
 
     def set(self, offset_s: int) -> None:
-        """Set the clock some seconds before or after the clock of the machine."""
+        """Set the clock to this number of seconds after (or, if negative, before) the clock of the machine."""
         new = self._offset.with_suffix(".new")
         new.write_bytes(struct.pack("q", offset_s))
         new.replace(self._offset)
@@ -49,13 +49,13 @@ class Clock:
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Clock:
-    """A clock that is right, as yet."""
+    """A clock that is correct at first."""
     return Clock(tmp_path)
 
 
 @pytest.fixture
 def bridge(clock: Clock, pair: Pair, broker: Mosquitto, tmp_path: Path) -> Iterator[BridgeProcess]:
-    """A bridge to one node, with that clock; not started."""
+    """A bridge to one node that uses this clock; not started yet."""
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a), **clock.variables}
     process = BridgeProcess(tmp_path, variables)
     yield process
@@ -79,7 +79,7 @@ def _health(subscriber: Subscriber) -> Any:
 def test_a_clock_that_starts_in_1970_and_is_set_by_ntp(
     clock: Clock, pair: Pair, bridge: BridgeProcess, subscriber: Subscriber
 ) -> None:
-    """Nothing lasts 56 years: no uptime, no pause, and no problem follows from the step."""
+    """The step must not lead to an uptime or a pause of 56 years, and must not raise problems."""
     clock.set(30 - int(time.time()))
     bridge.start()
     _online(subscriber)
@@ -100,7 +100,7 @@ def test_a_clock_that_starts_in_1970_and_is_set_by_ntp(
 
 
 def test_a_clock_that_is_set_back_by_an_hour(clock: Clock, bridge: BridgeProcess, subscriber: Subscriber) -> None:
-    """A pause of seconds ends after seconds."""
+    """A pause of some seconds still ends after these seconds."""
     clock.set(HOUR)
     bridge.start()
     _online(subscriber)

@@ -1,4 +1,4 @@
-"""The command plane as anybody on the broker meets it: whatever is sent, there is one reply, and the bridge goes on."""
+"""The command interface as MQTT clients see it: every command gets exactly one reply, and the bridge keeps running."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ MOST_EXAMPLES = 150
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A bridge with one node, as users have it: with the usual allow-list."""
+    """A bridge to one node with the default allow-list."""
 
     node: SyncthingNode
     broker: Mosquitto
@@ -43,7 +43,7 @@ class Plane:
 
 @pytest.fixture(scope="module")
 def newest_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
-    """A node of the newest version at hand: what is tested here does not depend on it."""
+    """A node of the newest available version: the tests of this module do not depend on the version."""
     directory = tmp_path_factory.mktemp("newest")
     one = SyncthingNode("alpha", directory / "home", list(manifest()["syncthing"].values())[-1])
     try:
@@ -57,7 +57,7 @@ def newest_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingN
 
 @pytest.fixture
 def new_plane(newest_node: SyncthingNode, tmp_path: Path) -> Iterator[Callable[..., Plane]]:
-    """Start a broker and a bridge with more settings than the usual ones."""
+    """Start a broker and a bridge with additional settings."""
     with ExitStack() as ends:
 
         def start(
@@ -80,7 +80,7 @@ def new_plane(newest_node: SyncthingNode, tmp_path: Path) -> Iterator[Callable[.
 
 
 def check_reply(payload: bytes | bytearray) -> dict[str, Any]:
-    """Return a reply, if it is one to the letter."""
+    """Return a reply after checking that it is well formed."""
     reply: dict[str, Any] = json.loads(payload, parse_constant=pytest.fail)
     assert set(reply) == {"command", "status", "data", "error", "transaction", "took_ms"}
     assert reply["status"] in ("ok", "accepted", "error")
@@ -91,7 +91,7 @@ def check_reply(payload: bytes | bytearray) -> dict[str, Any]:
     return reply
 
 
-# What MQTT lets pass as a level of a topic: Mosquitto takes no control characters and no half surrogate pairs.
+# The characters that MQTT allows in a topic level: Mosquitto refuses control characters and lone surrogates.
 LEVELS = st.text(
     st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co"), exclude_characters="/+#"), min_size=0, max_size=20
 )
@@ -110,8 +110,8 @@ PAYLOADS = st.one_of(
 )
 
 
-def test_whatever_is_sent_gets_exactly_one_well_formed_reply(new_plane: Callable[..., Plane]) -> None:
-    """Arbitrary names and payloads: one reply each, to the letter, and a bridge that goes on."""
+def test_any_command_gets_exactly_one_well_formed_reply(new_plane: Callable[..., Plane]) -> None:
+    """Arbitrary names and payloads each get one well-formed reply, and the bridge keeps running."""
     plane = new_plane()
     numbers = count()
 
@@ -123,7 +123,7 @@ def test_whatever_is_sent_gets_exactly_one_well_formed_reply(new_plane: Callable
         plane.subscriber.publish(f"syncthing/alpha/command/{name}", payload)
         reply = check_reply(plane.subscriber.wait_for(lambda one: one.topic == topic, since=since).payload)
         assert reply["command"] == name
-        fence = f"fence {next(numbers)}"  # what comes after it is too late to be a second reply
+        fence = f"fence {next(numbers)}"  # a second reply would arrive before the reply to this command
         plane.subscriber.publish("syncthing/alpha/command/get_ping", json.dumps({"transaction": fence}))
         answered = "syncthing/alpha/response/get_ping"
         last = plane.subscriber.wait_for_json(answered, lambda one: one["transaction"] == fence, since=since)
@@ -146,17 +146,19 @@ def test_whatever_is_sent_gets_exactly_one_well_formed_reply(new_plane: Callable
     ],
     ids=["5 MB of text", "5 MB of JSON", "not UTF-8", "half an object", "nothing"],
 )
-def test_what_is_too_much_or_unreadable_is_refused(new_plane: Callable[..., Plane], payload: bytes, code: str) -> None:
-    """The refusal says why, and the next command is answered as ever."""
+def test_a_too_large_or_unreadable_command_is_refused(
+    new_plane: Callable[..., Plane], payload: bytes, code: str
+) -> None:
+    """The refusal gives the reason, and the next command is answered as usual."""
     plane = new_plane()
     assert ask(plane.subscriber, "scan", payload)["error"]["code"] == code
     assert ask(plane.subscriber, "scan", "docs")["status"] == "ok"
 
 
-def test_a_syncthing_that_hangs_holds_up_no_other(
+def test_a_hung_syncthing_does_not_block_other_instances(
     new_plane: Callable[..., Plane], spare: SyncthingNode, tmp_path: Path
 ) -> None:
-    """While one Syncthing does not answer, commands to the other and its state go on; the hung one is a time-out."""
+    """Commands to the other instance and its state updates continue; commands to the hung instance time out."""
     hung = instance("hung", spare)
     plane = new_plane(**hung, STBRIDGE_SYNCTHING__HUNG__TIMEOUT_S="3")
     spare.hang()
@@ -180,7 +182,7 @@ def test_a_syncthing_that_hangs_holds_up_no_other(
 
 @pytest.fixture
 def spare(tmp_path: Path) -> Iterator[SyncthingNode]:
-    """One more node, to be ill-treated."""
+    """A second node that a test can damage."""
     one = SyncthingNode("hung", tmp_path / "hung", list(manifest()["syncthing"].values())[-1])
     try:
         one.start()
@@ -192,8 +194,8 @@ def spare(tmp_path: Path) -> Iterator[SyncthingNode]:
         one.stop()
 
 
-def test_commands_sent_while_the_bridge_is_away_are_carried_out_once(new_plane: Callable[..., Plane]) -> None:
-    """Ten commands, half of them such as may not be repeated, wait at the broker for the bridge to return."""
+def test_commands_sent_while_the_bridge_is_stopped_are_executed_once(new_plane: Callable[..., Plane]) -> None:
+    """The broker queues ten commands, half of which are not safe to repeat, until the bridge reconnects."""
     plane = new_plane()
     plane.node.request("POST", "/rest/system/error/clear")
     plane.bridge.stop()
@@ -217,10 +219,10 @@ def test_commands_sent_while_the_bridge_is_away_are_carried_out_once(new_plane: 
     assert len([one for one in errors if "number" in one["message"]]) == 5
 
 
-def test_a_command_that_a_crash_interrupted_is_carried_out_by_the_next_life(
+def test_a_command_that_a_crash_interrupted_is_executed_by_the_next_run(
     new_plane: Callable[..., Plane], spare: SyncthingNode
 ) -> None:
-    """What may be repeated is acknowledged only afterwards, so a bridge that is killed meanwhile gets it again."""
+    """A command that is safe to repeat is acknowledged after it was executed, so a killed bridge receives it again."""
     plane = new_plane(**instance("hung", spare))
     spare.hang()
     since = plane.subscriber.count
@@ -232,8 +234,8 @@ def test_a_command_that_a_crash_interrupted_is_carried_out_by_the_next_life(
     plane.subscriber.wait_for_json("syncthing/hung/response/get_status", lambda one: one["status"] == "ok", since=since)
 
 
-def test_a_bridge_that_stops_answers_what_is_under_way(new_plane: Callable[..., Plane], spare: SyncthingNode) -> None:
-    """Whoever waits for a reply gets one before the bridge goes offline."""
+def test_a_bridge_that_stops_answers_running_commands(new_plane: Callable[..., Plane], spare: SyncthingNode) -> None:
+    """Each client that waits for a reply gets one before the bridge goes offline."""
     plane = new_plane(**instance("hung", spare))
     spare.hang()
     since = plane.subscriber.count
@@ -248,7 +250,7 @@ def test_a_bridge_that_stops_answers_what_is_under_way(new_plane: Callable[..., 
 
 
 def paused(node: SyncthingNode, folder: str = "docs") -> bool:
-    """Tell whether Syncthing itself has a folder paused."""
+    """Return whether Syncthing itself has paused a folder."""
     folders = node.request("GET", "/rest/config/folders")
     is_paused: bool = next(one["paused"] for one in folders if one["id"] == folder)
     return is_paused
@@ -259,10 +261,10 @@ def _holds(text: bytes, message: MQTTMessage) -> bool:
 
 
 @pytest.mark.parametrize(("allow", "resumes"), [("[]", False), ('["read", "scan"]', False), ('["pause"]', True)])
-def test_a_forged_end_of_a_pause_is_no_authority(
+def test_a_forged_pause_end_resumes_nothing(
     new_plane: Callable[..., Plane], spare: SyncthingNode, allow: str, *, resumes: bool
 ) -> None:
-    """What the broker has kept resumes nothing, unless a command that pauses or resumes is on the allow-list."""
+    """Retained payloads cause a resume only if a command that pauses or resumes is on the allow-list."""
 
     def forge(subscriber: Subscriber) -> None:
         forged = {"id": "docs", "paused": True, "resume_at": "2024-05-01T12:00:00Z"}
@@ -274,7 +276,7 @@ def test_a_forged_end_of_a_pause_is_no_authority(
         eventually(lambda: not paused(spare))
         return
     plane.subscriber.wait_for_json("syncthing/hung/folder/docs", lambda one: "label" in one and not one["resume_at"])
-    for label in ("one", "two", "three"):  # the instance has had several occasions to do what is due
+    for label in ("one", "two", "three"):  # gives the instance several chances to run what is due
         since = plane.subscriber.count
         spare.request("PATCH", "/rest/config/folders/docs", body={"label": label})
         plane.subscriber.wait_for(partial(_holds, f'"label":"{label}"'.encode()), since=since)
@@ -284,12 +286,12 @@ def test_a_forged_end_of_a_pause_is_no_authority(
 def test_a_reset_that_a_crash_interrupted_leaves_no_folder_paused(
     new_plane: Callable[..., Plane], spare: SyncthingNode
 ) -> None:
-    """The pause that `reset` made has an end, which the next run of the bridge knows."""
+    """The pause that `reset` sets has an end time, which the next run of the bridge restores."""
     admin = {"STBRIDGE_COMMANDS__ALLOW": '["admin"]'}
     plane = new_plane(module="tests.brief_resets", **admin, **instance("hung", spare))
     plane.subscriber.publish("syncthing/hung/command/reset", json.dumps({"folder": "docs"}))
     plane.subscriber.wait_for_json("syncthing/hung/folder/docs", lambda one: one["resume_at"])
-    eventually(lambda: not spare.running)  # it has no monitor that starts it again, and the bridge waits for it
+    eventually(lambda: not spare.running)  # no monitor restarts it, and the bridge waits until it is back
     plane.bridge.kill()
     spare.start()
     assert paused(spare)
@@ -298,10 +300,10 @@ def test_a_reset_that_a_crash_interrupted_leaves_no_folder_paused(
     plane.subscriber.wait_for_json("syncthing/hung/folder/docs", lambda one: not one["paused"] and not one["resume_at"])
 
 
-def test_a_scan_on_a_connection_that_died_blocks_no_other(
+def test_a_scan_on_a_dead_connection_blocks_no_later_scan(
     new_plane: Callable[..., Plane], spare: SyncthingNode
 ) -> None:
-    """A restart of Syncthing ends the scan that nobody answers any more, and the next one reaches Syncthing."""
+    """A restart of Syncthing cancels the scan that gets no response, and the next scan reaches Syncthing."""
     proxy = Proxy(int(spare.url.rpartition(":")[2])).start()
     try:
         variables = {**instance("hung", spare), "STBRIDGE_SYNCTHING__HUNG__TIMEOUT_S": "2"}
@@ -331,10 +333,10 @@ def _is_done(plane: Plane, command: str) -> bool:
     return bool(reply["status"] == "ok")
 
 
-def test_more_commands_than_threads_are_all_answered_by_a_syncthing_that_hangs(
+def test_a_hung_syncthing_answers_more_commands_than_threads(
     new_plane: Callable[..., Plane], spare: SyncthingNode
 ) -> None:
-    """Each has a deadline, and its thread is free then: when Syncthing goes on, the next one is executed."""
+    """Each command has a deadline, after which its thread is free; a resumed Syncthing executes the next command."""
     plane = new_plane(**instance("hung", spare), STBRIDGE_SYNCTHING__HUNG__TIMEOUT_S="1")
     since = plane.subscriber.count
     spare.hang()
@@ -361,7 +363,7 @@ def test_more_commands_than_threads_are_all_answered_by_a_syncthing_that_hangs(
 
 
 def test_the_log_of_the_bridge_names_refused_commands(new_plane: Callable[..., Plane]) -> None:
-    """One warning each, at the level `warning` too, and a flood of them does not fill the log."""
+    """Each refusal is logged once, also at the level `warning`; a flood of refused commands does not fill the log."""
     plane = new_plane(STBRIDGE_LOG__LEVEL="warning")
     ask(plane.subscriber, "override", "{}")
     ask(plane.subscriber, "scna", "{}")
@@ -387,14 +389,14 @@ def test_the_log_of_the_bridge_names_refused_commands(new_plane: Callable[..., P
     assert len(logged()) < 50
 
 
-# --- access lists
+# --- ACLs
 
 USERS = ("stbridge", "reader", "operator", "admin")
 
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A broker with the access list of the documentation; each user's password is its name."""
+    """A broker with the ACL of the documentation; each user's password equals the user name."""
     lines = (ROOT / "docs/access.md").read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
     passwords, access = tmp_path / "passwords", tmp_path / "access"
     access.write_text(lines, encoding="utf-8")
@@ -410,7 +412,7 @@ def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def may(broker: Mosquitto, user: str, command: str) -> str:
-    """Have a user send a command; returns the status or error code of the reply, `nobody` if it was not let through."""
+    """Send a command as a user; return the status or error code of the reply, or `nobody` if the broker blocked it."""
     with ExitStack() as ends:
         subscriber = Subscriber(broker.port, "syncthing/#", username=user, password=user)
         ends.callback(subscriber.close)
@@ -421,15 +423,15 @@ def may(broker: Mosquitto, user: str, command: str) -> str:
         subscriber.publish("syncthing/alpha/command/get_ping", "{}")
         subscriber.wait_for(lambda one: one.topic == "syncthing/alpha/command/get_ping", since=since)
         if not any(one.topic == topic for one in subscriber.messages[since:]):
-            return "nobody"  # who may send it would have got it back, before the one that came after it
+            return "nobody"  # if allowed, it would have been received before the second command
         reply = subscriber.wait_for_json(f"syncthing/alpha/response/{command}", since=since)
     return str((reply["error"] or {"code": reply["status"]})["code"])
 
 
-def test_the_access_list_of_the_documentation_holds(
+def test_the_acl_of_the_documentation_is_enforced(
     guarded: Mosquitto, newest_node: SyncthingNode, tmp_path: Path
 ) -> None:
-    """A reader only asks, an operator does the daily work, an admin everything; the bridge needs no more."""
+    """A reader may read, an operator may run routine commands, an admin all; the bridge needs no further rights."""
     variables = {
         "STBRIDGE_MQTT__PORT": str(guarded.port),
         "STBRIDGE_MQTT__USERNAME": "stbridge",
@@ -451,10 +453,10 @@ def test_the_access_list_of_the_documentation_holds(
         bridge.stop()
 
 
-def test_what_the_broker_refuses_is_in_the_log_and_in_health(
+def test_refused_publications_are_in_the_log_and_in_health(
     guarded: Mosquitto, newest_node: SyncthingNode, tmp_path: Path
 ) -> None:
-    """A bridge that logs in as somebody who may not publish says so once in the log, and counts it."""
+    """A bridge whose user may not publish logs that once, and counts the refusals."""
     access = tmp_path / "access"
     text = access.read_text(encoding="utf-8")
     access.write_text(

@@ -1,4 +1,4 @@
-"""Every command on real Syncthing nodes of every version, through a real broker, with MQTT 5 and with 3.1.1."""
+"""Every command on real Syncthing nodes of every version, through a real broker, over MQTT 5 and MQTT 3.1.1."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ EVERYTHING = '["read", "operate", "admin"]'
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A bridge that may do everything to the nodes of a pair, and to a third one, gamma, that nobody misses."""
+    """A bridge that may run every command on the nodes of a pair, and on a third node, gamma, that may be damaged."""
 
     pair: Pair
     gamma: SyncthingNode
@@ -32,30 +32,30 @@ class Plane:
     protocol: str
 
     def do(self, command: str, payload: Any = None, *, node: str = "alpha") -> Any:
-        """Send a command that has to succeed, and return its data."""
+        """Send a command that must succeed, and return its data."""
         reply = ask(self.subscriber, command, json.dumps(payload or {}), node=node)
         assert (reply["status"], reply["error"]) == ("ok", None), reply
         return reply["data"]
 
     def refusal(self, command: str, payload: Any = None, *, node: str = "alpha") -> str:
-        """Send a command that has to be refused, and return the code."""
+        """Send a command that must be refused, and return the error code."""
         reply = ask(self.subscriber, command, json.dumps(payload or {}), node=node)
         assert reply["status"] == "error", reply
         code: str = reply["error"]["code"]
         return code
 
     def folder(self, folder: str, node: SyncthingNode | None = None) -> Any:
-        """Return how Syncthing has a folder configured; None if it has none."""
+        """Return Syncthing's configuration of a folder, or None if the folder is not configured."""
         folders = (node or self.pair.a).request("GET", "/rest/config/folders")
         return next((one for one in folders if one["id"] == folder), None)
 
     def device(self, device: str) -> Any:
-        """Return how node alpha has a device configured; None if it has none."""
+        """Return node alpha's configuration of a device, or None if the device is not configured."""
         devices = self.pair.a.request("GET", "/rest/config/devices")
         return next((one for one in devices if one["deviceID"] == device), None)
 
     def wait_until_paused(self, subject: Mapping[str, str], paused: bool) -> None:
-        """Wait until Syncthing itself has a folder or device paused, or not."""
+        """Wait until Syncthing itself has paused, or resumed, a folder or device."""
         device = "device" in subject
         path = "/rest/config/devices" if device else "/rest/config/folders"
         names = ("deviceID", "name") if device else ("id", "label")
@@ -71,12 +71,12 @@ class Plane:
         eventually(is_so)
 
     def is_shown(self, topic: str, **keys: Any) -> bool:
-        """Tell whether the newest payload of a topic has these values."""
+        """Return whether the newest payload of a topic has these values."""
         payload = json.loads(self.subscriber.latest()[f"syncthing/{topic}"])
         return all(payload[key] == value for key, value in keys.items())
 
     def wait_for(self, topic: str, condition: Any) -> Any:
-        """Wait until what is published fulfils a condition, from now or from before."""
+        """Wait until a payload on a topic satisfies a condition; the current payload counts, too."""
         return self.subscriber.wait_for_json(f"syncthing/{topic}", condition)
 
 
@@ -84,7 +84,7 @@ class Plane:
 def plane(
     request: pytest.FixtureRequest, pair: Pair, binary: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Plane]:
-    """The whole plane, once for each version of Syncthing and of MQTT."""
+    """The test setup, once for each version of Syncthing and of MQTT."""
     directory = tmp_path_factory.mktemp("plane")
     broker = Mosquitto(directory)
     gamma = SyncthingNode("gamma", directory / "gamma", binary, monitor=True)
@@ -109,13 +109,13 @@ def plane(
         broker.stop()
 
 
-def test_the_bridge_speaks_the_version_of_mqtt_that_was_asked_for(plane: Plane) -> None:
-    """The rest of this module holds for both versions of MQTT."""
+def test_the_bridge_uses_the_configured_version_of_mqtt(plane: Plane) -> None:
+    """The other tests of this module run with both versions of MQTT."""
     assert plane.wait_for("bridge/info", bool)["mqtt_protocol"] == plane.protocol
 
 
 def test_a_folder_and_a_device_are_paused_and_resumed(plane: Plane) -> None:
-    """`pause`, `resume` and `set_paused` show in Syncthing's own configuration."""
+    """`pause`, `resume` and `set_paused` change Syncthing's own configuration."""
     for subject in ({"folder": "Odd"}, {"folder": "docs"}, {"device": short_id(plane.pair.b.device_id)}):
         for command, payload, paused in (
             ("pause", subject, True),
@@ -127,8 +127,8 @@ def test_a_folder_and_a_device_are_paused_and_resumed(plane: Plane) -> None:
             plane.wait_until_paused(subject, paused)
 
 
-def test_a_pause_with_an_end_ends_by_itself(plane: Plane) -> None:
-    """`pause` with `for` says when it resumes, in the reply and in the folder's or device's own topic, and does."""
+def test_a_timed_pause_ends_automatically(plane: Plane) -> None:
+    """`pause` with `for` publishes the resume time in the reply and in the folder's or device's topic, then resumes."""
     for subject, topic in (
         ({"folder": ODD_FOLDER}, f"folder/{encode(ODD_FOLDER)}"),
         ({"device": "beta"}, f"device/{short_id(plane.pair.b.device_id)}"),
@@ -143,8 +143,8 @@ def test_a_pause_with_an_end_ends_by_itself(plane: Plane) -> None:
         eventually(partial(plane.is_shown, f"alpha/{topic}", paused=False, resume_at=None))
 
 
-def test_a_scan_finds_what_nobody_watches_for(plane: Plane) -> None:
-    """`scan` has Syncthing look at the disk: with `wait` the reply comes when it has."""
+def test_a_scan_finds_changes_in_an_unwatched_folder(plane: Plane) -> None:
+    """`scan` makes Syncthing scan the disk; with `wait`, the reply comes after the scan."""
     files = plane.files / "unwatched"
     plane.pair.a.share("unwatched", files, fsWatcherEnabled=False)
     plane.wait_for("alpha/folder/unwatched", lambda one: one["state"] == "idle")
@@ -169,7 +169,7 @@ def test_a_scan_finds_what_nobody_watches_for(plane: Plane) -> None:
 
 
 def test_ignore_patterns_are_replaced(plane: Plane) -> None:
-    """`new_ignores` writes the patterns that `get_ignores` reads."""
+    """`new_ignores` writes the patterns that `get_ignores` returns."""
     plane.do("new_ignores", {"folder": "docs", "ignore": ["*.tmp", "// two"]})
     assert plane.pair.a.request("GET", "/rest/db/ignores", {"folder": "docs"})["ignore"] == ["*.tmp", "// two"]
     plane.do("new_ignores", {"folder": "docs", "ignore": []})
@@ -177,7 +177,7 @@ def test_ignore_patterns_are_replaced(plane: Plane) -> None:
 
 
 def test_errors_are_added_and_cleared(plane: Plane) -> None:
-    """`new_error` and `clear_errors` show in Syncthing's own list."""
+    """`new_error` and `clear_errors` change Syncthing's own list of errors."""
     assert plane.do("new_error", {"message": "the disk is full"}) is None
     assert "the disk is full" in json.dumps(plane.pair.a.request("GET", "/rest/system/error"))
     assert plane.do("clear_errors") is None
@@ -185,7 +185,7 @@ def test_errors_are_added_and_cleared(plane: Plane) -> None:
 
 
 def test_local_changes_are_reverted(plane: Plane) -> None:
-    """`revert` deletes what was added to a receive-only folder, and is refused for other folders."""
+    """`revert` deletes files that were added to a receive-only folder, and is refused for other folders."""
     files = plane.files / "inbox"
     plane.pair.a.share("inbox", files, label="Inbox", type="receiveonly")
     plane.wait_for("alpha/folder/inbox", lambda one: one["state"] == "idle")
@@ -199,16 +199,16 @@ def test_local_changes_are_reverted(plane: Plane) -> None:
     plane.pair.a.request("DELETE", "/rest/config/folders/inbox")
 
 
-def test_foreign_changes_are_overridden(plane: Plane) -> None:
-    """`override` makes a send-only folder win over what another device changed."""
-    folder = f"out-{plane.protocol}"  # one that is removed in the middle of a change may leave an index behind
+def test_remote_changes_are_overridden(plane: Plane) -> None:
+    """`override` makes the version of a send-only folder win over the changes of another device."""
+    folder = f"out-{plane.protocol}"  # a removed folder may leave an index behind
     here, there = plane.files / "out-alpha", plane.files / "out-beta"
     plane.pair.a.share(folder, here, devices=[plane.pair.b], type="sendonly")
     plane.pair.b.share(folder, there, devices=[plane.pair.a])
     plane.wait_for(f"alpha/folder/{folder}", lambda one: one["state"] == "idle")
     plane.wait_for(f"beta/folder/{folder}", lambda one: one["state"] == "idle")
     (here / "mine.txt").write_text("mine", encoding="utf-8")
-    plane.do("scan", {"folder": folder, "wait": True})  # a new folder may not be watched yet
+    plane.do("scan", {"folder": folder, "wait": True})  # Syncthing may not watch a new folder yet
     eventually((there / "mine.txt").is_file)
     (there / "mine.txt").write_text("theirs, and longer", encoding="utf-8")
     plane.do("scan", {"folder": folder, "wait": True}, node="beta")
@@ -220,8 +220,8 @@ def test_foreign_changes_are_overridden(plane: Plane) -> None:
         node.request("DELETE", f"/rest/config/folders/{folder}")
 
 
-def test_a_part_of_the_configuration_is_merged(plane: Plane) -> None:
-    """`new_config` changes what is given, and leaves everything else, the API key before all, as it is."""
+def test_a_partial_configuration_is_merged(plane: Plane) -> None:
+    """`new_config` changes only the given values, and keeps everything else, above all the API key."""
     before = plane.pair.b.request("GET", "/rest/config")
     changed = plane.do(
         "new_config",
@@ -252,15 +252,15 @@ def test_a_part_of_the_configuration_is_merged(plane: Plane) -> None:
     ],
     ids=json.dumps,
 )
-def test_a_configuration_that_would_lock_everybody_out_is_refused(plane: Plane, config: Any) -> None:
-    """Nothing is changed by a document that drops all devices, the GUI or the API key."""
+def test_a_configuration_that_would_lock_out_all_users_is_refused(plane: Plane, config: Any) -> None:
+    """A document that removes all devices, the GUI or the API key changes nothing."""
     before = plane.pair.b.request("GET", "/rest/config")
     assert plane.refusal("new_config", {"config": config}, node="beta") == "invalid_arguments"
     assert plane.pair.b.request("GET", "/rest/config") == before
 
 
-def test_a_configuration_that_was_read_can_be_put_back(plane: Plane) -> None:
-    """`get_config` leaves out the secrets, and `new_config` with `replace` keeps those that are left out."""
+def test_a_configuration_that_was_read_can_be_restored(plane: Plane) -> None:
+    """`get_config` omits the secrets, and `new_config` with `replace` keeps the secrets that are omitted."""
     before = plane.gamma.request("GET", "/rest/config")
     document = plane.do("get_config", node="gamma")
     assert "apiKey" not in json.dumps(document)
@@ -268,8 +268,8 @@ def test_a_configuration_that_was_read_can_be_put_back(plane: Plane) -> None:
     assert plane.gamma.request("GET", "/rest/config") == before
 
 
-def test_who_asks_is_accepted_or_dismissed(plane: Plane) -> None:
-    """A device, and then a folder that it offers, are dismissed, and when they ask again accepted."""
+def test_pending_devices_and_folders_are_accepted_or_dismissed(plane: Plane) -> None:
+    """A device, and then a folder that it offers, are dismissed, and accepted when they are pending again."""
     alpha, gamma = plane.pair.a, plane.gamma
     address = f"tcp://127.0.0.1:{alpha.sync_port}"
     name = f"gamma {plane.protocol}"
@@ -308,21 +308,21 @@ def test_who_asks_is_accepted_or_dismissed(plane: Plane) -> None:
 
 
 def _accepted(plane: Plane, command: str, payload: Any) -> bool:
-    """Accept as soon as the bridge knows what waits; it may ask again any moment."""
+    """Try to accept, and return whether it worked; the bridge may not know the pending device or folder yet."""
     return bool(ask(plane.subscriber, command, json.dumps(payload))["status"] == "ok")
 
 
-def test_an_upgrade_that_cannot_be_is_refused(plane: Plane) -> None:
-    """A build that does not upgrade itself says so; of one that might, nothing is asked that it could do."""
+def test_an_upgrade_that_is_not_possible_is_refused(plane: Plane) -> None:
+    """A build that cannot upgrade itself reports that; on other builds the test never triggers a real upgrade."""
     code = plane.refusal("check_upgrade", node="gamma")
     if code == "unsupported":
         assert plane.refusal("upgrade", node="gamma") == "unsupported"
     else:
-        assert code == "syncthing_error"  # no server tells it of a newer version
+        assert code == "syncthing_error"  # it cannot reach a server that would offer a newer version
 
 
 def test_a_folder_is_reset(plane: Plane) -> None:
-    """`reset` pauses the folder, lets Syncthing forget its index and restart, and resumes it."""
+    """`reset` pauses the folder, makes Syncthing delete its index and restart, and resumes the folder."""
     files = plane.files / "reset"
     plane.gamma.share("again", files)
     (files / "kept.txt").write_text("kept", encoding="utf-8")
@@ -335,8 +335,8 @@ def test_a_folder_is_reset(plane: Plane) -> None:
     assert plane.refusal("reset", {"folder": "again"}, node="gamma") == "rate_limited"
 
 
-def test_syncthing_is_restarted_once_a_minute(plane: Plane) -> None:
-    """`restart` gives another process; a second one within a minute is refused."""
+def test_syncthing_is_restarted_at_most_once_a_minute(plane: Plane) -> None:
+    """`restart` starts a new process; a second command within a minute is refused."""
     started = plane.gamma.request("GET", "/rest/system/status")["startTime"]
     assert plane.do("restart", node="gamma")["ok"] == "restarting"
     assert plane.refusal("restart", node="gamma") == "rate_limited"
@@ -352,8 +352,8 @@ def _start_of(node: SyncthingNode) -> Any:
 
 
 @pytest.mark.parametrize("extra", [{"transaction": "T-1"}, {}], ids=["transaction", "correlation"])
-def test_the_same_command_again_is_not_carried_out_again(plane: Plane, extra: Any) -> None:
-    """A repetition gets the first reply, and Syncthing sees the command once."""
+def test_a_repeated_command_is_not_executed_again(plane: Plane, extra: Any) -> None:
+    """A repetition gets the reply of the first command, and Syncthing receives one request."""
     if plane.protocol == "3.1.1" and not extra:
         extra = {"transaction": 2}  # MQTT 3.1.1 has no correlation data
     plane.do("clear_errors", node="beta")
@@ -364,12 +364,12 @@ def test_the_same_command_again_is_not_carried_out_again(plane: Plane, extra: An
     assert len(plane.pair.b.request("GET", "/rest/system/error")["errors"]) == 1
 
 
-def test_mosquitto_rr_gets_its_answer(plane: Plane) -> None:
-    """The request-response client of Mosquitto works both ways: with a topic of its own, and with the usual one."""
+def test_mosquitto_rr_gets_its_reply(plane: Plane) -> None:
+    """Mosquitto's request-response client works with a response topic of its own, and with the usual topic."""
     program = shutil.which("mosquitto_rr")
     assert program, "mosquitto_rr belongs to mosquitto-clients"
     ways = [("311", "syncthing/alpha/response/get_ping")]
-    if plane.protocol == "5":  # a bridge that speaks 3.1.1 never sees the properties of MQTT 5
+    if plane.protocol == "5":  # a bridge that uses 3.1.1 does not receive the properties of MQTT 5
         ways.append(("5", "some/answers"))
     for version, topic in ways:
         command = [program, "-p", str(plane.broker.port), "-V", version, "-W", "20", "-e", topic]
@@ -379,17 +379,17 @@ def test_mosquitto_rr_gets_its_answer(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize("topic", ["syncthing/alpha/command/scan", "homeassistant/x/config", "$SYS/x", "a/#"])
-def test_a_reply_does_not_go_where_it_could_act(plane: Plane, topic: str) -> None:
-    """A response topic that is a command, discovery, the broker's or a wildcard gets nothing; the usual topic does."""
+def test_a_harmful_response_topic_gets_no_reply(plane: Plane, topic: str) -> None:
+    """The reply is not published to command topics, discovery, broker topics or wildcards, only to the usual topic."""
     since = plane.subscriber.count
-    if "#" not in topic:  # no client and no broker lets a wildcard pass
+    if "#" not in topic:  # neither clients nor brokers accept a wildcard in a response topic
         assert ask(plane.subscriber, "get_ping", "{}", response_topic=topic)["status"] == "ok"
         assert ask(plane.subscriber, "get_ping", "{}")["status"] == "ok"
     assert [one.topic for one in plane.subscriber.messages[since:] if one.topic == topic] == []
 
 
 def test_syncthing_is_shut_down(plane: Plane) -> None:
-    """`shutdown` ends the process, and from then on commands to it fail as unreachable."""
+    """`shutdown` stops the process; from then on, commands to it fail as unreachable."""
     assert "shut" in json.dumps(plane.do("shutdown", node="gamma"))
     eventually(lambda: not plane.gamma.running)
     assert plane.refusal("get_status", node="gamma") == "unreachable"

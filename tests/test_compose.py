@@ -1,4 +1,4 @@
-"""The services of the compose file beside the bridge, run for real without Docker: who gets in, and who does not."""
+"""The services next to the bridge in the compose file, run without Docker: which clients are allowed in."""
 
 import json
 import os
@@ -25,21 +25,21 @@ from tests.servers import Mosquitto, Subscriber, eventually, manifest
 COMPOSE: Any = yaml.safe_load(text_of(ROOT / "docker-compose.yml"))
 SERVICES: Any = COMPOSE["services"]
 OWNERS = {"1883", "1000", "65532"}
-"""Users of the images: of Mosquitto, of Syncthing and Node-RED, of the bridge."""
+"""User IDs in the images: of Mosquitto, of Syncthing and Node-RED, and of the bridge."""
 
 
 class Volumes:
-    """The volumes and files that a service mounts, in directories of a test.
+    """The volumes and files that a service mounts, in directories of the test.
 
     Args:
-        directory: where they are.
+        directory: the directory that contains them.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def of(self, service: str) -> dict[str, str]:
-        """Return the path on this machine for each place in the container."""
+        """Return the path on this machine for each mount point in the container."""
         found = {}
         for mount in SERVICES[service].get("volumes", []):
             source, place = mount.split(":")[:2]
@@ -50,25 +50,25 @@ class Volumes:
         return found
 
     def here(self, service: str, text: str) -> str:
-        """Return a text of a service with its places replaced; the longest first, as one may be inside another."""
+        """Replace container paths in a text of a service, the longest first, because one may be inside another."""
         for place, path in sorted(self.of(service).items(), reverse=True):
             text = re.sub(rf"(?<![\w/-]){place}(?![\w-])", path, text)
         return text
 
     def command(self, service: str, otherwise: Sequence[str] = ()) -> list[str]:
-        """Return what a service starts, without the entry point of Syncthing's image, which only changes the user."""
+        """Return the command of a service without the entry point of Syncthing's image, which only changes the user."""
         parts = [*SERVICES[service].get("entrypoint", []), *SERVICES[service].get("command", [])] or otherwise
         return [self.here(service, part) for part in parts if part != "/bin/entrypoint.sh"]
 
     def make_passwords(self) -> None:
-        """Run the service that makes the passwords; only root can give them to other users."""
+        """Run the service that generates the passwords; only root can make other users the owners of the files."""
         command = self.command("passwords")
         if os.getuid() == 0:  # with the capabilities of the container
             rights = ",".join(f"+{one.lower()}" for one in SERVICES["passwords"]["cap_add"])
             command = ["setpriv", f"--bounding-set=-all,{rights}", *command]
         else:
             command = [str(os.getuid()) if part in OWNERS else part for part in command]
-        # Its volumes are mounted below one directory there.
+        # Its volumes are mounted in a single directory there.
         made = self._directory / "made"
         made.mkdir(exist_ok=True)
         for place, path in self.of("passwords").items():
@@ -80,12 +80,12 @@ class Volumes:
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> Volumes:
-    """The volumes at the first start: empty."""
+    """The volumes before the first start: empty."""
     return Volumes(tmp_path)
 
 
 def password_in(volumes: Volumes, service: str, name: str) -> str:
-    """Return a password as the comment in the compose file shows it."""
+    """Return a password with the command from the comment in the compose file."""
     path = Path(volumes.of(service)["/passwords"], name)
     return SECRECY.keep(path.read_text(encoding="utf-8").strip(), name)
 
@@ -93,8 +93,8 @@ def password_in(volumes: Volumes, service: str, name: str) -> str:
 # --- the passwords
 
 
-def test_passwords_are_made_at_the_first_start_and_kept(volumes: Volumes, machine: Machine) -> None:
-    """They are long, different, readable by their service alone, and the bridge finds its own."""
+def test_passwords_are_generated_at_the_first_start_and_kept(volumes: Volumes, machine: Machine) -> None:
+    """Each password is long, different, and readable only by its service; the bridge finds its own password."""
     volumes.make_passwords()
     files = [("mosquitto", "admin"), ("syncthing", "gui"), ("node-red", "editor")]
     made = [password_in(volumes, *one) for one in files]
@@ -116,8 +116,8 @@ def test_passwords_are_made_at_the_first_start_and_kept(volumes: Volumes, machin
     assert [password_in(volumes, *one) for one in files] == made[:-1]
 
 
-def test_each_service_sees_no_passwords_but_its_own() -> None:
-    """The service that makes them has no network, and no other one mounts two volumes of them."""
+def test_each_service_can_read_only_its_own_passwords() -> None:
+    """The service that generates them has no network, and no other service mounts two of its volumes."""
     volumes_of = {
         name: {mount.split(":")[0] for mount in service.get("volumes", [])} for name, service in SERVICES.items()
     }
@@ -135,7 +135,7 @@ def test_each_service_sees_no_passwords_but_its_own() -> None:
 
 @pytest.mark.parametrize("service", ["mosquitto", "syncthing", "node-red"])
 def test_a_service_with_a_password_waits_for_it(service: str) -> None:
-    """Nothing listens before its password is there."""
+    """The service does not listen before its password exists."""
     assert SERVICES[service]["depends_on"]["passwords"] == {"condition": "service_completed_successfully"}
 
 
@@ -144,7 +144,7 @@ def test_a_service_with_a_password_waits_for_it(service: str) -> None:
 
 @pytest.fixture
 def start_broker(volumes: Volumes, tmp_path: Path) -> Iterator[Callable[[], Mosquitto]]:
-    """Start the broker with its own configuration, on a free port of the loopback address."""
+    """Start the broker with the configuration of the compose file, on a free port of the loopback address."""
     started: list[Mosquitto] = []
 
     def start() -> Mosquitto:
@@ -160,14 +160,14 @@ def start_broker(volumes: Volumes, tmp_path: Path) -> Iterator[Callable[[], Mosq
 
 
 def sees_everything(port: int, variables: Mapping[str, str], *options: str) -> bool:
-    """Tell whether the client of the health check, and of the comment, gets in."""
+    """Return whether the client from the health check, and from the comment, gets access."""
     command = ["mosquitto_sub", "-p", str(port), "-t", "$SYS/broker/version", "-C", "1", "-W", "5", *options]
     environment = {"PATH": os.environ["PATH"], **variables}
     return subprocess.run(command, check=False, capture_output=True, env=environment).returncode == 0
 
 
-def test_the_broker_lets_in_only_who_has_a_password(volumes: Volumes, start_broker: Callable[[], Mosquitto]) -> None:
-    """Neither another container nor a program of another user of the machine can send commands without one."""
+def test_the_broker_requires_a_password(volumes: Volumes, start_broker: Callable[[], Mosquitto]) -> None:
+    """Without a password, neither another container nor another user's program on the machine can send commands."""
     volumes.make_passwords()
     port = start_broker().port
     assert not sees_everything(port, {})
@@ -188,7 +188,7 @@ def test_the_broker_lets_in_only_who_has_a_password(volumes: Volumes, start_brok
 
 
 def answer(url: str, headers: Mapping[str, str]) -> tuple[int, str, str]:
-    """Return the status, the cookie and the text of an answer."""
+    """Return the status, the cookie and the text of a response."""
     request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - the scheme is ours
     try:
         with urllib.request.urlopen(request, timeout=10) as got:  # noqa: S310
@@ -198,7 +198,7 @@ def answer(url: str, headers: Mapping[str, str]) -> tuple[int, str, str]:
 
 
 def read_by_a_web_page(url: str) -> str:
-    """Return what a web page reads whose name leads to this address meanwhile (DNS rebinding)."""
+    """Return the response to a web page whose host name resolves to this address (DNS rebinding)."""
     named = {"Host": "evil.example:8384"}
     _, cookie, _ = answer(f"{url}/", named)
     name, _, token = cookie.partition(";")[0].partition("=")
@@ -206,15 +206,15 @@ def read_by_a_web_page(url: str) -> str:
 
 
 def answers(url: str) -> bool:
-    """Tell whether Syncthing's GUI is up."""
+    """Return whether Syncthing's GUI responds."""
     try:
         return answer(f"{url}/rest/noauth/health", {})[0] == HTTPStatus.OK
     except OSError:
         return False
 
 
-def test_no_web_page_reads_the_api_key_of_the_syncthing(volumes: Volumes, cable: Cable, tmp_path: Path) -> None:
-    """It listens on every address, for the published port: so its host check is off, and its password is on."""
+def test_no_web_page_can_read_the_api_key_of_syncthing(volumes: Volumes, cable: Cable, tmp_path: Path) -> None:
+    """It listens on every address because of the published port: its host check is off, and its password is set."""
     newest = list(manifest()["syncthing"].values())[-1]
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/syncthing").symlink_to(newest)

@@ -1,4 +1,4 @@
-"""The bridge on a network where connections die without a word: no FIN, no RST, packets vanish."""
+"""The bridge on a network that loses packets silently: connections die without FIN or RST."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ STATE = "syncthing/alpha/state"
 def bridge(
     cable: Cable, pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> Iterator[BridgeProcess]:
-    """A bridge that reaches Syncthing over a cable, and the broker without it."""
+    """A bridge that reaches Syncthing over a cable, and the broker directly."""
     pair.a.request("PATCH", "/rest/config/gui", body={"insecureSkipHostcheck": True})
     port = int(pair.a.url.rpartition(":")[2])
     variables = {
@@ -36,8 +36,8 @@ def bridge(
 
 
 @pytest.mark.usefixtures("bridge")
-def test_a_long_poll_on_a_dead_connection_is_noticed(cable: Cable, pair: Pair, subscriber: Subscriber) -> None:
-    """Keepalive ends the long poll, the instance is offline, and it is right when the network is back."""
+def test_a_long_poll_on_a_dead_connection_is_detected(cable: Cable, pair: Pair, subscriber: Subscriber) -> None:
+    """Keepalive closes the connection and the instance goes offline; it is online again when the network is back."""
     since = subscriber.count
     cable.cut()
     subscriber.wait_for_payload(STATE, b"offline", since=since)

@@ -1,4 +1,4 @@
-"""`stbridge demo` as a process: what it shows, also while other clients use its broker, and that it cleans up."""
+"""`stbridge demo` as a process: its output, also while other clients use its broker, and its cleanup."""
 
 import os
 import re
@@ -19,23 +19,23 @@ from stbridge.mqtt.probe import probe
 from stbridge.settings import MqttSettings
 
 SHOW_S = 150.0
-"""In seconds. The demo itself takes 20 s on a machine that does nothing else."""
+"""In seconds. The demo itself takes 20 s on an idle machine."""
 
 NOISE = re.compile("Traceback|ERROR|Exception|never retrieved")
-"""Warnings are left out: on a machine that stalls for seconds, the bridge may really lose its connection."""
+"""Warnings are not included: on a machine that stalls for seconds, the bridge may really lose its connection."""
 
 INVITATION = re.compile(r"mosquitto_sub -p (\d+)")
-"""The demo shows how to connect to its broker."""
+"""The line of the demo that shows how to connect to its broker."""
 
 RESET = struct.pack("ii", 1, 0)
-"""For SO_LINGER: closing the socket resets the connection."""
+"""A value for SO_LINGER that makes closing the socket reset the connection."""
 
 CONNECT = b"\x10\x10\x00\x04MQTT%c\x02\x00\x3c\x00\x04abcd"
-"""The packet of a client, with the level of the protocol."""
+"""A CONNECT packet; the placeholder is the protocol level."""
 
 
 def variables(scratch: Path, binary: str) -> dict[str, str]:
-    """Return an environment in which this Syncthing is on the PATH."""
+    """Return an environment with this Syncthing program on the PATH."""
     programs = scratch / "bin"
     programs.mkdir()
     (programs / "syncthing").symlink_to(binary)
@@ -46,7 +46,7 @@ def variables(scratch: Path, binary: str) -> dict[str, str]:
 
 @contextmanager
 def demo(scratch: Path, binary: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the demo, with both streams in one."""
+    """Run the demo, with standard output and standard error in one stream."""
     with subprocess.Popen(
         [sys.executable, "-m", "stbridge", "demo", *arguments],
         env=variables(scratch, binary),
@@ -58,12 +58,12 @@ def demo(scratch: Path, binary: str, *arguments: str) -> Iterator[subprocess.Pop
         try:
             yield process
         finally:
-            process.terminate()  # nothing, if it has stopped; its Syncthing nodes must not be left behind
+            process.terminate()  # no effect if it has stopped; otherwise its Syncthing nodes would be left behind
             process.wait(SHOW_S)
 
 
 def disturb(port: int) -> None:
-    """Do to a broker what clients do that are killed, speak another version, or are none."""
+    """Behave like clients that are killed, that use another protocol version, or that do not speak MQTT."""
     for first in (b"GET / HTTP/1.0\r\n\r\n", b"", b"\x10", CONNECT % 5, CONNECT % 4, CONNECT % 4 + b"\xff" * 9):
         for linger in (b"", RESET):
             with socket.create_connection(("127.0.0.1", port)) as client:
@@ -73,7 +73,7 @@ def disturb(port: int) -> None:
 
 
 def lines_until_the_end(process: subprocess.Popen[str]) -> list[str]:
-    """Read what the demo prints, and disturb its broker as soon as it is known."""
+    """Return the output of the demo, and disturb its broker as soon as its port is known."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -86,7 +86,7 @@ def lines_until_the_end(process: subprocess.Popen[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def shown(binary: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What the demo prints from its start to its end."""
+    """The output of the demo from start to end."""
     scratch = tmp_path_factory.mktemp("demo")
     with demo(scratch, binary, "--seconds", "1") as process:
         lines = lines_until_the_end(process)
@@ -96,7 +96,7 @@ def shown(binary: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def place_of(lines: list[str], *words: str, after: int = -1) -> int:
-    """Return the number of the first line that holds all these words."""
+    """Return the number of the first line that contains all these words."""
     found = (number for number, line in enumerate(lines) if number > after and all(word in line for word in words))
     number = next(found, None)
     assert number is not None, f"no line with {words} after line {after}:\n" + "\n".join(lines)
@@ -104,13 +104,13 @@ def place_of(lines: list[str], *words: str, after: int = -1) -> int:
 
 
 def test_the_demo_works_and_shows_nothing_that_looks_like_a_failure(shown: list[str]) -> None:
-    """No traceback and no error, whatever other clients do to its broker."""
+    """The output has no traceback and no error, even while other clients disturb the broker."""
     assert shown[-1] == "everything worked"
     assert [line for line in shown if NOISE.search(line)] == []
 
 
-def test_the_demo_shows_a_conflict_and_its_end(shown: list[str]) -> None:
-    """What people install it for: something goes wrong, the bridge reports it, and reports when it is right again."""
+def test_the_demo_shows_a_conflict_that_is_raised_and_cleared(shown: list[str]) -> None:
+    """The main purpose of the bridge: it reports a problem, and reports when the problem is over."""
     away = place_of(shown, " laptop ", "device nas: not connected")
     back = place_of(shown, " laptop ", "device nas: connected", after=away)
     for name in (" laptop ", " nas "):
@@ -119,20 +119,20 @@ def test_the_demo_shows_a_conflict_and_its_end(shown: list[str]) -> None:
         place_of(shown, name, "problem conflicts of folder Photos is cleared", after=max(back, raised))
 
 
-def test_the_demo_shows_an_error_and_its_end(shown: list[str]) -> None:
-    """An error that is sent over MQTT is a problem until it is cleared."""
+def test_the_demo_shows_an_error_that_is_raised_and_cleared(shown: list[str]) -> None:
+    """An error that is added over MQTT is a problem until it is cleared."""
     raised = place_of(shown, " nas ", "problem system_errors: ", "this error was sent over MQTT")
     place_of(shown, " nas ", "problem system_errors is cleared", after=raised)
 
 
 def test_the_demo_counts_in_correct_english(shown: list[str]) -> None:
-    """One error, two errors."""
+    """The output has "one error" and "two errors"."""
     wrong = re.compile(r"\b1 (errors|items|files|folders|devices|topics|commands)\b")
     assert [line for line in shown if wrong.search(line)] == []
 
 
 def test_the_demo_can_be_interrupted(binary: str, tmp_path: Path) -> None:
-    """Ctrl-C is the usual end: the demo sums up and leaves nothing behind."""
+    """Ctrl-C is the usual way to stop: the demo prints a summary and leaves nothing behind."""
     with demo(tmp_path, binary) as process:
         assert process.stdout is not None
         lines = []
@@ -150,8 +150,8 @@ def test_the_demo_can_be_interrupted(binary: str, tmp_path: Path) -> None:
 # --- the embedded broker
 
 
-def test_a_broker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program may take the port before it does."""
+def test_a_broker_that_cannot_start_gives_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program may take the port first."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         broker = EmbeddedBroker()
         monkeypatch.setattr(broker, "port", other.getsockname()[1])
@@ -161,7 +161,7 @@ def test_a_broker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_broker_stops_while_clients_are_connected(caplog: pytest.LogCaptureFixture) -> None:
-    """Its port is free again, and nothing is logged."""
+    """Its port is free again, and it logs nothing."""
     broker = EmbeddedBroker()
     broker.start()
     assert probe(MqttSettings(host="127.0.0.1", port=broker.port, protocol="3.1.1")).protocol == "3.1.1"

@@ -1,4 +1,4 @@
-"""What the bridge leaves on the broker for Home Assistant, and how it takes it back."""
+"""The discovery messages that the bridge publishes for Home Assistant, and how it clears them."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def syncthing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNod
 
 @pytest.fixture
 def variables(syncthing: SyncthingNode, broker: Mosquitto) -> dict[str, str]:
-    """The settings of a bridge, as environment variables."""
+    """The environment variables of a bridge."""
     return {
         "STBRIDGE_MQTT__PORT": str(broker.port),
         "STBRIDGE_SYNCTHING__NAS__URL": syncthing.url,
@@ -64,7 +64,7 @@ def leave_behind(subscriber: Subscriber, topic: str, *, base: str) -> None:
 
 @pytest.mark.usefixtures("bridge")
 def test_discovery_comes_before_every_state(subscriber: Subscriber, broker: Mosquitto) -> None:
-    """Home Assistant learns what there is before it learns how it is, also from a broker that has forgotten all."""
+    """Discovery is published before all states, also on a broker that has lost its retained messages."""
     broker.kill()
     broker.start()
     late = Subscriber(broker.port)
@@ -78,8 +78,8 @@ def test_discovery_comes_before_every_state(subscriber: Subscriber, broker: Mosq
 
 
 @pytest.mark.usefixtures("bridge")
-def test_a_birth_has_everything_sent_again(subscriber: Subscriber) -> None:
-    """When Home Assistant says that it has started, discovery, states and `online` come again, in this order."""
+def test_a_birth_message_republishes_everything(subscriber: Subscriber) -> None:
+    """When Home Assistant has started, the bridge publishes discovery, states and `online`, in this order."""
     since = subscriber.count
     subscriber.publish(STATUS, "offline")
     subscriber.publish(STATUS, "online")
@@ -89,8 +89,8 @@ def test_a_birth_has_everything_sent_again(subscriber: Subscriber) -> None:
     assert topics.index("syncthing/nas/folder/docs") > topics.index(next(one for one in topics if OURS in one))
 
 
-def test_births_in_a_row_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All topics are republished once; every message is acknowledged."""
+def test_birth_messages_in_a_row_count_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bridge republishes all topics once, and acknowledges every message."""
     monkeypatch.setattr(birth, "EARLIEST_S", 0.1)
     monkeypatch.setattr(birth, "LATEST_S", 0.1)
     schedule, republished, acknowledged = Schedule(), list[None](), list[None]()
@@ -107,12 +107,12 @@ def test_births_in_a_row_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("payload", "retained"), [(b"offline", False), (b"", False), (b"online", True)])
-def test_a_message_that_is_no_birth_is_ignored(
+def test_a_message_that_is_not_a_birth_is_ignored(
     payload: bytes,
     retained: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Home Assistant publishes `offline` when it stops, and a stored birth comes with every connection."""
+    """Home Assistant publishes `offline` when it stops, and each connection delivers a retained birth message."""
     schedule, scheduled = Schedule(), list[str]()
     monkeypatch.setattr(schedule, "set", lambda name, _at: scheduled.append(name))
     births = Births(schedule, lambda: None)
@@ -120,10 +120,10 @@ def test_a_message_that_is_no_birth_is_ignored(
     assert scheduled == []
 
 
-def test_leftovers_of_ours_go_and_nobody_elses(
+def test_only_leftovers_of_this_bridge_are_cleared(
     variables: dict[str, str], subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """A folder that went while the bridge was away is cleared at the next start, as is an instance that went."""
+    """The next start clears the discovery of folders and instances that were removed while the bridge was stopped."""
     leave_behind(subscriber, LEFT, base="syncthing")
     leave_behind(subscriber, OTHERS, base="elsewhere")
     process = BridgeProcess(tmp_path, variables).start()
@@ -135,10 +135,10 @@ def test_leftovers_of_ours_go_and_nobody_elses(
         process.stop()
 
 
-def test_without_home_assistant_there_is_nothing_for_it(
+def test_without_home_assistant_no_discovery_is_published(
     variables: dict[str, str], subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """`homeassistant.enabled = false` publishes no discovery, and clears what there was."""
+    """`homeassistant.enabled = false` publishes no discovery messages, and clears existing ones."""
     leave_behind(subscriber, LEFT, base="syncthing")
     process = BridgeProcess(tmp_path, {**variables, "STBRIDGE_HOMEASSISTANT__ENABLED": "false"}).start()
     try:
@@ -150,15 +150,15 @@ def test_without_home_assistant_there_is_nothing_for_it(
 
 
 def purge(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run `stbridge purge`, as users do."""
+    """Run `stbridge purge` as users do."""
     command = [sys.executable, "-m", "stbridge", "purge"]
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
 
-def test_purge_clears_all_of_ours_and_says_so(
+def test_purge_clears_and_names_all_topics_of_the_bridge(
     bridge: BridgeProcess, variables: dict[str, str], subscriber: Subscriber
 ) -> None:
-    """Every retained topic and discovery message goes, each is named, and what others keep stays."""
+    """It clears and names every retained topic and discovery message of the bridge, and keeps all others."""
     leave_behind(subscriber, OTHERS, base="elsewhere")
     subscriber.publish("syncthing/nas/note", "not the bridge's", retain=True)
     bridge.stop()

@@ -1,4 +1,4 @@
-"""What the documents say is what the program does, and nothing that matters is left out."""
+"""The documents match the behavior of the program, and are complete."""
 
 import ast
 import json
@@ -39,17 +39,17 @@ every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path:
 
 
 def first_cells(document: Path, heading: str) -> set[str]:
-    """Return everything in backticks in the first column of the tables with this heading."""
+    """Return all code in backticks in the first column of the tables with this heading."""
     return {name for cells in rows(text_of(document), heading) for name in spans(cells[0])}
 
 
 def words_of(text: str, sections_of_settings: str = "mqtt|homeassistant|commands|poll|events|alerts|log") -> set[str]:
-    """Return what looks like the name of a setting."""
+    """Return all words that look like the name of a setting."""
     return set(re.findall(rf"(?<![\w./-])(?:{sections_of_settings})(?:\.[a-z]\w*)+(?!\.?\w|/)", text))
 
 
 def python_files() -> Iterator[tuple[Path, ast.Module]]:
-    """Give every module of the program."""
+    """Yield every module of the program."""
     for path in (ROOT / "stbridge").rglob("*.py"):
         yield path, ast.parse(path.read_text(encoding="utf-8"))
 
@@ -64,7 +64,7 @@ def texts() -> set[str]:
 
 
 def tables_script() -> ModuleType:
-    """Load the script that writes the tables."""
+    """Load the script that generates the tables."""
     loader = SourceFileLoader("tables", str(ROOT / "scripts/tables"))
     spec = spec_from_loader(loader.name, loader)
     assert spec is not None
@@ -78,17 +78,17 @@ TABLES = tables_script()
 
 @every_document
 def test_the_tables_are_those_of_the_code(document: Path) -> None:
-    """Topics, commands and settings are documented as they are: otherwise run scripts/tables."""
+    """The tables of topics, commands and settings match the code. A difference needs a run of scripts/tables."""
     assert TABLES.filled(text_of(document)) == text_of(document)
 
 
 @pytest.mark.parametrize("table", TABLES.TABLES)
-def test_every_table_is_in_one_document(table: str) -> None:
-    """Each table of the code is shown, once, in a document that the script looks after."""
+def test_every_table_is_in_exactly_one_document(table: str) -> None:
+    """Each table is shown once, in a document that the script updates."""
     assert [f"<!-- table: {table} -->" in text_of(one) for one in TABLES.DOCUMENTS].count(True) == 1
 
 
-# --- what is published
+# --- published topics
 
 TITLES = {
     row.kind: f"syncthing/{row.pattern.format(instance='I', folder='F', device='D', name='NAME')}" for row in TOPICS
@@ -97,7 +97,7 @@ SECTIONS = {topic: text for title, text in sections(PAYLOADS).items() for topic 
 
 
 def everything() -> State:
-    """Return a state in which there is something to be said of everything."""
+    """Return a state that has content for every topic."""
     recorded = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RECORDED.glob("*.json")}
     own_id, state = recorded["system_status"]["myID"], State()
     for observation in (
@@ -117,7 +117,7 @@ def everything() -> State:
 
 
 def payloads() -> dict[str, Any]:
-    """Return a payload of each kind of topic that has JSON, the one that says most."""
+    """Return a payload for each kind of topic with JSON, the one with the most keys."""
     state = everything()
     rendered = [(address.kind, render(state, address) or b"null") for address in state.everything()]
     found = {
@@ -130,7 +130,7 @@ def payloads() -> dict[str, Any]:
 
 
 def literal_keys(function: str) -> dict[str, None]:
-    """Return the keys of the dictionary that a method of the bridge writes down."""
+    """Return the keys of the dictionary literal in a method of the bridge."""
     tree = ast.parse(text_of(ROOT / "stbridge/bridge.py"))
     (method,) = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function]
     literal = next(node for node in ast.walk(method) if isinstance(node, ast.Dict))
@@ -141,7 +141,7 @@ EXAMPLES = payloads() | {"bridge_info": literal_keys("_info"), "bridge_health": 
 
 
 def test_every_topic_has_its_section() -> None:
-    """Whatever is published or taken is explained, and nothing else."""
+    """The documents explain exactly the topics that are published or subscribed."""
     assert set(SECTIONS) == set(TITLES.values())
     without_keys = {"state", "bridge_state", "raw", "command"}
     assert set(EXAMPLES) == set(TITLES) - without_keys
@@ -150,7 +150,7 @@ def test_every_topic_has_its_section() -> None:
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_every_key_of_a_payload_is_explained(kind: str) -> None:
-    """The documents name exactly the keys that there are, those inside of others included."""
+    """The documents name exactly the existing keys, including nested ones."""
     explained = {key: cells[1] for cells in rows(SECTIONS[TITLES[kind]], "key") for key in spans(cells[0])}
     assert set(explained) == set(EXAMPLES[kind])
     for key, value in EXAMPLES[kind].items():
@@ -158,14 +158,14 @@ def test_every_key_of_a_payload_is_explained(kind: str) -> None:
         assert set(inner if isinstance(inner, dict) else ()) <= set(spans(explained[key])), key
 
 
-def test_every_word_for_the_connection_is_explained() -> None:
-    """`status` is `online`, or says which kind of error keeps the bridge from Syncthing."""
+def test_every_status_of_the_connection_is_explained() -> None:
+    """`status` is `online`, or the kind of error that prevents the bridge from reaching Syncthing."""
     kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SyncthingUnavailable)]
     assert first_cells(PAYLOADS, "status") == {ONLINE} | {kind.status for kind in kinds}
 
 
 def event_names() -> set[str]:
-    """Return the names of events that stand where the program emits them."""
+    """Return the names of events at the places where the program emits them."""
     names: set[str] = set()
     for _, tree in python_files():
         for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
@@ -184,13 +184,13 @@ def _is_name(node: ast.Assign) -> bool:
 
 
 def test_every_event_is_explained() -> None:
-    """`event/NAME` has no name that the documents do not explain, and they explain none that never comes."""
+    """The documents explain exactly the names of `event/NAME` that the program emits."""
     assert event_names() <= first_cells(PAYLOADS, "event") <= texts()
     assert "folder_resumed" in event_names()
 
 
 def test_every_error_code_is_explained() -> None:
-    """A reply has no error code that the documents do not explain, and they explain none that never comes."""
+    """The documents explain exactly the error codes that a reply can have."""
     codes = {one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, SyncthingError)}
     for _, tree in python_files():
         for node in ast.walk(tree):
@@ -203,20 +203,20 @@ def test_every_error_code_is_explained() -> None:
 
 
 def test_every_subcommand_is_explained() -> None:
-    """The documents name exactly the subcommands that there are."""
+    """The documents name exactly the existing subcommands."""
     assert {name.split()[0] for name in first_cells(COMMAND_LINE, "subcommand")} == set(_SUBCOMMANDS)
 
 
 def test_every_exit_status_is_explained() -> None:
-    """Whoever starts the program can tell its ends apart."""
+    """The documents list every exit status, so that callers can distinguish the reasons for an exit."""
     fatal = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Fatal)]
     explained = {int(cells[0]) for cells in rows(text_of(COMMAND_LINE), "exit status")}
     assert explained == {0, FAILED, INTERRUPTED} | {one.exit_status for one in fatal}
 
 
 @every_document
-def test_what_one_may_type_exists(document: Path) -> None:
-    """Subcommands, targets of make and names of settings and variables that a document mentions are real."""
+def test_names_that_a_reader_may_type_exist(document: Path) -> None:
+    """Subcommands, make targets, settings and variables that a document mentions exist."""
     code = spoken_code(document)
     assert set(re.findall(r"(?:^|[\s`$])stbridge ([a-z]+)", code)) <= set(_SUBCOMMANDS)
     assert set(re.findall(r"\bmake ([a-z-]+)", code)) <= targets()
@@ -230,7 +230,7 @@ def targets() -> set[str]:
 
 
 def known_settings() -> set[str]:
-    """Return the names of all settings and of the tables that they are in."""
+    """Return the names of all settings and of the tables that contain them."""
     paths = [path[:length] for path in SETTINGS for length in range(1, len(path) + 1)]
     return {".".join(path) for path in paths}
 
@@ -241,7 +241,7 @@ def variables() -> set[str]:
 
 
 def test_every_message_of_the_program_names_settings_that_exist() -> None:
-    """Whoever is told to set something finds it."""
+    """A user who is asked to change a setting can find it."""
     named = {name for text in texts() for name in words_of(text, "mqtt|homeassistant|commands|poll|alerts")}
     assert named <= known_settings()
     assert {"mqtt.host", "mqtt.tls.ca_file", "commands.allow"} <= named
@@ -252,19 +252,19 @@ EXAMPLES_IN_TOML = [(one.name, block) for one in DOCUMENTS for block in blocks(o
 
 @pytest.mark.parametrize("block", [block for _, block in EXAMPLES_IN_TOML], ids=[name for name, _ in EXAMPLES_IN_TOML])
 def test_examples_of_settings_can_be_used(machine: Machine, block: str) -> None:
-    """A block of TOML in a document is a settings file, but for the secrets that it leaves open."""
+    """A TOML block in a document is a valid settings file, except for the secrets that it leaves out."""
     for file in re.findall(r'_file = "(/[^"]+)"', block):
         block = block.replace(file, str(machine.file(Path(file).name, "secret")))
     machine.config(block.replace("…", "a5" * 32))
     assert machine.load().syncthing
 
 
-# --- the documents among each other
+# --- references between documents
 
 
 @pytest.mark.parametrize("document", [ARCHITECTURE, CONTRIBUTING], ids=lambda path: path.name)
 def test_files_that_a_document_on_the_code_names_exist(document: Path) -> None:
-    """Where something is to be added, there is such a place."""
+    """The places where contributors add code exist."""
     form = r"[\w/.]+\.py|(?:scripts|stbridge|tests)/[a-z_/]+"
     named = {name for name in spans(text_of(document)) if re.fullmatch(form, name)}
     places = [ROOT, ROOT / "stbridge"]
@@ -273,8 +273,8 @@ def test_files_that_a_document_on_the_code_names_exist(document: Path) -> None:
 
 
 @every_document
-def test_links_lead_somewhere(document: Path) -> None:
-    """Every link to a file of the project finds it, and the heading in it."""
+def test_links_have_targets(document: Path) -> None:
+    """Every link to a file of the project leads to an existing file, and to an existing heading in it."""
     for target in links(document):
         if not target.startswith("https://"):
             name, _, anchor = target.partition("#")
@@ -283,8 +283,8 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert not anchor or anchor in anchors(found), target
 
 
-def test_every_document_can_be_found() -> None:
-    """From the README one gets to every document, in one or more steps."""
+def test_every_document_can_be_reached_from_the_readme() -> None:
+    """Links lead from the README to every document, in one or more steps."""
     reached, ahead = set[Path](), [README]
     while ahead:
         document = ahead.pop()
@@ -294,16 +294,16 @@ def test_every_document_can_be_found() -> None:
     assert reached == set(DOCUMENTS)
 
 
-def test_the_changelog_knows_this_version() -> None:
-    """The newest entry is about the version that the program says it is."""
+def test_the_changelog_has_this_version() -> None:
+    """The newest entry is about the version that the program reports."""
     assert re.findall(r"^## (\S+)", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)[0] == __version__
 
 
 SOMEBODYS_OWN = re.compile(r"/(?:home|root|Users|mnt|media|work(?:space|tree)?s?|src)/(?!(?:someone|ann)\b)\w")
 
 
-def test_nothing_is_said_of_places_that_only_one_machine_has() -> None:
-    """The project speaks of itself alone: no file names a directory in which somebody works on it."""
+def test_no_file_names_directories_of_a_single_machine() -> None:
+    """The project contains no paths of a developer's machine."""
     visible = [path for path in ROOT.iterdir() if not path.name.startswith(".") or path.name == ".ci"]
     files = [file for path in visible for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
     named = [file for file in files if SOMEBODYS_OWN.search(file.read_bytes().decode("utf-8", "ignore"))]

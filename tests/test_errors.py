@@ -1,4 +1,4 @@
-"""The tree of errors, and what each kind means at the door."""
+"""The class hierarchy of errors, and what each kind of error means for the command line."""
 
 import inspect
 import re
@@ -23,7 +23,7 @@ CLASSES = {name: one for name, one in inspect.getmembers(errors, inspect.isclass
 
 
 def drawn() -> dict[str, set[str]]:
-    """Return the bases of each class as the docstring draws them."""
+    """Return the base classes of each class as drawn in the docstring."""
     path: list[str] = []
     bases: dict[str, set[str]] = {}
     for line in BRANCH.finditer(errors.__doc__ or ""):
@@ -33,13 +33,13 @@ def drawn() -> dict[str, set[str]]:
     return bases
 
 
-def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    """Every error is drawn in its place, and nothing is drawn that does not exist."""
+def test_the_drawn_hierarchy_matches_the_code() -> None:
+    """Every error class is drawn in its place, and every drawn class exists."""
     assert drawn() == {name: {base.__name__ for base in one.__bases__} for name, one in CLASSES.items()}
 
 
-def test_every_error_is_fatal_retriable_or_an_answer_of_syncthing() -> None:
-    """Whoever catches an error knows whether to end, to try again, or to pass an answer on."""
+def test_every_error_is_fatal_retriable_or_a_response_of_syncthing() -> None:
+    """The base class of an error determines whether the program exits, retries, or passes the response on."""
     for name, one in CLASSES.items():
         kinds = [kind for kind in (Fatal, Retriable, SyncthingError) if issubclass(one, kind)]
         assert kinds or one is StbridgeError, name
@@ -52,12 +52,12 @@ def test_every_error_is_fatal_retriable_or_an_answer_of_syncthing() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_each_fatal_error_has_its_exit_status(error: Fatal, status: int) -> None:
-    """78 is EX_CONFIG of sysexits.h, which service managers can be told not to try again; 2 is argparse's."""
+    """78 is EX_CONFIG of sysexits.h, which service managers can be configured not to restart; 2 is argparse's."""
     assert error.exit_status == status
 
 
-def test_every_fatal_error_has_an_exit_status_that_says_so() -> None:
-    """No fatal error ends the process as if all were well."""
+def test_no_fatal_error_exits_with_success() -> None:
+    """Every fatal error has a nonzero exit status."""
     assert all(one.exit_status > 0 for one in CLASSES.values() if issubclass(one, Fatal))
 
 
@@ -74,18 +74,18 @@ def test_every_fatal_error_has_an_exit_status_that_says_so() -> None:
         ("", ""),
     ],
 )
-def test_a_setting_at_the_beginning_of_a_message_gets_its_full_path(message: str, completed: str) -> None:
-    """Errors of the client know the setting, and the bridge knows the instance; anything else is left alone."""
+def test_a_setting_at_the_start_of_a_message_gets_its_full_path(message: str, completed: str) -> None:
+    """Errors of the client contain the setting, and the bridge adds the instance; other texts stay unchanged."""
     assert with_setting_path("nas", message) == completed
 
 
 def test_the_settings_in_messages_exist() -> None:
-    """Every setting that is completed is one of an instance."""
+    """Every setting that is completed is a setting of an instance."""
     assert set(re.findall(r"\w+", errors._SETTING.pattern)) <= set(SyncthingSettings.model_fields)  # noqa: SLF001
 
 
-def test_faults_of_settings_are_kept_apart() -> None:
-    """Each fault can be told in a line of its own, and all in one."""
+def test_faults_of_settings_stay_separate() -> None:
+    """Each fault can be shown on its own line, and all of them in one message."""
     error = SettingsError(["mqtt.port: too large", "log.level: unknown"])
     assert error.faults == ("mqtt.port: too large", "log.level: unknown")
     assert str(error) == "mqtt.port: too large; log.level: unknown"
