@@ -434,7 +434,7 @@ def test_a_stop_and_a_crash_publish_offline(bridge: BridgeProcess, subscriber: S
 
 
 def test_the_health_check_soon_returns_the_current_status(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:
-    """The status at the start, when nothing was connected yet, does not stay in the health file for long."""
+    """The health file must not keep the status of the start, when nothing was connected yet."""
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a)}
     process = BridgeProcess(tmp_path, variables, "tests.unhurried").start()
     sign = HealthFile(process.health_file)

@@ -201,7 +201,7 @@ def test_local_changes_are_reverted(plane: Plane) -> None:
 
 def test_remote_changes_are_overridden(plane: Plane) -> None:
     """`override` makes the version of a send-only folder win over the changes of another device."""
-    folder = f"out-{plane.protocol}"  # a removed folder may leave an index behind
+    folder = f"out-{plane.protocol}"  # a folder that is removed during a change may leave its index behind
     here, there = plane.files / "out-alpha", plane.files / "out-beta"
     plane.pair.a.share(folder, here, devices=[plane.pair.b], type="sendonly")
     plane.pair.b.share(folder, there, devices=[plane.pair.a])

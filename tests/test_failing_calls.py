@@ -1,4 +1,4 @@
-"""A call that fails for one folder or one list is the problem of that part: the instance is online all the same."""
+"""A call that fails for one folder or one list is a problem of that part only: the instance stays online."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -39,12 +39,12 @@ CASES: Mapping[str, tuple[Mapping[str, Behaviour], str]] = {
     "completion is an internal error": ({COMPLETION: INTERNAL_ERROR}, DOCS),
     "every list fails": (LISTS, SYSTEM),
 }
-"""Calls that fail, how, and the topic that has the problem then."""
+"""The failing calls, how each fails, and the topic that then has the problem."""
 
 
 @pytest.fixture
 def interceptor(pair: Pair) -> Iterator[Interceptor]:
-    """A server that forwards all calls to Syncthing, except those that are to fail."""
+    """A server that forwards all calls to Syncthing, except those that a test fails."""
     one = Interceptor(pair.a.url)
     one.start()
     yield one
@@ -53,7 +53,7 @@ def interceptor(pair: Pair) -> Iterator[Interceptor]:
 
 @pytest.fixture
 def bridge(interceptor: Interceptor, pair: Pair, broker: Mosquitto, tmp_path: Path) -> Iterator[BridgeProcess]:
-    """A bridge that is not started yet and reaches Syncthing through the interceptor."""
+    """A bridge, not started yet, that reaches Syncthing through the interceptor."""
     variables = {
         **instance("alpha", pair.a),
         "STBRIDGE_SYNCTHING__ALPHA__URL": interceptor.url,
@@ -71,20 +71,20 @@ def problems(payload: Any) -> list[str]:
 
 
 def unreadable(payload: Any) -> bool:
-    """Return whether a payload has the problem of a call that fails."""
+    """Return whether a payload has the problem of a failing call."""
     return bool({"folder_unreadable", "instance_unreadable"} & set(problems(payload)))
 
 
 def is_consistent(folder: Any) -> bool:
-    """Return whether the keys of a folder that come from its status are all null, or all known by an event."""
+    """Return whether the keys of a folder that come from its status are all null, or all known from an event."""
     return len({folder[key] is None for key in ("global_bytes", "need_items", "completion", "in_sync")}) == 1
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_failing_call_is_the_problem_of_what_it_reads(
+def test_a_failing_call_is_a_problem_of_the_topic_that_it_reads(
     interceptor: Interceptor, bridge: BridgeProcess, subscriber: Subscriber, case: str
 ) -> None:
-    """The instance is online, the rest is right, and the problem ends when the call works again."""
+    """The instance is online, all other topics are correct, and the problem clears when the call works again."""
     failures, topic = CASES[case]
     interceptor.fails(failures)
     bridge.start()

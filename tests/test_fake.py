@@ -1,4 +1,4 @@
-"""The fake Syncthing of the benchmarks: it answers as a real one did when it was recorded, only faster."""
+"""The fake Syncthing of the benchmarks: it returns recorded responses of a real instance, only faster."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,19 +26,19 @@ QUERIES: Mapping[str, Mapping[str, str]] = {
     "/rest/folder/errors": {"folder": folder_id(0)},
 }
 BY_ID = ("pending/devices", "pending/folders", "stats/device", "stats/folder", "db/browse")
-"""The keys of these are the IDs of what there is."""
+"""Calls whose keys are the IDs of folders or devices."""
 
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
-    """Two fakes."""
+    """Two fake instances."""
     with Fleet(instances=INSTANCES, folders=FOLDERS, devices=DEVICES) as one:
         yield one
 
 
 @pytest.fixture
 def client(fleet: Fleet) -> Iterator[SyncthingClient]:
-    """The way to the first of them."""
+    """A client of the first fake instance."""
     with SyncthingClient("key", fleet.urls[0]) as one:
         yield one
 
@@ -49,13 +49,13 @@ def a_device(client: SyncthingClient) -> str:
 
 
 def keys(document_of_it: Any) -> Any:
-    """Return what there is to be read in a document."""
+    """Return the keys that can be read in a document."""
     return set(document_of_it) if isinstance(document_of_it, dict) else type(document_of_it)
 
 
 @pytest.mark.parametrize("path", sorted(DOCUMENTS))
-def test_it_answers_as_a_real_one_did(client: SyncthingClient, fleet: Fleet, path: str) -> None:
-    """Each answer that the bridge reads has the keys of the recorded one."""
+def test_it_answers_like_a_real_instance(client: SyncthingClient, fleet: Fleet, path: str) -> None:
+    """Each response that the bridge reads has the keys of the recorded one."""
     query = {**QUERIES.get(path, {}), **({"device": a_device(client)} if path.endswith("completion") else {})}
     transport = Transport("key", fleet.urls[0], "system", 10)
     answer = transport.call("GET", path, parameters=query)
@@ -64,8 +64,8 @@ def test_it_answers_as_a_real_one_did(client: SyncthingClient, fleet: Fleet, pat
         assert keys(answer) == keys(document(DOCUMENTS[path]))
 
 
-def test_everything_can_be_read_of_it(client: SyncthingClient) -> None:
-    """The bridge takes it for a Syncthing with as many folders, devices and completions as it was told to have."""
+def test_the_bridge_can_read_all_of_it(client: SyncthingClient) -> None:
+    """The bridge sees a Syncthing instance with the configured number of folders, devices and completions."""
     told = list(Reader(client, "nas").snapshot())
     (configured,) = (one.config for one in told if isinstance(one, seen.ConfigRead))
     assert (len(configured.folders), len(configured.devices)) == (FOLDERS, DEVICES)
@@ -74,8 +74,8 @@ def test_everything_can_be_read_of_it(client: SyncthingClient) -> None:
     assert all(one.counts and one.counts.complete for one in told if isinstance(one, seen.FolderRead))
 
 
-def test_every_fake_is_another_syncthing(fleet: Fleet) -> None:
-    """They differ in who they are, and in their devices."""
+def test_every_fake_is_a_different_instance(fleet: Fleet) -> None:
+    """The fakes differ in their own device ID, and in their devices."""
     clients = [SyncthingClient("key", url) for url in fleet.urls]
     ids = {one.get_status()["myID"][:7] for one in clients} | {a_device(one)[:7] for one in clients}
     for one in clients:
@@ -83,8 +83,8 @@ def test_every_fake_is_another_syncthing(fleet: Fleet) -> None:
     assert len(ids) == 2 * INSTANCES
 
 
-def test_its_events_tell_what_it_has(fleet: Fleet, client: SyncthingClient) -> None:
-    """A change comes as an event to whoever waits for it, and can be read as well."""
+def test_its_events_match_its_state(fleet: Fleet, client: SyncthingClient) -> None:
+    """Each change is sent as an event to clients that poll, and can be read with a call, too."""
     stream = EventStream(client, events.EVENT_TYPES)
     stream.open()
     fleet.tell("change", folder=folder_id(1), files=FILES, lacks=7)
@@ -97,8 +97,8 @@ def test_its_events_tell_what_it_has(fleet: Fleet, client: SyncthingClient) -> N
     assert list(Reader(client, "nas").read(Read("folder", folder_id(1)))) == [told]
 
 
-def test_its_ring_of_events_is_as_small_as_a_real_one(fleet: Fleet, client: SyncthingClient) -> None:
-    """Who comes too late misses the oldest, and notices it."""
+def test_its_event_buffer_is_as_small_as_a_real_one(fleet: Fleet, client: SyncthingClient) -> None:
+    """A client that polls too late misses the oldest events, and can detect that."""
     stream = EventStream(client, events.EVENT_TYPES)
     stream.open()
     fleet.tell("storm", rate=int(2 * RING / TICK_S), seconds=TICK_S, stirred=FOLDERS)
@@ -107,8 +107,8 @@ def test_its_ring_of_events_is_as_small_as_a_real_one(fleet: Fleet, client: Sync
         stream.wait()
 
 
-def test_a_storm_is_about_what_it_has(fleet: Fleet, client: SyncthingClient) -> None:
-    """All events of a storm are understood, and the last of each folder tells what there is in the end."""
+def test_an_event_storm_matches_its_state(fleet: Fleet, client: SyncthingClient) -> None:
+    """The bridge understands all events of a storm, and the last event of each folder matches the final state."""
     stream = EventStream(client, events.EVENT_TYPES)
     stream.open()
     storm = fleet.tell("storm", rate=10_000, seconds=0.05, stirred=2)
@@ -122,8 +122,8 @@ def test_a_storm_is_about_what_it_has(fleet: Fleet, client: SyncthingClient) -> 
         assert one.counts.need_bytes == fleet.tell("folders")[folder]["needBytes"]
 
 
-def test_it_counts_what_it_is_asked(fleet: Fleet, client: SyncthingClient) -> None:
-    """Requests are what a bridge costs a Syncthing."""
+def test_it_counts_its_requests(fleet: Fleet, client: SyncthingClient) -> None:
+    """The number of requests is the load that a bridge puts on a Syncthing instance."""
     before = fleet.tell("requests")
     client.get_status()
     client.get_events(since=0, mask=events.EVENT_TYPES, limit=1, timeout_s=0)

@@ -1,4 +1,4 @@
-"""A short run of what `make fuzz` does for as long as one likes."""
+"""A short run of the fuzzer that `make fuzz` runs for any number of minutes."""
 
 from random import Random
 
@@ -11,8 +11,8 @@ ROUNDS = {"syncthing": 60, "answers": 1000, "commands": 3000, "terminal": 150}
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_nothing_that_is_spoilt_does_harm(target: str) -> None:
-    """Documents of Syncthing, answers, commands and payloads with anything wrong in them are taken or refused."""
+def test_no_corrupted_input_does_harm(target: str) -> None:
+    """Corrupted documents of Syncthing, responses, commands and payloads are accepted or refused."""
     for number in range(ROUNDS[target]):
         try:
             TARGETS[target](Random(number))
@@ -21,8 +21,8 @@ def test_nothing_that_is_spoilt_does_harm(target: str) -> None:
             raise
 
 
-def test_documents_are_spoilt_in_many_ways() -> None:
-    """A target that got what is good, or the same again and again, would find nothing."""
+def test_documents_are_corrupted_in_many_ways() -> None:
+    """A target that received valid or identical documents each time would find nothing."""
     good = {"a": [1, {"b": "c"}], "d": True}
     bad = {repr(spoilt(good, Random(number))) for number in range(1000)}
     assert len(bad) > 500
@@ -30,10 +30,10 @@ def test_documents_are_spoilt_in_many_ways() -> None:
     assert any(repr(one) in bad for one in RUBBISH)
 
 
-def test_what_is_found_is_told_with_its_number(
+def test_a_finding_is_reported_with_its_seed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same number finds the same again."""
+    """The same seed reproduces the finding."""
 
     def target(random: Random) -> None:
         assert random.random() < 0.9

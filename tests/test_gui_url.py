@@ -1,4 +1,4 @@
-"""The link "Visit" of Home Assistant's devices: an address of Syncthing's GUI that people can open."""
+"""The link "Visit" on Home Assistant's devices: an address of Syncthing's GUI that users can open."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ NO_LINK = (
     "http://syncthing.default.svc.cluster.local:8384",
     "http://syncthing.default.svc:8384",
 )
-"""Addresses that mean something else, or nothing, in the browser of somebody else."""
+"""Addresses that lead elsewhere, or nowhere, in a browser on another machine."""
 
 LINK = (
     "https://nas.lan:8384",
@@ -54,13 +54,13 @@ def _visit(machine: Machine, table: str) -> str | None:
     return machine.load().syncthing["nas"].link
 
 
-# --- on a real Syncthing
+# --- on a real Syncthing instance
 
 
 def _published_links(
     node: SyncthingNode, broker: Mosquitto, subscriber: Subscriber, directory: Path, **more: str
 ) -> list[Any]:
-    """Return the links of all devices that a bridge announces."""
+    """Return the links of all devices in the discovery messages of a bridge."""
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", node)}
     variables |= {f"STBRIDGE_SYNCTHING__ALPHA__{key}": value for key, value in more.items()}
     process = BridgeProcess(directory, variables).start()
@@ -76,14 +76,14 @@ def _published_links(
 def test_a_loopback_address_is_no_link(
     node: SyncthingNode, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """It would lead to the machine of whoever looks at Home Assistant."""
+    """The link would lead to the machine of the user who looks at Home Assistant."""
     assert set(_published_links(node, broker, subscriber, tmp_path)) == {None}
 
 
-def test_the_link_is_what_is_set(
+def test_the_link_is_the_configured_address(
     node: SyncthingNode, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """On every device, though the bridge itself uses another address."""
+    """All devices get the link, although the bridge itself uses another address."""
     address = "https://home.example.org/syncthing/"
     assert set(_published_links(node, broker, subscriber, tmp_path, GUI_URL=address)) == {address}
 
@@ -92,15 +92,15 @@ def test_the_link_is_what_is_set(
 
 
 @pytest.mark.parametrize("url", NO_LINK)
-def test_an_address_that_only_the_bridge_can_use_is_no_link(machine: Machine, url: str) -> None:
-    """Unless another one is set for people."""
+def test_an_address_that_only_the_bridge_can_use_is_not_linked(machine: Machine, url: str) -> None:
+    """There is a link only if `gui_url` is set."""
     assert _visit(machine, f'url = "{url}"') is None
     assert _visit(machine, f'url = "{url}"\ngui_url = "http://nas:8384"') == "http://nas:8384"
 
 
 @pytest.mark.parametrize("url", LINK)
-def test_the_link_is_the_address_of_the_bridge_if_people_can_use_it(machine: Machine, url: str) -> None:
-    """A path prefix of a reverse proxy is kept."""
+def test_the_link_is_the_address_of_the_bridge_if_browsers_can_use_it(machine: Machine, url: str) -> None:
+    """A path prefix of a reverse proxy is preserved."""
     assert _visit(machine, f'url = "{url}"') == url
     assert _visit(machine, f'url = "{url}"\ngui_url = ""') == url
 
@@ -130,7 +130,7 @@ def test_the_link_is_the_address_of_the_bridge_if_people_can_use_it(machine: Mac
         ("https://nas.lan/#secret", "must end with the path, without ? or #: every client of the broker can read it"),
     ],
 )
-def test_what_no_browser_may_open_is_a_fault(machine: Machine, gui_url: str, fault: str) -> None:
-    """The setting is named, with what to write; what may be a password is not shown."""
+def test_a_link_that_browsers_cannot_open_is_a_fault(machine: Machine, gui_url: str, fault: str) -> None:
+    """The message names the setting and the valid format; it does not show text that may be a password."""
     machine.config(f'[syncthing.nas]\nurl = "http://nas:8384"\ngui_url = "{gui_url}"\n')
     assert list(machine.faults()) == [f"syncthing.nas.gui_url: {fault}"]

@@ -1,4 +1,4 @@
-"""How the running service leaves a sign of life, and how that is read."""
+"""The health file: how the running service writes it, and how `stbridge health` reads it."""
 
 import json
 import logging
@@ -26,25 +26,25 @@ from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually, inst
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the sign of life is."""
+    """The path of the health file."""
     return tmp_path / "stbridge.health"
 
 
 def write(path: Path, **changes: Any) -> None:
-    """Leave a sign of life as this process would, but for some changes."""
+    """Write a health file as this process would, with some changes."""
     sign = {"pid": os.getpid(), "at": monotonic(), "status": "well"}
     path.write_text(json.dumps(sign | changes), encoding="utf-8")
 
 
 def dead_process() -> int:
-    """Return the ID of a process that has ended."""
+    """Return the ID of a process that has exited."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
 
 
-def test_what_the_service_wrote_is_what_the_check_says(path: Path) -> None:
-    """The newest status counts, and no other file is left behind."""
+def test_the_check_returns_what_the_service_wrote(path: Path) -> None:
+    """The newest status counts, and writing leaves no other file behind."""
     file = HealthFile(path)
     file.write("broker connecting")
     file.write("broker connected; nas online")
@@ -53,20 +53,20 @@ def test_what_the_service_wrote_is_what_the_check_says(path: Path) -> None:
 
 
 def test_without_a_file_no_bridge_runs(path: Path) -> None:
-    """Before the first sign of life the service is not healthy."""
+    """Before it writes the file for the first time, the service is not healthy."""
     with pytest.raises(Failed, match=f"no bridge runs here: there is no {path}"):
         HealthFile(path).check()
 
 
-def test_a_process_that_has_ended_is_not_healthy(path: Path) -> None:
-    """A file that a killed bridge left behind says nothing."""
+def test_a_process_that_has_exited_is_not_healthy(path: Path) -> None:
+    """The file of a killed bridge does not count."""
     write(path, pid=dead_process())
     with pytest.raises(Failed, match="has exited"):
         HealthFile(path).check()
 
 
 def test_a_process_of_another_user_is_not_the_bridge(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is ours, so its process was: the number is used again."""
+    """The file belongs to this user, so its process did, too: another user's process has reused the process ID."""
 
     def refuse(_pid: int, _signal: int) -> None:
         raise PermissionError
@@ -78,8 +78,8 @@ def test_a_process_of_another_user_is_not_the_bridge(path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("age", [FRESH_S + 1, -FRESH_S - 1])
-def test_an_old_sign_of_life_is_none(path: Path, age: float) -> None:
-    """A bridge whose parts have not been looked at for a while hangs, and a sign from before a reboot is none."""
+def test_an_old_health_file_is_not_healthy(path: Path, age: float) -> None:
+    """A bridge that has not checked its threads for a while hangs; a file from before a reboot is invalid, too."""
     write(path, at=monotonic() - age)
     with pytest.raises(Failed, match="hangs"):
         HealthFile(path).check()
@@ -88,17 +88,15 @@ def test_an_old_sign_of_life_is_none(path: Path, age: float) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"[]", b'{"pid": "x", "at": 1, "status": ""}', b'{"pid": 1, "at": null}', b"\xff"]
 )
-def test_a_file_that_is_rubbish_is_told(path: Path, content: bytes) -> None:
-    """Whatever is in the file, the check fails and names it."""
+def test_an_invalid_file_is_reported(path: Path, content: bytes) -> None:
+    """The check fails with the name of the file, whatever the file contains."""
     path.write_bytes(content)
     with pytest.raises(Failed, match=f"cannot read {path}"):
         HealthFile(path).check()
 
 
-def test_a_place_that_cannot_be_written_is_told_once_and_ends_nothing(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A full or read-only disk costs the health check, not the service; when it mends, the next failure is news."""
+def test_an_unwritable_file_is_reported_once_and_stops_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A full or read-only disk disables the health check, not the service; after a recovery, it is logged again."""
     file = HealthFile(path / "missing" / "stbridge.health")
     with caplog.at_level(logging.WARNING):
         file.write("well")
@@ -125,14 +123,14 @@ def test_a_place_that_cannot_be_written_is_told_once_and_ends_nothing(
         ({}, f"{tempfile.gettempdir()}/stbridge-{os.getuid()}/stbridge-nas.health"),
     ],
 )
-def test_the_file_is_where_service_and_check_both_look(environment: Mapping[str, str], expected: str) -> None:
-    """It is systemd's runtime directory, else the user's, else one for temporary files with the user in the name."""
+def test_service_and_check_use_the_same_path(environment: Mapping[str, str], expected: str) -> None:
+    """It is systemd's runtime directory, else the user's, else a temporary directory with the user in its name."""
     assert health_file(environment, "nas") == Path(expected)
 
 
 @given(st.text(min_size=1).filter(str.isprintable), st.text(min_size=1).filter(str.isprintable))
 def test_every_client_id_has_a_file_of_its_own(one: str, other: str) -> None:
-    """Whatever is in it, the file is in the directory, and can have its name."""
+    """Any client ID gives a valid file name inside the directory."""
     path = health_file({"XDG_RUNTIME_DIR": "/run"}, one)
     assert path.parent == Path("/run")
     assert len(os.fsencode(path.name)) < 255
@@ -140,17 +138,17 @@ def test_every_client_id_has_a_file_of_its_own(one: str, other: str) -> None:
 
 
 def test_long_client_ids_have_different_files() -> None:
-    """The name of a file is short; a client ID may have 65535 bytes."""
+    """The name of a file has a limited length; a client ID may have 65535 bytes."""
     paths = {health_file({"XDG_RUNTIME_DIR": "/run"}, "x" * 1000 + end) for end in "ab"}
     assert {len(path.name) < 255 for path in paths} == {True}
     assert len(paths) == 2
 
 
-# --- what others may do to it
+# --- attacks by other users
 
 
-def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
-    """In a directory like /tmp anybody may make files: none of theirs is written to, or read."""
+def test_a_planted_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    """Any user can create files in a directory like /tmp: the bridge neither reads nor writes files of other users."""
     directory, victim = tmp_path / "tmp", tmp_path / "victim"
     directory.mkdir()
     directory.chmod(0o1777)
@@ -167,8 +165,8 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.lstat().st_mode) == 0o600
 
 
-def test_a_directory_in_which_others_may_replace_files_is_refused(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever can do that decides whether the bridge is healthy."""
+def test_a_directory_in_which_others_can_replace_files_is_refused(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A user who can replace the file decides whether the bridge counts as healthy."""
     path.parent.chmod(0o777)
     HealthFile(path).write("well")
     assert "others may replace files" in caplog.text
@@ -177,22 +175,22 @@ def test_a_directory_in_which_others_may_replace_files_is_refused(path: Path, ca
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_another_user_is_refused(path: Path) -> None:
-    """It may say anything."""
+    """Such a file may have any content."""
     write(path)
     os.chown(path, 65534, 65534)
     with pytest.raises(Failed, match="not a file of this user"):
         HealthFile(path).check()
 
 
-def test_a_pipe_in_its_place_is_not_waited_for(path: Path) -> None:
-    """Opening it would otherwise wait for a writer for ever."""
+def test_a_pipe_instead_of_the_file_does_not_block(path: Path) -> None:
+    """Opening a pipe would otherwise wait for a writer forever."""
     os.mkfifo(path)
     with pytest.raises(Failed, match="cannot read"):
         HealthFile(path).check()
 
 
-def test_a_second_name_of_another_file_is_refused(path: Path) -> None:
-    """Where fs.protected_hardlinks is 0, anybody may link the file of another bridge, or a copy that was kept open."""
+def test_a_hard_link_to_another_file_is_refused(path: Path) -> None:
+    """Where fs.protected_hardlinks is 0, any user can link the file of another bridge, or a copy that was kept open."""
     other = path.with_name("other.health")
     HealthFile(other).write("well")
     os.link(other, path)
@@ -203,8 +201,8 @@ def test_a_second_name_of_another_file_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_a_file_that_others_may_write_is_refused(path: Path, mode: int) -> None:
-    """It is ours, and says what they like."""
+def test_a_file_that_others_can_write_is_refused(path: Path, mode: int) -> None:
+    """The file belongs to this user, but other users control its content."""
     write(path)
     path.chmod(mode)
     with pytest.raises(Failed, match="others may write"):
@@ -212,20 +210,20 @@ def test_a_file_that_others_may_write_is_refused(path: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_file_that_others_may_replace_is_refused(path: Path, mode: int) -> None:
-    """Another file of this user may have been moved to its place."""
+def test_a_file_that_others_can_replace_is_refused(path: Path, mode: int) -> None:
+    """Another file of this user may have been moved to this path."""
     write(path)
     path.parent.chmod(mode)
     with pytest.raises(Failed, match="others may replace files"):
         HealthFile(path).check()
 
 
-# --- the directory for temporary files: everybody may make files in it
+# --- the directory for temporary files, in which any user can create files
 
 
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory for temporary files, as /tmp is."""
+    """A directory for temporary files with the permissions of /tmp."""
     one = tmp_path / "tmp"
     one.mkdir()
     one.chmod(0o1777)
@@ -234,7 +232,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_is_in_a_private_directory(shared: Path) -> None:
-    """Nobody else can have put anything there."""
+    """No other user can have created a file in it."""
     path = health_file({}, "nas")
     HealthFile(path).write("well")
     assert HealthFile(path).check() == "well"
@@ -246,29 +244,29 @@ def test_it_is_in_a_private_directory(shared: Path) -> None:
 
 
 def plant_link(directory: Path) -> None:
-    """Plant a link to a directory of the user."""
+    """Create a symbolic link to a directory of the user."""
     elsewhere = directory.parent / "elsewhere"
     elsewhere.mkdir(0o700)
     directory.symlink_to(elsewhere)
 
 
 def plant_open_directory(directory: Path) -> None:
-    """Plant a directory that others may enter."""
+    """Create a directory that other users may enter."""
     directory.mkdir()
     directory.chmod(0o755)
 
 
 def plant_directory(directory: Path) -> None:
-    """Plant a directory of another user."""
+    """Create a directory of another user."""
     directory.mkdir(0o700)
     os.chown(directory, 65534, 65534)
 
 
 @pytest.mark.parametrize("plant", [plant_link, plant_open_directory, plant_directory, os.mkfifo, Path.touch])
-def test_no_planted_directory_is_used(
+def test_a_planted_directory_is_not_used(
     shared: Path, plant: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is written through it, and nothing in it counts: whoever made it decides what is in it."""
+    """The bridge writes nothing through it and ignores its content, because its creator controls that content."""
     if plant is plant_directory and os.geteuid() != 0:
         pytest.skip("only root can give files away")
     path = health_file({}, "nas")
@@ -286,10 +284,10 @@ def test_no_planted_directory_is_used(
     assert shared.stat().st_mode & 0o7777 == 0o1777
 
 
-def test_a_directory_for_temporary_files_in_which_others_may_rename_is_refused(
+def test_a_directory_for_temporary_files_without_sticky_bit_is_refused(
     shared: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without the sticky bit, they may put another directory in the place of ours."""
+    """Without the sticky bit, other users could replace the bridge's directory with their own."""
     path = health_file({}, "nas")
     HealthFile(path).write("well")
     shared.chmod(0o777)
@@ -300,10 +298,10 @@ def test_a_directory_for_temporary_files_in_which_others_may_rename_is_refused(
 
 
 @pytest.mark.parametrize("variable", ["TMPDIR", "XDG_RUNTIME_DIR"])
-def test_a_pipe_in_its_place_holds_up_no_bridge(
+def test_a_pipe_instead_of_the_file_blocks_no_bridge(
     variable: str, node: SyncthingNode, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """Neither its start nor its end waits for somebody who reads or writes there, nor does `health`."""
+    """Neither the start and stop of the bridge nor `health` waits for a reader or writer of the pipe."""
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -323,8 +321,8 @@ def test_a_pipe_in_its_place_holds_up_no_bridge(
         bridge.kill()
 
 
-def test_a_reader_never_sees_half_of_it() -> None:
-    """Two writers may even share a file: each content is whole."""
+def test_a_reader_never_sees_a_partial_file() -> None:
+    """Each content is complete, even if two writers use the same file."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "stbridge.health"
         status = {"short": "well", "long": "well " * 2000}
@@ -344,8 +342,8 @@ def test_a_reader_never_sees_half_of_it() -> None:
         assert list(Path(directory).iterdir()) == [path]
 
 
-def test_two_bridges_of_one_user_are_told_apart(node: SyncthingNode, broker: Mosquitto, tmp_path: Path) -> None:
-    """`stbridge health` of one that was killed does not return what the other has written."""
+def test_two_bridges_of_one_user_use_different_files(node: SyncthingNode, broker: Mosquitto, tmp_path: Path) -> None:
+    """`stbridge health` for a killed bridge does not return the status of the other one."""
     bridges = [
         BridgeProcess(
             tmp_path,

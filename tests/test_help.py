@@ -1,4 +1,4 @@
-"""`stbridge --help` is a manual that is true."""
+"""The text of `stbridge --help` is correct."""
 
 import re
 import shlex
@@ -16,14 +16,14 @@ from tests.machine import SETTINGS, variable_of
 EXAMPLES = re.findall(r"^  stbridge (.+)$", MANUAL, re.MULTILINE)
 
 
-def test_the_manual_tells_every_exit_status() -> None:
-    """They are those that the documents explain."""
+def test_the_manual_lists_every_exit_status() -> None:
+    """The list matches the one in the documents."""
     documented = {cells[0] for cells in rows(text_of(ROOT / "docs/command-line.md"), "exit status")}
     assert set(re.findall(r"^  (\d+) ", MANUAL, re.MULTILINE)) == documented
 
 
-def test_the_manual_names_the_places_of_settings() -> None:
-    """Variables and files are called as the bridge looks for them."""
+def test_the_manual_names_the_sources_of_settings() -> None:
+    """Variables and files have the names that the bridge looks for."""
     assert set(re.findall(r"STBRIDGE_\w+", MANUAL)) <= {CONFIG_VARIABLE, *(variable_of(path) for path in SETTINGS)}
     for place in (CONFIG_VARIABLE, SYSTEMD_SECRETS_VARIABLE, str(DOCKER_SECRETS), str(SYSTEM_FILE)):
         assert place in MANUAL
@@ -31,12 +31,12 @@ def test_the_manual_names_the_places_of_settings() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_examples_in_the_manual_are_understood(example: str) -> None:
-    """Whoever types one gets no error of usage."""
+    """Every example can be run without a usage error."""
     assert _parser().parse_args(shlex.split(example)).subcommand == example.split(maxsplit=1)[0]
 
 
 def test_help_shows_the_manual(capsys: pytest.CaptureFixture[str]) -> None:
-    """It stands below the subcommands, in lines as they were written, and fits a terminal."""
+    """The manual follows the subcommands, keeps its line breaks, and fits a terminal."""
     with pytest.raises(SystemExit):
         _parser().parse_args(["--help"])
     shown = capsys.readouterr().out
@@ -45,7 +45,7 @@ def test_help_shows_the_manual(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def completion_for(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what `stbridge completion` prints."""
+    """Return the output of `stbridge completion`."""
     with pytest.raises(SystemExit) as ended:
         main(["completion", shell])
     assert ended.value.code == 0
@@ -53,8 +53,8 @@ def completion_for(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_every_shell_is_told_of_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What it may complete are the commands of the table, and the subcommands."""
+def test_the_completion_of_every_shell_contains_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It completes the commands of the table, and the subcommands."""
     told = completion_for(shell, capsys)
     assert [name for name in ("watch", *(command.name for command in COMMANDS)) if name not in told] == []
 
@@ -69,7 +69,7 @@ def test_every_shell_is_told_of_every_command(shell: str, capsys: pytest.Capture
     ],
 )
 def test_bash_completes_what_is_typed(typed: str, completed: set[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A real bash makes of a word that is begun what it may become."""
+    """A real bash completes the start of a word."""
     words = typed.split()
     script = f"""{completion_for("bash", capsys)}
 COMP_WORDS=({shlex.join(words)}) COMP_CWORD={len(words) - 1} COMP_LINE='{typed}' COMP_POINT={len(typed)}

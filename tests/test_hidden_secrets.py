@@ -1,4 +1,4 @@
-"""Secrets that are parts of other values: tokens of relays, commands of versioning, a password typed as user name."""
+"""Secrets inside other values: tokens of relays, versioning commands, and a password typed as the user name."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from tests.secrecy import SECRECY
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
 
 RELAY_ID = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD"
-"""From Syncthing's own documentation."""
+"""An example from Syncthing's own documentation."""
 TOKEN, DIALED_TOKEN = "token-of-our-relay-7c1e", "token-of-their-relay-40ab"
 URL_PASSWORD = "password-of-a-discovery-server-e55d"
 COMMAND = "/usr/bin/store --password credentials-of-the-versioning-91f2 %FOLDER_PATH% %FILE_PATH%"
@@ -33,7 +33,7 @@ RAW = '["ConfigSaved", "LoginAttempt", "ListenAddressesChanged", "DeviceConnecte
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A bridge to node alpha, which has these secrets."""
+    """A bridge to node alpha, whose configuration contains these secrets."""
 
     alpha: SyncthingNode
     subscriber: Subscriber
@@ -44,7 +44,7 @@ class Scene:
         return ask(self.subscriber, command, json.dumps(payload or {}))
 
     def log_in(self, name: str) -> None:
-        """Fail to log in to the GUI; versions before 1.26 know basic authentication only."""
+        """Make a login to the GUI that fails; versions before 1.26 support basic authentication only."""
         body = json.dumps({"username": name, "password": "wrong", "stayLoggedIn": False}).encode()
         basic = base64.b64encode(f"{name}:wrong".encode()).decode()
         for path, data, headers in (
@@ -57,7 +57,7 @@ class Scene:
 
     @property
     def secrets(self) -> tuple[Any, ...]:
-        """What Syncthing has of them."""
+        """The values in Syncthing's configuration that contain the secrets."""
         config = self.alpha.request("GET", "/rest/config")
         (folder,) = [one for one in config["folders"] if one["id"] == "docs"]
         (peer,) = [one for one in config["devices"] if one["deviceID"] == RELAY_ID]
@@ -72,7 +72,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Once for each version of Syncthing; nothing leaves this machine."""
+    """A scene for each version of Syncthing; nothing is sent to other machines."""
     directory: Path = tmp_path_factory.mktemp("hidden")
     alpha = SyncthingNode("alpha", directory / "alpha", binary)
     broker = Mosquitto(directory)
@@ -116,8 +116,8 @@ def _mentions(node: SyncthingNode, path: str, text: str) -> bool:
         return False
 
 
-def test_no_reply_has_a_token_or_a_command_in_it(scene: Scene) -> None:
-    """What is left of an address still says which server it is; all that comes over the broker is looked through."""
+def test_no_reply_contains_a_token_or_a_versioning_command(scene: Scene) -> None:
+    """The rest of an address still identifies its server; the test searches all messages on the broker."""
     config = scene.ask("get_config")["data"]
     assert [one.partition("/?")[0] for one in config["options"]["listenAddresses"]][1] == "relay://127.0.0.1:9"
     (folder,) = config["folders"]
@@ -136,8 +136,8 @@ def test_no_reply_has_a_token_or_a_command_in_it(scene: Scene) -> None:
         SECRECY.look(arguments[-1], scene.bridge.run(*arguments).stdout)
 
 
-def test_a_configuration_comes_back_with_what_was_removed(scene: Scene) -> None:
-    """Whoever reads the configuration, and writes it merged or as a whole, changes none of it."""
+def test_a_configuration_can_be_restored_with_the_removed_secrets(scene: Scene) -> None:
+    """A client that reads the configuration and writes it back, merged or as a whole, changes nothing."""
     before = scene.secrets
     assert before[0][1] == LISTENING
     assert before[3] == ("external", COMMAND)
@@ -152,8 +152,8 @@ def test_a_configuration_comes_back_with_what_was_removed(scene: Scene) -> None:
     assert SECRECY.take() == []
 
 
-def test_a_name_that_nobody_has_is_not_told(scene: Scene) -> None:
-    """People type their password where the name belongs; the name of the GUI's user is known anyway."""
+def test_an_unknown_user_name_is_not_published(scene: Scene) -> None:
+    """Users sometimes type their password as the user name; only the configured name of the GUI's user is public."""
     for name, shown in ((TYPED, None), (GUI_USER, GUI_USER)):
         since = scene.subscriber.count
         scene.log_in(name)

@@ -1,4 +1,4 @@
-"""What Home Assistant is told, as plain values: tables in, messages out."""
+"""The discovery messages for Home Assistant, tested without I/O: observations in, messages out."""
 
 import json
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ ROOT_KEYS = {"device", "origin", "availability", "availability_mode", "state_top
 
 
 def components(subject: DiscoveredDevice, site: Site = SITE) -> dict[str, Any]:
-    """Return the entities of a subject that apply."""
+    """Return the entities that apply to a subject."""
     found: dict[str, Any] = config(subject, site)["components"]
     return {key: component for key, component in found.items() if len(component) > 1}
 
@@ -53,7 +53,7 @@ def configured(*, folders: Iterable[FolderConfig] = (PHOTOS,), devices: Iterable
 
 
 def process(own_id: str = OWN) -> seen.StatusRead:
-    """Return the status of a Syncthing."""
+    """Return the status of a Syncthing instance."""
     return seen.StatusRead(
         device_id=own_id,
         started_at=NOW,
@@ -66,7 +66,7 @@ def process(own_id: str = OWN) -> seen.StatusRead:
 
 
 class Instance:
-    """A State, and what Home Assistant has been told of it."""
+    """A State, and the discovery messages that have been published for it."""
 
     def __init__(self) -> None:
         self.state = State()
@@ -74,7 +74,7 @@ class Instance:
         self.retained: dict[str, Any] = {}
 
     def see(self, *observations: seen.Observation) -> list[Message]:
-        """Take observations in, and return the messages that follow."""
+        """Apply observations, and return the resulting messages."""
         for observation in observations:
             apply(self.state, observation, NOW)
         return self.follow()
@@ -90,34 +90,34 @@ class Instance:
 
     @property
     def names(self) -> dict[str, str]:
-        """The names of what is announced, by object ID."""
+        """The names of the published devices, by object ID."""
         kept = {topic.split("/")[2]: value for topic, value in self.retained.items() if value}
         return {name: value["device"]["name"] for name, value in kept.items()}
 
 
 @pytest.fixture
 def instance() -> Instance:
-    """An instance whose Syncthing has been read once."""
+    """An instance that has been read once."""
     one = Instance()
     one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
     return one
 
 
-def test_every_key_is_there_once() -> None:
+def test_every_unique_id_occurs_once() -> None:
     """No two entities of a device have the same unique ID."""
     for rows in TABLES.values():
         assert len({row.key for row in rows}) == len(rows)
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.address.kind)
-def test_the_root_of_a_message_has_no_key_too_many(subject: DiscoveredDevice) -> None:
-    """Home Assistant drops a whole message for one key at its root that it does not know."""
+def test_the_root_of_a_message_has_only_known_keys(subject: DiscoveredDevice) -> None:
+    """Home Assistant drops the whole message if its root contains a key that it does not know."""
     assert set(config(subject, SITE)) == ROOT_KEYS
 
 
 @pytest.mark.parametrize(("kind", "row"), ROWS, ids=lambda value: value if isinstance(value, str) else value.key)
-def test_a_row_says_what_its_platform_needs(kind: str, row: Entity) -> None:
-    """What has a state has a topic of the table for it, what is pressed a command, and diagnostics no controls."""
+def test_a_row_has_the_keys_that_its_platform_needs(kind: str, row: Entity) -> None:
+    """A state comes from a topic of the table, a button has a command, and no control is in the category diagnostic."""
     pressed = row.platform in ("button", "switch")
     assert bool(row.command) == (pressed or row.platform == "update")
     assert bool(row.types) == (row.platform == "event")
@@ -129,8 +129,8 @@ def test_a_row_says_what_its_platform_needs(kind: str, row: Entity) -> None:
     assert kind == "folder" or not row.folder_types
 
 
-def test_what_is_not_known_is_told_as_such() -> None:
-    """A template makes `None` of null, which Home Assistant shows as unknown, and never 0 or an error."""
+def test_unknown_values_are_shown_as_unknown() -> None:
+    """A template renders null as `None`, which Home Assistant shows as unknown, and never as 0 or as an error."""
     rate = Entity(key="r", platform="sensor", meaning="", value="a.b", unit="kB/s")
     assert value_template(rate) == ("{{ value_json['a']['b'] / 1000 if value_json['a']['b'] is number else none }}")
     text = Entity(key="t", platform="sensor", meaning="", value="items", keep="end")
@@ -140,8 +140,8 @@ def test_what_is_not_known_is_told_as_such() -> None:
     assert "or []" in str(attributes_template(Entity(key="l", platform="sensor", meaning="", lists=("items",))))
 
 
-def test_names_are_nowhere_but_in_names() -> None:
-    """A label that looks like a template, or an ID like a topic, changes neither templates nor topics."""
+def test_names_occur_only_in_name_keys() -> None:
+    """A label that looks like a template, or an ID that looks like a topic, changes neither templates nor topics."""
     evil = replace(FOLDER, name="{{ 1/0 }}", id="{{ 2/0 }}/+#", address=folder_address("{{ 2/0 }}/+#"))
     message = config(evil, SITE)
     assert message["device"].pop("name") == "nas {{ 1/0 }}"
@@ -154,8 +154,8 @@ def test_names_are_nowhere_but_in_names() -> None:
                 assert "%2B%23" in value or "folder" not in value
 
 
-def test_ids_outlive_renaming() -> None:
-    """A new name changes the name and nothing else; another ID, or another Syncthing, is another device."""
+def test_ids_survive_renaming() -> None:
+    """A new name changes only the name; another ID, or another Syncthing instance, is another device."""
     before, after = config(FOLDER, SITE), config(replace(FOLDER, name="Pictures"), SITE)
     assert after["device"].pop("name") != before["device"].pop("name")
     assert after == before
@@ -163,8 +163,8 @@ def test_ids_outlive_renaming() -> None:
     assert len(ids) == 3
 
 
-def test_ids_fit_in_a_discovery_topic() -> None:
-    """Home Assistant takes only letters, digits, _ and - there, whatever the ID of the folder is."""
+def test_ids_are_valid_in_a_discovery_topic() -> None:
+    """Home Assistant accepts only letters, digits, _ and - in them, whatever the folder ID contains."""
     for identifier in ("ü/+#", "", "\ud800"):
         object_id = replace(FOLDER, id=identifier).object_id
         assert object_id.isascii()
@@ -173,8 +173,8 @@ def test_ids_fit_in_a_discovery_topic() -> None:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.address.kind)
-def test_a_bridge_that_takes_no_commands_has_no_controls(subject: DiscoveredDevice) -> None:
-    """Only what is allowed becomes a control; that a folder is paused is shown all the same."""
+def test_a_bridge_that_accepts_no_commands_has_no_controls(subject: DiscoveredDevice) -> None:
+    """Only allowed commands become controls; the paused state of a folder is shown in any case."""
     found = components(subject, replace(SITE, allowed=frozenset()))
     assert not [one for one in found.values() if "command_topic" in one or one["platform"] in ("button", "switch")]
     assert ("is_paused" in found) == (subject is not INSTANCE)
@@ -190,19 +190,19 @@ def test_a_bridge_that_takes_no_commands_has_no_controls(subject: DiscoveredDevi
         ("receiveencrypted", {"scan", "revert"}),
     ],
 )
-def test_override_and_revert_are_there_for_the_folders_that_know_them(folder_type: str, buttons: set[str]) -> None:
-    """Syncthing takes them for other folders, too, and does nothing."""
+def test_override_and_revert_exist_only_for_matching_folder_types(folder_type: str, buttons: set[str]) -> None:
+    """Syncthing accepts them for other folders, too, without any effect."""
     found = components(replace(FOLDER, type=folder_type))
     assert {key for key, one in found.items() if one["platform"] == "button"} == buttons
 
 
-def test_what_does_not_apply_is_named_so_that_it_goes() -> None:
-    """An entity of another type of folder is in the message with its platform alone, which removes it."""
+def test_an_entity_that_does_not_apply_is_removed() -> None:
+    """An entity of another folder type is in the message with only its platform, which removes it in Home Assistant."""
     assert config(FOLDER, SITE)["components"]["revert"] == {"platform": "button"}
 
 
-def test_a_press_is_a_command_of_the_bridge_that_expires() -> None:
-    """Payloads name folder and device by their full IDs, at QoS 1, and no press is carried out late."""
+def test_a_button_press_is_a_command_with_an_expiry() -> None:
+    """Payloads contain full folder and device IDs and are sent with QoS 1, and a late press is not executed."""
     assert config(FOLDER, SITE)["qos"] == 1
     paused, scan = components(FOLDER)["paused"], components(FOLDER)["scan"]
     assert paused["command_topic"] == "syncthing/nas/command/set_paused"
@@ -218,35 +218,35 @@ def test_a_press_is_a_command_of_the_bridge_that_expires() -> None:
             assert ("command_topic" in one) == ("message_expiry_interval" in one)
 
 
-def test_the_update_is_there_where_it_can_be_installed_and_told() -> None:
-    """Without the upgrade topic there is no entity; without leave to upgrade it has nothing to press."""
+def test_the_update_entity_exists_where_upgrades_are_known() -> None:
+    """Without the upgrade topic there is no entity; without permission to upgrade it cannot be installed."""
     assert "update" not in components(replace(INSTANCE, published=frozenset()))
     assert "command_topic" not in components(INSTANCE, replace(SITE, allowed=frozenset()))["update"]
 
 
-def test_all_but_the_connection_depends_on_the_syncthing() -> None:
-    """While Syncthing is away everything is unavailable except what says that it is."""
+def test_only_the_connection_is_available_without_syncthing() -> None:
+    """While Syncthing is unreachable, all entities are unavailable except the one that shows the connection."""
     topics = [entry["topic"] for entry in config(INSTANCE, SITE)["availability"]]
     assert topics == ["syncthing/bridge/state", "syncthing/nas/state"]
     own = {key: one["availability"] for key, one in components(INSTANCE).items() if "availability" in one}
     assert own == {key: [{"topic": "syncthing/bridge/state"}] for key in ("connected", "connection")}
 
 
-def test_a_gui_that_no_browser_reaches_is_not_linked() -> None:
-    """Home Assistant drops a whole message whose configuration_url is no web address, or null."""
+def test_a_gui_that_browsers_cannot_reach_is_not_linked() -> None:
+    """Home Assistant drops the whole message if configuration_url is null or not a web address."""
     assert config(INSTANCE, SITE)["device"]["configuration_url"] == "https://nas:8384"
     assert "configuration_url" not in config(INSTANCE, replace(SITE, link=None))["device"]
 
 
 def test_everything_is_announced_once(instance: Instance) -> None:
-    """The Syncthing, its folders and its devices, and nothing again while no name or type changes."""
+    """The instance, its folders and its devices are announced again only when a name or type changes."""
     assert sorted(instance.names.values()) == ["Syncthing nas", "nas Photos", "nas laptop"]
     paused = replace(PHOTOS, paused=True)
     assert not instance.see(seen.ConfigRead(config=configured(folders=[paused])), process())
 
 
-def test_what_is_added_renamed_and_removed_is_followed(instance: Instance) -> None:
-    """Each change sends the one message that it is about."""
+def test_added_renamed_and_removed_devices_are_updated(instance: Instance) -> None:
+    """Each change publishes one message, for the changed device."""
     music = replace(PHOTOS, id="music", label="Music")
     (added,) = instance.see(seen.ConfigRead(config=configured(folders=[PHOTOS, music])))
     renamed = instance.see(
@@ -264,15 +264,15 @@ def test_what_is_added_renamed_and_removed_is_followed(instance: Instance) -> No
 
 
 def test_another_syncthing_at_the_same_address_replaces_everything(instance: Instance) -> None:
-    """Where the device ID has changed, the devices of the old one go, and its own come."""
+    """If the own device ID changes, the devices of the old instance are removed and those of the new one are added."""
     before = set(instance.names)
     instance.see(process("BBBBBBB"), seen.SnapshotComplete())
     assert len(instance.names) == len(before)
     assert not before & set(instance.names)
 
 
-def test_leftovers_go_when_everything_is_known() -> None:
-    """What an earlier life of the bridge announced is cleared unless it is announced again, and not before."""
+def test_leftovers_are_cleared_when_everything_is_known() -> None:
+    """Discovery of the previous run is cleared unless it is published again, and not before everything is known."""
     one = Instance()
     leftover = TOPICS.discovery("stbridge_AAAAAAA_folder_gone")
     one.discovery.remember([leftover, TOPICS.discovery("stbridge_AAAAAAA")])
@@ -304,8 +304,8 @@ OF_ANOTHER_BRIDGE = config(FOLDER, replace(SITE, topics=Topics("other", "homeass
         (b"\xff", None),
     ],
 )
-def test_only_our_own_messages_are_ours(payload: bytes, instance: str | None) -> None:
-    """Ours has our origin and hangs on our `bridge/state`; anything else on the broker is left alone."""
+def test_only_discovery_of_this_bridge_counts_as_ours(payload: bytes, instance: str | None) -> None:
+    """It contains the bridge's origin and refers to its `bridge/state`; the bridge does not touch any other message."""
     topic = TOPICS.discovery("stbridge_AAAAAAA_folder_0")
     assert owned({topic: payload}, TOPICS) == ({} if instance is None else {topic: instance})
     elsewhere = ("syncthing/nas/system", "homeassistant/device/a/b/config", "homeassistant/device/zigbee_lamp/config")
@@ -313,8 +313,8 @@ def test_only_our_own_messages_are_ours(payload: bytes, instance: str | None) ->
 
 
 @pytest.mark.parametrize("prefix", ["homeassistant", "home/assistant"])
-def test_no_reply_goes_to_home_assistant(prefix: str) -> None:
-    """A command cannot make the bridge write below the discovery prefix."""
+def test_no_reply_is_published_to_home_assistant(prefix: str) -> None:
+    """A command cannot make the bridge publish below the discovery prefix."""
     topics = Topics("syncthing", prefix)
     for topic in (prefix, f"{prefix}/status", f"{prefix}/device/x/config"):
         assert not topics.may_answer_on(topic)

@@ -1,4 +1,4 @@
-"""The app of Home Assistant: its options are settings, and its script hands them to the real bridge."""
+"""The Home Assistant app: its options are settings, and its script passes them to the real bridge."""
 
 import json
 import re
@@ -30,7 +30,7 @@ FORMS = re.compile(r"(?:str|bool|url|port|password|int|match\(.+\)|list\(.+\))\?
 
 
 def run_script() -> ModuleType:
-    """Load the script that the app starts."""
+    """Load the start script of the app."""
     loader = SourceFileLoader("run", str(APP / "run.py"))
     spec = spec_from_loader(loader.name, loader)
     assert spec is not None
@@ -43,7 +43,7 @@ RUN = run_script()
 
 
 def leaves(values: Any, path: Setting = ()) -> Iterator[tuple[Setting, Any]]:
-    """Give every single option with its path; those of a Syncthing are of the instance `nas`."""
+    """Yield every option with its path; those of a Syncthing instance use the name `nas`."""
     for key, value in values.items():
         if key == "syncthing":
             yield from leaves(value[0], (key, "nas"))
@@ -56,11 +56,11 @@ def leaves(values: Any, path: Setting = ()) -> Iterator[tuple[Setting, Any]]:
 OPTIONS = {path: form for path, form in leaves(CONFIG["schema"]) if path[-1] != "name"}
 
 
-# --- what it is made of
+# --- the files of the app
 
 
-def test_the_app_is_of_this_version() -> None:
-    """Whoever installs it gets the bridge that it says, and is told what is new."""
+def test_the_app_has_the_version_of_the_bridge() -> None:
+    """The version of the app matches the bridge that it installs, and its changelog has an entry for it."""
     assert CONFIG["version"] == __version__
     assert re.findall(r"^## (\S+)", text_of(APP / "CHANGELOG.md"), re.MULTILINE)[0] == __version__
     assert json.loads(text_of(APP.parent / "repository.json"))["name"]
@@ -68,14 +68,14 @@ def test_the_app_is_of_this_version() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=".".join)
 def test_every_option_is_a_setting(option: Setting) -> None:
-    """The options are called as the settings are, and have forms that the Supervisor knows."""
+    """The options have the names of the settings, and types that the Supervisor supports."""
     assert option in SETTINGS
     (form,) = OPTIONS[option] if isinstance(OPTIONS[option], list) else [OPTIONS[option]]
     assert FORMS.fullmatch(form)
 
 
-def test_secrets_are_not_shown() -> None:
-    """What is secret in the settings is a password in the form."""
+def test_secrets_are_hidden_in_the_form() -> None:
+    """Each secret setting has the type password in the form."""
     assert {path for path, form in OPTIONS.items() if str(form).startswith("password")} == {
         ("syncthing", "nas", "api_key"),
         ("mqtt", "password"),
@@ -83,13 +83,13 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_the_levels_of_the_log_are_those_of_the_settings() -> None:
-    """No level can be chosen that the bridge refuses, and none is missing."""
+    """The form offers exactly the levels that the bridge accepts."""
     levels = typing.get_args(LogSettings.model_fields["level"].annotation)
     assert OPTIONS["log", "level"] == f"list({'|'.join(levels)})"
 
 
 def test_every_option_is_explained() -> None:
-    """The form has a name for each option, and the documentation a row."""
+    """The form has a name for each option, and the documentation has a row."""
     words = yaml.safe_load(text_of(APP / "translations/en.yaml"))["configuration"]
     for key, form in CONFIG["schema"].items():
         inner = form[0] if isinstance(form, list) else form
@@ -102,18 +102,18 @@ def test_every_option_is_explained() -> None:
 
 
 @pytest.mark.parametrize(("name", "size"), [("icon.png", (128, 128)), ("logo.png", (250, 100))])
-def test_the_pictures_have_the_size_that_is_asked_for(name: str, size: tuple[int, int]) -> None:
-    """Home Assistant shows them as they are."""
+def test_the_pictures_have_the_required_size(name: str, size: tuple[int, int]) -> None:
+    """Home Assistant shows them without scaling."""
     content = (APP / name).read_bytes()
     assert content.startswith(b"\x89PNG")
     assert struct.unpack(">II", content[16:24]) == size
 
 
-# --- what it does
+# --- the behavior of the app
 
 
-def test_the_options_that_it_comes_with_are_understood(machine: Machine) -> None:
-    """Only the API key and the address are left to be filled in."""
+def test_the_default_options_are_valid(machine: Machine) -> None:
+    """The user only has to add the API key and the address."""
     machine.environment(RUN.variables(CONFIG["options"], BROKER))
     settings = machine.load()
     assert value_of(settings, ("syncthing", "nas", "url")) == CONFIG["options"]["syncthing"][0]["url"]
@@ -130,18 +130,18 @@ def test_the_options_that_it_comes_with_are_understood(machine: Machine) -> None
         ({"host": "elsewhere", "port": 8883, "username": "me"}, "elsewhere", 8883, "me", True),
     ],
 )
-def test_the_broker_of_home_assistant_is_used_unless_another_is_named(
+def test_the_broker_of_home_assistant_is_used_unless_another_is_configured(
     machine: Machine, filled_in: Mapping[str, Any], host: str, port: int, username: str, *, tls: bool
 ) -> None:
-    """Nothing of the one gets mixed into the other: no password goes to a stranger."""
+    """The settings of the two brokers are not mixed, so no password is sent to the wrong broker."""
     machine.environment(RUN.variables({**CONFIG["options"], "mqtt": filled_in}, BROKER))
     mqtt = machine.load().mqtt
     assert (mqtt.host, mqtt.port, mqtt.username, mqtt.uses_tls) == (host, port, username, tls)
     assert mqtt.password.get_secret_value() == (BROKER["password"] if host == BROKER["host"] else "")
 
 
-def test_several_syncthings_are_followed(machine: Machine) -> None:
-    """Each entry becomes an instance; an empty list of commands is a bridge that only reads."""
+def test_several_instances_are_configured(machine: Machine) -> None:
+    """Each entry becomes an instance; an empty list of commands makes a bridge that only reads."""
     options = {**CONFIG["options"], "syncthing": [NAS, {**NAS, "name": "lap-top"}], "commands": {"allow": []}}
     machine.environment(RUN.variables(options, BROKER))
     settings = machine.load()
@@ -151,7 +151,7 @@ def test_several_syncthings_are_followed(machine: Machine) -> None:
 
 @pytest.fixture
 def supervisor() -> Iterator[Callable[[Any], str]]:
-    """Be the Supervisor, as far as its services go; tells its address."""
+    """Start a simulated Supervisor that provides services, and return its address."""
     started: list[Supervisor] = []
 
     def start(service: Any) -> str:
@@ -164,18 +164,18 @@ def supervisor() -> Iterator[Callable[[Any], str]]:
 
 
 def test_the_supervisor_is_asked_for_its_broker(supervisor: Callable[[Any], str]) -> None:
-    """It tells everything that is needed to whoever has the token, and nothing if no broker is installed."""
+    """It returns everything that is needed to clients with the token, and nothing if no broker is installed."""
     assert RUN.mqtt_service(supervisor(BROKER), TOKEN) == BROKER
     assert RUN.mqtt_service(supervisor(None), TOKEN) == {}
 
 
-def test_without_any_broker_the_app_says_what_to_do(
+def test_without_any_broker_the_app_explains_what_to_do(
     supervisor: Callable[[Any], str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It ends as it does for wrong settings, with one line."""
+    """It exits as for wrong settings, with a message of one line."""
     options = tmp_path / "options.json"
     options.write_text(json.dumps(CONFIG["options"]), encoding="utf-8")
     monkeypatch.setattr(RUN, "OPTIONS", options)
@@ -187,10 +187,10 @@ def test_without_any_broker_the_app_says_what_to_do(
     assert "install the Mosquitto app" in capsys.readouterr().err
 
 
-def test_the_bridge_runs_with_what_the_app_hands_it(
+def test_the_bridge_runs_with_the_options_of_the_app(
     supervisor: Callable[[Any], str], node: SyncthingNode, new_broker: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
-    """Options as a user fills them in, and a broker from the Supervisor, put a real Syncthing on a real broker."""
+    """With a user's options and a broker from the Supervisor, it publishes a real Syncthing instance."""
     broker = new_broker().start()
     subscriber = Subscriber(broker.port)
     service = RUN.mqtt_service(supervisor({**BROKER, "host": "127.0.0.1", "port": broker.port}), TOKEN)

@@ -1,4 +1,4 @@
-"""A client that may publish to the broker and means harm: the bridge goes on, and does nothing but answer."""
+"""A malicious client that may publish to the broker: the bridge keeps running, and does nothing except reply."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,14 +22,14 @@ from tests.syncthing.server import Answer, ScriptedServer
 
 COMMAND, RESPONSE = "syncthing/alpha/command/get_ping", "syncthing/alpha/response/get_ping"
 BOM = "\ufeff"
-"""MQTT 5 allows it in texts (1.5.4-3), and paho takes it for the end of the world."""
+"""MQTT 5 allows it in strings (1.5.4-3), and paho raises an exception for it."""
 
 MOST_MEMORY = 300 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
-    """A node of the newest version at hand: what is tested here does not depend on it."""
+    """A node of the newest available version: the tests of this module do not depend on the version."""
     directory = tmp_path_factory.mktemp("hostile-client")
     one = SyncthingNode("alpha", directory / "home", list(manifest()["syncthing"].values())[-1])
     try:
@@ -44,12 +44,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
 
 @pytest.fixture
 def broker(new_broker: Callable[..., Mosquitto]) -> Mosquitto:
-    """A broker that drops nothing, or an answer that is looked for might be among what a flood makes it drop."""
+    """A broker that drops no messages; otherwise a flood could make it drop a reply that a test waits for."""
     return new_broker(lines=[ANONYMOUS, "max_queued_messages 0"]).start()
 
 
 class Villain:
-    """A client that sends what it likes, and hears nothing."""
+    """A malicious client that sends any message, and receives none."""
 
     def __init__(self, port: int) -> None:
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
@@ -65,7 +65,7 @@ class Villain:
     def send(
         self, topic: str, payload: bytes | str = b"{}", *, qos: int = 1, retain: bool = False, **properties: Any
     ) -> None:
-        """Publish something, and wait until the broker has it."""
+        """Publish a message, and wait until the broker has received it."""
         given = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho types only some
         for name, value in properties.items():
             setattr(given, name, value)
@@ -74,7 +74,7 @@ class Villain:
 
 @dataclass
 class Stage:
-    """A bridge, somebody who looks on, and somebody who means harm."""
+    """A bridge, an observing client, and a malicious client."""
 
     broker: Mosquitto
     bridge: BridgeProcess
@@ -84,17 +84,17 @@ class Stage:
     numbers: list[int] = field(default_factory=list)
 
     def check_that_it_goes_on(self) -> None:
-        """See that a command is answered, over the same connection as ever."""
+        """Check that a command is answered over the same connection."""
         eventually(self._is_carried_out)
         messages = [one for one in self.rest.messages if one.topic == "syncthing/bridge/state"]
-        states = [one.payload for one in messages if not one.retain]  # a stored one may be forged
+        states = [one.payload for one in messages if not one.retain]  # a retained one may be forged
         assert states[-1] == b"online"
         assert b"offline" not in states[states.index(b"online") :]
         assert "Traceback" not in self.bridge.log.read_text(encoding="utf-8")
         assert self.process("VmRSS") * 1024 < MOST_MEMORY
 
     def _is_carried_out(self) -> bool:
-        """Send a command; while too many are under way, it is refused."""
+        """Send a command and return whether it was executed; it is refused while too many commands are running."""
         self.numbers.append(len(self.numbers))
         mark = f"mark {self.numbers[-1]}."
         self.villain.send(COMMAND, json.dumps({"transaction": mark}))
@@ -102,7 +102,7 @@ class Stage:
         return bool(json.loads(reply.payload)["status"] == "ok")
 
     def process(self, what: str) -> int:
-        """Return a number that Linux tells of the bridge's process."""
+        """Return a value that Linux reports about the bridge's process."""
         lines = Path(f"/proc/{self.bridge.id}/status").read_text(encoding="utf-8").splitlines()
         return int(next(line for line in lines if line.startswith(f"{what}:")).split()[1])
 
@@ -116,7 +116,7 @@ def new_stage(node: SyncthingNode, broker: Mosquitto, tmp_path: Path) -> Iterato
         variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", node), **more}
         bridge = BridgeProcess(tmp_path, variables)
         ends.append(bridge.kill)
-        # Not everything: those who look on are paho's clients, too.
+        # Not all topics: the observing clients use paho, too, and would raise the same exceptions.
         replies, rest = Subscriber(broker.port, "syncthing/+/response/#"), Subscriber(broker.port, "syncthing/bridge/+")
         villain = Villain(broker.port)
         ends.extend((replies.close, rest.close, villain.close))
@@ -141,10 +141,10 @@ def new_stage(node: SyncthingNode, broker: Mosquitto, tmp_path: Path) -> Iterato
     ids=["response topic", "user property", "content type", "all that fits", "payload format"],
 )
 @pytest.mark.parametrize("qos", [0, 1])
-def test_no_message_throws_the_bridge_off_the_broker(
+def test_no_message_disconnects_the_bridge(
     new_stage: Callable[[], Stage], properties: dict[str, Any], qos: int
 ) -> None:
-    """Whatever MQTT lets pass as the properties of a message: it would come again with every new connection."""
+    """MQTT allows these properties; a message that disconnected the bridge would come again on each connection."""
     stage = new_stage()
     stage.villain.send(COMMAND, b"\xff", qos=qos, **properties)
     stage.check_that_it_goes_on()
@@ -159,8 +159,8 @@ FORBIDDEN = (
 )
 
 
-def test_a_response_topic_is_no_way_into_any_tree(new_stage: Callable[[], Stage]) -> None:
-    """Neither its own, where it would command itself or forge a state, nor Home Assistant's."""
+def test_a_response_topic_cannot_write_into_protected_topics(new_stage: Callable[[], Stage]) -> None:
+    """Own topics would let it send commands or forge a state; Home Assistant's topics would let it forge discovery."""
     stage = new_stage()
     before = stage.replies.count
     with_everything = Subscriber(stage.broker.port)
@@ -178,8 +178,8 @@ def test_a_response_topic_is_no_way_into_any_tree(new_stage: Callable[[], Stage]
         with_everything.close()
 
 
-def test_a_flood_of_commands_fills_nothing(new_stage: Callable[[], Stage], node: SyncthingNode) -> None:
-    """While Syncthing hangs, what can wait is bounded: the rest is refused at once, and afterwards all is as before."""
+def test_a_flood_of_commands_does_not_fill_the_memory(new_stage: Callable[[], Stage], node: SyncthingNode) -> None:
+    """While Syncthing hangs, the queue is bounded: further commands are refused at once, and later all is as before."""
     stage = new_stage()
     node.hang()
     try:
@@ -196,8 +196,8 @@ def test_a_flood_of_commands_fills_nothing(new_stage: Callable[[], Stage], node:
     assert 0 < log.count("refused: rate_limited: too many commands are already waiting") < 50
 
 
-def test_the_same_transaction_without_end_costs_nothing(new_stage: Callable[[], Stage], node: SyncthingNode) -> None:
-    """Repetitions wait for the first one, and no more of them than may."""
+def test_endless_repetitions_of_a_transaction_cost_nothing(new_stage: Callable[[], Stage], node: SyncthingNode) -> None:
+    """Repetitions wait for the reply to the first command, and the number of waiting ones is bounded."""
     stage = new_stage()
     node.request("POST", "/rest/system/error/clear")
     node.hang()
@@ -224,8 +224,8 @@ def test_the_same_transaction_without_end_costs_nothing(new_stage: Callable[[], 
     ],
     ids=["20 MB", "deep", "long transaction", "long number", "long name", "no name"],
 )
-def test_what_is_too_large_is_refused(new_stage: Callable[[], Stage], command: str, payload: bytes) -> None:
-    """The broker keeps from us what is larger than 16 MB; for the rest, nothing of it comes back but its name."""
+def test_a_command_that_is_too_large_is_refused(new_stage: Callable[[], Stage], command: str, payload: bytes) -> None:
+    """The broker does not deliver messages above 16 MB; the reply to others contains only the command's name."""
     stage = new_stage()
     before = stage.replies.count
     stage.villain.send(f"syncthing/alpha/command/{command}", payload)
@@ -234,8 +234,8 @@ def test_what_is_too_large_is_refused(new_stage: Callable[[], Stage], command: s
     assert max(map(len, stage.bridge.log.read_text(encoding="utf-8").splitlines())) < 3000
 
 
-def test_what_is_too_large_is_not_kept_in_memory_with_mqtt_3_1_1(new_stage: Callable[..., Stage]) -> None:
-    """The protocol knows no limit that the bridge could announce; all commands after it are executed."""
+def test_a_large_command_is_not_kept_in_memory_with_mqtt_3_1_1(new_stage: Callable[..., Stage]) -> None:
+    """The bridge cannot announce a size limit in this protocol; all later commands are executed."""
     stage = new_stage(STBRIDGE_MQTT__PROTOCOL="3.1.1")
     for _ in range(2):
         stage.villain.send("syncthing/alpha/command/scan", b"x" * 150_000_000)
@@ -245,8 +245,8 @@ def test_what_is_too_large_is_not_kept_in_memory_with_mqtt_3_1_1(new_stage: Call
     assert stage.process("VmHWM") * 1024 < MOST_MEMORY
 
 
-def test_retained_commands_are_cleared_however_many(new_stage: Callable[[], Stage]) -> None:
-    """Each is refused, and none comes again."""
+def test_any_number_of_retained_commands_is_cleared(new_stage: Callable[[], Stage]) -> None:
+    """Each is refused, and none is delivered again."""
     stage = new_stage()
     before = stage.replies.count
     for number in range(200):
@@ -261,8 +261,8 @@ def test_retained_commands_are_cleared_however_many(new_stage: Callable[[], Stag
         latecomer.close()
 
 
-def test_home_assistant_cannot_be_born_without_end(new_stage: Callable[[], Stage]) -> None:
-    """Births come together, and everything is sent again once for many of them."""
+def test_endless_birth_messages_are_rate_limited(new_stage: Callable[[], Stage]) -> None:
+    """Many birth messages together make the bridge republish everything once."""
     stage = new_stage()
     everything = Subscriber(stage.broker.port, "syncthing/alpha/folder/docs")
     try:
@@ -276,10 +276,10 @@ def test_home_assistant_cannot_be_born_without_end(new_stage: Callable[[], Stage
         everything.close()
 
 
-def test_an_outage_costs_only_so_much(
+def test_the_cost_of_an_outage_is_bounded(
     node: SyncthingNode, new_broker: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
-    """Of the events of a long outage the newest are told, as many as the settings say, and the others counted."""
+    """After a long outage the bridge publishes the newest events, up to the configured number, and counts others."""
     broker = new_broker().start()
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", node)}
     settings = {"STBRIDGE_MQTT__QUEUED_EVENTS": "5", "STBRIDGE_EVENTS__RAW": '["StateChanged"]'}
@@ -304,7 +304,7 @@ def test_an_outage_costs_only_so_much(
         bridge.stop()
 
 
-# --- what was left on the broker before the bridge came
+# --- messages that were left on the broker before the bridge started
 
 FAR, LONG_AGO = "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"
 PROBLEMS = [
@@ -330,11 +330,11 @@ FORGED: tuple[tuple[str, bytes], ...] = (
 )
 IN_A_FOLDER = "syncthing/alpha/folder/"
 UNKNOWN = {f"syncthing/{topic}" for topic, _ in FORGED if topic.startswith("alpha/folder/a/")}
-"""No topics of ours, whoever publishes them."""
+"""Topics that do not belong to the bridge, whichever client publishes them."""
 
 
-def test_what_is_forged_in_its_tree_does_no_harm(new_stage: Callable[[], Stage], broker: Mosquitto) -> None:
-    """It publishes the truth over it, clears what is of nothing that exists, and leaves what is not its own."""
+def test_forged_topics_below_the_base_topic_do_no_harm(new_stage: Callable[[], Stage], broker: Mosquitto) -> None:
+    """The bridge overwrites them, clears topics of unknown folders and devices, and keeps topics of others."""
     forger = Villain(broker.port)
     ours = {"origin": {"name": ORIGIN}, "availability": [{"topic": "syncthing/bridge/state"}]}
     ours["availability"].append({"topic": "syncthing/alpha/state"})  # type: ignore[attr-defined]  # it is a list
@@ -375,10 +375,8 @@ def test_what_is_forged_in_its_tree_does_no_harm(new_stage: Callable[[], Stage],
     assert f"homeassistant/device/stbridge_{short_id(system['device_id'])}/config" in found
 
 
-def test_reads_whose_answers_are_too_large_for_a_reply_do_not_fill_the_memory(
-    broker: Mosquitto, tmp_path: Path
-) -> None:
-    """Whoever may read may send any number of them; an answer is not read beyond the size of a reply."""
+def test_reads_with_answers_too_large_for_a_reply_do_not_fill_the_memory(broker: Mosquitto, tmp_path: Path) -> None:
+    """A client may send any number of reads; the bridge reads a response only up to the size of a reply."""
     tree = json.dumps([{"name": f"file {number}", "size": number} for number in range(1_500_000)]).encode()
     assert len(tree) > 50_000_000
     syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())

@@ -1,4 +1,4 @@
-"""A device that shares folders with us and means harm: what it names comes out as plain text, wherever it is shown."""
+"""A malicious device that shares folders: the names that it chooses are shown as plain text everywhere."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ RAW = '["ItemFinished", "LocalIndexUpdated", "RemoteIndexUpdated", "DeviceConnec
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A bridge to node alpha, whose peers are called as they like."""
+    """A bridge to node alpha, whose peers choose their own names."""
 
     alpha: SyncthingNode
     peer: SyncthingNode
@@ -46,7 +46,7 @@ class Scene:
     variables: dict[str, str]
 
     def said(self, *arguments: str) -> str:
-        """Return what a subcommand says."""
+        """Return the output of a subcommand."""
         command = [sys.executable, "-m", "stbridge", *arguments]
         environment = {**self.variables, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
         result = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE_S, check=True)
@@ -55,19 +55,19 @@ class Scene:
 
 
 def call_itself(node: SyncthingNode, name: str) -> None:
-    """Give a node a name; not all can be written into its configuration file."""
+    """Give a node a name; some names cannot be written to its configuration file."""
     node.request("PATCH", f"/rest/config/devices/{node.device_id}", body={"name": name})
 
 
 def know(here: SyncthingNode, there: SyncthingNode) -> None:
-    """Have a node know another one without a name for it: it takes the one that the other calls itself by."""
+    """Make a node know another one without a configured name, so that it uses the name that the other announces."""
     address = f"tcp://127.0.0.1:{there.sync_port}"
     here.request("POST", "/rest/config/devices", body={"deviceID": there.device_id, "addresses": [address]})
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Everything at once: names of devices, folders, labels and files, known ones and such as wait."""
+    """All hostile names at once: devices, folders, labels and files, both configured and pending."""
     directory = tmp_path_factory.mktemp("hostile-peer")
     binary = list(manifest()["syncthing"].values())[-1]
     alpha, peer, stranger = nodes = [
@@ -80,7 +80,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             node.start()
         for node in (peer, stranger):
             call_itself(node, NAME)
-        know(peer, alpha)  # first: a Syncthing does not tell its name to whom it does not know
+        know(peer, alpha)  # first: a Syncthing instance does not send its name to unknown devices
         know(alpha, peer)
         know(stranger, alpha)
         docs = directory / "peer-docs"
@@ -117,8 +117,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         broker.stop()
 
 
-def test_every_topic_is_one_of_ours_and_every_payload_is_json(scene: Scene) -> None:
-    """Whatever is in a name, it makes no other levels, no control characters, and no JSON that another would refuse."""
+def test_every_topic_is_valid_and_every_payload_is_json(scene: Scene) -> None:
+    """Names add no topic levels and no control characters, and every payload is strict JSON."""
     assert scene.subscriber.count > 30
     for message in scene.subscriber.messages:
         assert not set(message.topic) & STEERING, message.topic
@@ -128,8 +128,8 @@ def test_every_topic_is_one_of_ours_and_every_payload_is_json(scene: Scene) -> N
         assert len(message.payload) < 200_000
 
 
-def test_names_come_as_they_are(scene: Scene) -> None:
-    """They are not changed where they do no harm: payloads are data, and it is for the reader to show them as such."""
+def test_names_are_published_unchanged(scene: Scene) -> None:
+    """They are not changed where they do no harm: payloads are data, and their readers must escape them for display."""
     folder = scene.subscriber.wait_for_json("syncthing/alpha/folder/docs")
     assert folder["label"] == LABEL
     device = f"syncthing/alpha/device/{short_id(scene.peer.device_id)}"
@@ -141,8 +141,8 @@ def test_names_come_as_they_are(scene: Scene) -> None:
     assert CONFLICT in conflicts["items"]
 
 
-def test_no_name_becomes_a_template_of_home_assistant(scene: Scene) -> None:
-    """Templates are made of our own tables; names are where Home Assistant takes plain texts."""
+def test_no_name_becomes_a_template_in_home_assistant(scene: Scene) -> None:
+    """Templates contain only the bridge's own tables; names occur only where Home Assistant takes plain text."""
     discovery = [json.loads(one.payload) for one in scene.subscriber.messages if TOPICS.is_discovery(one.topic)]
     assert any(LABEL in one["device"]["name"] for one in discovery)
     assert any(NAME in one["device"]["name"] for one in discovery)
@@ -153,7 +153,7 @@ def test_no_name_becomes_a_template_of_home_assistant(scene: Scene) -> None:
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Give every text in a document with the key that it is under."""
+    """Yield every text in a document with its key."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield from leaves(item, name)
@@ -164,8 +164,8 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, value
 
 
-def test_no_name_steers_a_terminal(scene: Scene) -> None:
-    """Neither in the log nor in what a subcommand prints, and what is JSON stays the same JSON."""
+def test_no_name_controls_a_terminal(scene: Scene) -> None:
+    """Neither the log nor the output of a subcommand contains control sequences, and JSON output keeps its values."""
     log = scene.bridge.log.read_text(encoding="utf-8")
     shown = [log, *(scene.said(*arguments) for arguments in (("check",), ("call", "alpha", "get_errors")))]
     tree = scene.said("call", "alpha", "browse_database", "docs")
@@ -178,7 +178,7 @@ def test_no_name_steers_a_terminal(scene: Scene) -> None:
 
 
 def test_watch_shows_names_as_plain_text(scene: Scene, tmp_path: Path) -> None:
-    """Where there is no terminal it prints lines, and each message is one."""
+    """Without a terminal, `watch` prints lines, and each message is one line."""
     output = tmp_path / "watch"
     command = [sys.executable, "-m", "stbridge", "watch"]
     with output.open("wb") as file:
@@ -195,8 +195,8 @@ def test_watch_shows_names_as_plain_text(scene: Scene, tmp_path: Path) -> None:
     assert all(line[2] == ":" for line in text.splitlines())
 
 
-def test_what_is_called_like_that_can_be_commanded(scene: Scene) -> None:
-    """A label or a name is as good as any to name a folder or a device by."""
+def test_a_folder_or_device_with_an_odd_name_accepts_commands(scene: Scene) -> None:
+    """Any label or name can select a folder or device."""
     for command, payload in (("scan", LABEL), ("get_folder_status", LABEL), ("get_completion", {"device": NAME})):
         since = scene.subscriber.count
         text = payload if isinstance(payload, str) else json.dumps(payload)

@@ -1,4 +1,4 @@
-"""A Syncthing instance that is hostile, or has been replaced by something that is: only its own topics suffer."""
+"""A hostile Syncthing instance, or a server that replaced one: it affects only its own topics."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.syncthing.server import ScriptedServer
 
 @pytest.fixture
 def hostile() -> Iterator[PretendedSyncthing]:
-    """An instance that can be made to answer anything."""
+    """An instance that can be made to return anything."""
     syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
     syncthing.has_folders(docs=False)
     yield syncthing
@@ -33,7 +33,7 @@ def honest() -> Iterator[PretendedSyncthing]:
 def bridge(
     hostile: PretendedSyncthing, honest: PretendedSyncthing, broker: Mosquitto, tmp_path: Path
 ) -> Iterator[BridgeProcess]:
-    """A bridge to both, which passes on raw events."""
+    """A bridge to both instances that publishes raw events."""
     process = BridgeProcess(
         tmp_path,
         {
@@ -50,17 +50,17 @@ def bridge(
 
 
 def nested(levels: int) -> Any:
-    """Return a document of many levels."""
+    """Return a document that is nested this deeply."""
     value: Any = "end"
     for _ in range(levels):
         value = {"deeper": value}
     return value
 
 
-def test_an_event_that_is_nested_deeply_takes_only_its_instance_offline(
+def test_a_deeply_nested_event_takes_only_its_instance_offline(
     hostile: PretendedSyncthing, honest: PretendedSyncthing, bridge: BridgeProcess, subscriber: Subscriber
 ) -> None:
-    """It ended the process, by the recursion of what cuts long texts; the instance recovers when it is gone."""
+    """Truncating long texts recursed too deeply and stopped the process; now the instance recovers afterwards."""
     subscriber.wait_for_payload("syncthing/bad/state", b"online")
     hostile.wait_for_poll()
     since = subscriber.count
@@ -74,7 +74,7 @@ def test_an_event_that_is_nested_deeply_takes_only_its_instance_offline(
     assert "Traceback" not in bridge.log.read_text(encoding="utf-8")
 
 
-def test_an_instance_that_answers_anything_harms_nothing_else() -> None:
-    """A short run of what `make fuzz` does: the bridge survives, and follows the instance when it is honest again."""
+def test_a_hostile_instance_harms_nothing_else() -> None:
+    """A short run of `make fuzz`: the bridge keeps running, and the instance recovers when it is honest again."""
     with walk(seed=3) as one:
         one.round()

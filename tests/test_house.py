@@ -1,4 +1,4 @@
-"""The shape of the code: what may import what, what is pure, and what is done in one place only."""
+"""The architecture of the code: allowed imports, pure modules, and tasks that only one module may do."""
 
 import ast
 import re
@@ -36,10 +36,10 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-"""Whoever is in a layer may import from the layers above it in this table, and nobody beside or below."""
+"""A part may import from the layers above it in this table, and not from its own layer or those below."""
 
 PURE = ("core", "homeassistant")
-"""These import the standard library, as far as it does nothing by itself, and each other."""
+"""These import only each other and those parts of the standard library that have no side effects."""
 
 HARMLESS = frozenset(
     {
@@ -72,7 +72,7 @@ THIRD_PARTIES: Mapping[str, set[str]] = {
     "tenacity": {"syncthing"},
     "urllib3": {"syncthing"},
 }
-"""Which parts may import a library; its types and exceptions stop there."""
+"""Which parts may import a library; its types and exceptions are used only there."""
 
 ENVIRONMENT: Mapping[str, str] = {
     "cli": "hands it to the health check, which finds its file by it, and to the log of ignored variables",
@@ -82,7 +82,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "settings_sources": "settings",
     "systemd": "where to tell how the service is",
 }
-"""Who reads the environment, and what for."""
+"""Which modules read the environment, and why."""
 
 FILES: Mapping[str, str] = {
     "demo.node": "the log of the demo's Syncthing",
@@ -93,7 +93,7 @@ FILES: Mapping[str, str] = {
     "settings_sources": "settings and secrets",
     "syncthing.tls": "the certificates in the file of `verify`",
 }
-"""Who reads or writes files, and which."""
+"""Which modules read or write files, and which files."""
 
 LONGEST_MODULE = 600
 
@@ -102,7 +102,7 @@ REASON = re.compile(r"# (?:noqa: BLE001 - )?(?!noqa)\w")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file of Python; `name` is its dotted name below the package."""
+    """A Python file; `name` is its dotted name below the package."""
 
     path: Path
     name: str
@@ -111,17 +111,17 @@ class Source:
 
     @property
     def part(self) -> str:
-        """The package or module directly below the whole."""
+        """The package or module directly below the top-level package."""
         return self.name.partition(".")[0]
 
     @property
     def nodes(self) -> Iterator[ast.AST]:
-        """Everything that is in it."""
+        """All nodes of its syntax tree."""
         return ast.walk(self.tree)
 
     @property
     def imports(self) -> Iterator[str]:
-        """The full dotted name of everything that is imported, wherever in the file."""
+        """The full dotted name of every import, anywhere in the file."""
         for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
@@ -130,12 +130,12 @@ class Source:
 
     @property
     def calls(self) -> Iterator[str]:
-        """What is called, as it is written."""
+        """The called expressions, as written."""
         return (ast.unparse(node.func) for node in self.nodes if isinstance(node, ast.Call))
 
 
 def read(path: Path, below: Path = ROOT) -> Source:
-    """Read a file of Python."""
+    """Read a Python file."""
     text = path.read_text(encoding="utf-8")
     name = ".".join(path.relative_to(below).with_suffix("").parts).removesuffix(".__init__")
     return Source(path, name, tuple(text.splitlines()), ast.parse(text))
@@ -144,7 +144,7 @@ def read(path: Path, below: Path = ROOT) -> Source:
 MODULES = [
     read(path, ROOT / PACKAGE)
     for path in sorted((ROOT / PACKAGE).rglob("*.py"))
-    if path != ROOT / PACKAGE / "__init__.py"  # the door for users, see below
+    if path != ROOT / PACKAGE / "__init__.py"  # the public interface for users, see below
 ]
 SCRIPTS = [path for path in (ROOT / "scripts").iterdir() if b"python" in path.read_bytes().splitlines()[0]]
 SOURCES = [*MODULES, *map(read, [*SCRIPTS, *chain(*((ROOT / one).rglob("*.py") for one in ("benchmarks", "tests")))])]
@@ -156,16 +156,16 @@ def parts_that_import(library: str) -> set[str]:
     return {module.part for module in MODULES for name in module.imports if name.partition(".")[0] == library}
 
 
-# --- what may import what
+# --- allowed imports
 
 
-def test_every_part_has_its_place() -> None:
-    """The table of layers names every package and module there is, and none that is not."""
+def test_every_part_is_in_the_table_of_layers() -> None:
+    """The table of layers contains exactly the existing packages and modules."""
     assert sorted(chain(*LAYERS)) == sorted({module.part for module in MODULES})
 
 
-def test_the_page_on_the_architecture_draws_the_same_layers() -> None:
-    """Whoever reads where something belongs reads what is held here."""
+def test_the_architecture_document_draws_the_same_layers() -> None:
+    """The document shows readers the layers that these tests check."""
     drawn: dict[int, set[str]] = {}
     for layer, parts, _ in rows(text_of(ROOT / "docs/architecture.md"), "layer"):
         drawn.setdefault(int(layer), set()).update(spans(parts))
@@ -173,7 +173,7 @@ def test_the_page_on_the_architecture_draws_the_same_layers() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    """Nothing imports what is beside or above it: the two edges never see each other, and the core sees nobody."""
+    """No part imports from its own or a higher layer: the two edges are independent, and the core imports neither."""
     imports = {
         (module.name, name.split(".")[1])
         for module in MODULES
@@ -184,30 +184,30 @@ def test_imports_go_one_way() -> None:
     assert [(name, part) for name, part in others if RANKS[part] >= RANKS[name.partition(".")[0]]] == []
 
 
-def test_each_library_is_behind_its_door() -> None:
-    """Only the parts in the table import a library, and no library is imported that is not in it."""
+def test_each_library_is_imported_only_by_its_adapters() -> None:
+    """Only the parts in the table import a library, and every imported library is in the table."""
     names = {name.partition(".")[0] for module in MODULES for name in module.imports}
     libraries = names - sys.stdlib_module_names - {PACKAGE}
     assert {library: parts_that_import(library) for library in sorted(libraries)} == THIRD_PARTIES
 
 
-def test_what_begins_with_an_underscore_stays_in_its_module() -> None:
-    """No module uses the inside of another."""
+def test_private_names_stay_in_their_module() -> None:
+    """No module uses a name of another module that starts with an underscore."""
     names = [(module.name, name.rpartition(".")[2]) for module in MODULES for name in module.imports]
     assert [name for name in names if name[1].startswith("_") and not name[1].endswith("__")] == []
 
 
 def test_the_syncthing_client_does_not_need_the_settings_of_the_bridge() -> None:
-    """`from stbridge import SyncthingClient` is useful by itself."""
+    """`from stbridge import SyncthingClient` can be used without the bridge."""
     imports = {name for module in MODULES if module.part == "syncthing" for name in module.imports}
     assert not {name for name in imports if name.startswith(f"{PACKAGE}.settings")}
 
 
-# --- what is pure
+# --- pure modules
 
 
 def test_the_core_is_pure() -> None:
-    """No input, output, clock, thread or log: the same observations always give the same messages."""
+    """It has no input, output, clock, thread or log: the same observations always produce the same messages."""
     pure = [module for module in MODULES if module.part in PURE]
     outside = {(module.name, name) for module in pure for name in module.imports if not name.startswith(PACKAGE)}
     assert {(module, name) for module, name in outside if not set(_prefixes(name)) & HARMLESS} == set()
@@ -220,16 +220,16 @@ def _prefixes(name: str) -> Iterator[str]:
     return accumulate(name.split("."), "{}.{}".format)
 
 
-# --- what is done in one place only, or nowhere
+# --- tasks that only one module may do, or none
 
 
 def test_nothing_sleeps() -> None:
-    """Whoever waits does so on something that a stop can wake, or on a condition: in tests and scripts, too."""
+    """Every wait, in tests and scripts, too, uses something that a stop can interrupt, or a condition."""
     used = [(source.name, name) for source in SOURCES for name in chain(source.calls, source.imports)]
     assert [(source, name) for source, name in used if name.rpartition(".")[2] == "sleep"] == []
 
 
-def test_whoever_catches_everything_says_why() -> None:
+def test_every_broad_exception_handler_gives_its_reason() -> None:
     """A handler of all exceptions has its reason on its line, or raises what it caught."""
     handlers = [(one, node) for one in SOURCES for node in one.nodes if isinstance(node, ast.ExceptHandler)]
     broad = [(source, node) for source, node in handlers if {"Exception", "BaseException"} & _caught(node)]
@@ -246,22 +246,22 @@ def _caught(handler: ast.ExceptHandler) -> set[str]:
     return {ast.unparse(one) for one in ast.walk(handler.type)}
 
 
-def test_only_the_command_line_ends_the_process() -> None:
-    """Everything else raises an error, and leaves it to whoever called."""
+def test_only_the_command_line_exits_the_process() -> None:
+    """All other code raises an error, and its caller decides."""
     endings = {"sys.exit", "exit", "quit", "os._exit", "os.abort", "SystemExit"}
     assert {module.name for module in MODULES if endings & set(module.calls)} == {"cli"}
 
 
-def test_only_those_in_the_table_read_the_environment() -> None:
-    """What the bridge does depends on its settings; whoever else looks at the environment has a reason."""
+def test_only_listed_modules_read_the_environment() -> None:
+    """The behavior of the bridge depends on its settings; any other use of the environment needs a reason."""
     readers = {
         module.name for module in MODULES for node in module.nodes if ast.unparse(node) in ("os.environ", "os.getenv")
     }
     assert readers == set(ENVIRONMENT)
 
 
-def test_only_those_in_the_table_touch_files() -> None:
-    """Settings are read in one place, and nothing is written that is not told here."""
+def test_only_listed_modules_touch_files() -> None:
+    """Settings are read in one place, and each written file is listed here."""
     calls = {(one.name, node) for one in MODULES for node in one.nodes if isinstance(node, ast.Call)}
     assert {name for name, call in calls if _touches_a_file(call)} == set(FILES)
 
@@ -273,11 +273,11 @@ def _touches_a_file(call: ast.Call) -> bool:
 
 
 def test_modules_are_short() -> None:
-    """A module has one job, and can be read in one go."""
+    """A module has one task and can be read in one sitting."""
     assert {one.name: len(one.lines) for one in MODULES if len(one.lines) > LONGEST_MODULE} == {}
 
 
-# --- what importing does
+# --- effects of imports
 
 LOOK = """
 import logging, pkgutil, signal, sys, threading
@@ -304,7 +304,7 @@ assert not [name for name, one in logging.root.manager.loggerDict.items()
 
 
 def python(code: str) -> str:
-    """Run a program in a fresh interpreter that writes no bytecode, and return its output."""
+    """Run a program in a new interpreter that writes no bytecode, and return its output."""
     command = [sys.executable, "-B", "-W", "error", "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
     assert result.returncode == 0, result.stderr
@@ -312,12 +312,12 @@ def python(code: str) -> str:
 
 
 def test_importing_does_nothing() -> None:
-    """No module starts a thread, opens a socket, writes a file, or sets up logging or signals by being imported."""
+    """No import of a module starts a thread, opens a socket, writes a file, or sets up logging or signals."""
     assert python(LOOK) == ""
 
 
 def test_the_command_line_loads_only_what_a_subcommand_needs() -> None:
-    """`stbridge health` runs every few seconds in a container: it loads neither HTTP nor MQTT."""
+    """`stbridge health` runs every few seconds in a container, so it loads neither HTTP nor MQTT."""
     health = "try: stbridge.cli.main(['health', '--set', 'mqtt.client_id=nobody'])\nexcept SystemExit as exit: "
     loaded = f"import sys, stbridge.cli\n{health}print(exit.code, {{'paho', 'requests', 'urllib3'}} & set(sys.modules))"
     assert python(loaded) == "1 set()\n"

@@ -1,4 +1,4 @@
-"""One instance between a pretended Syncthing and the outbox."""
+"""One instance of the bridge between a simulated Syncthing and the outbox."""
 
 import json
 import logging
@@ -43,13 +43,13 @@ PENDING_DEVICES = "/rest/cluster/pending/devices"
 
 @pytest.fixture
 def outbox() -> Outbox:
-    """What the broker is to have."""
+    """The outbox that the instance publishes to."""
     return Outbox()
 
 
 @pytest.fixture
 def syncthing() -> Iterator[PretendedSyncthing]:
-    """A Syncthing with a folder that is paused."""
+    """A simulated Syncthing instance with a paused folder."""
     one = PretendedSyncthing(lambda table: ScriptedServer(table).start())
     one.has_folders(photos=True)
     yield one
@@ -58,13 +58,13 @@ def syncthing() -> Iterator[PretendedSyncthing]:
 
 @pytest.fixture
 def published() -> list[str]:
-    """A line for each time that the first publication was reported."""
+    """One entry for each time that the instance reported its first publication."""
     return []
 
 
 @pytest.fixture
 def not_started(outbox: Outbox, syncthing: PretendedSyncthing, published: list[str]) -> Iterator[Instance]:
-    """An instance that does not know what the previous run of the bridge published."""
+    """An instance that has not restored the topics of the previous run yet."""
     schedule = Schedule()
     one = Instance(
         "nas",
@@ -85,13 +85,13 @@ def not_started(outbox: Outbox, syncthing: PretendedSyncthing, published: list[s
 
 @pytest.fixture
 def instance(not_started: Instance) -> Instance:
-    """The same, started."""
+    """The same instance, started."""
     not_started.start()
     return not_started
 
 
 def lifetime(outbox: Outbox) -> int:
-    """Return what is left of the lifetime total without what this process of Syncthing has counted."""
+    """Return the lifetime total without the part that the current Syncthing process has counted."""
     metrics = json.loads(outbox.states()[METRICS])
     total: int = metrics["in_bytes_lifetime"] - metrics["in_bytes"]
     return total
@@ -100,7 +100,7 @@ def lifetime(outbox: Outbox) -> int:
 def test_nothing_overwrites_the_previous_run_before_it_is_restored(
     instance: Instance, outbox: Outbox, published: list[str]
 ) -> None:
-    """Before its totals are known, only the availability goes to the outbox."""
+    """Until its totals are restored, only the availability is put into the outbox."""
     eventually(lambda: instance.status == "online" and outbox.states().get(ONLINE) == b"online")
     assert outbox.states().keys() == AVAILABILITY
     assert not instance.published.is_set()
@@ -111,8 +111,8 @@ def test_nothing_overwrites_the_previous_run_before_it_is_restored(
     assert lifetime(outbox) == 10**12
 
 
-def test_what_was_read_in_an_earlier_epoch_is_dropped(instance: Instance, outbox: Outbox) -> None:
-    """The follower may have read the same since then, and a late answer must not replace it."""
+def test_a_read_from_an_earlier_epoch_is_dropped(instance: Instance, outbox: Outbox) -> None:
+    """The follower may have read the same data since then, and a late response must not overwrite it."""
     instance.restore({})
     assert instance.published.wait(PATIENCE_S)
     error = LoggedError(when=datetime(2026, 1, 1, tzinfo=UTC), message="an old error")
@@ -123,17 +123,17 @@ def test_what_was_read_in_an_earlier_epoch_is_dropped(instance: Instance, outbox
 
 
 def test_an_instance_is_published_when_everything_is_in_the_outbox(instance: Instance, outbox: Outbox) -> None:
-    """The bridge publishes `online` when every instance is published, and then all of its topics are on their way."""
+    """The bridge publishes `online` when every instance is published; by then all topics are in the outbox."""
     instance.restore({})
     assert instance.published.wait(PATIENCE_S)
     kinds = {topic.split("/")[2] for topic in outbox.states()}
     assert {"system", "metrics", "errors", "pending", "folder", "device", "completion"} <= kinds
 
 
-def test_what_a_change_needs_to_have_read_is_asked_for_when_the_change_is_on_its_way(
+def test_reads_that_follow_a_change_start_after_the_change_is_sent(
     instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request takes as long as all else that follows from an event, and would delay the change."""
+    """Such a request takes about as long as all other processing of an event, and would delay the change."""
     instance.restore({})
     assert instance.published.wait(PATIENCE_S)
     syncthing.wait_for_poll()
@@ -155,7 +155,7 @@ def test_what_a_change_needs_to_have_read_is_asked_for_when_the_change_is_on_its
 
 
 def fail_once(monkeypatch: pytest.MonkeyPatch, kind: type[Observation]) -> threading.Event:
-    """Have the rule of a kind of observation raise an exception the next time; return what is set when it has."""
+    """Make the rule of this kind of observation raise an exception once; return an event that is set when it has."""
     rule, failed = rules.RULES[kind], threading.Event()
 
     def fail(state: State, observation: Any, now: datetime) -> None:
@@ -169,7 +169,7 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, kind: type[Observation]) -> threa
 
 
 def note_restored(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Return what is set when the rule of Restored has been called."""
+    """Return an event that is set when the rule of Restored was called."""
     rule, called = rules.RULES[seen.Restored], threading.Event()
 
     def note(state: State, observation: Any, now: datetime) -> None:
@@ -185,14 +185,14 @@ def note_restored(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 @pytest.mark.parametrize(
     "kind", [seen.VersionRead, seen.ErrorsRead, seen.SnapshotComplete, seen.Restored], ids=lambda kind: kind.__name__
 )
-def test_an_exception_before_the_first_publication_loses_no_restored_totals(
+def test_an_exception_before_the_first_publication_keeps_the_restored_totals(
     instance: Instance,
     outbox: Outbox,
     syncthing: PretendedSyncthing,
     monkeypatch: pytest.MonkeyPatch,
     kind: type[Observation],
 ) -> None:
-    """The state is built again from what was restored, and the instance is online again."""
+    """The state is rebuilt from the restored payloads, and the instance is online again."""
     read = threading.Event()
 
     def hold(exchange: Exchange) -> None:
@@ -215,10 +215,10 @@ def test_an_exception_before_the_first_publication_loses_no_restored_totals(
     assert lifetime(outbox) == 10**12
 
 
-def test_an_exception_after_the_first_publication_loses_nothing_that_was_published(
+def test_an_exception_after_the_first_publication_keeps_published_data(
     instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything is read again, and what happened meanwhile is published."""
+    """Everything is read again, and changes in the meantime are published."""
     instance.restore(TOTALS)
     assert instance.published.wait(PATIENCE_S)
     syncthing.wait_for_poll()
@@ -236,10 +236,10 @@ def test_an_exception_after_the_first_publication_loses_nothing_that_was_publish
     assert lifetime(outbox) == 10**12
 
 
-def test_a_read_that_fails_while_events_are_caught_up_is_repeated(
+def test_a_failed_read_during_the_event_catch_up_is_repeated(
     instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing
 ) -> None:
-    """No event would ask for it again, and no interval reads what waits to be accepted."""
+    """No event would trigger it again, and pending devices and folders are not read at an interval."""
     instance.restore({})
     assert instance.published.wait(PATIENCE_S)
     syncthing.wait_for_poll()
@@ -256,13 +256,13 @@ def test_a_read_that_fails_while_events_are_caught_up_is_repeated(
 
 
 class OwnedLock:
-    """A lock that knows which thread holds it."""
+    """A lock that records which thread holds it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owner: int | None = None
         self.times = 0
-        """How often it was acquired."""
+        """How often the lock was acquired."""
 
     @property
     def is_mine(self) -> bool:
@@ -291,17 +291,17 @@ SLOW: tuple[tuple[type, str], ...] = (
     (Outbox, "flush"),
     (Poller, "request"),
 )
-"""What does I/O, waits or logs, or hands over to another part."""
+"""The functions that do I/O, wait, log, or call another part."""
 
 
-def test_the_lock_is_not_held_during_input_output_waits_and_logging(
+def test_the_lock_is_not_held_during_io_waits_and_logging(
     not_started: Instance,
     outbox: Outbox,
     syncthing: PretendedSyncthing,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Otherwise a slow broker or log would hold up every thread that takes something from Syncthing."""
+    """Otherwise a slow broker or log would block every thread that handles data from Syncthing."""
     caplog.set_level(logging.DEBUG)
     instance, lock, called, violations = not_started, OwnedLock(), set[str](), list[str]()
     monkeypatch.setattr(instance, "_lock", lock)

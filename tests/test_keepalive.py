@@ -1,4 +1,4 @@
-"""A peer that is gone without a word is noticed, although nothing is sent to it."""
+"""TCP keepalive detects a peer that disappears silently, even if nothing is sent to it."""
 
 import ctypes
 import socket
@@ -14,7 +14,7 @@ SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no name for it
 
 
 def stop_answering(connection: socket.socket) -> None:
-    """Drop all that arrives for a connection before TCP sees it, as a machine without power does."""
+    """Drop all incoming packets of a connection before TCP sees them, as if the peer had lost power."""
     drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # classic BPF: return 0
     program = struct.pack("HL", 1, ctypes.addressof(drop))
     connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
@@ -22,7 +22,7 @@ def stop_answering(connection: socket.socket) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notice in a few seconds what takes 14 otherwise."""
+    """Reduce the detection time from 14 s to a few seconds."""
     monkeypatch.setattr(keepalive, "IDLE_S", 1)
     monkeypatch.setattr(keepalive, "INTERVAL_S", 1)
     monkeypatch.setattr(keepalive, "PROBES", 2)
@@ -31,8 +31,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can drop what arrives for one connection")
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("sent", [b"", b"unacknowledged"], ids=["nothing under way", "bytes under way"])
-def test_a_peer_that_is_gone_without_a_word_is_noticed(sent: bytes) -> None:
-    """Neither FIN nor RST arrives; a read that would last for ever fails."""
+def test_a_peer_that_disappears_silently_is_detected(sent: bytes) -> None:
+    """Without FIN or RST, a read would otherwise wait forever; keepalive makes it fail."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as near:
         near.connect(listener.getsockname())
         far = listener.accept()[0]
@@ -46,13 +46,13 @@ def test_a_peer_that_is_gone_without_a_word_is_noticed(sent: bytes) -> None:
             assert not isinstance(failed.value, TimeoutError) or failed.value.errno, "it was our own timeout"
 
 
-def test_a_dead_connection_is_noticed_within_15_seconds() -> None:
-    """The promise of the design, by the values that the system is given."""
+def test_a_dead_connection_is_detected_within_15_seconds() -> None:
+    """The socket options guarantee the time that the design promises."""
     assert keepalive.IDLE_S + keepalive.INTERVAL_S * keepalive.PROBES < 15
 
 
-def test_other_sockets_are_left_as_they_are() -> None:
-    """A Unix socket has no such options, and a closed one cannot be set: neither is an error here."""
+def test_other_sockets_stay_unchanged() -> None:
+    """A Unix socket does not have these options, and a closed socket cannot be changed: neither is an error."""
     near, far = socket.socketpair()
     with near, far:
         enable_keepalive(near)

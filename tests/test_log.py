@@ -1,4 +1,4 @@
-"""The log, as people and programs read it."""
+"""The log, in its forms for people and for programs."""
 
 import io
 import json
@@ -20,7 +20,7 @@ Logged = Callable[..., list[str]]
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Logged]:
-    """Log as the settings say, and return the lines that came of it; afterwards everything is as it was."""
+    """Log with the given settings, and return the resulting lines; the fixture restores the previous state."""
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     root, http = logging.getLogger(), logging.getLogger("urllib3")
     before, root.handlers = root.handlers, []
@@ -43,7 +43,7 @@ def fail(message: str) -> None:
     log.error("it failed", exc_info=ValueError(message))
 
 
-def test_text_is_for_people(logged: Logged) -> None:
+def test_text_is_readable(logged: Logged) -> None:
     """A line has time, level and message."""
     (line,) = logged(lambda: log.warning("disk %s is full", "sda"))
     assert line.endswith(" WARNING disk sda is full")
@@ -51,13 +51,13 @@ def test_text_is_for_people(logged: Logged) -> None:
 
 
 def test_the_journal_has_the_time_already(logged: Logged, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under systemd no line tells the time twice."""
+    """Under systemd, no line contains the time, because the journal adds it."""
     monkeypatch.setenv("JOURNAL_STREAM", "8:12345")
     assert logged(lambda: log.warning("full")) == ["WARNING full"]
 
 
-def test_json_is_for_programs(logged: Logged) -> None:
-    """Each line is an object with time in UTC, level, logger and message, and the traceback if there is one."""
+def test_json_is_machine_readable(logged: Logged) -> None:
+    """Each line is an object with time in UTC, level, logger and message, and with the traceback if there is one."""
     (line,) = logged(lambda: fail("why"), format="json")
     entry = json.loads(line)
     assert datetime.fromisoformat(entry.pop("time")).tzname() == "UTC"
@@ -67,23 +67,23 @@ def test_json_is_for_programs(logged: Logged) -> None:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("text", ["two\nlines", "a\r\nb", "\x1b[2Jcleared", "a\x85b", "\u202etxt.exe", "\ud800"])
-def test_a_record_is_one_line_whatever_is_in_it(logged: Logged, form: str, text: str) -> None:
-    """Names and messages of others can neither forge a line of the log nor steer the terminal that shows it."""
+def test_a_record_is_one_line_whatever_it_contains(logged: Logged, form: str, text: str) -> None:
+    """Foreign names and messages can neither forge a log line nor control the terminal that shows it."""
     lines = logged(lambda: log.warning("folder %s", text), format=form)
     assert len(lines) == 1
     assert lines[0].isprintable()
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_record_is_no_longer_than_one_can_read(logged: Logged, form: str) -> None:
-    """What a client sends may be in it, and that may be megabytes."""
+def test_a_record_has_a_maximum_length(logged: Logged, form: str) -> None:
+    """It may contain text from a client, which may have megabytes."""
     (line,) = logged(lambda: log.warning("there is no command %r", "x" * 1_000_000), format=form)
     assert LONGEST_MESSAGE < len(line) < LONGEST_MESSAGE + 200
     assert "\u2026" in line
 
 
-def test_a_traceback_steers_no_terminal_either(logged: Logged) -> None:
-    """The text of an exception may be that of others."""
+def test_a_traceback_does_not_control_the_terminal(logged: Logged) -> None:
+    """The text of an exception may come from outside."""
     lines = logged(lambda: fail("\x1b[2J\x9b"))
     assert lines[-1] == "ValueError: \\u001b[2J\\u009b"
     assert all(line.isprintable() for line in lines)
@@ -92,11 +92,11 @@ def test_a_traceback_steers_no_terminal_either(logged: Logged) -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("secret", [secret for secret in SECRETS if secret])
 def test_no_secret_gets_into_the_log(logged: Logged, form: str, secret: str) -> None:
-    """Not in a message, not in its arguments, not in a traceback, and not half of one that begins like another."""
+    """A secret is removed from messages, arguments and tracebacks, as a whole even if another secret is its prefix."""
 
     def write() -> None:
         log.warning("key %s and %r", secret, {"key": secret})
-        log.warning(f"key {secret}")  # noqa: G004 - as somebody might write it
+        log.warning(f"key {secret}")  # noqa: G004 - as a developer might write it
         fail(f"HTTP 401 for {secret}")
 
     written = "\n".join(logged(write, format=form))
@@ -107,8 +107,8 @@ def test_no_secret_gets_into_the_log(logged: Logged, form: str, secret: str) -> 
 
 
 @pytest.mark.parametrize(("level", "shown"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
-def test_the_level_says_what_is_shown(logged: Logged, level: str, shown: int) -> None:
-    """What is less than `log.level` is left out, and so is what the HTTP library says of each request."""
+def test_the_level_selects_the_records(logged: Logged, level: str, shown: int) -> None:
+    """Records below `log.level` are omitted, including the HTTP library's line for each request."""
 
     def write() -> None:
         logging.getLogger("urllib3.connectionpool").debug("GET /rest/system/status")
@@ -119,7 +119,7 @@ def test_the_level_says_what_is_shown(logged: Logged, level: str, shown: int) ->
 
 
 def test_every_key_and_password_of_the_settings_is_a_secret() -> None:
-    """Nothing that is secret in the settings is forgotten."""
+    """Every secret setting is removed from the log."""
     settings = Settings.model_construct(
         mqtt=MqttSettings(username="bridge", password=SecretStr("password")),
         syncthing={

@@ -1,4 +1,4 @@
-"""Syncthing 2.x takes over the database of 1.x without the times in it; the bridge knows them all the same."""
+"""Syncthing 2.x migrates the 1.x database without its timestamps; the bridge restores them from the broker."""
 
 import json
 from pathlib import Path
@@ -20,16 +20,16 @@ def _newest(major: str) -> str:
 
 
 def _migrated(home: Path, old: SyncthingNode) -> SyncthingNode:
-    """Return the node of an existing home directory, with the newest Syncthing."""
+    """Return a node of the newest Syncthing that uses an existing home directory."""
     new = SyncthingNode(old.name, home, _newest("2"))
     new.gui_port, new.sync_port = old.gui_port, old.sync_port
     return new
 
 
-def test_when_a_device_was_seen_last_outlives_the_migration_to_syncthing_2(
+def test_last_seen_survives_the_migration_to_syncthing_2(
     broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """Syncthing 2.x has never seen any device; the broker still has the time, also after a restart of the bridge."""
+    """Syncthing 2.x has no last-seen times; the broker keeps them, also over a restart of the bridge."""
     alpha = SyncthingNode("alpha", tmp_path / "a", _newest("1"))
     beta = SyncthingNode("beta", tmp_path / "b", _newest("1"))
     nodes = [alpha, beta]

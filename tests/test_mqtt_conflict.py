@@ -1,4 +1,4 @@
-"""Whether another client has our client ID: the evidence, the hint, and the longer waits."""
+"""Detection of another client with the same client ID: the evidence, the hint, and the longer backoff."""
 
 import pytest
 
@@ -16,15 +16,15 @@ HINT = "set another mqtt.client_id"
 
 
 def new_conflict() -> ClientIdConflict:
-    """Return one that knows our marker from those of others."""
+    """Return a conflict detector that distinguishes its own marker from those of other bridges."""
     ours = Message(topic="syncthing/bridge/info", payload=b"ours", retain=True)
     return ClientIdConflict(
         "stbridge", InstanceMarker(ours.topic, lambda payload: payload == ours.payload, lambda _: ours)
     )
 
 
-def test_a_session_that_was_taken_over_is_certain() -> None:
-    """An MQTT 5 broker sends the reason, and its text has the hint already."""
+def test_a_session_takeover_is_certain_evidence() -> None:
+    """An MQTT 5 broker sends the reason code, whose message contains the hint already."""
     conflict = new_conflict()
     conflict.ended(100, TakenOver("another client uses the client ID"))
     assert conflict.likely
@@ -32,8 +32,8 @@ def test_a_session_that_was_taken_over_is_certain() -> None:
 
 
 @pytest.mark.parametrize("lasted_s", [0.1, 15])
-def test_several_connections_that_end_soon_after_each_other_are_worth_a_hint(lasted_s: float) -> None:
-    """But no longer waits: a network that fails a few times looks the same."""
+def test_several_short_connections_cause_a_hint(lasted_s: float) -> None:
+    """They cause no longer backoff, because a network that fails a few times looks the same."""
     conflict = new_conflict()
     for _ in range(SUSPECT_COUNT):
         assert conflict.hint == ""
@@ -48,7 +48,7 @@ def test_several_connections_that_end_soon_after_each_other_are_worth_a_hint(las
     ids=["another's in place of ours", "ours", "that of the previous run, when ours had not been left yet"],
 )
 def test_another_bridges_marker_in_place_of_ours_is_evidence(lasted_s: float, marker: bytes, hinted: bool) -> None:
-    """Even if that happens so seldom that connections last long; a broker may have lost ours once, but not twice."""
+    """This applies also to rare, long-lasting connections; a broker may lose the marker once, but not twice."""
     conflict = new_conflict()
     conflict.note_marker(b"of the previous run")
     conflict.ended(lasted_s, None)
@@ -62,8 +62,8 @@ def test_another_bridges_marker_in_place_of_ours_is_evidence(lasted_s: float, ma
     assert not conflict.likely
 
 
-def test_the_waits_become_longer_until_the_conflict_is_over() -> None:
-    """Two bridges would otherwise disconnect each other all the time, and publish everything each time."""
+def test_the_backoff_grows_until_the_conflict_is_over() -> None:
+    """Otherwise two bridges would disconnect each other permanently, and republish everything each time."""
     conflict = new_conflict()
     conflict.ended(100, TakenOver("taken over"))
     waits = [conflict.next_wait_s() for _ in range(10)]

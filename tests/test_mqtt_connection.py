@@ -1,4 +1,4 @@
-"""The connection to the broker, over everything that can happen to one."""
+"""The connection to the broker, including all kinds of failures."""
 
 import logging
 import socket
@@ -31,12 +31,12 @@ SCAN = "syncthing/nas/command/scan"
 
 
 def folder(name: str, payload: bytes = b"{}") -> Message:
-    """Return the state of a folder."""
+    """Return a message with the state of a folder."""
     return Message(topic=f"syncthing/nas/folder/{name}", payload=payload, retain=True)
 
 
 class Changes:
-    """Something that threads add to, and tests wait for."""
+    """A list to which threads append, and on whose content tests wait."""
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -54,18 +54,18 @@ class Changes:
 
 
 def seen_by(subscriber: Subscriber) -> list[tuple[str, bytes]]:
-    """Return what has come, in its order."""
+    """Return the received messages in order."""
     return [(message.topic, bytes(message.payload)) for message in list(subscriber.messages)]
 
 
 def until(subscriber: Subscriber, condition: Callable[[list[Any]], bool]) -> list[tuple[str, bytes]]:
-    """Wait until what has come fulfils a condition, and return it."""
+    """Wait until the received messages satisfy a condition, and return them."""
     eventually(lambda: condition(seen_by(subscriber)))
     return seen_by(subscriber)
 
 
 class Bridge:
-    """The connection under test, and what it hands over."""
+    """The connection under test, and the commands that it delivers."""
 
     def __init__(self, settings: MqttSettings, outbox: Outbox | None = None, **options: Any) -> None:
         self.outbox = outbox or Outbox()
@@ -89,7 +89,7 @@ Start = Callable[..., Bridge]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a bridge; it is stopped in the end."""
+    """Start a bridge; the fixture stops it."""
     bridges: list[Bridge] = []
 
     def started(port: int, outbox: Outbox | None = None, *, client_id: str = "stbridge", **options: Any) -> Bridge:
@@ -106,7 +106,7 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture
 def said() -> Iterator[Changes]:
-    """What the connection writes to the log."""
+    """The log records of the connection."""
     changes = Changes()
     handler = logging.Handler()
     handler.emit = changes.add  # type: ignore[method-assign, assignment]  # the shortest handler there is
@@ -118,22 +118,22 @@ def said() -> Iterator[Changes]:
 
 @pytest.fixture
 def cable(broker: Mosquitto) -> Iterator[Proxy]:
-    """A cable to the broker."""
+    """A proxy between the bridge and the broker."""
     cable = Proxy(broker.port).start()
     yield cable
     cable.stop()
 
 
 def online(seen: list[Any]) -> bool:
-    """Tell whether `online` is the last that was said of the bridge."""
+    """Return whether the newest state of the bridge is `online`."""
     return [payload for topic, payload in seen if topic == STATE][-1:] == [b"online"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the option, and needs it")
-def test_what_was_read_is_acknowledged_to_tcp_at_once(
+def test_received_data_is_acknowledged_to_tcp_at_once(
     broker: Mosquitto, subscriber: Subscriber, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broker with Nagle's algorithm holds back the next command until then, by default for up to 40 ms."""
+    """Otherwise a broker with Nagle's algorithm delays the next command, by default for up to 40 ms."""
     options = Changes()
 
     def observed(client: Client) -> None:
@@ -152,8 +152,8 @@ def test_what_was_read_is_acknowledged_to_tcp_at_once(
     assert all(options.wait_for(lambda items: len(items) > before))
 
 
-def test_online_is_said_after_the_whole_state(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
-    """Whoever sees `online` has seen everything else before it, availability of the instances at the end."""
+def test_online_is_published_after_all_other_topics(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """A client that sees `online` has received everything else, with the availability of the instances last."""
     outbox = Outbox()
     outbox.put_state(Message(topic="syncthing/nas/state", payload=b"online", retain=True), last=True)
     for name in "abc":
@@ -167,8 +167,8 @@ def test_online_is_said_after_the_whole_state(start: Start, broker: Mosquitto, s
     ]
 
 
-def test_a_broker_that_comes_back_empty_gets_the_whole_tree(start: Start, broker: Mosquitto) -> None:
-    """A broker without persistence is right again without anybody doing anything."""
+def test_a_broker_that_comes_back_empty_gets_every_topic(start: Start, broker: Mosquitto) -> None:
+    """A broker without persistence needs no manual action."""
     outbox = Outbox()
     for number in range(50):
         outbox.put_state(folder(str(number)))
@@ -190,10 +190,10 @@ def test_a_broker_that_comes_back_empty_gets_the_whole_tree(start: Start, broker
     assert bridge.connection.status.reconnects == 1
 
 
-def test_a_broker_that_is_not_there_yet_is_waited_for(
+def test_the_bridge_waits_for_a_broker_that_is_not_running_yet(
     start: Start, new_broker: Callable[..., Mosquitto], said: Changes
 ) -> None:
-    """The bridge may start before the broker; it says so once, and how to mend it."""
+    """The bridge may start before the broker; it logs the problem and its fix once."""
     broker = new_broker()
     bridge = start(broker.port)
     said.wait_for(bool)
@@ -207,10 +207,10 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(
     assert bridge.connection.status.message == ""
 
 
-def test_a_bridge_that_is_cut_off_is_offline_until_it_is_back(
+def test_a_disconnected_bridge_is_offline_until_it_reconnects(
     start: Start, cable: Proxy, subscriber: Subscriber
 ) -> None:
-    """The broker publishes the will, and the bridge says `online` after everything else when it returns."""
+    """The broker publishes the last will; after a reconnect the bridge publishes everything, then `online`."""
     outbox = Outbox()
     outbox.put_state(folder("a"))
     start(cable.port, outbox)
@@ -220,10 +220,10 @@ def test_a_bridge_that_is_cut_off_is_offline_until_it_is_back(
     assert seen[-3:] == [(STATE, b"offline"), ("syncthing/nas/folder/a", b"{}"), (STATE, b"online")]
 
 
-def test_a_broker_that_answers_no_more_is_left(
+def test_an_unresponsive_broker_is_disconnected(
     start: Start, cable: Proxy, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that swallows everything is noticed by its missing acknowledgements and made anew."""
+    """Missing acknowledgements reveal a connection that loses all data, and the bridge opens a new one."""
     monkeypatch.setattr(session, "ACKNOWLEDGEMENT_TIMEOUT_S", 0.2)
     bridge = start(cable.port)
     until(subscriber, online)
@@ -235,10 +235,8 @@ def test_a_broker_that_answers_no_more_is_left(
     until(subscriber, lambda seen: ("syncthing/nas/folder/a", b"1") in seen and online(seen))
 
 
-def test_a_stop_sends_everything_and_says_offline_itself(
-    start: Start, broker: Mosquitto, subscriber: Subscriber
-) -> None:
-    """What was still queued reaches the broker before `offline`, and no will is published."""
+def test_a_stop_sends_everything_and_publishes_offline(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """Queued messages reach the broker before `offline`, and the last will is not published."""
     bridge = start(broker.port)
     until(subscriber, online)
     for number in range(100):
@@ -250,15 +248,15 @@ def test_a_stop_sends_everything_and_says_offline_itself(
     assert bridge.outbox.counters().in_flight == 0
 
 
-def test_a_late_will_is_contradicted(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
-    """Whoever says `offline` while the bridge is online is answered with `online`."""
+def test_a_late_last_will_is_corrected(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """If `offline` is published while the bridge is online, the bridge publishes `online` again."""
     start(broker.port)
     until(subscriber, online)
     subscriber.publish(STATE, b"offline", retain=True)
     until(subscriber, lambda seen: (STATE, b"offline") in seen and online(seen))
 
 
-def test_a_command_sent_during_a_short_absence_is_delivered(
+def test_a_command_sent_during_a_short_disconnection_is_delivered(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
     """The broker keeps the session, so a restart of the bridge loses no command."""
@@ -271,8 +269,8 @@ def test_a_command_sent_during_a_short_absence_is_delivered(
     assert (command.topic, command.payload, command.retained) == (SCAN, b"default", False)
 
 
-def test_only_what_was_not_acknowledged_comes_again(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
-    """After a restart of the bridge it is known that it may have been carried out already."""
+def test_only_unacknowledged_commands_are_redelivered(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """After a restart, the bridge knows that such a command may already have been executed."""
     bridge = start(broker.port)
     until(subscriber, online)
     for payload in (b"done", b"not done"):
@@ -286,10 +284,10 @@ def test_only_what_was_not_acknowledged_comes_again(start: Start, broker: Mosqui
     assert [(one.payload, one.again) for one in received] == [(b"not done", True), (b"afterwards", False)]
 
 
-def test_what_is_under_way_when_the_connection_breaks_does_not_come_again(
+def test_a_command_that_runs_while_the_connection_breaks_is_executed_once(
     start: Start, broker: Mosquitto, cable: Proxy, subscriber: Subscriber
 ) -> None:
-    """The broker delivers it again, but it is taken in once, and acknowledged by the connection that there is then."""
+    """The broker delivers it again; the bridge does not execute it again, and acknowledges it on the new connection."""
     bridge = start(cable.port)
     until(subscriber, online)
     subscriber.publish(SCAN, b"under way")
@@ -304,8 +302,8 @@ def test_what_is_under_way_when_the_connection_breaks_does_not_come_again(
     assert (received.payload, received.again) == (b"afterwards", False)
 
 
-def test_a_retained_command_is_known_as_one(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
-    """One that waited at the broker, and one that is published as retained while the bridge is there."""
+def test_a_retained_command_is_recognized(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """One command is retained before the bridge connects, and one is published as retained while it is connected."""
     subscriber.publish(SCAN, b"before", retain=True)
     bridge = start(broker.port)
     bridge.received.wait_for(lambda received: len(received) == 1)
@@ -319,8 +317,8 @@ def test_a_retained_command_is_known_as_one(start: Start, broker: Mosquitto, sub
     ]
 
 
-def test_a_command_says_where_its_answer_goes(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
-    """Response topic and correlation data arrive, and go out again with content type and expiry."""
+def test_a_command_contains_its_response_topic(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """Response topic and correlation data are received, and sent again with content type and expiry."""
     bridge = start(broker.port)
     until(subscriber, online)
     subscriber.publish(SCAN, b"{}", response_topic="my/answers", correlation=b"\x00\xff")
@@ -337,10 +335,10 @@ def test_a_command_says_where_its_answer_goes(start: Start, broker: Mosquitto, s
     assert 0 < got.MessageExpiryInterval <= 60
 
 
-def test_a_message_nobody_can_take_in_does_not_end_the_connection(
+def test_an_exception_in_message_handling_keeps_the_connection(
     start: Start, broker: Mosquitto, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception behind the connection is logged with its traceback, counted, and survived."""
+    """The exception is logged with its traceback and counted, and the connection stays open."""
     seen = Changes()
 
     def take_in(received: Received) -> None:
@@ -358,10 +356,10 @@ def test_a_message_nobody_can_take_in_does_not_end_the_connection(
     assert "cannot take this in" in caplog.text
 
 
-def test_what_is_put_in_is_sent_by_whoever_put_it_in(
+def test_a_message_is_sent_by_the_thread_that_queues_it(
     start: Start, broker: Mosquitto, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To wake another thread for it takes longer."""
+    """Waking another thread for it would take longer."""
     bridge = start(broker.port)
     until(subscriber, online)
     eventually(lambda: not bridge.outbox.counters().in_flight)
@@ -378,10 +376,10 @@ def test_what_is_put_in_is_sent_by_whoever_put_it_in(
     until(subscriber, lambda seen: ("syncthing/nas/folder/photos", b"{}") in seen)
 
 
-def test_what_is_put_in_while_the_connection_is_at_work_is_sent_by_its_own_thread(
+def test_a_message_queued_during_network_io_is_sent_by_the_thread_of_the_connection(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
-    """Nobody waits for the connection to have something sent, not even who is called from its own thread."""
+    """No thread waits for the connection to send a message, not even one that the connection itself calls."""
     outbox = Outbox()
 
     def take_in(_received: Received) -> None:
@@ -394,10 +392,10 @@ def test_what_is_put_in_while_the_connection_is_at_work_is_sent_by_its_own_threa
     until(subscriber, lambda seen: ("syncthing/nas/folder/photos", b"{}") in seen)
 
 
-def test_what_the_system_does_not_take_at_once_is_sent_later(
+def test_a_message_that_exceeds_the_socket_buffer_is_sent_later(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
-    """A message may be larger than the buffer of the socket; whoever put it in does not wait."""
+    """The thread that queues a message larger than the buffer does not wait."""
     bridge = start(broker.port)
     until(subscriber, online)
     payload = b'"' + b"x" * 20_000_000 + b'"'
@@ -405,10 +403,10 @@ def test_what_the_system_does_not_take_at_once_is_sent_later(
     until(subscriber, lambda seen: ("syncthing/nas/folder/photos", payload) in seen)
 
 
-def test_a_failure_to_send_is_for_the_connection_and_not_for_whoever_put_something_in(
+def test_a_failure_to_send_affects_the_connection_and_not_the_caller(
     start: Start, broker: Mosquitto, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection is made anew, and the message comes after all."""
+    """The connection is opened again, and the message is still delivered."""
     bridge = start(broker.port)
     until(subscriber, online)
     eventually(lambda: not bridge.outbox.counters().in_flight)
@@ -421,14 +419,14 @@ def test_a_failure_to_send_is_for_the_connection_and_not_for_whoever_put_somethi
 
 
 def raise_an_error(*_: object) -> None:
-    """Fail in a way that nobody foresaw."""
+    """Raise an unexpected error."""
     raise RuntimeError("unforeseen")
 
 
-def test_an_impossible_topic_is_dropped_and_the_rest_goes_on(
+def test_an_invalid_topic_is_dropped_and_all_others_are_published(
     start: Start, broker: Mosquitto, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What MQTT cannot carry is counted and logged once, and does not cost the connection."""
+    """A topic that MQTT does not allow is counted and logged once, and does not close the connection."""
     bridge = start(broker.port)
     for topic in ("syncthing/nas/folder/+", "", "a\0b", "x" * 65_536, "syncthing/nas/folder/\udc80"):
         bridge.put_state(Message(topic=topic, payload=b"{}", retain=True))
@@ -440,21 +438,21 @@ def test_an_impossible_topic_is_dropped_and_the_rest_goes_on(
     assert bridge.connection.status.reconnects == 0
 
 
-def test_another_client_with_the_same_client_id_is_named(
+def test_another_client_with_the_same_client_id_is_reported(
     start: Start, broker: Mosquitto, subscriber: Subscriber, said: Changes
 ) -> None:
-    """Two clients with one ID throw each other out for ever; the log says what to do about it."""
+    """Two clients with one ID disconnect each other repeatedly; the log explains how to fix that."""
     start(broker.port)
     until(subscriber, online)
-    thief = Subscriber(broker.port, "nothing", client_id="stbridge")  # paho comes back again and again
+    thief = Subscriber(broker.port, "nothing", client_id="stbridge")  # paho reconnects each time
     said.wait_for(lambda records: any("set another mqtt.client_id" in one.getMessage() for one in records))
     thief.close()
 
 
-def test_what_the_broker_keeps_is_read_before_anything_is_said(
+def test_retained_topics_are_read_before_anything_is_published(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
-    """The bridge remembers from its own retained tree, even if it goes on to publish over it."""
+    """The bridge restores its state from its own retained topics, even if it overwrites them later."""
     subscriber.publish("syncthing/nas/metrics", b'{"in_bytes_lifetime": 7}', retain=True)
     subscriber.publish("other/topic", b"not ours", retain=True)
     restored: list[Mapping[str, bytes]] = []
@@ -466,7 +464,7 @@ def test_what_the_broker_keeps_is_read_before_anything_is_said(
 
 
 def test_online_waits_for_the_first_snapshot(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
-    """The first `online` is held back until there is something to be online with."""
+    """The first `online` is delayed until all instances are published."""
     hold = threading.Event()
     versions = Changes()
 
@@ -488,10 +486,10 @@ def test_online_waits_for_the_first_snapshot(start: Start, broker: Mosquitto, su
     ]
 
 
-def test_what_the_access_list_forbids_is_said_once_and_not_tried_again(
+def test_a_publication_that_the_acl_forbids_is_logged_once_and_not_retried(
     start: Start, new_broker: Callable[..., Mosquitto], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refused publication is counted and logged once for its kind of topic; the rest goes on."""
+    """It is counted, and logged once for its kind of topic; all other topics are published."""
     access = tmp_path / "access"
     access.write_text("topic deny syncthing/nas/folder/#\ntopic readwrite #\n")
     access.chmod(0o600)

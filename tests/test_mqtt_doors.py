@@ -1,4 +1,4 @@
-"""Getting through to a broker: logins, TLS, transports, versions of MQTT, and what is said when it fails."""
+"""Connecting to a broker: logins, TLS, transports, versions of MQTT, and the messages about failures."""
 
 import asyncio
 import base64
@@ -30,7 +30,7 @@ from tests.servers import Mosquitto, eventually
 NewBroker = Callable[..., Mosquitto]
 
 
-# paho and amqtt leave sockets that they could not use to the garbage collector.
+# paho and amqtt leave unusable sockets to the garbage collector.
 unclosed = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
@@ -45,13 +45,13 @@ WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
 
 
 def new_connection(broker: MqttSettings, outbox: Outbox, **options: Any) -> BrokerConnection:
-    """Return a connection that takes no notice of commands."""
+    """Return a connection that ignores commands."""
     options = {"subscriptions": [Subscription("syncthing/+/command/#")], "received": lambda _received: None, **options}
     return BrokerConnection(broker, outbox, last_will=WILL, birth=BIRTH, **options)
 
 
 def fill(broker: MqttSettings, count: int) -> dict[str, bytes]:
-    """Leave retained messages at a broker, through a whole connection of the bridge."""
+    """Publish retained messages to a broker over a complete connection of the bridge."""
     kept = {f"syncthing/nas/folder/{number}": b"%d" % number for number in range(count)}
     outbox = Outbox()
     for topic, payload in kept.items():
@@ -69,9 +69,9 @@ def fill(broker: MqttSettings, count: int) -> dict[str, bytes]:
 
 @pytest.fixture
 def locked(new_broker: NewBroker, tmp_path: Path) -> Mosquitto:
-    """A broker that knows one user, ann, by the password right."""
+    """A broker with one user, ann, and one password."""
     passwords = tmp_path / "passwords"
-    # As mosquitto_passwd writes it: $7$ is PBKDF2 with SHA-512, then rounds, salt, and what became of it.
+    # The format of mosquitto_passwd: $7$ is PBKDF2 with SHA-512, followed by rounds, salt and hash.
     salt = b"salt-of-12by"
     digest = hashlib.pbkdf2_hmac("sha512", b"right", salt, 101)
     passwords.write_text(f"ann:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n")
@@ -79,26 +79,26 @@ def locked(new_broker: NewBroker, tmp_path: Path) -> Mosquitto:
     return new_broker(lines=["allow_anonymous false", f"password_file {passwords}"]).start()
 
 
-def test_the_right_password_is_let_in(locked: Mosquitto) -> None:
-    """A user name and a password are all that a broker needs to know."""
+def test_the_right_password_is_accepted(locked: Mosquitto) -> None:
+    """A user name and a password are sufficient for a login."""
     assert probe(settings(locked.port, username="ann", password="right")).protocol == "5"
 
 
 @pytest.mark.parametrize("protocol", ["auto", "5", "3.1.1"])
-def test_a_wrong_password_names_the_settings_and_not_the_password(locked: Mosquitto, protocol: str) -> None:
-    """A refused login is no reason to try another version of MQTT, and no secret gets into the log."""
+def test_a_wrong_password_names_the_settings_and_is_not_logged(locked: Mosquitto, protocol: str) -> None:
+    """The bridge does not try another version of MQTT after a refused login, and logs no secret."""
     with pytest.raises(BrokerRefused, match=r"mqtt.username and mqtt.password") as refused:
         probe(settings(locked.port, username="ann", password="wrong-secret", protocol=protocol))
     assert not isinstance(refused.value, VersionRefused)
     assert "wrong-secret" not in str(refused.value)
 
 
-# --- nobody there, or somebody else
+# --- no broker, or another server
 
 
 @pytest.fixture
 def pretend() -> Iterator[Callable[[Callable[[socket.socket], object]], Pretender]]:
-    """Start servers that are no brokers."""
+    """Start servers that are not brokers."""
     pretenders: list[Pretender] = []
 
     def start(answer: Callable[[socket.socket], object]) -> Pretender:
@@ -122,8 +122,8 @@ def pretend() -> Iterator[Callable[[Callable[[socket.socket], object]], Pretende
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_an_address_where_nobody_is_names_the_setting(more: dict[str, Any], says: str) -> None:
-    """Whatever is wrong with the address is one readable line, and never a crash."""
+def test_an_address_without_a_server_is_reported_with_the_setting(more: dict[str, Any], says: str) -> None:
+    """A wrong address leads to a readable one-line message, and never to a crash."""
     with pytest.raises(BrokerUnreachable, match=says):
         probe(settings(**more))
 
@@ -134,14 +134,14 @@ def test_an_address_where_nobody_is_names_the_setting(more: dict[str, Any], says
     [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 64, b"\xff" * 64, b"\x20\x00", b"\x20\x7f\x00"],
 )
 @pytest.mark.parametrize("transport", ["tcp", "websockets"])
-def test_who_does_not_speak_mqtt_is_not_a_broker(pretend: Any, answer: bytes, transport: str) -> None:
-    """Rubbish is never more than a broker that cannot be used."""
+def test_a_server_that_does_not_speak_mqtt_is_not_a_broker(pretend: Any, answer: bytes, transport: str) -> None:
+    """An invalid response only makes the broker unusable."""
     with pytest.raises(BrokerUnavailable, match=r"check mqtt\.port"):
         probe(settings(pretend(saying(answer)).port, transport=transport))
 
 
-def test_who_does_not_answer_is_given_up(pretend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that accepts and stays silent is tried with both versions and left."""
+def test_an_unresponsive_server_is_given_up(pretend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that accepts the connection and sends nothing is tried with both versions of MQTT."""
     monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", 0.1)
     silent = pretend(until_hung_up)
     with pytest.raises(BrokerRefused, match=r"does not answer MQTT 3\.1\.1"):
@@ -158,8 +158,8 @@ def test_who_does_not_answer_is_given_up(pretend: Any, monkeypatch: pytest.Monke
         (0x97, "quota exceeded"),
     ],
 )
-def test_each_refusal_names_its_cure(pretend: Any, code: int, says: str) -> None:
-    """What a broker gives as its reason comes with what to do about it."""
+def test_each_refusal_is_reported_with_its_fix(pretend: Any, code: int, says: str) -> None:
+    """The message contains the broker's reason code and the action to take."""
     with pytest.raises(BrokerRefused, match=says):
         probe(settings(pretend(saying(bytes([0x20, 3, 0, code, 0]))).port))
 
@@ -172,10 +172,10 @@ def test_each_refusal_names_its_cure(pretend: Any, code: int, says: str) -> None
         (0x87, BrokerRefused, "what the broker allows this user"),
     ],
 )
-def test_the_reason_for_a_disconnection_is_told(
+def test_the_reason_for_a_disconnection_is_reported(
     pretend: Any, code: int, kind: type[BrokerUnavailable], says: str
 ) -> None:
-    """MQTT 5 brokers say why they end a connection; what passes by itself is told from what does not."""
+    """MQTT 5 brokers send a reason; the message distinguishes temporary reasons from others."""
     accepted, disconnected = bytes([0x20, 3, 0, 0, 0]), bytes([0xE0, 2, code, 0])
     with pytest.raises(kind, match=says):
         probe(settings(pretend(saying(accepted + disconnected)).port))
@@ -185,8 +185,8 @@ def test_the_reason_for_a_disconnection_is_told(
 
 
 @unclosed
-def test_amqtt_which_knows_only_3_1_1_is_spoken_to_in_3_1_1() -> None:
-    """A broker that hangs up on MQTT 5 without a word is tried with 3.1.1, and used."""
+def test_amqtt_which_supports_only_3_1_1_is_used_with_3_1_1() -> None:
+    """A broker that closes an MQTT 5 connection without a response is tried with 3.1.1, and used."""
     broker_module = pytest.importorskip("amqtt.broker")
     port = free_port()
     configuration = {
@@ -201,17 +201,17 @@ def test_amqtt_which_knows_only_3_1_1_is_spoken_to_in_3_1_1() -> None:
             assert await asyncio.to_thread(probe, settings(port)) == Probe("3.1.1", "")
             kept = await asyncio.to_thread(fill, settings(port), 100)
             found = await asyncio.to_thread(read_retained, settings(port), ["syncthing/nas/#"])
-            # It still knows an earlier subscription of the reader's, clean session or not.
+            # amqtt keeps an earlier subscription of the reader, even for a clean session.
             return {topic: payload for topic, payload in found.items() if kept.get(topic) == payload}
         finally:
             await broker.shutdown()
 
     assert len(asyncio.run(use())) == 100
-    gc.collect()  # so that what amqtt left is found here, and not in another test
+    gc.collect()  # collects the leftovers of amqtt here, and not in another test
 
 
 def test_a_version_that_worked_is_remembered_until_it_is_refused() -> None:
-    """The next connection does not ask again; a broker that was replaced is asked anew."""
+    """The next connection uses it directly; if a replaced broker refuses it, both versions are tried again."""
     choice = ProtocolChoice("auto")
     tried: list[str] = []
     speaks = Protocol.MQTT_3_1_1
@@ -232,7 +232,7 @@ def test_a_version_that_worked_is_remembered_until_it_is_refused() -> None:
 
 
 def test_a_broker_that_hangs_does_not_lose_its_version() -> None:
-    """Silence from a broker that spoke MQTT 5 before is no reason to go back to 3.1.1."""
+    """A broker that used MQTT 5 before and then times out does not make the bridge fall back to 3.1.1."""
     choice = ProtocolChoice("auto")
     choice.open(lambda protocol: protocol)
 
@@ -245,22 +245,22 @@ def test_a_broker_that_hangs_does_not_lose_its_version() -> None:
 
 
 def test_a_fixed_version_is_the_only_one_tried() -> None:
-    """Who sets mqtt.protocol means it."""
+    """If mqtt.protocol is set, no other version is tried."""
     assert ProtocolChoice("3.1.1").candidates() == (Protocol.MQTT_3_1_1,)
 
 
-# --- what the broker keeps
+# --- retained messages
 
 
-def test_what_the_broker_keeps_is_read_filter_by_filter(broker: Mosquitto) -> None:
-    """More than a broker queues for one subscriber, and nothing that is not asked for."""
+def test_retained_messages_are_read_filter_by_filter(broker: Mosquitto) -> None:
+    """It reads more messages than a broker queues for one subscriber, and only those that match the filters."""
     kept = fill(settings(broker.port), 3000)
     found = read_retained(settings(broker.port), ["nothing/here", "syncthing/nas/folder/+"])
     assert found == kept
 
 
 def test_a_stop_ends_reading(broker: Mosquitto) -> None:
-    """Nobody waits for a burst to end who is told to stop."""
+    """The reader does not wait for the remaining retained messages after a stop."""
     stop = threading.Event()
     stop.set()
     with suppress(BrokerUnreachable):

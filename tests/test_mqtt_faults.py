@@ -1,4 +1,4 @@
-"""A slow line, a broker that hangs, one that is late, and one that knows only MQTT 3.1.1: as users meet them."""
+"""Broker failures that users encounter: a slow line, a hung broker, a late one, and one with only MQTT 3.1.1."""
 
 import json
 import socket
@@ -43,13 +43,13 @@ Start = Callable[..., BrokerConnection]
 
 @pytest.fixture
 def outbox() -> Outbox:
-    """What is published."""
+    """The outbox that the connection publishes from."""
     return Outbox()
 
 
 @pytest.fixture
 def start(outbox: Outbox) -> Iterator[Start]:
-    """Start a connection; it is stopped in the end."""
+    """Start a connection; the fixture stops it."""
     started: list[BrokerConnection] = []
 
     def start_one(port: int, **options: Any) -> BrokerConnection:
@@ -73,7 +73,7 @@ def start(outbox: Outbox) -> Iterator[Start]:
 
 @pytest.fixture
 def line(broker: Mosquitto) -> Iterator[Proxy]:
-    """The line to the broker."""
+    """A proxy between the bridge and the broker."""
     proxy = Proxy(broker.port).start()
     yield proxy
     proxy.stop()
@@ -81,7 +81,7 @@ def line(broker: Mosquitto) -> Iterator[Proxy]:
 
 @pytest.fixture
 def syncthing() -> Iterator[PretendedSyncthing]:
-    """A Syncthing with a folder."""
+    """A simulated Syncthing instance with a folder."""
     one = PretendedSyncthing(lambda table: ScriptedServer(table).start())
     one.has_folders(photos=False)
     yield one
@@ -107,13 +107,13 @@ def run(syncthing: PretendedSyncthing, tmp_path: Path) -> Iterator[Callable[...,
         process.stop()
 
 
-# --- slow is not dead
+# --- a slow connection is not dead
 
 
 def test_a_large_reply_over_a_slow_line_is_delivered_once(
     start: Start, outbox: Outbox, line: Proxy, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes longer than an acknowledgement may, and what is published meanwhile is acknowledged as well."""
+    """It takes longer than the acknowledgement timeout, and messages published meanwhile are acknowledged, too."""
     monkeypatch.setattr(session_module, "ACKNOWLEDGEMENT_TIMEOUT_S", 1.0)
     connection = start(line.port)
     subscriber.wait_for_payload(STATE, b"online")
@@ -135,10 +135,10 @@ def test_a_large_reply_over_a_slow_line_is_delivered_once(
     assert connection.status.reconnects == 0
 
 
-def test_much_discovery_over_a_slow_line_drains(
+def test_many_discovery_messages_over_a_slow_line_are_sent_once(
     start: Start, outbox: Outbox, line: Proxy, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each message takes a part of the time that all together take; none is sent twice."""
+    """Together they take longer than the timeout, and each one only a part of it."""
     monkeypatch.setattr(session_module, "ACKNOWLEDGEMENT_TIMEOUT_S", 0.5)
     line.slow(200_000)
     for number in range(40):
@@ -150,11 +150,11 @@ def test_much_discovery_over_a_slow_line_drains(
     assert connection.status.reconnects == 0
 
 
-# --- a broker that is gone, or hangs, is noticed
+# --- a broker that disconnects or hangs is detected
 
 
-def test_a_connection_that_is_found_broken_while_sending_ends_in_words(outbox: Outbox, line: Proxy) -> None:
-    """Paho closes the socket then, and nothing may use it any more."""
+def test_a_connection_found_broken_while_sending_raises_a_readable_error(outbox: Outbox, line: Proxy) -> None:
+    """Paho closes the socket in this case, and the session must not use it any more."""
     settings = MqttSettings(host="127.0.0.1", port=line.port)
     session = Session(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None, outbox=outbox)
     session.open(threading.Event())
@@ -170,17 +170,17 @@ def test_a_connection_that_is_found_broken_while_sending_ends_in_words(outbox: O
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for half a second where the bridge waits for 10 s, and for large messages no longer."""
+    """Reduce the bridge's timeout from 10 s to half a second, and do not extend it for large messages."""
     monkeypatch.setattr(session_module, "ACKNOWLEDGEMENT_TIMEOUT_S", 0.5)
     monkeypatch.setattr(session_module, "SLOWEST_BYTES_PER_S", 10**9)
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("size", [2, 20_000_000], ids=["small", "large"])
-def test_a_line_that_swallows_everything_is_noticed(
+def test_a_line_that_loses_all_data_is_detected(
     start: Start, outbox: Outbox, line: Proxy, subscriber: Subscriber, size: int
 ) -> None:
-    """Also in the middle of a message that the system has not taken as a whole."""
+    """This includes a message of which the system has accepted only a part."""
     connection = start(line.port)
     subscriber.wait_for_payload(STATE, b"online")
     line.hang()
@@ -191,7 +191,7 @@ def test_a_line_that_swallows_everything_is_noticed(
 
 
 def acknowledges_nothing(connection: socket.socket) -> None:
-    """Accept, confirm subscriptions, and read without any other answer."""
+    """Accept, confirm subscriptions, and read without sending anything else."""
     connection.recv(4096)
     connection.sendall(CONNACK)
     for _ in range(2):
@@ -200,10 +200,10 @@ def acknowledges_nothing(connection: socket.socket) -> None:
     until_hung_up(connection)
 
 
-def test_a_broker_that_reads_and_acknowledges_nothing_is_noticed(
+def test_a_broker_that_reads_and_acknowledges_nothing_is_detected(
     start: Start, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Although there is always something new that it reads."""
+    """It is detected although the bridge always has new messages, which the broker reads."""
     monkeypatch.setattr(session_module, "ACKNOWLEDGEMENT_TIMEOUT_S", 0.5)
     broker = Pretender(acknowledges_nothing)
     try:
@@ -220,10 +220,10 @@ def test_a_broker_that_reads_and_acknowledges_nothing_is_noticed(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can drop what arrives for one connection")
-def test_a_broker_that_is_gone_without_a_word_is_noticed_while_nothing_is_sent(
+def test_a_broker_that_disappears_silently_is_detected_without_traffic(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """TCP keepalive is quicker than that of MQTT, which takes up to two intervals of 30 s."""
+    """TCP keepalive is faster than MQTT keepalive, which takes up to two intervals of 30 s."""
     for name, value in {"IDLE_S": 1, "INTERVAL_S": 1, "PROBES": 2}.items():
         monkeypatch.setattr(keepalive, name, value)
 
@@ -252,15 +252,15 @@ def test_a_broker_that_is_gone_without_a_word_is_noticed_while_nothing_is_sent(
         broker.close()
 
 
-# --- retained messages that come late
+# --- retained messages that arrive late
 
 
 @pytest.mark.parametrize("late_s", [0.3, 2.0])
 @pytest.mark.parametrize("info", [b"", b'{"started_at":"2026-01-01T00:00:00Z"}'], ids=["no info", "info kept"])
-def test_retained_messages_that_come_late_are_not_overwritten(
+def test_late_retained_messages_are_not_overwritten(
     broker: Mosquitto, subscriber: Subscriber, run: Callable[..., BridgeProcess], late_s: float, info: bytes
 ) -> None:
-    """Lifetime totals would begin at nothing again, and those of years be lost."""
+    """Otherwise lifetime totals would restart at zero, and years of counts would be lost."""
     kept = {"in_bytes_lifetime": 10**12, "in_bytes": 0, "started_at": "2001-01-01T00:00:00Z"}
     subscriber.publish(METRICS, json.dumps(kept), retain=True)
     subscriber.publish(INFO.topic, info, retain=True)
@@ -275,10 +275,10 @@ def test_retained_messages_that_come_late_are_not_overwritten(
         proxy.stop()
 
 
-def test_online_on_a_broker_that_kept_it_becomes_offline_until_everything_is_published(
+def test_a_retained_online_becomes_offline_until_everything_is_published(
     start: Start, outbox: Outbox, subscriber: Subscriber
 ) -> None:
-    """It comes from the disk of a broker that crashed, or from a connection that the broker has not given up yet."""
+    """A crashed broker restored it from disk, or the broker has not detected yet that the old connection is dead."""
     subscriber.publish(STATE, b"online", retain=True)
     since = subscriber.count
     outbox.put_state(Message(topic="syncthing/nas/system", payload=b"{}", retain=True))
@@ -288,13 +288,13 @@ def test_online_on_a_broker_that_kept_it_becomes_offline_until_everything_is_pub
     assert seen == [(STATE, b"offline"), ("syncthing/nas/system", b"{}"), (STATE, b"online")]
 
 
-# --- MQTT 3.1.1, which has no no_local and no reason for anything
+# --- MQTT 3.1.1, which has neither no_local nor reason codes
 
 
 def test_a_retained_command_gets_one_reply_over_mqtt_3_1_1(
     broker: Mosquitto, subscriber: Subscriber, run: Callable[..., BridgeProcess]
 ) -> None:
-    """Its clearing comes back as an empty command of the bridge's own; that of somebody else is still answered."""
+    """Clearing it sends the bridge an empty command of its own; an empty command of another client is answered."""
     scan, response = "syncthing/nas/command/scan", "syncthing/nas/response/scan"
     subscriber.publish(scan, "docs", retain=True)
     since = subscriber.count
@@ -309,24 +309,24 @@ def test_a_retained_command_gets_one_reply_over_mqtt_3_1_1(
 # --- Home Assistant's birth message
 
 
-def test_a_retained_birth_is_none_unless_it_comes_live(
+def test_a_retained_birth_message_is_ignored_unless_it_is_live(
     broker: Mosquitto, subscriber: Subscriber, run: Callable[..., BridgeProcess]
 ) -> None:
-    """A stored one comes with each connection, and would have everything published twice each time."""
+    """A retained one arrives on each connection, and would make the bridge publish everything twice."""
     subscriber.publish("homeassistant/status", "online", retain=True)
     bridge = run(broker.port)
     subscriber.wait_for_payload(STATE, b"online")
-    assert ask(subscriber, "get_version", "{}", node="nas")["status"] == "ok"  # it is behind the stored message
+    assert ask(subscriber, "get_version", "{}", node="nas")["status"] == "ok"  # it follows the retained message
     assert "Home Assistant" not in bridge.log.read_text(encoding="utf-8")
     subscriber.publish("homeassistant/status", "online", retain=True)
     eventually(lambda: "Home Assistant restarted" in bridge.log.read_text(encoding="utf-8"))
 
 
-# --- stopping, whatever is going on
+# --- stopping at any time
 
 
 def test_a_stop_ends_the_thread_while_a_server_does_not_answer(start: Start) -> None:
-    """The bridge is connecting, and has nobody to tell anything."""
+    """The bridge is still connecting, so it cannot publish anything."""
     server = Pretender(until_hung_up)
     try:
         connection = start(server.port)
@@ -340,7 +340,7 @@ def test_a_stop_ends_the_thread_while_a_server_does_not_answer(start: Start) -> 
 def test_a_stop_ends_the_thread_while_retained_messages_are_read(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
-    """They would come after a minute."""
+    """They would arrive only after a minute."""
     subscriber.publish(INFO.topic, INFO.payload, retain=True)
     proxy = LateRetained(broker.port, 60).start()
     try:
@@ -348,7 +348,7 @@ def test_a_stop_ends_the_thread_while_retained_messages_are_read(
         restored: list[object] = []
         connection = start(proxy.port, restored=restored.append, restore_filters=["syncthing/nas/+"], marker=marker)
         since = subscriber.count
-        subscriber.wait_for_payload(INFO.topic, INFO.payload, since=since)  # published because it did not come
+        subscriber.wait_for_payload(INFO.topic, INFO.payload, since=since)  # the retained one did not arrive
         connection.stop(3)
         assert not connection.alive
         assert not restored
@@ -356,10 +356,10 @@ def test_a_stop_ends_the_thread_while_retained_messages_are_read(
         proxy.stop()
 
 
-def test_a_stop_on_a_dead_line_leaves_it_to_the_last_will(
+def test_a_stop_on_a_dead_line_triggers_the_last_will(
     start: Start, outbox: Outbox, line: Proxy, subscriber: Subscriber
 ) -> None:
-    """Much is queued, nothing moves: the connection is closed without DISCONNECT, and the broker says `offline`."""
+    """The queue cannot be sent: the bridge closes without DISCONNECT, and the broker publishes `offline`."""
     connection = start(line.port)
     subscriber.wait_for_payload(STATE, b"online")
     line.hang()

@@ -1,4 +1,4 @@
-"""The outbox: what the broker is to have, and what is on its way there."""
+"""The outbox: last-value cache and send queue."""
 
 import threading
 from collections.abc import Callable
@@ -23,24 +23,24 @@ def event(name: str) -> Message:
 
 
 def connected(events_limit: int = 100, window: int = 20) -> Outbox:
-    """Return an outbox with a connection."""
+    """Return an outbox that is connected."""
     outbox = Outbox(events_limit)
     outbox.connected(window)
     return outbox
 
 
 def take(outbox: Outbox) -> list[Message]:
-    """Return what is sent now, and leave it without an answer."""
+    """Return the messages that are sent now, without acknowledging them."""
     return Wire(outbox).send()
 
 
 def topics(messages: list[Message]) -> list[str]:
-    """Return where messages go."""
+    """Return the topics of messages."""
     return [one.topic for one in messages]
 
 
-def test_nothing_is_taken_before_there_is_a_connection() -> None:
-    """Without a connection everything waits."""
+def test_nothing_is_sent_before_there_is_a_connection() -> None:
+    """Without a connection all messages stay queued."""
     outbox = Outbox()
     outbox.put_state(state("a"))
     outbox.put(event("x"))
@@ -48,8 +48,8 @@ def test_nothing_is_taken_before_there_is_a_connection() -> None:
     assert outbox.counters().queued == 2
 
 
-def test_the_same_value_again_is_no_work() -> None:
-    """A state is sent when it differs from what the broker was told, and not otherwise."""
+def test_an_unchanged_value_is_not_sent_again() -> None:
+    """A state is sent only if it differs from the last value sent to the broker."""
     outbox = connected()
     outbox.put_state(state("a", b"1"))
     drain(outbox)
@@ -59,16 +59,16 @@ def test_the_same_value_again_is_no_work() -> None:
     assert [message.payload for message in drain(outbox)] == [b"2"]
 
 
-def test_the_same_value_again_is_sent_if_it_expires() -> None:
-    """A state with an expiry is renewed every time, or the broker would forget it."""
+def test_an_unchanged_value_with_an_expiry_is_sent_again() -> None:
+    """Otherwise the broker would delete it when it expires."""
     outbox = connected()
     for _ in range(2):
         outbox.put_state(state("health", b"1", expiry_s=60))
         assert topics(take(outbox)) == ["health"]
 
 
-def test_only_the_last_value_of_a_topic_waits() -> None:
-    """A state that changes while it waits keeps its place and goes once, with its newest value."""
+def test_only_the_last_value_of_a_topic_is_queued() -> None:
+    """A state that changes while it is queued keeps its position, and is sent once with its newest value."""
     outbox = connected()
     outbox.put_state(state("a", b"1"))
     outbox.put_state(state("b", b"1"))
@@ -77,7 +77,7 @@ def test_only_the_last_value_of_a_topic_waits() -> None:
 
 
 def test_no_more_than_the_window_is_in_flight() -> None:
-    """What is sent stays in flight until the broker has answered it."""
+    """A sent message stays in flight until the broker has acknowledged it."""
     outbox = connected(window=2)
     wire = Wire(outbox)
     for topic in "abc":
@@ -89,7 +89,7 @@ def test_no_more_than_the_window_is_in_flight() -> None:
 
 
 def test_large_messages_are_not_in_flight_together() -> None:
-    """The window is bounded in bytes as well; a single message may be larger, and small ones fill the window."""
+    """The window is also bounded in bytes; one message may exceed it, and small messages fill it."""
     outbox = connected()
     wire = Wire(outbox)
     for topic in "abc":
@@ -102,8 +102,8 @@ def test_large_messages_are_not_in_flight_together() -> None:
     assert topics(wire.send()) == ["d", "e"]
 
 
-def test_a_reply_goes_before_states_and_an_event_after_the_states_before_it() -> None:
-    """Replies are urgent; an event tells of states that the broker has by then."""
+def test_a_reply_is_sent_before_states_and_an_event_after_earlier_states() -> None:
+    """Replies are urgent; an event refers to states that the broker must receive first."""
     outbox = connected()
     outbox.put_state(state("a"))
     outbox.put(event("x"))
@@ -112,8 +112,8 @@ def test_a_reply_goes_before_states_and_an_event_after_the_states_before_it() ->
     assert topics(take(outbox)) == ["response/scan", "a", "event/x", "b"]
 
 
-def test_after_a_connect_the_whole_tree_goes_availability_last_and_then_the_events() -> None:
-    """The broker may have forgotten everything, and `online` must not be said before the rest is true."""
+def test_after_a_connect_states_are_sent_then_availability_then_events() -> None:
+    """The broker may have lost its messages, and `online` must not be sent before all other topics."""
     outbox = Outbox()
     outbox.put_state(state("bridge/state", b"online"), last=True)
     outbox.put_state(state("a"))
@@ -124,8 +124,8 @@ def test_after_a_connect_the_whole_tree_goes_availability_last_and_then_the_even
         assert topics(take(outbox)) == ["a", "b", "bridge/state", "event/x"]
 
 
-def test_what_tells_what_the_others_are_about_goes_before_them() -> None:
-    """A discovery message that is new is the first after the next connect, and no more when it has been cleared."""
+def test_discovery_is_sent_before_the_topics_that_it_describes() -> None:
+    """A new discovery message is the first one after the next connect, until it is cleared."""
     outbox = connected()
     outbox.put_state(state("a"))
     outbox.put_state(state("discovery"), first=True)
@@ -139,7 +139,7 @@ def test_what_tells_what_the_others_are_about_goes_before_them() -> None:
 
 
 def test_a_new_availability_goes_to_the_end_of_the_queue() -> None:
-    """`online` that waits already still lets pass what was queued after it, once it is said again."""
+    """If `online` is put in again while queued, messages queued in between are sent before it."""
     outbox = connected()
     outbox.put_state(state("nas/state", b"offline"), last=True)
     outbox.put_state(state("a"))
@@ -147,8 +147,8 @@ def test_a_new_availability_goes_to_the_end_of_the_queue() -> None:
     assert topics(take(outbox)) == ["a", "nas/state"]
 
 
-def test_availability_waits_for_states_that_changed_after_it_was_queued() -> None:
-    """On a slow line `online` would otherwise arrive before what has become true while the tree was on its way."""
+def test_availability_is_sent_after_states_that_changed_meanwhile() -> None:
+    """On a slow line, `online` would otherwise arrive before changes that happened while all topics were sent."""
     outbox = connected(window=1)
     wire = Wire(outbox)
     outbox.put_state(state("a", b"1"))
@@ -159,8 +159,8 @@ def test_availability_waits_for_states_that_changed_after_it_was_queued() -> Non
     assert [message.payload for message in wire.drain()] == [b"1", b"2", b"online", b"{}"]
 
 
-def test_availability_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a line that is slower than the changes there is always something newer; what was there before still goes."""
+def test_availability_is_not_delayed_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If changes are faster than the line, availability still follows the states that were queued before it."""
     now = [1000.0]
     monkeypatch.setattr("stbridge.mqtt.outbox.time.monotonic", lambda: now[0])
     outbox = connected(window=1)
@@ -178,8 +178,8 @@ def test_availability_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
     assert topics(sent)[3:].index("bridge/state") == 2
 
 
-def test_what_was_in_flight_goes_again_after_a_lost_connection() -> None:
-    """At least once: events and replies too, and in their old order."""
+def test_unacknowledged_messages_are_sent_again_after_a_lost_connection() -> None:
+    """Delivery is at least once, also for events and replies, and in the previous order."""
     outbox = connected()
     wire = Wire(outbox)
     outbox.put(event("x"))
@@ -193,8 +193,8 @@ def test_what_was_in_flight_goes_again_after_a_lost_connection() -> None:
     assert topics(take(outbox)) == ["response/scan", "response/pause", "event/x", "event/y"]
 
 
-def test_a_failure_in_the_middle_of_sending_keeps_the_order() -> None:
-    """Whatever was sent before it and after it goes again as it came."""
+def test_a_failure_while_sending_keeps_the_order() -> None:
+    """The messages before and after the failed one are sent again in their order."""
     outbox = connected()
     for name in "abc":
         outbox.put(event(name))
@@ -211,8 +211,8 @@ def test_a_failure_in_the_middle_of_sending_keeps_the_order() -> None:
     assert topics(take(outbox)) == ["event/a", "event/b", "event/c"]
 
 
-def test_too_many_events_drop_the_oldest_and_are_counted() -> None:
-    """Memory is bounded whatever the time without a broker."""
+def test_above_the_limit_the_oldest_events_are_dropped_and_counted() -> None:
+    """Memory is bounded, however long the broker is unavailable."""
     outbox = Outbox(events_limit=2)
     for name in "abc":
         outbox.put(event(name))
@@ -222,8 +222,8 @@ def test_too_many_events_drop_the_oldest_and_are_counted() -> None:
     assert outbox.counters().dropped == 2
 
 
-def test_a_cleared_topic_is_remembered_until_the_broker_knows() -> None:
-    """A clearing that got lost is repeated at the next connect, and no longer than that."""
+def test_a_cleared_topic_is_remembered_until_the_broker_acknowledges() -> None:
+    """A lost clearing is repeated at the next connect, and then forgotten."""
     outbox = connected()
     outbox.put_state(state("a", b""))
     assert topics(take(outbox)) == ["a"]
@@ -237,7 +237,7 @@ def test_a_cleared_topic_is_remembered_until_the_broker_knows() -> None:
 
 
 def test_a_refused_state_waits_for_the_next_connect() -> None:
-    """What the broker's ACL forbids is not tried again and again."""
+    """A state that the broker's ACL forbids is not retried immediately."""
     outbox = connected()
     wire = Wire(outbox)
     outbox.put_state(state("a"))
@@ -249,8 +249,8 @@ def test_a_refused_state_waits_for_the_next_connect() -> None:
     assert topics(take(outbox)) == ["a"]
 
 
-def test_a_message_that_cannot_be_sent_is_given_up() -> None:
-    """A topic that MQTT cannot carry is dropped for good."""
+def test_a_message_that_cannot_be_sent_is_dropped() -> None:
+    """A topic that MQTT does not allow is dropped permanently."""
     outbox = connected()
     outbox.put_state(state("a/#"))
     assert take(outbox) == []
@@ -259,8 +259,8 @@ def test_a_message_that_cannot_be_sent_is_given_up() -> None:
     assert outbox.counters().dropped == 1
 
 
-def test_resend_makes_everything_due_or_one_topic() -> None:
-    """The republish command sends the whole tree, availability last; events are not sent twice."""
+def test_resend_queues_every_topic_or_a_single_one() -> None:
+    """The republish command sends every topic, availability last; events are not sent twice."""
     outbox = connected()
     outbox.put_state(state("bridge/state", b"online"), last=True)
     outbox.put_state(state("a"))
@@ -274,7 +274,7 @@ def test_resend_makes_everything_due_or_one_topic() -> None:
 
 
 def test_flush_sends_only_what_can_be_sent() -> None:
-    """Nobody is called without a connection, nor while the window is full, nor before `flush`."""
+    """The sender is not called without a connection, while the window is full, or before `flush`."""
     outbox = Outbox()
     wire = Wire(outbox)
     calls: list[int] = []
@@ -294,7 +294,7 @@ def test_flush_sends_only_what_can_be_sent() -> None:
 
 
 def test_flush_may_send_at_once() -> None:
-    """The outbox is not locked while it calls: another thread could not use it."""
+    """The outbox releases its lock during the call, so that other threads can use it."""
     outbox = connected()
     counted: list[int] = []
     outbox.on_work = lambda: _in_another_thread(lambda: counted.append(outbox.counters().queued))
@@ -324,7 +324,7 @@ def test_waiting_until_it_is_empty_includes_what_is_in_flight() -> None:
 
 
 def test_waiting_ends_when_the_connection_does() -> None:
-    """Without a connection nothing moves, so nobody waits for it."""
+    """Without a connection no message is sent, so waiting would be useless."""
     outbox = connected()
     outbox.put_state(state("a"))
     losing = threading.Thread(target=outbox.disconnected)
@@ -338,7 +338,7 @@ PAYLOADS = st.sampled_from([b"", b"1", b"2"])
 
 
 class AnyInterleaving(RuleBasedStateMachine):
-    """A broker that may lose, refuse and forget, and an outbox that makes it all right at the next connect."""
+    """Any sequence of losses, refusals and restarts of the broker; after the next connect it has every value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -415,8 +415,8 @@ class AnyInterleaving(RuleBasedStateMachine):
 TestWhateverTheInterleavingTheBrokerEndsUpWithWhatIsDesired = AnyInterleaving.TestCase
 
 
-def test_an_outage_of_any_length_costs_the_same_memory() -> None:
-    """States wait with their last values, events and replies up to a number and a size; what was dropped is counted."""
+def test_the_memory_for_an_outage_is_bounded() -> None:
+    """Each state keeps its last value, events and replies are limited in number and size; dropped ones are counted."""
     outbox = Outbox(events_limit=10, bytes_limit=100)
     for number in range(1000):
         outbox.put_state(state(f"state/{number % 5}", f"{number}".encode()))
@@ -431,8 +431,8 @@ def test_an_outage_of_any_length_costs_the_same_memory() -> None:
     assert outbox.counters().queued == 0
 
 
-def test_the_broker_says_how_much_it_takes() -> None:
-    """As long as it does not, only MQTT itself sets a limit."""
+def test_the_broker_sets_the_maximum_packet_size() -> None:
+    """If the broker sets none, only the limit of MQTT itself applies."""
     outbox = Outbox()
     assert outbox.largest_payload > 100_000_000
     outbox.connected(largest_packet=100_000)
@@ -444,8 +444,8 @@ def test_the_broker_says_how_much_it_takes() -> None:
 REPLY = Message(topic="syncthing/nas/response/scan", payload=b"{}")
 
 
-def test_a_reply_goes_before_the_acknowledgement_of_its_command() -> None:
-    """A bridge that is killed in between has answered, or gets the command again."""
+def test_a_reply_is_sent_before_the_acknowledgement_of_its_command() -> None:
+    """A bridge that is killed in between has replied, or receives the command again."""
     outbox = connected()
     wire = Wire(outbox)
     outbox.put(REPLY, urgent=True)
@@ -454,8 +454,8 @@ def test_a_reply_goes_before_the_acknowledgement_of_its_command() -> None:
     assert wire.log == [REPLY, "acknowledgement"]
 
 
-def test_an_acknowledgement_waits_for_a_reply_that_cannot_go_yet() -> None:
-    """While the broker is slow, the reply waits in the outbox, which would be lost with the bridge."""
+def test_an_acknowledgement_waits_for_a_reply_that_cannot_be_sent_yet() -> None:
+    """While the broker is slow, the reply is only in the outbox, and would be lost if the bridge were killed."""
     outbox = connected(window=1)
     wire = Wire(outbox)
     outbox.put(REPLY, urgent=True)
@@ -465,8 +465,8 @@ def test_an_acknowledgement_waits_for_a_reply_that_cannot_go_yet() -> None:
     assert wire.log == [REPLY]
 
 
-def test_a_command_that_is_done_while_others_are_sent_is_acknowledged_next_time() -> None:
-    """Its reply may have come after the last look at the outbox."""
+def test_a_command_that_finishes_during_a_send_is_acknowledged_next_time() -> None:
+    """Its reply may have been queued after the outbox was read."""
     outbox = connected()
     wire = Wire(outbox, meanwhile=lambda: setattr(wire, "to_acknowledge", wire.to_acknowledge + 1))
     outbox.put(REPLY, urgent=True)
@@ -476,8 +476,8 @@ def test_a_command_that_is_done_while_others_are_sent_is_acknowledged_next_time(
     assert wire.log == [REPLY, "acknowledgement"]
 
 
-def test_of_what_is_too_large_together_the_oldest_are_dropped_and_one_may_be_larger() -> None:
-    """The newest is never dropped: whether a broker takes it is another question. Correlation data counts, too."""
+def test_above_the_size_limit_the_oldest_are_dropped_and_one_may_be_larger() -> None:
+    """The newest is never dropped, although the broker may refuse it. Correlation data counts, too."""
     outbox = Outbox(bytes_limit=50)
     for number in range(3):
         outbox.put(Message(topic="t", payload=b"%d" % number * 9, correlation=b"c" * 10), urgent=True)
@@ -486,7 +486,7 @@ def test_of_what_is_too_large_together_the_oldest_are_dropped_and_one_may_be_lar
     assert outbox.counters().dropped == 3
     outbox.connected()
     assert [len(message.payload) for message in drain(outbox)] == [1000]
-    for _ in range(1000):  # what was sent does not count any more
+    for _ in range(1000):  # sent messages do not count any more
         outbox.put(Message(topic="t", payload=b"x" * 40), urgent=True)
         drain(outbox)
     assert outbox.counters().dropped == 3

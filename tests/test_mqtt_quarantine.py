@@ -1,4 +1,4 @@
-"""Messages over which a broker closes the connection: they are found and skipped, everything else is published."""
+"""Messages that make a broker close the connection: the bridge finds and skips them, and publishes all others."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def state(topic: str, payload: bytes = b"{}") -> Message:
 
 @pytest.fixture
 def start(caplog: pytest.LogCaptureFixture) -> Iterator[Start]:
-    """Start a connection with some retained topics, and stop it in the end."""
+    """Start a connection with some retained topics; the fixture stops it."""
     started: list[BrokerConnection] = []
     caplog.set_level(logging.INFO, "stbridge.mqtt")
 
@@ -71,22 +71,22 @@ def script() -> Iterator[Callable[..., ScriptedBroker]]:
 
 
 def forbids(*topics: str) -> Callable[[Published], int | None]:
-    """Return the script of a broker that closes the connection over some topics."""
+    """Return the script of a broker that closes the connection when certain topics are published."""
     return lambda one: None if one.topic in topics else 0
 
 
 def is_online(broker: ScriptedBroker) -> bool:
-    """Tell whether the bridge has published everything."""
+    """Return whether the bridge has published everything."""
     return broker.latest().get(STATE) == b"online"
 
 
 def holds(broker: ScriptedBroker, topic: str, payload: bytes) -> bool:
-    """Tell whether a message is the newest on its topic."""
+    """Return whether a message is the newest on its topic."""
     return broker.latest().get(topic) == payload
 
 
 def has_reconnected(connection: BrokerConnection, reconnects: int) -> bool:
-    """Tell whether there is a newer connection."""
+    """Return whether the connection was opened again since then."""
     return connection.status.connected and connection.status.reconnects > reconnects
 
 
@@ -94,7 +94,7 @@ def has_reconnected(connection: BrokerConnection, reconnects: int) -> bool:
 def test_a_forbidden_topic_is_skipped_and_everything_else_is_published(
     start: Start, script: Any, caplog: pytest.LogCaptureFixture, protocol: str, goodbye: int | None
 ) -> None:
-    """One folder ID with a space would keep the whole bridge offline, for example at NATS."""
+    """Otherwise one folder ID with a space would keep the whole bridge offline, for example with NATS."""
     broker = script(forbids(PHOTOS), goodbye=goodbye)
     connection, outbox = start(broker.port, *map(state, [*OTHERS[:15], PHOTOS, *OTHERS[15:]]), protocol=protocol)
     eventually(lambda: is_online(broker))
@@ -111,7 +111,7 @@ def test_a_forbidden_topic_is_skipped_and_everything_else_is_published(
 def test_the_log_changes_only_when_something_changes(
     start: Start, script: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line for the first closing, one that names the topic, one that says that it is skipped."""
+    """There is a line for the first closed connection, one that names the topic, and one that reports the skip."""
     broker = script(forbids(PHOTOS, *(f"{PHOTOS}/{number}" for number in range(4))))
     start(broker.port, *map(state, OTHERS), *(state(f"{PHOTOS}/{number}") for number in range(4)), state(PHOTOS))
     eventually(lambda: is_online(broker))
@@ -122,7 +122,7 @@ def test_the_log_changes_only_when_something_changes(
 
 
 def test_a_skipped_topic_stays_skipped_over_reconnects_and_changes(start: Start, script: Any) -> None:
-    """Each try would take the bridge offline."""
+    """Each retry would take the bridge offline."""
     broker = script(forbids(PHOTOS))
     connection, outbox = start(broker.port, state(PHOTOS), *map(state, OTHERS))
     eventually(lambda: is_online(broker))
@@ -139,8 +139,8 @@ def test_a_skipped_topic_stays_skipped_over_reconnects_and_changes(start: Start,
     assert PHOTOS not in broker.latest()
 
 
-def test_a_skipped_topic_is_tried_again_when_everything_is_republished(start: Start, script: Any) -> None:
-    """The user has changed the ACL, and does not have to restart the bridge."""
+def test_a_skipped_topic_is_retried_when_everything_is_republished(start: Start, script: Any) -> None:
+    """After a change of the ACL, the user does not have to restart the bridge."""
     broker = script(forbids(PHOTOS))
     _, outbox = start(broker.port, state(PHOTOS, b"1"), *map(state, OTHERS))
     eventually(lambda: is_online(broker))
@@ -152,8 +152,8 @@ def test_a_skipped_topic_is_tried_again_when_everything_is_republished(start: St
     assert outbox.wait_until_empty(30)
 
 
-def test_a_new_process_tries_everything(start: Start, script: Any) -> None:
-    """Nothing is remembered beyond the process."""
+def test_a_new_process_retries_every_topic(start: Start, script: Any) -> None:
+    """The list of skipped topics is not stored outside of the process."""
     broker = script(forbids(PHOTOS))
     first, _ = start(broker.port, state(PHOTOS))
     eventually(lambda: is_online(broker))
@@ -164,14 +164,14 @@ def test_a_new_process_tries_everything(start: Start, script: Any) -> None:
 
 
 def test_availability_is_skipped_like_any_other_topic(start: Start, script: Any) -> None:
-    """Everything else is published all the same."""
+    """All other topics are published."""
     broker = script(forbids(STATE))
     _, outbox = start(broker.port, *map(state, OTHERS))
     eventually(lambda: outbox.wait_until_empty(0) and broker.latest().keys() == set(OTHERS))
 
 
-def test_a_reply_that_the_broker_forbids_is_given_up_and_its_topic_is_not_remembered(start: Start, script: Any) -> None:
-    """Any client that sends commands chooses the response topic: it must not fill the table, nor end the service."""
+def test_a_forbidden_reply_is_dropped_and_its_topic_is_not_remembered(start: Start, script: Any) -> None:
+    """Clients choose response topics: they must not fill the table of skipped topics or stop the service."""
     broker = script(forbids("answers/1", "answers/2"))
     _, outbox = start(broker.port, *map(state, OTHERS))
     eventually(lambda: is_online(broker))
@@ -185,10 +185,10 @@ def test_a_reply_that_the_broker_forbids_is_given_up_and_its_topic_is_not_rememb
     assert outbox.counters().dropped == 2
 
 
-def test_a_broker_that_closes_over_everything_does_not_fill_the_table(
+def test_a_broker_that_closes_on_every_message_does_not_fill_the_table(
     start: Start, script: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The number of skipped topics is bounded; then the message still names the last topic."""
+    """The number of skipped topics is bounded; above it, the message still names the last topic."""
     monkeypatch.setattr("stbridge.mqtt.quarantine.MOST_SKIPPED", 2)
     broker = script(lambda _: None)
     connection, outbox = start(broker.port, *map(state, OTHERS))
@@ -199,8 +199,8 @@ def test_a_broker_that_closes_over_everything_does_not_fill_the_table(
     eventually(lambda: f"'{OTHERS[2]}'" in connection.status.message)
 
 
-def test_a_network_that_fails_skips_nothing(start: Start, script: Any) -> None:
-    """What was in flight arrives on the next connection, so it was not the reason."""
+def test_a_network_failure_skips_nothing(start: Start, script: Any) -> None:
+    """The messages in flight arrive on the next connection, so they did not cause the failure."""
     broker = script()
     _, outbox = start(broker.port, *map(state, OTHERS))
     for payload in (b"1", b"2", b"3", b"4", b"5"):
@@ -218,10 +218,10 @@ def test_a_network_that_fails_skips_nothing(start: Start, script: Any) -> None:
 LARGE = state("syncthing/nas/folder/photos", b'"' + b"x" * 5000 + b'"')
 
 
-def test_mosquitto_refuses_a_large_message_and_takes_everything_else(
+def test_mosquitto_refuses_a_large_message_and_accepts_all_others(
     start: Start, new_broker: Callable[..., Mosquitto], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`message_size_limit` and MQTT 5: PUBACK 0x95."""
+    """`message_size_limit` with MQTT 5: the PUBACK has the reason code 0x95."""
     broker = new_broker(lines=["allow_anonymous true", "message_size_limit 3000"]).start()
     subscriber = Subscriber(broker.port)
     connection, outbox = start(broker.port, LARGE, *map(state, OTHERS))
@@ -238,10 +238,10 @@ def test_mosquitto_refuses_a_large_message_and_takes_everything_else(
     subscriber.close()
 
 
-def test_mosquitto_announces_its_limit_and_gets_nothing_larger(
+def test_mosquitto_announces_its_limit_and_receives_nothing_larger(
     start: Start, new_broker: Callable[..., Mosquitto], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`max_packet_size` and MQTT 5: CONNACK holds the limit, which may be another one on the next connection."""
+    """`max_packet_size` with MQTT 5: the CONNACK contains the limit, which may differ on the next connection."""
     broker = new_broker(lines=["allow_anonymous true", "max_packet_size 3000"]).start()
     connection, outbox = start(broker.port, LARGE, *map(state, OTHERS))
     eventually(lambda: connection.status.connected and outbox.wait_until_empty(0))
@@ -257,10 +257,10 @@ def test_mosquitto_announces_its_limit_and_gets_nothing_larger(
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
-def test_mosquitto_closes_the_connection_over_a_large_message(
+def test_mosquitto_closes_the_connection_on_a_large_message(
     start: Start, new_broker: Callable[..., Mosquitto], caplog: pytest.LogCaptureFixture, protocol: str
 ) -> None:
-    """`max_packet_size` and MQTT 3.1.1, which cannot announce it: the message is published when it is smaller."""
+    """`max_packet_size` with MQTT 3.1.1, which cannot announce it: the topic is published when it is smaller."""
     broker = new_broker(lines=["allow_anonymous true", "max_packet_size 3000"]).start()
     subscriber = Subscriber(broker.port)
     connection, outbox = start(broker.port, *map(state, OTHERS[:8]), LARGE, *map(state, OTHERS[8:]), protocol=protocol)

@@ -1,4 +1,4 @@
-"""The reason codes of MQTT 5: every one of the specification is understood, and any other is a failure."""
+"""The reason codes of MQTT 5: each code in the specification is understood, and any other counts as a failure."""
 
 import logging
 import re
@@ -23,12 +23,12 @@ LAST_WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
 BIRTH = Message(topic=STATE, payload=b"online", retain=True, json=False)
 
 FAILURES = (*range(0x80, 0xA3), 0xEE)
-"""Every failure of MQTT 5 (section 2.4), whichever packet it belongs to, and one that the next version may bring."""
+"""Every failure code of MQTT 5 (section 2.4), for any packet, and one that a later version might add."""
 
 
 @pytest.fixture
 def pretend() -> Iterator[Callable[[bytes], int]]:
-    """Start servers that answer everything with the same bytes; return their port."""
+    """Start servers that answer everything with the same bytes, and return their ports."""
     pretenders: list[Pretender] = []
 
     def start(answer: bytes) -> int:
@@ -66,7 +66,7 @@ def start() -> Iterator[Callable[..., tuple[ScriptedBroker, BrokerConnection, Ou
 
 @pytest.mark.parametrize("code", FAILURES, ids=hex)
 def test_every_reason_code_of_a_refused_connection_is_reported(pretend: Any, code: int) -> None:
-    """The user reads what the broker answered, and not that its port is wrong."""
+    """The message contains the broker's reason, and does not blame the port."""
     with pytest.raises(BrokerUnavailable) as raised:
         probe(MqttSettings(host="127.0.0.1", port=pretend(bytes([0x20, 3, 0, code, 0])), protocol="5"))
     assert re.search("says|refuses the client ID|does not speak MQTT 5", str(raised.value))
@@ -74,27 +74,27 @@ def test_every_reason_code_of_a_refused_connection_is_reported(pretend: Any, cod
 
 @pytest.mark.parametrize("code", FAILURES, ids=hex)
 def test_every_reason_code_of_a_disconnect_is_reported(pretend: Any, code: int) -> None:
-    """The broker accepts the connection, then closes it with a reason."""
+    """The broker accepts the connection, then closes it with a reason code."""
     accepted, disconnect = bytes([0x20, 3, 0, 0, 0]), bytes([0xE0, 2, code, 0])
     with pytest.raises(BrokerUnavailable, match="reports"):
         probe(MqttSettings(host="127.0.0.1", port=pretend(accepted + disconnect)))
 
 
 def test_an_unknown_reason_code_is_reported_as_its_number(pretend: Any) -> None:
-    """The documentation of the broker may list it."""
+    """The broker's documentation may explain it."""
     with pytest.raises(BrokerRefused, match="reports: reason code 0xee; see the broker's log"):
         probe(MqttSettings(host="127.0.0.1", port=pretend(bytes([0x20, 3, 0, 0xEE, 0]))))
 
 
-def test_a_code_of_another_packet_has_its_name(pretend: Any) -> None:
-    """0x99 belongs to CONNACK, too (MQTT 5, section 3.2.2.2); paho only knows it in PUBACK."""
+def test_a_reason_code_that_paho_knows_for_another_packet_has_its_name(pretend: Any) -> None:
+    """0x99 is valid in CONNACK, too (MQTT 5, section 3.2.2.2); paho knows it only in PUBACK."""
     with pytest.raises(BrokerRefused, match="reports: payload format invalid"):
         probe(MqttSettings(host="127.0.0.1", port=pretend(bytes([0x20, 3, 0, 0x99, 0]))))
 
 
 @pytest.mark.parametrize("code", [*FAILURES, 0x11, 0x7F], ids=hex)
 def test_every_reason_code_of_a_puback_refuses_one_message(start: Any, code: int) -> None:
-    """The connection stays, and everything else is published."""
+    """The connection stays open, and all other messages are published."""
     broker, connection, outbox = start(
         ScriptedBroker(lambda one: code if one.topic == "syncthing/nas/folder/bad" else 0)
     )
@@ -109,7 +109,7 @@ def test_every_reason_code_of_a_puback_refuses_one_message(start: Any, code: int
 
 @pytest.mark.parametrize("code", FAILURES, ids=hex)
 def test_every_reason_code_of_a_suback_is_reported(start: Any, code: int, caplog: pytest.LogCaptureFixture) -> None:
-    """The bridge publishes all the same."""
+    """The bridge still publishes."""
     with caplog.at_level(logging.ERROR):
         broker, connection, _ = start(ScriptedBroker(granted=code))
         eventually(lambda: broker.latest().get(STATE) == b"online")
@@ -120,7 +120,7 @@ def test_every_reason_code_of_a_suback_is_reported(start: Any, code: int, caplog
 
 
 def test_no_matching_subscribers_is_a_success(start: Any) -> None:
-    """Brokers answer so where nobody has subscribed (0x10)."""
+    """Brokers send 0x10 if there is no subscriber."""
     broker, _, outbox = start(ScriptedBroker(lambda _: 0x10))
     eventually(lambda: broker.latest().get(STATE) == b"online" and outbox.wait_until_empty(0))
     assert outbox.counters().failed == 0

@@ -1,4 +1,4 @@
-"""What the broker delivers again is taken in once."""
+"""De-duplication of QoS 1 redeliveries."""
 
 import gc
 import weakref
@@ -9,7 +9,7 @@ SCAN = b"scan"
 
 
 class Connection:
-    """Records which packet identifiers were acknowledged on it."""
+    """Records the packet identifiers that were acknowledged on it."""
 
     def __init__(self, name: str, log: list[tuple[str, int]]) -> None:
         self._name = name
@@ -20,7 +20,7 @@ class Connection:
 
 
 class Broker:
-    """Delivers messages over one connection after the other."""
+    """Delivers messages over consecutive connections."""
 
     def __init__(self) -> None:
         self.filter = RedeliveryFilter()
@@ -39,14 +39,14 @@ class Broker:
         return self.filter.take(packet_id, content, again=again)
 
     def deliver_new(self, packet_id: int, *, again: bool = False) -> NewMessage:
-        """Deliver a message that must be taken for a new one."""
+        """Deliver a message that must count as new."""
         taken = self.deliver(packet_id, again=again)
         assert taken is not None
         return taken
 
 
-def test_what_was_acknowledged_in_vain_is_acknowledged_again() -> None:
-    """It has been taken in, and there is nothing else to do."""
+def test_a_redelivery_after_a_lost_acknowledgement_is_acknowledged_again() -> None:
+    """The message has been handled, so nothing else must be done."""
     broker = Broker()
     broker.deliver_new(7).acknowledge()
     broker.reconnect("second")
@@ -54,8 +54,8 @@ def test_what_was_acknowledged_in_vain_is_acknowledged_again() -> None:
     assert broker.acknowledged == [("first", 7), ("second", 7)]
 
 
-def test_what_is_under_way_is_acknowledged_by_the_connection_that_there_is_then() -> None:
-    """The one that it came by first is gone."""
+def test_a_running_command_is_acknowledged_on_the_current_connection() -> None:
+    """The connection that delivered it is closed."""
     broker = Broker()
     taken = broker.deliver_new(7)
     broker.reconnect("second")
@@ -66,8 +66,8 @@ def test_what_is_under_way_is_acknowledged_by_the_connection_that_there_is_then(
     assert broker.acknowledged == [("second", 7)]
 
 
-def test_what_is_done_between_two_connections_is_acknowledged_when_it_comes_again() -> None:
-    """The new connection does not know the packet identifier before, and the old one is gone."""
+def test_a_command_that_finishes_while_disconnected_is_acknowledged_on_redelivery() -> None:
+    """The new connection does not know the packet identifier before that, and the old connection is closed."""
     broker = Broker()
     taken = broker.deliver_new(7)
     broker.reconnect("second")
@@ -77,8 +77,8 @@ def test_what_is_done_between_two_connections_is_acknowledged_when_it_comes_agai
     assert broker.acknowledged == [("second", 7)]
 
 
-def test_a_command_under_way_does_not_keep_its_dead_connection_in_memory() -> None:
-    """It may run for hours, and there may be many connections meanwhile."""
+def test_a_running_command_does_not_keep_its_dead_connection_in_memory() -> None:
+    """It may run for hours, with many connections in the meantime."""
     broker = Broker()
     taken = broker.deliver_new(7)
     broker.deliver_new(8).acknowledge()
@@ -89,14 +89,14 @@ def test_a_command_under_way_does_not_keep_its_dead_connection_in_memory() -> No
     taken.acknowledge()
 
 
-def test_a_packet_identifier_that_is_used_again_is_another_message() -> None:
-    """The broker says that it comes for the first time, though it looks the same."""
+def test_a_reused_packet_identifier_is_a_new_message() -> None:
+    """The broker marks it as a first delivery, although the content is the same."""
     broker = Broker()
     broker.deliver_new(7).acknowledge()
     assert broker.deliver(7) is not None
 
 
-def test_another_message_that_comes_again_is_taken_in() -> None:
+def test_a_redelivery_with_other_content_is_a_new_message() -> None:
     """Its first delivery never arrived."""
     broker = Broker()
     broker.deliver_new(7).acknowledge()
@@ -104,16 +104,16 @@ def test_another_message_that_comes_again_is_taken_in() -> None:
     assert broker.deliver(8, again=True) is not None
 
 
-def test_nothing_is_known_of_another_session() -> None:
-    """A broker that was restarted empty uses its packet identifiers from the first on."""
+def test_another_session_starts_without_deliveries() -> None:
+    """A broker that was restarted without persistence starts its packet identifiers at 1."""
     broker = Broker()
     broker.deliver_new(7).acknowledge()
     broker.reconnect("second", session_present=False)
     assert broker.deliver(7, again=True) is not None
 
 
-def test_deliveries_are_remembered_up_to_a_bound() -> None:
-    """The oldest are forgotten first."""
+def test_the_number_of_remembered_deliveries_is_bounded() -> None:
+    """The oldest are removed first."""
     broker = Broker()
     for packet_id in range(MOST + 1):
         broker.deliver_new(packet_id)
@@ -121,16 +121,16 @@ def test_deliveries_are_remembered_up_to_a_bound() -> None:
     assert broker.deliver(MOST, again=True) is None
 
 
-def test_what_comes_again_at_first_may_have_been_taken_in_by_an_earlier_life() -> None:
-    """The broker delivers all of that before anything new; what comes again later had been lost on its way."""
+def test_the_first_redeliveries_may_have_been_handled_by_the_previous_run() -> None:
+    """The broker sends them before new messages; a later redelivery had been lost on its way."""
     broker = Broker()
     assert [broker.deliver_new(packet_id, again=True).again for packet_id in (7, 8)] == [True, True]
     assert not broker.deliver_new(9).again
     assert not broker.deliver_new(10, again=True).again
 
 
-def test_a_session_that_begins_has_had_no_earlier_life() -> None:
-    """Nothing was delivered in it before."""
+def test_a_new_session_has_no_previous_run() -> None:
+    """No message was delivered in it before."""
     broker = Broker()
     broker.reconnect("second", session_present=False)
     assert not broker.deliver_new(7, again=True).again

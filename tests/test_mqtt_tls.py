@@ -18,12 +18,12 @@ from tests.test_mqtt_doors import NewBroker, fill, new_connection, settings
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """The authority that signs everything in a test."""
+    """The authority that signs all certificates of a test."""
     return Authority(tmp_path, "authority")
 
 
 def tls_broker(new_broker: NewBroker, authority: Authority, address: str, *more: str) -> Mosquitto:
-    """Start a broker that speaks TLS."""
+    """Start a broker with a TLS listener."""
     return new_broker(listener_lines=[*authority.listener_lines(address), *more]).start()
 
 
@@ -32,15 +32,15 @@ def with_tls(port: int, *, transport: str = "tcp", **tls: Any) -> MqttSettings:
     return settings(port, transport=transport, tls={"enabled": True, **tls})
 
 
-def test_a_certificate_of_the_own_authority_is_trusted(new_broker: NewBroker, authority: Authority) -> None:
-    """mqtt.tls.ca_file is all that a private authority needs."""
+def test_a_certificate_of_a_private_authority_is_trusted(new_broker: NewBroker, authority: Authority) -> None:
+    """A private authority needs only mqtt.tls.ca_file."""
     broker = tls_broker(new_broker, authority, "127.0.0.1")
     kept = fill(with_tls(broker.port, ca_file=authority.file), 50)
     assert read_retained(with_tls(broker.port, ca_file=authority.file), ["syncthing/nas/#"]) == kept
 
 
-def test_an_unknown_authority_is_not_trusted_unless_told_so(new_broker: NewBroker, authority: Authority) -> None:
-    """The message names the setting; `insecure` is for those who mean it."""
+def test_an_unknown_authority_is_trusted_only_with_insecure(new_broker: NewBroker, authority: Authority) -> None:
+    """The message names the setting; `insecure` disables the check."""
     broker = tls_broker(new_broker, authority, "127.0.0.1")
     with pytest.raises(BrokerUnreachable, match=r"not trusted .* mqtt.tls.ca_file"):
         probe(with_tls(broker.port))
@@ -48,14 +48,14 @@ def test_an_unknown_authority_is_not_trusted_unless_told_so(new_broker: NewBroke
 
 
 def test_a_certificate_for_another_host_is_not_trusted(new_broker: NewBroker, authority: Authority) -> None:
-    """The name is checked, too."""
+    """The host name in the certificate is checked."""
     broker = tls_broker(new_broker, authority, "127.0.0.2")
     with pytest.raises(BrokerUnreachable, match=r"not trusted .*127.0.0.1.* mqtt.host to a name"):
         probe(with_tls(broker.port, ca_file=authority.file))
 
 
-def test_a_broker_may_ask_for_a_certificate_of_the_bridge(new_broker: NewBroker, authority: Authority) -> None:
-    """A client certificate is used where it is asked for, and missed readably."""
+def test_a_broker_may_require_a_client_certificate(new_broker: NewBroker, authority: Authority) -> None:
+    """The client certificate is used where the broker requires it; without one the message is readable."""
     broker = tls_broker(new_broker, authority, "127.0.0.1", "require_certificate true")
     certificate = authority.certificate_for("127.0.0.3")
     own: dict[str, Any] = {"ca_file": authority.file, "cert_file": certificate.file, "key_file": certificate.key}
@@ -65,7 +65,7 @@ def test_a_broker_may_ask_for_a_certificate_of_the_bridge(new_broker: NewBroker,
 
 
 def test_an_expired_certificate_of_the_broker_is_not_trusted(new_broker: NewBroker, authority: Authority) -> None:
-    """A certificate is good for its time only."""
+    """A certificate is valid only until its end date."""
     expired = authority.certificate_for("127.0.0.1", days=-1)
     lines = [f"cafile {authority.file}", f"certfile {expired.file}", f"keyfile {expired.key}"]
     broker = new_broker(listener_lines=lines).start()
@@ -73,7 +73,7 @@ def test_an_expired_certificate_of_the_broker_is_not_trusted(new_broker: NewBrok
         probe(with_tls(broker.port, ca_file=authority.file))
 
 
-def test_a_certificate_of_another_authority_is_no_way_in(
+def test_a_client_certificate_of_another_authority_is_refused(
     new_broker: NewBroker, authority: Authority, tmp_path: Path
 ) -> None:
     """The broker refuses it, and the message names the settings."""
@@ -85,8 +85,8 @@ def test_a_certificate_of_another_authority_is_no_way_in(
         probe(with_tls(broker.port, **own))
 
 
-def test_tls_to_a_port_without_it_says_so(new_broker: NewBroker, authority: Authority) -> None:
-    """The commonest slip, in both directions."""
+def test_a_mismatch_of_tls_and_port_is_reported(new_broker: NewBroker, authority: Authority) -> None:
+    """This is the most common mistake; both directions are reported."""
     plain = new_broker().start()
     with pytest.raises(BrokerUnreachable, match=r"mqtt.tls.enabled"):
         probe(with_tls(plain.port, ca_file=authority.file))
@@ -103,8 +103,8 @@ def test_tls_to_a_port_without_it_says_so(new_broker: NewBroker, authority: Auth
         ({"cert_file": "/dev/null"}, "mqtt.tls.cert_file: /dev/null and its key"),
     ],
 )
-def test_files_that_cannot_be_used_stop_the_start(tls: dict[str, Any], says: str) -> None:
-    """A wrong path is a fault in the settings, told before the bridge runs."""
+def test_unusable_files_prevent_the_start(tls: dict[str, Any], says: str) -> None:
+    """A wrong path is a fault in the settings that is reported before the bridge starts."""
     wanted = TlsSettings.model_validate({"enabled": True, **tls})
     connection = new_connection(settings(tls=wanted), Outbox())
     with pytest.raises(SettingsError, match=says):
@@ -115,29 +115,29 @@ def test_files_that_cannot_be_used_stop_the_start(tls: dict[str, Any], says: str
 
 
 def websockets(port: int) -> list[str]:
-    """Return the lines of a second listener: Mosquitto does not start with one for WebSocket alone."""
+    """Return the lines of a second listener: Mosquitto does not start with only a WebSocket listener."""
     # Without socket_domain, libwebsockets listens on every address.
     return [f"listener {port} 127.0.0.1", "socket_domain ipv4", "protocol websockets", ANONYMOUS]
 
 
-def test_websockets_carry_the_whole_tree(new_broker: NewBroker) -> None:
-    """A broker behind a web server is as good as any."""
+def test_websockets_carry_every_topic(new_broker: NewBroker) -> None:
+    """The bridge can use a broker behind a web server."""
     port = free_port()
     new_broker(lines=websockets(port)).start()
     kept = fill(settings(port, transport="websockets"), 200)
     assert read_retained(settings(port, transport="websockets"), ["syncthing/nas/#"]) == kept
 
 
-def test_websockets_over_tls_work_too(new_broker: NewBroker, authority: Authority) -> None:
-    """TLS and WebSocket together."""
+def test_websockets_over_tls_work(new_broker: NewBroker, authority: Authority) -> None:
+    """TLS and WebSocket can be combined."""
     port = free_port()
     new_broker(lines=[*websockets(port), *authority.listener_lines("127.0.0.1")]).start()
-    fill(with_tls(port, ca_file=authority.file, transport="websockets"), 50)  # tries until the second one listens
+    fill(with_tls(port, ca_file=authority.file, transport="websockets"), 50)  # retries until the second listener is up
     assert probe(with_tls(port, ca_file=authority.file, transport="websockets")).protocol == "5"
 
 
 def test_a_unix_socket_works(new_broker: NewBroker, tmp_path: Path) -> None:
-    """A broker on the same machine needs no network."""
+    """A broker on the same machine can be used without the network."""
     path = tmp_path / "broker.sock"
     new_broker(lines=[ANONYMOUS, f"listener 0 {path}"]).start()
     assert probe(settings(host=str(path), transport="unix")).protocol == "5"

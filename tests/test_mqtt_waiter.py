@@ -1,4 +1,4 @@
-"""What a session waits on."""
+"""The waiter: the object on which a session waits for sockets and wake-ups."""
 
 import resource
 import socket
@@ -18,17 +18,17 @@ from tests.servers import Mosquitto
 
 @pytest.fixture
 def waiter() -> Iterator[Waiter]:
-    """A waiter that watches nothing yet."""
+    """A waiter that watches no sockets yet."""
     one = Waiter()
     yield one
     one.close()
 
 
-def test_a_wake_that_comes_first_ends_the_wait(waiter: Waiter) -> None:
-    """Whoever has put something in need not know whether anybody waits already."""
+def test_a_wake_before_the_wait_ends_the_wait(waiter: Waiter) -> None:
+    """A thread that queues a message does not need to know whether another thread already waits."""
     here, there = socket.socketpair()
     with here, there:
-        waiter.wake()  # nobody will miss this one: nothing is watched, so all work is still to be looked for
+        waiter.wake()  # has no effect: nothing is watched yet, so all work will be looked for anyway
         waiter.watch(here)
         waiter.wake()
         assert waiter.wait(60) == (False, False)
@@ -38,7 +38,7 @@ def test_a_wake_that_comes_first_ends_the_wait(waiter: Waiter) -> None:
 
 @contextmanager
 def no_descriptors(more: int) -> Iterator[None]:
-    """Let this process open only so many files more."""
+    """Limit how many more files this process may open."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as lowest:
         first = lowest.fileno()
@@ -51,7 +51,7 @@ def no_descriptors(more: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("more", [0, 1, 2, 3])
 def test_without_file_descriptors_the_broker_cannot_be_reached(broker: Mosquitto, more: int) -> None:
-    """Whichever of the files of a connection is one too many, that is told in words, and nothing is left open."""
+    """Whichever file of a connection exceeds the limit, the message is readable, and no file is left open."""
     settings = MqttSettings(host="127.0.0.1", port=broker.port)
     session = Session(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None)
     with no_descriptors(more), pytest.raises(BrokerUnreachable, match="Too many open files"):

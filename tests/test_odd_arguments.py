@@ -1,4 +1,4 @@
-"""Arguments that no person would send, on real Syncthing nodes: they reach what they name, or are refused."""
+"""Unusual arguments on real Syncthing nodes: a command reaches the folder that it names, or is refused."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def run(node: SyncthingNode, command: str, **arguments: Any) -> Any:
 
 @pytest.fixture(params=["..", ".", ODD_FOLDER, "%2e%2e"])
 def folder(request: pytest.FixtureRequest, node: SyncthingNode, tmp_path: Path) -> Iterator[str]:
-    """The ID of a folder that is no single level of a URL's path."""
+    """A folder ID that is not a single level of a URL's path."""
     one: str = request.param
     node.share(one, tmp_path / "files")
     yield one
@@ -33,14 +33,14 @@ def folder(request: pytest.FixtureRequest, node: SyncthingNode, tmp_path: Path) 
 
 @pytest.fixture
 def docs(node: SyncthingNode, tmp_path: Path) -> Iterator[str]:
-    """The ID of a usual folder."""
+    """The ID of an ordinary folder."""
     node.share("docs", tmp_path / "files")
     yield "docs"
     remove(node, "docs")
 
 
 def remove(node: SyncthingNode, folder: str) -> None:
-    """Remove a folder, whose ID may not be fit for a path."""
+    """Remove a folder whose ID may be unsuitable for a path."""
     config = node.request("GET", "/rest/config")
     config["folders"] = [one for one in config["folders"] if one["id"] != folder]
     node.request("PUT", "/rest/config", body=config)
@@ -48,13 +48,13 @@ def remove(node: SyncthingNode, folder: str) -> None:
 
 
 def config_of(node: SyncthingNode, folder: str) -> Any:
-    """Return how Syncthing has a folder configured."""
+    """Return Syncthing's configuration of a folder."""
     (found,) = [one for one in node.request("GET", "/rest/config/folders") if one["id"] == folder]
     return found
 
 
 def test_a_folder_is_changed_whatever_its_id_is(node: SyncthingNode, folder: str) -> None:
-    """The ID is no part of a path that HTTP would shorten, or Syncthing would split."""
+    """The ID must not become part of a path that an HTTP client would shorten or Syncthing would split."""
     before = config_of(node, folder)
     run(node, "pause", folder=folder)
     assert config_of(node, folder) == {**before, "paused": True}
@@ -79,13 +79,13 @@ def test_a_folder_is_changed_whatever_its_id_is(node: SyncthingNode, folder: str
 def test_a_number_that_syncthing_cannot_take_is_not_sent(
     node: SyncthingNode, docs: str, command: str, argument: str, value: int
 ) -> None:
-    """Syncthing drops the connection when page times perpage overflows, which looks as if it were away."""
+    """Syncthing closes the connection if page times perpage overflows, which looks as if it were unreachable."""
     with pytest.raises(UsageError, match=f"{argument} must be at most"):
         run(node, command, folder=docs, **{argument: value})
 
 
 def test_the_largest_numbers_work_together(node: SyncthingNode, docs: str) -> None:
-    """What is permitted is answered."""
+    """Arguments at their limits are answered."""
     for command in ("get_need", "get_local_changes", "get_folder_errors"):
         assert run(node, command, folder=docs, page=32_767, perpage=65_536)["page"] == 32_767
     assert run(node, "browse_database", folder=docs, level=1000) == []

@@ -1,4 +1,4 @@
-"""No subcommand ends in a traceback or hangs, whatever becomes of its output, its broker and its Syncthing."""
+"""No subcommand hangs or exits with a traceback, whatever happens to its output, its broker or Syncthing."""
 
 import json
 import os
@@ -29,7 +29,7 @@ EVENT = json.dumps({"event_type": "conflict", "path": "x" * 200})
 TOPIC = "syncthing/nas/event/conflict"
 
 FOLDER = json.dumps(dict.fromkeys(["id", "label", "paused", "completion", "need_bytes", "global_bytes"]))
-"""What `purge` recognizes as the payload of a folder."""
+"""A payload that `purge` recognizes as that of a folder."""
 
 
 ENDS: Mapping[str, str] = {
@@ -39,12 +39,12 @@ ENDS: Mapping[str, str] = {
     "full errors": "2>/dev/full",
     "nothing at all": "<&- >&- 2>&-",
 }
-"""What a shell may do with the streams."""
+"""Redirections of standard output and standard error in a shell."""
 
 
 @pytest.fixture
 def syncthing() -> Iterator[PretendedSyncthing]:
-    """A pretended Syncthing that answers as a real one did."""
+    """A simulated Syncthing instance with recorded responses of a real one."""
     servers: list[ScriptedServer] = []
 
     def serve(table: Table) -> ScriptedServer:
@@ -57,7 +57,7 @@ def syncthing() -> Iterator[PretendedSyncthing]:
 
 
 def environment(home: Path, broker: Mosquitto | None = None, url: str = "http://127.0.0.1:1") -> dict[str, str]:
-    """Return the settings of a bridge."""
+    """Return the environment variables of a bridge."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("STBRIDGE_", "PYTHONUNBUFFERED"))}
     return {
         **ours,
@@ -89,7 +89,7 @@ def running(arguments: str, variables: Mapping[str, str], **streams: Any) -> Ite
 
 
 def errors_of(process: subprocess.Popen[str]) -> str:
-    """Return what a process has printed on standard error when it has exited."""
+    """Wait until a process has exited, and return its standard error."""
     process.wait(PATIENCE_S)
     assert process.stderr is not None
     return process.stderr.read()
@@ -100,10 +100,10 @@ def errors_of(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("arguments", ["check", "call nas get_status", "purge", "schema", "completion bash", "--help"])
-def test_a_stream_that_cannot_be_written_is_no_traceback(
+def test_a_stream_that_cannot_be_written_causes_no_traceback(
     arguments: str, end: str, broker: Mosquitto, syncthing: PretendedSyncthing, tmp_path: Path
 ) -> None:
-    """Output that is lost on a full disk is a failure, and told in one line."""
+    """Output that is lost on a full disk is a failure, which is reported in one line."""
     script = f'exec "$@" {ENDS[end]}'
     command = ["bash", "-c", script, "bash", sys.executable, "-m", "stbridge", *arguments.split()]
     variables = environment(tmp_path, broker, syncthing.url)
@@ -114,10 +114,10 @@ def test_a_stream_that_cannot_be_written_is_no_traceback(
 
 
 @pytest.mark.parametrize("arguments", ["schema", "check", "call nas get_status"])
-def test_output_that_nobody_reads_is_a_failure_without_a_word(
+def test_output_to_a_closed_pipe_is_a_failure_without_a_message(
     arguments: str, broker: Mosquitto, syncthing: PretendedSyncthing, tmp_path: Path
 ) -> None:
-    """As `stbridge schema | head` leaves it."""
+    """This happens with `stbridge schema | head`."""
     ours, theirs = os.pipe()
     os.close(ours)
     with running(arguments, environment(tmp_path, broker, syncthing.url), stdout=theirs) as process:
@@ -126,10 +126,10 @@ def test_output_that_nobody_reads_is_a_failure_without_a_word(
         assert process.returncode == FAILED
 
 
-def test_purge_clears_everything_also_if_nobody_reads_what(
+def test_purge_clears_everything_although_its_output_is_closed(
     broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """`stbridge purge | head -1` does not stop in the middle."""
+    """`stbridge purge | head -1` does not stop early."""
     for number in range(300):
         subscriber.publish(f"syncthing/nas/folder/{number}", FOLDER, retain=True)
     ours, theirs = os.pipe()
@@ -144,7 +144,7 @@ def test_purge_clears_everything_also_if_nobody_reads_what(
 def test_the_service_runs_without_its_streams(
     end: str, broker: Mosquitto, subscriber: Subscriber, syncthing: PretendedSyncthing, tmp_path: Path
 ) -> None:
-    """It connects, and leaves in order, although its log goes nowhere."""
+    """It connects, and stops cleanly, although its log cannot be written."""
     command = ["bash", "-c", f'exec "$@" {ENDS[end]}', "bash", sys.executable, "-m", "stbridge", "run"]
     with subprocess.Popen(command, env=environment(tmp_path, broker, syncthing.url)) as process:
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
@@ -153,10 +153,10 @@ def test_the_service_runs_without_its_streams(
     subscriber.wait_for_payload("syncthing/bridge/state", b"offline")
 
 
-def test_names_that_the_terminal_does_not_know_are_escaped(
+def test_names_that_the_terminal_cannot_encode_are_escaped(
     broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """Output in an encoding with few characters is no reason to fail."""
+    """Output in an encoding with few characters does not fail."""
     subscriber.publish("syncthing/nas/folder/büro", FOLDER, retain=True)
     with running("purge", {**environment(tmp_path, broker), "PYTHONIOENCODING": "ascii"}) as process:
         assert errors_of(process) == ""
@@ -175,17 +175,17 @@ def watch(broker: Mosquitto, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for_watch(watch: subprocess.Popen[str], subscriber: Subscriber) -> None:
-    """Wait until it shows something."""
+    """Wait until it has printed a line."""
     subscriber.publish(TOPIC, EVENT, retain=True)
     assert watch.stdout is not None
     assert "conflict" in watch.stdout.readline()
 
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["busy", "quiet"])
-def test_watch_ends_when_its_reader_leaves(
+def test_watch_exits_when_its_reader_exits(
     watch: subprocess.Popen[str], subscriber: Subscriber, *, goes_on: bool
 ) -> None:
-    """`stbridge watch | head -1` ends, also if nothing is published any more."""
+    """`stbridge watch | head -1` exits, even if nothing is published any more."""
     wait_for_watch(watch, subscriber)
     assert watch.stdout is not None
     watch.stdout.close()
@@ -195,8 +195,8 @@ def test_watch_ends_when_its_reader_leaves(
     assert watch.returncode == FAILED
 
 
-def test_watch_is_interrupted_although_nobody_reads(watch: subprocess.Popen[str], subscriber: Subscriber) -> None:
-    """A pipe that is full blocks neither Ctrl-C nor memory."""
+def test_watch_with_a_full_pipe_can_be_interrupted(watch: subprocess.Popen[str], subscriber: Subscriber) -> None:
+    """A full pipe neither blocks Ctrl-C nor lets memory grow."""
     wait_for_watch(watch, subscriber)
     for _ in range(3000):
         subscriber.publish(TOPIC, EVENT)
@@ -205,8 +205,8 @@ def test_watch_is_interrupted_although_nobody_reads(watch: subprocess.Popen[str]
     assert watch.returncode == INTERRUPTED
 
 
-def test_watch_takes_payloads_of_any_form(watch: subprocess.Popen[str], subscriber: Subscriber) -> None:
-    """Anybody may publish: what is nested too deeply, or no event, is not shown."""
+def test_watch_accepts_payloads_of_any_form(watch: subprocess.Popen[str], subscriber: Subscriber) -> None:
+    """Any client may publish: payloads that are nested too deeply, or are not valid events, are not shown."""
     wait_for_watch(watch, subscriber)
     for kind in ("event/conflict", "folder/docs", "system", "errors", "response/scan"):
         for payload in (b"null", b"[]", b"{}", b'{"items": 5}', b'{"path": ' + b"[" * 900 + b"]" * 900 + b"}"):
@@ -218,24 +218,24 @@ def test_watch_takes_payloads_of_any_form(watch: subprocess.Popen[str], subscrib
     assert errors_of(watch) == ""
 
 
-def test_watch_ends_when_the_broker_goes_away(
+def test_watch_exits_when_the_broker_stops(
     watch: subprocess.Popen[str], subscriber: Subscriber, broker: Mosquitto
 ) -> None:
-    """With one line that says so."""
+    """It prints one line that gives the reason."""
     wait_for_watch(watch, subscriber)
     broker.kill()
     assert len(errors_of(watch).splitlines()) == 1
     assert watch.returncode == FAILED
 
 
-# --- a broker or a Syncthing that does not answer
+# --- a broker or a Syncthing instance that does not answer
 
 
 @pytest.mark.parametrize("arguments", ["check", "purge", "watch"])
 def test_a_broker_that_hangs_is_given_up(
     arguments: str, broker: Mosquitto, syncthing: PretendedSyncthing, tmp_path: Path
 ) -> None:
-    """It accepts connections and says nothing: each subcommand ends by itself, with one line."""
+    """The broker accepts connections and sends nothing: each subcommand exits by itself, with one line."""
     broker.hang()
     with running(arguments, environment(tmp_path, broker, syncthing.url)) as process:
         told = errors_of(process)
@@ -250,7 +250,7 @@ def test_a_broker_that_hangs_is_given_up(
 def test_a_syncthing_that_hangs_can_be_interrupted(
     arguments: str, broker: Mosquitto, syncthing: PretendedSyncthing, tmp_path: Path
 ) -> None:
-    """Ctrl-C ends what waits for an answer, without a traceback."""
+    """Ctrl-C stops a wait for a response without a traceback."""
     syncthing.table.update(dict.fromkeys(syncthing.table, hangs))
     with running(arguments, environment(tmp_path, broker, syncthing.url)) as process:
         syncthing.server.wait_until_hanging()
@@ -259,8 +259,8 @@ def test_a_syncthing_that_hangs_can_be_interrupted(
         assert process.returncode == INTERRUPTED
 
 
-def test_ctrl_c_while_modules_are_loaded_is_no_traceback(tmp_path: Path) -> None:
-    """It takes half a second on a slow machine until a subcommand begins."""
+def test_ctrl_c_while_modules_are_loaded_causes_no_traceback(tmp_path: Path) -> None:
+    """On a slow machine, a subcommand needs half a second to start."""
     with running("check", {**environment(tmp_path), "PYTHONVERBOSE": "1"}) as process:
         assert process.stderr is not None
         assert next(line for line in process.stderr if "import 'pydantic" in line)
@@ -269,7 +269,7 @@ def test_ctrl_c_while_modules_are_loaded_is_no_traceback(tmp_path: Path) -> None
         assert process.returncode == INTERRUPTED
 
 
-# --- a Syncthing whose answers have another form
+# --- a Syncthing instance with responses of another form
 
 STRANGE: tuple[Any, ...] = (None, [], {}, "text", 5, [None], {"errors": 5}, {"folders": None, "devices": 5})
 STRANGE_PATHS = [*DOCUMENTS, "everything"]
@@ -288,13 +288,13 @@ ARGUMENTS: Mapping[str, str] = {
 
 
 def spoil(syncthing: PretendedSyncthing, path: str, answer: Any) -> None:
-    """Have a path, or each one, answer with something else."""
+    """Make one path, or every path, return another answer."""
     for one in syncthing.table if path == "everything" else [path]:
         syncthing.table[one] = says(answer)
 
 
-def test_check_names_a_syncthing_that_is_too_old(syncthing: PretendedSyncthing) -> None:
-    """It would say "ok" of one that the bridge cannot use."""
+def test_check_reports_a_syncthing_that_is_too_old(syncthing: PretendedSyncthing) -> None:
+    """Otherwise `check` would print "ok" for an instance that the bridge cannot use."""
     syncthing.table["/rest/system/version"] = says({"version": "v1.18.6", "os": "linux", "arch": "amd64"})
     settings = Settings(
         mqtt=MqttSettings(port=free_port()),
@@ -307,8 +307,8 @@ def test_check_names_a_syncthing_that_is_too_old(syncthing: PretendedSyncthing) 
 
 
 @pytest.mark.parametrize("path", STRANGE_PATHS)
-def test_check_takes_any_answer(path: str, syncthing: PretendedSyncthing) -> None:
-    """What is not Syncthing's form is a finding, and never an exception."""
+def test_check_accepts_any_response(path: str, syncthing: PretendedSyncthing) -> None:
+    """A response that does not have Syncthing's format is a finding, and never an exception."""
     settings = Settings(
         mqtt=MqttSettings(port=free_port()),
         syncthing={"nas": SyncthingSettings(url=syncthing.url, api_key=SecretStr("key"))},
@@ -324,7 +324,7 @@ def test_check_takes_any_answer(path: str, syncthing: PretendedSyncthing) -> Non
 
 
 @pytest.mark.parametrize("path", STRANGE_PATHS)
-def test_call_takes_any_answer(path: str, syncthing: PretendedSyncthing) -> None:
+def test_call_accepts_any_response(path: str, syncthing: PretendedSyncthing) -> None:
     """Each command prints JSON, or fails with a message."""
     settings = SyncthingSettings(url=syncthing.url, api_key=SecretStr("key"))
     syncthing.has_folders(docs=False)
@@ -338,8 +338,8 @@ def test_call_takes_any_answer(path: str, syncthing: PretendedSyncthing) -> None
                 assert str(error)  # noqa: PT017 - most of them are refused, and some are not
 
 
-def test_a_strange_answer_is_one_line(syncthing: PretendedSyncthing, broker: Mosquitto, tmp_path: Path) -> None:
-    """`call` names the address."""
+def test_an_unexpected_response_is_one_line(syncthing: PretendedSyncthing, broker: Mosquitto, tmp_path: Path) -> None:
+    """The message of `call` contains the address."""
     spoil(syncthing, "/rest/system/status", {})
     with running("call nas get_ping", environment(tmp_path, broker, syncthing.url)) as process:
         (line,) = errors_of(process).splitlines()
@@ -350,7 +350,7 @@ def test_a_strange_answer_is_one_line(syncthing: PretendedSyncthing, broker: Mos
 # --- the demo
 
 
-def test_the_demo_ends_when_its_reader_leaves(binary: str, tmp_path: Path) -> None:
+def test_the_demo_exits_when_its_reader_exits(binary: str, tmp_path: Path) -> None:
     """`stbridge demo | head -3` stops its broker and its nodes, and leaves nothing behind."""
     programs, scratch = tmp_path / "bin", tmp_path / "scratch"
     programs.mkdir()

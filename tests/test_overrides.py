@@ -1,4 +1,4 @@
-"""The warnings of `run` about thresholds without effect: each once, and again only after a change."""
+"""The warnings of `run` about thresholds without effect: each is logged once, and again only after a change."""
 
 from collections.abc import Sequence
 
@@ -29,11 +29,11 @@ WARNING = (
         ([("nas", LETTERS), ("pi", NOTHING), ("pi", PAPERS), ("pi", NOTHING)], 2),
     ],
 )
-def test_a_warning_is_logged_when_it_begins_to_hold(
+def test_a_warning_is_logged_when_it_starts_to_apply(
     caplog: pytest.LogCaptureFixture, configs: Sequence[tuple[str, Config | None]], expected: int
 ) -> None:
-    """Not before every instance has been read, and not each time that one is read again."""
+    """It is not logged before every instance has been read, nor again each time that an instance is read."""
     warnings = OverrideWarnings(ALERTS, ("nas", "pi"))
     for instance, config in configs:
-        warnings.update(instance, lambda config=config: config)  # type: ignore[misc]  # the value of this turn
+        warnings.update(instance, lambda config=config: config)  # type: ignore[misc]  # the value of this iteration
     assert caplog.messages == [WARNING] * expected

@@ -1,4 +1,4 @@
-"""What of one Syncthing is published, and when."""
+"""The publications of one instance: which messages are sent, and when."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ LIMIT = 1000
 
 
 class Nas:
-    """A Syncthing with two folders, all of which has been published, and a broker that takes everything."""
+    """An instance with two folders and all topics published, and a broker that accepts every message."""
 
     def __init__(self, updates_per_second: float = 2) -> None:
         self.world = World().start(configured=config(folder("docs", BETA), folder("photos", BETA)))
@@ -43,17 +43,17 @@ class Nas:
         self.news()
 
     def sees(self, name: str, need: int, *, now: float = AT_ONCE) -> None:
-        """See that a folder lacks so many bytes, and publish what is to be published."""
+        """Observe that a folder needs this number of bytes, and publish the messages that are due."""
         self.world.see(read(name, of=replace(COUNTS, need_bytes=need, need_items=need)))
         self.publisher.change(self.world.changed)
         self.publisher.publish(self.world.state, now, LIMIT)
 
     def news(self) -> list[tuple[str, bytes]]:
-        """Return what goes to the broker."""
+        """Return the messages that are sent to the broker."""
         return list(self._sent())
 
     def of(self, topic: str) -> list[int | None]:
-        """Return what a folder was told to lack, message by message."""
+        """Return the needed bytes of a folder in each of its messages."""
         return [json.loads(payload)["need_bytes"] for name, payload in self.news() if name == topic]
 
     def _sent(self) -> Iterator[tuple[str, bytes]]:
@@ -62,14 +62,14 @@ class Nas:
 
 
 def test_a_single_change_is_published_at_once() -> None:
-    """Nothing waits that does not come in masses."""
+    """A topic that changes rarely is not rate limited."""
     nas = Nas()
     nas.sees("docs", 1)
     assert nas.of(DOCS) == [1]
 
 
-def test_a_topic_that_keeps_changing_is_sent_now_and_then() -> None:
-    """A storm of changes becomes a few messages, although each of them could have been sent."""
+def test_a_topic_that_keeps_changing_is_rate_limited() -> None:
+    """Many changes lead to a few messages, although the connection could send each of them."""
     nas = Nas()
     sent = []
     for need in STORM:
@@ -79,8 +79,8 @@ def test_a_topic_that_keeps_changing_is_sent_now_and_then() -> None:
     assert len(sent) <= BURST + 2 * 5
 
 
-def test_the_last_value_always_follows() -> None:
-    """What was held back is sent when its time has come, with its newest value, though nothing happens any more."""
+def test_the_last_value_is_always_published() -> None:
+    """A rate-limited topic is published with its newest value after its wait, even without a further change."""
     nas = Nas()
     for need in STORM:
         nas.sees("docs", need)
@@ -91,8 +91,8 @@ def test_the_last_value_always_follows() -> None:
     assert nas.publisher.next is None
 
 
-def test_other_topics_do_not_wait_for_one_that_keeps_changing() -> None:
-    """A change of a folder is published at once, whatever happens in another."""
+def test_a_topic_that_keeps_changing_does_not_delay_others() -> None:
+    """A change of one folder is published at once, however often another folder changes."""
     nas = Nas()
     for need in STORM:
         nas.sees("docs", need)
@@ -101,8 +101,8 @@ def test_other_topics_do_not_wait_for_one_that_keeps_changing() -> None:
     assert nas.of(PHOTOS) == [7]
 
 
-def test_what_is_the_same_again_is_not_counted() -> None:
-    """Only what is sent uses the allowance up: a change waits for nothing after many looks that found none."""
+def test_an_unchanged_value_does_not_use_up_the_rate_limit() -> None:
+    """Only sent messages count: reads without a change do not delay the next change."""
     nas = Nas()
     for _ in STORM:
         nas.sees("docs", 1)
@@ -111,8 +111,8 @@ def test_what_is_the_same_again_is_not_counted() -> None:
     assert nas.of(DOCS) == [2]
 
 
-def test_whether_syncthing_can_be_reached_is_never_held_back() -> None:
-    """Availability is told at once, however often it changes."""
+def test_the_availability_of_syncthing_is_not_rate_limited() -> None:
+    """Availability is published at once, however often it changes."""
     nas = Nas()
     told = []
     for _ in STORM:
@@ -127,8 +127,8 @@ def test_whether_syncthing_can_be_reached_is_never_held_back() -> None:
     assert told == [b"offline", b"online"] * len(STORM)
 
 
-def test_nothing_is_sent_twice_because_it_waited_while_everything_is_read_again() -> None:
-    """What comes due meanwhile waits until the truth is known."""
+def test_a_rate_limited_topic_is_not_sent_twice_around_a_snapshot() -> None:
+    """Messages that become due during a snapshot wait until it is complete."""
     nas = Nas()
     for need in STORM:
         nas.sees("docs", need)
@@ -142,8 +142,8 @@ def test_nothing_is_sent_twice_because_it_waited_while_everything_is_read_again(
     assert nas.of(DOCS) == [0]
 
 
-def test_a_syncthing_is_called_online_after_all_that_is_known_of_it() -> None:
-    """What would have to wait goes before that: whoever reads `online` believes the rest."""
+def test_an_instance_is_published_as_online_after_all_its_topics() -> None:
+    """Rate-limited topics are sent first, because a client that receives `online` relies on all other topics."""
     nas = Nas()
     for need in STORM:
         nas.sees("docs", need)
@@ -159,8 +159,8 @@ def test_a_syncthing_is_called_online_after_all_that_is_known_of_it() -> None:
     assert news[-1] == ("syncthing/nas/state", b"online")
 
 
-def test_discovery_goes_before_a_new_topic_and_before_a_removed_one_and_after_a_changed_one() -> None:
-    """Home Assistant needs to know a new thing first, and cannot read the empty payload of a removed one."""
+def test_discovery_precedes_new_and_removed_topics_and_follows_changed_ones() -> None:
+    """Home Assistant must know a topic before its first payload, and cannot parse the empty payload of a removed one."""
     world = World().start(configured=config(folder("docs", BETA)))
     outbox = Outbox()
     outbox.connected()
@@ -185,8 +185,8 @@ def test_discovery_goes_before_a_new_topic_and_before_a_removed_one_and_after_a_
     assert of_docs == [docs, DOCS]
 
 
-def test_at_the_end_nothing_is_left_behind() -> None:
-    """The bridge stops with the last value of everything on the broker."""
+def test_a_stop_publishes_the_last_values() -> None:
+    """The broker has the last value of every topic when the bridge stops."""
     nas = Nas()
     for need in STORM:
         nas.sees("docs", need)

@@ -1,4 +1,4 @@
-"""`stbridge purge`: it clears what is ours, and nothing else, and not under a bridge that runs."""
+"""`stbridge purge` clears the topics of the bridge and no others, and refuses to run while the bridge is online."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from tests.syncthing.server import ScriptedServer
 Run = Callable[..., BridgeProcess]
 
 FOREIGN = {
-    "home/bridge/info": b'{"version": "2.1.1", "commit": "abc", "config": {}}',  # as Zigbee2MQTT has it
+    "home/bridge/info": b'{"version": "2.1.1", "commit": "abc", "config": {}}',  # the payload of Zigbee2MQTT
     "home/kitchen/state": b"online",
     "home/kitchen/system": b'{"load": 0.5}',
     "home/kitchen/errors": b'{"count": 0, "items": []}',
@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 def retained(port: int) -> dict[str, bytes]:
-    """Return what the broker keeps."""
+    """Return the retained messages of the broker."""
     fresh = Subscriber(port)
     fresh.publish("end/of/retained", b"x")
     fresh.wait_for_payload("end/of/retained", b"x")
@@ -59,7 +59,7 @@ def retained(port: int) -> dict[str, bytes]:
 
 
 def test_purge_refuses_while_the_bridge_is_online(broker: Mosquitto, subscriber: Subscriber, run: Run) -> None:
-    """It would clear the topics of a running bridge, which publishes only some of them again."""
+    """It would clear topics of a running bridge, which publishes only some of them again."""
     bridge = run(broker.port)
     subscriber.wait_for_payload("syncthing/bridge/state", b"online")
     before = retained(broker.port).keys()
@@ -74,7 +74,7 @@ def test_purge_refuses_while_the_bridge_is_online(broker: Mosquitto, subscriber:
 def test_purge_with_force_clears_topics_under_a_bridge_that_is_online(
     broker: Mosquitto, subscriber: Subscriber, run: Run
 ) -> None:
-    """A broker that was restored from a backup says `online` for ever."""
+    """A broker that was restored from a backup keeps `online` forever."""
     subscriber.publish("syncthing/bridge/state", b"online", retain=True)
     bridge = run(broker.port)
     subscriber.wait_for_payload("syncthing/nas/state", b"online")
@@ -85,10 +85,8 @@ def test_purge_with_force_clears_topics_under_a_bridge_that_is_online(
     eventually(lambda: subscriber.messages[-1:] and "syncthing/nas/folder/docs" not in retained(broker.port))
 
 
-def test_a_dry_run_names_what_would_be_cleared_and_clears_nothing(
-    broker: Mosquitto, subscriber: Subscriber, run: Run
-) -> None:
-    """Also while the bridge is online, because nothing happens to it."""
+def test_a_dry_run_lists_topics_and_clears_nothing(broker: Mosquitto, subscriber: Subscriber, run: Run) -> None:
+    """It also runs while the bridge is online, because it does not change anything."""
     bridge = run(broker.port)
     subscriber.wait_for_payload("syncthing/bridge/state", b"online")
     before = retained(broker.port)
@@ -101,10 +99,10 @@ def test_a_dry_run_names_what_would_be_cleared_and_clears_nothing(
 
 
 @pytest.mark.parametrize("encoding", ["mqtt", "strict"])
-def test_purge_leaves_topics_of_other_programs_that_look_alike(
+def test_purge_keeps_similar_topics_of_other_programs(
     broker: Mosquitto, subscriber: Subscriber, run: Run, encoding: str
 ) -> None:
-    """A base topic such as `home` is often shared."""
+    """Several programs often share a base topic such as `home`."""
     bridge = run(broker.port, STBRIDGE_MQTT__BASE_TOPIC="home", STBRIDGE_MQTT__TOPIC_ENCODING=encoding)
     subscriber.wait_for_payload("home/bridge/state", b"online")
     bridge.stop()
@@ -120,10 +118,10 @@ def test_purge_leaves_topics_of_other_programs_that_look_alike(
 
 
 @pytest.mark.parametrize("state", [b"online", b'{"state": "online"}'])
-def test_purge_clears_nothing_where_no_bridge_has_been(
+def test_purge_clears_nothing_below_a_wrong_base_topic(
     broker: Mosquitto, subscriber: Subscriber, run: Run, state: bytes
 ) -> None:
-    """A wrong mqtt.base_topic must not cost another program its topics."""
+    """A wrong mqtt.base_topic must not delete the topics of another program."""
     foreign = {**FOREIGN, "home/bridge/state": state}
     for topic, payload in foreign.items():
         subscriber.publish(topic, payload, retain=True)
@@ -137,7 +135,7 @@ def test_purge_clears_nothing_where_no_bridge_has_been(
 
 
 def test_purge_clears_an_instance_that_was_renamed(broker: Mosquitto, subscriber: Subscriber, run: Run) -> None:
-    """`bridge/info` does not list it any more; its payloads show whose they are."""
+    """`bridge/info` does not list it any more; its payloads identify it."""
     bridge = run(broker.port)
     subscriber.wait_for_payload("syncthing/bridge/state", b"online")
     bridge.stop()

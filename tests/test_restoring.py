@@ -1,4 +1,4 @@
-"""What the previous run of the bridge published, and what others may have published there."""
+"""Restoring the topics that the previous run published, including topics that other clients may have forged."""
 
 import json
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ FOLDER = Address("folder", folder="a/b +#%ü")
 
 
 def restored(published: Mapping[str, bytes]) -> RestoredPayloads:
-    """Return what an instance restores of retained topics."""
+    """Return the payloads that an instance restores from retained topics."""
     return payloads_of(TOPICS, TOPICS.of_instance("nas", published), RENDERED)
 
 
-def test_what_was_published_is_known_again_by_its_address() -> None:
-    """A payload of an earlier life comes back under the address that it was published for."""
+def test_published_payloads_are_restored_by_address() -> None:
+    """A payload of the previous run is restored under the address that it was published for."""
     kept = {TOPICS.build("nas", FOLDER): b'{"label":"Odd"}', TOPICS.build("nas", METRICS): b'{"in_bytes":1}'}
     assert restored(kept) == {FOLDER: {"label": "Odd"}, METRICS: {"in_bytes": 1}}
 
@@ -43,20 +43,20 @@ def test_what_was_published_is_known_again_by_its_address() -> None:
         "elsewhere/nas/folder/docs",
     ],
 )
-def test_what_is_not_of_this_instance_is_left_alone(topic: str) -> None:
-    """Other instances, commands, foreign topics and topics that no bridge would publish are not restored."""
+def test_topics_of_others_are_not_restored(topic: str) -> None:
+    """Topics of other instances, commands, foreign topics, and topics that no bridge publishes are ignored."""
     assert restored({topic: b"{}"}) == {}
 
 
 @pytest.mark.parametrize("payload", [b"online", b"[1]", b"\xff", b"{", b"[" * 100_000, b"9" * 5000])
-def test_what_is_no_json_object_is_restored_as_nothing_known(payload: bytes) -> None:
-    """The topic is still known, so that it can be cleared, whatever somebody has put there."""
+def test_a_payload_that_is_not_a_json_object_is_restored_as_empty(payload: bytes) -> None:
+    """The topic is still known, so that the bridge can clear it, whatever its payload."""
     assert restored({"syncthing/nas/folder/docs": payload}) == {Address("folder", folder="docs"): None}
 
 
 @pytest.mark.parametrize("rubbish", ["yesterday", "2026-13-01T00:00:00Z", "2026-11-23T20:14:05", "", -5, 1.5, [], {}])
-def test_rubbish_among_what_was_kept_counts_as_nothing(rubbish: object) -> None:
-    """Values of the wrong kind, which anybody may have published, do not end the bridge."""
+def test_invalid_values_are_restored_as_missing(rubbish: object) -> None:
+    """Any client may have published values of the wrong type; they do not stop the bridge."""
     docs = Address("folder", folder="docs")
     metrics = {"in_bytes": rubbish, "in_bytes_lifetime": rubbish, "started_at": in_utc(NOW)}
     kept = {
@@ -72,7 +72,7 @@ def test_rubbish_among_what_was_kept_counts_as_nothing(rubbish: object) -> None:
     assert json.loads(render(state, METRICS) or b"")["in_bytes_lifetime"] in (
         10,
         15,
-    )  # 5 is a count, if not one of ours
+    )  # 5 is a valid count, if not one of ours
 
 
 FAR, LONG_AGO = "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"
@@ -80,8 +80,8 @@ FAR, LONG_AGO = "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"
 
 @pytest.mark.parametrize("since", [FAR, LONG_AGO])
 @pytest.mark.parametrize("code", ["out_of_sync", "stuck", "folders_vanished", "made-up"])
-def test_problems_that_cannot_have_begun_are_not_believed(code: str, since: str) -> None:
-    """Nothing can be reckoned with such times, and nobody told of them but who means harm."""
+def test_problems_with_an_impossible_start_are_not_restored(code: str, since: str) -> None:
+    """Calculations with such times fail, and only a malicious client publishes them."""
     docs, kept = Address("folder", folder="docs"), {}
     for address in (docs, SYSTEM):
         problem = {"code": code, "message": "forged", "since": since}
@@ -93,22 +93,22 @@ def test_problems_that_cannot_have_begun_are_not_believed(code: str, since: str)
 
 
 @pytest.mark.parametrize("count", [10**4000, 2**63, True])
-def test_totals_that_nobody_can_have_sent_are_not_believed(count: int) -> None:
-    """A number of thousands of digits could be read, added to, and then not be written any more."""
+def test_impossible_totals_are_not_restored(count: int) -> None:
+    """A number with thousands of digits could be parsed and added, but not formatted again."""
     metrics = {"in_bytes": 0, "in_bytes_lifetime": count, "started_at": in_utc(NOW)}
     state = _read({TOPICS.build("nas", METRICS): json.dumps(metrics).encode()})
     assert json.loads(render(state, METRICS) or b"")["in_bytes_lifetime"] == 10
 
 
 def test_restored_payloads_are_released() -> None:
-    """It may be large, and it is of no use once everything has been compared with it."""
+    """They may be large, and are not needed after everything has been compared with them."""
     state = _read({TOPICS.build("nas", Address("folder", folder=f"{number}")): b"{}" for number in range(100)})
     assert state.restored == {}
     assert Address("folder", folder="99") in state.take_outcome().changed
 
 
 def _read(kept: dict[str, bytes]) -> State:
-    """Return a state that has read everything, and what the broker kept."""
+    """Return a state that has restored the retained payloads and has read everything."""
     state = State()
     apply(state, seen.Restored(payloads=restored(kept)), NOW)
     for observation in (seen.SnapshotStarted(), _process(), _configuration()):

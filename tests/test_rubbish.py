@@ -1,4 +1,4 @@
-"""A broker on which somebody has left rubbish in the bridge's own tree."""
+"""A broker with invalid retained messages below the bridge's own base topic."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ VALUES: tuple[object, ...] = (FAR, -1, [])
 RUBBISH = (b"[" * 100_000, *(json.dumps(dict.fromkeys(KEYS, value)).encode() for value in VALUES))
 
 
-def test_rubbish_on_the_broker_is_overwritten(
+def test_invalid_retained_messages_are_overwritten(
     pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """Whatever is retained where the bridge publishes, it comes up, tells the truth, and takes commands."""
+    """The bridge starts, publishes correct values and accepts commands, whatever was retained on its topics."""
     folder, beta = "syncthing/alpha/folder/docs", short_id(pair.b.device_id)
     topics = [folder, f"syncthing/alpha/device/{beta}", "syncthing/alpha/metrics", "syncthing/alpha/system"]
     process = BridgeProcess(
@@ -27,7 +27,7 @@ def test_rubbish_on_the_broker_is_overwritten(
             "STBRIDGE_SYNCTHING__ALPHA__API_KEY": pair.a.api_key,
         },
     )
-    pair.a.request("PATCH", "/rest/config/folders/docs", body={"paused": True})  # a paused one has most to remember
+    pair.a.request("PATCH", "/rest/config/folders/docs", body={"paused": True})  # a paused folder restores the most
     try:
         for rubbish in RUBBISH:
             for topic in [*topics, "syncthing/alpha/folder/%FF", "syncthing/alpha/nothing"]:

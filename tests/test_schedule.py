@@ -1,4 +1,4 @@
-"""The thread that runs what is due at a time."""
+"""The thread that runs actions at their scheduled times."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ LATER_S = 3600.0
 
 @pytest.fixture
 def schedule() -> Iterator[Schedule]:
-    """A schedule that runs."""
+    """A running schedule."""
     one = Schedule()
     one.start()
     yield one
@@ -25,7 +25,7 @@ def schedule() -> Iterator[Schedule]:
 
 
 def test_an_action_runs_once_at_its_time(schedule: Schedule) -> None:
-    """It does not run before its time, and runs again only when another time is set."""
+    """It does not run early, and runs again only if another time is set."""
     ran_at: list[float] = []
     schedule.add("action", lambda: ran_at.append(monotonic()))
     for count in (1, 2):
@@ -36,7 +36,7 @@ def test_an_action_runs_once_at_its_time(schedule: Schedule) -> None:
 
 
 def test_actions_run_in_the_order_of_their_times(schedule: Schedule) -> None:
-    """The order in which they were added or set has no influence."""
+    """The order in which they were added or set does not matter."""
     ran: list[str] = []
     now = monotonic()
     for name, wait_s in (("third", 0.3), ("first", 0.1), ("second", 0.2)):
@@ -69,7 +69,7 @@ def test_a_later_time_replaces_an_earlier_one(schedule: Schedule) -> None:
 
 
 def test_an_action_may_set_its_next_time(schedule: Schedule) -> None:
-    """A periodic action does that."""
+    """Periodic actions do that."""
     ran: list[None] = []
 
     def action() -> None:
@@ -82,7 +82,7 @@ def test_an_action_may_set_its_next_time(schedule: Schedule) -> None:
 
 
 def test_an_action_that_raises_does_not_stop_the_others(schedule: Schedule, caplog: pytest.LogCaptureFixture) -> None:
-    """The failure is logged; the thread lives."""
+    """The exception is logged, and the thread keeps running."""
     ran = threading.Event()
 
     def fail() -> None:
@@ -101,7 +101,7 @@ def test_an_action_that_raises_does_not_stop_the_others(schedule: Schedule, capl
 
 
 def test_nothing_runs_after_stop() -> None:
-    """Neither what is due already nor what is set afterwards runs, and the thread ends."""
+    """Neither due actions nor actions set later run, and the thread exits."""
     schedule, ran = Schedule(), threading.Event()
     began, may_end = threading.Event(), threading.Event()
 

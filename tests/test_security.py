@@ -1,4 +1,4 @@
-"""Secrets and certificates in a whole run: real servers, and everything that anybody can see of the bridge."""
+"""Secrets and certificates in a complete run: real servers, and all output of the bridge that others can see."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ EVERYTHING = '["ConfigSaved", "LoginAttempt", "StateChanged", "DeviceConnected",
 
 @dataclass
 class Fortress:
-    """A bridge that is let in by certificates and secrets alone."""
+    """A bridge whose logins use only certificates and secrets."""
 
     node: SyncthingNode
     authority: Authority
@@ -43,7 +43,7 @@ class Fortress:
     directory: Path
 
     def run(self, *arguments: str, **variables: str) -> str:
-        """Return all that a subcommand says."""
+        """Return all output of a subcommand."""
         environment = {**self.variables, "PYTHONPATH": str(ROOT), "HOME": str(self.directory), **variables}
         command = [sys.executable, "-m", "stbridge", *arguments]
         result = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE_S, check=False)
@@ -58,7 +58,7 @@ class Fortress:
 
 @pytest.fixture(scope="module")
 def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
-    """Everything that can be secret is, and everything that can be checked is checked."""
+    """A setup in which every possible secret is set, and every possible certificate is checked."""
     directory = tmp_path_factory.mktemp("fortress")
     node = SyncthingNode("nas", directory / "nas", list(manifest()["syncthing"].values())[-1])
     authority, plain = Authority(directory, "authority"), free_port()
@@ -75,7 +75,7 @@ def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
     bridge = subscriber = None
     try:
         node.start()
-        with suppress(OSError):  # it begins to listen anew, and may hang up before it has answered
+        with suppress(OSError):  # it opens its listener again, and may close the connection before it has answered
             node.request("PATCH", "/rest/config/gui", body={"user": "admin", "password": GUI_PASSWORD})
         node.wait_for(lambda: has_a_password(node))
         end(node)
@@ -120,7 +120,7 @@ def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
 
 
 def has_a_password(node: SyncthingNode) -> bool:
-    """Tell whether the GUI asks for a password."""
+    """Return whether the GUI requires a password."""
     try:
         return bool(node.request("GET", "/rest/config/gui")["password"])
     except OSError:
@@ -128,13 +128,13 @@ def has_a_password(node: SyncthingNode) -> bool:
 
 
 def end(node: SyncthingNode) -> None:
-    """End a node, and wait until nobody answers in its place: its monitor may end before it."""
+    """Stop a node, and wait until its port is closed, because its monitor may exit before it."""
     node.stop()
     eventually(lambda: not answers(node))
 
 
 def answers(node: SyncthingNode) -> bool:
-    """Tell whether somebody listens where a node did."""
+    """Return whether a server listens on the port of a node."""
     try:
         socket.create_connection(("127.0.0.1", node.gui_port)).close()
     except OSError:
@@ -143,7 +143,7 @@ def answers(node: SyncthingNode) -> bool:
 
 
 def keep_secrets(node: SyncthingNode, own: Certificate) -> None:
-    """Look for all of these from now on."""
+    """Register all of these secrets for the search."""
     gui = node.request("GET", "/rest/config/gui")
     SECRECY.keep(gui["password"], "the hash of the GUI's password")
     SECRECY.keep(node.api_key, "the API key")
@@ -154,10 +154,10 @@ def keep_secrets(node: SyncthingNode, own: Certificate) -> None:
     assert gui["password"].startswith("$2")
 
 
-def test_no_secret_is_told_in_a_whole_run(fortress: Fortress) -> None:
-    """Not by a message, a reply, an error, the log at its most talkative, a subcommand, a file, or the process itself.
+def test_no_secret_is_visible_in_a_complete_run(fortress: Fortress) -> None:
+    """No message, reply, error, log line, subcommand output, file or process listing contains a secret.
 
-    All that comes over the broker, and the log at the end, is looked through as it comes.
+    The test searches every message on the broker when it arrives, and the log, with all details on, at the end.
     """
     config = fortress.ask("get_config")["data"]
     assert config["gui"]["user"] == "admin"
@@ -187,7 +187,7 @@ def test_no_secret_is_told_in_a_whole_run(fortress: Fortress) -> None:
         assert text, where
         SECRECY.look(where, text)
     assert "admin" in said["what `call` says"]
-    # it has not been lost: Syncthing still has what the bridge does not tell
+    # The password is not lost: Syncthing still has it, although the bridge never publishes it.
     devices = fortress.node.request("GET", "/rest/config/folders/docs")["devices"]
     assert FOLDER_PASSWORD in [one["encryptionPassword"] for one in devices]
 
@@ -206,8 +206,8 @@ def test_no_secret_is_told_in_a_whole_run(fortress: Fortress) -> None:
         ("STBRIDGE_MQTT", f'{{"password": ["{PASSWORD}"]}}'),
     ],
 )
-def test_a_secret_in_the_wrong_place_is_not_told_either(fortress: Fortress, variable: str, value: str) -> None:
-    """A URL with a password in it, a key with a line break, a misspelt setting: the fault is told without it."""
+def test_a_secret_in_the_wrong_place_is_not_shown(fortress: Fortress, variable: str, value: str) -> None:
+    """A URL with a password, a key with a line break, a misspelled setting: the message does not contain the secret."""
     said = fortress.run("check", **{variable: value})
     assert said
     SECRECY.look(f"what `check` says of {variable}", said)
@@ -216,10 +216,10 @@ def test_a_secret_in_the_wrong_place_is_not_told_either(fortress: Fortress, vari
 # --- the search itself
 
 
-def test_a_secret_that_is_told_would_be_found(
+def test_a_published_or_logged_secret_would_be_found(
     pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """In a topic, in a payload, in a record of the log and its traceback, and in the log of a bridge."""
+    """The search covers topics, payloads, log records and their tracebacks, and the log of a bridge."""
     key = pair.a.api_key
     subscriber.publish(f"leak/{key}", b"x")
     subscriber.wait_for(lambda one: one.topic.startswith("leak/"))
@@ -237,15 +237,15 @@ def test_a_secret_that_is_told_would_be_found(
 
 
 def found() -> list[str]:
-    """Return where secrets have been found."""
+    """Return the places where secrets were found."""
     return [one.partition(" is in ")[2] for one in SECRECY.take()]
 
 
-# --- certificates that change
+# --- changed certificates
 
 
-def test_another_certificate_than_the_pinned_one_takes_syncthing_offline(fortress: Fortress) -> None:
-    """Whoever took its place gets no key, and everybody is told; when the right one is back, so is the bridge."""
+def test_a_certificate_other_than_the_pinned_one_takes_syncthing_offline(fortress: Fortress) -> None:
+    """The impostor receives no key, and the problem is published; with the right certificate, the bridge reconnects."""
     kept = {name: (fortress.node.home / name).read_bytes() for name in ("https-cert.pem", "https-key.pem")}
     since = fortress.subscriber.count
     end(fortress.node)
@@ -264,8 +264,8 @@ def test_another_certificate_than_the_pinned_one_takes_syncthing_offline(fortres
     fortress.subscriber.wait_for_payload("syncthing/nas/state", b"online", since=since)
 
 
-def test_a_broker_with_another_certificate_is_not_spoken_to(fortress: Fortress, tmp_path: Path) -> None:
-    """Whoever took its place gets no password; when the right one is back, so is the bridge."""
+def test_a_broker_with_another_certificate_is_refused(fortress: Fortress, tmp_path: Path) -> None:
+    """The impostor receives no password; with the right certificate, the bridge reconnects."""
     files = [fortress.directory / f"127.0.0.1.{ending}" for ending in ("crt", "key")]
     kept = [file.read_bytes() for file in files]
     other = Authority(tmp_path, "another").certificate_for("127.0.0.1")

@@ -1,4 +1,4 @@
-"""The real servers that the other tests stand on."""
+"""The real servers that the other tests use."""
 
 import shutil
 import sys
@@ -18,19 +18,19 @@ LISTEN = "0A"
 
 
 def processes_of(home: Path) -> list[Path]:
-    """Return the folders in /proc of the processes that were started with this home."""
+    """Return the folders in /proc of the processes that were started with this home directory."""
     mark = b"\0" + bytes(home) + b"\0"
     return [line.parent for line in Path("/proc").glob("[0-9]*/cmdline") if mark in line.read_bytes()]
 
 
 def sockets_of(processes: list[Path]) -> set[str]:
-    """Return the inodes of the sockets that these processes hold."""
+    """Return the inodes of the sockets of these processes."""
     links = [str(file.readlink()) for process in processes for file in (process / "fd").iterdir()]
     return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
 
 
 def local_addresses(inodes: set[str]) -> Iterator[str]:
-    """Give the address:port, as /proc/net writes it, of each TCP listener and UDP socket of these."""
+    """Yield the address:port, as in /proc/net, of each TCP listener and UDP socket with one of these inodes."""
     for table in ("tcp", "tcp6", "udp", "udp6"):
         for row in (Path("/proc/net") / table).read_text(encoding="ascii").splitlines()[1:]:
             _, local, _, state, *rest = row.split()
@@ -38,15 +38,15 @@ def local_addresses(inodes: set[str]) -> Iterator[str]:
                 yield local
 
 
-def test_every_version_starts_and_says_which_it_is(node: SyncthingNode, syncthing_version: str) -> None:
-    """A version of the manifest is the version that answers."""
+def test_every_version_starts_and_reports_its_version(node: SyncthingNode, syncthing_version: str) -> None:
+    """The version in the manifest is the version that the server reports."""
     answer = node.request("GET", "/rest/system/version")
     assert answer["version"].removeprefix("v").startswith(syncthing_version)
     assert node.request("GET", "/rest/system/status")["myID"] == node.device_id
 
 
-def test_a_node_knows_nobody_and_has_no_folder(node: SyncthingNode) -> None:
-    """A node starts with nothing but itself."""
+def test_a_node_has_no_devices_and_no_folders(node: SyncthingNode) -> None:
+    """A new node is configured with only itself."""
     configuration = node.request("GET", "/rest/config")
     assert [device["name"] for device in configuration["devices"]] == [node.name]
     assert configuration["folders"] == []
@@ -54,13 +54,13 @@ def test_a_node_knows_nobody_and_has_no_folder(node: SyncthingNode) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="sockets are looked up in /proc")
 def test_a_node_listens_on_the_loopback_address_only(node: SyncthingNode) -> None:
-    """Nothing of a test can be reached from another machine."""
+    """No other machine can reach the servers of a test."""
     listening = set(local_addresses(sockets_of(processes_of(node.home))))
     assert listening == {f"{LOOPBACK}:{port:04X}" for port in (node.gui_port, node.sync_port)}
 
 
-def test_a_node_asks_nobody_outside(node: SyncthingNode) -> None:
-    """Discovery, relays, NAT, STUN, reports and upgrades are off in the configuration in force."""
+def test_a_node_contacts_no_other_machine(node: SyncthingNode) -> None:
+    """Discovery, relays, NAT, STUN, reports and upgrades are off in the active configuration."""
     options = node.request("GET", "/rest/config/options")
     assert not any(
         options[name]
@@ -78,14 +78,14 @@ def test_a_node_asks_nobody_outside(node: SyncthingNode) -> None:
 
 
 def test_a_pair_syncs_a_file(pair: Pair) -> None:
-    """What is written on one node comes to the other."""
+    """A file that is written on one node arrives at the other."""
     pair.write("servers/hello.txt", b"hello")
     arrived = pair.b_files / "docs/servers/hello.txt"
     eventually(lambda: arrived.is_file() and arrived.read_bytes() == b"hello")
 
 
 def test_a_pair_syncs_the_folder_with_the_odd_id(pair: Pair) -> None:
-    """A folder ID with slash, space, plus, hash, percent and umlaut is as good as any."""
+    """A folder ID with slash, space, plus, hash, percent and umlaut works like any other."""
     pair.write("servers.txt", b"odd", folder=ODD_FOLDER)
     arrived = pair.b_files / "odd/servers.txt"
     eventually(lambda: arrived.is_file() and arrived.read_bytes() == b"odd")
@@ -94,7 +94,7 @@ def test_a_pair_syncs_the_folder_with_the_odd_id(pair: Pair) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 def test_stopping_a_monitored_node_leaves_no_process(binary: str, tmp_path: Path) -> None:
-    """The monitor and the Syncthing under it both end, and stopping twice does no harm."""
+    """The monitor and the Syncthing process under it both exit, and stopping twice does no harm."""
     one = SyncthingNode("one", tmp_path / "home", binary, monitor=True)
     try:
         one.start()
@@ -105,8 +105,8 @@ def test_stopping_a_monitored_node_leaves_no_process(binary: str, tmp_path: Path
     eventually(lambda: processes_of(one.home) == [])
 
 
-def test_a_node_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:
-    """A Syncthing that ends at its start is told with its log."""
+def test_a_node_that_cannot_start_names_its_log(tmp_path: Path) -> None:
+    """If Syncthing exits at its start, the error contains the path of its log."""
     home = tmp_path / "home"
     home.mkdir()
     (home / "config.xml").write_text("<configuration><gui/></configuration>", encoding="utf-8")
@@ -116,15 +116,15 @@ def test_a_node_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:
         SyncthingNode("one", home, false).start()
 
 
-def test_without_a_syncthing_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has no Syncthing is told how to get one."""
+def test_a_missing_syncthing_is_reported_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message explains how to install Syncthing."""
     monkeypatch.setenv("PATH", "")
     with pytest.raises(Failed, match="apt-get install syncthing"):
         demo_node.find_syncthing()
 
 
-def test_the_broker_comes_back_on_its_port_and_empty(broker: Mosquitto, subscriber: Subscriber) -> None:
-    """A broker that is started again has its port, and nothing of what it kept."""
+def test_a_restarted_broker_has_its_port_and_is_empty(broker: Mosquitto, subscriber: Subscriber) -> None:
+    """A broker that is started again uses the same port, and has lost its retained messages."""
     subscriber.publish("kept", b"1", retain=True)
     port = broker.port
     broker.stop()
@@ -140,7 +140,7 @@ def test_the_broker_comes_back_on_its_port_and_empty(broker: Mosquitto, subscrib
 
 
 def test_a_killed_broker_can_be_started_again(new_broker: Callable[..., Mosquitto]) -> None:
-    """A crash of the broker is no end of the test."""
+    """A test can simulate a crash of the broker."""
     broker = new_broker().start()
     broker.kill()
     broker.start()
@@ -148,7 +148,7 @@ def test_a_killed_broker_can_be_started_again(new_broker: Callable[..., Mosquitt
 
 
 def test_the_subscriber_sees_payload_topic_and_order(subscriber: Subscriber) -> None:
-    """A plain client sees everything, in the order in which it was published."""
+    """A plain client receives every message, in the order of publication."""
     for number in range(20):
         subscriber.publish("order", f'{{"number": {number}}}')
     assert subscriber.wait_for_json("order", lambda payload: payload["number"] == 19) == {"number": 19}

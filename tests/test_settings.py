@@ -1,4 +1,4 @@
-"""Where settings come from, which goes before which, and what is said of wrong ones."""
+"""The sources of settings, their precedence, and the messages about invalid settings."""
 
 import json
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from stbridge.settings import PREFIX, MqttSettings, TlsSettings
 from stbridge.settings_sources import CONFIG_VARIABLE
 from tests.machine import SECRETS, SETTINGS, Machine, Setting, value_of, variable_of
 
-# --- which goes before which
+# --- precedence
 
 STRENGTH = ("default", "file", "docker", "systemd", "environment", "flag")
 
 
 @pytest.mark.parametrize("strongest", STRENGTH)
 def test_a_setting_comes_from_the_strongest_source_that_has_it(machine: Machine, strongest: str) -> None:
-    """A flag goes before the environment, then secret files of systemd and Docker, the TOML file, and the default."""
+    """A flag overrides the environment; then follow secret files of systemd and Docker, the TOML file, the default."""
     given = STRENGTH[: STRENGTH.index(strongest) + 1]
     flags = ["mqtt.username=flag"] if "flag" in given else []
     if "file" in given:
@@ -31,7 +31,7 @@ def test_a_setting_comes_from_the_strongest_source_that_has_it(machine: Machine,
 
 
 def test_sources_add_to_each_other(machine: Machine) -> None:
-    """Each source gives what it has, also within one table."""
+    """Each source provides the settings that it has, even within one table."""
     machine.config('[mqtt]\nhost = "file"\nport = 1\n[syncthing.nas]\nurl = "http://nas:8384"\n')
     machine.docker_secret("syncthing_nas_api_key", "key")
     machine.environment({"STBRIDGE_MQTT__PORT": "2", "STBRIDGE_SYNCTHING__LAPTOP__URL": "http://laptop:8384"})
@@ -46,7 +46,7 @@ PLACES = ("etc/stbridge.toml", "home/.config/stbridge/stbridge.toml", "xdg/stbri
 
 @pytest.mark.parametrize("strongest", PLACES)
 def test_one_settings_file_is_read(machine: Machine, strongest: str) -> None:
-    """Of all places where a file may be, the most particular counts, and none other adds to it."""
+    """The bridge reads only the most specific of the settings files that exist, and ignores the others."""
     for place in PLACES[: PLACES.index(strongest) + 1]:
         path = machine.file(place, f'[mqtt]\nusername = "{place}"\n')
         if place.startswith("xdg"):
@@ -60,7 +60,7 @@ def test_one_settings_file_is_read(machine: Machine, strongest: str) -> None:
 
 @pytest.mark.parametrize("path", SETTINGS, ids=".".join)
 def test_every_setting_is_an_environment_variable(machine: Machine, path: Setting) -> None:
-    """Whatever the TOML file can hold, the environment can."""
+    """The environment can set everything that the TOML file can set."""
     default = SETTINGS[path].get_default(call_default_factory=True)
     samples = {
         "url": "http://nas",
@@ -91,7 +91,7 @@ def test_every_setting_is_an_environment_variable(machine: Machine, path: Settin
 
 @pytest.mark.parametrize("path", SECRETS, ids=".".join)
 def test_every_secret_may_be_in_a_file_beside_it(machine: Machine, path: Setting) -> None:
-    """`..._file` names a file that holds the secret, with or without a newline at its end."""
+    """`..._file` names a file that contains the secret, with or without a newline at its end."""
     *section, name = path
     file = machine.file("secret", "from the file\n")
     machine.config(_table(section, f'{name}_file = "{file}"'))
@@ -105,8 +105,8 @@ def _table(section: Sequence[str], text: str) -> str:
     return f"[{'.'.join(section)}]\n{url}{text}\n"
 
 
-def test_a_file_named_in_a_stronger_source_goes_before_the_secret_of_a_weaker_one(machine: Machine) -> None:
-    """Whoever names a file in the environment does not get the password of the TOML file."""
+def test_a_secret_file_in_a_stronger_source_overrides_a_secret_in_a_weaker_one(machine: Machine) -> None:
+    """A file that the environment names overrides the password in the TOML file."""
     machine.config('[mqtt]\nusername = "bridge"\npassword = "old"\n')
     machine.environment({"STBRIDGE_MQTT__PASSWORD_FILE": str(machine.file("password", "new"))})
     assert machine.load().mqtt.password.get_secret_value() == "new"
@@ -122,8 +122,8 @@ def test_a_file_named_in_a_stronger_source_goes_before_the_secret_of_a_weaker_on
         ("STBRIDGE_SYNCTHING__NAS__API_KEY", ("syncthing", "nas", "api_key")),
     ],
 )
-def test_a_secret_file_is_called_as_its_setting(machine: Machine, name: str, path: Setting) -> None:
-    """Systemd and Docker hand secrets over as files; their names are made of the parts of a setting."""
+def test_a_secret_file_has_the_name_of_its_setting(machine: Machine, name: str, path: Setting) -> None:
+    """systemd and Docker provide secrets as files, whose names consist of the parts of a setting."""
     machine.config('[mqtt]\nusername = "bridge"\n[syncthing.nas]\nurl = "http://nas"\n')
     machine.docker_secret("of_another_program", "left alone")
     machine.docker_secret(name, "docker\n")
@@ -133,7 +133,7 @@ def test_a_secret_file_is_called_as_its_setting(machine: Machine, name: str, pat
 
 
 def test_secrets_are_never_shown(machine: Machine) -> None:
-    """Neither the settings nor what is wrong with them show a secret."""
+    """Neither the settings nor the messages about faults contain a secret."""
     machine.config(_table(["syncthing", "nas"], 'api_key = "hidden-1"') + _table(["mqtt"], 'password = "hidden-2"'))
     settings = machine.load()
     assert "hidden" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
@@ -142,7 +142,7 @@ def test_secrets_are_never_shown(machine: Machine) -> None:
     assert "hidden" not in "\n".join((*faults, *machine.faults()))
 
 
-# --- what is wrong
+# --- invalid settings
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_secrets_are_never_shown(machine: Machine) -> None:
         ("POLL__STATUS", "0", "poll.status: input should be greater than 0"),
     ],
 )
-def test_a_wrong_variable_is_told_in_one_line(machine: Machine, name: str, value: str, fault: str) -> None:
-    """The line names the setting and what it should be; a hint is given only where one is near."""
+def test_a_wrong_variable_is_reported_in_one_line(machine: Machine, name: str, value: str, fault: str) -> None:
+    """The line names the setting and the valid values; it suggests a name only if one is similar."""
     machine.environment({PREFIX + name: value})
     assert machine.faults()[0] == fault
 
@@ -186,8 +186,8 @@ def test_a_wrong_variable_is_told_in_one_line(machine: Machine, name: str, value
         (["commands.allow=read"], "commands.allow: must be a list"),
     ],
 )
-def test_a_wrong_flag_is_told_in_one_line(machine: Machine, flags: Sequence[str], fault: str) -> None:
-    """Whatever is given on the command line, what is wrong is told, and no traceback."""
+def test_a_wrong_flag_is_reported_in_one_line(machine: Machine, flags: Sequence[str], fault: str) -> None:
+    """An invalid command line leads to a message, and never to a traceback."""
     assert machine.faults(*flags)[0].startswith(fault)
 
 
@@ -207,14 +207,14 @@ def test_a_wrong_flag_is_told_in_one_line(machine: Machine, flags: Sequence[str]
         ('[mqtt]\nbase_topic = "$SYS"\n', "mqtt.base_topic: must be a topic"),
     ],
 )
-def test_a_wrong_file_is_told_in_one_line(machine: Machine, text: str, fault: str) -> None:
-    """Whatever is in the TOML file, what is wrong is told with the setting."""
+def test_a_wrong_file_is_reported_in_one_line(machine: Machine, text: str, fault: str) -> None:
+    """The message names the setting, whatever the TOML file contains."""
     machine.config(text)
     assert machine.faults()[0].startswith(fault)
 
 
 def test_no_fault_hides_another(machine: Machine) -> None:
-    """All faults are told at once, each in a line of its own."""
+    """All faults are reported at once, each on its own line."""
     machine.config('[mqtt]\nport = 0\npassword_file = "/nonexistent"\n[syncthing.nas]\nurl = "nas"\nkey = "x"\n')
     machine.environment({"STBRIDGE_MQTT_HOST": "x", "STBRIDGE_LOG__LEVEL": "loud"})
     faults = machine.faults("poll.status=never")
@@ -233,7 +233,7 @@ def test_no_fault_hides_another(machine: Machine) -> None:
 
 @pytest.mark.parametrize("kind", ["directory", "not UTF-8", "loop"])
 def test_a_secret_that_cannot_be_read_is_a_fault(machine: Machine, kind: str) -> None:
-    """A secret that was handed over and cannot be read is told, and not left out."""
+    """A secret that was provided but cannot be read is reported, and not ignored."""
     secrets = machine.directory / "docker"
     if kind == "loop":
         secrets.symlink_to(secrets)
@@ -250,6 +250,6 @@ def test_a_secret_that_cannot_be_read_is_a_fault(machine: Machine, kind: str) ->
 @pytest.mark.parametrize(
     ("port", "enabled", "uses_tls"), [(1883, None, False), (8883, None, True), (1883, True, True), (8883, False, False)]
 )
-def test_port_8883_means_tls_unless_it_is_said_otherwise(port: int, enabled: bool | None, uses_tls: bool) -> None:
-    """The well-known port for MQTT over TLS turns it on; `mqtt.tls.enabled` goes before that."""
+def test_port_8883_means_tls_unless_configured_otherwise(port: int, enabled: bool | None, uses_tls: bool) -> None:
+    """The standard port for MQTT over TLS enables TLS; `mqtt.tls.enabled` overrides that."""
     assert MqttSettings(port=port, tls=TlsSettings(enabled=enabled)).uses_tls is uses_tls

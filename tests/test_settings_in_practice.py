@@ -1,4 +1,4 @@
-"""Settings as they come from real deployments: containers, clusters, files of other systems, values out of habit."""
+"""Settings in real deployments: containers, clusters, files from other systems, and common mistakes."""
 
 import pytest
 
@@ -22,7 +22,7 @@ from tests.machine import Machine
     ],
 )
 def test_white_space_around_a_variable_is_removed(machine: Machine, key: str, value: str) -> None:
-    """Kubernetes passes secrets with the newline at their end."""
+    """Kubernetes passes secrets with their final newline."""
     machine.environment({"STBRIDGE_MQTT__USERNAME": "someone", f"STBRIDGE_{key.replace('.', '__').upper()}": value})
     mqtt = machine.load().mqtt
     shown = {
@@ -35,7 +35,7 @@ def test_white_space_around_a_variable_is_removed(machine: Machine, key: str, va
 
 
 def test_white_space_around_a_value_in_a_file_is_removed(machine: Machine) -> None:
-    """It is never part of a host name or password on purpose."""
+    """It is never an intended part of a host name or password."""
     machine.config('[mqtt]\nhost = " nas "\n[syncthing.nas]\nurl = "http://nas:8384 "\napi_key = " key\\n"\n')
     settings = machine.load()
     assert settings.mqtt.host == "nas"
@@ -43,16 +43,16 @@ def test_white_space_around_a_value_in_a_file_is_removed(machine: Machine) -> No
     assert settings.syncthing["nas"].api_key.get_secret_value() == "key"
 
 
-def test_a_byte_order_mark_is_no_part_of_a_file(machine: Machine) -> None:
-    """Editors on Windows write it."""
+def test_a_byte_order_mark_is_removed_from_a_file(machine: Machine) -> None:
+    """Editors on Windows write one."""
     machine.config('\ufeff[mqtt]\nhost = "nas"\nusername = "bridge"\n')
     machine.docker_secret("mqtt_password", "\ufeffsecret\n")
     mqtt = machine.load().mqtt
     assert (mqtt.host, mqtt.password.get_secret_value()) == ("nas", "secret")
 
 
-def test_an_empty_variable_of_a_secret_hides_no_secret_file(machine: Machine) -> None:
-    """Compose files pass variables that are not set as empty ones."""
+def test_an_empty_variable_does_not_override_a_secret_file(machine: Machine) -> None:
+    """Compose files pass unset variables as empty ones."""
     machine.docker_secret("mqtt_password", "from the file")
     machine.environment({"STBRIDGE_MQTT__USERNAME": "bridge", "STBRIDGE_MQTT__PASSWORD": ""})
     assert machine.load().mqtt.password.get_secret_value() == "from the file"
@@ -63,7 +63,7 @@ def test_an_empty_variable_of_a_secret_hides_no_secret_file(machine: Machine) ->
     ["MQTT__PORT", "MQTT__USERNAME", "MQTT__CLIENT_ID", "MQTT__TLS__CA_FILE", "MQTT__TLS__ENABLED", "ALERTS__UNSEEN"],
 )
 def test_an_empty_variable_counts_as_unset(machine: Machine, name: str) -> None:
-    """The setting of a weaker source, or the default, is used; no empty path turns TLS on."""
+    """The setting from a weaker source, or the default, is used; an empty path does not turn TLS on."""
     expected = machine.load()
     machine.environment({f"STBRIDGE_{name}": " \n"})
     settings = machine.load()
@@ -71,23 +71,23 @@ def test_an_empty_variable_counts_as_unset(machine: Machine, name: str) -> None:
     assert not settings.mqtt.uses_tls
 
 
-def test_an_empty_variable_hides_no_user_name(machine: Machine) -> None:
-    """The user name may be in a secret file as well."""
+def test_an_empty_variable_does_not_override_a_user_name(machine: Machine) -> None:
+    """The user name may also be in a secret file."""
     machine.docker_secret("mqtt_username", "from the file")
     machine.environment({"STBRIDGE_MQTT__USERNAME": ""})
     assert machine.load().mqtt.username == "from the file"
 
 
-def test_an_empty_secret_file_hides_no_setting(machine: Machine) -> None:
-    """A secret that has not been filled in counts as unset."""
+def test_an_empty_secret_file_does_not_override_a_setting(machine: Machine) -> None:
+    """A secret file that was not filled in counts as unset."""
     machine.config('[mqtt]\nusername = "bridge"\npassword = "from the settings"\n')
     machine.docker_secret("mqtt_password", "\n")
     assert machine.load().mqtt.password.get_secret_value() == "from the settings"
 
 
 @pytest.mark.parametrize("key", ["password", "api_key"])
-def test_a_named_file_without_a_secret_is_a_fault(machine: Machine, key: str) -> None:
-    """A file that is named must contain a value."""
+def test_an_empty_named_secret_file_is_a_fault(machine: Machine, key: str) -> None:
+    """A file that a setting names must contain a value."""
     file = machine.file("secret", "\n")
     section, needed = {
         "password": ("mqtt", 'username = "bridge"'),
@@ -99,7 +99,7 @@ def test_a_named_file_without_a_secret_is_a_fault(machine: Machine, key: str) ->
 
 
 def test_the_name_of_the_settings_file_may_end_in_a_newline(machine: Machine) -> None:
-    """It is a value from the environment like the others."""
+    """It is a value from the environment, like the others."""
     file = machine.file("cluster.toml", '[mqtt]\nhost = "nas"\n')
     machine.environment({"STBRIDGE_CONFIG": f"{file}\n"})
     assert machine.load().mqtt.host == "nas"
@@ -108,14 +108,14 @@ def test_the_name_of_the_settings_file_may_end_in_a_newline(machine: Machine) ->
 NO_DURATION = 'must be a number of seconds, or a duration such as "30m", "12h" or "7d"'
 
 
-def test_variables_of_syncthing_are_stripped_as_well(machine: Machine) -> None:
+def test_the_variables_for_syncthing_are_stripped(machine: Machine) -> None:
     """They may come from the same secrets."""
     machine.environment({"STGUIADDRESS": " 127.0.0.1:8384 \n", "STGUIAPIKEY": "key\n"})
     local = with_local_syncthing(machine.load()).syncthing["local"]
     assert (local.url, local.api_key.get_secret_value()) == ("http://127.0.0.1:8384", "key")
 
 
-# --- variables that a cluster sets by itself
+# --- variables that a cluster sets itself
 
 KUBERNETES = {
     "STBRIDGE_SERVICE_HOST": "10.96.0.12",
@@ -135,11 +135,11 @@ KUBERNETES = {
     "STBRIDGE_MQTT_PORT_1883_TCP_PORT": "1883",
     "STBRIDGE_MQTT_PORT_1883_TCP_ADDR": "fd00::12",
 }
-"""What Kubernetes sets in each container if there are services `stbridge` and `stbridge-mqtt` (enableServiceLinks)."""
+"""The variables of a Kubernetes container if there are services `stbridge` and `stbridge-mqtt` (enableServiceLinks)."""
 
 
-def test_variables_of_kubernetes_are_no_settings(machine: Machine) -> None:
-    """They are set for every service whose name begins with `stbridge`, and the log names them."""
+def test_variables_of_kubernetes_are_not_settings(machine: Machine) -> None:
+    """Kubernetes sets them for every service whose name starts with `stbridge`, and the log names them."""
     machine.environment({**KUBERNETES, "STBRIDGE_MQTT__HOST": "nas"})
     assert machine.load().mqtt.host == "nas"
     assert set(settings_sources.variables_of_kubernetes({**KUBERNETES, "STBRIDGE_MQTT__HOST": "nas"})) == set(
@@ -158,13 +158,13 @@ def test_variables_of_kubernetes_are_no_settings(machine: Machine) -> None:
     ],
 )
 def test_a_variable_that_looks_like_a_setting_is_a_fault(machine: Machine, name: str, value: str) -> None:
-    """A typing error must not be ignored as if it were a cluster's."""
+    """A misspelled setting must not be ignored like a variable of the cluster."""
     machine.environment({name: value})
     (fault,) = machine.faults()
     assert fault.startswith(f"{name}: no such setting")
 
 
-# --- values out of habit
+# --- common mistakes
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_a_variable_that_looks_like_a_setting_is_a_fault(machine: Machine, name:
         ('password = "secret"', "mqtt.username: must be set with mqtt.password, which is not sent without it"),
     ],
 )
-def test_a_fault_says_what_to_write(machine: Machine, text: str, fault: str) -> None:
-    """The reader need not look the format up."""
+def test_a_fault_shows_the_valid_format(machine: Machine, text: str, fault: str) -> None:
+    """The reader does not need to look up the format."""
     machine.config(f"[mqtt]\n{text}\n")
     assert list(machine.faults()) == [fault]
 
@@ -195,14 +195,14 @@ def test_a_fault_says_what_to_write(machine: Machine, text: str, fault: str) -> 
     ("host", "transport"), [("::1", "tcp"), ("fe80::1%eth0", "tcp"), ("/run/mosquitto:1.sock", "unix")]
 )
 def test_an_address_with_colons_is_a_host(machine: Machine, host: str, transport: str) -> None:
-    """IPv6 addresses and paths have them."""
+    """IPv6 addresses and paths contain colons."""
     machine.config(f'[mqtt]\nhost = "{host}"\ntransport = "{transport}"\n')
     assert machine.load().mqtt.host == host
 
 
 @pytest.mark.parametrize(("given", "seconds"), [('"7d"', 604_800), ('"30m"', 1800), ('"90"', 90), ("45.5", 45.5)])
 def test_a_duration_may_have_a_unit(machine: Machine, given: str, seconds: float) -> None:
-    """Wherever seconds are set."""
+    """This applies to every setting in seconds."""
     machine.config(
         f"[alerts]\nunseen = {given}\nflapping = {given}\n[alerts.folder.docs]\nstale = {given}\n"
         f'[poll]\nstatus = {given}\n[syncthing.nas]\nurl = "http://nas:8384"\ntimeout_s = {given}\n'
@@ -214,20 +214,20 @@ def test_a_duration_may_have_a_unit(machine: Machine, given: str, seconds: float
 
 
 def test_the_keepalive_may_have_a_unit(machine: Machine) -> None:
-    """It is in seconds as well, whole ones."""
+    """It is in whole seconds."""
     machine.config('[mqtt]\nkeepalive_s = "2m"\n')
     assert machine.load().mqtt.keepalive_s == 120
 
 
 def test_a_threshold_may_be_longer_than_a_year(machine: Machine) -> None:
-    """Ten years are the maximum, with and without a unit."""
+    """The maximum is ten years, with and without a unit."""
     machine.config('[alerts]\nunseen = "500d"\n')
     assert machine.load().alerts.thresholds().thresholds["unseen"] == 500 * 24 * 3600
 
 
 @pytest.mark.parametrize("given", ['"soon"', '"7 weeks"', '"-1h"', "[1]", "true", "nan", "inf"])
-def test_another_word_is_no_duration(machine: Machine, given: str) -> None:
-    """The fault shows how one is written."""
+def test_an_invalid_duration_is_a_fault(machine: Machine, given: str) -> None:
+    """The message shows the valid format."""
     machine.config(f"[alerts]\nunseen = {given}\n")
     assert list(machine.faults()) == [f"alerts.unseen: {NO_DURATION}"]
 
@@ -236,8 +236,8 @@ def test_another_word_is_no_duration(machine: Machine, given: str) -> None:
 
 
 @pytest.mark.parametrize("tls", ['ca_file = "/ca.pem"', 'cert_file = "/c.pem"', "insecure = true", "insecure = false"])
-def test_any_key_of_tls_turns_tls_on(machine: Machine, tls: str) -> None:
-    """Otherwise the password would be sent unencrypted, although somebody has set up TLS."""
+def test_any_tls_key_turns_tls_on(machine: Machine, tls: str) -> None:
+    """Otherwise the password would be sent unencrypted, although the user has set up TLS."""
     machine.config(f"[mqtt]\nport = 1883\n[mqtt.tls]\n{tls}\n")
     assert machine.load().mqtt.uses_tls
 
@@ -270,15 +270,15 @@ def test_any_key_of_tls_turns_tls_on(machine: Machine, tls: str) -> None:
         ),
     ],
 )
-def test_settings_of_tls_that_contradict_each_other_are_faults(machine: Machine, text: str, fault: str) -> None:
-    """Nobody may believe that a connection is encrypted or checked when it is not."""
+def test_contradictory_tls_settings_are_faults(machine: Machine, text: str, fault: str) -> None:
+    """A user must not take a connection for encrypted or checked when it is not."""
     machine.config(text)
     assert list(machine.faults()) == [fault]
 
 
 @pytest.mark.parametrize("base_topic", ["home.sync", "my home", "größe", "a/$b"])
 def test_a_base_topic_that_a_strict_broker_cannot_carry_is_a_fault(machine: Machine, base_topic: str) -> None:
-    """Only IDs are encoded, and every topic begins with it."""
+    """The encoding applies only to IDs, and every topic starts with the base topic."""
     machine.config(f'[mqtt]\nbase_topic = "{base_topic}"\ntopic_encoding = "strict"\n')
     assert list(machine.faults()) == [
         'mqtt.base_topic: must be ASCII without space, ".", "*", ">" and "$", because mqtt.topic_encoding is strict'
@@ -288,7 +288,7 @@ def test_a_base_topic_that_a_strict_broker_cannot_carry_is_a_fault(machine: Mach
 
 
 def test_no_contradiction_hides_another(machine: Machine) -> None:
-    """All of them are shown at once."""
+    """All contradictions are reported at once."""
     machine.config(
         '[mqtt]\npassword = "secret"\n'
         '[mqtt.tls]\nenabled = false\ninsecure = true\nca_file = "/ca.pem"\nkey_file = "/k.pem"\n'
@@ -314,9 +314,7 @@ def test_no_contradiction_hides_another(machine: Machine) -> None:
         ('host = "/run/broker.sock"\ntransport = "unix"\npassword = "secret"', False),
     ],
 )
-def test_a_password_that_crosses_the_network_unencrypted_is_a_warning(
-    machine: Machine, text: str, exposed: bool
-) -> None:
+def test_a_password_sent_unencrypted_over_the_network_is_a_warning(machine: Machine, text: str, exposed: bool) -> None:
     """The log and `check` show it."""
     machine.config(f'[mqtt]\nusername = "bridge"\n{text}\n')
     warning = exposed_password(machine.load().mqtt) or ""
@@ -337,14 +335,14 @@ def test_a_password_that_crosses_the_network_unencrypted_is_a_warning(
         ("unix://run/st.sock", "must be unix:// and an absolute path: write unix:///run/st.sock"),
     ],
 )
-def test_a_url_of_a_page_is_no_url_of_syncthing(machine: Machine, url: str, fault: str) -> None:
-    """People copy what their browser shows."""
+def test_the_url_of_a_page_is_not_a_url_of_syncthing(machine: Machine, url: str, fault: str) -> None:
+    """Users copy the address from their browser."""
     machine.config(f'[syncthing.nas]\nurl = "{url}"\n')
     assert list(machine.faults()) == [f"syncthing.nas.url: {fault}"]
 
 
 def test_a_path_prefix_of_a_reverse_proxy_is_kept(machine: Machine) -> None:
-    """Only the pages of Syncthing itself are left out."""
+    """Only the pages of Syncthing itself are removed from the URL."""
     machine.config('[syncthing.nas]\nurl = "https://nas/sync/restaurant/"\n')
     assert machine.load().syncthing["nas"].url == "https://nas/sync/restaurant"
 
@@ -360,8 +358,8 @@ def test_a_path_prefix_of_a_reverse_proxy_is_kept(machine: Machine) -> None:
         ("Nonsense", "'Nonsense' is not a type of Syncthing event"),
     ],
 )
-def test_a_type_of_event_that_does_not_exist_is_a_fault(machine: Machine, name: str, fault: str) -> None:
-    """It would never come, and nobody would know why."""
+def test_an_unknown_event_type_is_a_fault(machine: Machine, name: str, fault: str) -> None:
+    """An event of such a type would never be published, without any message."""
     machine.config(f'[events]\nraw = ["StateChanged", "{name}"]\n')
     assert list(machine.faults()) == [f"events.raw: {fault}"]
 
@@ -374,8 +372,8 @@ def test_a_type_of_event_that_does_not_exist_is_a_fault(machine: Machine, name: 
         ('[""]', "alerts.ignore_errors: must not be empty: to ignore every error, set alerts.system_errors = 0"),
     ],
 )
-def test_an_expression_that_is_none_is_a_fault(machine: Machine, expressions: str, fault: str) -> None:
-    """It is named, with what is wrong with it."""
+def test_an_invalid_expression_is_a_fault(machine: Machine, expressions: str, fault: str) -> None:
+    """The message contains the expression and its error."""
     machine.config(f"[alerts]\nignore_errors = {expressions}\n")
     (told,) = machine.faults()
     assert fault in told
@@ -385,20 +383,20 @@ def test_an_expression_that_is_none_is_a_fault(machine: Machine, expressions: st
 
 
 def test_a_label_keeps_its_spelling_in_a_variable(machine: Machine) -> None:
-    """As JSON, because the names of variables have no lower case and no spaces."""
+    """The variable contains JSON, because names of variables have no lower case and no spaces."""
     machine.environment({"STBRIDGE_ALERTS__FOLDER": '{"My Photos": {"stale": "30d"}}'})
     assert machine.load().alerts.thresholds().folders == {"My Photos": {"stale": 30 * 24 * 3600}}
 
 
-def test_no_unknown_type_of_event_hides_another(machine: Machine) -> None:
-    """Each is shown with its suggestion."""
+def test_no_unknown_event_type_hides_another(machine: Machine) -> None:
+    """Each is reported with its suggestion."""
     machine.config('[events]\nraw = ["Failur", "Nonsense"]\n')
     (fault,) = machine.faults()
     assert "'Failur' is not a type of Syncthing event; did you mean Failure?" in fault
     assert "'Nonsense' is not a type of Syncthing event" in fault
 
 
-# --- names that do not exist
+# --- unknown names
 
 
 @pytest.mark.parametrize(
@@ -410,14 +408,14 @@ def test_no_unknown_type_of_event_hides_another(machine: Machine) -> None:
         ("MQTT_TLS_CA_FILE", "STBRIDGE_MQTT__TLS__CA_FILE"),
     ],
 )
-def test_single_underscores_are_the_commonest_slip(machine: Machine, name: str, suggestion: str) -> None:
-    """The fault says how the variable is written."""
+def test_single_underscores_get_a_suggestion(machine: Machine, name: str, suggestion: str) -> None:
+    """The message shows the correct name of the variable; this is the most common mistake."""
     machine.environment({f"STBRIDGE_{name}": "x"})
     assert machine.faults()[0] == f"STBRIDGE_{name}: no such setting; did you mean {suggestion}?"
 
 
-def test_a_command_in_the_allow_list_may_be_misspelt(machine: Machine) -> None:
-    """As for settings, what was meant is suggested."""
+def test_a_misspelled_command_in_the_allow_list_has_a_suggestion(machine: Machine) -> None:
+    """As for settings, the message suggests the similar name."""
     machine.config('[syncthing.nas]\nurl = "http://nas"\n[commands]\nallow = ["scna"]\n')
     with pytest.raises(SettingsError) as caught:
         Bridge(machine.load())

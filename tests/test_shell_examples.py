@@ -1,4 +1,4 @@
-"""The examples for a shell say what is amiss, from a real broker that a real Syncthing is followed on."""
+"""The shell examples report problems from a real broker to which the bridge publishes a real Syncthing instance."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(shutil.which("jq") is None, reason="there is no 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A Syncthing, called `nas`, with the folder "docs"; a bridge that follows it; and whoever listens."""
+    """An instance named `nas` with the folder "docs", a bridge that publishes it, and a subscriber."""
 
     files: Path
     broker: Mosquitto
@@ -31,17 +31,17 @@ class House:
 
     @property
     def options(self) -> list[str]:
-        """What tells mosquitto_sub where the broker is."""
+        """The options for mosquitto_sub that select the broker."""
         return ["-h", "127.0.0.1", "-p", str(self.broker.port)]
 
     def scan(self) -> None:
-        """Have the folder scanned, and wait for the end of it."""
+        """Scan the folder, and wait until the scan is complete."""
         assert ask(self.subscriber, "scan", '{"folder": "docs", "wait": true}', node="nas")["status"] == "ok"
 
 
 @pytest.fixture
 def house(broker: Mosquitto, subscriber: Subscriber, tmp_path: Path) -> Iterator[House]:
-    """Everything runs, and nothing is amiss."""
+    """All servers run, and there are no problems."""
     binary = list(manifest()["syncthing"].values())[-1]
     node = SyncthingNode("nas", tmp_path / "home", binary)
     node.start()
@@ -57,7 +57,7 @@ def house(broker: Mosquitto, subscriber: Subscriber, tmp_path: Path) -> Iterator
 
 
 def checked(house: House, name: str) -> tuple[int, str]:
-    """Return the exit status and the line of the example that checks."""
+    """Return the exit status and the output line of the example that checks for problems."""
     result = subprocess.run(
         [EXAMPLES / "check", name, *house.options],
         capture_output=True,
@@ -68,9 +68,9 @@ def checked(house: House, name: str) -> tuple[int, str]:
     return result.returncode, result.stdout + result.stderr
 
 
-def test_a_check_tells_fine_amiss_and_not_known_apart(house: House) -> None:
-    """What is retained of a bridge that has gone does not count: it might be fine no more."""
-    ask(house.subscriber, "clear_errors", "PRESS", node="nas")  # 1.29 warns of the user root
+def test_a_check_distinguishes_fine_problems_and_unknown(house: House) -> None:
+    """Retained topics of a stopped bridge do not count, because they may be outdated."""
+    ask(house.subscriber, "clear_errors", "PRESS", node="nas")  # 1.29 warns if it runs as root
     eventually(lambda: checked(house, "nas") == (0, "nas: fine\n"))
     assert checked(house, "nobody")[0] == 3
     ask(house.subscriber, "new_error", "the disk is full", node="nas")
@@ -81,8 +81,8 @@ def test_a_check_tells_fine_amiss_and_not_known_apart(house: House) -> None:
     assert checked(house, "nas") == (3, "unknown: the bridge is offline\n")
 
 
-def test_alerts_come_as_lines(house: House, tmp_path: Path) -> None:
-    """Each conflict is told, and so is each problem when it is over."""
+def test_alerts_are_printed_as_lines(house: House, tmp_path: Path) -> None:
+    """Each conflict is printed, and so is each problem when it is cleared."""
     told, numbers = tmp_path / "told", count()
 
     def told_of_one_more() -> bool:
@@ -93,7 +93,7 @@ def test_alerts_come_as_lines(house: House, tmp_path: Path) -> None:
     with told.open("wb") as out:
         alerts = subprocess.Popen([EXAMPLES / "alerts", *house.options], stdout=out, start_new_session=True)
     try:
-        eventually(told_of_one_more)  # what happened before it had subscribed is not told
+        eventually(told_of_one_more)  # events before its subscription are not printed
         for file in house.files.glob("*.sync-conflict-*"):
             file.unlink()
         house.scan()

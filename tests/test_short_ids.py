@@ -1,4 +1,4 @@
-"""Two devices whose IDs share the first 7 characters, in every version of Syncthing."""
+"""Two devices whose IDs have the same first 7 characters, in every version of Syncthing."""
 
 import json
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ DATA, GROUP = 13, 7
 
 
 def _check_digit(data: str) -> str:
-    """Return Syncthing's check digit of 13 characters (lib/protocol/luhn.go, which doubles the other digits)."""
+    """Return Syncthing's check digit for 13 characters (lib/protocol/luhn.go, which doubles the other digits)."""
     products = [ALPHABET.index(one) * (1 + number % 2) for number, one in enumerate(data)]
     return ALPHABET[-sum(one // 32 + one % 32 for one in products) % 32]
 
 
 def _device_id(data: str) -> str:
-    """Return a device ID with its check digits and dashes, of 52 characters."""
+    """Return the device ID for 52 characters, with check digits and dashes."""
     parts = [data[start : start + DATA] for start in range(0, 4 * DATA, DATA)]
     whole = "".join(part + _check_digit(part) for part in parts)
     return "-".join(whole[start : start + GROUP] for start in range(0, len(whole), GROUP))
@@ -33,7 +33,7 @@ FIRST, TWIN = (_device_id(f"TWINAAA{letter * 45}") for letter in "BC")
 
 @pytest.fixture
 def twins(binary: str, tmp_path: Path) -> Iterator[SyncthingNode]:
-    """A node that shares "docs" with the first of two devices whose IDs begin alike."""
+    """A node that shares "docs" with the first of two devices whose IDs start alike."""
     node = SyncthingNode("alpha", tmp_path / "home", binary)
     try:
         node.start()
@@ -52,22 +52,22 @@ def _add(node: SyncthingNode, device: str, name: str) -> None:
 
 
 def _published(subscriber: Subscriber) -> dict[str, Any]:
-    """Return the names of the devices that have a topic, by the last level of it."""
+    """Return the names of the devices that have a topic, by the last level of that topic."""
     prefix = "syncthing/alpha/device/"
     found = {topic[len(prefix) :]: payload for topic, payload in subscriber.latest().items() if prefix in topic}
     return {short: json.loads(payload)["name"] for short, payload in found.items()}
 
 
 def _discovered(subscriber: Subscriber) -> set[str]:
-    """Return the short IDs of the devices that Home Assistant knows."""
+    """Return the short IDs in the discovery messages of devices."""
     topics = [topic for topic in subscriber.latest() if "_device_" in topic]
     return {topic.removesuffix("/config").rpartition("_device_")[2] for topic in topics}
 
 
-def test_devices_that_begin_alike_have_topics_of_their_own(
+def test_devices_with_the_same_short_id_have_different_topics(
     twins: SyncthingNode, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """Both while there are two, also after a restart of the bridge; the usual ones before and after."""
+    """Both have longer topics while both exist, also after a restart of the bridge, and otherwise the usual ones."""
     process = BridgeProcess(tmp_path, {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", twins)})
     short, both = {short_id(FIRST): "first"}, {FIRST[:15]: "first", TWIN[:15]: "twin"}
     try:

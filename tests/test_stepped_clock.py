@@ -1,4 +1,4 @@
-"""The wall clock and its steps, with clocks that the test sets."""
+"""Detection of steps of the wall clock, with clocks that the test sets."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,20 +10,20 @@ NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
 class Clocks:
-    """A wall clock and a steady clock."""
+    """A wall clock and a monotonic clock."""
 
     def __init__(self) -> None:
         self.wall, self.steady = NOON, 1000.0
 
     def wait(self, seconds: float) -> None:
-        """Let time pass on both."""
+        """Let time pass on both clocks."""
         self.wall += timedelta(seconds=seconds)
         self.steady += seconds
 
 
 @pytest.mark.parametrize("by", [timedelta(days=20_000), timedelta(seconds=2), timedelta(hours=-1)])
 def test_a_step_is_reported_once(by: timedelta) -> None:
-    """Both directions; the time that passes meanwhile is no step."""
+    """Steps in both directions count; time that passes normally does not."""
     clocks = Clocks()
     clock = SteppedClock(lambda: clocks.wall, lambda: clocks.steady)
     clocks.wait(3600)
@@ -34,8 +34,8 @@ def test_a_step_is_reported_once(by: timedelta) -> None:
     assert clock.read() == (clocks.wall, timedelta())
 
 
-def test_drift_is_no_step() -> None:
-    """NTP corrects half a millisecond per second; over a day that is more than a step."""
+def test_drift_is_not_a_step() -> None:
+    """NTP corrects half a millisecond per second, which adds up to more than a step within a day."""
     clocks = Clocks()
     clock = SteppedClock(lambda: clocks.wall, lambda: clocks.steady)
     for _ in range(8640):
@@ -45,7 +45,7 @@ def test_drift_is_no_step() -> None:
 
 
 def test_the_clocks_of_this_machine_show_no_step() -> None:
-    """The default clocks run at the same speed."""
+    """The default clocks run at the same rate."""
     clock = SteppedClock()
     assert clock.read()[1] == timedelta()
     assert steady_s() <= steady_s()

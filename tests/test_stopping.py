@@ -1,4 +1,4 @@
-"""Stopping the bridge: all instances together, and the broker is informed whatever fails."""
+"""Stopping the bridge: all instances stop together, and `offline` is published even if one of them fails."""
 
 from time import monotonic
 
@@ -20,7 +20,7 @@ def test_offline_is_published_although_an_instance_cannot_be_stopped(
     caplog: pytest.LogCaptureFixture,
     method: str,
 ) -> None:
-    """An exception in the stop of one instance is logged; the others stop, and the broker gets `offline`."""
+    """An exception while one instance stops is logged; the others stop, and the bridge publishes `offline`."""
     stop = getattr(Instance, method)
 
     def fail(self: Instance, *arguments: float) -> None:
@@ -42,7 +42,7 @@ def test_offline_is_published_although_an_instance_cannot_be_stopped(
 
 
 def test_all_instances_stop_by_one_deadline(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container is killed after 10 s, however many instances still run a command."""
+    """A container is killed after 10 s, however many instances still run commands."""
     deadlines: list[float] = []
     stop = Instance.stop
 

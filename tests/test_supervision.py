@@ -1,4 +1,4 @@
-"""Threads that say that they live: what becomes of those that die, and of those that hang."""
+"""Supervision of threads: how dead and hung threads are handled."""
 
 import logging
 import threading
@@ -15,21 +15,21 @@ EVERY_S = 10.0
 
 @pytest.fixture
 def end() -> Iterator[threading.Event]:
-    """What threads wait for that do not die."""
+    """An event that keeps the threads alive until it is set."""
     event = threading.Event()
     yield event
     event.set()
 
 
 def started(run: Callable[[], None], max_silence_s: float = 60.0) -> SupervisedThread:
-    """Return a thread that has been started."""
+    """Return a thread that is already started."""
     one = SupervisedThread("nas-state", run, max_silence_s=max_silence_s)
     one.start()
     return one
 
 
 def waits_for(event: threading.Event) -> Callable[[], None]:
-    """Return what lives until the end."""
+    """Return a thread function that waits until the event is set."""
 
     def wait() -> None:
         event.wait()
@@ -38,12 +38,12 @@ def waits_for(event: threading.Event) -> Callable[[], None]:
 
 
 def dies() -> None:
-    """Raise something that nobody expects."""
+    """Raise an unexpected exception."""
     raise LookupError("with a secret in it")
 
 
-def test_a_thread_that_died_is_started_again(end: threading.Event, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has what it died of, and the next look starts it anew."""
+def test_a_thread_that_died_is_restarted(end: threading.Event, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the exception, and the next check restarts the thread."""
     lives = iter([dies, waits_for(end)])
 
     def run() -> None:
@@ -60,8 +60,8 @@ def test_a_thread_that_died_is_started_again(end: threading.Event, caplog: pytes
     assert "LookupError: with a secret in it" in caplog.text
 
 
-def test_a_thread_that_keeps_dying_ends_the_service_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
-    """After some deaths within minutes nobody believes any more that a start mends it; the reason holds no secret."""
+def test_a_thread_that_keeps_dying_stops_the_service_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """After several deaths within minutes, a restart is unlikely to help; the reason contains no secret."""
     caplog.set_level(logging.CRITICAL)
     one = started(dies)
     watch = Supervision([one], EVERY_S)
@@ -72,7 +72,7 @@ def test_a_thread_that_keeps_dying_ends_the_service_with_the_reason(caplog: pyte
     assert watch.check() == "nas-state keeps dying of LookupError"
 
 
-def test_deaths_long_ago_are_forgiven(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_old_deaths_are_forgotten(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A thread that dies rarely is restarted each time."""
     monkeypatch.setattr(supervision, "DEATHS_WITHIN_S", -1.0)
     one = started(dies)
@@ -83,21 +83,21 @@ def test_deaths_long_ago_are_forgiven(monkeypatch: pytest.MonkeyPatch, caplog: p
     assert watch.deaths > MAX_DEATHS
 
 
-def test_a_thread_that_is_silent_for_too_long_ends_the_service(end: threading.Event) -> None:
-    """A thread that hangs cannot be ended from outside."""
+def test_a_thread_without_heartbeat_stops_the_service(end: threading.Event) -> None:
+    """A hung thread cannot be stopped from outside."""
     one = started(waits_for(end), max_silence_s=-1.0)
     assert Supervision([one], EVERY_S).check() == "nas-state hangs: no heartbeat for 0 s"
 
 
-def test_a_process_that_was_stopped_is_given_time_to_wake(end: threading.Event) -> None:
-    """After a suspension all have been silent, the one that looks as well."""
+def test_a_suspended_process_gets_time_to_resume(end: threading.Event) -> None:
+    """After a suspension all heartbeats are old, including that of the supervising thread."""
     one = started(waits_for(end), max_silence_s=-1.0)
     assert Supervision([one], every_s=-1.0).check() == ""
     assert one.alive
 
 
-def test_a_thread_that_ends_as_it_was_told_is_not_dead() -> None:
-    """A stop is no death."""
+def test_a_thread_that_exits_after_a_stop_is_not_dead() -> None:
+    """A requested stop does not count as a death."""
     one = started(lambda: None)
     one.join(30)
     assert not one.alive

@@ -1,4 +1,4 @@
-"""`mqtt.topic_encoding`, as users see it: the topics of folders with odd IDs, and commands to them."""
+"""`mqtt.topic_encoding` as users see it: the topics of folders with unusual IDs, and commands to them."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -44,14 +44,14 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 def has_odd_characters(topic: str) -> bool:
-    """Tell whether NATS refuses a topic, or has to translate it."""
+    """Return whether a topic contains characters that NATS refuses or translates."""
     return bool(set(topic) & set(" .*>$")) or not topic.isascii()
 
 
-def test_strict_topics_hold_nothing_that_some_broker_cannot_carry(
+def test_strict_topics_contain_only_characters_that_every_broker_can_carry(
     broker: Mosquitto, subscriber: Subscriber, run: Run
 ) -> None:
-    """Topics, discovery, and commands, whose arguments keep the ID as it is."""
+    """This covers topics, discovery and commands; the arguments of commands contain the unencoded ID."""
     run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING="strict")
     subscriber.wait_for_payload("syncthing/bridge/state", b"online")
     published = subscriber.latest()
@@ -71,7 +71,7 @@ TOPICS = {"mqtt": PLAIN, "strict": STRICT}
 def test_changing_the_encoding_clears_the_old_topics(
     broker: Mosquitto, subscriber: Subscriber, run: Run, first: str
 ) -> None:
-    """They would stay for ever, with old values."""
+    """Otherwise they would stay on the broker forever, with old values."""
     (second,) = TOPICS.keys() - {first}
     old, new = TOPICS[first], TOPICS[second]
     bridge = run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING=first)
@@ -100,12 +100,12 @@ def nats(tmp_path: Path) -> Iterator[Nats]:
 
 
 def kept_by(nats: Nats) -> Mapping[str, bytes]:
-    """Return what NATS keeps below the base topic."""
+    """Return the retained messages of NATS below the base topic."""
     return read_retained(MqttSettings(host="127.0.0.1", port=nats.port, protocol="3.1.1"), ["syncthing/#"])
 
 
 def test_nats_carries_everything_with_the_strict_encoding(nats: Nats, run: Run) -> None:
-    """A folder whose ID it cannot carry is one of many."""
+    """A folder whose unencoded ID NATS cannot carry is published like any other."""
     bridge = run(nats.port, STBRIDGE_MQTT__TOPIC_ENCODING="strict")
     eventually(lambda: kept_by(nats).get("syncthing/bridge/state") == b"online")
     assert {STRICT, f"{STRICT}/failed", f"{STRICT}/conflicts"} <= kept_by(nats).keys()
@@ -113,7 +113,7 @@ def test_nats_carries_everything_with_the_strict_encoding(nats: Nats, run: Run) 
 
 
 def test_nats_carries_everything_else_with_the_usual_encoding(nats: Nats, run: Run) -> None:
-    """One such folder kept the whole bridge offline; the log names the setting."""
+    """Earlier, one such folder kept the whole bridge offline; now the log names the setting."""
     bridge = run(nats.port)
     eventually(lambda: kept_by(nats).get("syncthing/bridge/state") == b"online", 60)
     assert "syncthing/nas/system" in kept_by(nats)
@@ -121,7 +121,7 @@ def test_nats_carries_everything_else_with_the_usual_encoding(nats: Nats, run: R
 
 
 def test_a_broker_that_cannot_carry_spaces_gets_everything_with_the_strict_encoding(run: Run) -> None:
-    """Such a broker (NATS) closes the connection over any other."""
+    """Such a broker (NATS) closes the connection when it receives any other topic."""
     broker = ScriptedBroker(lambda one: None if has_odd_characters(one.topic) else 0)
     try:
         run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING="strict")
@@ -132,8 +132,8 @@ def test_a_broker_that_cannot_carry_spaces_gets_everything_with_the_strict_encod
         broker.stop()
 
 
-def test_a_broker_that_cannot_carry_spaces_gets_everything_else_and_the_log_names_the_setting(run: Run) -> None:
-    """With the usual encoding one such folder kept the whole bridge offline."""
+def test_a_broker_that_cannot_carry_spaces_gets_all_other_topics(run: Run) -> None:
+    """With the usual encoding, one such folder kept the whole bridge offline; now the log names the setting."""
     broker = ScriptedBroker(lambda one: None if " " in one.topic else 0)
     try:
         bridge = run(broker.port)

@@ -1,4 +1,4 @@
-"""The units for systemd fit the program that they start, and systemd has nothing against them."""
+"""The systemd units match the program that they start, and systemd accepts them."""
 
 import re
 import shlex
@@ -22,27 +22,27 @@ USER = ROOT / "systemd/user/stbridge.service"
 VARIABLES = ROOT / "systemd/stbridge.env"
 MOST_EXPOSED = 1.5
 MOST_INSTANCES = 50
-"""Instances whose pools of commands can all be full at once: beyond that, start a second bridge."""
+"""Instances whose command pools can all be full at the same time: above this number, start a second bridge."""
 
 each_unit = pytest.mark.parametrize("unit", [MACHINE, USER], ids=["machine", "user"])
 with_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 
 
 def values(unit: Path, key: str) -> list[str]:
-    """Return the values that a key has in a unit."""
+    """Return the values of a key in a unit."""
     return re.findall(rf"^{key}=(.*)$", text_of(unit), re.MULTILINE)
 
 
 def analyzed(*arguments: str | Path, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Return what the real systemd says."""
+    """Return the output of the real systemd-analyze."""
     variables = {"PATH": "/usr/bin:/bin", "HOME": str(directory), "XDG_RUNTIME_DIR": str(directory)}
     command = ["systemd-analyze", "--no-pager", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
 
 
 @each_unit
-def test_a_unit_starts_the_service_where_it_looks_for_its_settings_itself(unit: Path) -> None:
-    """With no file named, settings in variables alone will do."""
+def test_a_unit_lets_the_service_find_its_settings(unit: Path) -> None:
+    """The unit names no settings file, so that variables alone are sufficient."""
     (start,) = values(unit, "ExecStart")
     program, *arguments = shlex.split(start.removeprefix("/usr/bin/env "))
     given = _parser().parse_args(arguments)
@@ -50,36 +50,36 @@ def test_a_unit_starts_the_service_where_it_looks_for_its_settings_itself(unit: 
 
 
 @each_unit
-def test_a_unit_does_not_start_again_what_has_wrong_settings(unit: Path) -> None:
-    """Only where starting again may help, it is done, and then for ever."""
+def test_a_unit_does_not_restart_after_wrong_settings(unit: Path) -> None:
+    """It restarts the service only where that may help, and then without a limit."""
     assert values(unit, "Restart") == ["on-failure"]
     assert values(unit, "RestartPreventExitStatus") == [str(SettingsError.exit_status)]
     assert values(unit, "StartLimitIntervalSec") == ["0"]
 
 
 @each_unit
-def test_a_unit_has_more_patience_than_the_bridge(unit: Path) -> None:
-    """Neither a slow look at the parts nor a stop that answers everything is cut short."""
+def test_the_timeouts_of_a_unit_are_longer_than_those_of_the_bridge(unit: Path) -> None:
+    """Neither a slow supervision check nor a stop that answers all commands is interrupted."""
     assert values(unit, "Type") == ["notify"]
     assert int(values(unit, "WatchdogSec")[0]) > 2 * bridge.SUPERVISION_S
     assert int(values(unit, "TimeoutStopSec")[0]) > bridge.STOP_S
 
 
-def test_the_health_file_of_the_machine_has_a_place() -> None:
-    """Nothing else can be written, and `stbridge health` looks there, too."""
+def test_the_health_file_of_the_system_service_can_be_written() -> None:
+    """No other path is writable, and `stbridge health` looks there, too."""
     assert values(MACHINE, "ProtectSystem") == ["strict"]
     (directory,) = values(MACHINE, "RuntimeDirectory")
     path = f"/run/{directory}"
     assert health_file({"RUNTIME_DIRECTORY": path}, "stbridge").is_relative_to(path)
 
 
-def test_the_health_file_of_a_user_is_where_that_user_looks() -> None:
-    """The service has no directory of its own: `stbridge health` in a shell would not know of it."""
+def test_the_health_file_of_a_user_service_is_at_the_default_path() -> None:
+    """The unit has no directory of its own, because `stbridge health` in a shell would not find it."""
     assert values(USER, "RuntimeDirectory") == []
 
 
-def test_the_secrets_of_the_machine_reach_their_settings(machine: Machine) -> None:
-    """Each credential is called as the bridge expects, and may be missing: with a path the service would not start."""
+def test_the_credentials_of_the_system_service_reach_their_settings(machine: Machine) -> None:
+    """Each credential has the name that the bridge expects, and is optional: a path would make it mandatory."""
     machine.config('[mqtt]\nusername = "bridge"\n[syncthing.local]\nurl = "http://127.0.0.1:8384"\n')
     for name in values(MACHINE, "LoadCredential"):
         assert ":" not in name
@@ -90,15 +90,15 @@ def test_the_secrets_of_the_machine_reach_their_settings(machine: Machine) -> No
 
 
 @each_unit
-def test_the_file_of_variables_may_be_missing(unit: Path) -> None:
-    """It is the example's name that the units read."""
+def test_the_environment_file_is_optional(unit: Path) -> None:
+    """The units read the file name of the example."""
     (file,) = values(unit, "EnvironmentFile")
     assert file.startswith("-")
     assert Path(file).name == VARIABLES.name
 
 
-def test_the_example_of_variables_can_be_used(machine: Machine) -> None:
-    """Whoever takes the hash signs away has settings that are understood."""
+def test_the_example_of_the_environment_file_is_valid(machine: Machine) -> None:
+    """Each setting in it is valid when a user uncomments it."""
     lines = re.findall(r"^#(STBRIDGE_\w+)=(.*)$", text_of(VARIABLES), re.MULTILINE)
     machine.environment(dict(lines))
     settings = machine.load()
@@ -109,7 +109,7 @@ def test_the_example_of_variables_can_be_used(machine: Machine) -> None:
 
 @each_unit
 def test_a_unit_limits_memory_and_tasks(unit: Path) -> None:
-    """A fault of the bridge cannot use up the machine, and the limits leave room for the bounds of its own."""
+    """A fault in the bridge cannot exhaust the machine; the limits are above the bridge's own bounds."""
     (memory,) = values(unit, "MemoryMax")
     (tasks,) = values(unit, "TasksMax")
     assert memory.endswith("G")
@@ -119,16 +119,16 @@ def test_a_unit_limits_memory_and_tasks(unit: Path) -> None:
 
 @with_systemd
 @each_unit
-def test_systemd_has_nothing_against_a_unit(unit: Path, tmp_path: Path) -> None:
-    """The real systemd knows every key, and finds what is started."""
+def test_systemd_accepts_a_unit(unit: Path, tmp_path: Path) -> None:
+    """The real systemd knows every key, and finds the program."""
     manager = ["--user"] if unit == USER else []
     result = analyzed(*manager, "verify", unit, directory=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
 
 
 @with_systemd
-def test_the_service_of_the_machine_is_exposed_little(tmp_path: Path) -> None:
-    """The real systemd's own mark of how much a service might do, from 0 to 10."""
+def test_the_system_service_has_a_low_exposure(tmp_path: Path) -> None:
+    """The real systemd rates from 0 to 10 how much harm a service could do."""
     result = analyzed("security", "--offline=true", MACHINE, directory=tmp_path)
     (mark,) = re.findall(r"exposure level for stbridge.service: ([\d.]+)", result.stdout)
     assert float(mark) <= MOST_EXPOSED

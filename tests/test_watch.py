@@ -1,4 +1,4 @@
-"""`stbridge watch`: the live view, at a real terminal and without one, fed by a real broker alone."""
+"""The live view of `stbridge watch`, in a real terminal and without one, with data only from a real broker."""
 
 import fcntl
 import json
@@ -62,20 +62,20 @@ TREE: Mapping[str, Any] = {
 
 
 def payload_of(value: Any) -> bytes:
-    """Return a payload as the bridge would send it."""
+    """Return a payload in the format of the bridge."""
     return value.encode() if isinstance(value, str) else json.dumps(value).encode()
 
 
 def board_with(tree: Mapping[str, Any]) -> Board:
-    """Return a board that has seen a tree."""
+    """Return a board that has received these topics."""
     board = Board(Topics("syncthing"))
     for topic, value in tree.items():
         board.take(Received(topic=f"syncthing/{topic}", payload=payload_of(value)), NOW)
     return board
 
 
-def test_the_board_keeps_the_newest_of_everything() -> None:
-    """Folders and devices are kept by their IDs, in the order of the screen, and what is cleared goes."""
+def test_the_board_keeps_the_newest_values() -> None:
+    """Folders and devices are kept by ID, in the order of the screen; cleared topics are removed."""
     board = board_with(TREE)
     assert board.bridge_state == "online"
     assert board.places() == [Place("nas", "a/b"), Place("nas", "docs")]
@@ -86,8 +86,8 @@ def test_the_board_keeps_the_newest_of_everything() -> None:
 
 
 @pytest.mark.parametrize("topic", ["elsewhere/nas/system", "syncthing/nas/nonsense", "syncthing/nas/folder/%FF"])
-def test_what_is_not_of_the_bridge_is_left(topic: str) -> None:
-    """Anybody may publish on a broker; only what the bridge publishes is shown."""
+def test_topics_of_other_programs_are_ignored(topic: str) -> None:
+    """Any client may publish on a broker; the view shows only the topics of the bridge."""
     board = board_with({})
     board.take(Received(topic=topic, payload=b"{}"), NOW)
     board.take(Received(topic="syncthing/nas/system", payload=b"{rubbish"), NOW)
@@ -99,8 +99,8 @@ def test_what_is_not_of_the_bridge_is_left(topic: str) -> None:
     ("count", "words"),
     [(None, "?"), (0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (3.4e15, "3.4 PB"), (1e19, "10000.0 PB")],
 )
-def test_sizes_are_written_for_people(count: float | None, words: str) -> None:
-    """Powers of 1000, as Syncthing's users see them in their file managers."""
+def test_sizes_are_readable(count: float | None, words: str) -> None:
+    """Units are powers of 1000, as in the file managers of Syncthing's users."""
     assert size(count) == words
 
 
@@ -149,13 +149,13 @@ PROBLEM: Mapping[str, Any] = {
     ],
 )
 def test_lines_are_plain_english(topic: str, payload: Mapping[str, Any], line: str) -> None:
-    """One error, two errors; nothing is claimed that is not known."""
+    """Singular and plural are correct, and unknown values are not shown."""
     received = Received(topic=f"syncthing/nas/{topic}", payload=payload_of(payload))
     assert describe_received(Topics("syncthing"), received) == f"    nas  {line}"
 
 
 def test_a_line_never_rounds_a_percentage_up() -> None:
-    """Anybody may publish more decimals than the bridge does."""
+    """Any client may publish more decimals than the bridge does."""
     payload = payload_of({**FOLDER, "completion": 99.9999999})
     line = describe_received(Topics("syncthing"), Received(topic="syncthing/nas/folder/docs", payload=payload))
     assert line is not None
@@ -164,14 +164,14 @@ def test_a_line_never_rounds_a_percentage_up() -> None:
 
 @pytest.fixture
 def published(subscriber: Subscriber) -> Subscriber:
-    """A broker that keeps what a bridge has published."""
+    """A broker with retained topics of a bridge."""
     for topic, value in TREE.items():
         subscriber.publish(f"syncthing/{topic}", payload_of(value), retain=True)
     return subscriber
 
 
 class Terminal:
-    """`stbridge watch` at a terminal of its own."""
+    """`stbridge watch` in its own terminal."""
 
     def __init__(self, port: int, home: Path) -> None:
         self.screen = pyte.Screen(COLUMNS, LINES)
@@ -201,7 +201,7 @@ class Terminal:
                 self._stream.feed(part)
 
     def shows(self, *words: str) -> bool:
-        """Tell whether all this is on the screen."""
+        """Return whether all these words are on the screen."""
         with self._lock:
             text = "\n".join(self.screen.display)
         return all(word in text for word in words)
@@ -211,13 +211,13 @@ class Terminal:
         os.write(self._ours, keys.encode())
 
     def resize(self, columns: int, lines: int) -> None:
-        """Make it larger or smaller."""
+        """Change the size of the terminal."""
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         with self._lock:
             self.screen.resize(lines, columns)
 
     def close(self) -> None:
-        """End what runs in it."""
+        """Stop the program in the terminal."""
         self.process.kill()
         self.process.wait()
         self._reader.join()
@@ -226,28 +226,28 @@ class Terminal:
 
 @pytest.fixture
 def terminal(published: Subscriber, broker: Mosquitto, tmp_path: Path) -> Iterator[Terminal]:
-    """The live view of what is published."""
+    """The live view of the published topics."""
     one = Terminal(broker.port, tmp_path)
     yield one
     one.close()
 
 
-def test_the_screen_shows_instances_folders_devices_and_why_not(terminal: Terminal) -> None:
-    """Everything that is retained is on the screen, a Syncthing that cannot be reached with the reason."""
+def test_the_screen_shows_instances_folders_devices_and_problems(terminal: Terminal) -> None:
+    """The screen shows every retained topic, and for an unreachable Syncthing instance the reason."""
     eventually(lambda: terminal.shows("the bridge is online", "nas", "Documents", "syncing", "7 items, 1.7 MB"))
     eventually(lambda: terminal.shows("a/b", "paused", "laptop", "connected", "out 12.5 kB/s", "in 250.0 kB/s"))
     eventually(lambda: terminal.shows("box", "offline: api_key: Syncthing does not accept it"))
 
 
 def test_the_screen_never_rounds_a_percentage_up(terminal: Terminal, published: Subscriber) -> None:
-    """A folder that is nearly complete is not shown as complete."""
+    """A folder that is almost complete is not shown as complete."""
     published.publish("syncthing/nas/folder/docs", payload_of({**FOLDER, "completion": 99.99}), retain=True)
     eventually(lambda: terminal.shows("Documents", " 99 "))
     assert not terminal.shows(" 100 ")
 
 
 def test_the_screen_follows_what_is_published(terminal: Terminal, published: Subscriber) -> None:
-    """A change of a folder, an event and a smaller terminal show at once."""
+    """A changed folder, an event and a smaller terminal are shown at once."""
     eventually(lambda: terminal.shows("Documents", "42"))
     published.publish("syncthing/nas/folder/docs", payload_of({**FOLDER, "completion": 77.0}), retain=True)
     eventually(lambda: terminal.shows("Documents", "77"))
@@ -261,7 +261,7 @@ def test_the_screen_follows_what_is_published(terminal: Terminal, published: Sub
 
 
 def test_keys_scan_and_pause_the_selected_folder(terminal: Terminal, published: Subscriber) -> None:
-    """The arrows select, `s` and `p` send commands for what is selected, and `q` leaves the terminal as it was."""
+    """The arrow keys select, `s` and `p` send commands for the selection, and `q` restores the terminal."""
     eventually(lambda: terminal.shows(">a/b"))
     terminal.press("p")
     published.wait_for_payload("syncthing/nas/command/set_paused", b'{"folder": "a/b", "paused": false}')
@@ -274,7 +274,7 @@ def test_keys_scan_and_pause_the_selected_folder(terminal: Terminal, published: 
 
 
 def test_a_lost_broker_ends_the_view_with_the_reason(terminal: Terminal, broker: Mosquitto) -> None:
-    """The view never shows what is not true any more."""
+    """The view never shows outdated data."""
     eventually(lambda: terminal.shows("Documents"))
     broker.stop()
     assert terminal.process.wait(PATIENCE_S) == 1
@@ -282,7 +282,7 @@ def test_a_lost_broker_ends_the_view_with_the_reason(terminal: Terminal, broker:
 
 
 def test_without_a_terminal_there_are_plain_lines(published: Subscriber, broker: Mosquitto, tmp_path: Path) -> None:
-    """Into a pipe or a file goes one line for each change, without any control characters."""
+    """Output to a pipe or a file has one line for each change, without control characters."""
     process = subprocess.Popen(
         [sys.executable, "-m", "stbridge", "watch", "--set", f"mqtt.port={broker.port}"],
         stdout=subprocess.PIPE,
