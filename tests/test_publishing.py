@@ -160,7 +160,7 @@ def test_an_instance_is_published_as_online_after_all_its_topics() -> None:
 
 
 def test_discovery_precedes_new_and_removed_topics_and_follows_changed_ones() -> None:
-    """Home Assistant must know a topic before its first payload, and cannot parse the empty payload of a removed one."""
+    """Home Assistant must know a topic before its first payload, and cannot parse the empty one of a removed topic."""
     world = World().start(configured=config(folder("docs", BETA)))
     outbox = Outbox()
     outbox.connected()

@@ -123,7 +123,7 @@ def test_a_secret_file_in_a_stronger_source_overrides_a_secret_in_a_weaker_one(m
     ],
 )
 def test_a_secret_file_has_the_name_of_its_setting(machine: Machine, name: str, path: Setting) -> None:
-    """systemd and Docker provide secrets as files, whose names consist of the parts of a setting."""
+    """Docker and systemd provide secrets as files, whose names consist of the parts of a setting."""
     machine.config('[mqtt]\nusername = "bridge"\n[syncthing.nas]\nurl = "http://nas"\n')
     machine.docker_secret("of_another_program", "left alone")
     machine.docker_secret(name, "docker\n")
