@@ -1,4 +1,4 @@
-"""A server between the bridge and a real Syncthing instance that forwards all calls except those that a test fails."""
+"""A proxy to a real Syncthing instance that forwards all calls, except those that a test makes fail."""
 
 import threading
 from collections.abc import Mapping

@@ -108,7 +108,7 @@ unseen = 0
 def test_a_threshold_follows_the_label_of_its_folder(
     alpha: SyncthingNode, subscriber: Subscriber, new_bridge: NewBridge
 ) -> None:
-    """If another folder gets the label at runtime, the threshold moves to it; the log reports the gap in one line."""
+    """When another folder gets the label, the threshold applies to that folder; until then, the log warns once."""
     process = new_bridge(NAMED.format(device="laptop"), alpha).start()
     eventually(lambda: _with_problem(subscriber, "watch_error") == {"Music"})
     _rename(alpha, "abcde-12345", "Letters")
@@ -123,7 +123,7 @@ def test_a_threshold_follows_the_label_of_its_folder(
 def test_a_threshold_accepts_the_name_or_the_id_of_a_device(
     alpha: SyncthingNode, subscriber: Subscriber, new_bridge: NewBridge, named: str
 ) -> None:
-    """It accepts every spelling that commands accept; other devices keep the general threshold."""
+    """The setting accepts every spelling that commands accept; other devices keep the general threshold."""
     process = new_bridge(NAMED.format(device=named), alpha).start()
     eventually(lambda: _with_problem(subscriber, "unseen") == {"laptop"})
     process.stop()

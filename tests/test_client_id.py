@@ -103,7 +103,7 @@ def test_the_service_uses_its_own_client_id_only(new_bridge: NewBridge, somebody
 def test_the_subscriptions_for_reading_are_removed_after_reading(
     new_bridge: NewBridge, somebody: Subscriber, tmp_path: Path
 ) -> None:
-    """Otherwise the broker would send the bridge its own messages, which MQTT 3.1.1 cannot prevent."""
+    """With MQTT 3.1.1, the broker would otherwise send the bridge its own messages."""
     somebody.publish("syncthing/nas/system", '{"name": "before"}', retain=True)
     new_bridge(STBRIDGE_MQTT__PROTOCOL="3.1.1").start()
     somebody.wait_for_payload("syncthing/bridge/state", b"online")

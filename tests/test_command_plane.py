@@ -333,7 +333,7 @@ def _is_done(plane: Plane, command: str) -> bool:
     return bool(reply["status"] == "ok")
 
 
-def test_a_hung_syncthing_answers_more_commands_than_threads(
+def test_more_commands_than_threads_are_answered_while_syncthing_hangs(
     new_plane: Callable[..., Plane], spare: SyncthingNode
 ) -> None:
     """Each command has a deadline, after which its thread is free; a resumed Syncthing executes the next command."""

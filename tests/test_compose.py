@@ -214,7 +214,7 @@ def answers(url: str) -> bool:
 
 
 def test_no_web_page_can_read_the_api_key_of_syncthing(volumes: Volumes, cable: Cable, tmp_path: Path) -> None:
-    """It listens on every address because of the published port: its host check is off, and its password is set."""
+    """Syncthing listens on every address for the published port: its host check is off, and its password is set."""
     newest = list(manifest()["syncthing"].values())[-1]
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/syncthing").symlink_to(newest)

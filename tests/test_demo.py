@@ -161,7 +161,7 @@ def test_a_broker_that_cannot_start_gives_the_reason(monkeypatch: pytest.MonkeyP
 
 
 def test_the_broker_stops_while_clients_are_connected(caplog: pytest.LogCaptureFixture) -> None:
-    """Its port is free again, and it logs nothing."""
+    """The broker frees its port and logs nothing."""
     broker = EmbeddedBroker()
     broker.start()
     assert probe(MqttSettings(host="127.0.0.1", port=broker.port, protocol="3.1.1")).protocol == "3.1.1"

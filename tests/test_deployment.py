@@ -69,7 +69,7 @@ def test_the_image_runs_as_an_unprivileged_user() -> None:
 
 
 def test_the_parts_of_the_compose_file_find_each_other(machine: Machine) -> None:
-    """Its settings are valid, and lead to the other services and to the API key that one of them writes."""
+    """The settings in the file are valid, and lead to the other services and to the API key that one of them writes."""
     machine.environment(SERVICES["stbridge"]["environment"])
     machine.docker_secret("syncthing_nas_api_key", "the key")
     assert "/secrets/syncthing_nas_api_key" in SERVICES["key"]["entrypoint"][-1]
@@ -89,7 +89,7 @@ def test_the_key_is_read_from_the_configuration_of_syncthing(tmp_path: Path) -> 
 
 
 def test_the_bridge_in_the_compose_file_can_write_its_health_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its root is read-only except for the health file; it has no capabilities and cannot gain privileges."""
+    """The container's root is read-only except for the health file; it has no capabilities and cannot gain any."""
     monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # as in the image, whatever TMPDIR is here
     bridge = SERVICES["stbridge"]
     assert bridge["read_only"] is True
@@ -169,7 +169,7 @@ def test_no_failed_test_is_retried() -> None:
         assert "rerun" not in text_of(ROOT / file), file
 
 
-# --- exact packages
+# --- pinned packages
 
 INSTALLERS = [ROOT / "Makefile", ROOT / ".ci/run", *sorted((ROOT / "scripts").iterdir()), *ROOT.glob("**/Dockerfile")]
 INSTALLS = re.compile(r"\b(?:pip3?|pipx|npm|npx|uvx)\"? (?:-\S+ )*(?:install|i|wheel|ci|run|exec)\b")
@@ -204,7 +204,7 @@ def test_every_installed_package_is_pinned() -> None:
 
 
 @pytest.mark.parametrize("file", ["service.txt", "development.txt", "build.txt", "tools.txt"])
-def test_each_exact_package_has_a_hash(file: str) -> None:
+def test_each_pinned_package_has_a_hash(file: str) -> None:
     """A package without a hash needs a run of scripts/lock."""
     packages = re.findall(r"^\S+==.*(?:\n .*)+", text_of(ROOT / "requirements" / file), re.MULTILINE)
     assert len(packages) == len(re.findall(r"^\w", text_of(ROOT / "requirements" / file), re.MULTILINE)) > 0
@@ -241,7 +241,7 @@ def test_a_file_with_images_without_digests_states_that(file: str) -> None:
 
 @pytest.mark.parametrize("package", ["node-red", "aedes"])
 def test_each_package_of_npm_has_a_hash(package: str) -> None:
-    """This includes indirect dependencies. A missing hash needs a run of scripts/lock."""
+    """Indirect dependencies have hashes, too. A missing hash needs a run of scripts/lock."""
     directory = ROOT / "requirements" / package
     (version,) = json.loads(text_of(directory / "package.json"))["dependencies"].values()
     packages = json.loads(text_of(directory / "package-lock.json"))["packages"]

@@ -158,7 +158,7 @@ def purge(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
 def test_purge_clears_and_names_all_topics_of_the_bridge(
     bridge: BridgeProcess, variables: dict[str, str], subscriber: Subscriber
 ) -> None:
-    """It clears and names every retained topic and discovery message of the bridge, and keeps all others."""
+    """`purge` clears and names every retained topic and discovery message of the bridge, and keeps all others."""
     leave_behind(subscriber, OTHERS, base="elsewhere")
     subscriber.publish("syncthing/nas/note", "not the bridge's", retain=True)
     bridge.stop()

@@ -44,7 +44,7 @@ CASES: Mapping[str, tuple[Mapping[str, Behaviour], str]] = {
 
 @pytest.fixture
 def interceptor(pair: Pair) -> Iterator[Interceptor]:
-    """A server that forwards all calls to Syncthing, except those that a test fails."""
+    """A server that forwards all calls to Syncthing, except those that a test makes fail."""
     one = Interceptor(pair.a.url)
     one.start()
     yield one

@@ -93,7 +93,7 @@ def test_the_link_is_the_configured_address(
 
 @pytest.mark.parametrize("url", NO_LINK)
 def test_an_address_that_only_the_bridge_can_use_is_not_linked(machine: Machine, url: str) -> None:
-    """There is a link only if `gui_url` is set."""
+    """The discovery message has a link only if `gui_url` is set."""
     assert _visit(machine, f'url = "{url}"') is None
     assert _visit(machine, f'url = "{url}"\ngui_url = "http://nas:8384"') == "http://nas:8384"
 

@@ -54,7 +54,7 @@ def completion_for(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_completion_of_every_shell_contains_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It completes the commands of the table, and the subcommands."""
+    """The shell completes the commands of the table, and the subcommands."""
     told = completion_for(shell, capsys)
     assert [name for name in ("watch", *(command.name for command in COMMANDS)) if name not in told] == []
 

@@ -305,7 +305,7 @@ OF_ANOTHER_BRIDGE = config(FOLDER, replace(SITE, topics=Topics("other", "homeass
     ],
 )
 def test_only_discovery_of_this_bridge_counts_as_ours(payload: bytes, instance: str | None) -> None:
-    """It contains the bridge's origin and refers to its `bridge/state`; the bridge does not touch any other message."""
+    """Own messages contain the bridge's origin and refer to its `bridge/state`; all others are left unchanged."""
     topic = TOPICS.discovery("stbridge_AAAAAAA_folder_0")
     assert owned({topic: payload}, TOPICS) == ({} if instance is None else {topic: instance})
     elsewhere = ("syncthing/nas/system", "homeassistant/device/a/b/config", "homeassistant/device/zigbee_lamp/config")

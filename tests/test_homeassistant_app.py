@@ -164,7 +164,7 @@ def supervisor() -> Iterator[Callable[[Any], str]]:
 
 
 def test_the_supervisor_is_asked_for_its_broker(supervisor: Callable[[Any], str]) -> None:
-    """It returns everything that is needed to clients with the token, and nothing if no broker is installed."""
+    """The Supervisor returns all connection data to clients with the token, and nothing if no broker is installed."""
     assert RUN.mqtt_service(supervisor(BROKER), TOKEN) == BROKER
     assert RUN.mqtt_service(supervisor(None), TOKEN) == {}
 
@@ -175,7 +175,7 @@ def test_without_any_broker_the_app_explains_what_to_do(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It exits as for wrong settings, with a message of one line."""
+    """The app exits as for wrong settings, with a message of one line."""
     options = tmp_path / "options.json"
     options.write_text(json.dumps(CONFIG["options"]), encoding="utf-8")
     monkeypatch.setattr(RUN, "OPTIONS", options)

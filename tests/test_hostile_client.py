@@ -246,7 +246,7 @@ def test_a_large_command_is_not_kept_in_memory_with_mqtt_3_1_1(new_stage: Callab
 
 
 def test_any_number_of_retained_commands_is_cleared(new_stage: Callable[[], Stage]) -> None:
-    """Each is refused, and none is delivered again."""
+    """The bridge refuses each command, and the broker delivers none again."""
     stage = new_stage()
     before = stage.replies.count
     for number in range(200):

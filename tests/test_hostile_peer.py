@@ -129,7 +129,7 @@ def test_every_topic_is_valid_and_every_payload_is_json(scene: Scene) -> None:
 
 
 def test_names_are_published_unchanged(scene: Scene) -> None:
-    """They are not changed where they do no harm: payloads are data, and their readers must escape them for display."""
+    """Harmless in payloads, names keep their characters: readers of a payload must escape them for display."""
     folder = scene.subscriber.wait_for_json("syncthing/alpha/folder/docs")
     assert folder["label"] == LABEL
     device = f"syncthing/alpha/device/{short_id(scene.peer.device_id)}"

@@ -207,7 +207,7 @@ def test_the_syncthing_client_does_not_need_the_settings_of_the_bridge() -> None
 
 
 def test_the_core_is_pure() -> None:
-    """It has no input, output, clock, thread or log: the same observations always produce the same messages."""
+    """The core has no input, output, clock, thread or log: the same observations always produce the same messages."""
     pure = [module for module in MODULES if module.part in PURE]
     outside = {(module.name, name) for module in pure for name in module.imports if not name.startswith(PACKAGE)}
     assert {(module, name) for module, name in outside if not set(_prefixes(name)) & HARMLESS} == set()

@@ -133,7 +133,7 @@ def test_an_instance_is_published_when_everything_is_in_the_outbox(instance: Ins
 def test_reads_that_follow_a_change_start_after_the_change_is_sent(
     instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a request takes about as long as all other processing of an event, and would delay the change."""
+    """A request takes about as long as all other processing of an event, and would delay the change."""
     instance.restore({})
     assert instance.published.wait(PATIENCE_S)
     syncthing.wait_for_poll()
@@ -301,7 +301,7 @@ def test_the_lock_is_not_held_during_io_waits_and_logging(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Otherwise a slow broker or log would block every thread that handles data from Syncthing."""
+    """I/O under the lock would let a slow broker or log block every thread that handles data from Syncthing."""
     caplog.set_level(logging.DEBUG)
     instance, lock, called, violations = not_started, OwnedLock(), set[str](), list[str]()
     monkeypatch.setattr(instance, "_lock", lock)

@@ -76,7 +76,7 @@ def test_a_record_is_one_line_whatever_it_contains(logged: Logged, form: str, te
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_record_has_a_maximum_length(logged: Logged, form: str) -> None:
-    """It may contain text from a client, which may have megabytes."""
+    """A record may contain text from a client, which may have megabytes."""
     (line,) = logged(lambda: log.warning("there is no command %r", "x" * 1_000_000), format=form)
     assert LONGEST_MESSAGE < len(line) < LONGEST_MESSAGE + 200
     assert "\u2026" in line

@@ -33,7 +33,7 @@ def test_a_session_takeover_is_certain_evidence() -> None:
 
 @pytest.mark.parametrize("lasted_s", [0.1, 15])
 def test_several_short_connections_cause_a_hint(lasted_s: float) -> None:
-    """They cause no longer backoff, because a network that fails a few times looks the same."""
+    """Short connections do not make the backoff longer, because a network that fails a few times looks the same."""
     conflict = new_conflict()
     for _ in range(SUSPECT_COUNT):
         assert conflict.hint == ""
@@ -48,7 +48,7 @@ def test_several_short_connections_cause_a_hint(lasted_s: float) -> None:
     ids=["another's in place of ours", "ours", "that of the previous run, when ours had not been left yet"],
 )
 def test_another_bridges_marker_in_place_of_ours_is_evidence(lasted_s: float, marker: bytes, hinted: bool) -> None:
-    """This applies also to rare, long-lasting connections; a broker may lose the marker once, but not twice."""
+    """The evidence counts even if connections last long; a broker may lose the bridge's marker once, but not twice."""
     conflict = new_conflict()
     conflict.note_marker(b"of the previous run")
     conflict.ended(lasted_s, None)
@@ -63,7 +63,7 @@ def test_another_bridges_marker_in_place_of_ours_is_evidence(lasted_s: float, ma
 
 
 def test_the_backoff_grows_until_the_conflict_is_over() -> None:
-    """Otherwise two bridges would disconnect each other permanently, and republish everything each time."""
+    """Two bridges would otherwise disconnect each other permanently, and republish everything each time."""
     conflict = new_conflict()
     conflict.ended(100, TakenOver("taken over"))
     waits = [conflict.next_wait_s() for _ in range(10)]

@@ -133,7 +133,7 @@ def online(seen: list[Any]) -> bool:
 def test_received_data_is_acknowledged_to_tcp_at_once(
     broker: Mosquitto, subscriber: Subscriber, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise a broker with Nagle's algorithm delays the next command, by default for up to 40 ms."""
+    """A broker with Nagle's algorithm would otherwise delay the next command, by default for up to 40 ms."""
     options = Changes()
 
     def observed(client: Client) -> None:
@@ -489,7 +489,7 @@ def test_online_waits_for_the_first_snapshot(start: Start, broker: Mosquitto, su
 def test_a_publication_that_the_acl_forbids_is_logged_once_and_not_retried(
     start: Start, new_broker: Callable[..., Mosquitto], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is counted, and logged once for its kind of topic; all other topics are published."""
+    """The refusal is counted, and logged once for its kind of topic; all other topics are published."""
     access = tmp_path / "access"
     access.write_text("topic deny syncthing/nas/folder/#\ntopic readwrite #\n")
     access.chmod(0o600)

@@ -253,7 +253,7 @@ def test_a_fixed_version_is_the_only_one_tried() -> None:
 
 
 def test_retained_messages_are_read_filter_by_filter(broker: Mosquitto) -> None:
-    """It reads more messages than a broker queues for one subscriber, and only those that match the filters."""
+    """The reader receives more messages than a broker queues for one subscriber, and only those that match."""
     kept = fill(settings(broker.port), 3000)
     found = read_retained(settings(broker.port), ["nothing/here", "syncthing/nas/folder/+"])
     assert found == kept

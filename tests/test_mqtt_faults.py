@@ -113,7 +113,7 @@ def run(syncthing: PretendedSyncthing, tmp_path: Path) -> Iterator[Callable[...,
 def test_a_large_reply_over_a_slow_line_is_delivered_once(
     start: Start, outbox: Outbox, line: Proxy, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes longer than the acknowledgement timeout, and messages published meanwhile are acknowledged, too."""
+    """The reply takes longer than the acknowledgement timeout; messages published meanwhile are acknowledged, too."""
     monkeypatch.setattr(session_module, "ACKNOWLEDGEMENT_TIMEOUT_S", 1.0)
     connection = start(line.port)
     subscriber.wait_for_payload(STATE, b"online")
@@ -180,7 +180,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_line_that_loses_all_data_is_detected(
     start: Start, outbox: Outbox, line: Proxy, subscriber: Subscriber, size: int
 ) -> None:
-    """This includes a message of which the system has accepted only a part."""
+    """A message of which the system has accepted only a part counts, too."""
     connection = start(line.port)
     subscriber.wait_for_payload(STATE, b"online")
     line.hang()
@@ -203,7 +203,7 @@ def acknowledges_nothing(connection: socket.socket) -> None:
 def test_a_broker_that_reads_and_acknowledges_nothing_is_detected(
     start: Start, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is detected although the bridge always has new messages, which the broker reads."""
+    """The bridge always has new messages, and the broker reads them."""
     monkeypatch.setattr(session_module, "ACKNOWLEDGEMENT_TIMEOUT_S", 0.5)
     broker = Pretender(acknowledges_nothing)
     try:
@@ -260,7 +260,7 @@ def test_a_broker_that_disappears_silently_is_detected_without_traffic(
 def test_late_retained_messages_are_not_overwritten(
     broker: Mosquitto, subscriber: Subscriber, run: Callable[..., BridgeProcess], late_s: float, info: bytes
 ) -> None:
-    """Otherwise lifetime totals would restart at zero, and years of counts would be lost."""
+    """Lifetime totals would otherwise restart at zero, and years of counts would be lost."""
     kept = {"in_bytes_lifetime": 10**12, "in_bytes": 0, "started_at": "2001-01-01T00:00:00Z"}
     subscriber.publish(METRICS, json.dumps(kept), retain=True)
     subscriber.publish(INFO.topic, info, retain=True)
@@ -340,7 +340,7 @@ def test_a_stop_ends_the_thread_while_a_server_does_not_answer(start: Start) -> 
 def test_a_stop_ends_the_thread_while_retained_messages_are_read(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
-    """They would arrive only after a minute."""
+    """The retained messages would arrive only after a minute."""
     subscriber.publish(INFO.topic, INFO.payload, retain=True)
     proxy = LateRetained(broker.port, 60).start()
     try:

@@ -60,7 +60,7 @@ def test_an_unchanged_value_is_not_sent_again() -> None:
 
 
 def test_an_unchanged_value_with_an_expiry_is_sent_again() -> None:
-    """Otherwise the broker would delete it when it expires."""
+    """The broker would otherwise delete the state when it expires."""
     outbox = connected()
     for _ in range(2):
         outbox.put_state(state("health", b"1", expiry_s=60))
@@ -466,7 +466,7 @@ def test_an_acknowledgement_waits_for_a_reply_that_cannot_be_sent_yet() -> None:
 
 
 def test_a_command_that_finishes_during_a_send_is_acknowledged_next_time() -> None:
-    """Its reply may have been queued after the outbox was read."""
+    """The reply of the command may have been queued after the outbox was read."""
     outbox = connected()
     wire = Wire(outbox, meanwhile=lambda: setattr(wire, "to_acknowledge", wire.to_acknowledge + 1))
     outbox.put(REPLY, urgent=True)

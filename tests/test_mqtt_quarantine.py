@@ -94,7 +94,7 @@ def has_reconnected(connection: BrokerConnection, reconnects: int) -> bool:
 def test_a_forbidden_topic_is_skipped_and_everything_else_is_published(
     start: Start, script: Any, caplog: pytest.LogCaptureFixture, protocol: str, goodbye: int | None
 ) -> None:
-    """Otherwise one folder ID with a space would keep the whole bridge offline, for example with NATS."""
+    """One folder ID with a space would otherwise keep the whole bridge offline, for example with NATS."""
     broker = script(forbids(PHOTOS), goodbye=goodbye)
     connection, outbox = start(broker.port, *map(state, [*OTHERS[:15], PHOTOS, *OTHERS[15:]]), protocol=protocol)
     eventually(lambda: is_online(broker))
@@ -111,7 +111,7 @@ def test_a_forbidden_topic_is_skipped_and_everything_else_is_published(
 def test_the_log_changes_only_when_something_changes(
     start: Start, script: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """There is a line for the first closed connection, one that names the topic, and one that reports the skip."""
+    """One line reports the first closed connection, one names the topic, and one reports the skip."""
     broker = script(forbids(PHOTOS, *(f"{PHOTOS}/{number}" for number in range(4))))
     start(broker.port, *map(state, OTHERS), *(state(f"{PHOTOS}/{number}") for number in range(4)), state(PHOTOS))
     eventually(lambda: is_online(broker))

@@ -78,7 +78,7 @@ def test_a_command_that_finishes_while_disconnected_is_acknowledged_on_redeliver
 
 
 def test_a_running_command_does_not_keep_its_dead_connection_in_memory() -> None:
-    """It may run for hours, with many connections in the meantime."""
+    """A command may run for hours, with many connections in the meantime."""
     broker = Broker()
     taken = broker.deliver_new(7)
     broker.deliver_new(8).acknowledge()

@@ -86,7 +86,7 @@ def test_a_client_certificate_of_another_authority_is_refused(
 
 
 def test_a_mismatch_of_tls_and_port_is_reported(new_broker: NewBroker, authority: Authority) -> None:
-    """This is the most common mistake; both directions are reported."""
+    """The most common mistake is reported in both directions: TLS to a plain port, and plain text to a TLS port."""
     plain = new_broker().start()
     with pytest.raises(BrokerUnreachable, match=r"mqtt.tls.enabled"):
         probe(with_tls(plain.port, ca_file=authority.file))

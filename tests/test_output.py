@@ -117,7 +117,7 @@ def test_a_stream_that_cannot_be_written_causes_no_traceback(
 def test_output_to_a_closed_pipe_is_a_failure_without_a_message(
     arguments: str, broker: Mosquitto, syncthing: PretendedSyncthing, tmp_path: Path
 ) -> None:
-    """This happens with `stbridge schema | head`."""
+    """`stbridge schema | head` closes the pipe like this."""
     ours, theirs = os.pipe()
     os.close(ours)
     with running(arguments, environment(tmp_path, broker, syncthing.url), stdout=theirs) as process:
@@ -144,7 +144,7 @@ def test_purge_clears_everything_although_its_output_is_closed(
 def test_the_service_runs_without_its_streams(
     end: str, broker: Mosquitto, subscriber: Subscriber, syncthing: PretendedSyncthing, tmp_path: Path
 ) -> None:
-    """It connects, and stops cleanly, although its log cannot be written."""
+    """The service connects, and stops cleanly, although its log cannot be written."""
     command = ["bash", "-c", f'exec "$@" {ENDS[end]}', "bash", sys.executable, "-m", "stbridge", "run"]
     with subprocess.Popen(command, env=environment(tmp_path, broker, syncthing.url)) as process:
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
@@ -221,7 +221,7 @@ def test_watch_accepts_payloads_of_any_form(watch: subprocess.Popen[str], subscr
 def test_watch_exits_when_the_broker_stops(
     watch: subprocess.Popen[str], subscriber: Subscriber, broker: Mosquitto
 ) -> None:
-    """It prints one line that gives the reason."""
+    """`watch` prints one line that gives the reason."""
     wait_for_watch(watch, subscriber)
     broker.kill()
     assert len(errors_of(watch).splitlines()) == 1
@@ -294,7 +294,7 @@ def spoil(syncthing: PretendedSyncthing, path: str, answer: Any) -> None:
 
 
 def test_check_reports_a_syncthing_that_is_too_old(syncthing: PretendedSyncthing) -> None:
-    """Otherwise `check` would print "ok" for an instance that the bridge cannot use."""
+    """`check` would otherwise print "ok" for an instance that the bridge cannot use."""
     syncthing.table["/rest/system/version"] = says({"version": "v1.18.6", "os": "linux", "arch": "amd64"})
     settings = Settings(
         mqtt=MqttSettings(port=free_port()),

@@ -32,7 +32,7 @@ WARNING = (
 def test_a_warning_is_logged_when_it_starts_to_apply(
     caplog: pytest.LogCaptureFixture, configs: Sequence[tuple[str, Config | None]], expected: int
 ) -> None:
-    """It is not logged before every instance has been read, nor again each time that an instance is read."""
+    """The warning waits until every instance has been read, and is not logged again each time that one is read."""
     warnings = OverrideWarnings(ALERTS, ("nas", "pi"))
     for instance, config in configs:
         warnings.update(instance, lambda config=config: config)  # type: ignore[misc]  # the value of this iteration

@@ -59,7 +59,7 @@ def retained(port: int) -> dict[str, bytes]:
 
 
 def test_purge_refuses_while_the_bridge_is_online(broker: Mosquitto, subscriber: Subscriber, run: Run) -> None:
-    """It would clear topics of a running bridge, which publishes only some of them again."""
+    """`purge` would clear topics of a running bridge, which publishes only some of them again."""
     bridge = run(broker.port)
     subscriber.wait_for_payload("syncthing/bridge/state", b"online")
     before = retained(broker.port).keys()
@@ -86,7 +86,7 @@ def test_purge_with_force_clears_topics_under_a_bridge_that_is_online(
 
 
 def test_a_dry_run_lists_topics_and_clears_nothing(broker: Mosquitto, subscriber: Subscriber, run: Run) -> None:
-    """It also runs while the bridge is online, because it does not change anything."""
+    """A dry run changes nothing, so it also works while the bridge is online."""
     bridge = run(broker.port)
     subscriber.wait_for_payload("syncthing/bridge/state", b"online")
     before = retained(broker.port)

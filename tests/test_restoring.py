@@ -101,7 +101,7 @@ def test_impossible_totals_are_not_restored(count: int) -> None:
 
 
 def test_restored_payloads_are_released() -> None:
-    """They may be large, and are not needed after everything has been compared with them."""
+    """Restored payloads may be large, and are not needed after everything has been compared with them."""
     state = _read({TOPICS.build("nas", Address("folder", folder=f"{number}")): b"{}" for number in range(100)})
     assert state.restored == {}
     assert Address("folder", folder="99") in state.take_outcome().changed

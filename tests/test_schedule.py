@@ -25,7 +25,7 @@ def schedule() -> Iterator[Schedule]:
 
 
 def test_an_action_runs_once_at_its_time(schedule: Schedule) -> None:
-    """It does not run early, and runs again only if another time is set."""
+    """An action does not run early, and runs again only if another time is set."""
     ran_at: list[float] = []
     schedule.add("action", lambda: ran_at.append(monotonic()))
     for count in (1, 2):

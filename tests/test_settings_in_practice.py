@@ -35,7 +35,7 @@ def test_white_space_around_a_variable_is_removed(machine: Machine, key: str, va
 
 
 def test_white_space_around_a_value_in_a_file_is_removed(machine: Machine) -> None:
-    """It is never an intended part of a host name or password."""
+    """White space at the ends is never an intended part of a host name or password."""
     machine.config('[mqtt]\nhost = " nas "\n[syncthing.nas]\nurl = "http://nas:8384 "\napi_key = " key\\n"\n')
     settings = machine.load()
     assert settings.mqtt.host == "nas"
@@ -99,7 +99,7 @@ def test_an_empty_named_secret_file_is_a_fault(machine: Machine, key: str) -> No
 
 
 def test_the_name_of_the_settings_file_may_end_in_a_newline(machine: Machine) -> None:
-    """It is a value from the environment, like the others."""
+    """The variable with the name of the file is stripped like the others."""
     file = machine.file("cluster.toml", '[mqtt]\nhost = "nas"\n')
     machine.environment({"STBRIDGE_CONFIG": f"{file}\n"})
     assert machine.load().mqtt.host == "nas"
@@ -109,7 +109,7 @@ NO_DURATION = 'must be a number of seconds, or a duration such as "30m", "12h" o
 
 
 def test_the_variables_for_syncthing_are_stripped(machine: Machine) -> None:
-    """They may come from the same secrets."""
+    """Syncthing's own variables may come from the same secrets."""
     machine.environment({"STGUIADDRESS": " 127.0.0.1:8384 \n", "STGUIAPIKEY": "key\n"})
     local = with_local_syncthing(machine.load()).syncthing["local"]
     assert (local.url, local.api_key.get_secret_value()) == ("http://127.0.0.1:8384", "key")
@@ -202,7 +202,7 @@ def test_an_address_with_colons_is_a_host(machine: Machine, host: str, transport
 
 @pytest.mark.parametrize(("given", "seconds"), [('"7d"', 604_800), ('"30m"', 1800), ('"90"', 90), ("45.5", 45.5)])
 def test_a_duration_may_have_a_unit(machine: Machine, given: str, seconds: float) -> None:
-    """This applies to every setting in seconds."""
+    """A unit is valid in every setting in seconds."""
     machine.config(
         f"[alerts]\nunseen = {given}\nflapping = {given}\n[alerts.folder.docs]\nstale = {given}\n"
         f'[poll]\nstatus = {given}\n[syncthing.nas]\nurl = "http://nas:8384"\ntimeout_s = {given}\n'
@@ -214,7 +214,7 @@ def test_a_duration_may_have_a_unit(machine: Machine, given: str, seconds: float
 
 
 def test_the_keepalive_may_have_a_unit(machine: Machine) -> None:
-    """It is in whole seconds."""
+    """The keepalive is in whole seconds."""
     machine.config('[mqtt]\nkeepalive_s = "2m"\n')
     assert machine.load().mqtt.keepalive_s == 120
 
@@ -237,7 +237,7 @@ def test_an_invalid_duration_is_a_fault(machine: Machine, given: str) -> None:
 
 @pytest.mark.parametrize("tls", ['ca_file = "/ca.pem"', 'cert_file = "/c.pem"', "insecure = true", "insecure = false"])
 def test_any_tls_key_turns_tls_on(machine: Machine, tls: str) -> None:
-    """Otherwise the password would be sent unencrypted, although the user has set up TLS."""
+    """Without TLS, the password would be sent unencrypted, although the user has set up TLS."""
     machine.config(f"[mqtt]\nport = 1883\n[mqtt.tls]\n{tls}\n")
     assert machine.load().mqtt.uses_tls
 
@@ -389,7 +389,7 @@ def test_a_label_keeps_its_spelling_in_a_variable(machine: Machine) -> None:
 
 
 def test_no_unknown_event_type_hides_another(machine: Machine) -> None:
-    """Each is reported with its suggestion."""
+    """Each unknown type is reported with its suggestion."""
     machine.config('[events]\nraw = ["Failur", "Nonsense"]\n')
     (fault,) = machine.faults()
     assert "'Failur' is not a type of Syncthing event; did you mean Failure?" in fault
@@ -409,7 +409,7 @@ def test_no_unknown_event_type_hides_another(machine: Machine) -> None:
     ],
 )
 def test_single_underscores_get_a_suggestion(machine: Machine, name: str, suggestion: str) -> None:
-    """The message shows the correct name of the variable; this is the most common mistake."""
+    """The most common mistake: the message shows the correct name of the variable."""
     machine.environment({f"STBRIDGE_{name}": "x"})
     assert machine.faults()[0] == f"STBRIDGE_{name}: no such setting; did you mean {suggestion}?"
 

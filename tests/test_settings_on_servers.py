@@ -60,7 +60,7 @@ def at(broker: Mosquitto, **more: str) -> dict[str, str]:
 def test_a_single_tls_key_encrypts_the_connection(
     tls_broker: Mosquitto, authority: Authority, new_bridge: NewBridge, key: str
 ) -> None:
-    """This works on any port; the log and `check` show the encryption."""
+    """One key is sufficient on any port; the log and `check` show the encryption."""
     value = {"CA_FILE": str(authority.file), "INSECURE": "true"}[key]
     bridge = new_bridge(at(tls_broker, **{f"TLS__{key}": value}))
     assert f"127.0.0.1:{tls_broker.port} accepts the bridge with MQTT 5, with TLS" in bridge.run("check").stdout
@@ -109,7 +109,7 @@ def test_a_password_sent_in_plain_text_to_another_machine_is_a_warning(new_bridg
 def test_check_warns_of_a_broker_with_a_small_size_limit(
     new_broker: NewBroker, new_bridge: NewBridge, limit: str, protocol: str, seen: str
 ) -> None:
-    """It detects the limit before messages are skipped, even if the broker does not announce it."""
+    """`check` detects the limit before messages are skipped, even if the broker does not announce it."""
     broker = new_broker(lines=["allow_anonymous true", limit]).start()
     shown = new_bridge(at(broker, PROTOCOL=protocol)).run("check").stdout.splitlines()
     warnings = [line for line in shown if line.startswith("warn")]

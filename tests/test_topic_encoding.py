@@ -51,7 +51,7 @@ def has_odd_characters(topic: str) -> bool:
 def test_strict_topics_contain_only_characters_that_every_broker_can_carry(
     broker: Mosquitto, subscriber: Subscriber, run: Run
 ) -> None:
-    """This covers topics, discovery and commands; the arguments of commands contain the unencoded ID."""
+    """Topics, discovery and commands are encoded; the arguments of commands contain the unencoded ID."""
     run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING="strict")
     subscriber.wait_for_payload("syncthing/bridge/state", b"online")
     published = subscriber.latest()
@@ -71,7 +71,7 @@ TOPICS = {"mqtt": PLAIN, "strict": STRICT}
 def test_changing_the_encoding_clears_the_old_topics(
     broker: Mosquitto, subscriber: Subscriber, run: Run, first: str
 ) -> None:
-    """Otherwise they would stay on the broker forever, with old values."""
+    """Old topics would otherwise stay on the broker forever, with old values."""
     (second,) = TOPICS.keys() - {first}
     old, new = TOPICS[first], TOPICS[second]
     bridge = run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING=first)
@@ -121,7 +121,7 @@ def test_nats_carries_everything_else_with_the_usual_encoding(nats: Nats, run: R
 
 
 def test_a_broker_that_cannot_carry_spaces_gets_everything_with_the_strict_encoding(run: Run) -> None:
-    """Such a broker (NATS) closes the connection when it receives any other topic."""
+    """A broker such as NATS closes the connection when it receives any other topic."""
     broker = ScriptedBroker(lambda one: None if has_odd_characters(one.topic) else 0)
     try:
         run(broker.port, STBRIDGE_MQTT__TOPIC_ENCODING="strict")

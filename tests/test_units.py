@@ -51,7 +51,7 @@ def test_a_unit_lets_the_service_find_its_settings(unit: Path) -> None:
 
 @each_unit
 def test_a_unit_does_not_restart_after_wrong_settings(unit: Path) -> None:
-    """It restarts the service only where that may help, and then without a limit."""
+    """The service is restarted only where that may help, and then without a limit."""
     assert values(unit, "Restart") == ["on-failure"]
     assert values(unit, "RestartPreventExitStatus") == [str(SettingsError.exit_status)]
     assert values(unit, "StartLimitIntervalSec") == ["0"]
