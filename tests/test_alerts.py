@@ -200,7 +200,7 @@ def scene(stage: Stage, broker: Mosquitto, subscriber: Subscriber, tmp_path: Pat
 
 
 def test_a_conflict_is_published_by_both_nodes_until_it_is_deleted(scene: Scene) -> None:
-    """The node that makes the conflict file and the one that receives it each report it once, and remove it later."""
+    """The node that makes the file and the one that receives it each report it once, and drop it when it is deleted."""
     scene.stage.path(scene.stage.alpha, "report.txt").write_bytes(b"first")
     eventually(scene.stage.path(scene.stage.beta, "report.txt").is_file)
     path = scene.stage.conflict("report.txt")
@@ -260,7 +260,7 @@ def test_a_folder_that_was_paused_for_longer_than_the_threshold_is_not_stale(sce
 
 
 def test_an_item_that_cannot_be_scanned_is_reported(scene: Scene) -> None:
-    """Syncthing sends no event for a scan error. The bridge still reports it once, and clears it later."""
+    """Syncthing sends no event for a scan error. The bridge reports it once, and clears it when it is fixed."""
     stage = scene.stage
     stage.alpha.share("odd", stage.path(stage.alpha, "", "odd"), label="Odd", fsWatcherEnabled=False)
     bad = Path(os.fsdecode(bytes(stage.path(stage.alpha, "", "odd")) + b"/" + UNNAMEABLE))

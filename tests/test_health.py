@@ -96,7 +96,7 @@ def test_an_invalid_file_is_reported(path: Path, content: bytes) -> None:
 
 
 def test_an_unwritable_file_is_reported_once_and_stops_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A full or read-only disk disables the health check, not the service; after a recovery, it is logged again."""
+    """A full or read-only disk disables only the health check; the first failure after a recovery is logged again."""
     file = HealthFile(path / "missing" / "stbridge.health")
     with caplog.at_level(logging.WARNING):
         file.write("well")
@@ -124,7 +124,7 @@ def test_an_unwritable_file_is_reported_once_and_stops_nothing(path: Path, caplo
     ],
 )
 def test_service_and_check_use_the_same_path(environment: Mapping[str, str], expected: str) -> None:
-    """It is systemd's runtime directory, else the user's, else a temporary directory with the user in its name."""
+    """The path is in systemd's runtime directory, else the user's, else a temporary one with the user in its name."""
     assert health_file(environment, "nas") == Path(expected)
 
 
@@ -175,7 +175,7 @@ def test_a_directory_in_which_others_can_replace_files_is_refused(path: Path, ca
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_another_user_is_refused(path: Path) -> None:
-    """Such a file may have any content."""
+    """The file of another user may have any content."""
     write(path)
     os.chown(path, 65534, 65534)
     with pytest.raises(Failed, match="not a file of this user"):
