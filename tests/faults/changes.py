@@ -1,4 +1,4 @@
-"""What users and Syncthing change while a walk goes on: all of it directly, none of it through the bridge."""
+"""Changes that users make during a random walk, directly in Syncthing and never through the bridge."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,28 +16,28 @@ MOST_RENAMED = 10
 
 
 class ChangingWorld(World):
-    """A world in which much changes; what is changed need not be there."""
+    """A test world with changes to files, folders and devices; a change may name an object that does not exist."""
 
     def __init__(self, directory: Path, binary: str) -> None:
         super().__init__(directory, binary)
         self._pause = threading.Event()
 
     def wait(self, seconds: float) -> None:
-        """Let some time pass."""
+        """Wait for some seconds."""
         self._pause.wait(seconds)
 
     def request(self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None) -> Any:
-        """Make a call of the first Syncthing, which a command may be restarting; None if it refuses."""
+        """Send a request to the first instance, which a command may be restarting; return None if it refuses."""
         return patient_request(self.alpha, method, path, parameters, body)
 
-    # --- files of the folder that is shared
+    # --- files of the shared folder
 
     def side(self, node: str) -> tuple[SyncthingNode, Path]:
-        """Return a Syncthing by its name, and where it keeps the folder."""
+        """Return a Syncthing instance by name, and its directory of the shared folder."""
         return (self.alpha, self.files / "docs") if node == "alpha" else (self.beta, self.directory / "b/files/docs")
 
     def scan(self, *nodes: str) -> None:
-        """Have Syncthings look at the folder."""
+        """Make Syncthing instances scan the shared folder."""
         for node in nodes:
             patient_request(self.side(node)[0], "POST", "/rest/db/scan", {"folder": "docs"})
 
@@ -47,7 +47,7 @@ class ChangingWorld(World):
         self.scan(node)
 
     def write_on_both(self, _node: str, name: str, number: int) -> None:
-        """Write a file on both sides at once, which is a conflict at times."""
+        """Write a file on both sides at the same time, which sometimes causes a conflict."""
         self._put("alpha", name, number)
         self._put("beta", name, number)
         self.scan("alpha", "beta")
@@ -56,7 +56,7 @@ class ChangingWorld(World):
         (self.side(node)[1] / name).write_text(f"{node} {number}\n" * number, encoding="utf-8")
 
     def delete_on(self, node: str, name: str, _number: int) -> None:
-        """Delete a file, and every conflict of it."""
+        """Delete a file and its conflict copies."""
         for file in self.side(node)[1].glob(f"{name}*"):
             file.unlink(missing_ok=True)
         self.scan(node)
@@ -71,7 +71,7 @@ class ChangingWorld(World):
     # --- folders
 
     def join_folder(self, folder: str, kind: str) -> None:
-        """Add a folder that is offered to the other Syncthing, too."""
+        """Add a folder, and share it with the second instance."""
         path = self.files / folder
         path.mkdir(parents=True, exist_ok=True)
         devices = [{"deviceID": node.device_id} for node in (self.alpha, self.beta)]
@@ -83,7 +83,7 @@ class ChangingWorld(World):
         self.request("DELETE", f"/rest/config/folders/{folder}")
 
     def label_folder(self, folder: str, number: int) -> None:
-        """Call a folder by another name."""
+        """Change the label of a folder."""
         self._patch_folder(folder, label=f"Label {number}")
 
     def pause_folder(self, folder: str, paused: bool) -> None:
@@ -98,21 +98,21 @@ class ChangingWorld(World):
         self.request("PATCH", f"/rest/config/folders/{folder}", body=change)
 
     def offer(self, folder: str) -> None:
-        """Have the other Syncthing offer a folder."""
+        """Make the second instance offer a folder."""
         self.beta.share(folder, self.directory / "b/files" / folder, devices=[self.alpha])
 
     def offer_no_more(self, folder: str) -> None:
-        """Have the other Syncthing give up a folder."""
+        """Remove a folder from the second instance."""
         patient_request(self.beta, "DELETE", f"/rest/config/folders/{folder}")
 
     # --- devices
 
     def id_of(self, device: str) -> str:
-        """Return the ID of a device: that of the other Syncthing, or of a stranger that never connects."""
+        """Return the ID of a device: the second instance, or a device that never connects."""
         return self.beta.device_id if device == "beta" else device_id(device)
 
     def add_device(self, device: str) -> None:
-        """Make a device known; with the other Syncthing, share the folder again."""
+        """Add a device; if it is the second instance, share the folder with it again."""
         port = self.beta.sync_port if device == "beta" else 1
         body = {"deviceID": self.id_of(device), "name": device, "addresses": [f"tcp://127.0.0.1:{port}"]}
         self.request("POST", "/rest/config/devices", body=body)
@@ -124,7 +124,7 @@ class ChangingWorld(World):
         self.request("DELETE", f"/rest/config/devices/{self.id_of(device)}")
 
     def name_device(self, device: str, number: int) -> None:
-        """Call a device by another name."""
+        """Change the name of a device."""
         self.request("PATCH", f"/rest/config/devices/{self.id_of(device)}", body={"name": f"{device} {number}"})
 
     def pause_device(self, device: str, paused: bool) -> None:
@@ -132,14 +132,14 @@ class ChangingWorld(World):
         self.request("PATCH", f"/rest/config/devices/{self.id_of(device)}", body={"paused": paused})
 
     def is_wanted(self, device: str) -> bool:
-        """Tell whether the first Syncthing knows a device, and lets it connect."""
+        """Return whether a device is configured on the first instance and not paused."""
         known: Sequence[Mapping[str, Any]] = self.request("GET", "/rest/config/devices")
         return any(one["deviceID"] == self.id_of(device) and not one["paused"] for one in known)
 
-    # --- the whole
+    # --- the instance
 
     def set_options(self, number: int) -> None:
-        """Change options; for some of that Syncthing wants to be restarted."""
+        """Change options; some of them require a restart of Syncthing."""
         change = {"maxFolderConcurrency": number, "auditEnabled": number % 2 == 0}
         self.request("PATCH", "/rest/config/options", body=change)
 
@@ -151,10 +151,10 @@ class ChangingWorld(World):
         """Empty Syncthing's list of errors."""
         self.request("POST", "/rest/system/error/clear")
 
-    # --- whether that has had its effect
+    # --- waiting until the changes have taken effect
 
     def settle(self) -> None:
-        """Wait until the Syncthings have nothing more to do, or cannot go on."""
+        """Wait until both Syncthing instances are idle or stopped by an error."""
         before: Any = None
 
         def settled() -> bool:
@@ -169,7 +169,7 @@ class ChangingWorld(World):
         eventually(settled, 60)
 
     def _standing(self) -> Any:
-        """Return how far the folders are; None if something is going on, or about to."""
+        """Return the status of all folders; None while a folder is busy or a connection is missing."""
         if self.is_wanted("beta") and not self.alpha.is_connected(self.beta):
             return None
         found = []
@@ -185,7 +185,7 @@ class ChangingWorld(World):
 def patient_request(
     node: SyncthingNode, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None
 ) -> Any:
-    """Make a call until it is answered, and return its JSON; None if it is refused."""
+    """Repeat a request until it is answered, and return its JSON; None if it is refused."""
     answers: list[Any] = []
 
     def answered() -> bool:
@@ -193,7 +193,7 @@ def patient_request(
             answers.append(node.request(method, path, parameters, body))
         except HTTPError:
             answers.append(None)
-        except (OSError, ValueError, HTTPException):  # it is not there, or went in the middle of its answer
+        except (OSError, ValueError, HTTPException):  # it is stopped, or stopped in the middle of its answer
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""One world for all faults, so that each meets a bridge that has lived through the others."""
+"""Fixtures: one test world is shared by all faults, so each fault meets a bridge that has run through the others."""
 
 import re
 from collections import Counter
@@ -12,17 +12,17 @@ import pytest
 from tests.faults.world import World, newest
 
 DEATH = re.compile("(died|connecting again)\nTraceback.*?killed by a test", re.DOTALL)
-"""What the log says of a thread that a test has killed."""
+"""What the bridge logs about a thread that a test has killed."""
 
 CONDITION = re.compile(r"^\S+ \S+ (?:WARNING|ERROR) +((?!.*(?: died| is restarted)$).*)$", re.MULTILINE)
-"""A line of the log that tells of something wrong; each death of a thread is news."""
+"""A log line about a problem; lines about thread deaths are left out, because each death is logged."""
 
 MAX_REPEATED_LINES = 4
-"""So often a test may bring about the same condition; whoever tells each try tells more."""
+"""Maximum number of log lines about the same condition in a test; a bridge that logged every try would exceed it."""
 
 RIGHT_AGAIN = "seconds until right again"
 LOST = "lost"
-"""What a test has lost, in words; where it does not say, it has compared everything, and nothing is."""
+"""Property that describes what a test has lost; without it, the test compared everything and lost nothing."""
 NOTHING = "nothing"
 
 
@@ -38,7 +38,7 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def world(_world: World) -> Iterator[World]:
-    """A world in which all is right; if a fault before left a wreck, that is made good."""
+    """Return the shared world with correct topics; if an earlier test left something broken, repair it first."""
     _world.broker.wake()
     _world.revive()
     _world.wait_until_quiet()
@@ -56,23 +56,23 @@ def world(_world: World) -> Iterator[World]:
 
 
 def most_told(log: str) -> int:
-    """Return how often the log tells of the same condition, whatever its numbers."""
+    """Return how often the log reports the same condition, ignoring the numbers in the line."""
     return max(Counter(re.sub(r"\d+", "N", line) for line in CONDITION.findall(log)).values(), default=0)
 
 
 @pytest.fixture
 def measure(record_property: Callable[[str, object], None]) -> Callable[[float], None]:
-    """Note how long something took, for the summary of the run."""
+    """Return a function that records a duration for the summary of the run."""
     return partial(record_property, RIGHT_AGAIN)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Have the summary written down, too."""
+    """Add an option that writes the summary to a file."""
     parser.addoption("--table", type=Path, help="write how long each fault took to a Markdown file")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Tell how long it took after each fault until every topic was the truth again."""
+    """Show how long it took after each fault until every topic was correct again."""
     rows = sorted(row for one in terminalreporter.getreports("passed") for row in measured(one))
     if rows:
         terminalreporter.section(RIGHT_AGAIN)
@@ -85,13 +85,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def measured(report: pytest.TestReport) -> list[tuple[str, float, str]]:
-    """Return what a test has measured: its name, how long it took, and what was lost."""
+    """Return the measurements of a test: its name, its duration, and what was lost."""
     found: dict[str, Any] = dict(report.user_properties)
     return [(told(report.nodeid), found[RIGHT_AGAIN], found.get(LOST, NOTHING))] if RIGHT_AGAIN in found else []
 
 
 def told(test: str) -> str:
-    """Return the name of a test in words."""
+    """Return the name of a test as words."""
     file, _, name = test.partition("::")
     words = name.removeprefix("test_").replace("_", " ").replace("[", ": ").removesuffix("]")
     return f"{Path(file).stem.removeprefix('test_')}: {words}"

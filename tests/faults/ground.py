@@ -1,4 +1,4 @@
-"""What a walk goes through: a changing world in which everything fails, with an account of what that excuses."""
+"""The world of a random walk: every part changes and fails, and it records which missing replies a fault excuses."""
 
 import re
 import signal
@@ -18,13 +18,13 @@ BRIDGE_STATE = "syncthing/bridge/state"
 SYNCTHING_STATE = "syncthing/alpha/state"
 
 SESSION_S = 45.0
-"""For somewhat longer the broker keeps commands for a bridge that is away."""
+"""The broker keeps commands for a disconnected bridge for slightly longer than this."""
 
 TOLD_S = 20.0
-"""By then the broker has missed a bridge that hangs, and the bridge has missed a Syncthing."""
+"""Time after which the broker has noticed a hanging bridge, and the bridge a hanging Syncthing."""
 
 STARTED = ("GUI and API listening on 127", "GUI and API listening (address")
-"""What Syncthing's log says at each start."""
+"""Lines that Syncthing logs at each start."""
 
 STRANGERS: Mapping[str, Behaviour] = {
     "401": stranger(401, "Not Authorized"),
@@ -33,16 +33,16 @@ STRANGERS: Mapping[str, Behaviour] = {
     "a list": says([]),
     "half an answer": truncates,
 }
-"""What answers in the place of Syncthing."""
+"""Servers that answer in place of Syncthing."""
 
 
 KNOWN_OF_A_FOLDER = r"syncthing/alpha/folder/{}(/conflicts| (conflicts|last_file\w*|problems?):)"
 KNOWN_OF_THE_WHOLE = r"syncthing/alpha/system (conflicts|problems?):"
-"""What a bridge still knows of a folder that was paused, and no fresh reader can find out."""
+"""Values that a running bridge keeps for a paused folder and that a new reader cannot find out."""
 
 
 class Anywhere(dict[str, Any]):
-    """A table that has the same behaviour for every path."""
+    """A table that has the same behavior for every path."""
 
     def get(self, _path: str, _default: Any = None) -> Any:
         return self[""]
@@ -55,28 +55,28 @@ class Ground(ChangingWorld):
         super().__init__(directory, binary)
         self.orders = Orders(self.witness)
         self.notes: list[str] = []
-        """What was commanded to be done once, by commands that nothing tells from another."""
+        """Texts that must appear at most once, sent by commands without a transaction."""
         self.forgotten = False
-        """Whether the network has forgotten connections to Syncthing since that was last looked at."""
+        """Whether connections to Syncthing were dropped silently since the last check."""
         self.own_starts = 1
-        """How often Syncthing was started by a step."""
+        """How often a step has started Syncthing."""
         self._broker_since = 0
         self._away_since: float | None = None
         self._stranger: ScriptedServer | None = None
 
     def new_bridge(self, **variables: str) -> BridgeProcess:
-        """Return a bridge that finds soon what Syncthing has no event for."""
+        """Return a bridge with short poll intervals, for changes that Syncthing reports by no event."""
         polls = {f"STBRIDGE_POLL__{what}": "2" for what in ("ERRORS", "STATISTICS", "STATUS")}
         return super().new_bridge(**polls, **variables)
 
     def stop(self) -> None:
-        """End everything."""
+        """Stop everything."""
         if self._stranger:
             self._stranger.stop()
         super().stop()
 
     def wrong(self) -> list[str]:
-        """Return what is not as it should be."""
+        """Return the differences between the published and the expected state."""
         paused = [folder["id"] for folder in self.request("GET", "/rest/config/folders") if folder["paused"]]
         known = [KNOWN_OF_A_FOLDER.format(folder) for folder in paused] + [KNOWN_OF_THE_WHOLE] * bool(paused)
         return [line for line in super().wrong() if not any(re.match(one, line) for one in known)]
@@ -84,27 +84,27 @@ class Ground(ChangingWorld):
     # --- commands
 
     def order(self, name: str, arguments: Mapping[str, Any], number: int) -> None:
-        """Send a command over MQTT, and keep account of it."""
+        """Send a command over MQTT, and record it."""
         self._order(name, arguments, number, retain=False)
 
     def order_and_cut(self, name: str, arguments: Mapping[str, Any], number: int) -> None:
-        """Send a command, and cut the way while the bridge is about to take it in or to acknowledge it."""
+        """Send a command, and cut the connection while the bridge receives or acknowledges it."""
         self._order(name, arguments, number, retain=False)
         self.broker_proxy.cut()
 
     def note_once(self, number: int) -> None:
-        """Have something done that must not be done twice, by a command that nothing tells from another."""
+        """Send a command without a transaction that must not be executed twice."""
         text = f"note {number} of a walk"
         self.notes.append(text)
         self.witness.publish("syncthing/alpha/command/new_error", text.encode())
 
     def note_once_and_cut(self, number: int) -> None:
-        """Do so, and cut the way at once."""
+        """Send such a command, and cut the connection immediately."""
         self.note_once(number)
         self.broker_proxy.cut()
 
     def order_retained(self, name: str, arguments: Mapping[str, Any], number: int) -> None:
-        """Send a command as it must not be sent."""
+        """Send a retained command, which the bridge must reject."""
         self._order(name, arguments, number, retain=True)
 
     def _order(self, name: str, arguments: Mapping[str, Any], number: int, *, retain: bool) -> None:
@@ -112,128 +112,128 @@ class Ground(ChangingWorld):
         if "path" in given:
             given["path"] = str(self.files / given["path"])
         order = self.orders.send(name, given, f"order-{number}", retain=retain)
-        order.disturbed = retain  # the broker may deliver it, and have it besides
+        order.disturbed = retain  # the broker may deliver it and also retain it
         if b"online" not in self.witness.seen(BRIDGE_STATE, self._broker_since):
-            order.excuse = "the broker had not met the bridge yet"
+            order.excuse = "the bridge had not connected to this broker yet"
 
     # --- the broker
 
     def kill_broker(self) -> None:
-        """Kill the broker, and with it all that it holds."""
+        """Kill the broker; all its data is lost."""
         self.end_broker(self.broker.kill)
 
     def stop_broker(self) -> None:
-        """Stop the broker, which has no memory."""
+        """Stop the broker, which has no persistence."""
         self.end_broker(self.broker.stop)
 
     def end_broker(self, end: Callable[[], None]) -> None:
-        """End the broker, and with it all that it holds."""
+        """Stop the broker in the given way; all its data is lost."""
         self.orders.excuse("the broker lost it")
         super().end_broker(end)
         self._broker_since = self.witness.count
 
     def restart_broker(self) -> None:
-        """Kill the broker, and have it back at once, without anything."""
+        """Kill the broker, and start it again immediately without its data."""
         self.kill_broker()
         self.start_broker()
 
     def hang_broker(self) -> None:
-        """Stop the broker in its tracks."""
+        """Suspend the broker's process."""
         self.broker.hang()
 
     def wake_broker(self) -> None:
-        """Let the broker go on."""
+        """Resume the broker's process."""
         self.broker.wake()
 
     # --- the bridge
 
     def kill_bridge(self) -> None:
-        """End the bridge as a crash would."""
+        """Kill the bridge, as a crash would."""
         self.bridge.kill()
         self._bridge_ended()
 
     def end_bridge(self) -> None:
-        """Ask the bridge to end, which it does with success unless it has hardly begun."""
+        """Stop the bridge, which exits with status 0 unless it has only just started."""
         status = self.bridge.stop()
-        assert status in (0, -signal.SIGTERM), f"the bridge ended with {status}"
+        assert status in (0, -signal.SIGTERM), f"the bridge exited with {status}"
         self._bridge_ended()
 
     def _bridge_ended(self) -> None:
         self._away_since = monotonic()
-        self.orders.excuse("the bridge ended, and it must not be carried out twice", only_once=True)
+        self.orders.excuse("the bridge stopped, and the command must not be executed twice", only_once=True)
 
     def begin_bridge(self) -> None:
         """Start the bridge."""
         if self._away_since is not None and monotonic() - self._away_since > SESSION_S:
-            self.orders.excuse("the bridge was away for too long")
+            self.orders.excuse("the bridge was stopped for too long")
         self._away_since = None
         self.bridge.start()
 
     def hang_bridge(self) -> None:
-        """Stop the bridge in its tracks."""
+        """Suspend the bridge's process."""
         self.bridge.signal(signal.SIGSTOP)
 
     def wake_bridge(self) -> None:
-        """Let the bridge go on."""
+        """Resume the bridge's process."""
         self.bridge.signal(signal.SIGCONT)
 
     def let_die(self, thread: str) -> None:
-        """Have a thread of the bridge die at its next sign of life."""
+        """Make a thread of the bridge die at its next heartbeat."""
         (self.directory / "dying.partial").write_text(thread, encoding="utf-8")
         (self.directory / "dying.partial").rename(self.directory / "dying")
 
     def let_live(self) -> None:
-        """Take back a death that has not come by now."""
+        """Cancel a requested thread death that has not happened yet."""
         (self.directory / "dying").unlink(missing_ok=True)
 
-    # --- the Syncthings
+    # --- the Syncthing instances
 
     def kill_syncthing(self) -> None:
-        """Kill the first Syncthing."""
+        """Kill the first instance."""
         kill_all_of(self.alpha)
 
     def kill_beta(self) -> None:
-        """Kill the second Syncthing."""
+        """Kill the second instance."""
         kill_all_of(self.beta)
 
     def start_syncthing(self) -> None:
-        """Start the first Syncthing again."""
+        """Start the first instance again."""
         self.alpha.start()
         self.own_starts += 1
 
     def starts(self) -> int:
-        """Return how often the first Syncthing has started, by its log."""
+        """Return how often the first instance has started, according to its log."""
         return sum(map(self.syncthing_log().count, STARTED))
 
     def syncthing_log(self) -> str:
-        """Return what the first Syncthing has logged."""
+        """Return the log of the first instance."""
         return (self.alpha.home / "syncthing.log").read_text(encoding="utf-8", errors="replace")
 
     def forget_connections(self) -> None:
-        """Have the network forget all connections to Syncthing, without a word to anybody."""
+        """Drop all connections to Syncthing silently: neither side is notified."""
         self.alpha_proxy.mend(lost=True)
         self.forgotten = True
 
     def lead_astray(self, answer: str) -> None:
-        """Have somebody answer in the place of Syncthing."""
+        """Make another server answer in place of Syncthing."""
         self._stranger = ScriptedServer(Anywhere({"": STRANGERS[answer]})).start()
         self.alpha_proxy.lead_to(self._stranger.port)
 
     def lead_home(self) -> None:
-        """Have Syncthing answer again."""
+        """Make Syncthing answer again."""
         self.alpha_proxy.lead_to(self.alpha.gui_port)
         if self._stranger:
             self._stranger.stop()
         self._stranger = None
 
-    # --- what is said of what is away
+    # --- reports about stopped parts
 
     def see_bridge_missed(self) -> None:
-        """Wait until nobody is told any more that the bridge is online."""
+        """Wait until the broker no longer reports the bridge as online."""
         eventually(lambda: self.witness.tree.get(BRIDGE_STATE) != b"online", TOLD_S)
 
     def see_syncthing_missed(self) -> None:
-        """Wait until everybody is told that Syncthing is offline, or that the bridge itself is."""
+        """Wait until the broker reports that Syncthing or the bridge itself is offline."""
 
         def missed() -> bool:
             tree = self.witness.tree
@@ -243,12 +243,12 @@ class Ground(ChangingWorld):
 
 
 def kill_all_of(node: SyncthingNode) -> None:
-    """Kill a Syncthing, and wait until the last of its processes has gone, or the next could not start."""
+    """Kill a Syncthing instance, and wait until all its processes are gone; otherwise the next one could not start."""
     node.kill()
     eventually(lambda: not listens(node.gui_port) and not listens(node.sync_port))
 
 
 def listens(port: int) -> bool:
-    """Tell whether somebody takes connections at a port of the loopback address."""
+    """Return whether a port of the loopback address accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

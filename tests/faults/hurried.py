@@ -1,10 +1,10 @@
-"""`stbridge run` with two time-outs shortened, and with a clock, a resolver and threads that a test can spoil.
+"""`stbridge run` with two shortened timeouts, and with a clock, a resolver and threads that a test can break.
 
-- An acknowledgement of the broker is waited for 2 s in place of 10 s.
-- The threads are checked every second instead of every 10 s.
-- In the directory SPOILED a file `clock` holds how many seconds the clock of the wall is wrong, and while there is a
-  file `nameless` no host name is known.
-- A thread whose name is in the file `dying` there dies; once, unless the name is followed by `again`.
+- The bridge waits 2 s for an acknowledgement of the broker instead of 10 s.
+- The bridge checks its threads every second instead of every 10 s.
+- The file `clock` in the directory SPOILED holds the error of the wall clock in seconds.
+- While the file `nameless` exists there, host names do not resolve.
+- A thread whose name is in the file `dying` there dies. It dies once, unless `again` follows the name.
 """
 
 import os
@@ -24,11 +24,11 @@ SPOILED = "FAULTS_DIRECTORY"
 
 
 class SpoiledClock(datetime):
-    """The time of the wall, which somebody sets now and then."""
+    """The wall clock, with an error that a test sets."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Self:
-        """Return a wrong time."""
+        """Return the time plus the error."""
         file = Path(os.environ[SPOILED]) / "clock"
         return super().now(tz) + timedelta(seconds=float(file.read_text() if file.exists() else 0))
 
@@ -37,7 +37,7 @@ _getaddrinfo = socket.getaddrinfo
 
 
 def spoiled_getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
-    """Know addresses, and `localhost` as long as names are known."""
+    """Resolve addresses, and `localhost` unless a test has disabled names."""
     if host == "localhost":
         if (Path(os.environ[SPOILED]) / "nameless").exists():
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -49,10 +49,10 @@ _heartbeat = SupervisedThread.heartbeat
 
 
 def fatal_heartbeat(thread: SupervisedThread) -> None:
-    """Die instead of sending a heartbeat if a test asks for it, but not in start()."""
+    """Die instead of sending a heartbeat if a test requests it, but not in start()."""
     file = Path(os.environ[SPOILED]) / "dying"
     if threading.current_thread().name == thread.name and file.exists():
-        with suppress(FileNotFoundError):  # another thread has died of it, or it was taken back
+        with suppress(FileNotFoundError):  # another thread has read it first, or the test has removed it
             name, _, again = file.read_text(encoding="utf-8").partition(" ")
             if name == thread.name:
                 if not again:

@@ -1,4 +1,4 @@
-"""The commands of a walk, and the account of them: what was answered, and how often that took effect."""
+"""The commands of a random walk, and a record of their replies."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ ROWS: Mapping[str, Command] = {
     for command in (*COMMANDS, *BRIDGE_COMMANDS)
     if command.repeatable or command.name in ("new_error", "restart")
 }
-"""The others end Syncthing for good, or ask the Internet, or take longer than a walk has patience for."""
+"""The other commands stop Syncthing for good, use the Internet, or take too long for a walk."""
 
 NEVER_GIVEN = {"for", "replace"}
-"""A pause that ends by itself is no truth that a fresh reader finds."""
+"""Excluded arguments: a new reader cannot know about a pause that expires."""
 
 
 def arguments_for(command: Command, number: int, model: Model, random: Random) -> dict[str, Any]:
-    """Draw arguments as the table of commands describes them; some name nothing that there is."""
+    """Draw arguments by the table of commands; some of them name objects that do not exist."""
     given = [one for one in command.arguments if one.required or one.name == "path" or random.random() < 0.5]
     if command.either:
         one_of = random.choice(command.either)
@@ -57,14 +57,14 @@ def _value(argument: Argument, number: int, model: Model, random: Random) -> Any
 
 @dataclass(slots=True)
 class Order:
-    """A command that was sent.
+    """A sent command.
 
     Attributes:
-        transaction: by which its reply is known.
-        since: how many messages had been seen before.
-        excuse: why there may be no reply; nothing if there has to be one.
+        transaction: identifies its reply.
+        since: number of messages seen before it was sent.
+        excuse: why the reply may be missing; empty if a reply is required.
         disturbed: whether it may have more than one reply.
-        replies: what was answered.
+        replies: the replies so far.
     """
 
     instance: str
@@ -78,7 +78,7 @@ class Order:
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong with the replies."""
+        """Problems with the replies."""
         if not self.replies and not self.excuse:
             return [f"{self} has no reply"]
         if len(self.replies) > 1 and not self.disturbed:
@@ -90,10 +90,10 @@ class Order:
 
 
 class Orders:
-    """All commands of a walk.
+    """Record of all commands of a walk.
 
     Args:
-        witness: sends them, and sees the replies.
+        witness: sends the commands and receives the replies.
     """
 
     def __init__(self, witness: Witness) -> None:
@@ -102,7 +102,7 @@ class Orders:
         self.sent = self.repeated = self.excused = 0
 
     def send(self, name: str, arguments: Mapping[str, Any], transaction: str, *, retain: bool) -> Order:
-        """Send a command, and return the account of it."""
+        """Send a command, and return its record."""
         command = ROWS[name]
         instance = "bridge" if command in BRIDGE_COMMANDS else "alpha"
         order = Order(instance, command, arguments, transaction, since=self._witness.count)
@@ -113,11 +113,11 @@ class Orders:
         return order
 
     def excuse(self, why: str, *, only_once: bool = False) -> None:
-        """Note that what is not answered yet may never be.
+        """Record that commands without a reply may never get one.
 
         Args:
             why: what happened.
-            only_once: that is true only of commands that must not be carried out twice.
+            only_once: whether this applies only to commands that must not be executed twice.
         """
         self._collect()
         for order in self._open:
@@ -125,15 +125,15 @@ class Orders:
                 order.excuse = order.excuse or why
 
     def unanswered(self) -> list[Order]:
-        """Return the commands whose reply has to come yet."""
+        """Return the commands that still need a reply."""
         self._collect()
         return [order for order in self._open if not order.replies and not order.excuse]
 
     def close(self, *, disturbed: bool) -> tuple[Sequence[Order], list[str]]:
-        """End the account of all commands so far, and return them, and what is wrong with them.
+        """Close the record of all commands so far, and return the commands and their problems.
 
         Args:
-            disturbed: whether a connection broke: then MQTT delivers commands and replies again.
+            disturbed: whether a connection broke, after which MQTT may deliver commands and replies again.
         """
         self._collect()
         for order in self._open:

@@ -1,4 +1,4 @@
-"""What a walk will do, drawn from a seed alone: the same seed gives the same steps, whatever comes of them."""
+"""The steps of a random walk, drawn from a seed: the same seed gives the same steps, whatever their effect."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from typing import Any
 
 WELL = "well"
 
-BROKER, WAY_TO_BROKER, BRIDGE = "broker", "way to the broker", "bridge"
-SYNCTHING, WAY_TO_SYNCTHING, BETA = "syncthing", "way to syncthing", "beta"
+BROKER, WAY_TO_BROKER, BRIDGE = "broker", "path to the broker", "bridge"
+SYNCTHING, WAY_TO_SYNCTHING, BETA = "syncthing", "path to syncthing", "beta"
 FRAGILE = (BROKER, WAY_TO_BROKER, BRIDGE, SYNCTHING, WAY_TO_SYNCTHING, BETA)
-"""What faults happen to; at the end of a burst each is mended."""
+"""The parts that faults affect; each of them is repaired at the end of a burst."""
 
 FEWEST_STEPS, MOST_STEPS = 4, 14
 
@@ -20,14 +20,14 @@ Arguments = tuple[Any, ...]
 
 @dataclass(slots=True)
 class Model:
-    """What a walk knows of its world without looking: what steps make sense, and what there is to draw from.
+    """Model of the world without access to it: it decides which steps are possible and which names exist.
 
     Attributes:
         burst: the number of the burst, from 1.
-        parts: how each fragile part is.
-        beta: how the second Syncthing is known to the first: `well`, `paused` or `removed`.
-        names: what there is of each kind: files, folders, strangers, offers.
-        last: in which burst something happened that must not happen often.
+        parts: the state of each fragile part.
+        beta: the second instance as the first one knows it: `well`, `paused` or `removed`.
+        names: the existing names of each kind: files, folders, strangers, offers.
+        last: the last burst of each action that must not happen often.
     """
 
     burst: int = 0
@@ -37,7 +37,7 @@ class Model:
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def number(self) -> int:
-        """Return a number that was never returned before."""
+        """Return a unique number."""
         return next(self._numbers)
 
     def of(self, kind: str) -> list[str]:
@@ -45,7 +45,7 @@ class Model:
         return self.names.setdefault(kind, [])
 
     def is_due(self, what: str, every: int) -> bool:
-        """Tell whether something has not happened in so many bursts; if so, it counts as happening now."""
+        """Return whether an action has not happened in the last `every` bursts; if so, record that it happens now."""
         due = self.burst - self.last.get(what, -every) >= every
         if due:
             self.last[what] = self.burst
@@ -53,7 +53,7 @@ class Model:
 
 
 def nothing(_model: Model, _random: Random) -> Arguments:
-    """Draw nothing."""
+    """Draw no arguments."""
     return ()
 
 
@@ -62,12 +62,12 @@ class Step:
     """A row of the table of steps.
 
     Attributes:
-        text: what is told of it; `{}` stands for each of its arguments.
-        weight: how likely it is, compared with others.
-        do: what is done, to a world, with its arguments.
-        needs: how parts have to be for it.
-        becomes: how parts are after it.
-        draw: draws its arguments; None if it makes no sense as things are.
+        text: its description; each `{}` stands for an argument.
+        weight: its probability relative to the other steps.
+        do: the action, called with a world and the arguments.
+        needs: the states of parts that the step requires.
+        becomes: the states of parts after the step.
+        draw: draws its arguments; None if the step is not possible at the moment.
     """
 
     text: str
@@ -78,7 +78,7 @@ class Step:
     draw: Callable[[Model, Random], Arguments | None] = nothing
 
     def fits(self, model: Model) -> bool:
-        """Tell whether all parts are as it needs them."""
+        """Return whether all parts are in a required state."""
         return all(model.parts[part] in states for part, states in self.needs.items())
 
 
@@ -95,7 +95,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Some steps, and those that mend what they broke; after these everything has to be right soon."""
+    """Some steps, and the steps that repair what they broke; afterwards every topic must soon be correct."""
 
     number: int
     steps: Sequence[Planned]
@@ -103,7 +103,7 @@ class Burst:
 
 
 def plan(seed: int, steps: Sequence[Step]) -> Iterator[Burst]:
-    """Yield one burst after the other, without an end."""
+    """Yield bursts without end."""
     random, model = Random(seed), Model()
     while True:
         model.burst += 1
@@ -122,7 +122,7 @@ def _draw(steps: Sequence[Step], model: Model, random: Random) -> Planned:
 
 
 def _mend(steps: Sequence[Step], model: Model, random: Random) -> Iterator[Planned]:
-    """Yield steps until every part is well, in any order: each part is mended by one of the steps that can."""
+    """Yield steps in random order until every part is well; each part is repaired by one of the possible steps."""
     while broken := [part for part, state in model.parts.items() if state != WELL]:
         part = random.choice(broken)
         yield _draw([step for step in steps if step.becomes.get(part) == WELL and part in step.needs], model, random)

@@ -1,6 +1,6 @@
-"""A long walk, and a picture of what the bridge held meanwhile: `make soak MINUTES=60 SEED=7`.
+"""A long random walk, with a plot of the bridge's memory, threads and descriptors: `make soak MINUTES=60 SEED=7`.
 
-It ends with status 1, and the steps of the last burst, as soon as something is not as it should be.
+On the first difference from the expected state, it prints the steps of the last burst and exits with status 1.
 """
 
 import argparse
@@ -22,18 +22,18 @@ from tests.servers import ROOT, manifest
 PICTURE = ROOT / "build/soak.png"
 MEBIBYTE = 1024 * 1024
 SETTLED = 0.25
-"""The first part of a bridge's life, in which its memory grows to what it needs."""
+"""Fraction of a bridge's run in which its memory still grows to its working size."""
 
 
 def last_life(readings: Sequence[Reading]) -> list[Reading]:
-    """Return what was seen of the last bridge, when it had settled."""
+    """Return the readings of the last bridge process, without its warm-up."""
     life = [one for one in readings if one.process == readings[-1].process]
     begun, ended = life[0].at, life[-1].at
     return [one for one in life if one.at >= begun + SETTLED * (ended - begun)]
 
 
 def growth(readings: Sequence[Reading]) -> tuple[float, float]:
-    """Return the mebibytes by which the last bridge has grown in an hour, and for how many minutes that was seen."""
+    """Return the memory growth of the last bridge process in MiB per hour, and the minutes of observation."""
     life = last_life(readings)
     minutes = (life[-1].at - life[0].at) / 60
     if len(life) < 3:
@@ -43,7 +43,7 @@ def growth(readings: Sequence[Reading]) -> tuple[float, float]:
 
 
 def summary(readings: Sequence[Reading], seed: int) -> str:
-    """Return the whole walk in a line."""
+    """Summarize the whole walk in one line."""
     right = [one.right_s for one in readings]
     slowest = quantiles(right, n=100)[98] if len(right) > 1 else right[0]
     slope, minutes = growth(readings)
@@ -58,13 +58,13 @@ def summary(readings: Sequence[Reading], seed: int) -> str:
 
 
 def line(reading: Reading) -> str:
-    """Return what was seen of a burst in a line."""
+    """Summarize a burst in one line."""
     memory = reading.vitals.memory / MEBIBYTE
     return f"{reading.at / 60:6.1f} min, burst {reading.burst}: right after {reading.right_s:.2f} s, {memory:.1f} MiB"
 
 
 def draw(readings: Sequence[Reading], title: str, file: Path) -> None:
-    """Draw what was seen, burst by burst."""
+    """Plot the readings of all bursts."""
     minutes = [one.at / 60 for one in readings]
     sent = [0, *(one.messages for one in readings)]
     rows: Iterable[tuple[str, dict[str, list[float]]]] = (
@@ -92,10 +92,10 @@ def draw(readings: Sequence[Reading], title: str, file: Path) -> None:
 
 
 def soak(minutes: float, seed: int, binary: str, readings: list[Reading]) -> None:
-    """Walk for some time, and note what is seen.
+    """Walk for some minutes, and collect the readings.
 
     Raises:
-        AssertionError: something is not as it should be.
+        AssertionError: the state differs from the expected state.
     """
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as directory:
         ground = Ground(Path(directory), binary)
@@ -111,7 +111,7 @@ def soak(minutes: float, seed: int, binary: str, readings: list[Reading]) -> Non
 
 
 def main() -> int:
-    """Walk as the command line says, and return the exit status."""
+    """Run a walk by the command line arguments, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
@@ -127,7 +127,7 @@ def main() -> int:
         print(error, flush=True)
         status = 1
     except KeyboardInterrupt:
-        pass  # what was seen until then is worth a picture
+        pass  # the readings so far are still plotted
     if readings:
         told = summary(readings, given.seed)
         draw(readings, told, PICTURE)

@@ -1,4 +1,4 @@
-"""Every step of a walk, as tables: what changes, what is commanded, what fails, what mends it, what is seen of it."""
+"""Tables of the steps of a random walk: changes, commands, faults, repairs and checks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,15 +22,15 @@ from tests.faults.plan import (
 )
 
 MOST = {"files": 12, "folders": 5, "strangers": 3, "offers": 3}
-"""Enough of each to have some, and few enough for a walk to meet the same one again."""
+"""Maximum number of objects of each kind, low enough that a walk uses the same object several times."""
 
 THREADS = ("alpha-state", "alpha-events", "alpha-polls", "mqtt")
 BURSTS_BETWEEN_DEATHS = 30
-"""A part that dies five times in ten minutes ends the process, and is meant to."""
+"""Minimum distance between two deaths of a thread: by design, five deaths within ten minutes stop the process."""
 
 BURSTS_BETWEEN_RESTARTS = 4
 BURSTS_OF_A_LIFE, BURSTS_OF_DEATH = 1000, 20
-"""Of so many bursts only the first few end the bridge: what grows in it needs time to be seen."""
+"""Out of 1000 bursts only the first 20 may stop the bridge: a leak needs a long run to be visible."""
 
 FOLDER_TYPES = ("sendreceive", "sendonly", "receiveonly")
 SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -42,11 +42,11 @@ DOWN, HUNG, REFUSING, SLOW, CUTTING, STRANGE = "down", "hung", "refusing", "slow
 Draw = Callable[[Model, Random], Arguments | None]
 
 
-# --- what is drawn
+# --- functions that draw arguments
 
 
 def one(kind: str, *always: Any) -> Draw:
-    """Draw one of the things of a kind, or of what there always is."""
+    """Draw an existing object of a kind, or one of those that always exist."""
 
     def draw(model: Model, random: Random) -> Arguments | None:
         choices = [*always, *model.of(kind)]
@@ -56,7 +56,7 @@ def one(kind: str, *always: Any) -> Draw:
 
 
 def new(kind: str) -> Draw:
-    """Draw a name for one more of a kind, unless there are many already."""
+    """Draw a name for a new object of a kind, unless the maximum is reached."""
 
     def draw(model: Model, _random: Random) -> Arguments | None:
         names = model.of(kind)
@@ -69,7 +69,7 @@ def new(kind: str) -> Draw:
 
 
 def gone(kind: str) -> Draw:
-    """Draw one of a kind, which there is not any more then."""
+    """Draw an object of a kind, and remove it from the model."""
 
     def draw(model: Model, random: Random) -> Arguments | None:
         names = model.of(kind)
@@ -79,22 +79,22 @@ def gone(kind: str) -> Draw:
 
 
 def any_of(*choices: Any) -> Draw:
-    """Draw one of these."""
+    """Draw one of the given values."""
     return lambda _, random: (random.choice(choices),)
 
 
 def number(model: Model, _random: Random) -> Arguments:
-    """Draw a number that is not used again."""
+    """Draw a unique number."""
     return (model.number(),)
 
 
 def every(bursts: int, what: str) -> Draw:
-    """Draw nothing, and that only if it has not happened in so many bursts."""
+    """Draw no arguments, at most once in the given number of bursts."""
     return lambda model, _: () if model.is_due(what, bursts) else None
 
 
 def together(*draws: Draw) -> Draw:
-    """Draw several things."""
+    """Combine several draws."""
 
     def draw(model: Model, random: Random) -> Arguments | None:
         drawn: Arguments = ()
@@ -109,7 +109,7 @@ def together(*draws: Draw) -> Draw:
 
 
 def file(model: Model, random: Random) -> Arguments:
-    """Draw a file, a new one at times."""
+    """Draw an existing or a new file."""
     names = model.of("files")
     if not names or (len(names) < MOST["files"] and random.random() < 0.5):
         names.append(f"file-{model.number()}")
@@ -117,19 +117,19 @@ def file(model: Model, random: Random) -> Arguments:
 
 
 def command(model: Model, random: Random) -> Arguments:
-    """Draw a command that may be sent as often as one likes, with arguments."""
+    """Draw a command that has no rate limit, with arguments."""
     name, count = random.choice([name for name, row in ROWS.items() if not row.every_s]), model.number()
     return (name, arguments_for(ROWS[name], count, model, random), count)
 
 
 def thread(model: Model, random: Random) -> Arguments | None:
-    """Draw a thread that has not died lately."""
+    """Draw a thread that has not died recently."""
     name = random.choice(THREADS)
     return (name,) if model.is_due(name, BURSTS_BETWEEN_DEATHS) else None
 
 
 def death(model: Model, _random: Random) -> Arguments | None:
-    """Draw nothing, and that only while the bridge may be ended."""
+    """Draw no arguments, and only in bursts in which the bridge may be stopped."""
     return () if (model.burst - 1) % BURSTS_OF_A_LIFE < BURSTS_OF_DEATH else None
 
 
@@ -137,13 +137,13 @@ def death(model: Model, _random: Random) -> Arguments | None:
 
 
 def change(text: str, weight: float, do: Callable[..., None], draw: Draw = nothing, *, beta: bool = False) -> Step:
-    """Return a row of something that changes; both Syncthings run, if the second has a part in it."""
+    """Return a row for a change; it requires both instances to run if the second one takes part."""
     needs = {SYNCTHING: (WELL,), BETA: (WELL,)} if beta else {SYNCTHING: (WELL,)}
     return Step(text=text, weight=weight, do=do, draw=draw, needs=needs)
 
 
 def fault(text: str, weight: float, do: Callable[..., None], turn: tuple[str, str, str], draw: Draw = nothing) -> Step:
-    """Return a row of something that happens to a part: which it is, how it was, and how it is then."""
+    """Return a row for a fault or a repair: the part, its state before and its state after."""
     part, before, after = turn
     return Step(text=text, weight=weight, do=do, draw=draw, needs={part: (before,)}, becomes={part: after})
 
@@ -153,7 +153,7 @@ paused = any_of(True, False, False)
 
 CHANGES = (
     change("{} writes {} ({})", 6, Ground.write_on, together(side, file, number), beta=True),
-    change("{} and the other write {} ({})", 3, Ground.write_on_both, together(side, file, number), beta=True),
+    change("{} and the other instance write {} ({})", 3, Ground.write_on_both, together(side, file, number), beta=True),
     change("{} deletes {} ({})", 2, Ground.delete_on, together(side, file, number), beta=True),
     change("{} renames {} ({})", 2, Ground.rename_on, together(side, file, number), beta=True),
     change("{} is added, {}", 3, Ground.join_folder, together(new("folders"), any_of(*FOLDER_TYPES))),
@@ -179,9 +179,9 @@ WAY = {**HEARS, WAY_TO_BROKER: (WELL,)}
 
 COMMANDS = (
     Step(text="order {2}: {0} {1}", weight=30, do=Ground.order, draw=command, needs=HEARS),
-    Step(text="order {2}, while the way is cut: {0} {1}", weight=4, do=Ground.order_and_cut, draw=command, needs=WAY),
+    Step(text="order {2}, cut off: {0} {1}", weight=4, do=Ground.order_and_cut, draw=command, needs=WAY),
     Step(text="note {}", weight=2, do=Ground.note_once, draw=number, needs=HEARS),
-    Step(text="note {}, while the way is cut", weight=2, do=Ground.note_once_and_cut, draw=number, needs=WAY),
+    Step(text="note {}, cut off", weight=2, do=Ground.note_once_and_cut, draw=number, needs=WAY),
     Step(text="order {2}, retained: {0} {1}", weight=1, do=Ground.order_retained, draw=command, needs=HEARS),
     Step(text="order {2}: {0}", weight=2, do=Ground.order, needs=HEARS,
          draw=together(any_of("restart"), any_of({}), number, every(BURSTS_BETWEEN_RESTARTS, "restart"))),
@@ -189,55 +189,55 @@ COMMANDS = (
 
 
 def faults_of_the_way(way: str, proxy: str) -> tuple[Step, ...]:
-    """Return what can happen to a way: the name of the part, and of its proxy."""
+    """Return the faults of a network path, given the names of the part and of its proxy."""
 
     def of(method: str, **options: Any) -> Callable[..., None]:
         return lambda ground, *arguments: getattr(getattr(ground, proxy), method)(*arguments, **options)
 
     def go_on(ground: Ground) -> None:
         of("mend")(ground)
-        of("reset")(ground)  # or those that are to end after so many bytes would do so some time later
+        of("reset")(ground)  # otherwise the truncated connections would break later
 
     return (
         fault(f"{way} is cut", 3, of("cut"), (way, WELL, WELL)),
         fault(f"{way} is reset", 3, of("reset"), (way, WELL, WELL)),
         fault(f"{way} hangs", 2, of("hang"), (way, WELL, HUNG)),
-        fault(f"{way} delivers", 2, of("mend"), (way, HUNG, WELL)),
+        fault(f"{way} delivers again", 2, of("mend"), (way, HUNG, WELL)),
         fault(f"{way} refuses", 2, of("refuse"), (way, WELL, REFUSING)),
-        fault(f"{way} is open", 3, of("mend"), (way, REFUSING, WELL)),
+        fault(f"{way} accepts again", 3, of("mend"), (way, REFUSING, WELL)),
         fault(f"{way} carries {{}} bytes a second", 2, of("slow"), (way, WELL, SLOW), any_of(*BYTES_PER_S)),
-        fault(f"{way} is fast", 3, of("mend"), (way, SLOW, WELL)),
-        fault(f"{way} ends after {{}} bytes", 2, of("truncate"), (way, WELL, CUTTING), any_of(*BYTES)),
-        fault(f"{way} goes on without an end", 3, go_on, (way, CUTTING, WELL)),
+        fault(f"{way} is fast again", 3, of("mend"), (way, SLOW, WELL)),
+        fault(f"{way} breaks after {{}} bytes", 2, of("truncate"), (way, WELL, CUTTING), any_of(*BYTES)),
+        fault(f"{way} is complete again", 3, go_on, (way, CUTTING, WELL)),
     )
 
 
 FAULTS = (
     *faults_of_the_way(WAY_TO_BROKER, "broker_proxy"),
     *faults_of_the_way(WAY_TO_SYNCTHING, "alpha_proxy"),
-    fault("the way to the broker has forgotten all connections", 1, lambda ground: ground.broker_proxy.mend(lost=True),
+    fault("the path to the broker has lost all connections", 1, lambda ground: ground.broker_proxy.mend(lost=True),
           (WAY_TO_BROKER, HUNG, WELL)),
-    fault("the way to syncthing has forgotten all connections", 1, Ground.forget_connections,
+    fault("the path to syncthing has lost all connections", 1, Ground.forget_connections,
           (WAY_TO_SYNCTHING, HUNG, WELL)),
-    fault("somebody answers {}", 2, Ground.lead_astray, (WAY_TO_SYNCTHING, WELL, STRANGE), any_of(*STRANGERS)),
+    fault("another server answers {}", 2, Ground.lead_astray, (WAY_TO_SYNCTHING, WELL, STRANGE), any_of(*STRANGERS)),
     fault("syncthing answers again", 3, Ground.lead_home, (WAY_TO_SYNCTHING, STRANGE, WELL)),
     fault("the broker is killed", 1, Ground.kill_broker, (BROKER, WELL, DOWN)),
     fault("the broker is stopped", 1, Ground.stop_broker, (BROKER, WELL, DOWN)),
     fault("the broker is started", 3, Ground.start_broker, (BROKER, DOWN, WELL)),
     fault("the broker is restarted", 1, Ground.restart_broker, (BROKER, WELL, WELL)),
     fault("the broker hangs", 1, Ground.hang_broker, (BROKER, WELL, HUNG)),
-    fault("the broker goes on", 3, Ground.wake_broker, (BROKER, HUNG, WELL)),
+    fault("the broker is resumed", 3, Ground.wake_broker, (BROKER, HUNG, WELL)),
     fault("the bridge is killed", 2, Ground.kill_bridge, (BRIDGE, WELL, DOWN), death),
-    fault("the bridge is ended", 2, Ground.end_bridge, (BRIDGE, WELL, DOWN), death),
+    fault("the bridge is stopped", 2, Ground.end_bridge, (BRIDGE, WELL, DOWN), death),
     fault("the bridge is started", 5, Ground.begin_bridge, (BRIDGE, DOWN, WELL)),
     fault("the bridge hangs", 1, Ground.hang_bridge, (BRIDGE, WELL, HUNG)),
-    fault("the bridge goes on", 3, Ground.wake_bridge, (BRIDGE, HUNG, WELL)),
+    fault("the bridge is resumed", 3, Ground.wake_bridge, (BRIDGE, HUNG, WELL)),
     fault("{} dies", 2, Ground.let_die, (BRIDGE, WELL, WELL), thread),
     fault("syncthing is killed", 1, Ground.kill_syncthing, (SYNCTHING, WELL, DOWN)),
     fault("syncthing is stopped", 1, lambda ground: ground.alpha.stop(), (SYNCTHING, WELL, DOWN)),
     fault("syncthing is started", 3, Ground.start_syncthing, (SYNCTHING, DOWN, WELL)),
     fault("syncthing hangs", 2, lambda ground: ground.alpha.hang(), (SYNCTHING, WELL, HUNG)),
-    fault("syncthing goes on", 3, lambda ground: ground.alpha.wake(), (SYNCTHING, HUNG, WELL)),
+    fault("syncthing is resumed", 3, lambda ground: ground.alpha.wake(), (SYNCTHING, HUNG, WELL)),
     fault("beta is killed", 1, Ground.kill_beta, (BETA, WELL, DOWN)),
     fault("beta is started", 3, lambda ground: ground.beta.start(), (BETA, DOWN, WELL)),
 )  # fmt: skip
@@ -246,13 +246,13 @@ _REPORTS = {**WAY, BRIDGE: (WELL,)}
 
 OTHERS = (
     Step(text="{} s pass", weight=25, do=Ground.wait, draw=any_of(*SECONDS)),
-    Step(text="syncthing is missed", weight=4, do=Ground.see_syncthing_missed,
+    Step(text="syncthing is reported offline", weight=4, do=Ground.see_syncthing_missed,
          needs={**_REPORTS, SYNCTHING: (DOWN, HUNG)}),
-    Step(text="who answers is not taken for syncthing", weight=4, do=Ground.see_syncthing_missed,
+    Step(text="the answering server is not taken for syncthing", weight=4, do=Ground.see_syncthing_missed,
          needs={**_REPORTS, WAY_TO_SYNCTHING: (HUNG, REFUSING, STRANGE)}),
-    Step(text="the bridge is missed", weight=4, do=Ground.see_bridge_missed,
+    Step(text="the bridge is reported offline", weight=4, do=Ground.see_bridge_missed,
          needs={BROKER: (WELL,), BRIDGE: (DOWN, HUNG)}),
-    Step(text="who cannot be reached is missed", weight=4, do=Ground.see_bridge_missed,
+    Step(text="the bridge is reported offline when its path to the broker fails", weight=4, do=Ground.see_bridge_missed,
          needs={BROKER: (WELL,), WAY_TO_BROKER: (HUNG, REFUSING)}),
 )  # fmt: skip
 

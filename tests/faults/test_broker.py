@@ -1,4 +1,4 @@
-"""Faults of the broker, and of the way to it: afterwards every topic is the truth, and nothing else is left."""
+"""Faults of the broker and of the connection to it: afterwards every topic is correct, and no other topic is left."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ Fault = Callable[[World], AbstractContextManager[None]]
 
 NUMBERS = count()
 FEW_LINES = 4
-"""What a log may tell of an outage, however long: that it began, and why; not each try."""
+"""Maximum number of log lines for an outage of any length: its start and its reason, but not each try."""
 STATE = "syncthing/bridge/state"
 LONG_S = 120.0
 
 
 @contextmanager
 def stopped(world: World) -> Iterator[None]:
-    """Nobody listens for a while; what the broker kept is lost."""
+    """The broker is stopped for a while and loses its data."""
     world.end_broker(world.broker.stop)
     yield
     world.start_broker()
@@ -31,7 +31,7 @@ def stopped(world: World) -> Iterator[None]:
 
 @contextmanager
 def killed_with_memory(world: World) -> Iterator[None]:
-    """A broker that keeps everything on disk crashes, and has what it had saved a moment before."""
+    """A broker with persistence crashes, and restores the data that it had saved shortly before."""
     lines = (ANONYMOUS, "persistence true", f"persistence_location {world.directory}/broker/", "autosave_interval 1")
     world.end_broker(world.broker.stop)
     world.broker.lines = lines
@@ -46,7 +46,7 @@ def killed_with_memory(world: World) -> Iterator[None]:
 
 @contextmanager
 def restarted_empty(world: World) -> Iterator[None]:
-    """The broker crashes and is back at once, without anything."""
+    """The broker crashes and is started again immediately, without its data."""
     yield
     world.end_broker(world.broker.kill)
     world.start_broker()
@@ -54,7 +54,7 @@ def restarted_empty(world: World) -> Iterator[None]:
 
 @contextmanager
 def refuses_the_login(world: World) -> Iterator[None]:
-    """After a restart the broker wants a password that the bridge does not have."""
+    """After a restart the broker requires a password that the bridge does not have."""
     world.end_broker(world.broker.stop)
     world.broker.lines = ("allow_anonymous false",)
     world.broker.start()
@@ -67,17 +67,17 @@ def refuses_the_login(world: World) -> Iterator[None]:
 
 @contextmanager
 def hung(world: World) -> Iterator[None]:
-    """The broker's process stops in its tracks: connections are accepted by the kernel, and nobody answers."""
+    """The broker's process is suspended: the kernel accepts connections, but the broker does not answer."""
     world.broker.hang()
     connections = world.broker_proxy.connections
-    eventually(partial(world.broker_proxy.more_than, connections))  # it was noticed, and tried anew
+    eventually(partial(world.broker_proxy.more_than, connections))  # the bridge has noticed it, and connects again
     yield
     world.broker.wake()
 
 
 @contextmanager
 def hung_for_two_minutes(world: World) -> Iterator[None]:
-    """The same for long, while Syncthing goes on: the log tells it once, and what waits is no more than there is."""
+    """The broker hangs for two minutes while a folder changes: it is logged once, and the queue stays bounded."""
     world.broker.hang()
     began, size = monotonic(), world.bridge.log.stat().st_size
     for second in range(0, int(LONG_S), 2):
@@ -90,35 +90,35 @@ def hung_for_two_minutes(world: World) -> Iterator[None]:
 
 
 def has_passed(moment: float) -> bool:
-    """Tell whether it is later than a moment of the monotonic clock."""
+    """Return whether a moment of the monotonic clock has passed."""
     return monotonic() > moment
 
 
 @contextmanager
 def half_open(world: World) -> Iterator[None]:
-    """The network holds everything back, and then delivers it."""
+    """The network delays all data, and delivers it later."""
     since, connections = world.witness.count, world.broker_proxy.connections
     world.broker_proxy.hang()
     eventually(partial(world.broker_proxy.more_than, connections))
-    world.witness.wait_for(STATE, b"offline", since=since)  # the broker has noticed, too
+    world.witness.wait_for(STATE, b"offline", since=since)  # the broker has also noticed it
     yield
     world.broker_proxy.mend()
 
 
 @contextmanager
 def half_open_and_lost(world: World) -> Iterator[None]:
-    """The network holds everything back, and then forgets all connections without a word."""
+    """The network delivers no data, and then drops all connections silently."""
     since, connections = world.witness.count, world.broker_proxy.connections
     world.broker_proxy.hang()
     eventually(partial(world.broker_proxy.more_than, connections))
-    world.witness.wait_for(STATE, b"offline", since=since)  # the broker has noticed, too
+    world.witness.wait_for(STATE, b"offline", since=since)  # the broker has also noticed it
     yield
     world.broker_proxy.mend(lost=True)
 
 
 @contextmanager
 def cut(world: World) -> Iterator[None]:
-    """The connection ends while much is on its way."""
+    """The connection is closed while many messages are in flight."""
     yield
     since = world.witness.count
     world.broker_proxy.cut()
@@ -127,7 +127,7 @@ def cut(world: World) -> Iterator[None]:
 
 @contextmanager
 def reset(world: World) -> Iterator[None]:
-    """The connection breaks, and breaks again on the way up."""
+    """The connection is reset, and reset again while it is established."""
     for _ in range(3):
         connections = world.broker_proxy.connections
         world.broker_proxy.reset()
@@ -137,7 +137,7 @@ def reset(world: World) -> Iterator[None]:
 
 @contextmanager
 def refused(world: World) -> Iterator[None]:
-    """Whoever connects is hung up on."""
+    """Every new connection is closed immediately."""
     world.broker_proxy.refuse()
     yield
     world.broker_proxy.mend()
@@ -145,7 +145,7 @@ def refused(world: World) -> Iterator[None]:
 
 @contextmanager
 def slow(world: World) -> Iterator[None]:
-    """A few hundred bytes a second, in the middle of everything that is sent again."""
+    """The connection carries 2000 bytes a second while all topics are republished."""
     world.broker_proxy.slow(2000)
     world.broker_proxy.reset()
     yield
@@ -154,7 +154,7 @@ def slow(world: World) -> Iterator[None]:
 
 @contextmanager
 def truncated(world: World) -> Iterator[None]:
-    """Connections end in the middle of a packet: in CONNACK, in SUBACK."""
+    """Connections break in the middle of a packet: in CONNACK, in SUBACK."""
     for most in (1, 10):
         connections = world.broker_proxy.connections
         world.broker_proxy.truncate(most)
@@ -165,17 +165,17 @@ def truncated(world: World) -> Iterator[None]:
 
 OF_THE_BROKER: tuple[Fault, ...] = (stopped, killed_with_memory, restarted_empty, refuses_the_login, hung, slow)
 OF_THE_WAY: tuple[Fault, ...] = (half_open, half_open_and_lost, cut, reset, refused, truncated)
-"""In these the broker lives, and tells everybody that the bridge is away."""
+"""In these faults the broker keeps running, and publishes that the bridge is offline."""
 
 
 @pytest.mark.parametrize(
     "fault",
     [*OF_THE_BROKER, *OF_THE_WAY, pytest.param(hung_for_two_minutes, marks=pytest.mark.timeout(LONG_S + 120))],
 )
-def test_after_a_fault_of_the_broker_every_topic_is_the_truth(
+def test_after_a_fault_of_the_broker_every_topic_is_correct(
     world: World, fault: Fault, measure: Callable[[float], None]
 ) -> None:
-    """What changed meanwhile is told, what went meanwhile is cleared, and the bridge holds no more than before."""
+    """Changes are published, topics of removed folders are cleared, and the bridge uses no more resources."""
     number = next(NUMBERS)
     world.add_folder(f"gone-{number}")
     world.wait_until_right(30)

@@ -1,4 +1,4 @@
-"""Commands while everything fails: what is accepted is carried out, and what must not be repeated never is."""
+"""Commands during faults: accepted commands are executed, and non-repeatable commands are never repeated."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ Fault = Callable[[World], AbstractContextManager[None]]
 NUMBERS = count()
 STATE = "syncthing/bridge/state"
 BEFORE, MEANWHILE, AFTER = 4, 10, 4
-"""How many pairs of commands are sent when."""
+"""Number of command pairs that are sent before, during and after a fault."""
 
 
 # --- a stream of commands
@@ -30,7 +30,7 @@ BEFORE, MEANWHILE, AFTER = 4, 10, 4
 
 @contextmanager
 def the_bridge_is_killed(world: World) -> Iterator[None]:
-    """A crash in the middle of commands; some come while there is no bridge."""
+    """The bridge crashes while it receives commands; some are sent while it is stopped."""
     world.bridge.kill()
     yield
     world.start_bridge()
@@ -38,7 +38,7 @@ def the_bridge_is_killed(world: World) -> Iterator[None]:
 
 @contextmanager
 def the_bridge_is_stopped(world: World) -> Iterator[None]:
-    """An end as it should be; some commands come while there is no bridge."""
+    """The bridge stops normally; some commands are sent while it is stopped."""
     assert world.bridge.stop() == 0
     yield
     world.start_bridge()
@@ -46,7 +46,7 @@ def the_bridge_is_stopped(world: World) -> Iterator[None]:
 
 @contextmanager
 def the_way_to_the_broker_is_cut(world: World) -> Iterator[None]:
-    """What is on its way to the broker, and from there, is lost, and delivered again."""
+    """Messages in flight in both directions are lost, and delivered again later."""
     world.broker_proxy.refuse()
     yield
     world.broker_proxy.mend()
@@ -54,7 +54,7 @@ def the_way_to_the_broker_is_cut(world: World) -> Iterator[None]:
 
 @contextmanager
 def the_way_to_the_broker_is_reset(world: World) -> Iterator[None]:
-    """The connection breaks, and the next one does at once."""
+    """The connection is reset, and so is the next one."""
     for _ in range(2):
         connections = world.broker_proxy.connections
         world.broker_proxy.reset()
@@ -64,7 +64,7 @@ def the_way_to_the_broker_is_reset(world: World) -> Iterator[None]:
 
 @contextmanager
 def the_way_to_the_broker_forgets(world: World) -> Iterator[None]:
-    """Nothing comes through in either direction, and what was sent is never delivered."""
+    """No data is delivered in either direction, and sent messages are lost."""
     world.broker_proxy.hang()
     yield
     world.broker_proxy.mend(lost=True)
@@ -72,7 +72,7 @@ def the_way_to_the_broker_forgets(world: World) -> Iterator[None]:
 
 @contextmanager
 def syncthing_hangs(world: World) -> Iterator[None]:
-    """Syncthing takes requests and does not answer; when it goes on, it carries them out."""
+    """Syncthing accepts requests without answering, and executes them when it is resumed."""
     world.alpha.hang()
     yield
     world.alpha.wake()
@@ -80,7 +80,7 @@ def syncthing_hangs(world: World) -> Iterator[None]:
 
 @contextmanager
 def syncthing_is_killed(world: World) -> Iterator[None]:
-    """Syncthing crashes in the middle of commands."""
+    """Syncthing crashes while the bridge executes commands."""
     world.alpha.kill()
     yield
     world.alpha.start()
@@ -88,7 +88,7 @@ def syncthing_is_killed(world: World) -> Iterator[None]:
 
 @contextmanager
 def the_way_to_syncthing_is_reset(world: World) -> Iterator[None]:
-    """Requests, and answers to them, are lost."""
+    """Requests and their responses are lost."""
     for _ in range(2):
         connections = world.alpha_proxy.connections
         world.alpha_proxy.reset()
@@ -106,15 +106,15 @@ OF_SYNCTHING: tuple[Fault, ...] = (syncthing_hangs, syncthing_is_killed, the_way
 
 
 def answered_ok(order: Order) -> bool:
-    """Tell whether somebody was told that this was carried out."""
+    """Return whether a reply reported that the command was executed."""
     return any(reply["status"] == "ok" for reply in order.replies)
 
 
 @pytest.mark.parametrize("fault", [*OF_THE_BRIDGE, *OF_THE_WAY_TO_THE_BROKER, *OF_SYNCTHING])
-def test_of_commands_around_a_fault_none_is_lost_and_none_is_repeated(
+def test_commands_around_a_fault_are_neither_lost_nor_repeated(
     world: World, fault: Fault, measure: Callable[[float], None], record_property: Callable[[str, object], None]
 ) -> None:
-    """Each is answered, what was answered with ok was done, what is done once only is, and the last word counts."""
+    """Each command has a reply, `ok` means executed, non-repeatable commands run once, and the last setting wins."""
     orders, sent, number = Orders(world.witness), list[Order](), next(NUMBERS)
 
     def send(pairs: int) -> None:
@@ -141,7 +141,7 @@ def test_of_commands_around_a_fault_none_is_lost_and_none_is_repeated(
         if not order.command.repeatable:
             times = log.count(f"told in stream {order.transaction.split()[1]}")
             assert times <= 1, order
-            # a crash takes with it what was on its way to the log
+            # a crash loses log lines that were not written yet
             assert times == 1 or not answered_ok(order) or fault is syncthing_is_killed, order
     assert answered_ok(sent[-1])
     ignores = world.alpha.request("GET", "/rest/db/ignores", {"folder": "docs"})["ignore"]
@@ -150,19 +150,19 @@ def test_of_commands_around_a_fault_none_is_lost_and_none_is_repeated(
     wait_for_vitals(world, CONNECTIONS)
 
 
-# --- one command, at the moment at which Syncthing is asked
+# --- one command, disturbed while the bridge sends the request to Syncthing
 
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """A command that must not be carried out twice, and the request that carries it out."""
+    """A command that must not be executed twice, and the request that executes it."""
 
     name: str
     request: bytes
     arguments: Mapping[str, Any]
 
 
-# `upgrade` is not among them, because no build at hand can.
+# `upgrade` is missing, because no available build can upgrade itself.
 ONCE: Mapping[str, Once] = {
     one.name: one
     for one in (
@@ -174,18 +174,18 @@ ONCE: Mapping[str, Once] = {
 }
 
 Disturb = Callable[[World, Callable[[], None], Callable[[], None]], None]
-"""Sends the command, waits until Syncthing is asked, and does something at a bad moment."""
+"""Sends the command, waits for the request to Syncthing, and causes a fault at a critical moment."""
 
 
 def killed_at_once(world: World, send: Callable[[], None], _asked: Callable[[], None]) -> None:
-    """Kill the bridge when it has just got the command, or has not yet."""
+    """Kill the bridge immediately before or after it receives the command."""
     send()
     world.bridge.kill()
     world.start_bridge()
 
 
 def killed_when_it_has_asked(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
-    """Kill the bridge before it could answer."""
+    """Kill the bridge after the request and before it can reply."""
     send()
     asked()
     world.bridge.kill()
@@ -193,7 +193,7 @@ def killed_when_it_has_asked(world: World, send: Callable[[], None], asked: Call
 
 
 def away(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
-    """Have the bridge come back to a command that was sent while it was away."""
+    """Send the command while the bridge is stopped, and start the bridge."""
     world.bridge.kill()
     send()
     world.start_bridge()
@@ -201,28 +201,28 @@ def away(world: World, send: Callable[[], None], asked: Callable[[], None]) -> N
 
 
 def cut_off_when_it_has_asked(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
-    """Cut the bridge off from the broker before it could answer."""
+    """Cut the connection to the broker after the request and before the bridge can reply."""
     send()
     asked()
     world.broker_proxy.cut()
 
 
 def cut_off_at_once(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
-    """Cut the bridge off when it has just got the command, and the broker not its acknowledgement."""
+    """Cut the connection after the command is delivered and before the broker has its acknowledgement."""
     send()
     world.broker_proxy.cut()
     asked()
 
 
 def broken_when_it_has_asked(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
-    """Break the way to Syncthing, so that nobody knows whether it got the request."""
+    """Reset the connection to Syncthing, so that it is unknown whether it received the request."""
     send()
     asked()
     world.alpha_proxy.reset()
 
 
 def hung_when_it_has_asked(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
-    """Have Syncthing hang until the bridge has given up."""
+    """Suspend Syncthing until the bridge reports it offline."""
     world.alpha.hang()
     try:
         send()
@@ -242,7 +242,7 @@ MOMENTS: Sequence[Disturb] = (
     hung_when_it_has_asked,
 )
 MAYBE_LOST = (killed_at_once, killed_when_it_has_asked)
-"""In these the bridge has taken responsibility, and dies with it: better lost than carried out twice."""
+"""In these faults the command may be lost with the bridge, which has acknowledged it: it must not be executed twice."""
 
 
 @pytest.mark.parametrize(
@@ -250,20 +250,20 @@ MAYBE_LOST = (killed_at_once, killed_when_it_has_asked)
     [
         *((command, moment) for command in ("new_error", "restart") for moment in MOMENTS),
         *(("shutdown", moment) for moment in (killed_when_it_has_asked, cut_off_at_once, hung_when_it_has_asked)),
-        # which asks for several things before: a Syncthing that hangs by then is not asked for it at all
+        # reset sends other requests first: if Syncthing hangs by then, the reset itself is never requested
         *(("reset", moment) for moment in (killed_when_it_has_asked, cut_off_at_once, broken_when_it_has_asked)),
     ],
 )
-def test_a_command_that_must_not_be_repeated_is_carried_out_once_at_the_worst_moment(
+def test_a_command_that_must_not_be_repeated_is_executed_once_in_spite_of_a_fault(
     world: World,
     command: str,
     moment: Disturb,
     measure: Callable[[float], None],
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Syncthing is asked once, whatever happens just then, and the reply comes unless the bridge died with it."""
+    """Syncthing receives one request in spite of the fault, and the reply arrives unless the bridge was killed."""
     once, since = ONCE[command], world.witness.count
-    world.bridge.stop()  # the next one has not carried out anything lately, or it would refuse
+    world.bridge.stop()  # a new process has not executed such a command recently; otherwise the rate limit rejects it
     world.start_bridge()
     world.wait_until_right()
     world.alpha_proxy.count(once.request)
@@ -284,18 +284,18 @@ def test_a_command_that_must_not_be_repeated_is_carried_out_once_at_the_worst_mo
 
 
 def answered(world: World, command: str, replies: Callable[[], list[bytes]]) -> bool:
-    """Tell whether there is a reply; a reset is answered when Syncthing is back."""
+    """Return whether there is a reply; a reset is answered when Syncthing has restarted."""
     if command == "reset":
         world.keep_alpha_alive()
     return bool(replies())
 
 
 def mend(world: World, command: str) -> None:
-    """Have Syncthing be as before."""
+    """Restore the state of Syncthing."""
     if command == "shutdown":
         eventually(lambda: not world.alpha.running)
     world.revive()
     if command == "reset":
-        # whoever died in the middle of it has left the folder paused
+        # a bridge that was killed during the reset has left the folder paused
         patient_request(world.alpha, "PATCH", "/rest/config/folders/docs", body={"paused": False})
     world.wait_until_quiet()

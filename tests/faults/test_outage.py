@@ -1,4 +1,4 @@
-"""Long outages: they are told once, however often is tried, and tries are neither many nor far between."""
+"""Long outages: the log reports each once, and the bridge tries again at a bounded rate."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,17 +14,17 @@ from tests.syncthing.server import Behaviour, Exchange, ScriptedServer, stranger
 
 Times = Sequence[float]
 Outage = Callable[[World], AbstractContextManager[Times]]
-"""Tells by the monotonic clock when somebody tried, and grows."""
+"""Causes an outage; its context value is a growing list of the times of tries, by the monotonic clock."""
 
 LONG_S = 10.0
-"""Longer than the longest wait between two tries, by far."""
+"""Minimum duration of an outage, much longer than the longest wait between two tries."""
 
 ENOUGH = 4
 FEW_LINES = 3
-"""An outage of one side is told in a line or two: that it began, and what there is to it when that shows."""
+"""Maximum number of log lines for an outage: its start, and its reason when it becomes known."""
 
 LONGEST_GAP_S = 8.0
-"""A try that nobody answers ends after 4 s, and the wait that follows is 3 s at most; the machine may be busy."""
+"""Maximum time between two tries: an unanswered try takes 4 s, the wait after it at most 3 s, plus 1 s of load."""
 
 MOST_TRIES_PER_S = 4.0
 
@@ -34,14 +34,14 @@ MOST_TRIES_PER_S = 4.0
 
 @contextmanager
 def broker_refused(world: World) -> Iterator[Times]:
-    """Whoever connects is hung up on."""
+    """Every new connection is closed immediately."""
     world.broker_proxy.refuse()
     yield world.broker_proxy.tries
 
 
 @contextmanager
 def broker_silent(world: World) -> Iterator[Times]:
-    """Connections are accepted, and nobody answers."""
+    """Connections are accepted but not answered."""
     world.broker_proxy.hang()
     yield world.broker_proxy.tries
     world.broker_proxy.mend(lost=True)
@@ -49,7 +49,7 @@ def broker_silent(world: World) -> Iterator[Times]:
 
 @contextmanager
 def broker_truncated(world: World) -> Iterator[Times]:
-    """Connections end in the middle of the first packet."""
+    """Connections break in the middle of the first packet."""
     world.broker_proxy.truncate(1)
     yield world.broker_proxy.tries
 
@@ -73,21 +73,21 @@ def broker_wants_a_password(world: World) -> Iterator[Times]:
 
 @contextmanager
 def syncthing_refused(world: World) -> Iterator[Times]:
-    """Whoever connects is hung up on."""
+    """Every new connection is closed immediately."""
     world.alpha_proxy.refuse()
     yield world.alpha_proxy.tries
 
 
 @contextmanager
 def syncthing_silent(world: World) -> Iterator[Times]:
-    """Requests are taken, and nobody answers."""
+    """Requests are accepted but not answered."""
     world.alpha_proxy.hang()
     yield world.alpha_proxy.tries
     world.alpha_proxy.mend(lost=True)
 
 
 def syncthing_answers(behaviour: Behaviour) -> Outage:
-    """Return an outage in which somebody else answers every request."""
+    """Return an outage in which another server answers every request."""
 
     @contextmanager
     def outage(world: World) -> Iterator[Times]:
@@ -122,10 +122,10 @@ OUTAGES: Mapping[str, Outage] = {
 
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES.keys())
-def test_an_outage_is_told_once_however_often_is_tried(
+def test_an_outage_is_logged_once_and_not_at_every_try(
     world: World, outage: Outage, measure: Callable[[float], None]
 ) -> None:
-    """A line for each change of condition, none for a try; the tries go on, with waits that are bounded and differ."""
+    """Only changes of the condition are logged, and the tries continue with bounded, varying waits."""
     size = world.bridge.log.stat().st_size
     with outage(world) as times:
         began, before = monotonic(), len(times)

@@ -17,14 +17,14 @@ from tests.servers import eventually
 
 STATE = "syncthing/bridge/state"
 HOLDS_MUCH = 20
-"""Messages that come before a bridge is online, roughly."""
+"""Approximate number of messages before a bridge is online."""
 
 
 @pytest.mark.parametrize("messages", [0, 1, 5, 10, HOLDS_MUCH])
-def test_a_bridge_that_was_killed_leaves_nothing_behind_that_is_wrong(
+def test_a_killed_bridge_leaves_no_wrong_topics_behind(
     world: World, messages: int, measure: Callable[[float], None]
 ) -> None:
-    """Killed at whatever message, it says `offline` by its will, and the next one tells what is true by then."""
+    """After a kill at any message, the last will publishes `offline`, and the next bridge the correct topics."""
     world.add_folder(f"killed-{messages}")
     world.wait_until_right(30)
     world.bridge.kill()
@@ -46,13 +46,13 @@ def test_a_bridge_that_was_killed_leaves_nothing_behind_that_is_wrong(
 
 @contextmanager
 def fine(_world: World) -> Iterator[None]:
-    """Leave everything as it is."""
+    """Cause no fault."""
     yield
 
 
 @contextmanager
 def hung_broker(world: World) -> Iterator[None]:
-    """Have the broker take connections and not answer."""
+    """Make the broker accept connections without answering."""
     world.broker_proxy.hang()
     yield
     world.broker_proxy.mend(lost=True)
@@ -60,7 +60,7 @@ def hung_broker(world: World) -> Iterator[None]:
 
 @contextmanager
 def hung_syncthing(world: World) -> Iterator[None]:
-    """Have Syncthing take connections and not answer."""
+    """Make Syncthing accept connections without answering."""
     world.alpha_proxy.hang()
     yield
     world.alpha_proxy.mend(lost=True)
@@ -78,8 +78,8 @@ STAGES = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stop_at_any_stage_of_the_start_ends_it_and_leaves_it_offline(world: World, stage: str) -> None:
-    """SIGTERM always ends it soon, with status 0 as soon as it listens to signals, and never leaves `online` behind."""
+def test_sigterm_at_any_stage_of_the_start_stops_the_bridge_and_leaves_it_offline(world: World, stage: str) -> None:
+    """SIGTERM always stops it soon, with status 0 once it handles signals, and never leaves `online` behind."""
     fault, reached = STAGES[stage]
     world.bridge.stop()
     before = (world.alpha_proxy.connections, world.broker_proxy.connections, world.witness.count)
@@ -100,8 +100,10 @@ def test_a_stop_at_any_stage_of_the_start_ends_it_and_leaves_it_offline(world: W
     "nowhere",
     [pytest.param("/dev/full", id="full"), pytest.param("/proc/nothing-can-be-made-here", id="read-only")],
 )
-def test_a_disk_that_takes_nothing_ends_nothing(world: World, nowhere: str, measure: Callable[[float], None]) -> None:
-    """Neither the log nor the sign of life can be written: the health check fails, and the bridge goes on."""
+def test_a_full_or_read_only_disk_does_not_stop_the_bridge(
+    world: World, nowhere: str, measure: Callable[[float], None]
+) -> None:
+    """If neither the log nor the health file can be written, the health check fails and the bridge keeps running."""
     world.bridge.stop()
     full = world.new_bridge(STBRIDGE_LOG__LEVEL="debug", RUNTIME_DIRECTORY=nowhere)
     full.log = Path("/dev/full")
@@ -119,8 +121,10 @@ def test_a_disk_that_takes_nothing_ends_nothing(world: World, nowhere: str, meas
     world.start_bridge()
 
 
-def test_a_clock_that_is_set_changes_nothing_that_is_true(world: World, measure: Callable[[float], None]) -> None:
-    """A year ahead, two years back, and right again: everything is told on, and commands are carried out."""
+def test_setting_the_clock_does_not_stop_publications_or_commands(
+    world: World, measure: Callable[[float], None]
+) -> None:
+    """With the clock one year ahead, one year behind and correct again, changes are published and commands executed."""
     clock = world.directory / "clock"
     for seconds in (365 * 86400, -365 * 86400):
         clock.write_text(str(seconds))
@@ -134,7 +138,7 @@ def test_a_clock_that_is_set_changes_nothing_that_is_true(world: World, measure:
 
 
 def test_names_that_do_not_resolve_are_tried_again(world: World, measure: Callable[[float], None]) -> None:
-    """Without a resolver neither side is found; when there is one again, both are."""
+    """Without a resolver neither server is found; when names resolve again, the bridge reconnects to both."""
     since = world.witness.count
     nameless = world.directory / "nameless"
     nameless.touch()
@@ -149,7 +153,7 @@ def test_names_that_do_not_resolve_are_tried_again(world: World, measure: Callab
 
 
 def test_a_process_without_file_descriptors_recovers(world: World, measure: Callable[[float], None]) -> None:
-    """When no socket can be opened any more, nothing dies; when there are some again, all is as before."""
+    """If no socket can be opened, no thread dies; when sockets are available again, the bridge reconnects."""
     limits = resource.prlimit(world.bridge.id, resource.RLIMIT_NOFILE)
     since = world.witness.count
     resource.prlimit(world.bridge.id, resource.RLIMIT_NOFILE, (3, limits[1]))
@@ -165,10 +169,10 @@ def test_a_process_without_file_descriptors_recovers(world: World, measure: Call
     wait_for_vitals(world)
 
 
-def test_two_bridges_with_one_client_id_leave_each_other_in_peace(
+def test_of_two_bridges_with_one_client_id_one_stays_disconnected(
     world: World, tmp_path: Path, measure: Callable[[float], None]
 ) -> None:
-    """Both say what is wrong and how to mend it; one of them stays away, and is back when the other has ended."""
+    """Both log the problem and its fix; one stays disconnected until the other one has stopped."""
     size = world.bridge.log.stat().st_size
     other = world.new_bridge()
     other.log = tmp_path / "other.log"
@@ -188,12 +192,12 @@ def test_two_bridges_with_one_client_id_leave_each_other_in_peace(
 
 
 def says_what_is_wrong(log: Path, size: int) -> bool:
-    """Tell whether the log names, beyond a size that it had, the setting that both have in common."""
+    """Return whether the log, after its first `size` bytes, names the setting that both share."""
     return b"set another mqtt.client_id" in log.read_bytes()[size:]
 
 
 def no_more_connections(world: World) -> int | None:
-    """Return how many connections there have been, if there are no new ones for a while."""
+    """Return the number of connections if no new one is made within 4 s; otherwise None."""
     connections = world.broker_proxy.connections
     try:
         eventually(partial(world.broker_proxy.more_than, connections), 4)
@@ -207,7 +211,7 @@ def no_more_connections(world: World) -> int | None:
 
 @pytest.mark.parametrize("name", ["schedule", "alpha-events", "alpha-polls"])
 def test_a_thread_that_dies_is_started_again(world: World, name: str, measure: Callable[[float], None]) -> None:
-    """Whichever it is: its death is told in `bridge/health`, and what it missed is made up for."""
+    """`bridge/health` reports the death of any thread, and its missed work is done after the restart."""
     deaths = world.health["restarts"]
     (world.directory / "dying").write_text(name)
     world.rename(f"renamed while {name} died")
@@ -218,8 +222,8 @@ def test_a_thread_that_dies_is_started_again(world: World, name: str, measure: C
     wait_for_vitals(world)
 
 
-def test_a_connection_that_fails_unexpectedly_is_made_anew(world: World, measure: Callable[[float], None]) -> None:
-    """Whatever is raised in the thread that serves the broker, it goes on with another connection."""
+def test_a_connection_that_fails_unexpectedly_is_replaced(world: World, measure: Callable[[float], None]) -> None:
+    """After any exception in the MQTT thread, it continues with a new connection."""
     since = world.witness.count
     (world.directory / "dying").write_text("mqtt")
     world.witness.wait_for(STATE, b"offline", since=since)
@@ -228,8 +232,8 @@ def test_a_connection_that_fails_unexpectedly_is_made_anew(world: World, measure
     wait_for_vitals(world)
 
 
-def test_a_thread_that_keeps_dying_ends_the_process_with_the_reason(world: World) -> None:
-    """The service manager is told by the exit status, and everybody by `offline` and the log."""
+def test_a_thread_that_keeps_dying_stops_the_process_with_the_reason(world: World) -> None:
+    """The exit status reports it to the service manager, and `offline` and the log to everyone else."""
     dying = world.directory / "dying"
     dying.write_text("alpha-polls again")
     try:

@@ -1,4 +1,4 @@
-"""Faults of Syncthing, and of the way to it: told as what they are, and forgotten when they are over."""
+"""Faults of Syncthing and of the connection to it: the bridge reports each by its cause until it is over."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,11 +20,11 @@ NUMBERS = count()
 STATE = "syncthing/alpha/state"
 CONNECTION = "syncthing/alpha/connection"
 RING = 1000
-"""How many events Syncthing keeps."""
+"""Number of events in Syncthing's event buffer."""
 
 
 def wait_until_offline(world: World, since: int, *statuses: str) -> None:
-    """Wait until the bridge says that it cannot reach Syncthing, and why."""
+    """Wait until the bridge reports Syncthing as offline, and the reason."""
     world.witness.wait_for(STATE, b"offline", since=since)
     if statuses:
         eventually(lambda: json.loads(world.witness.tree[CONNECTION])["status"] in statuses)
@@ -32,7 +32,7 @@ def wait_until_offline(world: World, since: int, *statuses: str) -> None:
 
 @contextmanager
 def told_as_away(world: World, since: int, *statuses: str) -> Iterator[None]:
-    """Wait until the bridge says that it cannot reach Syncthing, and see that it says nothing else meanwhile."""
+    """Wait until the bridge reports Syncthing as offline, and check that it reports nothing else in the context."""
     wait_until_offline(world, since, *statuses)
     since = world.witness.count
     yield
@@ -44,7 +44,7 @@ def told_as_away(world: World, since: int, *statuses: str) -> Iterator[None]:
 
 @contextmanager
 def killed(world: World) -> Iterator[None]:
-    """Syncthing crashes, and is started again later."""
+    """Syncthing crashes and is started again later."""
     since = world.witness.count
     world.alpha.kill()
     with told_as_away(world, since, "unreachable"):
@@ -70,7 +70,7 @@ def restarted(world: World) -> Iterator[None]:
 
 @contextmanager
 def hung(world: World) -> Iterator[None]:
-    """Syncthing stops in its tracks."""
+    """Syncthing's process is suspended."""
     since = world.witness.count
     world.alpha.hang()
     with told_as_away(world, since, "unreachable"):
@@ -79,18 +79,20 @@ def hung(world: World) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", [killed, restarted, hung])
-def test_after_a_fault_of_syncthing_every_topic_is_the_truth(
+def test_after_a_fault_of_syncthing_every_topic_is_correct(
     world: World, fault: Fault, measure: Callable[[float], None]
 ) -> None:
-    """Syncthing is told to be away while it is, and what it is after that is told at once."""
+    """Syncthing is reported offline while it is stopped, and its new state is published soon after its return."""
     with fault(world):
         pass
     measure(world.wait_until_right())
     wait_for_vitals(world)
 
 
-def test_a_key_that_was_changed_is_told_until_it_is_mended(world: World, measure: Callable[[float], None]) -> None:
-    """A key that Syncthing does not accept any more is told as such, and tried until it is accepted again."""
+def test_a_rejected_api_key_is_reported_until_it_is_accepted_again(
+    world: World, measure: Callable[[float], None]
+) -> None:
+    """The bridge reports a key that Syncthing rejects as `unauthorized`, and tries it until it is accepted again."""
     since, key = world.witness.count, world.alpha.api_key
     world.alpha.request("PATCH", "/rest/config/gui", body={"apiKey": "another-key-of-32-characters-long"})
     world.alpha.api_key = "another-key-of-32-characters-long"
@@ -101,19 +103,19 @@ def test_a_key_that_was_changed_is_told_until_it_is_mended(world: World, measure
     measure(world.wait_until_right())
 
 
-# --- the way
+# --- the connection to Syncthing
 
 
 @contextmanager
 def cut(world: World) -> Iterator[None]:
-    """Every connection ends while events are on their way."""
+    """Every connection is closed while events are in flight."""
     yield
     world.alpha_proxy.cut()
 
 
 @contextmanager
 def reset(world: World) -> Iterator[None]:
-    """Connections break again and again."""
+    """Connections are reset three times."""
     for _ in range(3):
         connections = world.alpha_proxy.connections
         world.alpha_proxy.reset()
@@ -123,7 +125,7 @@ def reset(world: World) -> Iterator[None]:
 
 @contextmanager
 def refused(world: World) -> Iterator[None]:
-    """Whoever connects is hung up on."""
+    """Every new connection is closed immediately."""
     since = world.witness.count
     world.alpha_proxy.refuse()
     with told_as_away(world, since, "unreachable"):
@@ -133,7 +135,7 @@ def refused(world: World) -> Iterator[None]:
 
 @contextmanager
 def half_open(world: World) -> Iterator[None]:
-    """The network holds everything back, and then delivers it."""
+    """The network delays all data, and delivers it later."""
     since = world.witness.count
     world.alpha_proxy.hang()
     with told_as_away(world, since, "unreachable"):
@@ -143,7 +145,7 @@ def half_open(world: World) -> Iterator[None]:
 
 @contextmanager
 def half_open_and_lost(world: World) -> Iterator[None]:
-    """The network holds everything back, and then forgets all connections without a word."""
+    """The network delivers no data, and then drops all connections silently."""
     since = world.witness.count
     world.alpha_proxy.hang()
     with told_as_away(world, since, "unreachable"):
@@ -153,7 +155,7 @@ def half_open_and_lost(world: World) -> Iterator[None]:
 
 @contextmanager
 def slow(world: World) -> Iterator[None]:
-    """A few thousand bytes a second."""
+    """The connection carries 3000 bytes a second."""
     world.alpha_proxy.slow(3000)
     yield
     world.alpha_proxy.mend()
@@ -161,7 +163,7 @@ def slow(world: World) -> Iterator[None]:
 
 @contextmanager
 def truncated(world: World) -> Iterator[None]:
-    """Every answer ends in the middle."""
+    """Every response breaks off in the middle."""
     since = world.witness.count
     world.alpha_proxy.truncate(100)
     with told_as_away(world, since, "unreachable"):
@@ -170,10 +172,10 @@ def truncated(world: World) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", [cut, reset, refused, half_open, half_open_and_lost, slow, truncated])
-def test_after_a_fault_on_the_way_to_syncthing_every_topic_is_the_truth(
+def test_after_a_fault_of_the_connection_to_syncthing_every_topic_is_correct(
     world: World, fault: Fault, measure: Callable[[float], None]
 ) -> None:
-    """What changed meanwhile is told, what went meanwhile is cleared, and the bridge holds no more than before."""
+    """Changes are published, topics of removed folders are cleared, and the bridge uses no more resources."""
     number = next(NUMBERS)
     world.add_folder(f"away-{number}")
     world.wait_until_right(30)
@@ -190,11 +192,11 @@ def test_after_a_fault_on_the_way_to_syncthing_every_topic_is_the_truth(
     world.remove_folder(f"came-{number}")
 
 
-# --- somebody else answers
+# --- another server answers
 
 
 class Everywhere(dict[str, Any]):
-    """A table that has the same behaviour for every path."""
+    """A table that has the same behavior for every path."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         super().__init__()
@@ -225,10 +227,10 @@ ANSWERS: tuple[tuple[str, Behaviour, str], ...] = (
 
 
 @pytest.mark.parametrize(("behaviour", "status"), [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
-def test_an_answer_that_syncthing_would_not_give_is_told_and_forgotten(
+def test_an_invalid_answer_is_reported_and_clears_no_topic(
     world: World, behaviour: Behaviour, status: str, measure: Callable[[float], None]
 ) -> None:
-    """Whatever answers in its place, no topic is cleared, and Syncthing is offline until it is itself again."""
+    """If another server answers, no topic is cleared, and Syncthing is offline until it answers itself again."""
     since = world.witness.count
     other = ScriptedServer(Everywhere(behaviour)).start()
     try:
@@ -247,11 +249,13 @@ def test_an_answer_that_syncthing_would_not_give_is_told_and_forgotten(
     wait_for_vitals(world)
 
 
-# --- events that are missed
+# --- missed events
 
 
-def test_events_that_the_ring_has_lost_are_no_loss(world: World, measure: Callable[[float], None]) -> None:
-    """After thousands of events while the poll was held up, everything is read again."""
+def test_after_events_dropped_by_syncthings_buffer_everything_is_read_again(
+    world: World, measure: Callable[[float], None]
+) -> None:
+    """If the event buffer overflows while the poll is suspended, the bridge reads the whole state again."""
     missed = "missed" in world.bridge.log.read_text(encoding="utf-8")
     with world.hung_bridge():
         for _ in range(RING // 2):
@@ -265,8 +269,8 @@ def test_events_that_the_ring_has_lost_are_no_loss(world: World, measure: Callab
     world.remove_folder("came-before-thousands")
 
 
-def test_ids_that_begin_anew_are_noticed(world: World, measure: Callable[[float], None]) -> None:
-    """A Syncthing that restarted while nobody looked, and has come to the same ids, is not taken for the old one."""
+def test_event_ids_that_start_again_are_noticed(world: World, measure: Callable[[float], None]) -> None:
+    """An instance that restarted unseen, and has reached the same event IDs, is not taken for the old process."""
     with world.hung_bridge():
         world.alpha.kill()
         world.alpha.start()
@@ -278,8 +282,8 @@ def test_ids_that_begin_anew_are_noticed(world: World, measure: Callable[[float]
 
 
 @pytest.mark.skipif(not newest_is_version_2(), reason="no Syncthing 2.x is at hand")
-def test_version_1_becomes_version_2_underneath(tmp_path: Path, measure: Callable[[float], None]) -> None:
-    """An upgrade that migrates the database is an absence like any other: all is told as version 2 has it then."""
+def test_an_upgrade_from_version_1_to_version_2_is_followed(tmp_path: Path, measure: Callable[[float], None]) -> None:
+    """After an upgrade that migrates the database, every topic is correct for version 2."""
     world = World(tmp_path, version_1())
     try:
         world.start()

@@ -1,4 +1,4 @@
-"""What all comparisons rest on: that the truth is what a fresh bridge publishes, and that a lie is found."""
+"""The comparison itself: the expected topics equal those of a new bridge, and differences are found."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from tests.faults.world import World
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, instance
 
 
-def test_the_truth_is_what_a_fresh_bridge_publishes_to_a_fresh_broker(
+def test_the_expected_topics_equal_those_of_a_new_bridge_on_an_empty_broker(
     world: World, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
-    """A bridge that was started a moment ago, with an empty broker, publishes exactly the truth."""
+    """A bridge that has just started with an empty broker publishes exactly the expected topics."""
     process = BridgeProcess(tmp_path, {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", world.alpha)})
     process.start()
     try:
@@ -26,8 +26,8 @@ def test_the_truth_is_what_a_fresh_bridge_publishes_to_a_fresh_broker(
     assert {"syncthing/alpha/folder/docs", "syncthing/alpha/state", world.beta_topic} <= true.keys()
 
 
-def test_a_lie_a_leftover_and_a_gap_are_found(world: World) -> None:
-    """The comparison tells a wrong key, a topic of something that is gone, and one that is missing."""
+def test_wrong_leftover_and_missing_topics_are_found(world: World) -> None:
+    """The comparison reports a wrong key, a leftover topic, and a missing topic."""
     true = truth("alpha", world.alpha)
     lie = dict(true)
     lie["syncthing/alpha/folder/docs"] = {**true["syncthing/alpha/folder/docs"], "label": "wrong"}

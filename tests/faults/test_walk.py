@@ -1,4 +1,4 @@
-"""A short walk at random; `make soak MINUTES=60` takes a long one."""
+"""A short random walk; `make soak MINUTES=60` runs a long one."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 
 def test_the_same_seed_takes_the_same_steps() -> None:
-    """What a seed decides can be told beforehand, and differs from that of another."""
+    """The steps depend only on the seed, and different seeds give different steps."""
     first, again, other = ([str(step) for burst in islice(plan(seed, STEPS), 20) for step in burst.steps]
                            for seed in (1, 1, 2))  # fmt: skip
     assert first == again
@@ -39,7 +39,7 @@ def test_the_same_seed_takes_the_same_steps() -> None:
 
 
 def test_every_step_is_taken_sooner_or_later() -> None:
-    """No row of the table is there in vain, and whatever breaks is mended."""
+    """Every row of the table is used, including all repairs."""
     taken = {
         planned.step.text
         for seed in range(10)
@@ -62,14 +62,14 @@ def test_every_step_is_taken_sooner_or_later() -> None:
 def test_a_command_has_exactly_one_reply_unless_there_is_a_reason(
     replies: int, excuse: str, disturbed: bool, faults: int
 ) -> None:
-    """None only if it was lost with the broker, several only if a connection broke."""
+    """A reply is missing only if the broker lost it, and is repeated only if a connection broke."""
     order = Order("alpha", ROWS["scan"], {}, "order-1", 0, excuse, disturbed, replies=[{}] * replies)
     assert len(order.faults) == faults
 
 
 @pytest.mark.timeout(SECONDS + 180)
-def test_after_every_burst_of_a_walk_all_is_right(ground: Ground, measure: Callable[[float], None]) -> None:
-    """Whatever happens in whatever order, every topic is the truth soon, and every command has its reply."""
+def test_after_every_burst_of_a_walk_all_topics_are_correct(ground: Ground, measure: Callable[[float], None]) -> None:
+    """After any sequence of steps, every topic soon becomes correct and every command has its reply."""
     seed = int(os.environ.get("SEED") or SystemRandom().randrange(10**6))
     began = monotonic()
     for reading in Walk(ground, seed).go():

@@ -1,4 +1,4 @@
-"""What a bridge that was just started would publish: to be compared with what one publishes that has seen a lot."""
+"""The topics that a newly started bridge would publish, for comparison with those of a long-running bridge."""
 
 import json
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ MOVING: Mapping[str, frozenset[str]] = {
     "folder": frozenset({"state_changed_at", "last_scan_at", "out_of_sync_since", "scan_progress"}),
     "device": frozenset({"in_bytes", "out_bytes", "in_rate", "out_rate", "last_seen_at", "unseen_since"}),
 }  # fmt: skip
-"""Keys, by kind of topic, that move by themselves, or tell when the bridge saw something."""
+"""Keys by kind of topic that change without an event, or contain a time at which the bridge saw something."""
 
 Tree = Mapping[str, Any]
 
 
 def fixed(tree: Mapping[str, bytes]) -> Tree:
-    """Return what there is below the instances in a tree of retained topics, without the keys that move."""
+    """Return the retained topics of the instances, without the keys that change by themselves."""
     found: dict[str, Any] = {}
     for topic, payload in tree.items():
         parsed = TOPICS.parse(topic)
@@ -47,7 +47,7 @@ def fixed(tree: Mapping[str, bytes]) -> Tree:
 
 
 def _kept(key: str, value: Any) -> Any:
-    """Leave out since when something is amiss, and its words, which may tell numbers; and which item came first."""
+    """Reduce values that differ between correct bridges: start times, problem texts, the order of items."""
     if key == "out_of_sync_since":
         return value is not None
     if key == "items":
@@ -56,11 +56,11 @@ def _kept(key: str, value: Any) -> Any:
 
 
 def truth(instance: str, node: SyncthingNode) -> Tree:
-    """Read a Syncthing as a fresh bridge does, and return what that would publish.
+    """Read a Syncthing instance as a new bridge does, and return the topics that it would publish.
 
     Args:
         instance: the name of the instance.
-        node: the Syncthing.
+        node: the Syncthing instance.
     """
     state, now = State(), datetime.now(UTC)
     with SyncthingClient(node.api_key, node.url) as client:
@@ -78,8 +78,8 @@ def truth(instance: str, node: SyncthingNode) -> Tree:
 
 
 def differences(tree: Tree, true: Tree) -> list[str]:
-    """Return where a tree is not what it should be, a line for each topic or key."""
-    lines = [f"{topic} is left" for topic in tree.keys() - true.keys()]
+    """Return the differences from the expected topics, one line for each topic or key."""
+    lines = [f"{topic} is left over" for topic in tree.keys() - true.keys()]
     lines += [f"{topic} is missing" for topic in true.keys() - tree.keys()]
     for topic in sorted(tree.keys() & true.keys()):
         is_, should = tree[topic], true[topic]

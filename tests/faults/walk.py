@@ -1,4 +1,4 @@
-"""A walk at random through faults, commands and changes, after whose every burst all has to be right again."""
+"""A random walk through faults, commands and changes; after each burst every topic must become correct again."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,40 +16,40 @@ from tests.faults.world import RIGHT_AGAIN_S, Vitals, wait_for_vitals
 from tests.servers import eventually
 
 ANSWERED_S = SLOW_S + 15.0
-"""By then the bridge has given up on everything that Syncthing does not answer."""
+"""Time after which the bridge has given up every request that Syncthing does not answer."""
 
 CONNECTED = "connected to the broker"
-"""What the log says when a connection was made anew: what was on its way may come again."""
+"""Log text of a new connection, after which MQTT may deliver messages again."""
 
 FORGOTTEN_S = POLL_S + 10.0
-"""A connection that the network has forgotten looks like one on which there are no events, until a request ends."""
+"""Time limit after a silent loss: a lost connection looks like one without events until its request times out."""
 
 LATE_S = 30.0
-"""What is right then was late; what is not is wrong for good."""
+"""Extra time after a missed deadline, which distinguishes late topics from permanently wrong ones."""
 
 NOTES = 20
-"""So many of the latest notes are looked for in Syncthing's log; what comes twice does so soon."""
+"""Number of latest notes to find in Syncthing's log; a note that is repeated is repeated soon."""
 
 LOG_LINES = 40
 LOG_LINES_OF_A_STEP = 10
-"""So many lines the log may have of a burst at most, and of each step of it."""
+"""Maximum number of log lines for a burst, plus the maximum for each of its steps."""
 
 UNDONE = ("unreachable", "timeout", "syncthing_error")
-"""Error codes after which a command may have been carried out, or not."""
+"""Error codes after which it is unknown whether the command was executed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was seen after a burst.
+    """Measurements after a burst.
 
     Attributes:
         at: seconds since the walk began.
         burst: its number.
-        right_s: how long it took, after the Syncthings had settled, until everything published was true.
-        messages: how many messages the broker has carried since the walk began.
-        log_lines: how many lines the bridge has logged of the burst.
-        process: the ID of the bridge.
-        vitals: what the bridge holds.
+        right_s: seconds from idle Syncthing instances until every published topic was correct.
+        messages: number of messages through the broker since the walk began.
+        log_lines: number of lines that the bridge has logged during the burst.
+        process: the process ID of the bridge.
+        vitals: threads, file descriptors and memory of the bridge.
     """
 
     at: float
@@ -62,11 +62,11 @@ class Reading:
 
 
 class Walk:
-    """A walk: the same seed takes the same steps.
+    """Runs a random walk; the same seed gives the same steps.
 
     Args:
-        ground: where it goes; started.
-        seed: what decides all steps.
+        ground: the started world.
+        seed: determines all steps.
     """
 
     def __init__(self, ground: Ground, seed: int) -> None:
@@ -77,17 +77,17 @@ class Walk:
         self._restarts = 0
 
     def go(self) -> Iterator[Reading]:
-        """Go on without an end, and yield what is seen after each burst.
+        """Run bursts without end, and yield a reading after each.
 
         Raises:
-            AssertionError: something is not as it should be; the words tell how to come there again.
+            AssertionError: the state differs from the expected state; the message contains the seed and the steps.
         """
         for burst in plan(self._seed, STEPS):
             self._told = []
             try:
                 yield self._live_through(burst)
-            except Exception as error:  # whatever it was, one wants to come there again
-                begun = f"SEED={self._seed}, burst {burst.number}, which was:"
+            except Exception as error:  # every error needs the seed and the steps that reproduce it
+                begun = f"SEED={self._seed}, burst {burst.number}, with these steps:"
                 words = [begun, *self._told, f"{type(error).__name__}: {error}", *self._ground.last_words()]
                 raise AssertionError("\n".join(words)) from error
 
@@ -109,11 +109,11 @@ class Walk:
         return Reading(since, burst.number, right_s, ground.witness.count, lines, ground.bridge.id, vitals)
 
     def _log(self, since: int) -> str:
-        """Return what the bridge has logged since its log had a size."""
+        """Return what the bridge has logged beyond a log size."""
         return self._ground.bridge.log.read_bytes()[since:].decode()
 
     def _deadline(self) -> float:
-        """Return within how many seconds all has to be right."""
+        """Return the seconds within which every topic must be correct."""
         forgotten, self._ground.forgotten = self._ground.forgotten, False
         return FORGOTTEN_S if forgotten else RIGHT_AGAIN_S
 
@@ -122,14 +122,14 @@ class Walk:
             return self._ground.wait_until_right(soon_s)
         except AssertionError as error:
             late_s = self._ground.wait_until_right(LATE_S)
-            raise AssertionError(f"it was right {soon_s + late_s:.1f} s later only; before: {error}") from error
+            raise AssertionError(f"it was correct only after {soon_s + late_s:.1f} s; before: {error}") from error
 
     def _take(self, planned: Planned) -> None:
         self._told.append(f"{monotonic() - self._began:7.2f} {planned}")
         planned.step.do(self._ground, *planned.arguments)
 
     def _settle_orders(self, size: int) -> Sequence[Order]:
-        """Wait for every reply, and compare with what must have come."""
+        """Wait for every reply, and check the replies."""
         book = self._ground.orders
         try:
             eventually(lambda: not book.unanswered(), ANSWERED_S)
@@ -139,23 +139,23 @@ class Walk:
         return orders
 
     def _check_effects(self, orders: Sequence[Order]) -> None:
-        """Compare what commands did that must not be repeated with what was answered."""
+        """Compare the effects of non-repeatable commands with their replies."""
         log = self._ground.syncthing_log()
         for order in orders:
             codes = [reply["error"]["code"] if reply["error"] else "ok" for reply in order.replies]
             if order.command.name == "new_error":
                 times = log.count(order.arguments["message"])
-                assert times <= 1, f"{order} was carried out {times} times"
-                assert times == 1 or "ok" not in codes, f"{order} was not carried out, though its reply is ok"
+                assert times <= 1, f"{order} was executed {times} times"
+                assert times == 1 or "ok" not in codes, f"{order} was not executed, although its reply is ok"
             elif order.command.name == "restart":
                 self._restarts += not codes or "ok" in codes or any(code in UNDONE for code in codes)
         for note in self._ground.notes[-NOTES:]:
             assert log.count(note) <= 1, f"{note!r} was noted {log.count(note)} times"
         restarts = self._ground.starts() - self._ground.own_starts
-        assert 0 <= restarts <= self._restarts, f"{self._restarts} restarts were ordered, {restarts} were carried out"
+        assert 0 <= restarts <= self._restarts, f"{self._restarts} restarts were ordered, {restarts} were executed"
 
     def _check_log(self, log: str, burst: Burst) -> int:
-        """Look at what the bridge has logged, and return how many lines that are."""
+        """Check what the bridge has logged, and return the number of lines."""
         own = DEATH.sub("", log)
         assert "Traceback" not in own, log
         assert self._ground.alpha.api_key not in log

@@ -1,4 +1,4 @@
-"""A plain client straight at the broker, which sees what everybody sees and comes back whenever the broker does."""
+"""An MQTT client, connected directly to the broker, that records all messages and always reconnects."""
 
 import threading
 from collections import deque
@@ -15,12 +15,12 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from tests.servers import PATIENCE_S
 
 MOMENTS = 100
-"""So many are kept, as a walk goes on for long."""
+"""Maximum number of moments kept, because a walk can last hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A message, and when it came by the monotonic clock."""
+    """A message, and its arrival time by the monotonic clock."""
 
     at: float
     topic: str
@@ -29,14 +29,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Somebody said `online`: after how many messages that was, and all that the broker had then."""
+    """Publication of an `online`: the number of messages until then, and the retained topics at that time."""
 
     count: int
     tree: dict[str, bytes]
 
 
 class Witness:
-    """Sees every message, and keeps the tree of retained ones as the broker has it.
+    """Records every message, and mirrors the retained topics of the broker.
 
     Args:
         port: of the broker.
@@ -50,7 +50,7 @@ class Witness:
         self._moments: deque[Moment] = deque(maxlen=MOMENTS)
         self._subscribed = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, "witness", protocol=MQTTProtocolVersion.MQTTv5)
-        self._client.reconnect_delay_set(0.1, 0.2)  # type: ignore[arg-type]  # takes parts of a second, too
+        self._client.reconnect_delay_set(0.1, 0.2)  # type: ignore[arg-type]  # also accepts fractions of a second
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_disconnect = lambda *_: self._subscribed.clear()
@@ -71,7 +71,7 @@ class Witness:
         self, client: Client, _data: object, _flags: ConnectFlags, _code: ReasonCode, _properties: Properties | None
     ) -> None:
         with self._changed:
-            self._tree.clear()  # the broker tells all that it has
+            self._tree.clear()  # the broker sends all retained topics again
         options = SubscribeOptions(qos=1, retainAsPublished=True)
         client.subscribe("#", options=options)
 
@@ -89,38 +89,38 @@ class Witness:
 
     @property
     def is_watching(self) -> bool:
-        """Whether it is connected, and told everything."""
+        """Whether it is connected and subscribed."""
         return self._subscribed.is_set()
 
     @property
     def count(self) -> int:
-        """How many messages have come so far."""
+        """Number of messages received so far."""
         with self._changed:
             return len(self._seen)
 
     @property
     def tree(self) -> dict[str, bytes]:
-        """What the broker keeps."""
+        """The retained topics of the broker."""
         with self._changed:
             return dict(self._tree)
 
     def moments(self, since: int) -> list[Moment]:
-        """Return the moments at which somebody said `online`, from a message on."""
+        """Return the moments at which `online` was published, after a number of messages."""
         with self._changed:
             return [one for one in self._moments if one.count > since]
 
     def topics(self, since: int = 0) -> set[str]:
-        """Return the topics on which something came from a message on."""
+        """Return the topics of all messages after a number of messages."""
         with self._changed:
             return {one.topic for one in self._seen[since:]}
 
     def seen(self, topic: str, since: int = 0) -> list[bytes]:
-        """Return what came on a topic from a message on."""
+        """Return the payloads of a topic after a number of messages."""
         with self._changed:
             return [one.payload for one in self._seen[since:] if one.topic == topic]
 
     def wait_for(self, topic: str, payload: bytes | None = None, *, since: int = 0) -> bytes:
-        """Wait for something on a topic, or exactly for a payload, and return it."""
+        """Wait for any payload on a topic, or for the given one, and return it."""
 
         def found() -> list[bytes]:
             return [one for one in self.seen(topic, since) if payload in (None, one)]
@@ -130,7 +130,7 @@ class Witness:
             return found()[0]
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, response_topic: str | None = None) -> None:
-        """Publish, and wait until the broker has it."""
+        """Publish a message, and wait for the broker's acknowledgement."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho types only some
         if response_topic is not None:
             properties.ResponseTopic = response_topic

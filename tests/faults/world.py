@@ -1,4 +1,4 @@
-"""Everything that the bridge lives with, all of it real, and how it is told whether all is right again."""
+"""The test world: a real broker, real Syncthing instances and a real bridge, with checks of the published topics."""
 
 import json
 import signal
@@ -22,31 +22,31 @@ from tests.proxy import Proxy
 from tests.servers import MANIFEST, PATIENCE_S, BridgeProcess, Mosquitto, eventually, manifest
 
 RIGHT_AGAIN_S = 5.0
-"""Within so many seconds after a fault every topic is to be the truth again."""
+"""Seconds after a fault within which every topic must be correct again."""
 
 SETTLED: Mapping[str, Sequence[str]] = {
     "FolderSummary": ("globalBytes", "globalFiles", "localFiles", "sequence", "remoteSequence", "needTotalItems"),
     "FolderCompletion": ("globalBytes", "needBytes"),
 }
-"""What Syncthing tells by itself some time after a change, as its own status has it, too."""
+"""Values that Syncthing reports by an event some time after a change, and that its status contains."""
 
 STILL_SEARCHED = "/conflicts complete: False should be True"
-"""No lie: it says of itself that the folder has not been searched through yet."""
+"""An allowed difference: the topic itself reports that the search of the folder is not complete."""
 
 POOLED_THREADS = MAX_WORKERS + MAX_SCAN_WORKERS
-"""Threads that have executed a command wait for the next one."""
+"""Number of pooled threads, which wait for the next command after they have executed one."""
 
 MORE_DESCRIPTORS = 4
-"""Connections to Syncthing are kept for the next request, and there are some more of them at times."""
+"""Allowed number of additional descriptors: connections to Syncthing are kept for the next request."""
 
 MORE_MEMORY = 128 * 1024 * 1024
-"""Bytes that may stay with the process: Python and its allocator give back what they got as it suits them, and each of
-two threads may have had the largest reply."""
+"""Allowed growth in bytes: Python and its allocator return freed memory late or never, and each of two threads may have
+held the largest reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What a process holds."""
+    """Threads, open file descriptors and resident memory of a process."""
 
     threads: int
     descriptors: int
@@ -54,7 +54,7 @@ class Vitals:
 
     @classmethod
     def of(cls, process: int) -> "Vitals":
-        """Look at a process."""
+        """Read the values of a process."""
         status = dict(
             line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
         )
@@ -63,11 +63,13 @@ class Vitals:
 
 
 class World:
-    """A broker, two Syncthings that share a folder, and a bridge that reaches the broker and the first by proxies.
+    """A broker, two Syncthing instances that share a folder, and a bridge behind proxies.
+
+    The bridge reaches the broker and the first instance through the proxies.
 
     Args:
-        directory: where everything is kept.
-        binary: the Syncthing.
+        directory: holds all files.
+        binary: the Syncthing program.
     """
 
     def __init__(self, directory: Path, binary: str) -> None:
@@ -87,7 +89,7 @@ class World:
         self._ends = ExitStack()
 
     def new_bridge(self, **variables: str) -> BridgeProcess:
-        """Return a bridge that has not been started, with more settings than the usual ones."""
+        """Return a bridge that is not started, with additional settings."""
         usual = {
             "STBRIDGE_MQTT__HOST": "localhost",
             "STBRIDGE_MQTT__PORT": str(self.broker_proxy.port),
@@ -102,7 +104,7 @@ class World:
         return BridgeProcess(self.directory / "bridge", {**usual, **variables}, "tests.faults.hurried")
 
     def start(self) -> None:
-        """Start everything, and wait until all is right."""
+        """Start everything, and wait until the bridge is online."""
         for start, stop in (
             (self.broker.start, self.broker.stop),
             (self.alpha.start, self.alpha.stop),
@@ -122,10 +124,10 @@ class World:
         self.start_bridge()
 
     def _stop_bridge(self) -> None:
-        self.bridge.stop()  # the one of then
+        self.bridge.stop()  # looked up late, because tests replace it
 
     def stop(self) -> None:
-        """End everything."""
+        """Stop everything."""
         self._ends.close()
 
     def start_bridge(self) -> None:
@@ -136,7 +138,7 @@ class World:
         self.vitals_at_start = self.vitals
 
     def wait_until_quiet(self) -> None:
-        """Wait until the Syncthings have nothing more to do, and the first has told all that it did."""
+        """Wait until both Syncthing instances are idle, and the first one has reported all its events."""
 
         def quiet() -> bool:
             try:
@@ -149,18 +151,18 @@ class World:
                     and all(node.is_idle(folder) for node, folders in running.items() for folder in folders)
                     and ("docs" not in running[self.alpha] or (self._has_told("docs") and self._is_answered("docs")))
                 )
-            except (OSError, ValueError):  # it is about to restart
+            except (OSError, ValueError):  # it is restarting
                 return False
 
         self.alpha.wait_for(quiet)
 
     def _has_told(self, folder: str) -> bool:
-        """Tell whether what the first Syncthing told last of a folder is what there is: that comes seconds later."""
+        """Return whether the first instance's last events of a folder match its status; they come seconds later."""
         status = self.alpha.request("GET", "/rest/db/status", {"folder": folder})
         settled = [status.get(key) for key in SETTLED["FolderSummary"]]
         process = self.alpha.request("GET", "/rest/system/status")["startTime"]
         if self._first[0] != process:
-            self._first = process, settled  # it keeps events from the first request for them on, which follows
+            self._first = process, settled  # it records events only from the first request for them, which follows
         mask = {"since": 0, "timeout": 0, "events": ",".join(SETTLED)}
         told = {
             event["type"]: event["data"].get("summary", event["data"])
@@ -172,13 +174,13 @@ class World:
         return all(one[key] == status[key] for kind, one in told.items() for key in SETTLED[kind] if key in status)
 
     def _is_answered(self, folder: str) -> bool:
-        """Tell whether the second Syncthing has said if it takes part in a folder, which comes after the connection."""
+        """Return whether it is known if the second instance shares a folder, which is reported after the connection."""
         of = {"folder": folder, "device": self.beta.device_id}
         answer = self.alpha.request("GET", "/rest/db/completion", of)
-        return bool(answer.get("remoteState") != "unknown")  # version 1.19 does not tell
+        return bool(answer.get("remoteState") != "unknown")  # version 1.19 does not report it
 
     def revive(self) -> None:
-        """Wait until the first Syncthing is there, and start it if a fault has left it ended or hanging."""
+        """Wait until the first instance answers; start or resume it if a fault has left it stopped or hanging."""
 
         def is_there() -> bool:
             self.keep_alpha_alive()
@@ -191,12 +193,12 @@ class World:
         eventually(is_there)
 
     def keep_alpha_alive(self) -> None:
-        """Start the first Syncthing if it has ended: its monitor gives up after four restarts within a minute."""
+        """Start the first instance if it has stopped: its monitor gives up after four restarts within a minute."""
         if not self.alpha.running:
             self.alpha.start()
 
     def upgrade(self) -> None:
-        """Have the first Syncthing be the newest version from its next start on."""
+        """Make the first instance use the newest version from its next start on."""
         home = self.alpha.home
         upgraded = SyncthingNode("alpha", home, newest(), monitor=True)
         upgraded.gui_port, upgraded.sync_port = self.alpha.gui_port, self.alpha.sync_port
@@ -204,16 +206,16 @@ class World:
         self.alpha = upgraded
 
     def end_broker(self, end: Callable[[], None]) -> None:
-        """End the broker, and wait until the witness has noticed: it takes what the next one has for all there is."""
+        """Stop the broker, and wait until the witness has noticed, because it then resets its topics."""
         end()
         eventually(lambda: not self.witness.is_watching)
 
     def start_broker(self) -> None:
-        """Start the broker, and wait until the witness is told everything."""
+        """Start the broker, and wait until the witness has subscribed."""
         self.broker.start()
         eventually(lambda: self.witness.is_watching)
 
-    # --- changes, so that there is something to be missed
+    # --- changes that a bridge could miss
 
     def write(self, name: str, content: bytes = b"content") -> None:
         """Write a file that will be synced."""
@@ -238,13 +240,13 @@ class World:
 
     @property
     def beta_topic(self) -> str:
-        """The topic of the second Syncthing at the first."""
+        """The topic of the second instance, as a device of the first."""
         return f"syncthing/alpha/device/{short_id(self.beta.device_id)}"
 
-    # --- what is to be the case
+    # --- checks
 
     def wrong(self) -> list[str]:
-        """Return what is not as it should be."""
+        """Return the differences between the published and the expected topics."""
         tree = self.witness.tree
         lines = differences(fixed(tree), truth("alpha", self.alpha))
         if tree.get("syncthing/bridge/state") != b"online":
@@ -252,14 +254,14 @@ class World:
         return lines
 
     def wait_until_right(self, timeout_s: float = RIGHT_AGAIN_S) -> float:
-        """Wait until everything published is true, and return how many seconds that took."""
+        """Wait until every published topic is correct, and return the seconds that this took."""
         began, wrong = monotonic(), ["never looked"]
 
         def right() -> bool:
             nonlocal wrong
             try:
                 wrong = self.wrong()
-            except SyncthingError as error:  # it is about to restart
+            except SyncthingError as error:  # it is restarting
                 wrong = [str(error)]
             return not wrong
 
@@ -270,7 +272,7 @@ class World:
         return monotonic() - began
 
     def lies(self, since: int) -> list[str]:
-        """Return what was not the truth of now when the bridge, or Syncthing, was said to be online after a message."""
+        """Return the topics that were wrong while bridge and Syncthing were both `online`, compared with now."""
         true = truth("alpha", self.alpha)
         both = {"syncthing/bridge/state": b"online", "syncthing/alpha/state": b"online"}
         trees = [one.tree for one in self.witness.moments(since) if one.tree.items() >= both.items()]
@@ -289,17 +291,17 @@ class World:
 
     @property
     def health(self) -> Any:
-        """What the bridge says of itself."""
+        """The health that the bridge publishes."""
         return json.loads(self.witness.tree.get("syncthing/bridge/health", b"{}"))
 
     @property
     def vitals(self) -> Vitals:
-        """What the bridge holds."""
+        """Threads, descriptors and memory of the bridge process."""
         return Vitals.of(self.bridge.id)
 
     @contextmanager
     def hung_bridge(self) -> Iterator[None]:
-        """Stop the bridge in its tracks for a while."""
+        """Suspend the bridge's process during the context."""
         self.bridge.signal(signal.SIGSTOP)
         try:
             yield
@@ -308,17 +310,17 @@ class World:
 
 
 def newest() -> str:
-    """Return the newest Syncthing at hand."""
+    """Return the newest available Syncthing program."""
     return _binaries()[-1][1]
 
 
 def newest_is_version_2() -> bool:
-    """Tell whether there is a Syncthing of version 2."""
+    """Return whether Syncthing 2 is available."""
     return MANIFEST.is_file() and _binaries()[-1][0].startswith("2.")
 
 
 def version_1() -> str:
-    """Return the newest Syncthing of version 1."""
+    """Return the newest available Syncthing 1 program."""
     return [binary for version, binary in _binaries() if version.startswith("1.")][-1]
 
 
@@ -327,7 +329,7 @@ def _binaries() -> list[tuple[str, str]]:
 
 
 def wait_for_vitals(world: World, connections: int = MORE_DESCRIPTORS) -> Vitals:
-    """Wait until the bridge holds no more than soon after its start, but for some connections, and return that."""
+    """Wait until the bridge uses hardly more resources than after its start, and return them."""
     before = world.vitals_at_start
 
     def back() -> Vitals | None:
