@@ -1,1 +1,1 @@
-"""Measures the bridge, side by side with the bare minimum: `make bench` writes REPORT.md."""
+"""Benchmarks of the bridge, compared with a minimal implementation: `make bench` writes REPORT.md."""

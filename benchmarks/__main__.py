@@ -1,4 +1,4 @@
-"""Runs benchmarks, each in a process of its own, and writes the report.
+"""Runs each benchmark in its own process, and writes the report.
 
 Usage: python -m benchmarks [NAME ...] [--quick] [--seconds N]
 """
@@ -22,7 +22,7 @@ STOP_S = 30.0
 
 
 def main() -> int:
-    """Run what the command line says."""
+    """Run the benchmarks of the command line."""
     arguments = _arguments()
     chosen = [one for one in BENCHMARKS if not arguments.names or one.name in arguments.names]
     if arguments.this_process:
@@ -36,8 +36,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     names = [one.name for one in BENCHMARKS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(names)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="try everything out, with little of everything")
-    parser.add_argument("--seconds", type=float, help="the longest that one benchmark may take")
+    parser.add_argument("--quick", action="store_true", help="run quickly, with few measurements")
+    parser.add_argument("--seconds", type=float, help="time limit of each benchmark")
     parser.add_argument(INNER, action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(names):
@@ -46,7 +46,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(benchmark: Benchmark, *, quick: bool, deadline_s: float | None) -> bool:
-    """Measure in a process of its own, so that nothing of it is left behind, whatever happens."""
+    """Run a benchmark in its own process, so that none of its processes is left behind after a failure."""
     began = monotonic()
     _say(f"{benchmark.name}: {benchmark.question}")
     command = [sys.executable, "-m", "benchmarks", benchmark.name, INNER, *(["--quick"] if quick else [])]
@@ -54,7 +54,7 @@ def _run(benchmark: Benchmark, *, quick: bool, deadline_s: float | None) -> bool
     try:
         status = process.wait(deadline_s or benchmark.deadline_s)
     except subprocess.TimeoutExpired:
-        report.keep_failure(benchmark, f"it was ended after {deadline_s or benchmark.deadline_s:.0f} s")
+        report.keep_failure(benchmark, f"it was stopped after {deadline_s or benchmark.deadline_s:.0f} s")
         status = 1
     finally:
         _end(process)
@@ -63,10 +63,10 @@ def _run(benchmark: Benchmark, *, quick: bool, deadline_s: float | None) -> bool
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and everything that it started; it is given some time to do that by itself."""
+    """Stop a process and its children; it has some time to stop them itself."""
     if process.poll() is not None:
         return
-    below = psutil.Process(process.pid).children(recursive=True)  # Syncthings have sessions of their own
+    below = psutil.Process(process.pid).children(recursive=True)  # Syncthing instances have their own sessions
     process.terminate()
     try:
         process.wait(STOP_S)
@@ -90,7 +90,7 @@ def _measure(benchmark: Benchmark, *, quick: bool) -> int:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Let everything that was started be ended on the way out."""
+    """Exit by an exception, so that all started processes are stopped."""
     raise SystemExit(1)
 
 

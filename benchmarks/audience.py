@@ -1,4 +1,4 @@
-"""Sees everything that is published, and keeps what tells something about masses of it."""
+"""A subscriber that receives all messages and keeps statistics about them."""
 
 import threading
 from collections import Counter, defaultdict
@@ -12,15 +12,15 @@ from tests.servers import PATIENCE_S
 
 UNKNOWN = b'"need_bytes":null'
 LEVELS = {"folder": 4, "device": 4, "completion": 5}
-"""Of the topics of each kind; a folder's failed items have one more."""
+"""Number of levels of the topics of each kind; the topics of a folder's failed items have one more."""
 
 
 class Audience:
-    """Subscribes to everything at QoS 0, for as long as the `with` lasts.
+    """Subscribes to all topics at QoS 0 while its context is active.
 
     Args:
         port: of the broker.
-        closely: topics of which every message is kept, with the time of its arrival.
+        closely: topics of which every message is kept with its arrival time.
     """
 
     def __init__(self, port: int, closely: frozenset[str] = frozenset()) -> None:
@@ -29,9 +29,9 @@ class Audience:
         self.bytes = 0
         self.online_at: float | None = None
         self.known: Counter[str] = Counter()
-        """How many topics there are of each kind, whose payload says something."""
+        """Number of topics of each kind whose values are known."""
         self.by_second: dict[int, Counter[str]] = defaultdict(Counter)
-        """The messages of each topic in each second, by the monotonic clock."""
+        """Number of messages of each topic in each second of the monotonic clock."""
         self.kept: list[tuple[float, str, bytes]] = []
         self._closely = closely
         self._port = port
@@ -53,11 +53,11 @@ class Audience:
         self._client.loop_stop()
 
     def is_complete(self, folders: int, devices: int) -> bool:
-        """Tell whether the bridge is online, and has told of so many folders and devices all that there is.
+        """Return whether the bridge is online and has published all values of all folders and devices.
 
         Args:
-            folders: of all instances together.
-            devices: of all instances together, for each folder.
+            folders: number of folders of all instances.
+            devices: number of devices for each folder.
         """
         known = self.known
         whole = known["folder"] >= folders and known["completion"] >= folders * devices
@@ -87,5 +87,5 @@ class Audience:
 
 
 def busiest(counts: Counter[str]) -> int:
-    """Return how many messages one topic had at most, events aside: each of these is another one."""
+    """Return the largest number of messages of one topic, without event topics, whose messages are all different."""
     return max((times for topic, times in counts.items() if "/event/" not in topic), default=0)

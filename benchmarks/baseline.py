@@ -1,4 +1,4 @@
-"""The bare minimum that the bridge is compared with: a long poll, JSON, a publication, and nothing else.
+"""The minimal implementation that the bridge is compared with: a long poll, JSON, and a publication.
 
 Usage: python -m benchmarks.baseline URL API_KEY PORT EVENT,EVENT,...
 """
@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 
 def main(url: str, api_key: str, port: str, mask: str) -> None:
-    """Publish every event, as it came, for as long as nobody ends it."""
+    """Publish every event unchanged until the process is stopped."""
     client = Client(CallbackAPIVersion.VERSION2, "baseline")
     client.connect("127.0.0.1", int(port), keepalive=600)
     while not client.is_connected():

@@ -1,4 +1,4 @@
-"""What other brokers than Mosquitto can do, and what the bridge does with them."""
+"""Features of brokers other than Mosquitto, and behavior of the bridge with each of them."""
 
 import itertools
 import json
@@ -17,15 +17,15 @@ from tests.servers import ROOT
 
 YES, NO, NOTHING = "yes", "no", "-"
 FOLDER, ODD_FOLDER = "docs", "my photos 2.0"
-"""The second has in it what not every broker can carry in a topic."""
+"""The second ID contains characters that not every broker supports in a topic."""
 
 QUIET_S = 1.5
 ONLINE_S = 15.0
 ANY_PORT = re.compile(r"127\.0\.0\.1:\d+")
 
 
-def run(_quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
-    """Try every broker; that takes as long as it takes."""
+def run(_quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchmark
+    """Test every broker; there is no quick variant."""
     subprocess.run([ROOT / "scripts/brokers"], check=False)
     tried = {name: _try(name, start) for name, start in brokers().items()}
     names = list(tried)
@@ -35,19 +35,19 @@ def run(_quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is call
         title="Other brokers",
         summary=[
             (
-                "What a plain client finds that a broker does, and then the bridge with a real Syncthing."
-                " `scripts/brokers` brings the brokers; [Fleets](../docs/fleets.md) tells what it means."
+                "Broker features, tested with a plain MQTT client, and the bridge with a real Syncthing instance."
+                " `scripts/brokers` installs the brokers; [Fleets](../docs/fleets.md) explains the results."
             ),
         ],
         tables=[
-            Table(title="What they support", head=["", *names], rows=supports),
-            Table(title="What the bridge does with them", head=["", *names], rows=does),
+            Table(title="Features of the brokers", head=["", *names], rows=supports),
+            Table(title="The bridge with these brokers", head=["", *names], rows=does),
         ],
     )
 
 
 def _try(name: str, start: Start) -> Mapping[str, str]:
-    """Return what was found about a broker; what went wrong is a finding, too."""
+    """Return the results for a broker; failures are results too."""
     print(f"brokers: {name}", flush=True)  # noqa: T201 - progress
     found: dict[str, str] = {}
     with stage.directory() as where, start(where) as port:
@@ -148,28 +148,28 @@ def _takes_any_topic(port: int, version: str) -> bool:
 
 SUPPORTS: Mapping[str, tuple[str, Callable[[int, str], bool]]] = {
     "retained messages, found by wildcards": ("3.1.1", _keeps),
-    "wills, retained": ("3.1.1", _has_wills),
-    "QoS 1 to a session whose client is away": ("3.1.1", _keeps_sessions),
+    "retained last wills": ("3.1.1", _has_wills),
+    "QoS 1 to the session of a disconnected client": ("3.1.1", _keeps_sessions),
     "topics with a space and a dot": ("3.1.1", _takes_any_topic),
     "shared subscriptions": ("3.1.1", _shares),
     "response topic, correlation data": ("5", _asks_for_replies),
-    "message expiry, retained ones too": ("5", _lets_expire),
+    "message expiry, also of retained messages": ("5", _lets_expire),
     "retain as published": ("5", _tells_retained),
 }
-"""What is asked for, by the version of MQTT that has it."""
+"""Tested features, each with its minimum MQTT version."""
 
 
-# --- what the bridge does
+# --- the bridge
 
 
 class Bridge:
-    """The bridge, and a client beside it.
+    """The bridge and its test clients.
 
     Args:
-        where: a directory.
+        where: the directory of the test.
         port: of the broker.
-        version: of MQTT, that the client speaks.
-        node: the Syncthing.
+        version: the MQTT version of the test clients.
+        node: the Syncthing instance.
     """
 
     def __init__(self, where: Path, port: int, version: str, node: SyncthingNode) -> None:
@@ -196,19 +196,19 @@ class Bridge:
         return ANY_PORT.sub("the broker", warnings[-1]) if warnings else "it is not online"
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self._process.stop()
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill it, as a crash would."""
         self._process.kill()
 
     def client(self) -> Peer:
-        """Return a client that is not connected yet."""
+        """Return a client that is not connected."""
         return Peer(self._port, self._version, f"beside-{next(self._names)}")
 
     def retained(self) -> Mapping[str, bytes]:
-        """Return what the broker keeps."""
+        """Return the retained messages of the broker."""
         with self.client() as one:
             one.subscribe("syncthing/#")
             one.hears(lambda _: False, QUIET_S)
@@ -219,7 +219,7 @@ class Bridge:
         one.publish(f"syncthing/alpha/command/{command}", b"{}", ResponseTopic="probe/replies")
 
     def is_answered(self, one: Peer) -> bool:
-        """Tell whether a reply comes, with MQTT 5 on the topic that was asked for."""
+        """Return whether a reply arrives, with MQTT 5 on the response topic."""
         topic = "probe/replies" if one.modern else "syncthing/alpha/response/get_ping"
         return one.hears(lambda message: message.topic == topic, PATIENCE_S) is not None
 
@@ -249,7 +249,7 @@ def _returns(bridge: Bridge) -> str:
         bridge.start()
         carried_out = bridge.is_answered(one)
     cleared = not [topic for topic in bridge.retained() if topic.startswith(f"syncthing/alpha/folder/{FOLDER}")]
-    return f"{'carried out' if carried_out else 'lost'}; {'cleared' if cleared else 'not cleared'}"
+    return f"{'executed' if carried_out else 'lost'}; {'cleared' if cleared else 'not cleared'}"
 
 
 def _leaves_a_will(bridge: Bridge) -> str:
@@ -268,7 +268,7 @@ def _carries_odd_folders(bridge: Bridge) -> str:
 DOES: Mapping[str, Callable[[Bridge], str]] = {
     "publishes": _publishes,
     "answers a command": _carries_out,
-    "returns: a command sent meanwhile; a folder removed meanwhile": _returns,
+    "restarts: a command sent and a folder removed while it was stopped": _returns,
     "is killed: `offline`": _leaves_a_will,
     f'has a folder "{ODD_FOLDER}"': _carries_odd_folders,
 }

@@ -1,4 +1,4 @@
-"""How long a command takes from its publication to its reply, and how many are carried out a second."""
+"""Time from the publication of a command to its reply, and number of executed commands per second."""
 
 import json
 import socket
@@ -30,7 +30,7 @@ ANSWERS = "replies"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command, and the call of the REST API that it comes to."""
+    """A command, and the REST request that it causes."""
 
     command: str
     arguments: Mapping[str, str]
@@ -49,14 +49,14 @@ CALLS = (
 
 
 class Commander:
-    """Sends commands, and notes when the reply to which of them came.
+    """Sends commands, and records when each reply arrived.
 
-    It listens by a connection of its own: Mosquitto leaves Nagle's algorithm on by default, and would hold back a reply
-    for up to 40 ms behind its answer to the command on the same connection.
+    It receives replies by a second connection. By default Mosquitto leaves Nagle's algorithm on, which on a single
+    connection would delay a reply for up to 40 ms behind the acknowledgement of the command.
 
     Args:
         port: of the broker.
-        version: of MQTT; with 5 the replies are asked for on a topic of its own.
+        version: the MQTT version; with version 5 the commands have a response topic.
     """
 
     def __init__(self, port: int, version: str) -> None:
@@ -101,15 +101,15 @@ class Commander:
         return self._sent
 
     def receive(self) -> tuple[float, int]:
-        """Wait for a reply, and return when it came, and to what."""
+        """Wait for a reply, and return its arrival time and its transaction."""
         try:
             return self._replies.get(timeout=PATIENCE_S)
         except Empty:
             raise AssertionError("a command was not answered") from None
 
 
-def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
-    """Measure."""
+def run(quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchmark
+    """Measure commands with each version of MQTT."""
     count, seconds = (10, 2.0) if quick else (150, 8.0)
     latencies, rates = [], []
     for version in VERSIONS:
@@ -120,24 +120,24 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
         title="From a command to its reply",
         summary=[
             (
-                f"Each command is sent {count} times, one after the other, in turn with the call of the REST API that"
-                " it comes to, by `requests` over one connection. What counts is the time from the publication to"
-                " the reply at the sender; with MQTT 5 the reply is asked for by a response topic."
+                f"Each command is sent {count} times, one after the other. It alternates with the REST request that"
+                " it causes, sent by `requests` over one connection. Measured is the time from the publication to the"
+                " reply at the sender; with MQTT 5 the command has a response topic."
             ),
             (
-                f"How many are carried out a second: `get_ping` for {seconds:.0f} s, with so many under way all the"
-                " time; each reply has the next one sent. Beyond 32 under way the bridge refuses more."
+                f"Commands per second: `get_ping` for {seconds:.0f} s with a constant number of commands in flight;"
+                " each reply triggers the next command. The bridge rejects commands beyond 32 in flight."
             ),
         ],
         tables=[
             Table(
-                title="Milliseconds from a command to its reply, and of the bare call",
+                title="Milliseconds from a command to its reply, and of the bare request",
                 head=["command", "MQTT", "median", "90th percentile", "99th percentile", "bare median", "bare 99th"],
                 rows=latencies,
             ),
             Table(
-                title="Commands a second",
-                head=["MQTT", *(f"{one} under way" for one in IN_FLIGHT)],
+                title="Commands per second",
+                head=["MQTT", *(f"{one} in flight" for one in IN_FLIGHT)],
                 rows=rates,
             ),
         ],
@@ -179,7 +179,7 @@ def _compare(call: Call, node: SyncthingNode, commander: Commander, count: int) 
 
 
 def _sustained(commander: Commander, in_flight: int, seconds: float) -> float:
-    """Return how many commands a second are carried out with so many under way."""
+    """Return the executed commands per second with a constant number in flight."""
     ping, deadline = CALLS[0], monotonic() + seconds
     for _ in range(in_flight):
         commander.send(ping)
@@ -195,7 +195,7 @@ def _sustained(commander: Commander, in_flight: int, seconds: float) -> float:
     return answered / (monotonic() - began)
 
 
-CAPTION = "The median from a command to its reply, beside the bare call of the REST API."
+CAPTION = "Median time from a command to its reply, compared with the bare REST request."
 
 
 def _figure(latencies: Sequence[Sequence[str]]) -> Figure:
@@ -206,7 +206,7 @@ def _figure(latencies: Sequence[Sequence[str]]) -> Figure:
         medians = [float(row[2]) for row in latencies if row[1] == version]
         axes.barh([place + offset for place in range(len(commands))], medians, 0.25, label=f"command, MQTT {version}")
     bare = [float(row[5]) for row in latencies if row[1] == "5"]
-    axes.barh([place + 0.25 for place in range(len(commands))], bare, 0.25, color="tab:gray", label="bare call")
+    axes.barh([place + 0.25 for place in range(len(commands))], bare, 0.25, color="tab:gray", label="bare request")
     axes.set_yticks(range(len(commands)), commands)
     axes.invert_yaxis()
     axes.grid(visible=True, axis="x", alpha=0.3)

@@ -1,4 +1,4 @@
-"""A proxy between the bridge and a server that counts what passes."""
+"""A TCP proxy between the bridge and a server that counts requests and bytes."""
 
 import re
 import socket
@@ -12,10 +12,10 @@ CHUNK = 65536
 
 
 class CountingProxy:
-    """Carries bytes between whoever connects and a port of the loopback address, for as long as the `with` lasts.
+    """Forwards connections to a port of the loopback address while its context is active.
 
     Args:
-        target: the port.
+        target: the port of the server.
     """
 
     def __init__(self, target: int) -> None:
@@ -23,9 +23,9 @@ class CountingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.requests: Counter[str] = Counter()
-        """Of HTTP, by path; a request is small enough to come in one piece."""
+        """HTTP requests by path; a request is small enough to arrive in one piece."""
         self.bytes_to = self.bytes_from = 0
-        """Bytes to and from the server."""
+        """Number of bytes to and from the server."""
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> Self:
@@ -34,7 +34,7 @@ class CountingProxy:
 
     def __exit__(self, *_: object) -> None:
         for end in (self._listener, *self._open):
-            with suppress(OSError):  # it has ended by itself
+            with suppress(OSError):  # it is closed already
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
@@ -49,7 +49,7 @@ class CountingProxy:
                     threading.Thread(target=carry, args=(source, sink), daemon=True).start()
 
     def _carry_to(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):  # the other end has gone
+        with suppress(OSError):  # the other end is closed
             while data := source.recv(CHUNK):
                 self.bytes_to += len(data)
                 self.requests.update(path.decode() for path in REQUEST.findall(data))
@@ -57,7 +57,7 @@ class CountingProxy:
             sink.shutdown(socket.SHUT_WR)
 
     def _carry_from(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):  # the other end has gone
+        with suppress(OSError):  # the other end is closed
             while data := source.recv(CHUNK):
                 self.bytes_from += len(data)
                 sink.sendall(data)

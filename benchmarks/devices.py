@@ -1,4 +1,4 @@
-"""IDs of devices that are not there, which Syncthing accepts for their check characters."""
+"""IDs of devices that do not exist; Syncthing accepts them because their check characters are correct."""
 
 import base64
 import secrets
@@ -8,7 +8,7 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 def new_device_id() -> str:
-    """Return an ID that nobody has."""
+    """Return a random device ID."""
     text = base64.b32encode(secrets.token_bytes(32)).decode().rstrip("=")
     return "-".join(wrap("".join(part + _check_character(part) for part in wrap(text, 13)), 7))
 

@@ -1,4 +1,4 @@
-"""What a sync of very many small files between two real Syncthings does."""
+"""A sync of very many small files between two real Syncthing instances."""
 
 import json
 import sys
@@ -28,8 +28,8 @@ MANY, OTHER = "many", "other"
 SCAN_EVERY_S = 2.0
 RIGHT_S = 30.0
 MAY_DIFFER = ("/conflicts complete: ", " last_file: ", " last_file_at: ", " last_file_deleted: ")
-"""A folder that was small when the bridge started was searched for conflict files, a large one is not; and no event
-tells the last file, which is read out of an allowance that the many scans have used up."""
+"""Keys that may differ. The bridge searched the folder for conflict files while it was small, but does not search a
+large folder. No event contains the last file, and the read of it is rate limited during the many scans."""
 
 MOST_LATENCY_MS = 1000.0
 MOST_MORE_MB = 50.0
@@ -37,18 +37,18 @@ MOST_MORE_MB = 50.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sync:
-    """What came of it.
+    """Results of a sync.
 
     Attributes:
-        files: how many there were to be synced.
-        synced: how many of them arrived in time.
-        seconds: how long that took, from the beginning of the scan on.
+        files: number of files to sync.
+        synced: number of files that arrived in time.
+        seconds: duration from the start of the scan.
         cpu_s: processor time of the bridge.
-        more_mb: memory of the bridge, at most, beyond what it took before.
-        messages: to the broker, in each second.
-        busiest: the most messages of one topic of state in one second.
-        latencies: of changes of another folder, in milliseconds.
-        wrong: what is not as a bridge would publish it that has just been started.
+        more_mb: maximum growth of the bridge's memory.
+        messages: number of messages to the broker in each second.
+        busiest: maximum number of messages of one state topic in one second.
+        latencies: latencies of changes of another folder, in milliseconds.
+        wrong: differences from the topics that a newly started bridge would publish.
     """
 
     files: int
@@ -62,21 +62,21 @@ class Sync:
     wrong: Sequence[str]
 
 
-def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
-    """Measure."""
+def run(quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchmark
+    """Measure a sync of many files."""
     result = sync(QUICK_FILES if quick else FILES)
     in_time = (
-        "" if result.synced == result.files else f" It was broken off after {LONGEST_S:.0f} s, at {result.synced:,}."
+        "" if result.synced == result.files else f" It was stopped after {LONGEST_S:.0f} s, at {result.synced:,} files."
     )
     return Section(
         title=f"A sync of {result.files:,} small files",
         summary=[
             (
-                f"{result.files:,} files of a few bytes are synced from one real Syncthing to another on this machine,"
-                f" both of which the bridge follows.{in_time} Meanwhile another folder of the second is scanned every"
-                f" {SCAN_EVERY_S:.0f} s: what counts is the time from Syncthing's stamp on its change of state to a"
-                " subscriber's receipt. The Syncthings take all of the processors that they can get. In the end all"
-                " topics are compared with what a bridge would publish that has just been started."
+                f"{result.files:,} files of a few bytes are synced between two real Syncthing instances on this"
+                f" machine, and the bridge follows both.{in_time} Meanwhile another folder of the second instance is scanned"
+                f" every {SCAN_EVERY_S:.0f} s. Measured is the time from Syncthing's timestamp of its state change to"
+                " its receipt by a subscriber. The Syncthing instances use all available processor time. At the end all"
+                " topics are compared with those that a newly started bridge would publish."
             )
         ],
         tables=[_table(result)],
@@ -86,7 +86,7 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
 
 
 def sync(files: int) -> Sync:
-    """Have two Syncthings sync so many files."""
+    """Let two Syncthing instances sync a number of files."""
     with ExitStack() as ends:
         where = ends.enter_context(stage.directory())
         broker = ends.enter_context(stage.broker(where))
@@ -121,7 +121,7 @@ def _share(where: Path, nodes: Sequence[SyncthingNode]) -> None:
     one.link(other)
     for node, peer in ((one, other), (other, one)):
         for folder in (MANY, OTHER):
-            # nothing but the end of the sync would come later of writing each file to the disk at once
+            # writing each file to the disk immediately would only make the sync slower
             node.share(folder, where / node.name / folder, devices=[peer], disableFsync=True)
     eventually(lambda: one.is_connected(other) and all(node.is_idle(MANY) for node in nodes))
 
@@ -141,7 +141,7 @@ def _write(directory: Path, files: int) -> None:
 
 
 def _wait(nodes: Sequence[SyncthingNode], files: int) -> int:
-    """Wait until the files have arrived, or it takes too long, and return how many have."""
+    """Wait until the files have arrived or the time limit is over, and return the number of arrived files."""
     arrived, deadline, told_at = 0, time.monotonic() + LONGEST_S, 0.0
     pause = threading.Event()
     while time.monotonic() < deadline and not (arrived == files and all(node.is_idle(MANY) for node in nodes)):
@@ -155,10 +155,10 @@ def _wait(nodes: Sequence[SyncthingNode], files: int) -> int:
 
 
 class Scans:
-    """Has the other folder scanned again and again, for as long as the `with` lasts.
+    """Scans the other folder repeatedly while its context is active.
 
     Args:
-        node: where.
+        node: the instance of the folder.
     """
 
     def __init__(self, node: SyncthingNode) -> None:
@@ -179,7 +179,7 @@ class Scans:
 
 
 def _latencies(audience: Audience, offset_s: float) -> Iterator[float]:
-    """Give how long each change of state took; a stamp without fractions comes from a summary, not from an event."""
+    """Yield the latency of each state change; a timestamp without fractions comes from a summary, not from an event."""
     told: set[str] = set()
     for at, _, payload in audience.kept:
         stamp = json.loads(payload)["state_changed_at"] or ""
@@ -189,7 +189,7 @@ def _latencies(audience: Audience, offset_s: float) -> Iterator[float]:
 
 
 def _wrong(audience: Audience, nodes: Sequence[SyncthingNode]) -> Sequence[str]:
-    """Return what is not as it should be, if it does not become so soon."""
+    """Return the differences from the expected topics that remain after 30 s."""
     found: list[str] = []
 
     def right() -> bool:
@@ -216,11 +216,11 @@ def _wrong(audience: Audience, nodes: Sequence[SyncthingNode]) -> Sequence[str]:
 def _table(result: Sync) -> Table:
     messages, seconds = sum(result.messages), result.seconds
     latencies = result.latencies
-    wrong = f"{len(result.wrong)}" if result.synced == result.files else "not told"
+    wrong = f"{len(result.wrong)}" if result.synced == result.files else "unknown"
     median, most, nearly_all = quantiles(latencies)
     return Table(
         title=f"With Syncthing {list(manifest()['syncthing'])[-1]}",
-        head=("what", "how much"),
+        head=("measure", "value"),
         rows=[
             (
                 "files synced",
@@ -230,14 +230,14 @@ def _table(result: Sync) -> Table:
                 "processor time of the bridge",
                 f"{result.cpu_s:.1f} s, {100 * result.cpu_s / seconds:.1f} % of a core",
             ),
-            ("its memory, beyond what it took before", f"{result.more_mb:.0f} MB"),
+            ("growth of its memory", f"{result.more_mb:.0f} MB"),
             ("messages to the broker", f"{messages:,}, {messages / seconds:.1f} a second"),
             ("most messages of one topic in one second", f"{result.busiest}"),
             (
-                "latency of another folder's changes: median, 90th, 99th percentile, greatest",
+                "latency of another folder's changes: median, 90th, 99th percentile, maximum",
                 f"{median:.0f}, {most:.0f}, {nearly_all:.0f}, {max(latencies):.0f} ms of {len(latencies)}",
             ),
-            ("topics or keys wrong in the end", wrong),
+            ("topics or keys wrong at the end", wrong),
         ],
     )
 
@@ -251,7 +251,7 @@ def _plot(result: Sync) -> Plot:
     axes.set_ylim(0, 1.1 * max(result.messages))
     axes.grid(alpha=0.3)
     figure.tight_layout()
-    return Plot(name="files", figure=figure, caption="What the broker gets while very many small files are synced.")
+    return Plot(name="files", figure=figure, caption="Messages to the broker while very many small files are synced.")
 
 
 def _verdicts(result: Sync) -> Sequence[Verdict]:
@@ -263,8 +263,8 @@ def _verdicts(result: Sync) -> Sequence[Verdict]:
             met=not result.wrong if whole else None,
         ),
         Verdict(
-            aim="changes of other folders take less than a second meanwhile",
-            measured=f"median {quantiles(result.latencies)[0]:.0f} ms, greatest {max(result.latencies):.0f} ms",
+            aim="changes of other folders are published within a second meanwhile",
+            measured=f"median {quantiles(result.latencies)[0]:.0f} ms, maximum {max(result.latencies):.0f} ms",
             met=max(result.latencies) < MOST_LATENCY_MS,
         ),
         Verdict(

@@ -1,4 +1,4 @@
-"""What the bridge costs while nothing happens, how soon it is online, and what its memory is made of."""
+"""Cost of the idle bridge, its start time, and the parts of its memory."""
 
 import subprocess
 import sys
@@ -48,14 +48,14 @@ for module in sys.argv[1:]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a bridge has cost so far, or since another look.
+    """Resources that a bridge has used since its start, or since an earlier look.
 
     Attributes:
-        at: when, in seconds.
-        requests: to Syncthing, by path.
-        bytes_to_broker: with all that MQTT adds.
+        at: the time in seconds.
+        requests: number of requests to Syncthing by path.
+        bytes_to_broker: number of bytes, including the overhead of MQTT.
         cpu_s: processor time.
-        memory_mb: resident, at most: the system takes pages of programs back when it is short of memory.
+        memory_mb: maximum of the resident memory, because the system reclaims pages when memory is short.
     """
 
     at: float
@@ -65,7 +65,7 @@ class Look:
     memory_mb: float
 
     def since(self, before: "Look") -> "Look":
-        """Return what it cost since an earlier look."""
+        """Return the difference from an earlier look."""
         return Look(
             at=self.at - before.at,
             requests=self.requests - before.requests,
@@ -77,12 +77,12 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """What a bridge cost that had nothing to do.
+    """Cost of an idle bridge.
 
     Attributes:
-        folders: how many there are.
-        spent: what it cost.
-        kept: what the broker keeps, by topic.
+        folders: number of folders.
+        spent: resources that it has used.
+        kept: retained payloads by topic.
     """
 
     folders: int
@@ -91,27 +91,27 @@ class Idle:
 
     @property
     def an_hour(self) -> float:
-        """How many times longer an hour is."""
+        """Factor from the measured time to an hour."""
         return HOUR_S / self.spent.at
 
     @property
     def requests_an_hour(self) -> float:
-        """How many requests to Syncthing there would be in an hour."""
+        """Number of requests to Syncthing per hour."""
         return self.spent.requests.total() * self.an_hour
 
     @property
     def cpu_percent(self) -> float:
-        """The share of a core."""
+        """Processor time as a percentage of a core."""
         return 100 * self.spent.cpu_s / self.spent.at
 
 
 class Household:
-    """A Syncthing with some folders and devices, a broker and the bridge, with proxies between that count.
+    """A Syncthing instance, a broker and the bridge, connected through counting proxies.
 
     Args:
-        where: a directory.
-        folders: how many.
-        ends: where to leave what is to be ended.
+        where: its directory.
+        folders: number of folders.
+        ends: receives everything that must be stopped.
     """
 
     def __init__(self, where: Path, folders: int, ends: ExitStack) -> None:
@@ -128,7 +128,7 @@ class Household:
         self._bridge: BridgeProcess | None = None
 
     def time_starts(self, count: int) -> Sequence[float]:
-        """Return how many seconds it took until `online`, for some starts of the bridge."""
+        """Start the bridge several times, and return the seconds of each start until `online`."""
         return [self._time_start() for _ in range(count)]
 
     def _time_start(self) -> float:
@@ -143,7 +143,7 @@ class Household:
             watcher.close()
 
     def settle(self) -> None:
-        """Start the bridge for good, and wait until it publishes nothing any more."""
+        """Start the bridge, and wait until it publishes nothing more."""
         self._bridge = self._ends.enter_context(stage.running(self._new_bridge(), self._broker.port))
         receipts = Receipts(self._broker.port, "syncthing/#", "homeassistant/#").start()
         self._ends.callback(receipts.stop)
@@ -160,7 +160,7 @@ class Household:
         return receipt.topic.rpartition("/")[2] not in ("health", "metrics")
 
     def look(self) -> Look:
-        """Return what the bridge has cost so far."""
+        """Return the resources that the bridge has used so far."""
         assert self._bridge is not None, "settle() comes first"
         usage = Usage.of(self._bridge.id)
         return Look(
@@ -172,8 +172,8 @@ class Household:
         )
 
 
-def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
-    """Measure."""
+def run(quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchmark
+    """Measure idle bridges with different numbers of folders."""
     sizes, seconds = (SIZES[:2], 15.0) if quick else (SIZES, 240.0)
     with stage.directory() as where, ExitStack() as ends:
         households = [Household(where / str(size), size, ends) for size in sizes]
@@ -191,7 +191,7 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
 
 
 def _furnish(node: SyncthingNode, where: Path, folders: int) -> None:
-    """Have folders that all share with devices which are not there."""
+    """Configure folders that are shared with devices that do not exist."""
     devices = [{"deviceID": new_device_id(), "name": f"device {number}"} for number in range(DEVICES)]
     node.request("PUT", "/rest/config/devices", body=[*node.request("GET", "/rest/config/devices"), *devices])
     shared = [{"deviceID": device["deviceID"]} for device in devices]
@@ -204,7 +204,7 @@ def _furnish(node: SyncthingNode, where: Path, folders: int) -> None:
     node.wait_for(lambda: node.is_idle(names[-1]))
 
 
-# --- what it tells
+# --- report
 
 
 def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
@@ -214,10 +214,10 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
         title="While nothing happens",
         summary=[
             (
-                f"Real Syncthings with {', '.join(str(one.folders) for one in idle)} folders, each shared with"
-                f" {DEVICES} devices that are not there, a broker and a bridge for each, all at once, for"
-                f" {seconds:.0f} s after all was quiet. Proxies between count requests and bytes; what is read more"
-                " seldom than that may be missing in them, and makes up for 15 requests an hour at most."
+                f"Real Syncthing instances with {', '.join(str(one.folders) for one in idle)} folders, each"
+                f" shared with {DEVICES} devices that do not exist, and a broker and a bridge for each instance."
+                f" All run at the same time and are measured for {seconds:.0f} s after all were idle. Proxies count"
+                " requests and bytes. Reads with a longer interval may be missing; they are at most 15 requests an hour."
             ),
             (
                 f"From the start of the process to `online`, with one folder: {min(starts):.2f} to {max(starts):.2f} s"
@@ -226,7 +226,7 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
         ],
         tables=[
             Table(
-                title="An hour of doing nothing",
+                title="Cost of an idle hour",
                 head=[
                     "folders x devices",
                     "requests to Syncthing",
@@ -239,12 +239,14 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
             ),
             _requests(idle),
             _kept(idle),
-            Table(title="What is resident after imports, MB", head=["after", "resident", "more"], rows=_imports()),
+            Table(title="Resident memory after imports, MB", head=["after", "MB", "growth"], rows=_imports()),
         ],
-        plots=[Plot(name="idle", figure=_figure(idle), caption="Requests to Syncthing an hour, whatever its size.")],
+        plots=[
+            Plot(name="idle", figure=_figure(idle), caption="Requests to Syncthing per hour, by number of folders.")
+        ],
         verdicts=[
             Verdict(
-                aim=f"at most {MOST_REQUESTS} requests an hour, whatever the number of folders",
+                aim=f"at most {MOST_REQUESTS} requests an hour for any number of folders",
                 measured=", ".join(f"{one.requests_an_hour:.0f} ({one.folders} folders)" for one in idle),
                 met=all(one.requests_an_hour <= MOST_REQUESTS for one in idle),
             ),
@@ -285,7 +287,7 @@ def _requests(idle: Sequence[Idle]) -> Table:
 
 
 def _kept(idle: Sequence[Idle]) -> Table:
-    """What the broker keeps; Home Assistant's discovery comes apart, because it may be turned off."""
+    """Table of the retained messages; discovery is a separate row, because it can be disabled."""
     rows = []
     for kind, found in KINDS.items():
         cells = []
@@ -293,13 +295,13 @@ def _kept(idle: Sequence[Idle]) -> Table:
             sizes = [len(topic) + len(payload) for topic, payload in one.kept.items() if found(topic.split("/"))]
             cells.append(f"{len(sizes)} ({sum(sizes) / 1000:.1f} KB)")
         rows.append([kind, *cells])
-    title = "What the broker keeps: messages, and bytes of topics and payloads"
+    title = "Retained messages: number, and bytes of topics and payloads"
     return Table(title=title, head=["of", *(f"{one.folders} x {DEVICES}" for one in idle)], rows=rows)
 
 
 KINDS: Mapping[str, Callable[[Sequence[str]], bool]] = {
     "the bridge": lambda levels: levels[:2] == ["syncthing", "bridge"],
-    "each Syncthing": lambda levels: levels[:2] == ["syncthing", "alpha"] and len(levels) == 3,
+    "each instance": lambda levels: levels[:2] == ["syncthing", "alpha"] and len(levels) == 3,
     "its folders, with failed items and conflicts": lambda levels: levels[1:3] == ["alpha", "folder"],
     "its devices": lambda levels: levels[1:3] == ["alpha", "device"],
     "completions, one for each folder of a device": lambda levels: levels[1:3] == ["alpha", "completion"],

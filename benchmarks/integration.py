@@ -1,4 +1,4 @@
-"""Home Assistant's own integration for Syncthing, where the Home Assistant of the tests is at hand."""
+"""Home Assistant's own Syncthing integration, if the Home Assistant of the tests is installed."""
 
 import json
 import threading
@@ -23,12 +23,12 @@ import sys, types
 sys.modules["deprecated"] = types.ModuleType("deprecated")
 sys.modules["deprecated"].deprecated = lambda reason: lambda function: function
 """
-"""aiosyncthing imports `deprecated` without saying that it needs it; Home Assistant's images have it from others."""
+"""Replacement for `deprecated`, which aiosyncthing imports without declaring it; Home Assistant's images contain it."""
 
 
 def missing() -> str | None:
-    """Return why it cannot be measured; None if it can."""
-    return None if HASS.exists() else "no Home Assistant is at hand, `scripts/homeassistant` brings it"
+    """Return why the integration cannot be measured; None if it can."""
+    return None if HASS.exists() else "Home Assistant is not installed, `scripts/homeassistant` installs it"
 
 
 def version() -> str:
@@ -37,7 +37,7 @@ def version() -> str:
 
 
 def library() -> str:
-    """Return the version of what its integration reads Syncthing with, which it installs by itself."""
+    """Return the version of the Syncthing library that the integration installs."""
     return _version_of("aiosyncthing")
 
 
@@ -48,9 +48,9 @@ def _version_of(package: str) -> str:
 
 @contextmanager
 def watching(directory: Path, node: SyncthingNode, receipts: Receipts) -> Iterator[None]:
-    """Have a Home Assistant follow a Syncthing, and note every state of the sensor of every folder."""
+    """Let a Home Assistant follow a Syncthing instance, and record all states of its folder sensors."""
     hass = HomeAssistant(directory)
-    package = directory / "custom_components/__init__.py"  # what Home Assistant imports first
+    package = directory / "custom_components/__init__.py"  # Home Assistant imports it first
     package.parent.mkdir(parents=True)
     package.write_text(STAND_IN, encoding="utf-8")
     try:
@@ -67,7 +67,7 @@ def watching(directory: Path, node: SyncthingNode, receipts: Receipts) -> Iterat
 
 
 def _add(hass: HomeAssistant, node: SyncthingNode) -> Mapping[str, str]:
-    """Add the integration as its page does, and return the folder of each sensor."""
+    """Add the integration as the web page does, and return the folder of each sensor."""
     flow = hass.request("POST", "/api/config/config_entries/flow", {"handler": "syncthing"})
     given = {"url": node.url, "token": node.api_key, "verify_ssl": False}
     result = hass.request("POST", f"/api/config/config_entries/flow/{flow['flow_id']}", given)

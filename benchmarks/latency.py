@@ -1,7 +1,7 @@
-"""How long a change takes from the stamp that Syncthing sets on its event to a subscriber.
+"""Time from Syncthing's timestamp of an event to the receipt of the change by a subscriber.
 
-The change is a folder that is paused or resumed: one event, whose effect shows in one topic. It is made again when
-everybody has told of the one before.
+The change is a paused or resumed folder: one event, whose effect is visible in one topic. The next change is made
+when all publishers have published the previous one.
 """
 
 import json
@@ -27,7 +27,7 @@ from stbridge.demo.node import SyncthingNode
 from tests.servers import ANONYMOUS
 
 FOLDERS = tuple(f"folder-{number}" for number in range(10))
-"""They take turns, so that none changes as often as the bridge bounds."""
+"""Folders to change in turn, so that no topic reaches the bridge's rate limit."""
 
 WARM_UP = 10
 BLOCK = 10
@@ -51,8 +51,8 @@ done
 Figures = dict[str, list[float]]
 
 
-def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
-    """Measure."""
+def run(quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchmark
+    """Measure the latency of all publishers, in turn and at once."""
     with stage.directory() as where, ExitStack() as ends:
         broker = ends.enter_context(stage.broker(where, [ANONYMOUS, "set_tcp_nodelay true"]))
         node = ends.enter_context(stage.syncthing(where))
@@ -61,7 +61,7 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
         bridge = ends.enter_context(stage.bridge(where, broker.port, node))
         bare = ends.enter_context(stage.program(*_bare_minimum(node, broker.port)))
         filters = ("syncthing/alpha/folder/+", "baseline/#", "polled")
-        # To unpack properties of MQTT 5, which only the bridge sends, is work of the subscriber's.
+        # Parsing MQTT 5 properties, which only the bridge sends, would count as time of the bridge.
         receipts = Receipts(broker.port, *filters, protocol=MQTTProtocolVersion.MQTTv311).start()
         ends.callback(receipts.stop)
         changes = Changes(node, receipts)
@@ -75,8 +75,12 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
                 with integration.watching(where / "hass", node, receipts):
                     changes.make(WARM_UP, {BRIDGE, BARE})
                     with_core = milliseconds(changes.make(20 if quick else 150, {BRIDGE, BARE, CORE}))
-            except (AssertionError, OSError, KeyError) as error:  # what it is compared with must not end the rest
-                why = f"it did not work: {type(error).__name__}: {str(error)[:200]}"
+            except (
+                AssertionError,
+                OSError,
+                KeyError,
+            ) as error:  # a failure of the integration must not stop the benchmark
+                why = f"it failed: {type(error).__name__}: {str(error)[:200]}"
     return _section(in_turn, at_once, with_core, why)
 
 
@@ -96,7 +100,7 @@ def _polling(node: SyncthingNode, port: int) -> Iterator[None]:
 
 @dataclass(slots=True)
 class Change:
-    """One change, and who has told of it when."""
+    """A change, and when each publisher has published it."""
 
     folder: str
     paused: bool
@@ -107,17 +111,17 @@ class Change:
 
     @property
     def event(self) -> str:
-        """The type of its event."""
+        """Type of its event."""
         return "FolderPaused" if self.paused else "FolderResumed"
 
     def take(self, receipt: Receipt) -> bool:
-        """Take a message that came, and tell whether nothing more is awaited."""
+        """Process a message, and return whether all awaited publishers have published the change."""
         who, _, rest = receipt.topic.partition("/")
         if who == "polled":
             self.polled_ns.append(receipt.at_ns)
         elif self._is_told(who, rest, json.loads(receipt.payload)):
             self.told_ns.setdefault(WHO[who], receipt.at_ns)
-        # Home Assistant's own integration takes no notice of the end of a pause.
+        # Home Assistant's own integration does not notice the end of a pause.
         return self.told_ns.keys() >= (self.awaited if self.paused else self.awaited - {CORE})
 
     def _is_told(self, who: str, rest: str, payload: object) -> bool:
@@ -129,15 +133,15 @@ class Change:
 
 
 WHO = {"syncthing": BRIDGE, "baseline": BARE, integration.TOPIC: CORE}
-"""By the first level of a topic."""
+"""Publisher by the first level of the topic."""
 
 
 class Changes:
-    """Makes changes, one after the other, and finds out when each was told.
+    """Makes consecutive changes, and records when each was published.
 
     Args:
-        node: where.
-        receipts: what is told.
+        node: the instance to change.
+        receipts: the received messages.
     """
 
     def __init__(self, node: SyncthingNode, receipts: Receipts) -> None:
@@ -145,14 +149,14 @@ class Changes:
         self._receipts = receipts
         self._made = 0
         self._last_event = 0
-        self._events(timeout_s=0)  # the server keeps events of a mask from the first request with it on
+        self._events(timeout_s=0)  # Syncthing keeps events of a mask from the first request with that mask on
 
     def make(self, count: int, awaited: set[str]) -> list[Change]:
-        """Make some changes; each waits until the one before has been told by all that are awaited."""
+        """Make some changes, each after all awaited publishers have published the previous one."""
         return [self._make(frozenset(awaited)) for _ in range(count)]
 
     def make_in_turn(self, count: int, stoppable: Mapping[str, Callable[[signal.Signals], None]]) -> Figures:
-        """Make changes that only one at a time can tell of, block by block; the other processes are stopped."""
+        """Make blocks of changes, each with only one publisher; the other processes are suspended."""
         figures: Figures = {who: [] for who in stoppable}
         while len(figures[BARE]) < count:
             for who in stoppable:
@@ -171,16 +175,18 @@ class Changes:
         change = Change(FOLDERS[self._made // 2 % len(FOLDERS)], self._made % 2 == 0, awaited)
         self._made += 1
         self._node.request("PATCH", f"/rest/config/folders/{change.folder}", body={"paused": change.paused})
-        assert self._receipts.until(change.take, GIVE_UP_S), f"after {GIVE_UP_S} s only told by {set(change.told_ns)}"
+        assert self._receipts.until(change.take, GIVE_UP_S), (
+            f"after {GIVE_UP_S} s published only by {set(change.told_ns)}"
+        )
         self._receipts.until(lambda one: change.take(one) and False, random.uniform(*PAUSE_S))
         [event] = self._events(timeout_s=1)
         assert (event["type"], event["data"]["id"]) == (change.event, change.folder)
         change.stamp_ns = in_ns(event["time"])
-        assert all(told_ns > change.stamp_ns for told_ns in change.told_ns.values()), "told before it happened"
+        assert all(told_ns > change.stamp_ns for told_ns in change.told_ns.values()), "published before it happened"
         return change
 
     def _events(self, *, timeout_s: int) -> list[dict[str, Any]]:
-        """Return the events of changes since this was called last; they come from a ring of their own."""
+        """Return the change events since the last call; their mask has its own event buffer."""
         query = {"events": "FolderPaused,FolderResumed", "since": self._last_event, "timeout": timeout_s}
         events: list[dict[str, Any]] = self._node.request("GET", "/rest/events", query)
         self._last_event += len(events)
@@ -188,7 +194,7 @@ class Changes:
 
 
 def milliseconds(changes: Sequence[Change]) -> Figures:
-    """Return how long each change took, by who told it; a poll tells all that has changed since the one before."""
+    """Return the latencies by publisher; a poll publishes all changes since the previous poll."""
     figures: Figures = defaultdict(list)
     waiting: list[int] = []
     for change in changes:
@@ -202,41 +208,41 @@ def milliseconds(changes: Sequence[Change]) -> Figures:
 
 
 def in_ns(stamp: str) -> int:
-    """Return a stamp of Syncthing, with its nanoseconds, as nanoseconds since 1970."""
+    """Convert a timestamp of Syncthing, including its nanoseconds, to nanoseconds since 1970."""
     whole, _, rest = stamp.partition(".")
     digits = rest.rstrip("Z").partition("+")[0].partition("-")[0]
     zone = rest[len(digits) :]
     return int(datetime.fromisoformat(whole + zone).timestamp()) * 10**9 + int(digits.ljust(9, "0"))
 
 
-# --- what it tells
+# --- report
 
 
 def _section(in_turn: Figures, at_once: Figures, with_core: Figures, why_not: str | None) -> Section:
     how = (
-        f"One of {len(FOLDERS)} folders of a real Syncthing is paused or resumed, at random moments, one change after "
-        "the other. What counts is the time from Syncthing's own stamp on the event to a subscriber's receipt, by the "
-        "same clock. The bare minimum is `benchmarks/baseline.py`: a long poll with the same mask of events, JSON, a "
-        "publication, in one thread. The subscriber speaks MQTT 3.1.1, as `mosquitto_sub` and Node-RED do unless told "
-        "otherwise. Mosquitto sends without delay (`set_tcp_nodelay true`): else it holds back one message or another "
-        "for 40 ms, of whomever."
+        f"One of {len(FOLDERS)} folders of a real Syncthing instance is paused or resumed, at random moments, one "
+        "change after the other. Measured is the time from Syncthing's timestamp of the event to its receipt by a "
+        "subscriber, by the same clock. The bare minimum is `benchmarks/baseline.py`: a long poll with the same event "
+        "mask, JSON and a publication, in one thread. The subscriber uses MQTT 3.1.1, the default of `mosquitto_sub` and Node-RED. "
+        "Mosquitto sends without delay (`set_tcp_nodelay true`); otherwise it delays some messages of every publisher "
+        "by 40 ms."
     )
     turns = (
-        f"In turn: {len(in_turn[BRIDGE])} changes each, in blocks of {BLOCK}, while the other process is stopped; both "
-        "have only Syncthing, the broker and the subscriber beside them. This is what the aim is about. At once: both "
-        "wait for the same event and compete for the processors, which tells more of these than of either."
+        f"In turn: {len(in_turn[BRIDGE])} changes each, in blocks of {BLOCK}, while the other process is suspended. "
+        "Each competes only with Syncthing, the broker and the subscriber. The aims refer to these figures. At once: "
+        "both wait for the same event and compete for the processors, so the figures depend mainly on the processors."
     )
     polling = (
-        f"A loop of `curl`, `mosquitto_pub` and a pause of {POLL_S} s cannot be followed change by change: what is "
-        "counted is the time to the next poll, also where the state had changed again by then and nobody was ever told."
+        f"A loop of `curl`, `mosquitto_pub` and a pause of {POLL_S} s does not publish each change. Measured is the "
+        "time to the next poll, even if the state had changed again by then and the change was never published."
     )
     tables = [_table("In turn, milliseconds", in_turn), _table("At once, milliseconds", at_once)]
     if with_core:
         tables.append(_table("At once, with Home Assistant's own integration, milliseconds", with_core))
         core = (
-            f"Home Assistant {integration.version()} follows the same Syncthing by its own integration (`aiosyncthing` "
-            f"{integration.library()}); its websocket tells when the sensor of the folder says that it is paused: no "
-            "broker is between. It follows a few types of events only: the end of a pause, for one, it does not notice."
+            f"Home Assistant {integration.version()} follows the same Syncthing instance by its own integration "
+            f"(`aiosyncthing` {integration.library()}), without a broker. Its websocket reports when the sensor of the "
+            "folder is `paused`. The integration follows only a few event types; it does not notice the end of a pause."
         )
     else:
         core = f"Home Assistant's own integration was not measured: {why_not}."
@@ -251,8 +257,8 @@ def _section(in_turn: Figures, at_once: Figures, with_core: Figures, why_not: st
 
 
 CAPTION = (
-    "The share of changes that a subscriber knew of after so many milliseconds (logarithmic); the bridge and the bare "
-    "minimum in turn."
+    "Share of changes that a subscriber had received, by milliseconds (logarithmic); bridge and bare minimum are "
+    "measured in turn."
 )
 
 
@@ -263,7 +269,7 @@ def _table(title: str, figures: Figures) -> Table:
             pairs = zip(quantiles(values), quantiles(figures[BARE]), strict=True)
             cells = [f"{own:.2f}" if who == BARE else f"{own:.2f} ({own / bare:.2f} times)" for own, bare in pairs]
             rows.append([who, str(len(values)), *cells, f"{max(values):.2f}"])
-    return Table(title=title, head=["who tells", "changes", *MAX_RATIOS, "longest"], rows=rows)
+    return Table(title=title, head=["publisher", "changes", *MAX_RATIOS, "longest"], rows=rows)
 
 
 def _verdicts(figures: Figures) -> Iterator[Verdict]:
@@ -278,7 +284,9 @@ def _verdicts(figures: Figures) -> Iterator[Verdict]:
 
 def _figure(figures: Figures) -> Figure:
     figure = Figure(figsize=(8, 4))
-    axes = figure.add_subplot(xscale="log", xlabel="milliseconds since Syncthing's stamp", ylabel="share of changes")
+    axes = figure.add_subplot(
+        xscale="log", xlabel="milliseconds since Syncthing's timestamp", ylabel="share of changes"
+    )
     for who, colour in COLOURS.items():
         if values := figures.get(who):
             ranked = sorted(values)

@@ -1,4 +1,4 @@
-"""On what it was measured."""
+"""Description of the machine and the software versions of a measurement."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ LIBRARIES = ("stbridge", "paho-mqtt", "requests", "urllib3", "pydantic")
 
 
 def description() -> dict[str, str]:
-    """Return the machine and the versions of all parts."""
+    """Return the machine and the versions of all components."""
     servers = manifest()
     return {
         "processor": f"{os.cpu_count()} cores, {_processor()}",
@@ -39,5 +39,5 @@ def _distribution() -> str:
 
 
 def _first_line(command: Sequence[str]) -> str:
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # -h ends with status 3
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # -h exits with status 3
     return said.splitlines()[0] if said else "unknown"

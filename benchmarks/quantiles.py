@@ -1,4 +1,4 @@
-"""Says of many figures what is worth saying."""
+"""Quantiles of a sequence of values."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ MEDIAN, MOST, NEARLY_ALL = 0.5, 0.9, 0.99
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return the least of the values that this share of them does not exceed."""
+    """Return the smallest value that at least this share of the values does not exceed."""
     ranked = sorted(values)
     return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
 

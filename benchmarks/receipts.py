@@ -1,4 +1,4 @@
-"""A subscriber that notes when what came."""
+"""A subscriber that records each message with its arrival time."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from tests.servers import PATIENCE_S
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A message, and when it came, in nanoseconds by the clock of the wall, as Syncthing's stamps are."""
+    """A message, and its arrival time in nanoseconds by the same wall clock as Syncthing's timestamps."""
 
     at_ns: int
     topic: str
@@ -22,12 +22,12 @@ class Receipt:
 
 
 class Receipts:
-    """Subscribes at QoS 0, so that nothing but the messages themselves takes time.
+    """Subscribes at QoS 0, so that only the messages themselves take time.
 
     Args:
         port: of the broker.
-        topic_filters: of what.
-        protocol: of the connection.
+        topic_filters: the topics to subscribe to.
+        protocol: the MQTT version of the connection.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Receipts:
         self.put(message.topic, bytes(message.payload))
 
     def put(self, topic: str, payload: bytes) -> None:
-        """Note that something came, from elsewhere maybe; any thread."""
+        """Record a message, which may come from another source; callable from any thread."""
         self._came.put(Receipt(time.time_ns(), topic, payload))
 
     def until(self, enough: Callable[[Receipt], bool], timeout_s: float) -> bool:
-        """Take what comes until it is enough, and tell whether it is."""
+        """Process messages until `enough` returns true or the time is over, and return whether it did."""
         deadline = time.monotonic() + timeout_s
         while (left := deadline - time.monotonic()) > 0:
             try:

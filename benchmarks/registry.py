@@ -1,4 +1,4 @@
-"""Which benchmarks there are, in the order of the report."""
+"""List of the benchmarks, in the order of the report."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from benchmarks.section import Section
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One benchmark: the module of its name has `run(quick: bool) -> Section`.
+    """A benchmark; the module with its name contains `run(quick: bool) -> Section`.
 
     Attributes:
-        name: what it is called by on the command line.
-        deadline_s: it is ended after so many seconds.
-        question: what it answers.
+        name: its name on the command line.
+        deadline_s: seconds after which it is stopped.
+        question: the question that it answers.
     """
 
     name: str
@@ -23,18 +23,18 @@ class Benchmark:
     question: str
 
     def run(self, *, quick: bool) -> Section:
-        """Measure."""
+        """Run the benchmark, and return its section of the report."""
         measure = cast(Callable[[bool], Section], import_module(f"benchmarks.{self.name}").run)
         return measure(quick)
 
 
 BENCHMARKS = (
     Benchmark("latency", 600, "how long a change takes to reach a subscriber"),
-    Benchmark("commands", 200, "how long a command takes, and how many there may be"),
+    Benchmark("commands", 200, "how long a command takes, and how many run per second"),
     Benchmark("idle", 600, "what the bridge costs while nothing happens"),
-    Benchmark("brokers", 300, "what the bridge does with other brokers than Mosquitto"),
-    Benchmark("steps", 120, "where the processor time of an event goes"),
+    Benchmark("brokers", 300, "how the bridge works with brokers other than Mosquitto"),
+    Benchmark("steps", 120, "how the processor time of an event is spent"),
     Benchmark("scale", 480, "what folders, devices and instances cost"),
-    Benchmark("storms", 240, "what ten thousand events a second do"),
-    Benchmark("files", 900, "what a sync of very many small files does"),
+    Benchmark("storms", 240, "how the bridge handles ten thousand events a second"),
+    Benchmark("files", 900, "how the bridge handles a sync of very many small files"),
 )

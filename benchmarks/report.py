@@ -1,4 +1,4 @@
-"""Keeps what each benchmark found, and makes the report of all of it."""
+"""Stores the results of each benchmark, and writes the report of all results."""
 
 import json
 import traceback
@@ -18,13 +18,13 @@ PLOTS = ROOT / "benchmarks/plots"
 RESULTS = ROOT / ".cache/benchmarks"
 RESOLUTION_DPI = 110
 
-MET: Mapping[bool | None, str] = {True: "yes", False: "**no**", None: "not told"}
+MET: Mapping[bool | None, str] = {True: "yes", False: "**no**", None: "unknown"}
 
 Result = dict[str, Any]
 
 
 def keep(benchmark: Benchmark, section: Section, *, quick: bool) -> None:
-    """Keep the results of a benchmark until it is run again."""
+    """Store the results of a benchmark until it runs again."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     for plot in section.plots:
         plot.figure.savefig(PLOTS / f"{plot.name}.png", dpi=RESOLUTION_DPI, bbox_inches="tight")
@@ -42,13 +42,13 @@ def keep(benchmark: Benchmark, section: Section, *, quick: bool) -> None:
 
 
 def keep_failure(benchmark: Benchmark, reason: str) -> None:
-    """Keep that a benchmark came to nothing, and why."""
-    summary = [f"**It came to nothing:** {reason}"]
+    """Store that a benchmark failed, and why."""
+    summary = [f"**It failed:** {reason}"]
     _write(benchmark, {"title": benchmark.name.capitalize(), "summary": summary})
 
 
 def in_words(error: Exception) -> str:
-    """Return what happened and where, in a line."""
+    """Describe an error and its place in one line."""
     places = [frame for frame in traceback.extract_tb(error.__traceback__) if "/benchmarks/" in frame.filename]
     where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
     return f"{type(error).__name__}: {error}{where}"
@@ -62,20 +62,20 @@ def _write(benchmark: Benchmark, result: Result) -> None:
 
 
 def write() -> Path:
-    """Make the report of everything that has been kept."""
+    """Write the report of all stored results."""
     REPORT.write_text("\n".join(_lines()) + "\n", encoding="utf-8")
     return REPORT
 
 
 def _lines() -> Iterator[str]:
     results = {one.name: json.loads(path.read_text(encoding="utf-8")) for one in BENCHMARKS if (path := _kept(one))}
-    yield "# What the bridge costs, and how fast it is"
+    yield "# Speed and cost of the bridge"
     yield ""
-    yield "`make bench` measures and writes this; `make bench ONLY=latency` measures one part again and keeps the"
-    yield "others, `QUICK=1` tries it out. What counts are ratios that were measured side by side in one run: absolute"
-    yield "times do not carry from machine to machine."
+    yield "`make bench` runs all benchmarks and writes this report. `make bench ONLY=latency` repeats one part and"
+    yield "keeps the others; `QUICK=1` is a quick trial. Compare ratios measured in the same run: absolute times differ"
+    yield "from machine to machine."
     yield ""
-    yield from _table(("what", "which"), list(description().items()))
+    yield from _table(("component", "version"), list(description().items()))
     yield "## Aims"
     yield ""
     yield from _table(("part", "aim", "measured", "met"), list(_aims(results)))
@@ -98,8 +98,8 @@ def _aims(results: Mapping[str, Result]) -> Iterator[Sequence[str]]:
 def _section(benchmark: Benchmark, result: Result) -> Iterator[str]:
     yield f"## {result['title']}"
     yield ""
-    hurried = "; a quick trial, too short to be judged" if result.get("quick") else ""
-    yield f"What it tells: {benchmark.question}. `make bench ONLY={benchmark.name}`, {result['at']}{hurried}."
+    hurried = "; a quick trial, too short for a verdict" if result.get("quick") else ""
+    yield f"Question: {benchmark.question}. `make bench ONLY={benchmark.name}`, {result['at']}{hurried}."
     yield ""
     for paragraph in result["summary"]:
         yield from (paragraph, "")

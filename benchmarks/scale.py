@@ -1,4 +1,4 @@
-"""What folders, devices and instances cost: the time until all is published, memory, and the cost of an event."""
+"""Cost of folders, devices and instances: time until all topics are published, memory, and cost of an event."""
 
 import sys
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ DEVICES = 10
 LONGEST_S = 240.0
 RATE, STORM_S, WARM_UP_S = 500, 8.0, 2.0
 WITHIN = 0.25
-"""Two figures that are to be the same may differ by so much: neither is measured better."""
+"""Relative difference up to which two values count as equal, which is the precision of the measurement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """What was measured with so many of everything."""
+    """Measurements with a number of instances, folders and devices."""
 
     instances: int
     folders: int
@@ -34,18 +34,18 @@ class Point:
 
     @property
     def shares(self) -> int:
-        """How many completions are published, which is most of everything."""
+        """Number of published completions, which are most of the topics."""
         return self.instances * self.folders * self.devices
 
     @property
     def name(self) -> str:
-        """What it is called in tables."""
+        """Name in tables."""
         several = f"{self.instances} instances x " if self.instances > 1 else ""
         return f"{several}{self.folders:,} folders x {self.devices} devices"
 
 
-def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
-    """Measure."""
+def run(quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchmark
+    """Measure setups of different size."""
     storm_s = 2.0 if quick else STORM_S
     curve = [measure(folders=one, devices=DEVICES, storm_s=storm_s) for one in (CURVE[:3] if quick else CURVE)]
     large = measure(folders=100 if quick else 1000, devices=100, storm_s=storm_s)
@@ -54,16 +54,16 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
         title="Scale: folders, devices, instances",
         summary=[
             (
-                "The Syncthings are fakes (`benchmarks/fake`), which answer as real ones did, and take a seventh of a"
-                " core for 10,000 events a second. All devices share all folders, so most topics are completions,"
-                " and most of the time until all is published goes into asking for them: one request for each, because"
-                " Syncthing has no other. `online` comes before, when all topics are there; completions that are not"
-                " known yet are `null`."
+                "The Syncthing instances are fakes (`benchmarks/fake`), which send recorded answers of real ones and"
+                " use a seventh of a core for 10,000 events a second. All devices share all folders, so most topics are"
+                " completions. Most of the time until all values are known is spent on requests for completions: one"
+                " for each, because Syncthing has no other request for them. `online` is published earlier, when all"
+                " topics exist; unknown completions are `null`."
             ),
             (
-                f"The cost of an event is the bridge's processor time for {RATE} events a second about one folder, for"
-                f" {storm_s:.0f} s, however many others there are. With many instances they are spread over all, so"
-                " that nearly each takes a request of its own, which costs much more than the event."
+                f"The cost of an event is the bridge's processor time for {RATE} events a second about one folder,"
+                f" during {storm_s:.0f} s, with any number of other folders. With many instances the events are spread"
+                " over all instances, so nearly each event needs its own request, which costs much more than the event."
             ),
         ],
         tables=[_table([*curve, large, many])],
@@ -73,7 +73,7 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
 
 
 def measure(*, instances: int = 1, folders: int, devices: int, storm_s: float) -> Point:
-    """Start a bridge with so many of everything, and have it take events."""
+    """Start a bridge with these numbers, and measure its start and the cost of events."""
     with Fleet(instances=instances, folders=folders, devices=devices) as fleet, service(fleet) as one:
         complete_s = one.wait_until_complete(instances * folders, devices, LONGEST_S)
         one.wait_until_quiet()
@@ -93,22 +93,22 @@ def measure(*, instances: int = 1, folders: int, devices: int, storm_s: float) -
 
 
 def _cost(one: Service, storm_s: float, *, spread: bool) -> Cost:
-    one.fleet.tell("storm", rate=RATE, seconds=WARM_UP_S, stirred=1, spread=spread)  # uses allowances up
+    one.fleet.tell("storm", rate=RATE, seconds=WARM_UP_S, stirred=1, spread=spread)  # uses up the rate limits
     one.wait_until_quiet()
     return one.cost_of(rate=RATE, seconds=storm_s, stirred=1, spread=spread)
 
 
 def _table(points: Sequence[Point]) -> Table:
     return Table(
-        title="From the start of the process on, and for each event",
+        title="From the start of the process, and for each event",
         head=(
-            "what there is",
+            "setup",
             "online after, s",
             "all known after, s",
-            "processor until then, s",
+            "processor time until then, s",
             "resident, MB",
             "threads",
-            "processor per event, µs",
+            "processor time per event, µs",
             "messages per event",
             "requests per event",
         ),
@@ -148,7 +148,7 @@ def _plot(curve: Sequence[Point]) -> Plot:
     return Plot(
         name="scale",
         figure=figure,
-        caption="Time until all is known and memory grow with what there is; the cost of an event does not.",
+        caption="Time until all is known and memory grow with the number of folders; the cost of an event does not.",
     )
 
 
@@ -164,13 +164,13 @@ def _verdicts(curve: Sequence[Point], large: Point, many: Point) -> Sequence[Ver
             met=max(costs) < (1 + 2 * WITHIN) * middle and costs[-1] < (1 + WITHIN) * middle,
         ),
         Verdict(
-            aim="the processor time until all is known is linear in what there is",
-            measured=_range(times, 1000, "ms for each further completion"),
+            aim="the processor time until all is known is linear in the number of completions",
+            measured=_range(times, 1000, "ms for each additional completion"),
             met=_alike(times),
         ),
         Verdict(
-            aim="memory is linear in what there is",
-            measured=_range(memory, 1024, "KB for each further completion, its part of a folder included"),
+            aim="memory is linear in the number of completions",
+            measured=_range(memory, 1024, "KB for each additional completion, including its share of a folder"),
             met=memory[-1] <= (1 + WITHIN) * memory[0],
         ),
         _all_there(large),
@@ -195,5 +195,5 @@ def _all_there(point: Point) -> Verdict:
         aim=f"{point.name} in one process: everything is published",
         measured=f"online after {point.online_s:.1f} s, with {point.shares:,} completions after"
         f" {point.complete_s:.0f} s, {point.usage.memory_mb:.0f} MB",
-        met=True,  # or it would have come to nothing
+        met=True,  # otherwise the benchmark would have failed
     )

@@ -1,4 +1,4 @@
-"""What one benchmark has to say."""
+"""The parts of a section of the report, which a benchmark returns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How an aim compares with what was measured.
+    """Comparison of an aim with the measured value.
 
     Attributes:
-        aim: what was to be reached, with its unit.
-        measured: what was, with its unit.
-        met: whether that is good enough; None where it cannot be told.
+        aim: the aim, with its unit.
+        measured: the measured value, with its unit.
+        met: whether the aim is met; None if unknown.
     """
 
     aim: str
@@ -28,7 +28,7 @@ class Table:
     Attributes:
         title: the line above it.
         head: the headings of its columns, with units.
-        rows: the cells, as they are shown.
+        rows: the cells as text.
     """
 
     title: str
@@ -41,9 +41,9 @@ class Plot:
     """A plot of the report.
 
     Attributes:
-        name: the file's, without its suffix.
-        figure: what is drawn.
-        caption: what there is to see.
+        name: the file name without its suffix.
+        figure: the figure.
+        caption: the description of the plot.
     """
 
     name: str
@@ -57,10 +57,10 @@ class Section:
 
     Attributes:
         title: its heading.
-        summary: what was found out, and how it was measured: one paragraph each.
+        summary: paragraphs about the method and the results.
         tables: the figures.
         plots: the pictures.
-        verdicts: the aims that it is about.
+        verdicts: its aims, compared with the measured values.
     """
 
     title: str

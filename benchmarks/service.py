@@ -1,4 +1,4 @@
-"""The bridge with fake Syncthings."""
+"""The bridge with fake Syncthing instances."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +18,13 @@ LONGEST_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What some events cost.
+    """Cost of some events.
 
     Attributes:
-        events: how many there were.
-        cpu_us: processor time of the bridge for each, in microseconds.
-        messages: to the broker, for each.
-        requests: to Syncthing, for each.
+        events: number of events.
+        cpu_us: processor time of the bridge per event, in microseconds.
+        messages: messages to the broker per event.
+        requests: requests to Syncthing per event.
     """
 
     events: int
@@ -34,13 +34,13 @@ class Cost:
 
 
 class Service:
-    """A bridge, what it reads and who listens to it.
+    """A bridge with its fake Syncthing instances and a subscriber.
 
     Args:
-        fleet: the fake Syncthings.
+        fleet: the fake instances.
         process: of the bridge.
-        audience: sees what it publishes.
-        began_at: when it was started, by the monotonic clock.
+        audience: the subscriber to its topics.
+        began_at: its start time by the monotonic clock.
     """
 
     def __init__(self, fleet: Fleet, process: BridgeProcess, audience: Audience, began_at: float) -> None:
@@ -56,22 +56,22 @@ class Service:
 
     @property
     def usage(self) -> Usage:
-        """What the bridge has used so far."""
+        """Resources that the bridge has used so far."""
         return Usage.of(self._process.id)
 
     @property
     def online_after_s(self) -> float:
-        """How long it took until the bridge said that it is online, all topics being there."""
+        """Seconds from the start until the bridge published `online`, when all topics exist."""
         assert self.audience.online_at is not None, "it is complete"
         return self.audience.online_at - self._began_at
 
     def wait_until_complete(self, folders: int, devices: int, longest_s: float) -> float:
-        """Wait until everything is known and published, and return how many seconds after the start that is."""
+        """Wait until all values are published, and return the seconds since the start."""
         eventually(lambda: self.audience.is_complete(folders, devices), longest_s)
         return monotonic() - self._began_at
 
     def wait_until_quiet(self) -> None:
-        """Wait until nothing is published any more."""
+        """Wait until nothing more is published."""
         seen, since = self.audience.messages, monotonic()
 
         def quiet() -> bool:
@@ -83,7 +83,7 @@ class Service:
         eventually(quiet, LONGEST_S)
 
     def cost_of(self, *, rate: int, seconds: float, stirred: int, spread: bool = False) -> Cost:
-        """Have many events, and return what they cost, what follows later included; for the arguments see `Storm`."""
+        """Create many events, and return their cost including delayed work; for the arguments see `Storm`."""
         requests, messages, usage = self._requests, self.audience.messages, self.usage
         storm = self.fleet.tell("storm", rate=rate, seconds=seconds, stirred=stirred, spread=spread)
         self.wait_until_quiet()
@@ -102,12 +102,12 @@ class Service:
 
 @contextmanager
 def service(fleet: Fleet, *, closely: frozenset[str] = frozenset(), **variables: str) -> Iterator[Service]:
-    """Have a bridge that has just been started, with a broker.
+    """Start a bridge with a broker.
 
     Args:
-        fleet: the fake Syncthings, which have been started.
+        fleet: the started fake instances.
         closely: topics of which every message is kept.
-        variables: more settings.
+        variables: additional settings.
     """
     with stage.directory() as where, stage.broker(where) as broker, Audience(broker.port, closely) as audience:
         (where / "bridge").mkdir()

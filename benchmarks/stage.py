@@ -1,4 +1,4 @@
-"""Where it is measured: a real broker, real Syncthings and the bridge, each with a directory of its own."""
+"""The setup of benchmarks: a real broker, real Syncthing instances and the bridge, each with its own directory."""
 
 import os
 import subprocess
@@ -14,14 +14,14 @@ from tests.servers import ANONYMOUS, PATIENCE_S, ROOT, BridgeProcess, Mosquitto,
 
 @contextmanager
 def directory() -> Iterator[Path]:
-    """Have a directory for one benchmark."""
+    """Create a temporary directory for a benchmark."""
     with TemporaryDirectory(prefix="stbridge-bench-", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
 @contextmanager
 def broker(where: Path, lines: Sequence[str] = (ANONYMOUS,)) -> Iterator[Mosquitto]:
-    """Have a broker."""
+    """Run a broker."""
     place = where / "broker"
     place.mkdir()
     one = Mosquitto(place, lines=lines)
@@ -33,7 +33,7 @@ def broker(where: Path, lines: Sequence[str] = (ANONYMOUS,)) -> Iterator[Mosquit
 
 @contextmanager
 def syncthing(where: Path, name: str = "alpha") -> Iterator[SyncthingNode]:
-    """Have a Syncthing, the newest that is at hand."""
+    """Run a Syncthing instance of the newest available version."""
     one = SyncthingNode(name, where / name / "home", list(manifest()["syncthing"].values())[-1])
     try:
         one.start()
@@ -43,7 +43,7 @@ def syncthing(where: Path, name: str = "alpha") -> Iterator[SyncthingNode]:
 
 
 def new_bridge(where: Path, port: int, node: SyncthingNode, *, url: str = "", **more: str) -> BridgeProcess:
-    """Return a bridge that has not been started; it knows the Syncthing as `alpha`."""
+    """Return a bridge that is not started, whose instance is called `alpha`."""
     place = where / "bridge"
     place.mkdir(exist_ok=True)
     return BridgeProcess(
@@ -62,12 +62,12 @@ def new_bridge(where: Path, port: int, node: SyncthingNode, *, url: str = "", **
 
 @contextmanager
 def running(bridge: BridgeProcess, port: int, base_topic: str = "syncthing") -> Iterator[BridgeProcess]:
-    """Have a bridge run; it is online from the beginning on.
+    """Run a bridge that is online.
 
     Args:
-        bridge: the bridge, which has not said anything at this broker, or said goodbye.
+        bridge: a bridge that is new to this broker, or has disconnected from it cleanly.
         port: of the broker.
-        base_topic: of the bridge.
+        base_topic: the base topic of the bridge.
     """
     watcher = Subscriber(port, f"{base_topic}/bridge/state")
     try:
@@ -81,14 +81,14 @@ def running(bridge: BridgeProcess, port: int, base_topic: str = "syncthing") -> 
 
 @contextmanager
 def bridge(where: Path, port: int, node: SyncthingNode, **more: str) -> Iterator[BridgeProcess]:
-    """Have the bridge, online."""
+    """Run a new bridge that is online."""
     with running(new_bridge(where, port, node, **more), port) as one:
         yield one
 
 
 @contextmanager
 def program(*command: str, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Have a program run beside, until the end."""
+    """Run a program while the context is active."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
     try:

@@ -1,4 +1,4 @@
-"""Where the processor time of an event goes: each step by itself, in this process, with nothing beside it."""
+"""Processor time of each step of an event, measured separately in this process."""
 
 import json
 from collections import defaultdict
@@ -30,15 +30,15 @@ from tests.servers import eventually
 FOLDERS, DEVICES = 100, 10
 EVENTS, REQUESTS, MESSAGES = 40_000, 2_000, 10_000
 BATCH = 100
-"""So many events come with one request in a flood."""
+"""Number of events that one request returns in a flood."""
 
 UPDATES_PER_SECOND, EVENTS_PER_SECOND = 2.0, 10_000
 STATUS = Message(topic="steps/state", payload=b"online", retain=True, json=False)
 COMPLETION = b'{"completion":100,"need_bytes":0,"need_items":0,"need_deletes":0,"global_bytes":5,"remote_state":null}'
 
 
-def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
-    """Measure."""
+def run(quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchmark
+    """Measure the steps of an event, and compare them with a request and a message."""
     share = 10 if quick else 1
     steps = events_of_a_flood(EVENTS // share)
     request_us, message_us = request(REQUESTS // share), message(MESSAGES // share)
@@ -50,20 +50,20 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
             (
                 f"Events about {FOLDERS} folders x {DEVICES} devices go through the bridge's own steps in batches of"
                 f" {BATCH}, as in a flood of {EVENTS_PER_SECOND:,} a second, without threads or network. A request is"
-                " one to the fake, a message one to Mosquitto that is acknowledged (QoS 1), each counted on the side"
-                " of the bridge only."
+                " sent to the fake instance, a message is sent to Mosquitto and acknowledged (QoS 1). Only the"
+                " processor time of the bridge is counted."
             ),
             (
                 f"One request costs as much as {request_us / event_us:.0f} events: most of it is spent in `requests`"
-                " and `urllib3`, which are kept for what they know of TLS, sockets and proxies. So in a flood a request"
-                " brings many events, and the start, which has to ask for each completion, is what takes long."
+                " and `urllib3`, which are used for their support of TLS, sockets and proxies. Therefore a request"
+                " returns many events in a flood, and the start is slow because it requests each completion."
             ),
         ],
         tables=[
-            Table(title="One event", head=("step", "processor time, µs", "of an event"), rows=rows),
+            Table(title="One event", head=("step", "processor time, µs", "share of an event"), rows=rows),
             Table(
-                title="Beside it",
-                head=("what", "processor time, µs"),
+                title="Comparison",
+                head=("operation", "processor time, µs"),
                 rows=[
                     ("an event, all steps", f"{event_us:.0f}"),
                     ("a request to Syncthing", f"{request_us:.0f}"),
@@ -75,7 +75,7 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
 
 
 def events_of_a_flood(count: int) -> Mapping[str, float]:
-    """Return the microseconds that each step takes of an event."""
+    """Return the microseconds that each step of an event takes."""
     fake = FakeSyncthing(1, FOLDERS, DEVICES)
     state = state_of(fake)
     publisher = Publisher("nas", Topics("syncthing"), Outbox(), None, UPDATES_PER_SECOND)
@@ -96,24 +96,24 @@ def events_of_a_flood(count: int) -> Mapping[str, float]:
         for _ in range(BATCH):
             step()
         text = fake.events(fake.newest_id - BATCH, BATCH)
-        with timed("its JSON is read"):
+        with timed("parse the JSON"):
             raw = json.loads(text)
-        with timed("it becomes an observation"):
+        with timed("convert it to an observation"):
             told = [events.observe(one, fake.own_id) for one in raw]
-        with timed("the state takes that in"):
+        with timed("apply it to the state"):
             for one in told:
                 if one is not None:
                     apply(state, one, _now())
-        with timed("conclusions are drawn"):
+        with timed("draw conclusions"):
             conclude(state, _now())
-        with timed("what changed is rendered and handed over"):
+        with timed("render changed topics and put them into the outbox"):
             publisher.change(state.take_outcome().changed)
             publisher.publish(state, began_at + done / EVENTS_PER_SECOND, MAX_BATCH)
     return {name: 1e6 * seconds / count for name, seconds in took_s.items()}
 
 
 def state_of(fake: FakeSyncthing) -> State:
-    """Return the state of a fake, all of which has been read."""
+    """Return the complete state of a fake instance."""
     state = State()
 
     def read(path: str, **query: str) -> Any:
@@ -141,7 +141,7 @@ def state_of(fake: FakeSyncthing) -> State:
 
 
 def request(count: int) -> float:
-    """Return the microseconds that a request takes."""
+    """Return the processor time of a request in microseconds."""
     with Fleet(folders=1, devices=1) as fleet, SyncthingClient("key", fleet.urls[0]) as client:
         (folder,) = fleet.tell("folders")
         (device,) = client.get_connections()["connections"]
@@ -152,7 +152,7 @@ def request(count: int) -> float:
 
 
 def message(count: int) -> float:
-    """Return the microseconds that a message takes."""
+    """Return the processor time of a message in microseconds."""
     outbox = Outbox()
     for number in range(count):
         topic = f"syncthing/nas/completion/ABCDEFG/folder-{number:05}"

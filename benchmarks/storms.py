@@ -1,4 +1,4 @@
-"""What ten thousand events a second do: whether all is right in the end, and who has to wait meanwhile."""
+"""Ten thousand events a second: correctness of the final state, and latency of other folders."""
 
 import json
 import sys
@@ -33,22 +33,21 @@ PACE = "STBRIDGE_MQTT__UPDATES_PER_SECOND"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
-    """What came of a storm.
+    """Results of a storm.
 
     Attributes:
-        name: of the storm.
-        events: how many there were.
-        seconds: how long they took.
+        name: name of the storm.
+        events: number of events.
+        seconds: duration of the events.
         cpu_s: processor time of the bridge.
-        memory_mb: of the bridge before the storm.
-        more_mb: how much it took at most beyond that.
-        messages: in each second of it, to the broker.
-        busiest: the messages of the busiest topic of state in a second, on average over the second half.
-        latencies: when each change of a quiet folder arrived, in seconds from the beginning, and how many
-            milliseconds it took.
-        reread: how often everything was read anew, because events had been lost.
-        right_after_s: how many seconds after the last event every topic was right.
-        wrong: topics that never became so.
+        memory_mb: memory of the bridge before the storm.
+        more_mb: maximum growth of that memory.
+        messages: number of messages to the broker in each second of the storm.
+        busiest: messages per second of the busiest state topic, averaged over the second half.
+        latencies: arrival of each change of a quiet folder in seconds from the start, and its latency in milliseconds.
+        reread: number of times that the whole state was read again because events were lost.
+        right_after_s: seconds from the last event until every topic was correct.
+        wrong: topics that stayed wrong.
     """
 
     name: str
@@ -65,22 +64,23 @@ class Weather:
     wrong: Sequence[str]
 
 
-def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is called with
-    """Measure."""
-    usual = storm("as it comes", seconds=5 if quick else 30)
-    unbounded = storm("without a bound on updates", seconds=3 if quick else 15, **{PACE: "0"})
+def run(quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchmark
+    """Measure a storm with and without the rate limit."""
+    usual = storm("default settings", seconds=5 if quick else 30)
+    unbounded = storm("without a rate limit of updates", seconds=3 if quick else 15, **{PACE: "0"})
     return Section(
         title=f"Storms: {RATE:,} events a second",
         summary=[
             (
-                f"A fake Syncthing with {FOLDERS} folders x {DEVICES} devices has {RATE:,} events a second about"
-                f" {FOLDERS - BEACONS} of the folders: changes of state, summaries and completions. It keeps 1,000"
-                " events, as a real one does: a bridge that is a tenth of a second late loses some, and reads all"
-                " of it anew."
+                f"A fake Syncthing instance with {FOLDERS} folders x {DEVICES} devices has {RATE:,} events a second"
+                f" about {FOLDERS - BEACONS} of the folders: state changes, summaries and completions. Its event buffer"
+                " holds 1,000 events, as that of a real one: a bridge that is a tenth of a second late misses some, and"
+                " reads the whole state again."
             ),
             (
-                f"Each of the other {BEACONS} folders changes every {BEACON_EVERY_S:.0f} s: what counts is the time"
-                " from that change to a subscriber's receipt. In the end each topic is compared with what the fake has."
+                f"Each of the other {BEACONS} folders changes every {BEACON_EVERY_S:.0f} s. Measured is the time from"
+                " that change to its receipt by a subscriber. At the end each topic is compared with the state of the"
+                " fake."
             ),
         ],
         tables=[_table([usual, unbounded])],
@@ -90,7 +90,7 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - what every benchmark is calle
 
 
 def storm(name: str, *, seconds: float, **variables: str) -> Weather:
-    """Have a storm, and see what comes of it."""
+    """Run a storm, and return its results."""
     beacons = frozenset(f"syncthing/fake0/folder/{folder_id(one)}" for one in range(FOLDERS - BEACONS, FOLDERS))
     with (
         Fleet(folders=FOLDERS, devices=DEVICES) as fleet,
@@ -141,7 +141,7 @@ def _latency_ms(at: float, payload: bytes) -> float:
 
 
 def _right_after_s(fleet: Fleet, one: Service) -> float:
-    """Wait until all is right, or it does not become so, and return how many seconds that took."""
+    """Wait until all topics are correct or 30 s have passed, and return the seconds."""
     began_at = monotonic()
     with suppress(AssertionError):
         eventually(lambda: not _wrong(fleet, one), RIGHT_S)
@@ -149,7 +149,7 @@ def _right_after_s(fleet: Fleet, one: Service) -> float:
 
 
 def _wrong(fleet: Fleet, one: Service) -> Sequence[str]:
-    """Return the topics that do not tell what the fake has."""
+    """Return the topics that differ from the state of the fake."""
     wrong = []
     for folder, summary in fleet.tell("folders").items():
         published = _published(one, f"folder/{folder}")
@@ -189,14 +189,14 @@ def _table(storms: Sequence[Weather]) -> Table:
         head=(
             "storm",
             "events",
-            "processor per event, µs",
+            "processor time per event, µs",
             "memory, MB",
             "messages per second",
-            "of the busiest topic per second",
-            "latency of other folders, ms: median, 90th, 99th, greatest",
-            "read anew",
-            "right after, s",
-            "topics wrong in the end",
+            "messages of the busiest topic per second",
+            "latency of other folders, ms: median, 90th, 99th, maximum",
+            "reads of the whole state",
+            "correct after, s",
+            "topics wrong at the end",
         ),
         rows=rows,
     )
@@ -215,7 +215,7 @@ def _plot(weather: Weather) -> Plot:
     for axes in (above, below):
         axes.grid(alpha=0.3)
     figure.tight_layout()
-    return Plot(name="storms", figure=figure, caption="A storm: who has to wait, and what the broker gets.")
+    return Plot(name="storms", figure=figure, caption="A storm: latency of other folders, and messages to the broker.")
 
 
 def _verdicts(weather: Weather) -> Sequence[Verdict]:
@@ -225,12 +225,12 @@ def _verdicts(weather: Weather) -> Sequence[Verdict]:
         Verdict(
             aim=f"{RATE:,} events a second end in the right state",
             measured=f"{len(weather.wrong)} topics wrong after {weather.events:,} events"
-            f" in {weather.seconds:.0f} s, read anew {weather.reread} times",
+            f" in {weather.seconds:.0f} s, whole state read again {weather.reread} times",
             met=not weather.wrong and weather.events >= 0.95 * RATE * weather.seconds,
         ),
         Verdict(
-            aim="changes of other folders take less than a second meanwhile",
-            measured=f"median {median:.0f} ms, 99th percentile {nearly_all:.0f} ms, greatest {max(latencies):.0f} ms",
+            aim="changes of other folders are published within a second meanwhile",
+            measured=f"median {median:.0f} ms, 99th percentile {nearly_all:.0f} ms, maximum {max(latencies):.0f} ms",
             met=max(latencies) < MOST_LATENCY_MS,
         ),
         Verdict(
@@ -239,9 +239,9 @@ def _verdicts(weather: Weather) -> Sequence[Verdict]:
             met=weather.more_mb < MOST_MORE_MB,
         ),
         Verdict(
-            aim="a topic that keeps changing is sent as often as `mqtt.updates_per_second` (2) says",
-            measured=f"{weather.busiest:.1f} messages a second of the busiest topic, once the storm has begun",
-            # what rested for a moment may send a burst
+            aim="a topic that keeps changing is published at the rate of `mqtt.updates_per_second` (2)",
+            measured=f"{weather.busiest:.1f} messages a second of the busiest topic, in the second half of the storm",
+            # a topic that paused for a moment may send a burst
             met=weather.busiest <= 2 + 2 * BURST / len(weather.messages),
         ),
     ]

@@ -1,4 +1,4 @@
-"""What a process costs."""
+"""Processor time and memory of a process."""
 
 import threading
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ LOOK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used so far.
+    """Resources that a process has used so far.
 
     Attributes:
-        cpu_s: seconds of processor time of all threads that it has; finer than the ticks of the whole process.
-        memory_mb: what is resident, in units of 2^20 bytes.
-        most_memory_mb: what was, at most.
-        threads: how many there are.
+        cpu_s: processor time of its current threads in seconds, more precise than the ticks of the process.
+        memory_mb: resident memory in units of 2^20 bytes.
+        most_memory_mb: maximum of the resident memory.
+        threads: number of threads.
     """
 
     cpu_s: float
@@ -26,7 +26,7 @@ class Usage:
 
     @classmethod
     def of(cls, process: int) -> Self:
-        """Look at a process."""
+        """Read the values of a process."""
         root = Path(f"/proc/{process}")
         status = dict(line.split(":", 1) for line in (root / "status").read_text(encoding="utf-8").splitlines())
         times = [path.read_text(encoding="utf-8") for path in root.glob("task/*/schedstat")]
@@ -39,7 +39,7 @@ class Usage:
 
 
 class Looks:
-    """Looks at what a process uses, again and again, for as long as the `with` lasts.
+    """Reads the usage of a process repeatedly while its context is active.
 
     Args:
         process: its ID.
@@ -62,12 +62,12 @@ class Looks:
 
     @property
     def cpu_s(self) -> float:
-        """How many seconds of processor time it took meanwhile."""
+        """Seconds of processor time used in the context."""
         return self.usages[-1].cpu_s - self.usages[0].cpu_s
 
     @property
     def more_mb(self) -> float:
-        """How much memory it took at most beyond what there was at the beginning."""
+        """Maximum growth of the memory in the context."""
         return max(one.memory_mb for one in self.usages) - self.usages[0].memory_mb
 
     def _run(self) -> None:

@@ -1,1 +1,1 @@
-"""A fast fake of Syncthing: any number of folders, devices and instances, and as many events as one likes."""
+"""A fast fake of Syncthing with any number of folders, devices, instances and events."""

@@ -1,4 +1,4 @@
-"""Starts a process of fake Syncthings, and tells it what to do."""
+"""Starts a process of fake Syncthing instances, and controls it."""
 
 import json
 import subprocess
@@ -11,12 +11,12 @@ STOP_S = 10.0
 
 
 class Fleet:
-    """Fake Syncthings in a process of their own, for as long as the `with` lasts.
+    """Fake Syncthing instances in their own process, which runs while the context is active.
 
     Args:
-        instances: how many there are.
-        folders: how many each of them has.
-        devices: how many devices each of them shares all of its folders with.
+        instances: number of instances.
+        folders: number of folders of each instance.
+        devices: number of devices with which each instance shares all its folders.
     """
 
     def __init__(self, *, instances: int = 1, folders: int, devices: int) -> None:
@@ -48,11 +48,11 @@ class Fleet:
 
     @property
     def urls(self) -> list[str]:
-        """Where they are."""
+        """URLs of the instances."""
         return [f"http://127.0.0.1:{port}" for port in self.ports]
 
     def settings(self) -> dict[str, str]:
-        """Return the variables that make them the instances of a bridge: fake0, fake1 and so on."""
+        """Return the environment variables that configure them as the instances fake0, fake1, ... of a bridge."""
         prefix = "STBRIDGE_SYNCTHING__FAKE"
         return {
             name: value
@@ -61,7 +61,7 @@ class Fleet:
         }
 
     def tell(self, what: str, **arguments: Any) -> Any:
-        """Have a method of the `Director` done, and return its result when it is done."""
+        """Call a method of the `Director`, wait for its end, and return its result."""
         assert self._process is not None, "it was started"
         assert self._process.stdin is not None, "it is piped"
         self._process.stdin.write(f"{what} {json.dumps(arguments)}\n")
@@ -73,5 +73,5 @@ class Fleet:
         assert self._process.stdout is not None, "it is piped"
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError("the fake Syncthings have ended")
+            raise RuntimeError("the process of the fake Syncthing instances has exited")
         return json.loads(line)

@@ -1,7 +1,7 @@
-"""Serves fake Syncthings, each on a port of its own, and does what its standard input says.
+"""Serves fake Syncthing instances, each on its own port, controlled by standard input.
 
-It is a process of its own: python -m benchmarks.fake.server INSTANCES FOLDERS DEVICES. A line of standard input is
-`NAME JSON-OF-ARGUMENTS`, of a method of `Director`, and is answered by a line of JSON; at its end the process ends.
+Usage: python -m benchmarks.fake.server INSTANCES FOLDERS DEVICES. Each line of standard input is `NAME
+JSON-OF-ARGUMENTS` and calls a method of `Director`. The reply is a line of JSON. The process exits at end of file.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ HEAD = (
 
 
 class Connection(asyncio.Protocol):
-    """One connection of HTTP: requests without a body, one after the other."""
+    """An HTTP connection with consecutive requests without a body."""
 
     def __init__(self, fake: FakeSyncthing, waiting: set["Connection"]) -> None:
         self._fake = fake
@@ -34,18 +34,18 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember whom to answer."""
+        """Store the transport for responses."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Have nobody wait any more."""
+        """Cancel a waiting request."""
         self._stop_waiting()
         if exc is not None:
             sys.stderr.write(f"a connection broke: {exc}\n")
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and answer a request when it is whole."""
+        """Collect data, and answer each complete request."""
         self._received += data
         while b"\r\n\r\n" in self._received:
             head, _, self._received = self._received.partition(b"\r\n\r\n")
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
             self._timeout = asyncio.get_running_loop().call_later(timeout_s, self.tell_events)
 
     def tell_events(self) -> None:
-        """Answer with the events that there are."""
+        """Answer a waiting request with the available events."""
         self._stop_waiting()
         self._say(self._fake.events(self._since, self._limit))
 
@@ -85,17 +85,17 @@ class Connection(asyncio.Protocol):
 
 
 class Director:
-    """Makes the fakes do things.
+    """Controls the fake instances.
 
     Args:
-        fakes: all of them.
+        fakes: all instances.
     """
 
     def __init__(self, fakes: Sequence[FakeSyncthing]) -> None:
         self._fakes = fakes
 
     async def requests(self) -> dict[str, int]:
-        """Return how often each path was asked for, of all of them."""
+        """Return the number of requests for each path, of all instances."""
         total: dict[str, int] = {}
         for fake in self._fakes:
             for path, times in fake.requests.items():
@@ -111,15 +111,15 @@ class Director:
         return self._fakes[instance].folders
 
     async def completions(self, instance: int = 0) -> list[Any]:
-        """Return what devices are known to have, where that has changed: device, folder, completion."""
+        """Return all changed completions, each as device, folder and completion."""
         return [[*key, completion] for key, completion in self._fakes[instance].completions.items()]
 
     async def change(self, folder: str, files: int, lacks: int = 0, instance: int = 0) -> None:
-        """Have one event: other counts of a folder."""
+        """Change the counts of a folder, which causes one event."""
         self._fakes[instance].changes(folder, files=files, lacks=lacks)
 
     async def storm(self, **quantities: Any) -> dict[str, float]:
-        """Have many events, and return how many there were and how long they took; for the arguments see `Storm`."""
+        """Create many events, and return their number and duration; for the arguments see `Storm`."""
         return await Storm(self._fakes, **quantities).blow()
 
 

@@ -1,4 +1,4 @@
-"""Many events at once."""
+"""Storms: many events at a fixed rate."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,21 +8,21 @@ from time import monotonic, monotonic_ns
 from benchmarks.fake.syncthing import FakeSyncthing
 
 TICK_S = 0.004
-"""So often events are made: fine enough for the fastest reader to find some each time."""
+"""Interval in which events are created, short enough that the fastest reader always finds some."""
 
 
 class Storm:
-    """Folders and devices that fall behind and catch up, again and again.
+    """Creates events in which folders and devices repeatedly get out of sync and in sync again.
 
     Args:
-        fakes: whose.
-        rate: events a second, of all of them together.
-        seconds: for how long.
-        stirred: how many of the folders of each it is about: the first ones.
-        beacons: how many of the last folders of the first one have a change of their own now and then: the count of
-            their files is the time of it, in microseconds of the monotonic clock.
+        fakes: the instances.
+        rate: events per second of all instances together.
+        seconds: the duration.
+        stirred: number of folders of each instance with events, counted from the first.
+        beacons: number of folders of the first instance, counted from the last, that have their own periodic changes.
+            Their file count is the time of the change in microseconds of the monotonic clock.
         beacon_every_s: seconds between two changes of one beacon.
-        spread: over all fakes, instead of the first one only.
+        spread: whether all instances have events, and not only the first.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Storm:
         self._began = monotonic()
 
     async def blow(self) -> dict[str, float]:
-        """Have the events, and return how many there were and how long they took."""
+        """Create the events, and return their number and duration."""
         loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
         self._began = monotonic()
@@ -72,7 +72,7 @@ class Storm:
 
 
 def stirring(fake: FakeSyncthing, stirred: int) -> Callable[[], None]:
-    """Return what makes the next event of a storm."""
+    """Return a function that creates the next event of a storm."""
     folders = list(fake.folders)[:stirred]
     turns = count()
 

@@ -1,4 +1,4 @@
-"""One fake Syncthing: what it has, what it answers, as a real one did when it was recorded, and its ring of events."""
+"""A fake Syncthing instance: its state, its answers, which are recorded from a real one, and its event buffer."""
 
 import base64
 import json
@@ -14,13 +14,13 @@ from urllib.parse import parse_qsl
 
 RECORDED = Path(__file__).resolve().parent.parent.parent / "tests/fixtures/2.1.3"
 RING = 1000
-"""So many events Syncthing keeps for each mask."""
+"""Number of events that Syncthing's event buffer keeps for each event mask."""
 
 FILE_BYTES = 1000
-"""The size of every file."""
+"""Size of every file in bytes."""
 
 FILES = 100
-"""How many files every folder holds."""
+"""Number of files in every folder."""
 
 Json = dict[str, Any]
 Query = Mapping[str, str]
@@ -28,12 +28,12 @@ Query = Mapping[str, str]
 
 @lru_cache
 def recorded(name: str) -> Any:
-    """Return what a real Syncthing answered."""
+    """Return a recorded answer of a real Syncthing instance."""
     return json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def device_id(number: int) -> str:
-    """Return an ID that looks like one, and whose first seven characters are like no other's."""
+    """Return a device ID whose first seven characters are unique."""
     text = base64.b32encode(number.to_bytes(4, "big")).decode().rstrip("=")
     return "-".join([text.rjust(7, "A"), *["ABCDEFG"] * 7])
 
@@ -44,12 +44,12 @@ def folder_id(number: int) -> str:
 
 
 class FakeSyncthing:
-    """One Syncthing, all of whose devices are connected and share all of its folders.
+    """A fake instance; all its devices are connected and share all its folders.
 
     Args:
-        number: tells it from others.
-        folders: how many it has.
-        devices: how many there are beside itself.
+        number: distinguishes it from other instances.
+        folders: number of folders.
+        devices: number of other devices.
     """
 
     def __init__(self, number: int, folders: int, devices: int) -> None:
@@ -74,11 +74,11 @@ class FakeSyncthing:
         }
 
     def answer(self, path: str, query: Query) -> bytes | None:
-        """Return what it answers; None if there is no such path, folder or device.
+        """Return the answer to a request; None if the path, folder or device does not exist.
 
         Args:
-            path: without the query.
-            query: its parameters.
+            path: the path without the query.
+            query: the parameters of the query.
         """
         self.requests[path] = self.requests.get(path, 0) + 1
         if (fixed := self._fixed.get(path)) is not None:
@@ -89,7 +89,7 @@ class FakeSyncthing:
             return None
 
     def completion(self, device: str, folder: str) -> Json:
-        """Return how far a device has a folder."""
+        """Return how complete a folder is on a device."""
         known = self.completions.get((device, folder))
         return known or {
             **recorded("db_completion"),
@@ -98,12 +98,12 @@ class FakeSyncthing:
         }
 
     def events(self, since: int, limit: int) -> bytes:
-        """Return the events after one, as far as the ring has them still; of too many the newest."""
+        """Return the events after an ID that are still in the event buffer; beyond the limit only the newest."""
         count = min(self.newest_id - since, len(self._ring), limit)
         return b"[" + b",".join(islice(self._ring, len(self._ring) - count, None)) + b"]"
 
     def happens(self, event_type: str, data: Mapping[str, Any]) -> None:
-        """Have an event."""
+        """Add an event."""
         self.newest_id += 1
         time = datetime.now(UTC).isoformat()
         event = {"id": self.newest_id, "globalID": self.newest_id, "time": time, "type": event_type, "data": data}
@@ -111,27 +111,20 @@ class FakeSyncthing:
         self.on_event()
 
     def changes(self, folder: str, *, lacks: int = 0, files: int = FILES, state: str = "idle") -> None:
-        """Have other counts in a folder, and tell so by an event.
-
-        Args:
-            folder: its ID.
-            lacks: how many files it lacks.
-            files: how many there are in all.
-            state: what it does.
-        """
+        """Change the state of a folder, its total and its missing files, and add the event for it."""
         summary = self.folders[folder]
         summary.update(_counts(files, lacks), state=state, sequence=summary["sequence"] + 1)
         self.happens("FolderSummary", {"folder": folder, "summary": summary})
 
     def turns(self, folder: str, state: str) -> None:
-        """Have a folder go to another state, and tell so by an event."""
+        """Change the state of a folder, and add the event for it."""
         summary = self.folders[folder]
         before, summary["state"] = summary["state"], state
         summary["stateChanged"] = datetime.now(UTC).isoformat(timespec="seconds")
         self.happens("StateChanged", {"folder": folder, "from": before, "to": state, "duration": 0.1})
 
     def lags(self, device: str, folder: str, lacks: int) -> None:
-        """Have a device lack so many files of a folder, and tell so by an event."""
+        """Change how many files of a folder a device needs, and add the event for it."""
         total = FILES * FILE_BYTES
         completion = {
             **recorded("db_completion"),
@@ -202,5 +195,5 @@ def _as_bytes(document: Any) -> bytes:
 
 @lru_cache(maxsize=1024)
 def query_of(text: str) -> Query:
-    """Read the query of an address."""
+    """Parse the query of a URL."""
     return dict(parse_qsl(text))

@@ -1,4 +1,4 @@
-"""A house: two real Syncthings, a broker, the bridge, and a real Home Assistant that knows them from the broker."""
+"""Test setup: two real Syncthing instances, a broker, the bridge, and a real Home Assistant connected to the broker."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.homeassistant.hass import HomeAssistant
 from tests.servers import ROOT, BridgeProcess, Mosquitto, Subscriber, eventually, manifest
 
 TEMPLATE = "{{ 1 / 0 }} Papers"
-"""A label that would be no text if anything took it for a template."""
+"""A label that would fail if any code rendered it as a template."""
 
 ODD_FOLDER = "a/b +#%ü {{ 1 }}"
 ALLOWED = [
@@ -29,23 +29,23 @@ ALLOWED = [
 
 
 FIGURES: list[str] = []
-"""What is shown at the end of the run."""
+"""Lines for the summary at the end of the run."""
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Show the figures."""
+    """Show the measured times."""
     for line in FIGURES:
         terminalreporter.write_line(line)
 
 
 def python_path() -> dict[str, str]:
-    """Return what makes a bridge process run this source."""
+    """Return the environment variables with which a bridge process runs this source tree."""
     return {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 
 
 @dataclass
 class House:
-    """Everything that runs."""
+    """All parts of the test setup."""
 
     hass: HomeAssistant
     broker: Mosquitto
@@ -55,7 +55,7 @@ class House:
     topics: Topics = field(default_factory=lambda: Topics("syncthing", "homeassistant"))
 
     def subjects(self) -> list[DiscoveredDevice]:
-        """Return what there is to be found at Home Assistant, as Syncthing itself tells it."""
+        """Return the expected devices of Home Assistant, read from Syncthing itself."""
         node = self.nodes[0]
         own, config = node.device_id, node.request("GET", "/rest/config")
         found = [DiscoveredDevice(own_id=own, address=Address("system"), version="v2")]
@@ -73,11 +73,11 @@ class House:
         return found
 
     def subject(self, kind: str, identifier: str = "") -> DiscoveredDevice:
-        """Return one of them."""
+        """Return one of the expected devices."""
         return next(one for one in self.subjects() if one.address.kind == kind and identifier in one.id)
 
     def entity_id(self, unique_id: str) -> str:
-        """Return the entity ID of an entity, as soon as it is available: before that, what is done to it is nothing."""
+        """Return the entity ID of an entity once it is available; earlier actions on it would have no effect."""
         state = eventually(lambda: self._available(unique_id))
         name: str = state["entity_id"]
         return name
@@ -92,7 +92,7 @@ class House:
         return None if state is None else state["state"]
 
     def retained(self) -> dict[str, Any]:
-        """Return what the broker keeps, by topic."""
+        """Return the retained payloads of the broker by topic."""
         late = Subscriber(self.broker.port)
         late.publish("end", "end")
         late.wait_for_payload("end", b"end")
@@ -109,7 +109,7 @@ def _value(payload: bytes) -> Any:
 
 
 def variables(broker: Mosquitto, node: SyncthingNode, **more: str) -> Mapping[str, str]:
-    """Return the settings of the bridge of the house, as variables."""
+    """Return the settings of the bridge as environment variables."""
     return {
         **python_path(),
         "STBRIDGE_MQTT__HOST": "127.0.0.1",
@@ -124,7 +124,7 @@ def variables(broker: Mosquitto, node: SyncthingNode, **more: str) -> Mapping[st
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """The house, with all in it at rest."""
+    """Start the test setup, and wait until all entities are available."""
     directory = tmp_path_factory.mktemp("house")
     (directory / "broker").mkdir()
     binary = list(manifest()["syncthing"].values())[-1]

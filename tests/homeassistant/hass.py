@@ -1,4 +1,4 @@
-"""A real Home Assistant, and its own API: the REST API, and the websocket API that its pages use."""
+"""A real Home Assistant, controlled by its REST API and by the websocket API of its web pages."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from tests.servers import ROOT, eventually
 
 HASS = ROOT / ".cache/homeassistant/venv/bin/hass"
 START_S = 240.0
-"""The first start on a machine installs what its integrations need."""
+"""Time limit of a start: the first one on a machine installs the dependencies of the integrations."""
 
 CLIENT = "http://127.0.0.1/"
 CONFIGURATION = """
@@ -47,10 +47,10 @@ logger:
 
 
 class HomeAssistant:
-    """One Home Assistant, with a directory of its own and an owner who is logged in.
+    """A Home Assistant process with its own configuration directory and a logged-in owner.
 
     Args:
-        directory: for its configuration; empty.
+        directory: an empty directory for its configuration.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -64,17 +64,17 @@ class HomeAssistant:
 
     @property
     def url(self) -> str:
-        """Where its pages are."""
+        """URL of its web pages."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> list[str]:
-        """The warnings and errors that it has logged, over all its starts."""
+        """Warnings and errors that it has logged since its first start."""
         files = sorted(self.directory.glob("output-*.log"))
         return [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
 
     def set_up(self) -> None:
-        """Write the configuration, start it for the first time, and make its owner."""
+        """Write the configuration, start it for the first time, and create its owner."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "configuration.yaml").write_text(CONFIGURATION.format(port=self.port), encoding="utf-8")
         (self.directory / "automations.yaml").write_text("[]\n", encoding="utf-8")
@@ -89,7 +89,7 @@ class HomeAssistant:
         }
         code = self.request("POST", "/api/onboarding/users", owner)["auth_code"]
         self._log_in({"grant_type": "authorization_code", "code": code})
-        self.ask("http/config/promote")  # or it goes back to another port after five minutes
+        self.ask("http/config/promote")  # otherwise it returns to another port after five minutes
         for step in ("core_config", "analytics"):
             self.request("POST", f"/api/onboarding/{step}", {})
         self.request(
@@ -97,7 +97,7 @@ class HomeAssistant:
         )
 
     def start(self) -> None:
-        """Start it again, and wait until everything in it runs."""
+        """Start it again, and wait until it is running."""
         self._run()
         self._log_in({"grant_type": "refresh_token", "refresh_token": self._refresh_token})
 
@@ -131,7 +131,7 @@ class HomeAssistant:
         assert json.loads(socket.recv())["type"] == "auth_ok"
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self._connections.close()
         if self._process is not None:
             self._process.terminate()
@@ -142,14 +142,14 @@ class HomeAssistant:
                 self._process = None
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
-        """Make a call of the REST API and return its JSON."""
+        """Send a request to the REST API, and return its JSON."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         answer = requests.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=60)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
     def ask(self, kind: str, **arguments: Any) -> Any:
-        """Make a call of the websocket API and return its result."""
+        """Send a command to the websocket API, and return its result."""
         assert self._socket is not None
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "type": kind, **arguments}))
@@ -159,7 +159,7 @@ class HomeAssistant:
         return answer["result"]
 
     def add_broker(self, port: int) -> None:
-        """Add the MQTT integration by its config flow, as its page does."""
+        """Add the MQTT integration by its config flow, as the web page does."""
         flow = self.request("POST", "/api/config/config_entries/flow", {"handler": "mqtt"})
         where = f"/api/config/config_entries/flow/{flow['flow_id']}"
         other = {"set_client_cert": False, "set_ca_cert": "off", "tls_insecure": False, "transport": "tcp"}
@@ -176,22 +176,22 @@ class HomeAssistant:
         return {state["entity_id"]: state for state in self.request("GET", "/api/states")}
 
     def entities(self) -> dict[str, dict[str, Any]]:
-        """Return the registry entry of every entity that came by MQTT, by unique ID."""
+        """Return the registry entry of every MQTT entity, by unique ID."""
         entries = self.ask("config/entity_registry/list")
         return {entry["unique_id"]: entry for entry in entries if entry["platform"] == "mqtt"}
 
     def devices(self) -> dict[str, dict[str, Any]]:
-        """Return the registry entry of every device that came by MQTT, by its identifier."""
+        """Return the registry entry of every MQTT device, by identifier."""
         entries = self.ask("config/device_registry/list")
         return {name: entry for entry in entries for domain, name in entry["identifiers"] if domain == "mqtt"}
 
     def unavailable(self) -> list[str]:
-        """Return the entities that came by MQTT, are not disabled, and are not available."""
+        """Return the MQTT entities that are enabled but not available."""
         enabled = {entry["entity_id"] for entry in self.entities().values() if not entry["disabled_by"]}
         states = self.states()
         return sorted(name for name in enabled if name not in states or states[name]["state"] == "unavailable")
 
     def state_of(self, unique_id: str) -> dict[str, Any] | None:
-        """Return the state object of an entity, given by its unique ID; None while there is none."""
+        """Return the state object of an entity by its unique ID, or None if it does not exist."""
         entry = self.entities().get(unique_id)
         return None if entry is None else self.states().get(entry["entity_id"])

@@ -1,4 +1,4 @@
-"""Buttons and switches of the real Home Assistant act on the real Syncthing, and events arrive there."""
+"""Buttons and switches of a real Home Assistant control a real Syncthing instance, and its events arrive."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ ENDS_IT = ("restart", "shutdown")
 
 @pytest.fixture
 def subscriber(house: House) -> Iterator[Subscriber]:
-    """A plain client that sees everything on the broker."""
+    """Return an MQTT client that receives all messages of the broker."""
     one = Subscriber(house.broker.port)
     yield one
     one.close()
@@ -29,8 +29,8 @@ def _replies(subscriber: Subscriber, command: str, since: int) -> Any:
     return subscriber.wait_for_json(f"syncthing/nas/response/{command}", since=since)
 
 
-def test_every_button_is_carried_out(house: House, subscriber: Subscriber) -> None:
-    """A press is a command that Syncthing has carried out, for every button of every device."""
+def test_every_button_is_executed(house: House, subscriber: Subscriber) -> None:
+    """For every button of every device, a press sends a command that Syncthing executes."""
     pressed = 0
     for subject in house.subjects():
         for row in TABLES[subject.address.kind]:
@@ -47,7 +47,7 @@ def test_every_button_is_carried_out(house: House, subscriber: Subscriber) -> No
 
 @pytest.mark.parametrize(("kind", "identifier"), [("folder", "docs"), ("folder", "{{ 1 }}"), ("device", "-")])
 def test_a_switch_pauses_and_resumes(house: House, kind: str, identifier: str) -> None:
-    """The switch changes Syncthing's configuration, and shows what Syncthing says."""
+    """The switch changes Syncthing's configuration, and shows the state of Syncthing."""
     subject = house.subject(kind, identifier)
     switch = f"{subject.object_id}_paused"
     for action, paused in (("on", True), ("off", False)):
@@ -66,7 +66,7 @@ def _shows(house: House, unique_id: str, state: str) -> bool:
 
 
 def test_a_press_expires(house: House, subscriber: Subscriber) -> None:
-    """What Home Assistant sends has QoS 1 and an expiry, so that nothing is carried out late."""
+    """Commands of Home Assistant have QoS 1 and an expiry, so that no command is executed late."""
     house.hass.act("button.press", house.entity_id(f"{house.subject('system').object_id}_scan_all"))
     message = subscriber.wait_for(lambda one: one.topic == "syncthing/nas/command/scan")
     assert json.loads(message.payload) == {"all": True}
@@ -75,7 +75,7 @@ def test_a_press_expires(house: House, subscriber: Subscriber) -> None:
 
 
 def test_errors_show_and_are_cleared(house: House) -> None:
-    """Syncthing's own error list shows with its text, and the button empties it."""
+    """The entities show Syncthing's error list with its texts, and the button clears the list."""
     instance = house.subject("system").object_id
     subscriber = Subscriber(house.broker.port)
     subscriber.publish("syncthing/nas/command/new_error", "the disk is full")
@@ -92,8 +92,8 @@ def test_errors_show_and_are_cleared(house: House) -> None:
     ("key", "action", "event_type"),
     [("folder_event", "turn_on", "folder_paused"), ("folder_event", "turn_off", "folder_resumed")],
 )
-def test_what_happens_is_an_event(house: House, key: str, action: str, event_type: str) -> None:
-    """The event entities tell what happened, and to which folder."""
+def test_pausing_and_resuming_a_folder_fires_an_event(house: House, key: str, action: str, event_type: str) -> None:
+    """The event entities contain the type of the event and the folder."""
     instance, folder = house.subject("system").object_id, house.subject("folder", "docs")
     house.hass.act(f"switch.{action}", house.entity_id(f"{folder.object_id}_paused"))
 
@@ -105,7 +105,7 @@ def test_what_happens_is_an_event(house: House, key: str, action: str, event_typ
 
 
 def test_an_update_is_shown_and_installed(house: House, subscriber: Subscriber) -> None:
-    """A bridge whose Syncthing can upgrade itself: no Syncthing of the tests can, so its messages are made up."""
+    """The update entity works with artificial messages, because no Syncthing of the tests can upgrade itself."""
     topics = Topics("made/up", "homeassistant")
     site = Site(instance="up", topics=topics, allowed=frozenset({"upgrade"}), link="http://127.0.0.1:1", version="1")
     subject = DiscoveredDevice(own_id="MADEUP1", address=Address("system"), published=frozenset({"upgrade"}))
@@ -136,7 +136,7 @@ def test_an_update_is_shown_and_installed(house: House, subscriber: Subscriber) 
 
 
 def test_restart_restarts_syncthing(house: House) -> None:
-    """The button restarts Syncthing; meanwhile its entities are unavailable, but not the one that tells why."""
+    """The button restarts Syncthing; meanwhile all its entities except the connection status are unavailable."""
     instance = house.subject("system").object_id
     before = house.nodes[0].request("GET", "/rest/system/status")["startTime"]
     house.hass.act("button.press", house.entity_id(f"{instance}_restart"))

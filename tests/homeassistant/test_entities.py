@@ -1,4 +1,4 @@
-"""Every entity of the tables, as the real Home Assistant has it."""
+"""Comparison of every entity in a real Home Assistant with the tables of entities."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,7 +20,7 @@ MODELS = {"system": "Syncthing", "folder": "Folder", "device": "Remote device"}
 
 
 def expected(house: House) -> Iterator[tuple[DiscoveredDevice, Entity]]:
-    """Yield every entity that should be there."""
+    """Yield every expected entity with its device."""
     for subject in house.subjects():
         for row in TABLES[subject.address.kind]:
             pressed = row.platform in ("button", "switch")
@@ -33,8 +33,8 @@ def expected(house: House) -> Iterator[tuple[DiscoveredDevice, Entity]]:
                 yield subject, row
 
 
-def test_every_entity_of_the_tables_is_there_and_no_other(house: House) -> None:
-    """The registry has exactly the rows that apply, each in its device, with its class, category and name."""
+def test_exactly_the_entities_of_the_tables_exist(house: House) -> None:
+    """The registry contains exactly the rows that apply, each with its device, platform, category and name."""
     rows = {f"{subject.object_id}_{row.key}": (subject, row) for subject, row in expected(house)}
     eventually(lambda: set(house.hass.entities()) == set(rows))
     devices = {entry["id"]: name for name, entry in house.hass.devices().items()}
@@ -48,8 +48,8 @@ def test_every_entity_of_the_tables_is_there_and_no_other(house: House) -> None:
     assert len(rows) > 100
 
 
-def test_folders_and_devices_hang_on_their_syncthing(house: House) -> None:
-    """Each device of Home Assistant has a name that people know, its model, and is linked to the Syncthing."""
+def test_folders_and_devices_are_linked_to_their_syncthing_instance(house: House) -> None:
+    """Each device of Home Assistant has a readable name and a model, and is linked to its Syncthing instance."""
     devices = house.hass.devices()
     assert set(devices) == {subject.object_id for subject in house.subjects()}
     instance = devices[house.subject("system").object_id]
@@ -67,7 +67,7 @@ def test_folders_and_devices_hang_on_their_syncthing(house: House) -> None:
 
 @pytest.fixture(scope="module")
 def everything(house: House) -> House:
-    """The house, with those entities turned on, too, that are off by default."""
+    """Return the test setup with all entities enabled, including those that are disabled by default."""
     for entry in house.hass.entities().values():
         if entry["disabled_by"]:
             house.hass.ask("config/entity_registry/update", entity_id=entry["entity_id"], disabled_by=None)
@@ -78,7 +78,7 @@ def everything(house: House) -> House:
 
 
 def test_every_entity_has_the_value_that_is_on_the_broker(everything: House) -> None:
-    """State, unit and device class are right, for what is known and what is not, and nothing is unavailable."""
+    """State, unit and device class are correct for known and unknown values, and no entity is unavailable."""
     house = everything
     for subject, row in expected(house):
         unique_id = f"{subject.object_id}_{row.key}"

@@ -1,4 +1,4 @@
-"""What users copy, imported into a real Home Assistant and run there."""
+"""The blueprints and the dashboard of the examples, imported into a real Home Assistant and run there."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ BLUEPRINTS = sorted((EXAMPLES / "blueprints").glob("*.yaml"))
 
 @pytest.fixture(scope="module")
 def photos(house: House) -> House:
-    """The house, with the folder and the device that the dashboard names."""
+    """Return the test setup with the folder and the device that the dashboard uses."""
     a, b = house.nodes
     a.request("PATCH", "/rest/config/folders/docs", body={"label": "Photos"})
     a.request("PATCH", f"/rest/config/devices/{b.device_id}", body={"name": "laptop"})
@@ -27,7 +27,7 @@ def photos(house: House) -> House:
 
 
 def _rename(house: House) -> None:
-    """Entity IDs come from the names that things had first: give them those that they would have had."""
+    """Rename the entity IDs, because Home Assistant derives them from the first names of folders and devices."""
     for entry in house.hass.entities().values():
         name = re.sub(r"nas_1_0_papers_|nas_beta_", _new, entry["entity_id"])
         if name != entry["entity_id"]:
@@ -40,7 +40,7 @@ def _new(found: re.Match[str]) -> str:
 
 @pytest.fixture
 def automate(house: House) -> Iterator[Callable[..., None]]:
-    """Make automations of blueprints, and remove them afterwards."""
+    """Return a function that creates an automation from a blueprint; remove the automations afterwards."""
     made: list[str] = []
 
     def make(name: str, **inputs: Any) -> None:
@@ -53,7 +53,7 @@ def automate(house: House) -> Iterator[Callable[..., None]]:
 
 
 def _automate(house: House, blueprint: Path, **inputs: Any) -> None:
-    """Import a blueprint as the page for it does, and make an automation of it."""
+    """Import a blueprint as the web page does, and create an automation from it."""
     where = f"stbridge/{blueprint.name}"
     source = blueprint.read_text(encoding="utf-8")
     imported = house.hass.ask("blueprint/list", domain="automation")
@@ -70,7 +70,7 @@ def _notifications(house: House) -> dict[str, str]:
 
 
 def test_every_blueprint_is_valid(house: House) -> None:
-    """Home Assistant takes each of them without an error."""
+    """Home Assistant accepts each blueprint without an error."""
     for blueprint in BLUEPRINTS:
         house.hass.ask(
             "blueprint/save", domain="automation", path=f"check/{blueprint.name}", yaml=blueprint.read_text("utf-8")
@@ -82,7 +82,7 @@ def test_every_blueprint_is_valid(house: House) -> None:
 
 
 def test_a_conflict_notifies(house: House, automate: Callable[..., None]) -> None:
-    """The blueprints tell folder and path at once, and that there is a problem when it has lasted; both are real."""
+    """One blueprint reports folder and path of a real conflict at once, the other a problem that has lasted."""
     instance, folder = house.subject("system").object_id, house.subject("folder", "docs")
     problem = f"{folder.object_id}_problem"
     automate("notify_conflict", conflict=house.entity_id(f"{instance}_conflict_event"))
@@ -118,8 +118,8 @@ def _folder_is_paused(house: House, *, paused: bool) -> bool:
     return bool(house.nodes[0].request("GET", "/rest/config/folders/docs")["paused"] is paused)
 
 
-def test_every_entity_of_the_dashboard_is_there(photos: House) -> None:
-    """Home Assistant loads the dashboard, and every entity that it names exists."""
+def test_every_entity_of_the_dashboard_exists(photos: House) -> None:
+    """Home Assistant loads the dashboard, and every entity in it exists."""
     (photos.hass.directory / "ui-lovelace.yaml").write_bytes((EXAMPLES / "dashboard.yaml").read_bytes())
     dashboard = photos.hass.ask("lovelace/config", force=True)
     named = set(

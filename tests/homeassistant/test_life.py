@@ -1,4 +1,4 @@
-"""What comes, changes and goes at the real Home Assistant, and what everything does when one part restarts."""
+"""A real Home Assistant follows added, changed and removed objects, and restarts of each part."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def _kill_bridge(house: House) -> None:
 
 @pytest.mark.parametrize("restart", [_restart_home_assistant, _restart_broker, _restart_bridge, _kill_bridge])
 def test_nothing_stays_unavailable(house: House, restart: Callable[[House], None]) -> None:
-    """After a restart of any part all entities are there again, with their history, and available."""
+    """After a restart of any part, all entities are available again with the same IDs, which keep their history."""
     before = {name: entry["entity_id"] for name, entry in house.hass.entities().items()}
     restart(house)
     eventually(lambda: not house.hass.unavailable(), 60)
@@ -46,7 +46,7 @@ def test_nothing_stays_unavailable(house: House, restart: Callable[[House], None
 
 
 def test_a_folder_that_is_added_renamed_and_removed_is_followed(house: House) -> None:
-    """It appears, is renamed, and goes, without a restart of anything, and keeps its entities all the while."""
+    """A folder appears, is renamed with the same entities, and disappears, without any restart."""
     node = house.nodes[0]
     node.share("music", house.directory / "alpha/music", label="Music")
     subject = house.subject("folder", "music")
@@ -64,7 +64,7 @@ def test_a_folder_that_is_added_renamed_and_removed_is_followed(house: House) ->
 
 
 def test_a_device_that_is_added_renamed_and_removed_is_followed(house: House) -> None:
-    """The same for a remote device."""
+    """A remote device appears, is renamed and disappears, without any restart."""
     node = house.nodes[0]
     identifier = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD"
     node.request("POST", "/rest/config/devices", body={"deviceID": identifier, "name": "tablet"})
@@ -76,8 +76,8 @@ def test_a_device_that_is_added_renamed_and_removed_is_followed(house: House) ->
     eventually(lambda: subject.object_id not in house.hass.devices())
 
 
-def test_the_buttons_follow_the_type_of_the_folder(house: House) -> None:
-    """A folder whose type changes loses the entities that no longer fit, and gets those that do."""
+def test_the_entities_follow_the_type_of_the_folder(house: House) -> None:
+    """If the type of a folder changes, entities that no longer apply are removed, and those that apply are added."""
     node, inbox = house.nodes[0], house.subject("folder", "inbox")
     assert f"{inbox.object_id}_local_changes" in house.hass.entities()
     node.request("PATCH", "/rest/config/folders/inbox", body={"type": "sendreceive"})
@@ -86,8 +86,8 @@ def test_the_buttons_follow_the_type_of_the_folder(house: House) -> None:
     eventually(lambda: f"{inbox.object_id}_local_changes" in house.hass.entities())
 
 
-def test_leftovers_of_an_earlier_run_go_and_only_ours(house: House) -> None:
-    """What was removed while the bridge was away goes when it is back; others' devices stay."""
+def test_only_the_bridges_own_leftovers_of_the_previous_run_are_removed(house: House) -> None:
+    """Folders that were removed while the bridge was stopped disappear after its start; devices of others stay."""
     node = house.nodes[0]
     node.share("gone", house.directory / "alpha/gone", label="Gone")
     subject = house.subject("folder", "gone")
@@ -120,8 +120,8 @@ def _is_at_home_assistant(house: House, name: str) -> bool:
     return name in house.hass.devices()
 
 
-def test_a_bridge_without_home_assistant_removes_all_of_it(house: House) -> None:
-    """`homeassistant.enabled = false` removes every device, and true brings them back."""
+def test_disabling_home_assistant_removes_all_devices(house: House) -> None:
+    """`homeassistant.enabled = false` removes every device, and `true` adds them again."""
     house.bridge.stop()
     without = BridgeProcess(
         house.directory, variables(house.broker, house.nodes[0], STBRIDGE_HOMEASSISTANT__ENABLED="false")
@@ -138,7 +138,7 @@ def test_a_bridge_without_home_assistant_removes_all_of_it(house: House) -> None
 
 
 def test_purge_leaves_nothing_behind(house: House) -> None:
-    """`stbridge purge` clears all that the broker keeps, and Home Assistant forgets every device."""
+    """`stbridge purge` clears all retained topics of the bridge, and Home Assistant removes every device."""
     house.bridge.stop()
     done = subprocess.run(
         [sys.executable, "-m", "stbridge", "purge"],
@@ -157,8 +157,8 @@ def test_purge_leaves_nothing_behind(house: House) -> None:
     assert ODD_FOLDER in {subject.id for subject in house.subjects()}
 
 
-def test_home_assistant_has_nothing_to_complain_of(house: House) -> None:
-    """Its log has no warning and no error about us, after all that has happened."""
+def test_home_assistant_logs_no_warning_about_the_bridge(house: House) -> None:
+    """After all other tests, Home Assistant has logged no warning and no error about the bridge."""
     ours = re.compile(r"20\d\d-.*(stbridge|syncthing|nas_|nas:|discovery|template|mqtt)", re.IGNORECASE)
     expected = re.compile(r"\[homeassistant\.components\.mqtt\.client\]")  # the broker was restarted
     complaints = [line for line in house.hass.log if ours.match(line) and not expected.search(line)]

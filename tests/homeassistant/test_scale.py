@@ -1,4 +1,4 @@
-"""A large house: 50 folders and 10 devices, and every part of it restarted in turn."""
+"""A large setup with 50 folders and 10 devices, in which each part is restarted in turn."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ def device_id(seed: str) -> str:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A Syncthing with many folders and devices; bridge and Home Assistant have just started."""
+    """Return a setup with many folders and devices, in which bridge and Home Assistant have just started."""
     directory = tmp_path_factory.mktemp("large")
     (directory / "broker").mkdir()
     node = SyncthingNode("large", directory / "home", list(manifest()["syncthing"].values())[-1], monitor=True)
@@ -82,12 +82,12 @@ def _note(house: House, what: str, began: float) -> None:
     enabled = sum(not entry["disabled_by"] for entry in entries)
     FIGURES.append(
         f"{what}: {FOLDERS} folders, {DEVICES} devices: all {enabled} entities available after "
-        f"{monotonic() - began:.1f} s ({len(entries)} in the registry, the rest is off by default)"
+        f"{monotonic() - began:.1f} s ({len(entries)} in the registry, the others are disabled by default)"
     )
 
 
 def test_everything_is_available_soon_after_the_start(large: House) -> None:
-    """Every entity of every folder and device is available 30 s after both have started."""
+    """Every entity of every folder and device is available within 30 s after both have started."""
     began = monotonic()
     eventually(lambda: _all_available(large), FIRST_S)
     _note(large, "start", began)
@@ -110,7 +110,7 @@ def _bridge(house: House) -> None:
 
 @pytest.mark.parametrize("restart", [_broker, _home_assistant, _bridge])
 def test_everything_is_available_soon_after_a_restart(large: House, restart: Callable[[House], None]) -> None:
-    """And again 15 s after the broker, which forgets everything, Home Assistant, or the bridge was restarted."""
+    """Every entity is available within 15 s after a restart of Home Assistant, the bridge or the broker."""
     restart(large)
     began = monotonic()
     eventually(lambda: _all_available(large), AGAIN_S)

@@ -1,1 +1,1 @@
-"""The images, built and run step by step without a Docker engine."""
+"""Tests of the images, which are built and run step by step without a Docker engine."""

@@ -1,4 +1,4 @@
-"""Dockerfiles without an engine: their very steps, carried out in a root of Debian instead of the image of Python."""
+"""Runs the steps of Dockerfiles without a Docker engine, in a Debian root directory instead of the Python image."""
 
 import json
 import os
@@ -20,23 +20,23 @@ WAY_TO_PACKAGES = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/
 
 
 def instructions(dockerfile: Path) -> list[tuple[str, str]]:
-    """Return the instructions of a Dockerfile, each with what follows it."""
+    """Return the instructions of a Dockerfile, each with its arguments."""
     lines = [line for line in dockerfile.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     whole = "\n".join(lines).replace("\\\n", "").splitlines()
     return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in whole if line)]
 
 
 def with_environment(environment: Mapping[str, str]) -> list[str]:
-    """Return what starts a command in this environment and no other."""
+    """Return the command prefix that sets exactly this environment."""
     return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items())]
 
 
 class Image:
-    """What the instructions of a Dockerfile make; one that is not known here fails.
+    """The result of the instructions of a Dockerfile; an unknown instruction fails.
 
     Args:
         dockerfile: its directory is the context.
-        directory: where the root of each stage is made.
+        directory: holds the root directory of each stage.
     """
 
     def __init__(self, dockerfile: Path, directory: Path) -> None:
@@ -57,12 +57,12 @@ class Image:
 
     @property
     def command(self) -> list[str]:
-        """What is started in a container."""
+        """The command that a container starts."""
         return self._entry + self._arguments
 
     def _from(self, rest: str) -> None:
         base, _, name = rest.partition(" AS ")
-        assert base.partition("@")[0] == BASE, "what stands for the image of Python is of another version"
+        assert base.partition("@")[0] == BASE, "the Debian root replaces a Python image of another version"
         self._begin(self._directory / (name or "last"))
         subprocess.run(["cp", "--archive", CACHE / "debian", self.root], check=True)
         for file in WAY_TO_PACKAGES:
@@ -116,17 +116,17 @@ class Image:
         self._arguments = json.loads(rest)
 
     def _label(self, rest: str) -> None:
-        """Nothing that runs."""
+        """Ignore labels, which have no effect at run time."""
 
 
 class Container:
-    """A process in an image, with mounts of its own; the network is this machine's.
+    """A process in an image, with its own mounts and the network of this machine.
 
     Args:
         image: the image.
-        environment: what is added to that of the image.
-        volumes: directories of this machine, each with its place in the container, where they cannot be written.
-        read_only: whether the root cannot be written either, all but /tmp.
+        environment: variables in addition to those of the image.
+        volumes: directories of this machine, each with its path in the container; they are mounted read-only.
+        read_only: whether the root directory is also read-only, except /tmp.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Container:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> "Container":
-        """Start what the image starts."""
+        """Start the command of the image."""
         root = self._image.root
         mounts = [["mount", "--bind", root, root]]
         for directory, place in self._volumes.items():
@@ -172,19 +172,19 @@ class Container:
         return self._process.pid
 
     def health(self) -> subprocess.CompletedProcess[str]:
-        """Carry out the health check, beside the process."""
+        """Run the health check in the container of the process."""
         command = ["nsenter", f"--mount=/proc/{self.id}/ns/mnt", *self._inside(self._image.health)]
         return subprocess.run(command, check=False, capture_output=True, text=True)
 
     def stop(self) -> int:
-        """Ask the process to end, and return its exit status."""
+        """Stop the process, and return its exit status."""
         if self._process is None:
             return 0
         self._process.terminate()
         return self.wait()[0]
 
     def wait(self) -> tuple[int, str]:
-        """Wait for its end, and return its exit status and what it said."""
+        """Wait until it exits, and return its exit status and its error output."""
         assert self._process is not None, "start() comes first"
         try:
             _, said = self._process.communicate(timeout=PATIENCE_S)

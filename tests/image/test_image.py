@@ -1,4 +1,4 @@
-"""The images are built and run by the steps of their Dockerfiles, and the real tools have nothing against them."""
+"""The images are built and run by the steps of their Dockerfiles, and checked by hadolint and docker compose."""
 
 import json
 import subprocess
@@ -23,18 +23,18 @@ COMPOSE: Any = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="
 SERVICE: Any = COMPOSE["services"]["stbridge"]
 MOST_MEGABYTES = 60
 SUPERVISOR_HOST = "127.0.0.80"
-"""An address of its own on this machine, so that its port 80 is free."""
+"""A separate loopback address, because its port 80 is free."""
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """The image of the bridge."""
+    """Build the image of the bridge."""
     return Image(ROOT / "Dockerfile", tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """The image of the app, made ready as whoever publishes it does."""
+    """Build the image of the app from the output of scripts/homeassistant-app."""
     source = tmp_path_factory.mktemp("app") / "ready"
     subprocess.run([ROOT / "scripts/homeassistant-app", source], check=True, env={"PYTHON": sys.executable})
     return Image(source / "stbridge/Dockerfile", tmp_path_factory.mktemp("app-image"))
@@ -42,7 +42,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 @pytest.fixture(scope="module")
 def syncthing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
-    """A running Syncthing of the newest version."""
+    """Start a Syncthing instance of the newest version."""
     newest = list(manifest()["syncthing"].values())[-1]
     one = SyncthingNode("nas", tmp_path_factory.mktemp("syncthing"), newest)
     one.start()
@@ -52,7 +52,7 @@ def syncthing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNod
 
 @pytest.fixture
 def container() -> Iterator[Callable[..., Container]]:
-    """Start containers that end with the test."""
+    """Return a function that starts containers; stop them after the test."""
     started: list[Container] = []
 
     def start(*arguments: Any, **options: Any) -> Container:
@@ -65,29 +65,29 @@ def container() -> Iterator[Callable[..., Container]]:
 
 
 def status_of(container: Container) -> Mapping[str, str]:
-    """Return what the kernel knows of a process."""
+    """Return the kernel's status of the process."""
     lines = Path(f"/proc/{container.id}/status").read_text(encoding="utf-8").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def is_healthy(container: Container) -> bool:
-    """Tell what its health check finds."""
+    """Return whether the health check succeeds."""
     return container.health().returncode == 0
 
 
-# --- what the tools say
+# --- checks of the tools
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=["bridge", "app"])
-def test_hadolint_has_nothing_against_a_dockerfile(dockerfile: Path) -> None:
-    """The usual traps of Dockerfiles are avoided."""
+def test_hadolint_finds_no_problem_in_a_dockerfile(dockerfile: Path) -> None:
+    """Hadolint reports no common mistake in either Dockerfile."""
     result = subprocess.run([CACHE / "tools/bin/hadolint", dockerfile], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("profiles", [[], ["home-assistant"], ["node-red"], ["*"]], ids=" ".join)
-def test_docker_compose_understands_its_file(profiles: list[str]) -> None:
-    """With every profile, the real program finds nothing wrong, and no variable that one would have to set."""
+def test_docker_compose_accepts_its_file(profiles: list[str]) -> None:
+    """With every profile, docker compose reports no error and no variable that must be set."""
     chosen = [argument for profile in profiles for argument in ("--profile", profile)]
     command = [str(CACHE / "docker-compose"), *chosen, "config", "--format", "json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -101,7 +101,7 @@ def test_docker_compose_understands_its_file(profiles: list[str]) -> None:
 
 
 def test_the_image_holds_the_bridge_and_little_else(image: Image) -> None:
-    """There is no installer in it, and what it adds to Python is small."""
+    """The image contains no pip in the environment, and adds at most 60 MB to Python."""
     added = image.root / "opt/stbridge"
     assert [name.name for name in (added / "bin").iterdir() if name.name.startswith("pip")] == []
     size = sum(file.lstat().st_size for file in added.rglob("*") if not file.is_symlink())
@@ -112,7 +112,7 @@ def test_the_image_holds_the_bridge_and_little_else(image: Image) -> None:
 def test_the_image_runs_as_the_compose_file_asks(
     image: Image, container: Callable[..., Container], broker: Mosquitto, syncthing: SyncthingNode, tmp_path: Path
 ) -> None:
-    """As nobody, with a root that cannot be written and the key in a file, it is healthy, and ends in order."""
+    """As an unprivileged user, with a read-only root and the key in a file, it is healthy, and stops cleanly."""
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets/syncthing_nas_api_key").write_text(syncthing.api_key + "\n", encoding="utf-8")
     subscriber = Subscriber(broker.port)
@@ -136,7 +136,7 @@ def test_the_image_runs_as_the_compose_file_asks(
 def test_the_health_check_of_the_image_fails_without_a_service(
     image: Image, container: Callable[..., Container]
 ) -> None:
-    """A container whose settings are wrong is not healthy, and ends with the status that says so."""
+    """A container with wrong settings exits with the status for wrong settings, and names the setting."""
     one = container(image, {"STBRIDGE_MQTT__PORT": "a lot"}, volumes={}, read_only=True)
     status, said = one.wait()
     assert status == SettingsError.exit_status
@@ -149,7 +149,7 @@ def test_the_health_check_of_the_image_fails_without_a_service(
 def test_the_app_runs_with_the_broker_of_the_supervisor(
     app: Image, container: Callable[..., Container], broker: Mosquitto, syncthing: SyncthingNode, tmp_path: Path
 ) -> None:
-    """Its script asks the Supervisor, gives up its rights and the token, and becomes the bridge, which is healthy."""
+    """Its script asks the Supervisor for the broker, drops its rights and the token, and starts a healthy bridge."""
     config: Any = yaml.safe_load((ROOT / "homeassistant-app/stbridge/config.yaml").read_text(encoding="utf-8"))
     filled_in = {"syncthing": [{"name": "nas", "url": syncthing.url, "api_key": syncthing.api_key}]}
     (tmp_path / "data").mkdir()

@@ -1,4 +1,4 @@
-"""A house for the example flows: a broker, a Syncthing, the bridge and Node-RED, all real, set up once."""
+"""Test setup for the example flows: a real broker, a Syncthing instance, the bridge and Node-RED, started once."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually, inst
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What there is in it."""
+    """All parts of the test setup."""
 
     broker: Mosquitto
     syncthing: SyncthingNode
@@ -26,7 +26,7 @@ class House:
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """An instance `nas` with a folder `photos`, as the examples expect, and all examples deployed."""
+    """Start an instance `nas` with a folder `photos`, as the examples expect, and deploy all examples."""
     directory = tmp_path_factory.mktemp("house")
     for name in ("broker", "bridge", "node-red"):
         (directory / name).mkdir()

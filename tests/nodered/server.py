@@ -28,18 +28,18 @@ module.exports = {
 
 
 def flow(name: str) -> list[dict[str, Any]]:
-    """Return the nodes of an example, as somebody would import them."""
+    """Return the nodes of an example, as a user would import them."""
     nodes: list[dict[str, Any]] = json.loads((EXAMPLES / name).read_text(encoding="utf-8"))
     return nodes
 
 
 class NodeRed:
-    """Node-RED with a user directory of its own.
+    """A Node-RED process with its own user directory.
 
     Args:
-        directory: of the user.
-        settings: the text of its settings file.
-        ready: the path that answers once it has started.
+        directory: the user directory.
+        settings: the content of its settings file.
+        ready: a path that answers when it has started.
     """
 
     def __init__(self, directory: Path, settings: str = SETTINGS, ready: str = "flows") -> None:
@@ -52,11 +52,11 @@ class NodeRed:
 
     @property
     def url(self) -> str:
-        """Where its editor is, and the pages of its flows."""
+        """URL of its editor and of the pages of its flows."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> "NodeRed":
-        """Start it and wait until it takes flows."""
+        """Start it, and wait until it accepts flows."""
         (self._directory / "settings.js").write_text(self._settings, encoding="utf-8")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -77,14 +77,14 @@ class NodeRed:
             return False
 
     def deploy(self, *flows: list[dict[str, Any]], broker_port: int) -> None:
-        """Import flows and deploy them; only the broker's port is not what the examples say."""
+        """Import and deploy flows, unchanged except for the broker's port."""
         nodes = {node["id"]: node for one in flows for node in one}
         deployed = [{**node, "port": str(broker_port)} if node["type"] == BROKER else node for node in nodes.values()]
         answer = requests.post(f"{self.url}/flows", json=deployed, timeout=PATIENCE_S)
         assert answer.ok, answer.text
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(PATIENCE_S)

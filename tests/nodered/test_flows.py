@@ -1,4 +1,4 @@
-"""The example flows for Node-RED do in a real one what they say, with the real bridge and a real Syncthing."""
+"""The example flows work as described in a real Node-RED, with a real bridge and a real Syncthing instance."""
 
 import json
 from typing import Any
@@ -16,18 +16,18 @@ CONFLICT = {"path": "a.sync-conflict-20261123-201405-VW2PZWG.jpg", "folder": "ph
 
 
 def core_nodes(house: House) -> set[str]:
-    """Return the types of nodes that every Node-RED has."""
+    """Return the node types that every Node-RED contains."""
     answer = requests.get(f"{house.node_red.url}/nodes", headers={"Accept": "application/json"}, timeout=PATIENCE_S)
     return {kind for one in answer.json() if one["module"] == "node-red" for kind in one["types"]}
 
 
 def photos(house: House) -> Any:
-    """Return how Syncthing has the folder configured."""
+    """Return Syncthing's configuration of the folder."""
     return house.syncthing.request("GET", "/rest/config/folders/photos")
 
 
 def pressed(house: House) -> requests.Response:
-    """Press the button, by HTTP."""
+    """Press the button by an HTTP request."""
     return requests.post(f"{house.node_red.url}/syncthing/scan", timeout=2 * PATIENCE_S)
 
 
@@ -36,7 +36,7 @@ def pressed(house: House) -> requests.Response:
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_a_flow_can_be_imported_beside_the_others(house: House, name: str) -> None:
-    """It is made of core nodes, its nodes have names of their own, and all share one broker."""
+    """A flow consists of core nodes with unique IDs, and all flows share one broker."""
     nodes = flow(name)
     assert {node["type"] for node in nodes} <= core_nodes(house) | {"tab"}
     (tab,) = [node for node in nodes if node["type"] == "tab"]
@@ -45,8 +45,8 @@ def test_a_flow_can_be_imported_beside_the_others(house: House, name: str) -> No
     assert all(node["id"].startswith(f"{tab['id']}-") for node in nodes if "z" in node)
 
 
-def test_no_flow_complains(house: House) -> None:
-    """Node-RED has nothing against any of them."""
+def test_node_red_logs_no_error_about_the_flows(house: House) -> None:
+    """Node-RED logs no error and no unknown node."""
     log = house.node_red.log.read_text(encoding="utf-8")
     assert "[error]" not in log
     assert "unknown" not in log
@@ -67,7 +67,7 @@ def test_no_flow_complains(house: House) -> None:
 def test_a_conflict_and_a_problem_become_a_line_of_text(
     house: House, event: str, payload: dict[str, str], alert: str
 ) -> None:
-    """Whatever comes as an event is told in words, with the instance and the folder."""
+    """The alert names the instance, the folder and the problem or conflict of the event."""
     since = house.subscriber.count
     content = json.dumps({"event_type": event, "time": "2026-11-23T20:14:05.000Z", **payload})
     house.subscriber.publish(f"syncthing/nas/event/{event}", content)
@@ -78,7 +78,7 @@ def test_a_conflict_and_a_problem_become_a_line_of_text(
 
 
 def test_a_folder_is_paused_while_something_plays(house: House) -> None:
-    """Syncthing itself has the folder paused, for six hours at most, and resumed when the player stops."""
+    """Syncthing pauses the folder for at most six hours, and resumes it when the player stops."""
     since = house.subscriber.count
     house.subscriber.publish("home/tv/state", "playing")
     house.subscriber.wait_for_json("syncthing/nas/folder/photos", lambda one: one["resume_at"], since=since)
@@ -89,7 +89,7 @@ def test_a_folder_is_paused_while_something_plays(house: House) -> None:
 
 
 def test_a_folder_that_somebody_else_paused_is_left_alone(house: House) -> None:
-    """A player that stops resumes only what it has paused, and what it repeats changes nothing."""
+    """A player that stops resumes only a folder that it has paused, and repeated states change nothing."""
     since = house.subscriber.count
     for state in ("idle", "playing", "playing", "off", "idle"):
         house.subscriber.publish("home/tv/state", state)
@@ -102,7 +102,7 @@ def test_a_folder_that_somebody_else_paused_is_left_alone(house: House) -> None:
 
 
 def test_the_button_gets_the_reply_to_its_own_scan(house: House) -> None:
-    """The request by HTTP is answered with the bridge's reply, and Syncthing has really scanned."""
+    """The HTTP response contains the bridge's reply, and Syncthing has scanned the folder."""
     since = house.subscriber.count
     (house.photos / "unseen.jpg").write_bytes(b"a photo")
     answer = pressed(house)
@@ -116,8 +116,8 @@ def test_the_button_gets_the_reply_to_its_own_scan(house: House) -> None:
     assert command.properties.ResponseTopic == "answers/node-red"  # type: ignore[attr-defined]  # paho sets it
 
 
-def test_a_refused_scan_is_told_as_such(house: House) -> None:
-    """An error in the reply is one of HTTP as well, with the reason."""
+def test_a_refused_scan_is_an_http_error(house: House) -> None:
+    """An error in the reply becomes an HTTP error with the reason."""
     house.syncthing.request("PATCH", "/rest/config/folders/photos", body={"paused": True})
     house.subscriber.wait_for_json("syncthing/nas/folder/photos", lambda one: one["paused"])
     try:
@@ -131,7 +131,7 @@ def test_a_refused_scan_is_told_as_such(house: House) -> None:
 
 
 def test_the_dashboard_shows_what_is_published(house: House) -> None:
-    """The page has every instance with its folders, safely written, and the same comes as JSON."""
+    """The page shows every instance and its folders, escaped as HTML, and the same data is available as JSON."""
 
     def shown() -> str:
         return requests.get(f"{house.node_red.url}/syncthing", timeout=PATIENCE_S).text
@@ -143,8 +143,8 @@ def test_the_dashboard_shows_what_is_published(house: House) -> None:
     assert [folder["id"] for folder in nas["folders"]] == ["photos"]
 
 
-def test_what_is_gone_leaves_the_dashboard(house: House) -> None:
-    """A topic that is cleared is not shown any more."""
+def test_a_cleared_topic_disappears_from_the_dashboard(house: House) -> None:
+    """The dashboard no longer shows a folder whose topic is cleared."""
 
     def shown() -> bool:
         return "Old folder" in requests.get(f"{house.node_red.url}/syncthing", timeout=PATIENCE_S).text

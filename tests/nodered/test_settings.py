@@ -1,4 +1,4 @@
-"""The settings of the compose file's Node-RED, in a real one."""
+"""The Node-RED settings of the compose file, tested in a real Node-RED."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ PAGE = [
 
 @pytest.fixture(scope="module")
 def node_red(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeRed]:
-    """A Node-RED with these settings, on loopback."""
+    """Start a Node-RED with these settings on the loopback address."""
     directory = tmp_path_factory.mktemp("node-red")
     (directory / "editor").write_text(f"{PASSWORD}\n", encoding="utf-8")
     settings = (
@@ -34,14 +34,14 @@ def node_red(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeRed]:
 
 
 def login(node_red: NodeRed, username: str, password: str) -> requests.Response:
-    """Log in to the editor."""
+    """Log in to the editor, and return the response."""
     given = {"client_id": "node-red-editor", "grant_type": "password", "scope": "*"}
     login = {"username": username, "password": password}
     return requests.post(f"{node_red.url}/auth/token", json=given | login, timeout=PATIENCE_S)
 
 
 def test_the_editor_of_the_compose_file_asks_for_its_password(node_red: NodeRed) -> None:
-    """Whoever can deploy flows can run any code."""
+    """The editor requires a login, because a user who can deploy flows can run any code."""
     assert not requests.get(f"{node_red.url}/flows", timeout=PATIENCE_S).ok
     assert not requests.post(f"{node_red.url}/flows", json=PAGE, timeout=PATIENCE_S).ok
     assert not login(node_red, "admin", "guessed").ok
@@ -52,7 +52,7 @@ def test_the_editor_of_the_compose_file_asks_for_its_password(node_red: NodeRed)
 
 
 def test_the_pages_of_flows_are_served_under_names_of_this_machine_only(node_red: NodeRed) -> None:
-    """Another page of the browser could reach them by a name that leads here."""
+    """Other host names are refused: a page in the browser could use any name that resolves to this machine."""
     token = login(node_red, "admin", PASSWORD).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     requests.post(f"{node_red.url}/flows", json=PAGE, headers=headers, timeout=PATIENCE_S)
@@ -60,6 +60,6 @@ def test_the_pages_of_flows_are_served_under_names_of_this_machine_only(node_red
     def status(host: str) -> int:
         return requests.get(f"{node_red.url}/page", headers={"Host": host}, timeout=PATIENCE_S).status_code
 
-    eventually(lambda: status("localhost:1880") == OK)  # a deployment goes on after its answer
+    eventually(lambda: status("localhost:1880") == OK)  # a deployment continues after its response
     assert status("127.0.0.1:1880") == OK
     assert status("evil.example:1880") == FORBIDDEN

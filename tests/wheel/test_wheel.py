@@ -1,4 +1,4 @@
-"""The wheel that is built works by itself, on every Python that is at hand, without the source tree beside it."""
+"""The built wheel works on every available Python version, without the source tree."""
 
 import json
 import os
@@ -20,11 +20,11 @@ from tests.servers import PATIENCE_S, ROOT, Mosquitto, Subscriber, instance, man
 MINORS = range(11, 20)
 EXACT_PACKAGES = ROOT / "requirements/service.txt"
 BUILD_TOOLS = ROOT / ".cache/build/bin/python"
-"""Brought by scripts/build."""
+"""Installed by scripts/build."""
 
 
 def pythons() -> Iterator[str]:
-    """Give one interpreter of each version that can run the bridge."""
+    """Yield one interpreter for each available Python version that the bridge supports."""
     ours = f"3.{sys.version_info.minor}"
     for version in (f"3.{minor}" for minor in MINORS):
         program = sys.executable if version == ours else shutil.which(f"python{version}") or _unpacked(version)
@@ -33,19 +33,19 @@ def pythons() -> Iterator[str]:
 
 
 def _unpacked(version: str) -> str | None:
-    """Find one that scripts/homeassistant has brought."""
+    """Return an interpreter that scripts/homeassistant has installed."""
     return next((str(path) for path in ROOT.glob(f".cache/*/*/usr/bin/python{version}")), None)
 
 
 def _answers(program: str, version: str) -> bool:
-    """Tell whether it runs: pyenv has programs for versions that are not there."""
+    """Return whether an interpreter runs: pyenv provides commands for versions that are not installed."""
     result = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     return result.returncode == 0 and f" {version}." in result.stdout
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution."""
+    """Build the source distribution."""
     directory = tmp_path_factory.mktemp("source")
     subprocess.run([ROOT / "scripts/build", directory], check=True, env={**os.environ, "PYTHON": sys.executable})
     (built,) = directory.glob("*.tar.gz")
@@ -54,11 +54,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source distribution."""
+    """Build the wheel from the source distribution."""
     directory = tmp_path_factory.mktemp("wheel")
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", str(directory)]
     command = [str(BUILD_TOOLS), "-m", "pip", "wheel", *options, "--no-build-isolation", str(source)]
-    # Without an index: what the build needs is all there, and nothing else is fetched.
+    # Without an index pip can fetch nothing: all build requirements must be installed already.
     subprocess.run(command, check=True, env={**os.environ, "PIP_NO_INDEX": "1"})
     (built,) = directory.glob("*.whl")
     return built
@@ -66,7 +66,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=list(pythons()), ids=lambda program: Path(program).name)
 def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the programs of an environment that the wheel is installed in, with its exact packages."""
+    """Install the wheel and its locked packages into an environment, and return its directory of programs."""
     directory: Path = tmp_path_factory.mktemp("installed")
     subprocess.run([request.param, "-m", "venv", "--without-pip", str(directory)], check=True)
     pip = [sys.executable, "-m", "pip", "--python", str(directory), "install", "--quiet", "--disable-pip-version-check"]
@@ -77,7 +77,7 @@ def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pyt
 
 @pytest.fixture(scope="module")
 def syncthing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNode]:
-    """A running Syncthing of the newest version."""
+    """Start a Syncthing instance of the newest version."""
     newest = list(manifest()["syncthing"].values())[-1]
     one = SyncthingNode("nas", tmp_path_factory.mktemp("syncthing"), newest)
     one.start()
@@ -86,7 +86,7 @@ def syncthing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncthingNod
 
 
 def variables_of(directory: Path) -> Mapping[str, str]:
-    """Return an environment that has nothing of the source tree, and in which warnings are errors."""
+    """Return environment variables without the source tree, in which Python warnings are errors."""
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": str(directory),
@@ -96,7 +96,7 @@ def variables_of(directory: Path) -> Mapping[str, str]:
 
 
 def called(installed: Path, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Call the installed program."""
+    """Run the installed program."""
     return subprocess.run(
         [installed / "stbridge", *arguments],
         capture_output=True,
@@ -107,17 +107,17 @@ def called(installed: Path, directory: Path, *arguments: str) -> subprocess.Comp
     )
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone, so nobody knows what belongs to it")
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no git clone, so the list of files is unknown")
 def test_the_source_distribution_holds_everything(source: Path) -> None:
-    """Every file of the repository is in it, all tests and what they read included; but what serves only git or CI."""
+    """Every file of the repository is in it, including all tests and their data, except files for git and CI."""
     listed = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
     with tarfile.open(source) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     assert {name for name in listed.splitlines() if not name.startswith((".ci/", ".git"))} - held == set()
 
 
-def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
-    """Types, licence and the console script are in it, tests are not."""
+def test_the_wheel_contains_only_the_program(wheel: Path) -> None:
+    """The wheel contains types, license and console script, and no tests."""
     with ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
@@ -129,23 +129,25 @@ def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
     assert "Requires-Python: >=3.11" in told
 
 
-def test_the_program_says_what_it_is(installed: Path, tmp_path: Path) -> None:
-    """Version, manual and the schema of the settings come without any settings."""
+def test_the_program_shows_version_help_and_schema(installed: Path, tmp_path: Path) -> None:
+    """Version, help and the schema of the settings need no settings."""
     assert called(installed, tmp_path, "--version").stdout == f"stbridge {__version__}\n"
     assert "exit status:" in called(installed, tmp_path, "--help").stdout
     assert json.loads(called(installed, tmp_path, "schema").stdout)["properties"]["mqtt"]
 
 
 @pytest.mark.parametrize(("extra", "arguments"), [("watch", []), ("demo", []), ("completion", ["bash"])])
-def test_what_needs_an_extra_says_so(installed: Path, tmp_path: Path, extra: str, arguments: list[str]) -> None:
-    """The service does not bring what it does not need itself; asked for it, it says how to get it."""
+def test_a_command_that_needs_an_extra_names_it(
+    installed: Path, tmp_path: Path, extra: str, arguments: list[str]
+) -> None:
+    """The wheel does not install optional packages; a command that needs them names the extra."""
     result = called(installed, tmp_path, extra, *arguments)
     assert result.returncode == UsageError.exit_status
     assert f"extra `{extra}`" in result.stderr
 
 
 def test_the_client_can_be_used_from_python(installed: Path, tmp_path: Path, syncthing: SyncthingNode) -> None:
-    """Without MQTT, the package is a client of Syncthing."""
+    """The package can be used as a Syncthing client without MQTT."""
     client = f"SyncthingClient({syncthing.api_key!r}, {syncthing.url!r})"
     script = f"from stbridge import SyncthingClient; print({client}.get_ping())"
     command = [str(installed / "python"), "-c", script]
@@ -158,7 +160,7 @@ def test_the_client_can_be_used_from_python(installed: Path, tmp_path: Path, syn
 def test_the_service_runs_from_the_wheel(
     installed: Path, tmp_path: Path, broker: Mosquitto, syncthing: SyncthingNode
 ) -> None:
-    """A real Syncthing comes to a real broker, the service is healthy, and ends in order."""
+    """The service publishes a real Syncthing instance to a real broker, is healthy, and stops cleanly."""
     subscriber = Subscriber(broker.port)
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("nas", syncthing), **variables_of(tmp_path)}
     with (tmp_path / "log").open("wb") as log:
