@@ -1,15 +1,15 @@
-# make demo   shows the whole job on this machine
-# make test   sets everything up and runs all tests
-# make check  style and types
-# make test-wheel          tests the wheel as it is installed, on every Python that is at hand
-# make test-faults         breaks the broker, Syncthing and the bridge in every way, and compares what is published
-# make soak MINUTES=60     does so at random for so long, and draws what the bridge held; SEED=n goes the same way again
-# make fuzz MINUTES=10     sends spoilt documents, commands and payloads through the code of the bridge, then has a real
-#                          bridge follow an instance that answers anything; as many minutes each
-# make test-homeassistant  runs the tests against a real Home Assistant, where one can be had
+# make demo   shows the bridge at work on this machine
+# make test   installs everything and runs all tests
+# make check  checks style and types
+# make test-wheel          tests the installed wheel on every available Python version
+# make test-faults         causes faults of the broker, Syncthing and the bridge, and compares the published topics
+# make soak MINUTES=60     causes random faults for 60 minutes, and plots the bridge's resources; SEED=n repeats a run
+# make fuzz MINUTES=10     runs malformed documents, commands and payloads through the bridge's code for 10 minutes,
+#                          then a real bridge with an instance that sends arbitrary answers, for another 10 minutes
+# make test-homeassistant  runs the tests against a real Home Assistant, if it can be installed
 # make test-image          builds and runs the images by the steps of their Dockerfiles, without Docker
-# make test-nodered        runs the example flows in a real Node-RED, where one can be had
-# make bench               measures speed and cost, and writes benchmarks/REPORT.md (ONLY=latency measures one part)
+# make test-nodered        runs the example flows in a real Node-RED, if it can be installed
+# make bench               measures speed and cost, and writes benchmarks/REPORT.md (ONLY=latency runs one benchmark)
 
 PYTHON ?= python3
 SECONDS ?=
@@ -17,7 +17,7 @@ MINUTES ?= 20
 SEED ?=
 ONLY ?=
 QUICK ?=
-# Most tests wait for real servers, so there may be more of them than processors.
+# Most tests wait for real servers, so more workers than processors are useful.
 WORKERS ?= 6
 VENV := .venv
 READY := $(VENV)/.ready

@@ -73,10 +73,10 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchm
         summary=[
             (
                 f"{result.files:,} files of a few bytes are synced between two real Syncthing instances on this"
-                f" machine, and the bridge follows both.{in_time} Meanwhile another folder of the second instance is scanned"
-                f" every {SCAN_EVERY_S:.0f} s. Measured is the time from Syncthing's timestamp of its state change to"
-                " its receipt by a subscriber. The Syncthing instances use all available processor time. At the end all"
-                " topics are compared with those that a newly started bridge would publish."
+                f" machine, and the bridge follows both.{in_time} Meanwhile another folder of the second instance is"
+                f" scanned every {SCAN_EVERY_S:.0f} s. Measured is the time from Syncthing's timestamp of its state"
+                " change to its receipt by a subscriber. The Syncthing instances use all available processor time. At"
+                " the end all topics are compared with those that a newly started bridge would publish."
             )
         ],
         tables=[_table(result)],

@@ -217,7 +217,8 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
                 f"Real Syncthing instances with {', '.join(str(one.folders) for one in idle)} folders, each"
                 f" shared with {DEVICES} devices that do not exist, and a broker and a bridge for each instance."
                 f" All run at the same time and are measured for {seconds:.0f} s after all were idle. Proxies count"
-                " requests and bytes. Reads with a longer interval may be missing; they are at most 15 requests an hour."
+                " requests and bytes. Reads with a longer interval may be missing; they are at most 15 requests an"
+                " hour."
             ),
             (
                 f"From the start of the process to `online`, with one folder: {min(starts):.2f} to {max(starts):.2f} s"
@@ -230,8 +231,8 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
                 head=[
                     "folders x devices",
                     "requests to Syncthing",
-                    "processor, s",
-                    "of a core, %",
+                    "processor time, s",
+                    "share of a core, %",
                     "resident, MB",
                     "to the broker, KB",
                 ],

@@ -223,9 +223,9 @@ def _section(in_turn: Figures, at_once: Figures, with_core: Figures, why_not: st
         f"One of {len(FOLDERS)} folders of a real Syncthing instance is paused or resumed, at random moments, one "
         "change after the other. Measured is the time from Syncthing's timestamp of the event to its receipt by a "
         "subscriber, by the same clock. The bare minimum is `benchmarks/baseline.py`: a long poll with the same event "
-        "mask, JSON and a publication, in one thread. The subscriber uses MQTT 3.1.1, the default of `mosquitto_sub` and Node-RED. "
-        "Mosquitto sends without delay (`set_tcp_nodelay true`); otherwise it delays some messages of every publisher "
-        "by 40 ms."
+        "mask, JSON and a publication, in one thread. The subscriber uses MQTT 3.1.1, the default of `mosquitto_sub` "
+        "and Node-RED. Mosquitto sends without delay (`set_tcp_nodelay true`); otherwise it delays some messages of "
+        "every publisher by 40 ms."
     )
     turns = (
         f"In turn: {len(in_turn[BRIDGE])} changes each, in blocks of {BLOCK}, while the other process is suspended. "

@@ -75,7 +75,7 @@ def _lines() -> Iterator[str]:
     yield "keeps the others; `QUICK=1` is a quick trial. Compare ratios measured in the same run: absolute times differ"
     yield "from machine to machine."
     yield ""
-    yield from _table(("component", "version"), list(description().items()))
+    yield from _table(("component", "value"), list(description().items()))
     yield "## Aims"
     yield ""
     yield from _table(("part", "aim", "measured", "met"), list(_aims(results)))
