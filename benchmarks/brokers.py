@@ -67,7 +67,7 @@ def _try(name: str, start: Start) -> Mapping[str, str]:
     return found
 
 
-# --- what a broker supports
+# --- features of a broker
 
 
 def _speaks(port: int, version: str) -> bool:

@@ -4,7 +4,7 @@
 - The bridge checks its threads every second instead of every 10 s.
 - The file `clock` in the directory SPOILED holds the error of the wall clock in seconds.
 - While the file `nameless` exists there, host names do not resolve.
-- A thread whose name is in the file `dying` there dies. It dies once, unless `again` follows the name.
+- A thread whose name is in the file `dying` there dies once, or repeatedly if `again` follows the name.
 """
 
 import os

@@ -113,7 +113,7 @@ class Orders:
         return order
 
     def excuse(self, why: str, *, only_once: bool = False) -> None:
-        """Record that commands without a reply may never get one.
+        """Excuse missing replies: commands without a reply may never get one.
 
         Args:
             why: what happened.

@@ -21,7 +21,7 @@ SECONDS = 60.0
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    """A world of its own."""
+    """Start a separate world for the walk."""
     one = Ground(tmp_path, newest())
     try:
         one.start()

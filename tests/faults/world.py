@@ -223,7 +223,7 @@ class World:
         self.alpha.request("POST", "/rest/db/scan", {"folder": "docs"})
 
     def add_folder(self, folder: str) -> None:
-        """Add a folder, shared with nobody."""
+        """Add a folder that is not shared."""
         self.alpha.share(folder, self.files / folder)
 
     def remove_folder(self, folder: str) -> None:
