@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from stbridge.commands import dispatcher, pending, refusals, replies, scans
+from stbridge.commands import dispatcher, operations, pending, refusals, replies, scans
 from stbridge.core import envelope, json_text, payloads, topics
 from stbridge.core.commands import BRIDGE_COMMANDS, COMMANDS
 from stbridge.core.rules import conflicts
@@ -102,15 +102,17 @@ NUMBERS = (
     f"by `***` if they have at least {SHORTEST_SECRET} characters",
     f"longer than {json_text.LONGEST_TEXT} characters is cut",
     f"more than {json_text.LARGEST_PAYLOAD} characters",
-    f"Lists have at most {payloads.LISTED_ITEMS} items",
+    f"problems of an instance have at most {payloads.LISTED_ITEMS} items",
     f"A reply that is larger than {replies.LARGEST_REPLY // MIB} MiB",
     f"a message is cut after {LONGEST_MESSAGE} characters",
     f"{event_stream.POLL_S + EXTRA_S:.0f} s for the long poll",
+    f"{operations.MAX_SCAN_S // 3600:.0f} h for a scan",
     f"takes at most {adapters.CONNECT_S:.0f} s, a TLS handshake another {adapters.CONNECT_S:.0f} s",
     f"reading stops when more than {transport.LARGEST_ERROR // KIB} KiB have arrived",
     f"documents with more than {json_text.DEEPEST} levels",
     f"the default is {', '.join(ALLOWED[:-1])} and {ALLOWED[-1]}",
     f"have more than {topics.LONGEST_RESPONSE_TOPIC} bytes",
+    f"in at most {refusals.LONGEST_REASON} characters",
     f"at most {refusals.BURST} of them in a row",
     f"`{REPUBLISH.name}` runs at most once in {REPUBLISH.every_s:.0f} s",
     f"{', '.join(ONCE_A_MINUTE[:-1])} and {ONCE_A_MINUTE[-1]} run at most once a minute",
@@ -122,7 +124,7 @@ NUMBERS = (
     f"| a payload of a command | {envelope.LARGEST_PAYLOAD // MIB} MiB |",
     f"without a reply | {dispatcher.MAX_PENDING}, or {dispatcher.MAX_PENDING_BYTES // MIB} MiB |",
     f"executed at once | {dispatcher.MAX_WORKERS}, and {dispatcher.MAX_SCAN_WORKERS} scans |",
-    f"after {dispatcher.START_WITHIN_S:.0f} s they get `timeout`",
+    f"has waited for {dispatcher.START_WITHIN_S:.0f} s gets `timeout`",
     f"| {scans.MAX_SCANS}, and {scans.MAX_JOINED} commands that wait for each |",
     f"| {', '.join(LARGE[:-1])} and {LARGE[-1]} of an instance | 1 at once |",
     f"to a command of the group `read` | {replies.LARGEST_REPLY // MIB} MiB |",
