@@ -1,4 +1,4 @@
-// The settings of the Node-RED of docker-compose.yml: a password for the editor, which can run any code.
+// Settings for Node-RED in docker-compose.yml. The editor has a password, because it can run any code.
 const { timingSafeEqual, createHash } = require("crypto");
 const { readFileSync } = require("fs");
 
@@ -14,8 +14,8 @@ module.exports = {
         authenticate: async (name, given) =>
             name === admin.username && timingSafeEqual(digest(given), digest(password)) ? admin : null,
     },
-    // The pages of the flows have no password. They are served under the names of this machine only, so that no other
-    // web page reaches them by a name of its own that leads here (DNS rebinding).
+    // The pages of the flows have no password. They are served only under local host names, so that no other web page
+    // can reach them with a host name that resolves to this machine (DNS rebinding).
     httpNodeMiddleware: (request, response, next) =>
         /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(request.headers.host || "") ? next() : response.sendStatus(403),
 };
