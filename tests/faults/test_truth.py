@@ -17,6 +17,8 @@ def test_the_expected_topics_equal_those_of_a_new_bridge_on_an_empty_broker(
     process.start()
     try:
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        # It is online before it has searched the folders for conflict files.
+        subscriber.wait_for_json("syncthing/alpha/folder/docs/conflicts", lambda one: one["complete"])
         settings = MqttSettings(host="127.0.0.1", port=broker.port)
         published = fixed(read_retained(settings, ["syncthing/#"]))
     finally:
