@@ -59,7 +59,7 @@ class CommandDispatcher:
     Args:
         name: the name of the instance.
         client: the client for Syncthing; used by several threads.
-        read_client: another client for commands that only read; it refuses answers that are too large for a reply.
+        read_client: another client for commands with large answers; it refuses those that are too large for a reply.
         scan_client: another client for scans; its requests are aborted when Syncthing has restarted.
         allowed: the names of the commands on the allow-list.
         known: returns the existing folders, devices and pending ones; called in a thread of the pool.
@@ -284,7 +284,8 @@ class CommandDispatcher:
     def _perform(self, request: Request) -> object:
         """Execute a request; an upgrade counts as in progress until Syncthing refuses it or restarts."""
         if request.command.operation != "upgrade":
-            client = self._read_client if request.command.group == "read" else self._client
+            has_large_answer = request.command.group == "read" or request.command.lane == "large"
+            client = self._read_client if has_large_answer else self._client
             return execute(client, request, self._time_pauses)
         self._take([seen.Upgrading(in_progress=True)])
         try:

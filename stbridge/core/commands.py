@@ -129,6 +129,7 @@ COMMANDS = (
         arguments=(folder_argument(), file_argument()),
         call="assign_priority",
         running=True,
+        lane="large",
     ),
     Command(
         name="assign_priority",
@@ -136,6 +137,7 @@ COMMANDS = (
         meaning="the same as `priority`",
         arguments=(folder_argument(), file_argument()),
         running=True,
+        lane="large",
     ),
     Command(
         name="new_error",

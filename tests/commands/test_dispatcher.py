@@ -226,18 +226,19 @@ def test_commands_that_undo_each_other_are_executed_in_order(plane: Plane) -> No
     assert plane.answered == ["get_version", *names]
 
 
-def test_reads_with_large_answers_are_executed_one_at_a_time(plane: Plane) -> None:
+def test_commands_with_large_answers_are_executed_one_at_a_time(plane: Plane) -> None:
     """Each answer takes many times its size in memory, and a client may send any number of commands at once."""
     tree = "/rest/db/browse"
     plane.syncthing.answers[tree] = []
     plane.syncthing.hold(tree)
     waiting = [plane.send("browse_database", {"folder": "docs", "level": level}) for level in range(5)]
     waiting.append(plane.send("get_need", {"folder": "docs"}))
+    waiting.append(plane.send("priority", {"folder": "docs", "file": "a"}))
     plane.syncthing.wait_until_asked()
     assert plane.ask("get_version").status == "ok"
     assert plane.calls == [f"GET {tree}", "GET /rest/system/version"]
     plane.syncthing.release()
-    assert [wait().status for wait in waiting] == ["ok"] * 6
+    assert [wait().status for wait in waiting] == ["ok"] * 7
 
 
 def test_a_failed_command_does_not_block_the_ordered_lane(plane: Plane) -> None:
