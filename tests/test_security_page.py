@@ -127,7 +127,7 @@ NUMBERS = (
     f"has waited for {dispatcher.START_WITHIN_S:.0f} s gets `timeout`",
     f"| {scans.MAX_SCANS}, and {scans.MAX_JOINED} commands that wait for each |",
     f"| {', '.join(LARGE[:-1])} and {LARGE[-1]} of an instance | 1 at once |",
-    f"to a command of the group `read` | {replies.LARGEST_REPLY // MIB} MiB |",
+    f"to a command of the group `read`, or to `priority` | {replies.LARGEST_REPLY // MIB} MiB |",
     f"| any other answer of Syncthing | {transport.LARGEST_ANSWER // MIB} MiB |",
     f"from Syncthing or from the broker | {json_text.DEEPEST} |",
     f"| {pending.MAX_REPLIES}, for {pending.REPLY_KEPT_S // 60:.0f} minutes |",
