@@ -62,6 +62,19 @@ def test_another_bridges_marker_in_place_of_ours_is_evidence(lasted_s: float, ma
     assert not conflict.likely
 
 
+def test_a_connection_longer_than_any_backoff_ends_the_suspicion() -> None:
+    """The other bridge would have come back in the meantime, so it was stopped."""
+    conflict = new_conflict()
+    conflict.ended(20, None)
+    for _ in range(2):
+        conflict.note_marker(b"theirs")
+        conflict.ended(20, None)
+    assert conflict.likely
+    conflict.note_marker(b"theirs")
+    conflict.ended(2 * LONGEST_WAIT_S + 1, BrokerUnreachable("closed"))
+    assert not conflict.likely
+
+
 def test_the_backoff_grows_until_the_conflict_is_over() -> None:
     """Two bridges would otherwise disconnect each other permanently, and republish everything each time."""
     conflict = new_conflict()

@@ -80,6 +80,8 @@ class ClientIdConflict:
         self._taken_over = isinstance(error, TakenOver)
         self._ends.append(time.monotonic())
         self._left_marker = self._left_marker or lasted_s > KNOWN_S
+        if lasted_s > 2 * LONGEST_WAIT_S:
+            self._foreign_markers = 0  # the other bridge has not come back in the meantime
         if not self.likely:
             self._backoff.reset()
 
