@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -33,6 +34,14 @@ def manifest() -> dict[str, Any]:
         raise RuntimeError("there are no servers to test against: run `make servers`")
     found: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
     return found
+
+
+def newest_syncthing(major: str) -> str:
+    """Return the program of the newest version of Syncthing 1 or 2; skip the test if there is none."""
+    found = [path for version, path in manifest()["syncthing"].items() if version.startswith(f"{major}.")]
+    if not found:
+        pytest.skip(f"there is no Syncthing {major}.x at hand")
+    return str(found[-1])
 
 
 def eventually(condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:

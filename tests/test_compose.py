@@ -20,7 +20,7 @@ from tests.dead_link import Cable
 from tests.documents import ROOT, text_of
 from tests.machine import Machine
 from tests.secrecy import SECRECY
-from tests.servers import Mosquitto, Subscriber, eventually, manifest
+from tests.servers import Mosquitto, Subscriber, eventually, newest_syncthing
 
 COMPOSE: Any = yaml.safe_load(text_of(ROOT / "docker-compose.yml"))
 SERVICES: Any = COMPOSE["services"]
@@ -215,9 +215,8 @@ def answers(url: str) -> bool:
 
 def test_no_web_page_can_read_the_api_key_of_syncthing(volumes: Volumes, cable: Cable, tmp_path: Path) -> None:
     """Syncthing listens on every address for the published port: its host check is off, and its password is set."""
-    newest = list(manifest()["syncthing"].values())[-1]
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/syncthing").symlink_to(newest)
+    (tmp_path / "bin/syncthing").symlink_to(newest_syncthing("2"))  # as in the image; 1.x has other options
     home = tmp_path / "home"
     environment = {
         **VARIABLES,

@@ -4,24 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from stbridge.core.model import short_id
 from stbridge.demo.node import SyncthingNode
-from tests.servers import MANIFEST, BridgeProcess, Mosquitto, Subscriber, eventually, instance, manifest
-
-
-def _newest(major: str) -> str:
-    versions = manifest()["syncthing"] if MANIFEST.is_file() else {}
-    found = [path for version, path in versions.items() if version.startswith(f"{major}.")]
-    if not found:
-        pytest.skip(f"there is no Syncthing {major}.x at hand")
-    return str(found[-1])
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually, instance, newest_syncthing
 
 
 def _migrated(home: Path, old: SyncthingNode) -> SyncthingNode:
     """Return a node of the newest Syncthing that uses an existing home directory."""
-    new = SyncthingNode(old.name, home, _newest("2"))
+    new = SyncthingNode(old.name, home, newest_syncthing("2"))
     new.gui_port, new.sync_port = old.gui_port, old.sync_port
     return new
 
@@ -30,8 +20,8 @@ def test_last_seen_survives_the_migration_to_syncthing_2(
     broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> None:
     """Syncthing 2.x has no last-seen times; the broker keeps them, also over a restart of the bridge."""
-    alpha = SyncthingNode("alpha", tmp_path / "a", _newest("1"))
-    beta = SyncthingNode("beta", tmp_path / "b", _newest("1"))
+    alpha = SyncthingNode("alpha", tmp_path / "a", newest_syncthing("1"))
+    beta = SyncthingNode("beta", tmp_path / "b", newest_syncthing("1"))
     nodes = [alpha, beta]
     bridge: BridgeProcess | None = None
     try:
