@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.world import World, newest
 
-DEATH = re.compile("(died|connecting again)\nTraceback.*?killed by a test", re.DOTALL)
+DEATH = re.compile("(died|reconnecting)\nTraceback.*?killed by a test", re.DOTALL)
 """What the bridge logs about a thread that a test has killed."""
 
 CONDITION = re.compile(r"^\S+ \S+ (?:WARNING|ERROR) +((?!.*(?: died| is restarted)$).*)$", re.MULTILINE)
