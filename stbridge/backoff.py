@@ -29,7 +29,7 @@ class Backoff:
         """Return the next wait in seconds.
 
         Args:
-            waited_s: seconds that the last attempt waited for an answer in vain; they are deducted.
+            waited_s: seconds that the last attempt waited without getting an answer; they are deducted.
         """
         longest, self._next_s = self._next_s, min(self._longest_s, 2 * self._next_s)
         self._fresh = False

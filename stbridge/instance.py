@@ -113,11 +113,12 @@ class Instance:
         self._logged: set[tuple[str, str]] = set()  # since the instance was online
         # A session of `requests` must not be shared between threads. Scans have a client of their own, because their
         # connections are broken when Syncthing restarts.
-        self._clients = [_client(settings) for _ in range(5)]
-        self._clients.append(_client(settings, LARGEST_REPLY))
+        following, polling, slow_reads, commands, scans = (_client(settings) for _ in range(5))
+        command_reads = _client(settings, LARGEST_REPLY)
+        self._clients = (following, polling, slow_reads, commands, scans, command_reads)
         self._follower = Follower(
             name,
-            self._clients[0],
+            following,
             raw=raw,
             take=partial(self.take, first=1),
             request=lambda reads: self._poller.request(reads),  # noqa: PLW0108 - the poller is created later
@@ -125,8 +126,8 @@ class Instance:
         )
         self._poller = Poller(
             name,
-            self._clients[1],
-            self._clients[4],
+            polling,
+            slow_reads,
             intervals=_intervals(poll),
             take=lambda observations, epoch: self.take(observations, epoch=epoch),
             epoch=self._epoch,
@@ -136,9 +137,9 @@ class Instance:
         )
         self._dispatcher = CommandDispatcher(
             name,
-            self._clients[2],
-            self._clients[5],
-            self._clients[3],
+            commands,
+            command_reads,
+            scans,
             allowed=allowed,
             known=self._known,
             answer=self._answer,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bridges import bridges_to
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask
 from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import ScriptedServer
@@ -62,22 +63,9 @@ def new_bridge(strict_broker: Mosquitto, tmp_path: Path) -> Iterator[NewBridge]:
     """Create bridges, not started yet, that log in as that user."""
     syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
     syncthing.has_folders(docs=False)
-    made: list[BridgeProcess] = []
-
-    def make(**variables: str) -> BridgeProcess:
-        settings = {
-            "STBRIDGE_MQTT__PORT": str(strict_broker.port),
-            "STBRIDGE_MQTT__USERNAME": "stbridge",
-            "STBRIDGE_MQTT__PASSWORD": PASSWORD,
-            "STBRIDGE_SYNCTHING__NAS__URL": syncthing.url,
-            "STBRIDGE_SYNCTHING__NAS__API_KEY": "key",
-        }
-        made.append(BridgeProcess(tmp_path, {**settings, **variables}))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
+    login = {"STBRIDGE_MQTT__USERNAME": "stbridge", "STBRIDGE_MQTT__PASSWORD": PASSWORD}
+    with bridges_to(syncthing, tmp_path) as make:
+        yield lambda **variables: make(strict_broker.port, **login, **variables)
     syncthing.server.stop()
 
 

@@ -23,6 +23,7 @@ from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import Protocol
 from stbridge.mqtt.session import Session
 from stbridge.settings import MqttSettings
+from tests.bridges import bridges_to
 from tests.late import LateRetained
 from tests.pretender import Pretender, until_hung_up
 from tests.proxy import Proxy
@@ -91,20 +92,8 @@ def syncthing() -> Iterator[PretendedSyncthing]:
 @pytest.fixture
 def run(syncthing: PretendedSyncthing, tmp_path: Path) -> Iterator[Callable[..., BridgeProcess]]:
     """Run a bridge as a process."""
-    running: list[BridgeProcess] = []
-
-    def run_one(port: int, **variables: str) -> BridgeProcess:
-        settings = {
-            "STBRIDGE_MQTT__PORT": str(port),
-            "STBRIDGE_SYNCTHING__NAS__URL": syncthing.url,
-            "STBRIDGE_SYNCTHING__NAS__API_KEY": "key",
-        }
-        running.append(BridgeProcess(tmp_path, {**settings, **variables}).start())
-        return running[-1]
-
-    yield run_one
-    for process in running:
-        process.stop()
+    with bridges_to(syncthing, tmp_path) as new_bridge:
+        yield lambda port, **variables: new_bridge(port, **variables).start()
 
 
 # --- a slow connection is not dead

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bridges import bridges_to
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually
 from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import ScriptedServer
@@ -31,20 +32,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
     """Run a bridge to a Syncthing instance with a folder."""
     syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
     syncthing.has_folders(docs=False)
-    running: list[BridgeProcess] = []
-
-    def run_one(port: int, **variables: str) -> BridgeProcess:
-        settings = {
-            "STBRIDGE_MQTT__PORT": str(port),
-            "STBRIDGE_SYNCTHING__NAS__URL": syncthing.url,
-            "STBRIDGE_SYNCTHING__NAS__API_KEY": "key",
-        }
-        running.append(BridgeProcess(tmp_path, {**settings, **variables}).start())
-        return running[-1]
-
-    yield run_one
-    for one in running:
-        one.stop()
+    with bridges_to(syncthing, tmp_path) as new_bridge:
+        yield lambda port, **variables: new_bridge(port, **variables).start()
     syncthing.server.stop()
 
 

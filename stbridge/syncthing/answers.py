@@ -26,8 +26,8 @@ from stbridge.errors import (
 IDENTITY = "X-Syncthing-ID"
 SUCCESS = (200, 204)
 LONGEST_TEXT = 300
-LONGEST_PAGE = 64 * 1024
-"""Maximum number of bytes of a page that are searched for a login form; a hostile page may be very large."""
+LARGEST_ERROR = 64 * 1024
+"""In bytes; the rest of an error, a redirect or a page of another server is neither read nor searched."""
 
 
 def evaluate(
@@ -139,7 +139,7 @@ def _stranger(url: str, content: bytes) -> SyncthingError:
     """
     if is_migration_page(content):
         return migrating(url)
-    if _PASSWORD_FIELD.search(content[:LONGEST_PAGE]):
+    if _PASSWORD_FIELD.search(content[:LARGEST_ERROR]):
         return NotSyncthing(f"url: something in front of Syncthing at {url} asks for a login. {_LET_THROUGH}")
     return NotSyncthing(f"url: the server at {url} is not Syncthing. Check the address.")
 

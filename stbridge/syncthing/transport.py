@@ -30,14 +30,11 @@ from stbridge.errors import (
 )
 from stbridge.syncthing import tls
 from stbridge.syncthing.adapters import SHORTEST_S, Sockets, TcpAdapter, TlsAdapter, UnixAdapter
-from stbridge.syncthing.answers import IDENTITY, SUCCESS, evaluate, is_migration_page, migrating
+from stbridge.syncthing.answers import IDENTITY, LARGEST_ERROR, SUCCESS, evaluate, is_migration_page, migrating
 from stbridge.syncthing.retry import retrying, waiting
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Default maximum size of an answer, in bytes."""
-
-LARGEST_ERROR = 64 * 1024
-"""Maximum size of an error or a redirect, in bytes; the rest is not read."""
 
 SYNC_PORT = 22000
 """Syncthing's default sync port, for connections from other devices."""
