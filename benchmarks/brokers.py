@@ -132,7 +132,7 @@ def _shares(port: int, version: str) -> bool:
         return granted and one.hears(lambda message: message.payload == b"one of us") is not None
 
 
-def _tells_retained(port: int, version: str) -> bool:
+def _keeps_retain_flag(port: int, version: str) -> bool:
     with Peer(port, version, "a") as one:
         one.subscribe("probe/flag", as_published=True)
         one.publish("probe/flag", b"flagged", retain=True)
@@ -154,7 +154,7 @@ SUPPORTS: Mapping[str, tuple[str, Callable[[int, str], bool]]] = {
     "shared subscriptions": ("3.1.1", _shares),
     "response topic, correlation data": ("5", _asks_for_replies),
     "message expiry, also of retained messages": ("5", _lets_expire),
-    "retain as published": ("5", _tells_retained),
+    "retain as published": ("5", _keeps_retain_flag),
 }
 """Tested features, each with its minimum MQTT version."""
 

@@ -142,14 +142,14 @@ def _write(directory: Path, files: int) -> None:
 
 def _wait(nodes: Sequence[SyncthingNode], files: int) -> int:
     """Wait until the files have arrived or the time limit is over, and return the number of arrived files."""
-    arrived, deadline, told_at = 0, time.monotonic() + LONGEST_S, 0.0
+    arrived, deadline, reported_at = 0, time.monotonic() + LONGEST_S, 0.0
     pause = threading.Event()
     while time.monotonic() < deadline and not (arrived == files and all(node.is_idle(MANY) for node in nodes)):
         arrived = nodes[1].request("GET", "/rest/db/status", {"folder": MANY})["localFiles"]
-        if time.monotonic() - told_at > 20:
+        if time.monotonic() - reported_at > 20:
             sys.stdout.write(f"  {arrived:,} of {files:,} files\n")
             sys.stdout.flush()
-            told_at = time.monotonic()
+            reported_at = time.monotonic()
         pause.wait(1.0)
     return arrived
 
@@ -180,11 +180,11 @@ class Scans:
 
 def _latencies(audience: Audience, offset_s: float) -> Iterator[float]:
     """Yield the latency of each state change; a timestamp without fractions comes from a summary, not from an event."""
-    told: set[str] = set()
+    seen: set[str] = set()
     for at, _, payload in audience.kept:
         stamp = json.loads(payload)["state_changed_at"] or ""
-        if "." in stamp and stamp not in told:
-            told.add(stamp)
+        if "." in stamp and stamp not in seen:
+            seen.add(stamp)
             yield (at + offset_s - datetime.fromisoformat(stamp).timestamp()) * 1000
 
 

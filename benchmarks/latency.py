@@ -106,7 +106,7 @@ class Change:
     paused: bool
     awaited: frozenset[str]
     stamp_ns: int = 0
-    told_ns: dict[str, int] = field(default_factory=dict)
+    received_ns: dict[str, int] = field(default_factory=dict)
     polled_ns: list[int] = field(default_factory=list)
 
     @property
@@ -119,12 +119,12 @@ class Change:
         who, _, rest = receipt.topic.partition("/")
         if who == "polled":
             self.polled_ns.append(receipt.at_ns)
-        elif self._is_told(who, rest, json.loads(receipt.payload)):
-            self.told_ns.setdefault(WHO[who], receipt.at_ns)
+        elif self._is_received(who, rest, json.loads(receipt.payload)):
+            self.received_ns.setdefault(WHO[who], receipt.at_ns)
         # Home Assistant's own integration does not notice the end of a pause.
-        return self.told_ns.keys() >= (self.awaited if self.paused else self.awaited - {CORE})
+        return self.received_ns.keys() >= (self.awaited if self.paused else self.awaited - {CORE})
 
-    def _is_told(self, who: str, rest: str, payload: object) -> bool:
+    def _is_received(self, who: str, rest: str, payload: object) -> bool:
         if isinstance(payload, dict):
             if who == "baseline":
                 return rest == self.event and payload["data"]["id"] == self.folder
@@ -176,13 +176,15 @@ class Changes:
         self._made += 1
         self._node.request("PATCH", f"/rest/config/folders/{change.folder}", body={"paused": change.paused})
         assert self._receipts.until(change.take, GIVE_UP_S), (
-            f"after {GIVE_UP_S} s published only by {set(change.told_ns)}"
+            f"after {GIVE_UP_S} s published only by {set(change.received_ns)}"
         )
         self._receipts.until(lambda one: change.take(one) and False, random.uniform(*PAUSE_S))
         [event] = self._events(timeout_s=1)
         assert (event["type"], event["data"]["id"]) == (change.event, change.folder)
         change.stamp_ns = in_ns(event["time"])
-        assert all(told_ns > change.stamp_ns for told_ns in change.told_ns.values()), "published before it happened"
+        assert all(received_ns > change.stamp_ns for received_ns in change.received_ns.values()), (
+            "published before it happened"
+        )
         return change
 
     def _events(self, *, timeout_s: int) -> list[dict[str, Any]]:
@@ -198,8 +200,8 @@ def milliseconds(changes: Sequence[Change]) -> Figures:
     figures: Figures = defaultdict(list)
     waiting: list[int] = []
     for change in changes:
-        for who, told_ns in change.told_ns.items():
-            figures[who].append((told_ns - change.stamp_ns) / 1e6)
+        for who, received_ns in change.received_ns.items():
+            figures[who].append((received_ns - change.stamp_ns) / 1e6)
         waiting.append(change.stamp_ns)
         for polled_ns in change.polled_ns:
             figures[POLLING] += [(polled_ns - stamp_ns) / 1e6 for stamp_ns in waiting if stamp_ns < polled_ns]

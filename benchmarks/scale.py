@@ -93,7 +93,7 @@ def measure(*, instances: int = 1, folders: int, devices: int, storm_s: float) -
 
 
 def _cost(one: Service, storm_s: float, *, spread: bool) -> Cost:
-    one.fleet.tell("storm", rate=RATE, seconds=WARM_UP_S, stirred=1, spread=spread)  # uses up the rate limits
+    one.fleet.call("storm", rate=RATE, seconds=WARM_UP_S, stirred=1, spread=spread)  # uses up the rate limits
     one.wait_until_quiet()
     return one.cost_of(rate=RATE, seconds=storm_s, stirred=1, spread=spread)
 

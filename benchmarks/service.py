@@ -85,7 +85,7 @@ class Service:
     def cost_of(self, *, rate: int, seconds: float, stirred: int, spread: bool = False) -> Cost:
         """Create many events, and return their cost including delayed work; for the arguments see `Storm`."""
         requests, messages, usage = self._requests, self.audience.messages, self.usage
-        storm = self.fleet.tell("storm", rate=rate, seconds=seconds, stirred=stirred, spread=spread)
+        storm = self.fleet.call("storm", rate=rate, seconds=seconds, stirred=stirred, spread=spread)
         self.wait_until_quiet()
         events = storm["events"]
         return Cost(
@@ -97,7 +97,7 @@ class Service:
 
     @property
     def _requests(self) -> int:
-        return sum(self.fleet.tell("requests").values())
+        return sum(self.fleet.call("requests").values())
 
 
 @contextmanager

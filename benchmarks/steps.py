@@ -99,9 +99,9 @@ def events_of_a_flood(count: int) -> Mapping[str, float]:
         with timed("parse the JSON"):
             raw = json.loads(text)
         with timed("convert it to an observation"):
-            told = [events.observe(one, fake.own_id) for one in raw]
+            observed = [events.observe(one, fake.own_id) for one in raw]
         with timed("apply it to the state"):
-            for one in told:
+            for one in observed:
                 if one is not None:
                     apply(state, one, _now())
         with timed("draw conclusions"):
@@ -143,7 +143,7 @@ def state_of(fake: FakeSyncthing) -> State:
 def request(count: int) -> float:
     """Return the processor time of a request in microseconds."""
     with Fleet(folders=1, devices=1) as fleet, SyncthingClient("key", fleet.urls[0]) as client:
-        (folder,) = fleet.tell("folders")
+        (folder,) = fleet.call("folders")
         (device,) = client.get_connections()["connections"]
         began_at = process_time()
         for _ in range(count):

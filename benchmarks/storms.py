@@ -100,7 +100,7 @@ def storm(name: str, *, seconds: float, **variables: str) -> Weather:
         one.wait_until_quiet()
         began_at = monotonic()
         with Looks(one.process) as looks:
-            blown = fleet.tell(
+            blown = fleet.call(
                 "storm",
                 rate=RATE,
                 seconds=seconds,
@@ -122,7 +122,7 @@ def storm(name: str, *, seconds: float, **variables: str) -> Weather:
             latencies=[
                 (at - began_at, _latency_ms(at, payload)) for at, _, payload in one.audience.kept if at > began_at
             ],
-            reread=fleet.tell("requests")["/rest/config"] - 1,
+            reread=fleet.call("requests")["/rest/config"] - 1,
             right_after_s=right_after_s,
             wrong=list(_wrong(fleet, one)),
         )
@@ -151,12 +151,12 @@ def _right_after_s(fleet: Fleet, one: Service) -> float:
 def _wrong(fleet: Fleet, one: Service) -> Sequence[str]:
     """Return the topics that differ from the state of the fake."""
     wrong = []
-    for folder, summary in fleet.tell("folders").items():
+    for folder, summary in fleet.call("folders").items():
         published = _published(one, f"folder/{folder}")
         true = (summary["state"], summary["needBytes"], summary["globalFiles"])
         if (published.get("state"), published.get("need_bytes"), published.get("global_files")) != true:
             wrong.append(folder)
-    for device, folder, completion in fleet.tell("completions"):
+    for device, folder, completion in fleet.call("completions"):
         if _published(one, f"completion/{device[:7]}/{folder}").get("need_bytes") != completion["needBytes"]:
             wrong.append(f"{device[:7]}/{folder}")
     return wrong

@@ -48,7 +48,7 @@ HEALTH_EXPIRY_S = 180
 STOP_S = 5.0
 """Maximum duration of a stop, in seconds; Docker kills a container after 10 s."""
 
-GOODBYE_S = 3.0
+DISCONNECT_S = 3.0
 """The part of STOP_S that is reserved for the last messages to the broker, in seconds."""
 
 
@@ -135,13 +135,13 @@ class Bridge:
         instances = list(self._instances.values())
         steps: list[Callable[[], None]] = [self._schedule.stop]
         steps += [instance.stop_reading for instance in instances]
-        steps += [partial(instance.stop, deadline - GOODBYE_S) for instance in instances]
+        steps += [partial(instance.stop, deadline - DISCONNECT_S) for instance in instances]
         for step in steps:
             try:
                 step()
             except Exception:  # the other parts must still stop, and `offline` must still be published
                 log.exception("could not stop a part of the bridge")
-        self._broker.stop(max(GOODBYE_S, deadline - monotonic()))
+        self._broker.stop(max(DISCONNECT_S, deadline - monotonic()))
         log.info("stopped")
 
     def run(self, signals: "SimpleQueue[int]") -> None:

@@ -170,13 +170,13 @@ def _service(given: argparse.Namespace) -> int:
     from stbridge.allocator import use_one_arena  # noqa: PLC0415
     from stbridge.bridge import Bridge  # noqa: PLC0415
     from stbridge.health import HealthFile, health_file  # noqa: PLC0415
-    from stbridge.log import log_death, secrets_of, start_logging  # noqa: PLC0415
+    from stbridge.log import log_crash, secrets_of, start_logging  # noqa: PLC0415
     from stbridge.settings_sources import log_ignored_variables  # noqa: PLC0415
 
     settings = _settings(given)
     start_logging(settings.log, secrets_of(settings))
     log_ignored_variables(os.environ)
-    threading.excepthook = log_death
+    threading.excepthook = log_crash
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda arrived, _frame: signals.put(arrived))

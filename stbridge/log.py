@@ -99,7 +99,7 @@ def start_logging(settings: LogSettings, secrets: Iterable[str], stream: TextIO 
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
-def log_death(death: threading.ExceptHookArgs) -> None:
+def log_crash(death: threading.ExceptHookArgs) -> None:
     """Log the exception of a thread; Python's own hook would print it with any secrets that it contains."""
     exception = (death.exc_type, death.exc_value, death.exc_traceback)
     log.error("%s died", death.thread and death.thread.name, exc_info=exception)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ class Pair:
 
 
 @pytest.fixture(autouse=True)
-def no_secret_is_told() -> Iterator[None]:
+def no_secret_is_logged() -> Iterator[None]:
     """Check that no message, no bridge log and no log record contains a secret of the servers."""
     listener = Listener()
     logging.getLogger().addHandler(listener)

@@ -109,7 +109,7 @@ class Cable:
         """Cut the cable: packets are lost in both directions."""
         _ip("-n", self._far, "link", "set", "cable", "down")
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Connect the cable again."""
         _ip("-n", self._far, "link", "set", "cable", "up")
 

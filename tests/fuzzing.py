@@ -151,7 +151,7 @@ def spoilt(document: Any, random: Random) -> Any:
     return copy
 
 
-def through_the_door(document: Any) -> Any:
+def decoded(document: Any) -> Any:
     """Return a document as the HTTP client decodes it; raise ValueError if the client would refuse it."""
     return read_json(json.dumps(document))
 
@@ -177,7 +177,7 @@ def check_message(message: Message) -> None:
 # --- a Syncthing instance that sends anything
 
 
-class _Life:
+class _Run:
     """One run of a bridge with a Syncthing instance of some version."""
 
     def __init__(self, random: Random, restored: Mapping[str, bytes]) -> None:
@@ -227,7 +227,7 @@ class _Life:
         document = recorded(self._version, name)
         if self._random.random() < self._rate:
             document = spoilt(document, self._random)
-        document = through_the_door(document)
+        document = decoded(document)
         yield decoder(*more, document) if after else decoder(document, *more)
 
     def _snapshot(self) -> Iterator[Observation]:
@@ -252,7 +252,7 @@ class _Life:
         if self._random.random() < self._rate:
             event = spoilt(event, self._random)
         try:
-            event = through_the_door(event)
+            event = decoded(event)
             observation = events.observe(event, self._own_id)
         except NOT_UNDERSTOOD:
             return
@@ -284,7 +284,7 @@ class _Life:
 
 def syncthing(random: Random) -> None:
     """Run a bridge twice; what the first run published is corrupted before the second run restores it."""
-    first = _Life(random, {})
+    first = _Run(random, {})
     first.live()
     kept = dict(first.published)
     for topic, payload in kept.items():
@@ -292,7 +292,7 @@ def syncthing(random: Random) -> None:
             kept[topic] = _written(
                 spoilt(json.loads(payload or b"null") if payload[:1] == b"{" else None, random), random
             )
-    _Life(random, kept).live()
+    _Run(random, kept).live()
 
 
 def _written(document: Any, random: Random) -> bytes:

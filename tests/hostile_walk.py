@@ -27,6 +27,7 @@ from tests.syncthing.server import (
     Behaviour,
     Exchange,
     ScriptedServer,
+    answers,
     closes,
     drips,
     drips_head,
@@ -34,7 +35,6 @@ from tests.syncthing.server import (
     floods_with_error,
     redirects,
     refuses,
-    says,
     stranger,
     truncates,
     truncates_chunks,
@@ -63,7 +63,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     floods,
     floods_with_error,
     redirects(floods),
-    redirects(says({})),
+    redirects(answers({})),
     truncates,
     truncates_chunks,
     *(refuses(status, "<html>no</html>") for status in (400, 401, 403, 404, 405, 500, 503)),
@@ -105,7 +105,7 @@ class Hostility:
         if self._random.random() >= self.rate:
             return honest
         if isinstance(honest, Answer) and self._random.random() < 0.6:
-            return says(spoilt(json.loads(honest.body), self._random))
+            return answers(spoilt(json.loads(honest.body), self._random))
         return self._random.choice(BEHAVIOURS)
 
     def event(self) -> tuple[str, object]:

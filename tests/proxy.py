@@ -49,7 +49,7 @@ class Proxy:
 
     def stop(self) -> None:
         """Stop the proxy and close all connections."""
-        self.mend()
+        self.repair()
         self._refusing = True
         with suppress(OSError):  # no client ever connected
             self._listener.shutdown(socket.SHUT_RDWR)  # makes accept() return
@@ -100,7 +100,7 @@ class Proxy:
         self._target = target
         self.reset()
 
-    def mend(self, *, lost: bool = False) -> None:
+    def repair(self, *, lost: bool = False) -> None:
         """Forward everything again.
 
         Args:

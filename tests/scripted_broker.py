@@ -34,7 +34,7 @@ class ScriptedBroker:
     Args:
         verdict: decides the reason code for each message.
         protocols: the MQTT protocol levels that it accepts.
-        goodbye: the reason code of the DISCONNECT before it closes a connection (MQTT 5); None for no DISCONNECT.
+        disconnect_code: the reason code of the DISCONNECT before it closes a connection (MQTT 5); None for none.
         granted: the reason code of each SUBACK.
     """
 
@@ -43,7 +43,7 @@ class ScriptedBroker:
         verdict: Verdict = accept,
         *,
         protocols: tuple[int, ...] = (4, 5),
-        goodbye: int | None = None,
+        disconnect_code: int | None = None,
         granted: int = 1,
     ) -> None:
         self.verdict = verdict
@@ -55,7 +55,7 @@ class ScriptedBroker:
         self.cut_at: str | None = None
         """The topic whose publication closes the connection once, as a network failure would."""
         self._protocols = protocols
-        self._goodbye = goodbye
+        self._disconnect_code = disconnect_code
         self._granted = granted
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -118,17 +118,17 @@ class ScriptedBroker:
                 if published.topic == self.cut_at:
                     self.cut_at = None
                     return
-                if (code := self._judge(connection, published, protocol)) is None:
+                if (code := self._reason_for(connection, published, protocol)) is None:
                     return
                 answer = packet_id + (bytes([code, 0]) if protocol == MQTT_5 and code else b"")
                 connection.sendall(bytes([PUBACK << 4, len(answer)]) + answer)
 
-    def _judge(self, connection: socket.socket, published: Published, protocol: int) -> int | None:
+    def _reason_for(self, connection: socket.socket, published: Published, protocol: int) -> int | None:
         code = self.verdict(published)
         if code is None:
             self.closed_over.append(published)
-            if self._goodbye is not None and protocol == MQTT_5:
-                connection.sendall(bytes([DISCONNECT << 4, 2, self._goodbye, 0]))
+            if self._disconnect_code is not None and protocol == MQTT_5:
+                connection.sendall(bytes([DISCONNECT << 4, 2, self._disconnect_code, 0]))
         elif code < 0x80:
             self.accepted.append(published)
         return code

@@ -16,7 +16,7 @@ from stbridge.settings import MqttSettings, Settings, SyncthingSettings
 from tests.certificates import self_signed
 from tests.servers import BridgeProcess, Mosquitto, eventually
 from tests.syncthing.pretended import PretendedSyncthing
-from tests.syncthing.server import ScriptedServer, Table, says
+from tests.syncthing.server import ScriptedServer, Table, answers
 
 Serve = Callable[..., ScriptedServer]
 
@@ -145,7 +145,7 @@ def test_check_has_no_hint_where_no_other_user_can_listen(serve: Serve, tmp_path
 def test_check_has_no_hint_about_an_instance_that_has_a_problem(serve: Serve) -> None:
     """The output has one line about the fault of each instance, and no hint."""
     syncthing = PretendedSyncthing(serve)
-    syncthing.table["/rest/system/version"] = says({"version": "v1.18.6"})
+    syncthing.table["/rest/system/version"] = answers({"version": "v1.18.6"})
     assert instance_checked(syncthing.url) == []
 
 

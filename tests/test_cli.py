@@ -66,7 +66,7 @@ def test_wrong_settings_exit_with_78_and_a_line_for_each_fault(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("[mqtt\n", "not valid TOML"),
         ('[syncthing.bridge]\nurl = "http://x"\n', "cannot be the name of an instance"),
@@ -82,11 +82,11 @@ def test_wrong_settings_exit_with_78_and_a_line_for_each_fault(tmp_path: Path) -
         ),
     ],
 )
-def test_each_wrong_setting_is_named(tmp_path: Path, text: str, says: str) -> None:
+def test_each_wrong_setting_is_named(tmp_path: Path, text: str, message: str) -> None:
     """A fault in the settings is shown before the service starts anything."""
     result = stbridge("run", "--config", file_with(tmp_path, text))
     assert result.returncode == SETTINGS, result.stderr
-    assert says in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -116,7 +116,7 @@ def test_wrong_usage_exits_with_2() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["chek"], "there is no subcommand 'chek'; did you mean check?"),
         (["CALL", "nas", "scan"], "there is no subcommand 'CALL'; did you mean call?"),
@@ -127,11 +127,11 @@ def test_wrong_usage_exits_with_2() -> None:
         (["call", "elsewhere", "scan"], "there is no instance 'elsewhere' in the settings, only nas"),
     ],
 )
-def test_a_misspelled_name_has_a_suggestion(arguments: Sequence[str], says: str) -> None:
+def test_a_misspelled_name_has_a_suggestion(arguments: Sequence[str], message: str) -> None:
     """As for settings, the message suggests a similar name; if no name is similar, it lists the valid ones."""
     result = stbridge(*arguments, variables={"STBRIDGE_SYNCTHING__NAS__URL": "http://127.0.0.1:1"})
     assert result.returncode == USAGE
-    assert result.stderr.startswith(f"stbridge: {says}")
+    assert result.stderr.startswith(f"stbridge: {message}")
 
 
 def test_the_local_syncthing_is_found(pair: Pair, broker: Mosquitto, tmp_path: Path) -> None:

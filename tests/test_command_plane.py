@@ -316,7 +316,7 @@ def test_a_scan_on_a_dead_connection_blocks_no_later_scan(
         plane.subscriber.publish("syncthing/hung/command/scan", waits)
         assert ask(plane.subscriber, "get_ping", "{}", node="hung")["error"]["code"] == "timeout"
         spare.stop()
-        proxy.mend(lost=True)
+        proxy.repair(lost=True)
         spare.start()
         plane.subscriber.wait_for(lambda one: one.topic == "syncthing/hung/event/syncthing_started", since=since)
         reply = plane.subscriber.wait_for_json("syncthing/hung/response/scan", since=since)

@@ -46,5 +46,5 @@ def test_a_long_poll_on_a_dead_connection_is_detected(cable: Cable, pair: Pair, 
     assert connection["message"].startswith("syncthing.alpha.url: ")
     pair.write("while-the-cable-was-cut.txt")
     since = subscriber.count
-    cable.mend()
+    cable.repair()
     subscriber.wait_for_payload(STATE, b"online", since=since)

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Pair
 from tests.interceptor import Interceptor
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually, instance
-from tests.syncthing.server import Answer, Behaviour, hangs, refuses, says, stranger
+from tests.syncthing.server import Answer, Behaviour, answers, hangs, refuses, stranger
 
 DOCS = "syncthing/alpha/folder/docs"
 SYSTEM = "syncthing/alpha/system"
@@ -22,12 +22,12 @@ STATUS, COMPLETION = "/rest/db/status?folder=docs", "/rest/db/completion"
 
 LISTS: Mapping[str, Behaviour] = {
     "/rest/stats/folder": INTERNAL_ERROR,
-    "/rest/stats/device": says([]),
+    "/rest/stats/device": answers([]),
     "/rest/cluster/pending/devices": INTERNAL_ERROR,
     "/rest/cluster/pending/folders": refuses(404, "no such thing"),
     "/rest/system/error": Answer(body=b'{"errors": '),
     "/rest/system/connections": hangs,
-    "/rest/config/restart-required": says("yes"),
+    "/rest/config/restart-required": answers("yes"),
 }
 
 CASES: Mapping[str, tuple[Mapping[str, Behaviour], str]] = {

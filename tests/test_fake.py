@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.fake.fleet import Fleet
 from benchmarks.fake.storm import TICK_S
-from benchmarks.fake.syncthing import FILE_BYTES, FILES, RING, folder_id
+from benchmarks.fake.syncthing import EVENT_BUFFER, FILE_BYTES, FILES, folder_id
 from stbridge.core import events
 from stbridge.core import observations as seen
 from stbridge.core.observations import Read
@@ -66,12 +66,12 @@ def test_it_answers_like_a_real_instance(client: SyncthingClient, fleet: Fleet, 
 
 def test_the_bridge_can_read_all_of_it(client: SyncthingClient) -> None:
     """The bridge sees a Syncthing instance with the configured number of folders, devices and completions."""
-    told = list(Reader(client, "nas").snapshot())
-    (configured,) = (one.config for one in told if isinstance(one, seen.ConfigRead))
+    observed = list(Reader(client, "nas").snapshot())
+    (configured,) = (one.config for one in observed if isinstance(one, seen.ConfigRead))
     assert (len(configured.folders), len(configured.devices)) == (FOLDERS, DEVICES)
-    assert sum(isinstance(one, seen.FolderRead) for one in told) == FOLDERS
-    assert sum(isinstance(one, seen.CompletionRead) for one in told) == FOLDERS * DEVICES
-    assert all(one.counts and one.counts.complete for one in told if isinstance(one, seen.FolderRead))
+    assert sum(isinstance(one, seen.FolderRead) for one in observed) == FOLDERS
+    assert sum(isinstance(one, seen.CompletionRead) for one in observed) == FOLDERS * DEVICES
+    assert all(one.counts and one.counts.complete for one in observed if isinstance(one, seen.FolderRead))
 
 
 def test_every_fake_is_a_different_instance(fleet: Fleet) -> None:
@@ -87,22 +87,22 @@ def test_its_events_match_its_state(fleet: Fleet, client: SyncthingClient) -> No
     """Each change is sent as an event to clients that poll, and can be read with a call, too."""
     stream = EventStream(client, events.EVENT_TYPES)
     stream.open()
-    fleet.tell("change", folder=folder_id(1), files=FILES, lacks=7)
+    fleet.call("change", folder=folder_id(1), files=FILES, missing=7)
     (event,) = stream.wait()
-    told = events.observe(event, "")
-    assert isinstance(told, seen.FolderRead)
-    assert told.folder == folder_id(1)
-    assert told.counts is not None
-    assert told.counts.need_bytes == 7 * FILE_BYTES
-    assert list(Reader(client, "nas").read(Read("folder", folder_id(1)))) == [told]
+    observed = events.observe(event, "")
+    assert isinstance(observed, seen.FolderRead)
+    assert observed.folder == folder_id(1)
+    assert observed.counts is not None
+    assert observed.counts.need_bytes == 7 * FILE_BYTES
+    assert list(Reader(client, "nas").read(Read("folder", folder_id(1)))) == [observed]
 
 
 def test_its_event_buffer_is_as_small_as_a_real_one(fleet: Fleet, client: SyncthingClient) -> None:
     """A client that polls too late misses the oldest events, and can detect that."""
     stream = EventStream(client, events.EVENT_TYPES)
     stream.open()
-    fleet.tell("storm", rate=int(2 * RING / TICK_S), seconds=TICK_S, stirred=FOLDERS)
-    assert len(client.get_events(since=0, mask=events.EVENT_TYPES)) == RING
+    fleet.call("storm", rate=int(2 * EVENT_BUFFER / TICK_S), seconds=TICK_S, stirred=FOLDERS)
+    assert len(client.get_events(since=0, mask=events.EVENT_TYPES)) == EVENT_BUFFER
     with pytest.raises(EventsLost):
         stream.wait()
 
@@ -111,23 +111,23 @@ def test_an_event_storm_matches_its_state(fleet: Fleet, client: SyncthingClient)
     """The bridge understands all events of a storm, and the last event of each folder matches the final state."""
     stream = EventStream(client, events.EVENT_TYPES)
     stream.open()
-    storm = fleet.tell("storm", rate=10_000, seconds=0.05, stirred=2)
-    told = [events.observe(event, "") for event in stream.wait()]
-    assert len(told) == storm["events"]
-    kinds = {type(one) for one in told}
+    storm = fleet.call("storm", rate=10_000, seconds=0.05, stirred=2)
+    observed = [events.observe(event, "") for event in stream.wait()]
+    assert len(observed) == storm["events"]
+    kinds = {type(one) for one in observed}
     assert kinds == {seen.FolderStateChanged, seen.FolderRead, seen.CompletionRead}
-    last = {one.folder: one for one in told if isinstance(one, seen.FolderRead)}
+    last = {one.folder: one for one in observed if isinstance(one, seen.FolderRead)}
     for folder, one in last.items():
         assert one.counts is not None
-        assert one.counts.need_bytes == fleet.tell("folders")[folder]["needBytes"]
+        assert one.counts.need_bytes == fleet.call("folders")[folder]["needBytes"]
 
 
 def test_it_counts_its_requests(fleet: Fleet, client: SyncthingClient) -> None:
     """The number of requests is the load that a bridge puts on a Syncthing instance."""
-    before = fleet.tell("requests")
+    before = fleet.call("requests")
     client.get_status()
     client.get_events(since=0, mask=events.EVENT_TYPES, limit=1, timeout_s=0)
-    after = fleet.tell("requests")
+    after = fleet.call("requests")
     assert {path: times - before.get(path, 0) for path, times in after.items() if times != before.get(path)} == {
         "/rest/system/status": 1,
         EVENTS: 1,

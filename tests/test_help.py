@@ -55,8 +55,8 @@ def completion_for(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_completion_of_every_shell_contains_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The shell completes the commands of the table, and the subcommands."""
-    told = completion_for(shell, capsys)
-    assert [name for name in ("watch", *(command.name for command in COMMANDS)) if name not in told] == []
+    completions = completion_for(shell, capsys)
+    assert [name for name in ("watch", *(command.name for command in COMMANDS)) if name not in completions] == []
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")

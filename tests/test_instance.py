@@ -29,7 +29,7 @@ from stbridge.syncthing.poll import Poller
 from tests.commands.pretended import PATIENCE_S
 from tests.servers import eventually
 from tests.syncthing.pretended import EVENTS, STATUS, PretendedSyncthing, document
-from tests.syncthing.server import Answer, Exchange, ScriptedServer, refuses, says
+from tests.syncthing.server import Answer, Exchange, ScriptedServer, answers, refuses
 from tests.wire import Wire
 
 METRICS = "syncthing/nas/metrics"
@@ -197,7 +197,7 @@ def test_an_exception_before_the_first_publication_keeps_the_restored_totals(
 
     def hold(exchange: Exchange) -> None:
         assert read.wait(PATIENCE_S)
-        says(document("system_error"))(exchange)
+        answers(document("system_error"))(exchange)
 
     syncthing.table[ERRORS] = hold
     failed = fail_once(monkeypatch, kind)
@@ -243,7 +243,7 @@ def test_a_failed_read_during_the_event_catch_up_is_repeated(
     instance.restore({})
     assert instance.published.wait(PATIENCE_S)
     syncthing.wait_for_poll()
-    syncthing.table[PENDING_DEVICES] = [refuses(500), says(document("pending_devices"))]
+    syncthing.table[PENDING_DEVICES] = [refuses(500), answers(document("pending_devices"))]
     events = syncthing.table[EVENTS]
     syncthing.table[EVENTS] = refuses(500)
     syncthing.breaks_off()

@@ -231,7 +231,7 @@ def test_an_unresponsive_broker_is_disconnected(
     bridge.put_state(folder("a", b"1"))
     eventually(lambda: not bridge.connection.status.connected)
     assert ("syncthing/nas/folder/a", b"1") not in seen_by(subscriber)
-    cable.mend(lost=True)
+    cable.repair(lost=True)
     until(subscriber, lambda seen: ("syncthing/nas/folder/a", b"1") in seen and online(seen))
 
 

@@ -357,5 +357,5 @@ def test_a_stop_on_a_dead_line_triggers_the_last_will(
     outbox.flush()
     connection.stop(2)
     assert not connection.alive
-    line.mend()
+    line.repair()
     subscriber.wait_for_payload(STATE, b"offline")

@@ -90,12 +90,14 @@ def has_reconnected(connection: BrokerConnection, reconnects: int) -> bool:
     return connection.status.connected and connection.status.reconnects > reconnects
 
 
-@pytest.mark.parametrize(("protocol", "goodbye"), [("3.1.1", None), ("5", None), ("5", 0x87), ("5", 0x90)], ids=str)
+@pytest.mark.parametrize(
+    ("protocol", "disconnect_code"), [("3.1.1", None), ("5", None), ("5", 0x87), ("5", 0x90)], ids=str
+)
 def test_a_forbidden_topic_is_skipped_and_everything_else_is_published(
-    start: Start, script: Any, caplog: pytest.LogCaptureFixture, protocol: str, goodbye: int | None
+    start: Start, script: Any, caplog: pytest.LogCaptureFixture, protocol: str, disconnect_code: int | None
 ) -> None:
     """One folder ID with a space would otherwise keep the whole bridge offline, for example with NATS."""
-    broker = script(forbids(PHOTOS), goodbye=goodbye)
+    broker = script(forbids(PHOTOS), disconnect_code=disconnect_code)
     connection, outbox = start(broker.port, *map(state, [*OTHERS[:15], PHOTOS, *OTHERS[15:]]), protocol=protocol)
     eventually(lambda: is_online(broker))
     assert broker.latest().keys() == {*OTHERS, STATE}

@@ -13,7 +13,7 @@ from stbridge.mqtt.retained import read_retained
 from stbridge.settings import MqttSettings, TlsSettings
 from tests.certificates import Authority
 from tests.servers import ANONYMOUS, Mosquitto
-from tests.test_mqtt_doors import NewBroker, fill, new_connection, settings
+from tests.test_mqtt_adapter import NewBroker, fill, new_connection, settings
 
 
 @pytest.fixture
@@ -96,18 +96,18 @@ def test_a_mismatch_of_tls_and_port_is_reported(new_broker: NewBroker, authority
 
 
 @pytest.mark.parametrize(
-    ("tls", "says"),
+    ("tls", "message"),
     [
         ({"ca_file": "/no/such/file"}, "mqtt.tls.ca_file: cannot read /no/such/file"),
         ({"ca_file": "/dev/null"}, "mqtt.tls.ca_file: /dev/null contains no certificate"),
         ({"cert_file": "/dev/null"}, "mqtt.tls.cert_file: /dev/null and its key"),
     ],
 )
-def test_unusable_files_prevent_the_start(tls: dict[str, Any], says: str) -> None:
+def test_unusable_files_prevent_the_start(tls: dict[str, Any], message: str) -> None:
     """A wrong path is a fault in the settings that is reported before the bridge starts."""
     wanted = TlsSettings.model_validate({"enabled": True, **tls})
     connection = new_connection(settings(tls=wanted), Outbox())
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=message):
         connection.start()
 
 

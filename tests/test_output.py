@@ -21,7 +21,7 @@ from stbridge.errors import Fatal
 from stbridge.settings import MqttSettings, Settings, SyncthingSettings
 from tests.servers import PATIENCE_S, Mosquitto, Subscriber, eventually
 from tests.syncthing.pretended import DOCUMENTS, PretendedSyncthing
-from tests.syncthing.server import ScriptedServer, Table, hangs, says
+from tests.syncthing.server import ScriptedServer, Table, answers, hangs
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -238,12 +238,12 @@ def test_a_broker_that_hangs_is_given_up(
     """The broker accepts connections and sends nothing: each subcommand exits by itself, with one line."""
     broker.hang()
     with running(arguments, environment(tmp_path, broker, syncthing.url)) as process:
-        told = errors_of(process)
+        printed = errors_of(process)
         assert process.stdout is not None
-        told += "".join(line for line in process.stdout if line.startswith("FAIL"))
+        printed += "".join(line for line in process.stdout if line.startswith("FAIL"))
     assert process.returncode == FAILED
-    assert len(told.splitlines()) == 1
-    assert "mqtt" in told
+    assert len(printed.splitlines()) == 1
+    assert "mqtt" in printed
 
 
 @pytest.mark.parametrize("arguments", ["check", "call nas get_ping"])
@@ -290,12 +290,12 @@ ARGUMENTS: Mapping[str, str] = {
 def spoil(syncthing: PretendedSyncthing, path: str, answer: Any) -> None:
     """Make one path, or every path, return another answer."""
     for one in syncthing.table if path == "everything" else [path]:
-        syncthing.table[one] = says(answer)
+        syncthing.table[one] = answers(answer)
 
 
 def test_check_reports_a_syncthing_that_is_too_old(syncthing: PretendedSyncthing) -> None:
     """`check` would otherwise print "ok" for an instance that the bridge cannot use."""
-    syncthing.table["/rest/system/version"] = says({"version": "v1.18.6", "os": "linux", "arch": "amd64"})
+    syncthing.table["/rest/system/version"] = answers({"version": "v1.18.6", "os": "linux", "arch": "amd64"})
     settings = Settings(
         mqtt=MqttSettings(port=free_port()),
         syncthing={"nas": SyncthingSettings(url=syncthing.url, api_key=SecretStr("key"))},

@@ -114,7 +114,7 @@ def test_an_unchanged_value_does_not_use_up_the_rate_limit() -> None:
 def test_the_availability_of_syncthing_is_not_rate_limited() -> None:
     """Availability is published at once, however often it changes."""
     nas = Nas()
-    told = []
+    published = []
     for _ in STORM:
         for seen_of_it in (
             seen.Unavailable(status="unreachable", message="gone"),
@@ -123,8 +123,8 @@ def test_the_availability_of_syncthing_is_not_rate_limited() -> None:
             nas.world.see(seen_of_it)
             nas.publisher.change(nas.world.changed)
             nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT)
-            told += [payload for topic, payload in nas.news() if topic == "syncthing/nas/state"]
-    assert told == [b"offline", b"online"] * len(STORM)
+            published += [payload for topic, payload in nas.news() if topic == "syncthing/nas/state"]
+    assert published == [b"offline", b"online"] * len(STORM)
 
 
 def test_a_rate_limited_topic_is_not_sent_twice_around_a_snapshot() -> None:

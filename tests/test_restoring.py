@@ -54,13 +54,13 @@ def test_a_payload_that_is_not_a_json_object_is_restored_as_empty(payload: bytes
     assert restored({"syncthing/nas/folder/docs": payload}) == {Address("folder", folder="docs"): None}
 
 
-@pytest.mark.parametrize("rubbish", ["yesterday", "2026-13-01T00:00:00Z", "2026-11-23T20:14:05", "", -5, 1.5, [], {}])
-def test_invalid_values_are_restored_as_missing(rubbish: object) -> None:
+@pytest.mark.parametrize("malformed", ["yesterday", "2026-13-01T00:00:00Z", "2026-11-23T20:14:05", "", -5, 1.5, [], {}])
+def test_invalid_values_are_restored_as_missing(malformed: object) -> None:
     """Any client may have published values of the wrong type; they do not stop the bridge."""
     docs = Address("folder", folder="docs")
-    metrics = {"in_bytes": rubbish, "in_bytes_lifetime": rubbish, "started_at": in_utc(NOW)}
+    metrics = {"in_bytes": malformed, "in_bytes_lifetime": malformed, "started_at": in_utc(NOW)}
     kept = {
-        TOPICS.build("nas", docs): json.dumps({"out_of_sync_since": rubbish}).encode(),
+        TOPICS.build("nas", docs): json.dumps({"out_of_sync_since": malformed}).encode(),
         TOPICS.build("nas", METRICS): json.dumps(metrics).encode(),
     }
     state = State()

@@ -29,9 +29,9 @@ def test_invalid_retained_messages_are_overwritten(
     )
     pair.a.request("PATCH", "/rest/config/folders/docs", body={"paused": True})  # a paused folder restores the most
     try:
-        for rubbish in RUBBISH:
+        for malformed in RUBBISH:
             for topic in [*topics, "syncthing/alpha/folder/%FF", "syncthing/alpha/nothing"]:
-                subscriber.publish(topic, rubbish, retain=True)
+                subscriber.publish(topic, malformed, retain=True)
             since = subscriber.count
             process.start()
             subscriber.wait_for_payload("syncthing/bridge/state", b"online", since=since)

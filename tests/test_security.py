@@ -130,10 +130,10 @@ def has_a_password(node: SyncthingNode) -> bool:
 def end(node: SyncthingNode) -> None:
     """Stop a node, and wait until its port is closed, because its monitor may exit before it."""
     node.stop()
-    eventually(lambda: not answers(node))
+    eventually(lambda: not responds(node))
 
 
-def answers(node: SyncthingNode) -> bool:
+def responds(node: SyncthingNode) -> bool:
     """Return whether a server listens on the port of a node."""
     try:
         socket.create_connection(("127.0.0.1", node.gui_port)).close()
@@ -174,10 +174,10 @@ def test_no_secret_is_visible_in_a_complete_run(fortress: Fortress) -> None:
     assert fortress.subscriber.count > 50
     process = Path(f"/proc/{fortress.bridge.id}")
     said = {
-        "what `check` says": fortress.run("check"),
-        "what `call` says": fortress.run("call", "nas", "get_config"),
-        "what `schema` says": fortress.run("schema"),
-        "what `health` says": fortress.run("health"),
+        "the output of `check`": fortress.run("check"),
+        "the output of `call`": fortress.run("call", "nas", "get_config"),
+        "the output of `schema`": fortress.run("schema"),
+        "the output of `health`": fortress.run("health"),
         "the health file": fortress.bridge.health_file.read_text(encoding="utf-8"),
         "the command line of the process": (process / "cmdline").read_text(encoding="utf-8"),
         "the name of the process": (process / "comm").read_text(encoding="utf-8"),
@@ -186,7 +186,7 @@ def test_no_secret_is_visible_in_a_complete_run(fortress: Fortress) -> None:
     for where, text in said.items():
         assert text, where
         SECRECY.look(where, text)
-    assert "admin" in said["what `call` says"]
+    assert "admin" in said["the output of `call`"]
     # The password is not lost: Syncthing still has it, although the bridge never publishes it.
     devices = fortress.node.request("GET", "/rest/config/folders/docs")["devices"]
     assert FOLDER_PASSWORD in [one["encryptionPassword"] for one in devices]
@@ -210,7 +210,7 @@ def test_a_secret_in_the_wrong_place_is_not_shown(fortress: Fortress, variable: 
     """A URL with a password, a key with a line break, a misspelled setting: the message does not contain the secret."""
     said = fortress.run("check", **{variable: value})
     assert said
-    SECRECY.look(f"what `check` says of {variable}", said)
+    SECRECY.look(f"the output of `check` of {variable}", said)
 
 
 # --- the search itself
@@ -252,9 +252,9 @@ def test_a_certificate_other_than_the_pinned_one_takes_syncthing_offline(fortres
     self_signed(fortress.node.home)
     fortress.node.start()
     topic = "syncthing/nas/connection"
-    told = fortress.subscriber.wait_for_json(topic, lambda one: one["status"] == "tls_error", since=since)
-    assert told["message"].startswith("syncthing.nas.verify: the certificate of https://127.0.0.1:")
-    assert "its fingerprint is not the pinned one" in told["message"]
+    published = fortress.subscriber.wait_for_json(topic, lambda one: one["status"] == "tls_error", since=since)
+    assert published["message"].startswith("syncthing.nas.verify: the certificate of https://127.0.0.1:")
+    assert "its fingerprint is not the pinned one" in published["message"]
     fortress.subscriber.wait_for_payload("syncthing/nas/state", b"offline", since=since)
     end(fortress.node)
     for name, content in kept.items():

@@ -218,8 +218,8 @@ def test_no_fault_hides_another(machine: Machine) -> None:
     machine.config('[mqtt]\nport = 0\npassword_file = "/nonexistent"\n[syncthing.nas]\nurl = "nas"\nkey = "x"\n')
     machine.environment({"STBRIDGE_MQTT_HOST": "x", "STBRIDGE_LOG__LEVEL": "loud"})
     faults = machine.faults("poll.status=never")
-    told = {fault.partition(":")[0] for fault in faults}
-    assert told == {
+    named = {fault.partition(":")[0] for fault in faults}
+    assert named == {
         "STBRIDGE_MQTT_HOST",
         "mqtt.port",
         "mqtt.password_file",

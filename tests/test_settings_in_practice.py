@@ -375,8 +375,8 @@ def test_an_unknown_event_type_is_a_fault(machine: Machine, name: str, fault: st
 def test_an_invalid_expression_is_a_fault(machine: Machine, expressions: str, fault: str) -> None:
     """The message contains the expression and its error."""
     machine.config(f"[alerts]\nignore_errors = {expressions}\n")
-    (told,) = machine.faults()
-    assert fault in told
+    (found,) = machine.faults()
+    assert fault in found
     machine.config('[alerts]\nignore_errors = ["roof", "^cellar"]\n')
     alerts = machine.load().alerts.thresholds()
     assert [alerts.ignores(message) for message in ("the roof leaks", "a cellar leaks")] == [True, False]

@@ -83,21 +83,21 @@ def test_a_check_distinguishes_fine_problems_and_unknown(house: House) -> None:
 
 def test_alerts_are_printed_as_lines(house: House, tmp_path: Path) -> None:
     """Each conflict is printed, and so is each problem when it is cleared."""
-    told, numbers = tmp_path / "told", count()
+    printed, numbers = tmp_path / "printed", count()
 
-    def told_of_one_more() -> bool:
+    def prints_one_more() -> bool:
         (house.files / f"{next(numbers)}.sync-conflict-20261123-201405-ABCDEFG.txt").touch()
         house.scan()
-        return "nas: Documents: conflict: " in told.read_text(encoding="utf-8")
+        return "nas: Documents: conflict: " in printed.read_text(encoding="utf-8")
 
-    with told.open("wb") as out:
+    with printed.open("wb") as out:
         alerts = subprocess.Popen([EXAMPLES / "alerts", *house.options], stdout=out, start_new_session=True)
     try:
-        eventually(told_of_one_more)  # events before its subscription are not printed
+        eventually(prints_one_more)  # events before its subscription are not printed
         for file in house.files.glob("*.sync-conflict-*"):
             file.unlink()
         house.scan()
-        eventually(lambda: "nas: Documents: over: " in told.read_text(encoding="utf-8"))
+        eventually(lambda: "nas: Documents: over: " in printed.read_text(encoding="utf-8"))
     finally:
         os.killpg(alerts.pid, signal.SIGTERM)  # every program of the pipe
         alerts.wait(PATIENCE_S)

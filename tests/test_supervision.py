@@ -44,10 +44,10 @@ def dies() -> None:
 
 def test_a_thread_that_died_is_restarted(end: threading.Event, caplog: pytest.LogCaptureFixture) -> None:
     """The log has the exception, and the next check restarts the thread."""
-    lives = iter([dies, waits_for(end)])
+    runs = iter([dies, waits_for(end)])
 
     def run() -> None:
-        next(lives)()
+        next(runs)()
 
     one = started(run)
     eventually(lambda: one.dead)

@@ -60,7 +60,7 @@ class Fleet:
             for name, value in ((f"{prefix}{number}__URL", url), (f"{prefix}{number}__API_KEY", "key"))
         }
 
-    def tell(self, what: str, **arguments: Any) -> Any:
+    def call(self, what: str, **arguments: Any) -> Any:
         """Call a method of the `Director`, wait for its end, and return its result."""
         assert self._process is not None, "it was started"
         assert self._process.stdin is not None, "it is piped"

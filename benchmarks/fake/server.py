@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
                 self._wait_for_events(query)
             else:
                 answer = self._fake.answer(path, query_of(query))
-                self._say(answer) if answer is not None else self._say(b"no such thing", "404 Not Found")
+                self._respond(answer) if answer is not None else self._respond(b"no such thing", "404 Not Found")
 
     def _wait_for_events(self, query: str) -> None:
         self._fake.requests["/rest/events"] = self._fake.requests.get("/rest/events", 0) + 1
@@ -62,15 +62,15 @@ class Connection(asyncio.Protocol):
         self._since, self._limit = int(parameters["since"]), int(parameters.get("limit", 1000))
         timeout_s = float(parameters["timeout"])
         if timeout_s == 0 or self._fake.newest_id > self._since:
-            self.tell_events()
+            self.send_events()
         else:
             self._waiting.add(self)
-            self._timeout = asyncio.get_running_loop().call_later(timeout_s, self.tell_events)
+            self._timeout = asyncio.get_running_loop().call_later(timeout_s, self.send_events)
 
-    def tell_events(self) -> None:
+    def send_events(self) -> None:
         """Answer a waiting request with the available events."""
         self._stop_waiting()
-        self._say(self._fake.events(self._since, self._limit))
+        self._respond(self._fake.events(self._since, self._limit))
 
     def _stop_waiting(self) -> None:
         self._waiting.discard(self)
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
             self._timeout.cancel()
             self._timeout = None
 
-    def _say(self, body: bytes, status: str = "200 OK") -> None:
+    def _respond(self, body: bytes, status: str = "200 OK") -> None:
         assert self._transport is not None, "who asks is connected"
         head = HEAD.format(status=status, identity=self._fake.own_id, length=len(body))
         self._transport.write(head.encode() + body)
@@ -114,9 +114,9 @@ class Director:
         """Return all changed completions, each as device, folder and completion."""
         return [[*key, completion] for key, completion in self._fakes[instance].completions.items()]
 
-    async def change(self, folder: str, files: int, lacks: int = 0, instance: int = 0) -> None:
+    async def change(self, folder: str, files: int, missing: int = 0, instance: int = 0) -> None:
         """Change the counts of a folder, which causes one event."""
-        self._fakes[instance].changes(folder, files=files, lacks=lacks)
+        self._fakes[instance].changes(folder, files=files, missing=missing)
 
     async def storm(self, **quantities: Any) -> dict[str, float]:
         """Create many events, and return their number and duration; for the arguments see `Storm`."""
@@ -127,11 +127,11 @@ async def _serve(instances: int, folders: int, devices: int) -> None:
     fakes = [FakeSyncthing(number, folders, devices) for number in range(1, instances + 1)]
     ports = [await _listen(fake) for fake in fakes]
     director = Director(fakes)
-    _say(ports)
+    _respond(ports)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         name, _, arguments = line.partition(" ")
-        _say(await getattr(director, name)(**json.loads(arguments)))
+        _respond(await getattr(director, name)(**json.loads(arguments)))
 
 
 async def _listen(fake: FakeSyncthing) -> int:
@@ -141,7 +141,7 @@ async def _listen(fake: FakeSyncthing) -> int:
     def wake() -> None:
         if waiting:
             for connection in tuple(waiting):
-                connection.tell_events()
+                connection.send_events()
 
     fake.on_event = wake
     server = await loop.create_server(lambda: Connection(fake, waiting), "127.0.0.1", 0)
@@ -149,7 +149,7 @@ async def _listen(fake: FakeSyncthing) -> int:
     return port
 
 
-def _say(what: Any) -> None:
+def _respond(what: Any) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 

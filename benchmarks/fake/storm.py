@@ -86,7 +86,7 @@ def stirring(fake: FakeSyncthing, stirred: int) -> Callable[[], None]:
             case 3:
                 fake.lags(fake.devices[round_ % len(fake.devices)], folder, turn % 89)
             case _:
-                fake.changes(folder, lacks=turn % 97, state=fake.folders[folder]["state"])
+                fake.changes(folder, missing=turn % 97, state=fake.folders[folder]["state"])
 
     return step
 

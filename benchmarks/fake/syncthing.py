@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 RECORDED = Path(__file__).resolve().parent.parent.parent / "tests/fixtures/2.1.3"
-RING = 1000
+EVENT_BUFFER = 1000
 """Number of events that Syncthing's event buffer keeps for each event mask."""
 
 FILE_BYTES = 1000
@@ -61,7 +61,7 @@ class FakeSyncthing:
         self.newest_id = 0
         self.on_event: Callable[[], None] = lambda: None
         """Called when there are new events."""
-        self._ring: deque[bytes] = deque(maxlen=RING)
+        self._event_buffer: deque[bytes] = deque(maxlen=EVENT_BUFFER)
         self._fixed = {path: _as_bytes(document) for path, document in self._documents().items()}
         self._answers: Mapping[str, Callable[[Query], bytes]] = {
             "/rest/db/status": lambda query: _as_bytes(self.folders[query["folder"]]),
@@ -99,21 +99,21 @@ class FakeSyncthing:
 
     def events(self, since: int, limit: int) -> bytes:
         """Return the events after an ID that are still in the event buffer; beyond the limit only the newest."""
-        count = min(self.newest_id - since, len(self._ring), limit)
-        return b"[" + b",".join(islice(self._ring, len(self._ring) - count, None)) + b"]"
+        count = min(self.newest_id - since, len(self._event_buffer), limit)
+        return b"[" + b",".join(islice(self._event_buffer, len(self._event_buffer) - count, None)) + b"]"
 
     def happens(self, event_type: str, data: Mapping[str, Any]) -> None:
         """Add an event."""
         self.newest_id += 1
         time = datetime.now(UTC).isoformat()
         event = {"id": self.newest_id, "globalID": self.newest_id, "time": time, "type": event_type, "data": data}
-        self._ring.append(_as_bytes(event))
+        self._event_buffer.append(_as_bytes(event))
         self.on_event()
 
-    def changes(self, folder: str, *, lacks: int = 0, files: int = FILES, state: str = "idle") -> None:
+    def changes(self, folder: str, *, missing: int = 0, files: int = FILES, state: str = "idle") -> None:
         """Change the state of a folder, its total and its missing files, and add the event for it."""
         summary = self.folders[folder]
-        summary.update(_counts(files, lacks), state=state, sequence=summary["sequence"] + 1)
+        summary.update(_counts(files, missing), state=state, sequence=summary["sequence"] + 1)
         self.happens("FolderSummary", {"folder": folder, "summary": summary})
 
     def turns(self, folder: str, state: str) -> None:
@@ -123,16 +123,16 @@ class FakeSyncthing:
         summary["stateChanged"] = datetime.now(UTC).isoformat(timespec="seconds")
         self.happens("StateChanged", {"folder": folder, "from": before, "to": state, "duration": 0.1})
 
-    def lags(self, device: str, folder: str, lacks: int) -> None:
+    def lags(self, device: str, folder: str, missing: int) -> None:
         """Change how many files of a folder a device needs, and add the event for it."""
         total = FILES * FILE_BYTES
         completion = {
             **recorded("db_completion"),
-            "completion": 100 * (FILES - lacks) / FILES,
+            "completion": 100 * (FILES - missing) / FILES,
             "globalBytes": total,
             "globalItems": FILES,
-            "needBytes": lacks * FILE_BYTES,
-            "needItems": lacks,
+            "needBytes": missing * FILE_BYTES,
+            "needItems": missing,
         }
         self.completions[device, folder] = completion
         self.happens("FolderCompletion", {"device": device, "folder": folder, **completion})
@@ -175,17 +175,17 @@ class FakeSyncthing:
         return config
 
 
-def _counts(files: int, lacks: int) -> Json:
+def _counts(files: int, missing: int) -> Json:
     return {
         "globalBytes": files * FILE_BYTES,
         "globalFiles": files,
         "globalTotalItems": files,
-        "localBytes": (files - lacks) * FILE_BYTES,
-        "localFiles": files - lacks,
-        "localTotalItems": files - lacks,
-        "needBytes": lacks * FILE_BYTES,
-        "needFiles": lacks,
-        "needTotalItems": lacks,
+        "localBytes": (files - missing) * FILE_BYTES,
+        "localFiles": files - missing,
+        "localTotalItems": files - missing,
+        "needBytes": missing * FILE_BYTES,
+        "needFiles": missing,
+        "needTotalItems": missing,
     }
 
 

@@ -134,11 +134,11 @@ def _compare(
     else:
         state.problems.pop(subject, None)
     state.outcome.change(address_of(state, subject), SYSTEM)
-    _tell(state, "problem_raised", subject, (after[code] for code in after if code not in before), now)
-    _tell(state, "problem_cleared", subject, (before[code] for code in before if code not in after), now)
+    _emit(state, "problem_raised", subject, (after[code] for code in after if code not in before), now)
+    _emit(state, "problem_cleared", subject, (before[code] for code in before if code not in after), now)
 
 
-def _tell(state: State, event_type: str, subject: Subject, problems: Iterable[Problem], now: datetime) -> None:
+def _emit(state: State, event_type: str, subject: Subject, problems: Iterable[Problem], now: datetime) -> None:
     for problem in problems:
         state.emit(
             event_type,

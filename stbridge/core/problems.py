@@ -47,7 +47,7 @@ class Row:
         measure: what its threshold measures.
         threshold: its default threshold; 0 is off.
         meaning: the text of the documentation.
-        `cure`: how to fix it, for the documentation.
+        `fix`: how to fix it, for the documentation.
         look: finds the condition, given the state of the instance and of the subject; the condition becomes a problem
             when it exceeds the threshold.
     """
@@ -57,7 +57,7 @@ class Row:
     measure: Measure
     threshold: float = 1
     meaning: str
-    cure: str
+    fix: str
     look: Callable[[State, Any], Finding | None]
 
 
@@ -194,7 +194,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SWITCH,
         meaning="The folder has stopped, for example because its marker or directory is missing or the disk is full.",
-        cure="The message comes from Syncthing. Mount or fix the disk, then scan the folder.",
+        fix="The message comes from Syncthing. Mount or fix the disk, then scan the folder.",
         look=_folder_error,
     ),
     Row(
@@ -202,7 +202,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SWITCH,
         meaning="Syncthing is online, but a request for data of this folder fails; unknown values are `null`.",
-        cure="The message names the request. The bridge repeats it until it succeeds. See Syncthing's log.",
+        fix="The message names the request. The bridge repeats it until it succeeds. See Syncthing's log.",
         look=_folder_unreadable,
     ),
     Row(
@@ -210,7 +210,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.COUNT,
         meaning="Items could not be scanned or synced.",
-        cure="See `folder/F/failed` for each path and reason: permissions, or names that this system does not support.",
+        fix="See `folder/F/failed` for each path and reason: permissions, or names that this system does not support.",
         look=_failed_items,
     ),
     Row(
@@ -218,7 +218,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SWITCH,
         meaning="Syncthing cannot watch the folder, so changes are found by the periodic scan only.",
-        cure="Usually a limit of the system: raise `fs.inotify.max_user_watches`.",
+        fix="Usually a limit of the system: raise `fs.inotify.max_user_watches`.",
         look=_watch_error,
     ),
     Row(
@@ -227,7 +227,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=DAY,
         meaning="The folder has been out of sync on this device for longer than the threshold.",
-        cure="Check whether a device that has the missing items is connected. Check `failed`.",
+        fix="Check whether a device that has the missing items is connected. Check `failed`.",
         look=_out_of_sync,
     ),
     Row(
@@ -236,7 +236,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=2 * HOUR,
         meaning="The folder is scanning or syncing, but has made no progress.",
-        cure="See Syncthing's log; restart Syncthing. A very large folder on a slow disk may need a higher threshold.",
+        fix="See Syncthing's log; restart Syncthing. A very large folder on a slow disk may need a higher threshold.",
         look=_stuck,
     ),
     Row(
@@ -245,7 +245,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=7 * DAY,
         meaning="The folder is in sync, but no device that shares it has been online: others may have newer changes.",
-        cure="Bring one of the devices that share it online.",
+        fix="Bring one of the devices that share it online.",
         look=_stale,
     ),
     Row(
@@ -253,7 +253,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.COUNT,
         meaning="A receive-only folder contains local additions or changes.",
-        cure="Move the items that you need to another place, then revert the folder.",
+        fix="Move the items that you need to another place, then revert the folder.",
         look=_local_changes,
     ),
     Row(
@@ -261,7 +261,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.COUNT,
         meaning="A file was changed on two devices at the same time; the losing version was kept as a conflict file.",
-        cure="Compare the files in `folder/F/conflicts` with their originals, then delete them.",
+        fix="Compare the files in `folder/F/conflicts` with their originals, then delete them.",
         look=_conflicts,
     ),
     Row(
@@ -270,7 +270,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=7 * DAY,
         meaning="The device has not been connected for longer than the threshold.",
-        cure="Switch it on and check whether Syncthing runs there. Pause or remove a device that is no longer used.",
+        fix="Switch it on and check whether Syncthing runs there. Pause or remove a device that is no longer used.",
         look=_unseen,
     ),
     Row(
@@ -279,7 +279,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=3 * DAY,
         meaning="The device has been out of sync in a shared folder for longer than the threshold.",
-        cure="See `completion/D/F` for the folder, and the failed items on that device.",
+        fix="See `completion/D/F` for the folder, and the failed items on that device.",
         look=_behind,
     ),
     Row(
@@ -287,7 +287,7 @@ ROWS: Sequence[Row] = (
         subject=INSTANCE,
         measure=Measure.COUNT,
         meaning="Syncthing's own error list contains an entry that is not ignored.",
-        cure="See `errors`. The command `clear_errors` clears the list; `alerts.ignore_errors` ignores entries.",
+        fix="See `errors`. The command `clear_errors` clears the list; `alerts.ignore_errors` ignores entries.",
         look=_system_errors,
     ),
     Row(
@@ -295,7 +295,7 @@ ROWS: Sequence[Row] = (
         subject=INSTANCE,
         measure=Measure.SWITCH,
         meaning="Syncthing is online, but a request for one of its lists fails; unknown values are `null`.",
-        cure="The message names the request. The bridge repeats it until it succeeds. See Syncthing's log.",
+        fix="The message names the request. The bridge repeats it until it succeeds. See Syncthing's log.",
         look=_instance_unreadable,
     ),
     Row(
@@ -303,7 +303,7 @@ ROWS: Sequence[Row] = (
         subject=INSTANCE,
         measure=Measure.SWITCH,
         meaning="A configuration change requires a restart of Syncthing.",
-        cure="Use the command `restart`.",
+        fix="Use the command `restart`.",
         look=_restart_required,
     ),
     Row(
@@ -312,7 +312,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=600,
         meaning="None of the listen addresses works.",
-        cure="Check whether another program uses the port. Check Syncthing's setting Sync Protocol Listen Addresses.",
+        fix="Check whether another program uses the port. Check Syncthing's setting Sync Protocol Listen Addresses.",
         look=_no_listener,
     ),
     Row(
@@ -321,7 +321,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=600,
         meaning="Discovery is enabled, but no discovery method works.",
-        cure="Check whether this device can reach the Internet, or its local network for local discovery.",
+        fix="Check whether this device can reach the Internet, or its local network for local discovery.",
         look=_discovery,
     ),
     Row(
@@ -330,7 +330,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.NOTICE,
         threshold=7 * DAY,
         meaning="The Syncthing instance at this address has another device ID than before.",
-        cure="If you did not move Syncthing, its configuration directory was lost: restore `cert.pem` and `key.pem`.",
+        fix="If you did not move Syncthing, its configuration directory was lost: restore `cert.pem` and `key.pem`.",
         look=_notice("identity_changed"),
     ),
     Row(
@@ -339,7 +339,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.NOTICE,
         threshold=DAY,
         meaning="All folders, or at least two and at least half of them, disappeared from the configuration at once.",
-        cure="If you did not remove them, the configuration was lost: restore `config.xml`.",
+        fix="If you did not remove them, the configuration was lost: restore `config.xml`.",
         look=_notice("folders_vanished"),
     ),
 )

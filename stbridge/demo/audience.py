@@ -98,12 +98,12 @@ class Audience:
         payload = _decoded(received.payload)
         self.published[address.kind] += 1
         if isinstance(payload, dict) and instance != BRIDGE:
-            self._tell(instance, address, payload)
+            self._print(instance, address, payload)
         with self._changed:
             self._seen.append((instance, address, payload))
             self._changed.notify_all()
 
-    def _tell(self, instance: str, address: Address, payload: Mapping[str, Any]) -> None:
+    def _print(self, instance: str, address: Address, payload: Mapping[str, Any]) -> None:
         line = describe(address, payload)
         key = (instance, address)
         if line is None or (self._lines.get(key) == line and address.kind not in ("event", "response")):

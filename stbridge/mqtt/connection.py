@@ -28,12 +28,12 @@ SESSION_EXPIRY_S = 60  # MQTT 5: the broker keeps commands for a disconnected br
 HOLD_S = 5.0
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 3.0  # short, so that the bridge recovers soon after the broker is reachable or accepts the login
-SHORT_LIFE_S = 5.0  # a connection that does not last longer counts as failed
+SHORT_SESSION_S = 5.0  # a connection that does not last longer counts as failed
 HUNG_S = 120.0  # resolving a host name can take most of this time
 MOST_LOGGED = 20  # different messages, each logged once until a connection lasts: attempts may fail in several ways
 MOST_FAILURES = 5  # unexpected failures in a row; after more, the supervision restarts the thread
 HOLD_LOOP_S = 0.02
-GOODBYE_S = 1.0  # part of the time to stop that is reserved for DISCONNECT and for the thread to exit
+DISCONNECT_S = 1.0  # part of the time to stop that is reserved for DISCONNECT and for the thread to exit
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class BrokerConnection:
         # None after everything is restored; until then, commands are deferred.
         self._reader = RetainedReader(restore_filters, sentinel=marker, stop=self._stop) if restore_filters else None
         self._deferred: list[Received] = []
-        self._said_goodbye = False
+        self._may_disconnect = False
         self._session: Session | None = None
         self._online = False
         self._greeted = False
@@ -166,8 +166,8 @@ class BrokerConnection:
         if self._status.connected:
             self._outbox.put_state(self._last_will, last=True)
             self._outbox.flush()
-            self._said_goodbye = self._outbox.wait_until_empty(max(timeout_s - GOODBYE_S, timeout_s / 2))
-            if not self._said_goodbye:
+            self._may_disconnect = self._outbox.wait_until_empty(max(timeout_s - DISCONNECT_S, timeout_s / 2))
+            if not self._may_disconnect:
                 _log.warning("stopping before the broker has acknowledged all messages: %s", self._outbox.counters())
         self._stop.set()
         if session := self._session:
@@ -226,7 +226,7 @@ class BrokerConnection:
             while not self._stop.is_set():
                 self.thread.heartbeat()
                 session.loop_once()
-                if self._logged and time.monotonic() - since > SHORT_LIFE_S:
+                if self._logged and time.monotonic() - since > SHORT_SESSION_S:
                     self._lasts(session)
         except BrokerUnavailable as error:
             reason = error
@@ -238,10 +238,10 @@ class BrokerConnection:
                 # The broker also closes connections if another client has our client ID.
                 closed = isinstance(reason, ConnectionClosed | PublishRefused) and not self._conflict.likely
                 self._suspicion = self._outbox.disconnected(closed_by_broker=closed)
-            session.close(say_goodbye=self._said_goodbye)
+            session.close(send_disconnect=self._may_disconnect)
             lasted_s = time.monotonic() - since
             self._conflict.ended(lasted_s, reason)
-            if lasted_s > SHORT_LIFE_S:
+            if lasted_s > SHORT_SESSION_S:
                 self._failures = 0
                 self._backoff.reset()
                 self._logged.clear()

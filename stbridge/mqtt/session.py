@@ -282,13 +282,13 @@ class Session:
             silent=silent,
         )
 
-    def close(self, *, say_goodbye: bool = False) -> None:
+    def close(self, *, send_disconnect: bool = False) -> None:
         """Close the connection.
 
         Args:
-            say_goodbye: send DISCONNECT, so that the broker does not publish the last will.
+            send_disconnect: send DISCONNECT, so that the broker does not publish the last will.
         """
-        if say_goodbye and self._client.socket() is not None:
+        if send_disconnect and self._client.socket() is not None:
             # otherwise finished commands would be redelivered
             self.send_acknowledgements(self.to_acknowledge)
             self._client.disconnect()
@@ -473,7 +473,7 @@ def open_session(
         session.close()
         raise
     else:
-        session.close(say_goodbye=True)
+        session.close(send_disconnect=True)
     finally:
         if outbox:
             outbox.disconnected()

@@ -162,7 +162,7 @@ class _Refusal:
         """Method and path of the call."""
         return self.call.partition("?")[0]
 
-    def says(self, words: str) -> bool:
+    def mentions(self, words: str) -> bool:
         return words in self.text.lower()
 
     @property
@@ -183,13 +183,13 @@ def _upgrade_unsupported(refusal: _Refusal) -> bool:
     Up to 1.22.0, such builds answer 503 to the check and 500 to the upgrade. 500 is also the answer if the upgrade
     server cannot be reached, which is temporary.
     """
-    return refusal.endpoint.endswith("/rest/system/upgrade") and refusal.says("upgrade unsupported")
+    return refusal.endpoint.endswith("/rest/system/upgrade") and refusal.mentions("upgrade unsupported")
 
 
 # The meaning of a refusal: the first row that matches applies. The three meanings of 403 differ only in the text.
 _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], SyncthingError]]] = (
     (
-        lambda r: r.status == 403 and r.says("host check"),
+        lambda r: r.status == 403 and r.mentions("host check"),
         lambda r: HostCheckFailed(
             f"url: Syncthing rejects the host name in {r.url}, as its GUI listens on loopback only. Use localhost "
             "on the same machine, or turn on insecureSkipHostcheck (in Syncthing: Actions > Advanced > GUI)."
@@ -210,13 +210,13 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         ),
     ),
     (
-        lambda r: r.status in (401, 403) and not r.says("debugging disabled"),
+        lambda r: r.status in (401, 403) and not r.mentions("debugging disabled"),
         lambda r: Unauthorized(
             f"api_key: Syncthing at {r.url} rejects the API key. Copy it from Syncthing: Actions > Settings > General."
         ),
     ),
     (
-        lambda r: r.status == 400 and r.says("http request to an https server"),
+        lambda r: r.status == 400 and r.mentions("http request to an https server"),
         lambda r: TlsFailure(_needs_tls(r.url)),
     ),
     (
@@ -249,7 +249,7 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         ),
     ),
     (
-        lambda r: r.status == 405 or (r.status == 404 and (not r.text or r.says("page not found"))),
+        lambda r: r.status == 405 or (r.status == 404 and (not r.text or r.mentions("page not found"))),
         lambda r: Unsupported(f"this version of Syncthing has no {r.endpoint}"),
     ),
     (lambda r: r.status == 404, lambda r: NotFound(r.text)),

@@ -619,10 +619,10 @@ def test_a_stop_answers_commands_that_are_running(plane: Plane, name: str, paylo
     plane.syncthing.wait_until_asked()
     plane.dispatcher.stop(monotonic())
     for reply in replies:
-        told = reply()
-        assert (told.command, told.transaction) == (name, 1)
-        assert told.error
-        assert (told.error.code, "bridge is stopping" in told.error.message) == ("unreachable", True)
+        given = reply()
+        assert (given.command, given.transaction) == (name, 1)
+        assert given.error
+        assert (given.error.code, "bridge is stopping" in given.error.message) == ("unreachable", True)
 
 
 def test_a_stop_waits_for_commands_until_its_deadline(plane: Plane) -> None:
@@ -992,8 +992,8 @@ def test_a_folder_or_device_is_resumed_when_its_pause_ends(
     plane.wait_until_idle()
     assert (plane.log, caplog.messages) == ([call, "PauseTimed"], [])
     assert plane.taken == [seen.PauseTimed(paused=paused, until=None)]
-    told = f"nas: the pause of {paused.id} is over, but cannot resume it yet: gone"
-    for fails, messages in ((True, [told]), (True, [told]), (False, [told]), (True, [told, told])):
+    given = f"nas: the pause of {paused.id} is over, but cannot resume it yet: gone"
+    for fails, messages in ((True, [given]), (True, [given]), (False, [given]), (True, [given, given])):
         answer: Any = Unreachable("gone", arrived=False) if fails else {}
         plane.syncthing.answers[call.partition(" ")[2]] = answer
         plane.dispatcher.resume(paused)

@@ -23,7 +23,7 @@ from stbridge.errors import (
     Unsupported,
 )
 from stbridge.syncthing import SyncthingClient
-from tests.syncthing.server import NO_ROUTE, Answer, Behaviour, ScriptedServer, closes, refuses, says
+from tests.syncthing.server import NO_ROUTE, Answer, Behaviour, ScriptedServer, answers, closes, refuses
 
 ROWS = {command.name: command for command in COMMANDS}
 A, B, C = (letter * 7 for letter in "ABC")
@@ -54,8 +54,8 @@ class Syncthing:
     def __init__(self, server: ScriptedServer, client: SyncthingClient) -> None:
         self._server = server
         self.client = client
-        self.does({CONFIG: says(CONFIGURED), FOLDERS: OK, DEVICES: OK, DOCS: OK, ART: OK})
-        self.does({STATUS: says({"pathSeparator": "/", "tilde": "/home/someone"}), BROWSE: says([])})
+        self.does({CONFIG: answers(CONFIGURED), FOLDERS: OK, DEVICES: OK, DOCS: OK, ART: OK})
+        self.does({STATUS: answers({"pathSeparator": "/", "tilde": "/home/someone"}), BROWSE: answers([])})
 
     def does(self, table: Mapping[str, Behaviour | Sequence[Behaviour]]) -> None:
         """Change the answers of some paths."""
@@ -137,7 +137,7 @@ def test_a_scan_covers_one_folder_or_every_folder(syncthing: Syncthing, argument
 
 def test_pending_devices_and_folders_are_read_together(syncthing: Syncthing) -> None:
     """The answer contains both lists unchanged."""
-    syncthing.does({PENDING_DEVICES: says({B: {"name": "b"}}), PENDING_FOLDERS: says({})})
+    syncthing.does({PENDING_DEVICES: answers({B: {"name": "b"}}), PENDING_FOLDERS: answers({})})
     assert syncthing.executes("get_pending") == {"devices": {B: {"name": "b"}}, "folders": {}}
 
 
@@ -150,7 +150,7 @@ def test_secrets_are_removed_from_the_answer(syncthing: Syncthing) -> None:
 
 def test_an_upgrade_needs_a_newer_version(syncthing: Syncthing) -> None:
     """Syncthing answers with an empty body if there is none. That is an error, and so is a build without upgrades."""
-    newer, restarting = says({"newer": True}), says({"ok": "restarting"})
+    newer, restarting = answers({"newer": True}), answers({"ok": "restarting"})
     syncthing.does({UPGRADE: [newer, OK, refuses(501, "upgrade unsupported"), newer, restarting]})
     with pytest.raises(NotApplicable, match="no newer version"):
         syncthing.executes("upgrade")
@@ -161,12 +161,12 @@ def test_an_upgrade_needs_a_newer_version(syncthing: Syncthing) -> None:
 
 # --- reset
 
-STARTED, STARTED_AGAIN = says({"startTime": "1"}), says({"startTime": "2"})
+STARTED, STARTED_AGAIN = answers({"startTime": "1"}), answers({"startTime": "2"})
 
 
 def test_a_reset_pauses_running_folders_and_resumes_them(syncthing: Syncthing) -> None:
     """Syncthing refuses to reset running folders. After its restart, folders that were paused before stay paused."""
-    syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
+    syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: answers({"ok": "resetting"})})
     reply = syncthing.executes("reset", all=True)
     assert reply == {"reset": ["docs", "art", "old"], "resumed": ["docs", "art"]}
     assert syncthing.changes == [
@@ -181,7 +181,7 @@ def test_a_reset_pauses_running_folders_and_resumes_them(syncthing: Syncthing) -
 @pytest.mark.parametrize(("folder", "resumed"), [("docs", ["docs"]), ("old", [])])
 def test_a_reset_of_one_folder_leaves_the_others_alone(syncthing: Syncthing, folder: str, resumed: list[str]) -> None:
     """The other folders continue when Syncthing is back."""
-    syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
+    syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: answers({"ok": "resetting"})})
     assert syncthing.executes("reset", folder=folder) == {"reset": [folder], "resumed": resumed}
     assert syncthing.changes == [
         *map(paused, resumed),
@@ -227,7 +227,7 @@ def test_a_reset_without_a_restart_reports_folders_that_stay_paused(
 ) -> None:
     """Syncthing was reset and must not be reset again. It is unknown when the folders can be resumed."""
     monkeypatch.setattr(operations, "RESTART_S", 0.0)
-    syncthing.does({STATUS: STARTED, RESET: says({"ok": "resetting"})})
+    syncthing.does({STATUS: STARTED, RESET: answers({"ok": "resetting"})})
     with pytest.raises(TimedOut, match=r"was reset.*; these folders are still paused: docs, art$"):
         syncthing.executes("reset", all=True)
     with pytest.raises(TimedOut, match=r"not restarted after 0 s$"):
@@ -236,7 +236,7 @@ def test_a_reset_without_a_restart_reports_folders_that_stay_paused(
 
 def test_a_reset_that_cannot_resume_reports_folders_that_stay_paused(syncthing: Syncthing) -> None:
     """The reset was executed, so the error must not make a repetition run it again."""
-    syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: says({"ok": "resetting"})})
+    syncthing.does({STATUS: [STARTED, STARTED_AGAIN], RESET: answers({"ok": "resetting"})})
     syncthing.does({DOCS: [OK, refuses(500, "disk full")]})
     with pytest.raises(TimedOut, match=r"was reset.*disk full; these folders are still paused: docs, art$"):
         syncthing.executes("reset", all=True)
@@ -332,7 +332,7 @@ def test_a_device_is_accepted_under_its_own_name_or_another(
     syncthing: Syncthing, offered: dict[str, str], arguments: dict[str, str], name: str
 ) -> None:
     """The device may connect from any address."""
-    syncthing.does({PENDING_DEVICES: says({B: offered})})
+    syncthing.does({PENDING_DEVICES: answers({B: offered})})
     assert syncthing.executes("accept_device", device=B, **arguments) == {"deviceID": B, "name": name}
     assert syncthing.changes == [(f"POST {DEVICES}", {"deviceID": B, "name": name, "addresses": ["dynamic"]})]
 
@@ -362,8 +362,8 @@ def test_a_new_folder_is_accepted_with_offered_or_given_values(
     """By default its path is its label below the default path, and encrypted offers become encrypted folders."""
     syncthing.does(
         {
-            PENDING_FOLDERS: says({"photos": {"offeredBy": offered_by}}),
-            "/rest/config/defaults/folder": says({"path": "/home/someone/"}),
+            PENDING_FOLDERS: answers({"photos": {"offeredBy": offered_by}}),
+            "/rest/config/defaults/folder": answers({"path": "/home/someone/"}),
         }
     )
     assert syncthing.executes("accept_folder", folder="photos", **arguments) == {"id": "photos", **expected}
@@ -376,7 +376,7 @@ def test_an_accepted_folder_is_shared_with_the_devices_that_offer_it(
     syncthing: Syncthing, device: dict[str, str], accepted: list[str]
 ) -> None:
     """It is shared with all of them, or only with the given one."""
-    syncthing.does({PENDING_FOLDERS: says({"new": {"offeredBy": {B: OFFER, C: OFFER}}})})
+    syncthing.does({PENDING_FOLDERS: answers({"new": {"offeredBy": {B: OFFER, C: OFFER}}})})
     syncthing.executes("accept_folder", folder="new", path="/new", **device)
     ((_, config),) = syncthing.changes
     assert config["devices"] == [{"deviceID": one} for one in accepted]
@@ -384,7 +384,7 @@ def test_an_accepted_folder_is_shared_with_the_devices_that_offer_it(
 
 def test_an_existing_folder_is_also_shared_with_the_offering_device(syncthing: Syncthing) -> None:
     """Other devices that share it keep it, with their passwords. Nothing else changes."""
-    syncthing.does({PENDING_FOLDERS: says({"docs": {"offeredBy": {B: OFFER, A: OFFER}}})})
+    syncthing.does({PENDING_FOLDERS: answers({"docs": {"offeredBy": {B: OFFER, A: OFFER}}})})
     assert syncthing.executes("accept_folder", folder="docs") == {"id": "docs", "path": "/data/docs"}
     devices = [{"deviceID": A, "encryptionPassword": "p"}, {"deviceID": B}]
     assert syncthing.changes == [(f"PATCH {DOCS}", {"devices": devices})]
@@ -395,8 +395,8 @@ def test_an_existing_folder_is_also_shared_with_the_offering_device(syncthing: S
 )
 def test_an_unsafe_label_is_not_used_as_a_path(syncthing: Syncthing, label: str) -> None:
     """The ID is used instead. The offering device also chooses the ID, so it may be unsafe, too."""
-    syncthing.does({"/rest/config/defaults/folder": says({"path": ""})})
-    syncthing.does({PENDING_FOLDERS: says({one: {"offeredBy": {A: {"label": label}}} for one in ("photos", label)})})
+    syncthing.does({"/rest/config/defaults/folder": answers({"path": ""})})
+    syncthing.does({PENDING_FOLDERS: answers({one: {"offeredBy": {A: {"label": label}}} for one in ("photos", label)})})
     with pytest.raises(CommandError, match="give path") as refused:
         syncthing.executes("accept_folder", folder=label)
     assert refused.value.code == "invalid_arguments"
@@ -419,7 +419,7 @@ def test_a_folder_is_not_added_to_an_existing_directory(
     syncthing: Syncthing, path: str, error: type[Exception]
 ) -> None:
     """The path of another folder or an existing directory is refused, unless the command allows it explicitly."""
-    syncthing.does({PENDING_FOLDERS: says({"new": {"offeredBy": {A: OFFER}}}), BROWSE: says(["/home/someone/"])})
+    syncthing.does({PENDING_FOLDERS: answers({"new": {"offeredBy": {A: OFFER}}}), BROWSE: answers(["/home/someone/"])})
     with pytest.raises(error, match=r"path|directory"):
         syncthing.executes("accept_folder", folder="new", path=path)
     with pytest.raises(CommandError, match="existing needs path"):
@@ -442,7 +442,7 @@ def test_only_pending_devices_and_folders_are_accepted(
 ) -> None:
     """A device or folder without an offer, or without one from the given device, is not added."""
     offers = {"more": {"offeredBy": {A: OFFER}}, "none": {"offeredBy": None}}
-    syncthing.does({PENDING_DEVICES: says({B: {}}), PENDING_FOLDERS: says(offers)})
+    syncthing.does({PENDING_DEVICES: answers({B: {}}), PENDING_FOLDERS: answers(offers)})
     with pytest.raises(NotFound, match=what):
         syncthing.executes(name, **arguments)
     assert syncthing.changes == []

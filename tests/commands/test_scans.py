@@ -21,7 +21,7 @@ class Runs:
     """Scans that run until the test lets them end, with or without a failure."""
 
     def __init__(self) -> None:
-        self.begun: list[tuple[str, str | None]] = []
+        self.began: list[tuple[str, str | None]] = []
         self.failure: Exception | None = None
         self._go_on = threading.Event()
         self._pool = WorkerPool("nas-scan", 8)
@@ -29,7 +29,7 @@ class Runs:
         self.scans = Scans(self._pool, self._execute)
 
     def _execute(self, request: Request) -> None:
-        self.begun.append((request.arguments["folder"], request.arguments.get("sub")))
+        self.began.append((request.arguments["folder"], request.arguments.get("sub")))
         assert self._go_on.wait(PATIENCE_S)
         if self.failure:
             raise self.failure
@@ -72,7 +72,7 @@ def test_a_scan_joins_a_running_scan_that_covers_it(
     runs.end()
     for future in (one, other):
         assert future.result(PATIENCE_S) is None
-    assert len(runs.begun) == (1 if joins else 2)
+    assert len(runs.began) == (1 if joins else 2)
 
 
 def test_a_finished_scan_is_not_joined() -> None:
@@ -84,7 +84,7 @@ def test_a_finished_scan_is_not_joined() -> None:
     second = runs.start("docs")
     assert second is not first
     second.result(PATIENCE_S)
-    assert runs.begun == [("docs", None)] * 2
+    assert runs.began == [("docs", None)] * 2
 
 
 @pytest.mark.parametrize(

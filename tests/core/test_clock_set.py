@@ -23,7 +23,7 @@ def _set(world: World, by: timedelta) -> None:
 
 
 def _raised(world: World) -> set[str]:
-    return {one["code"] for one in world.told("problem_raised")}
+    return {one["code"] for one in world.emitted("problem_raised")}
 
 
 @pytest.mark.parametrize("by", [NOW - EPOCH, timedelta(days=30), HOUR_BACK])
@@ -47,13 +47,13 @@ def test_a_clock_step_clears_no_problem(by: timedelta) -> None:
     world = World(DURATIONS, now=NOW - by if by > timedelta(days=365) else NOW).start()
     world.see(world.disconnect()).later(2 * DAY)
     assert _raised(world) == {"stale", "unseen"}
-    world.told()
+    world.emitted()
     _set(world, by)
     assert world.names() == []
     assert {one["code"] for one in world.system["problems"]} == {"stale", "unseen"}
-    begun = (world.now - timedelta(days=2)).isoformat().replace("+00:00", "Z")
-    assert {one["since"] for one in world.system["problems"]} == {begun}
-    assert world.beta["unseen_since"] == begun
+    began = (world.now - timedelta(days=2)).isoformat().replace("+00:00", "Z")
+    assert {one["since"] for one in world.system["problems"]} == {began}
+    assert world.beta["unseen_since"] == began
 
 
 @pytest.mark.parametrize("by", [timedelta(days=20_000), timedelta(hours=1), HOUR_BACK])
@@ -77,9 +77,9 @@ def test_restored_times_hold_when_the_bridge_starts_in_1970() -> None:
     published, since = before.published(), before.beta["unseen_since"]
     after = World(DURATIONS, retained=published, now=EPOCH)
     after.start(*lacking, after.nobody(), seen.DeviceStatisticsRead(last_seen_at={BETA: NOW}))
-    assert after.told("problem_raised", "problem_cleared") == []
+    assert after.emitted("problem_raised", "problem_cleared") == []
     _set(after, before.now - EPOCH)
-    assert after.told("problem_raised", "problem_cleared") == []
+    assert after.emitted("problem_raised", "problem_cleared") == []
     assert after.beta["unseen_since"] == since
     assert {one["code"] for one in after.system["problems"]} >= {"unseen", "out_of_sync", "behind"}
 

@@ -162,9 +162,9 @@ def test_groups_and_names_are_allowed(allow: list[str], names: set[str]) -> None
 @pytest.mark.parametrize("entry", ["everything", "Read", "", "*", "publish", "read, operate"])
 def test_an_unknown_entry_of_the_allow_list_is_an_error(entry: str) -> None:
     """A typing error in the list must not silently forbid a command."""
-    with pytest.raises(ValueError, match=r"is neither a group .* nor a command") as told:
+    with pytest.raises(ValueError, match=r"is neither a group .* nor a command") as refused:
         allowed(["read", entry])
-    assert repr(entry) in str(told.value)
+    assert repr(entry) in str(refused.value)
 
 
 # --- every row can be executed

@@ -136,9 +136,9 @@ def test_a_conflict_is_reported_once_and_listed_until_it_is_deleted() -> None:
     assert world.reads == [Read("conflict", "docs", path=name(1)), Read("conflict", "docs", path=name(2))]
     for _ in range(2):
         world.see(there(name(1)), there(name(2)))
-    told = world.told("conflict")
-    assert [one["path"] for one in told] == [name(1), name(2)]
-    assert told[0] == {
+    emitted = world.emitted("conflict")
+    assert [one["path"] for one in emitted] == [name(1), name(2)]
+    assert emitted[0] == {
         "event_type": "conflict",
         "time": "2024-05-01T12:00:00Z",
         "folder": "docs",
@@ -152,7 +152,7 @@ def test_a_conflict_is_reported_once_and_listed_until_it_is_deleted() -> None:
     world.see(gone(name(1)))
     assert world.payload(DOCS)["items"] == [name(2)]
     assert (world.folder["conflicts"], world.system["conflicts"]) == (1, 1)
-    assert world.told("conflict") == []
+    assert world.emitted("conflict") == []
 
 
 def test_the_list_of_conflicts_is_truncated_and_the_count_is_full() -> None:
@@ -177,7 +177,7 @@ def test_a_search_emits_a_limited_number_of_events() -> None:
     """Thousands of events at once would help nobody; the count is in the list."""
     world = World().start(found())
     world.see(found(*(name(number) for number in range(1000))))
-    assert len(world.told("conflict")) == MAX_CONFLICT_EVENTS
+    assert len(world.emitted("conflict")) == MAX_CONFLICT_EVENTS
 
 
 @pytest.mark.parametrize(
@@ -227,16 +227,16 @@ def test_many_changed_conflict_files_cause_one_search() -> None:
 def test_conflicts_found_at_the_first_start_emit_no_event() -> None:
     """They are listed and raise a problem, but they are not new."""
     world = World().start(found(name()))
-    assert world.told("conflict") == []
+    assert world.emitted("conflict") == []
     assert [one["code"] for one in world.folder["problems"]] == ["conflicts"]
 
 
 def test_conflicts_of_an_outage_are_published_late() -> None:
     """After an outage, the search emits late events for new conflict files and removes deleted ones from the list."""
     world = World().start(found(name(1)))
-    world.told()
+    world.emitted()
     world.snapshot().see(found(name(2)))
-    assert [(one["path"], one["late"]) for one in world.told("conflict")] == [(name(2), True)]
+    assert [(one["path"], one["late"]) for one in world.emitted("conflict")] == [(name(2), True)]
     assert world.payload(DOCS)["items"] == [name(2)]
 
 
@@ -249,9 +249,9 @@ def test_conflicts_that_appeared_while_the_bridge_was_stopped_are_published_late
     published = {**before.published(), DOCS: {"count": 1, "items": [name(1)], "complete": complete}}
     after = World(retained=published).start()
     assert after.payload(DOCS) == {"count": 1, "items": [name(1)], "complete": complete}
-    assert after.told("problem_raised", "problem_cleared") == []
+    assert after.emitted("problem_raised", "problem_cleared") == []
     after.see(found(name(1), name(2)))
-    assert [one["path"] for one in after.told("conflict")] == late
+    assert [one["path"] for one in after.emitted("conflict")] == late
 
 
 def test_known_conflict_files_of_a_large_folder_are_looked_up() -> None:

@@ -229,8 +229,8 @@ def test_each_offer_of_a_pending_folder_is_one_entry() -> None:
         decode.pending_folders,
     ],
 )
-@pytest.mark.parametrize("rubbish", [None, [1], "<html>", {"message": "not found"}])
-def test_rubbish_raises_one_of_the_documented_errors(read: Callable[[Any], Any], rubbish: Any) -> None:
+@pytest.mark.parametrize("malformed", [None, [1], "<html>", {"message": "not found"}])
+def test_rubbish_raises_one_of_the_documented_errors(read: Callable[[Any], Any], malformed: Any) -> None:
     """If something else answers at Syncthing's address, the decoder raises an error that its caller handles."""
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
-        read(rubbish)
+        read(malformed)

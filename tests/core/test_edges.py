@@ -55,15 +55,15 @@ class Case:
     after: Callable[[World], Sequence[Observation]]
     data: dict[str, Any]
     configured: tuple[seen.ConfigRead, seen.ConfigRead] = (config(), config())
-    starts_anew: bool = True
+    emitted_after_start: bool = True
     """Whether a bridge that was stopped meanwhile also reports the change."""
 
 
 THE_FOLDER = {"folder": "docs", "label": "Docs"}
 THE_DEVICE = {"device": short_id(BETA), "name": "beta"}
 CASES = (
-    Case("folder_synced", lambda _: [read(of=LACKING)], lambda _: [read()], THE_FOLDER, starts_anew=False),
-    Case("device_synced", lambda _: [needing(3)], lambda _: [needing(0)], THE_DEVICE, starts_anew=False),
+    Case("folder_synced", lambda _: [read(of=LACKING)], lambda _: [read()], THE_FOLDER, emitted_after_start=False),
+    Case("device_synced", lambda _: [needing(3)], lambda _: [needing(0)], THE_DEVICE, emitted_after_start=False),
     Case(
         "folder_error",
         lambda _: [read()],
@@ -111,8 +111,8 @@ def test_a_change_during_an_outage_is_published_late_and_once(case: Case) -> Non
     for _ in range(2):
         world.snapshot(*case.after(world), configured=case.configured[1])
         world.later(FLAPPING_S)
-    (told,) = world.told(case.name)
-    assert {key: told[key] for key in told if key not in ("event_type", "time")} == {**case.data, "late": True}
+    (emitted,) = world.emitted(case.name)
+    assert {key: emitted[key] for key in emitted if key not in ("event_type", "time")} == {**case.data, "late": True}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -121,13 +121,13 @@ def test_a_change_while_the_bridge_was_stopped_is_published_late_and_once(case: 
     before = World().start(*case.before(world_of_now()), configured=case.configured[0])
     after = World(retained=before.published())
     after.start(*case.after(after), configured=case.configured[1]).later(FLAPPING_S)
-    told = after.told(case.name)
-    assert [{**one, "time": None} for one in told] == (
-        [{"event_type": case.name, "time": None, **case.data, "late": True}] if case.starts_anew else []
+    emitted = after.emitted(case.name)
+    assert [{**one, "time": None} for one in emitted] == (
+        [{"event_type": case.name, "time": None, **case.data, "late": True}] if case.emitted_after_start else []
     )
     again = World(retained=after.published())
     again.start(*case.after(again), configured=case.configured[1]).later(FLAPPING_S)
-    assert again.told(case.name) == []
+    assert again.emitted(case.name) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -150,10 +150,10 @@ def test_the_first_change_of_a_connection_is_reported_at_once() -> None:
     """The first change after a stable time is reported immediately, with Syncthing's reason."""
     world = World().start()
     world.see(world.disconnect())
-    (told,) = world.told()
-    assert (told["event_type"], told["error"], "late" in told) == ("device_disconnected", "EOF", False)
+    (emitted,) = world.emitted()
+    assert (emitted["event_type"], emitted["error"], "late" in emitted) == ("device_disconnected", "EOF", False)
     world.later(FLAPPING_S)
-    assert world.told() == []
+    assert world.emitted() == []
     world.see(world.connect())
     assert world.names() == ["device_connected"]
 
@@ -166,8 +166,8 @@ def test_a_flapping_connection_is_reported_when_it_is_stable() -> None:
         world.see(world.connect()).later(3)
     assert world.names() == ["device_disconnected"]
     world.later(FLAPPING_S - 3)
-    (told,) = world.told()
-    assert told["event_type"] == "device_connected"
+    (emitted,) = world.emitted()
+    assert emitted["event_type"] == "device_connected"
     assert world.state.next_due is None or world.state.next_due > world.now
 
 
@@ -243,16 +243,16 @@ def test_an_item_that_fails_again_in_a_retry_is_reported_once() -> None:
     for _ in range(3):
         world.see(world.turns("syncing"), read(state="syncing", of=replace(lacking, failed=0)))
         world.see(failed("a"), world.turns("idle"), read(of=lacking))
-    assert [one["path"] for one in world.told("item_failed")] == ["a"]
+    assert [one["path"] for one in world.emitted("item_failed")] == ["a"]
     world.see(read()).see(read(of=lacking), failed("a"))
-    assert [one["path"] for one in world.told("item_failed")] == ["a"]
+    assert [one["path"] for one in world.emitted("item_failed")] == ["a"]
 
 
 def test_events_of_failed_items_are_limited() -> None:
     """If thousands of items fail at once, the first ones are reported; the count is in the list."""
     world = World().start()
     world.see(failed(*(f"{number}" for number in range(1000))))
-    assert len(world.told("item_failed")) == 50
+    assert len(world.emitted("item_failed")) == 50
     assert world.folder["failed"] == 1000
 
 
@@ -266,7 +266,7 @@ def test_a_start_of_syncthing_is_reported_once() -> None:
     world.see(later).snapshot(later)
     assert world.names() == ["syncthing_started"]
     away = World(retained=world.published()).start(process(started_at=NOW + timedelta(hours=1)))
-    assert [(one["event_type"], one["late"]) for one in away.told()] == [("syncthing_started", True)]
+    assert [(one["event_type"], one["late"]) for one in away.emitted()] == [("syncthing_started", True)]
     same = World(retained=world.published()).start(later)
     assert same.names() == []
 
@@ -285,10 +285,10 @@ def test_a_start_of_syncthing_is_reported_once() -> None:
         None,
     ],
 )
-def test_retained_rubbish_is_ignored(rubbish: dict[str, Any] | None) -> None:
+def test_retained_rubbish_is_ignored(malformed: dict[str, Any] | None) -> None:
     """Anybody may publish: payloads that the bridge did not write raise no problem and stop nothing."""
     before = World().start()
-    world = World(retained=dict.fromkeys(before.published(), rubbish)).start(failed("a"))
+    world = World(retained=dict.fromkeys(before.published(), malformed)).start(failed("a"))
     world.later(FLAPPING_S)
     assert set(world.names()) == {"problem_raised"}
     assert world.folder["problem"] is True

@@ -22,7 +22,7 @@ def test_the_notice_about_a_privileged_user_is_no_problem() -> None:
     """Many containers run as root. The notice is in the list from the first minute and returns after each restart."""
     world = World().start(_errors(ROOT))
     assert world.system["problem"] is False
-    assert world.told("problem_raised") == []
+    assert world.emitted("problem_raised") == []
     assert (world.system["errors"], world.system["last_error"]) == (1, ROOT)
 
 
@@ -56,4 +56,4 @@ def test_a_problem_of_the_previous_run_that_is_ignored_now_is_cleared() -> None:
     before = World().start(_errors("the roof leaks"))
     after = World(Alerts(ignored_errors=(re.compile("roof"),)), retained=before.published(), now=NOW)
     after.start(_errors("the roof leaks"))
-    assert [one["code"] for one in after.told("problem_cleared")] == ["system_errors"]
+    assert [one["code"] for one in after.emitted("problem_cleared")] == ["system_errors"]

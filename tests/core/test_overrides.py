@@ -129,7 +129,7 @@ def test_thresholds_follow_a_label_to_another_folder() -> None:
 
 
 def _edges(world: World) -> set[tuple[str, str]]:
-    return {(one["event_type"], one["folder"]) for one in world.told("problem_raised", "problem_cleared")}
+    return {(one["event_type"], one["folder"]) for one in world.emitted("problem_raised", "problem_cleared")}
 
 
 def test_names_are_looked_up_only_when_the_configuration_changes(monkeypatch: pytest.MonkeyPatch) -> None:

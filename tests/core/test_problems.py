@@ -160,7 +160,7 @@ def test_a_problem_is_raised_once_and_cleared_once(row: Row) -> None:
     """The problem appears in the payloads of its subject and of the instance when it reaches its threshold."""
     case, world = CASES[row.code], World().start()
     assert world.payload(ADDRESSES[row.subject])["problem"] is False
-    begun = world.now
+    began = world.now
     for _ in range(2):
         world.see(*case.come(world))
     if row.measure is Measure.SECONDS:
@@ -168,13 +168,13 @@ def test_a_problem_is_raised_once_and_cleared_once(row: Row) -> None:
         world.later(row.threshold - 1)
         assert row.code not in _codes(world, row.subject)
         world.later(1)
-    raised = [one for one in world.told("problem_raised") if one["code"] == row.code]
+    raised = [one for one in world.emitted("problem_raised") if one["code"] == row.code]
     assert [one["message"] for one in raised] == [case.message]
     assert "late" not in raised[0]
     payload = world.payload(ADDRESSES[row.subject])
     assert payload["problem"] is True
     (problem,) = [one for one in payload["problems"] if one["code"] == row.code]
-    assert problem == {"code": row.code, "message": case.message, "since": begun.isoformat().replace("+00:00", "Z")}
+    assert problem == {"code": row.code, "message": case.message, "since": began.isoformat().replace("+00:00", "Z")}
     assert world.system["problem"] is True
     assert row.code in [one["code"] for one in world.system["problems"]]
 
@@ -182,7 +182,7 @@ def test_a_problem_is_raised_once_and_cleared_once(row: Row) -> None:
     if row.measure is Measure.NOTICE:
         world.later(row.threshold)
     world.see(*case.go(world))
-    cleared = [one["code"] for one in world.told("problem_cleared")]
+    cleared = [one["code"] for one in world.emitted("problem_cleared")]
     assert cleared.count(row.code) == 1
     assert row.code not in _codes(world, row.subject)
     assert row.code not in [one["code"] for one in world.system["problems"]]
@@ -197,7 +197,7 @@ def test_zero_turns_a_problem_off(row: Row) -> None:
     """With a threshold of 0, the problem is never raised."""
     world = World(Alerts(thresholds={row.code: 0})).start()
     world.see(*CASES[row.code].come(world)).later(30 * DAY)
-    assert row.code not in [one["code"] for one in world.told("problem_raised")]
+    assert row.code not in [one["code"] for one in world.emitted("problem_raised")]
 
 
 def test_a_threshold_can_be_set_for_one_folder_and_one_device() -> None:
@@ -210,11 +210,11 @@ def test_a_threshold_can_be_set_for_one_folder_and_one_device() -> None:
     both = config(folder("docs", BETA), folder("music", BETA), devices=(BETA_DEVICE, GAMMA_DEVICE))
     world = World(alerts)
     world.start(read(of=LACKING), read("music", of=LACKING), world.connections(BETA, GAMMA), configured=both)
-    world.see(world.disconnect(), world.disconnect(GAMMA)).told()
+    world.see(world.disconnect(), world.disconnect(GAMMA)).emitted()
     world.later(60)
-    assert [(one["code"], one["folder"]) for one in world.told()] == [("out_of_sync", "docs")]
+    assert [(one["code"], one["folder"]) for one in world.emitted()] == [("out_of_sync", "docs")]
     world.later(HOUR)
-    raised = [(one["code"], one.get("folder") or one["device"]) for one in world.told()]
+    raised = [(one["code"], one.get("folder") or one["device"]) for one in world.emitted()]
     assert sorted(raised) == [("out_of_sync", "music"), ("unseen", short_id(GAMMA))]
 
 
@@ -222,9 +222,9 @@ def test_a_count_can_have_a_threshold() -> None:
     """A problem with a minimum count is raised when the count reaches it."""
     world = World(Alerts(thresholds={"failed_items": 3})).start()
     world.see(read(of=replace(COUNTS, failed=2)))
-    assert world.told("problem_raised") == []
+    assert world.emitted("problem_raised") == []
     world.see(read(of=replace(COUNTS, failed=3)))
-    assert [one["code"] for one in world.told("problem_raised")] == ["failed_items"]
+    assert [one["code"] for one in world.emitted("problem_raised")] == ["failed_items"]
 
 
 def test_progress_delays_the_problem_stuck() -> None:
@@ -235,9 +235,9 @@ def test_progress_delays_the_problem_stuck() -> None:
         world.later(HOUR - 1)
         world.see(read(state="syncing", of=replace(LACKING, need_bytes=lacking)))
     world.later(HOUR - 1)
-    assert world.told("problem_raised") == []
+    assert world.emitted("problem_raised") == []
     world.later(1)
-    assert [one["code"] for one in world.told("problem_raised")] == ["stuck"]
+    assert [one["code"] for one in world.emitted("problem_raised")] == ["stuck"]
     world.see(world.turns("sync-waiting")).later(DAY)
     assert world.names() == ["problem_cleared"]
 
@@ -253,7 +253,7 @@ def test_a_restart_of_the_bridge_raises_nothing_again(code: str) -> None:
     still = [one for one in CASES[code].come(after) if not isinstance(one, seen.ConfigRead)]
     gone = code == "folders_vanished"
     after.start(*still, configured=_without_folders() if gone else None)
-    assert after.told("problem_raised", "problem_cleared") == []
+    assert after.emitted("problem_raised", "problem_cleared") == []
     assert after.payload(ADDRESSES[subject])["problems"] == was
 
 
@@ -261,8 +261,8 @@ def test_a_problem_fixed_while_the_bridge_was_stopped_is_cleared_late() -> None:
     """A problem that is over when the bridge returns is cleared, and a new one is raised; both are marked as late."""
     before = World().start(read(of=replace(COUNTS, local_changes=1)))
     after = World(retained=before.published()).start(_errors("new"))
-    told = after.told("problem_raised", "problem_cleared")
-    assert {(one["event_type"], one["code"], one["late"]) for one in told} == {
+    emitted = after.emitted("problem_raised", "problem_cleared")
+    assert {(one["event_type"], one["code"], one["late"]) for one in emitted} == {
         ("problem_cleared", "local_changes", True),
         ("problem_raised", "system_errors", True),
     }
@@ -275,7 +275,7 @@ def test_durations_continue_across_a_restart_of_the_bridge() -> None:
     before.see(before.connect()).see(before.disconnect()).later(HOUR)
     after = World(retained=before.published(), now=NOW + timedelta(days=7))
     after.start(read(of=LACKING), needing(1), after.nobody())
-    assert {one["code"] for one in after.told("problem_raised")} == {"out_of_sync", "behind", "unseen"}
+    assert {one["code"] for one in after.emitted("problem_raised")} == {"out_of_sync", "behind", "unseen"}
     assert {one["since"] for one in after.system["problems"]} == {"2024-05-01T12:00:00Z"}
 
 
@@ -283,8 +283,8 @@ def test_a_device_that_was_never_seen_becomes_a_problem() -> None:
     """A device that has never connected is unseen since the bridge first found it in the configuration."""
     world = World()
     world.start(world.nobody()).later(7 * DAY)
-    told = [(one["code"], one["since"]) for one in world.told("problem_raised")]
-    assert sorted(told) == [("stale", "2024-05-01T12:00:00Z"), ("unseen", "2024-05-01T12:00:00Z")]
+    emitted = [(one["code"], one["since"]) for one in world.emitted("problem_raised")]
+    assert sorted(emitted) == [("stale", "2024-05-01T12:00:00Z"), ("unseen", "2024-05-01T12:00:00Z")]
     assert world.beta["problems"][0]["message"] == "the device has never been connected"
 
 
@@ -293,12 +293,12 @@ def test_a_removed_or_paused_subject_has_no_problems() -> None:
     world = World(Alerts(thresholds={"unseen": 60}))
     both = config(folder("docs", BETA), folder("music", BETA), devices=(BETA_DEVICE, GAMMA_DEVICE))
     world.start(read(of=replace(COUNTS, failed=1)), read("music", of=replace(COUNTS, failed=1)), configured=both)
-    world.see(world.disconnect()).later(60).told()
+    world.see(world.disconnect()).later(60).emitted()
     beta = replace(both.config.devices[BETA], paused=True)
     folders = {"music": folder("music", BETA, paused=True)}
     devices: dict[str, DeviceConfig] = {BETA: beta}
     world.see(seen.ConfigRead(config=replace(both.config, folders=folders, devices=devices)))
-    cleared = [(one["code"], one.get("folder") or one["device"]) for one in world.told("problem_cleared")]
+    cleared = [(one["code"], one.get("folder") or one["device"]) for one in world.emitted("problem_cleared")]
     assert sorted(cleared) == [
         ("failed_items", "docs"),
         ("failed_items", "music"),
@@ -311,13 +311,13 @@ def test_a_removed_or_paused_subject_has_no_problems() -> None:
 def test_problems_are_not_evaluated_while_syncthing_cannot_be_reached() -> None:
     """During an outage no problem is raised and no tick is scheduled, until everything was read again."""
     world = World(Alerts(thresholds={"unseen": HOUR})).start()
-    world.see(world.disconnect()).told()
+    world.see(world.disconnect()).emitted()
     world.see(seen.Unavailable(status="unreachable", message="gone"))
     assert world.state.next_due is None
     world.later(2 * HOUR)
-    assert world.told("problem_raised") == []
+    assert world.emitted("problem_raised") == []
     world.snapshot(world.nobody())
-    assert [(one["code"], one["late"]) for one in world.told("problem_raised")] == [("unseen", True)]
+    assert [(one["code"], one["late"]) for one in world.emitted("problem_raised")] == [("unseen", True)]
 
 
 def test_problems_are_null_before_the_previous_run_is_restored() -> None:
@@ -393,6 +393,6 @@ def test_a_folder_is_not_stale_after_a_time_in_which_it_was_not_checked(
     world = World().start()
     world.see(*begin).later(8 * DAY)
     world.see(*end).later(60)
-    assert "stale" not in {one["code"] for one in world.told("problem_raised")}
+    assert "stale" not in {one["code"] for one in world.emitted("problem_raised")}
     world.see(world.nobody()).later(8 * DAY)
-    assert "stale" in {one["code"] for one in world.told("problem_raised")}
+    assert "stale" in {one["code"] for one in world.emitted("problem_raised")}

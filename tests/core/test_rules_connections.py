@@ -26,7 +26,7 @@ from tests.core.world import (
 )
 
 AWAY = Connection(connected=False)
-TOLD_BY_EVENT = connection(is_local=None, crypto=None)
+FROM_EVENT = connection(is_local=None, crypto=None)
 """The event does not contain these values."""
 
 
@@ -38,7 +38,7 @@ def beta(one: Watched, *keys: str) -> Any:
 
 def arrives(at: float = 0) -> seen.DeviceConnected:
     """Return the event of a connection of BETA."""
-    return seen.DeviceConnected(device=BETA, at=after(at), connection=TOLD_BY_EVENT)
+    return seen.DeviceConnected(device=BETA, at=after(at), connection=FROM_EVENT)
 
 
 def leaves(at: float = 0, error: str | None = "reading length: EOF") -> seen.DeviceDisconnected:
@@ -105,8 +105,8 @@ def test_a_second_connection_of_a_device_keeps_the_known_values() -> None:
 def test_each_change_of_a_connection_is_reported_once(observations: list[Observation], expected: list[str]) -> None:
     """An event shows the change, or a read does if the event was missed."""
     one = watched()
-    told = [names(one.see(observation, at=after(60 * minute))) for minute, observation in enumerate(observations)]
-    assert [name for happened in told for name in happened] == expected
+    emitted = [names(one.see(observation, at=after(60 * minute))) for minute, observation in enumerate(observations)]
+    assert [name for happened in emitted for name in happened] == expected
 
 
 def test_connections_found_at_the_start_are_not_reported() -> None:

@@ -27,7 +27,7 @@ from tests.core.world import (
 )
 
 AWAY = Connection(connected=False)
-TOLD_BY_EVENT = connection(is_local=None, crypto=None)
+FROM_EVENT = connection(is_local=None, crypto=None)
 """The event does not contain these values."""
 
 
@@ -39,7 +39,7 @@ def beta(one: Watched, *keys: str) -> Any:
 
 def arrives(at: float = 0) -> seen.DeviceConnected:
     """Return the event of a connection of BETA."""
-    return seen.DeviceConnected(device=BETA, at=after(at), connection=TOLD_BY_EVENT)
+    return seen.DeviceConnected(device=BETA, at=after(at), connection=FROM_EVENT)
 
 
 def leaves(at: float = 0, error: str | None = "reading length: EOF") -> seen.DeviceDisconnected:

@@ -29,7 +29,7 @@ def test_the_last_seen_time_is_kept_across_a_restart_of_the_bridge() -> None:
     after = _restarted(before, NEVER)
     assert after.beta["last_seen_at"] == after.beta["unseen_since"] == "2024-05-01T12:00:00Z"
     after.later(7 * 24 * HOUR)
-    assert "the device is not connected" in [one["message"] for one in after.told("problem_raised")]
+    assert "the device is not connected" in [one["message"] for one in after.emitted("problem_raised")]
 
 
 @pytest.mark.parametrize(

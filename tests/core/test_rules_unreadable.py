@@ -109,15 +109,15 @@ def test_a_failed_read_is_a_problem_until_it_succeeds(
 ) -> None:
     """It is raised when the snapshot is complete and the instance is online."""
     world = World().start()
-    world.told()
+    world.emitted()
     world.see(seen.SnapshotStarted(), finished(what, *of))
-    assert world.told("problem_raised") == []
+    assert world.emitted("problem_raised") == []
     world.see(seen.SnapshotComplete())
-    (raised,) = world.told("problem_raised")
+    (raised,) = world.emitted("problem_raised")
     assert raised.items() >= {"code": code, "message": MESSAGE, **named}.items()
     assert world.state.online
     world.later(60).see(finished(what, *of, error=None))
-    (cleared,) = world.told("problem_cleared")
+    (cleared,) = world.emitted("problem_cleared")
     assert cleared["code"] == code
     assert world.system["problem"] is False
 
@@ -126,18 +126,18 @@ def test_the_next_snapshot_clears_the_problem_of_a_read_that_succeeds() -> None:
     """The problem is not cleared before that, because the result of the read is still unknown."""
     world = World().start()
     world.see(finished("errors"), finished("folder", "docs"))
-    assert {one["code"] for one in world.told("problem_raised")} == {"instance_unreadable", "folder_unreadable"}
+    assert {one["code"] for one in world.emitted("problem_raised")} == {"instance_unreadable", "folder_unreadable"}
     world.see(seen.SnapshotStarted())
-    assert world.told("problem_cleared") == []
+    assert world.emitted("problem_cleared") == []
     world.see(seen.SnapshotComplete())
-    assert {one["code"] for one in world.told("problem_cleared")} == {"instance_unreadable", "folder_unreadable"}
+    assert {one["code"] for one in world.emitted("problem_cleared")} == {"instance_unreadable", "folder_unreadable"}
 
 
 def test_a_failed_read_of_a_removed_folder_is_no_problem() -> None:
     """The folder may be removed while its request is running."""
     world = World().start()
     world.see(finished("folder", "removed"), finished("completion", "removed", BETA))
-    assert world.told("problem_raised") == []
+    assert world.emitted("problem_raised") == []
 
 
 # --- completions that no event reports

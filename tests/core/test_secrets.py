@@ -12,7 +12,7 @@ from stbridge.core.secrets import with_secrets, without_secrets, without_tokens
 from tests.core.recorded import VERSIONS, recorded
 
 SECRETS = ("apiKey", "password", "encryptionPassword", "bindPassword")
-SECRET = "not-to-be-told"
+SECRET = "not-to-be-shown"
 
 
 def keys(value: Any) -> set[str]:

@@ -32,9 +32,9 @@ def test_devices_with_the_same_first_group_are_both_published() -> None:
     assert world.payload(Address("completion", folder="docs", device=LONG_TWIN))["need_items"] == 3
     assert world.payload(_on("BETABET")) is None
     assert world.folder["devices"] == [LONG_BETA, LONG_TWIN]
-    world.told()
+    world.emitted()
     world.see(world.connect(TWIN))
-    assert [one["device"] for one in world.told("device_connected")] == [LONG_TWIN]
+    assert [one["device"] for one in world.emitted("device_connected")] == [LONG_TWIN]
 
 
 def test_the_topics_of_a_device_move_when_another_one_comes_or_goes() -> None:

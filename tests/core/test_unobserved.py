@@ -24,7 +24,7 @@ STALE_S = 7 * DAY
 
 
 def _codes(world: World) -> list[str]:
-    return [one["code"] for one in world.told("problem_raised")]
+    return [one["code"] for one in world.emitted("problem_raised")]
 
 
 def test_a_folder_after_a_long_pause_is_not_stale_while_a_device_is_connected() -> None:

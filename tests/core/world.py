@@ -423,14 +423,14 @@ class World:
         self.now += timedelta(seconds=seconds)
         return self.see()
 
-    def told(self, *names: str) -> list[dict[str, Any]]:
+    def emitted(self, *names: str) -> list[dict[str, Any]]:
         """Return the events since the previous call, optionally only those with these names."""
         news, self._shown = self.events[self._shown :], len(self.events)
         return [one for one in news if one["event_type"] in names or not names]
 
     def names(self) -> list[str]:
         """Return the types of the events since the previous call."""
-        return [one["event_type"] for one in self.told()]
+        return [one["event_type"] for one in self.emitted()]
 
     def payload(self, address: Address) -> Any:
         """Return the parsed payload of an address."""

@@ -47,15 +47,15 @@ def world(_world: World) -> Iterator[World]:
     _world.wait_until_right(30)
     size = _world.bridge.log.stat().st_size
     yield _world
-    _world.broker_proxy.mend()
-    _world.alpha_proxy.mend()
+    _world.broker_proxy.repair()
+    _world.alpha_proxy.repair()
     log = _world.bridge.log.read_bytes()[size:].decode()
     assert "Traceback" not in DEATH.sub("", log), log
     assert _world.alpha.api_key not in log
-    assert most_told(log) <= MAX_REPEATED_LINES, log
+    assert most_repeated(log) <= MAX_REPEATED_LINES, log
 
 
-def most_told(log: str) -> int:
+def most_repeated(log: str) -> int:
     """Return how often the log reports the same condition, ignoring the numbers in the line."""
     return max(Counter(re.sub(r"\d+", "N", line) for line in CONDITION.findall(log)).values(), default=0)
 
@@ -87,10 +87,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def measured(report: pytest.TestReport) -> list[tuple[str, float, str]]:
     """Return the measurements of a test: its name, its duration, and what was lost."""
     found: dict[str, Any] = dict(report.user_properties)
-    return [(told(report.nodeid), found[RIGHT_AGAIN], found.get(LOST, NOTHING))] if RIGHT_AGAIN in found else []
+    return [(readable(report.nodeid), found[RIGHT_AGAIN], found.get(LOST, NOTHING))] if RIGHT_AGAIN in found else []
 
 
-def told(test: str) -> str:
+def readable(test: str) -> str:
     """Return the name of a test as words."""
     file, _, name = test.partition("::")
     words = name.removeprefix("test_").replace("_", " ").replace("[", ": ").removesuffix("]")

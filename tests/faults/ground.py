@@ -12,7 +12,7 @@ from stbridge.demo.node import SyncthingNode
 from tests.faults.changes import ChangingWorld
 from tests.faults.orders import Orders
 from tests.servers import BridgeProcess, eventually
-from tests.syncthing.server import Behaviour, ScriptedServer, says, stranger, truncates
+from tests.syncthing.server import Behaviour, ScriptedServer, answers, stranger, truncates
 
 BRIDGE_STATE = "syncthing/bridge/state"
 SYNCTHING_STATE = "syncthing/alpha/state"
@@ -20,7 +20,7 @@ SYNCTHING_STATE = "syncthing/alpha/state"
 SESSION_S = 45.0
 """The broker keeps commands for a disconnected bridge for slightly longer than this."""
 
-TOLD_S = 20.0
+REPORTED_S = 20.0
 """Time after which the broker has noticed a hanging bridge, and the bridge a hanging Syncthing."""
 
 STARTED = ("GUI and API listening on 127", "GUI and API listening (address")
@@ -30,7 +30,7 @@ STRANGERS: Mapping[str, Behaviour] = {
     "401": stranger(401, "Not Authorized"),
     "500": stranger(500, "Internal Server Error"),
     "a page": stranger(200, "<html>It works!</html>"),
-    "a list": says([]),
+    "a list": answers([]),
     "half an answer": truncates,
 }
 """Servers that answer in place of Syncthing."""
@@ -211,7 +211,7 @@ class Ground(ChangingWorld):
 
     def forget_connections(self) -> None:
         """Drop all connections to Syncthing silently: neither side is notified."""
-        self.alpha_proxy.mend(lost=True)
+        self.alpha_proxy.repair(lost=True)
         self.forgotten = True
 
     def lead_astray(self, answer: str) -> None:
@@ -230,7 +230,7 @@ class Ground(ChangingWorld):
 
     def see_bridge_missed(self) -> None:
         """Wait until the broker no longer reports the bridge as online."""
-        eventually(lambda: self.witness.tree.get(BRIDGE_STATE) != b"online", TOLD_S)
+        eventually(lambda: self.witness.tree.get(BRIDGE_STATE) != b"online", REPORTED_S)
 
     def see_syncthing_missed(self) -> None:
         """Wait until the broker reports that Syncthing or the bridge itself is offline."""
@@ -239,7 +239,7 @@ class Ground(ChangingWorld):
             tree = self.witness.tree
             return tree.get(SYNCTHING_STATE) == b"offline" or tree.get(BRIDGE_STATE) != b"online"
 
-        eventually(missed, TOLD_S)
+        eventually(missed, REPORTED_S)
 
 
 def kill_all_of(node: SyncthingNode) -> None:

@@ -108,7 +108,7 @@ def plan(seed: int, steps: Sequence[Step]) -> Iterator[Burst]:
     while True:
         model.burst += 1
         drawn = [_draw(steps, model, random) for _ in range(random.randint(FEWEST_STEPS, MOST_STEPS))]
-        yield Burst(model.burst, drawn, list(_mend(steps, model, random)))
+        yield Burst(model.burst, drawn, list(_repair(steps, model, random)))
 
 
 def _draw(steps: Sequence[Step], model: Model, random: Random) -> Planned:
@@ -121,7 +121,7 @@ def _draw(steps: Sequence[Step], model: Model, random: Random) -> Planned:
             return Planned(step, arguments)
 
 
-def _mend(steps: Sequence[Step], model: Model, random: Random) -> Iterator[Planned]:
+def _repair(steps: Sequence[Step], model: Model, random: Random) -> Iterator[Planned]:
     """Yield steps in random order until every part is well; each part is repaired by one of the possible steps."""
     while broken := [part for part, state in model.parts.items() if state != WELL]:
         part = random.choice(broken)

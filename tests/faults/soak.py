@@ -25,20 +25,20 @@ SETTLED = 0.25
 """Fraction of a bridge's run in which its memory still grows to its working size."""
 
 
-def last_life(readings: Sequence[Reading]) -> list[Reading]:
+def last_run(readings: Sequence[Reading]) -> list[Reading]:
     """Return the readings of the last bridge process, without its warm-up."""
-    life = [one for one in readings if one.process == readings[-1].process]
-    begun, ended = life[0].at, life[-1].at
-    return [one for one in life if one.at >= begun + SETTLED * (ended - begun)]
+    run = [one for one in readings if one.process == readings[-1].process]
+    began, ended = run[0].at, run[-1].at
+    return [one for one in run if one.at >= began + SETTLED * (ended - began)]
 
 
 def growth(readings: Sequence[Reading]) -> tuple[float, float]:
     """Return the memory growth of the last bridge process in MiB per hour, and the minutes of observation."""
-    life = last_life(readings)
-    minutes = (life[-1].at - life[0].at) / 60
-    if len(life) < 3:
+    run = last_run(readings)
+    minutes = (run[-1].at - run[0].at) / 60
+    if len(run) < 3:
         return 0.0, minutes
-    found = linear_regression([one.at / 3600 for one in life], [one.vitals.memory / MEBIBYTE for one in life])
+    found = linear_regression([one.at / 3600 for one in run], [one.vitals.memory / MEBIBYTE for one in run])
     return found.slope, minutes
 
 
@@ -76,11 +76,11 @@ def draw(readings: Sequence[Reading], title: str, file: Path) -> None:
     )  # fmt: skip
     figure = Figure(figsize=(11, 11), layout="constrained")
     figure.suptitle(title, fontsize=9, wrap=True)
-    begun = [now.at / 60 for before, now in pairwise(readings) if now.process != before.process]
+    began = [now.at / 60 for before, now in pairwise(readings) if now.process != before.process]
     for axes, (name, lines) in zip(figure.subplots(4, sharex=True), rows, strict=True):
         for label, values in lines.items():
             axes.plot(minutes, values, ".-", linewidth=0.8, markersize=3, label=label)
-        for at in begun:
+        for at in began:
             axes.axvline(at, color="grey", linewidth=0.4, linestyle=":")
         axes.set_ylabel(name)
         axes.set_ylim(bottom=0)
@@ -129,9 +129,9 @@ def main() -> int:
     except KeyboardInterrupt:
         pass  # the readings so far are still plotted
     if readings:
-        told = summary(readings, given.seed)
-        draw(readings, told, PICTURE)
-        print(f"{told}\n{PICTURE}")
+        text = summary(readings, given.seed)
+        draw(readings, text, PICTURE)
+        print(f"{text}\n{PICTURE}")
     return status
 
 

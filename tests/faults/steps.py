@@ -29,7 +29,7 @@ BURSTS_BETWEEN_DEATHS = 30
 """Minimum distance between two deaths of a thread: by design, five deaths within ten minutes stop the process."""
 
 BURSTS_BETWEEN_RESTARTS = 4
-BURSTS_OF_A_LIFE, BURSTS_OF_DEATH = 1000, 20
+BURSTS_OF_A_RUN, BURSTS_OF_DEATH = 1000, 20
 """Out of 1000 bursts only the first 20 may stop the bridge: a leak needs a long run to be visible."""
 
 FOLDER_TYPES = ("sendreceive", "sendonly", "receiveonly")
@@ -130,7 +130,7 @@ def thread(model: Model, random: Random) -> Arguments | None:
 
 def death(model: Model, _random: Random) -> Arguments | None:
     """Draw no arguments, and only in bursts in which the bridge may be stopped."""
-    return () if (model.burst - 1) % BURSTS_OF_A_LIFE < BURSTS_OF_DEATH else None
+    return () if (model.burst - 1) % BURSTS_OF_A_RUN < BURSTS_OF_DEATH else None
 
 
 # --- rows
@@ -195,18 +195,18 @@ def faults_of_the_way(way: str, proxy: str) -> tuple[Step, ...]:
         return lambda ground, *arguments: getattr(getattr(ground, proxy), method)(*arguments, **options)
 
     def go_on(ground: Ground) -> None:
-        of("mend")(ground)
+        of("repair")(ground)
         of("reset")(ground)  # otherwise the truncated connections would break later
 
     return (
         fault(f"{way} is cut", 3, of("cut"), (way, WELL, WELL)),
         fault(f"{way} is reset", 3, of("reset"), (way, WELL, WELL)),
         fault(f"{way} hangs", 2, of("hang"), (way, WELL, HUNG)),
-        fault(f"{way} delivers again", 2, of("mend"), (way, HUNG, WELL)),
+        fault(f"{way} delivers again", 2, of("repair"), (way, HUNG, WELL)),
         fault(f"{way} refuses", 2, of("refuse"), (way, WELL, REFUSING)),
-        fault(f"{way} accepts again", 3, of("mend"), (way, REFUSING, WELL)),
+        fault(f"{way} accepts again", 3, of("repair"), (way, REFUSING, WELL)),
         fault(f"{way} carries {{}} bytes a second", 2, of("slow"), (way, WELL, SLOW), any_of(*BYTES_PER_S)),
-        fault(f"{way} is fast again", 3, of("mend"), (way, SLOW, WELL)),
+        fault(f"{way} is fast again", 3, of("repair"), (way, SLOW, WELL)),
         fault(f"{way} breaks after {{}} bytes", 2, of("truncate"), (way, WELL, CUTTING), any_of(*BYTES)),
         fault(f"{way} is complete again", 3, go_on, (way, CUTTING, WELL)),
     )
@@ -215,7 +215,7 @@ def faults_of_the_way(way: str, proxy: str) -> tuple[Step, ...]:
 FAULTS = (
     *faults_of_the_way(WAY_TO_BROKER, "broker_proxy"),
     *faults_of_the_way(WAY_TO_SYNCTHING, "alpha_proxy"),
-    fault("the path to the broker has lost all connections", 1, lambda ground: ground.broker_proxy.mend(lost=True),
+    fault("the path to the broker has lost all connections", 1, lambda ground: ground.broker_proxy.repair(lost=True),
           (WAY_TO_BROKER, HUNG, WELL)),
     fault("the path to syncthing has lost all connections", 1, Ground.forget_connections,
           (WAY_TO_SYNCTHING, HUNG, WELL)),

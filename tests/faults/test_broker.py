@@ -102,7 +102,7 @@ def half_open(world: World) -> Iterator[None]:
     eventually(partial(world.broker_proxy.more_than, connections))
     world.witness.wait_for(STATE, b"offline", since=since)  # the broker has also noticed it
     yield
-    world.broker_proxy.mend()
+    world.broker_proxy.repair()
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def half_open_and_lost(world: World) -> Iterator[None]:
     eventually(partial(world.broker_proxy.more_than, connections))
     world.witness.wait_for(STATE, b"offline", since=since)  # the broker has also noticed it
     yield
-    world.broker_proxy.mend(lost=True)
+    world.broker_proxy.repair(lost=True)
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def refused(world: World) -> Iterator[None]:
     """Every new connection is closed immediately."""
     world.broker_proxy.refuse()
     yield
-    world.broker_proxy.mend()
+    world.broker_proxy.repair()
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def slow(world: World) -> Iterator[None]:
     world.broker_proxy.slow(2000)
     world.broker_proxy.reset()
     yield
-    world.broker_proxy.mend()
+    world.broker_proxy.repair()
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def truncated(world: World) -> Iterator[None]:
         world.broker_proxy.truncate(most)
         eventually(partial(world.broker_proxy.more_than, connections + 1))
     yield
-    world.broker_proxy.mend()
+    world.broker_proxy.repair()
 
 
 OF_THE_BROKER: tuple[Fault, ...] = (stopped, killed_with_memory, restarted_empty, refuses_the_login, hung, slow)
@@ -186,12 +186,12 @@ def test_after_a_fault_of_the_broker_every_topic_is_correct(
         world.add_folder(f"new-{number}")
         world.write(f"{number}.txt")
         world.wait_until_quiet()
-        mended = world.witness.count
+        repaired = world.witness.count
     measure(world.wait_until_right())
-    assert world.lies(mended) == []
+    assert world.untrue_topics(repaired) == []
     wait_for_vitals(world)
     world.remove_folder(f"new-{number}")
-    told = world.witness.seen(STATE, since)
-    assert told[-1:] in ([], [b"online"])
-    assert fault not in OF_THE_WAY or b"offline" in told
+    published = world.witness.seen(STATE, since)
+    assert published[-1:] in ([], [b"online"])
+    assert fault not in OF_THE_WAY or b"offline" in published
     assert json.loads(world.witness.tree["syncthing/bridge/info"])["mqtt_protocol"] == "5"

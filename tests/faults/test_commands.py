@@ -49,7 +49,7 @@ def the_way_to_the_broker_is_cut(world: World) -> Iterator[None]:
     """Messages in flight in both directions are lost, and delivered again later."""
     world.broker_proxy.refuse()
     yield
-    world.broker_proxy.mend()
+    world.broker_proxy.repair()
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def the_way_to_the_broker_forgets(world: World) -> Iterator[None]:
     """No data is delivered in either direction, and sent messages are lost."""
     world.broker_proxy.hang()
     yield
-    world.broker_proxy.mend(lost=True)
+    world.broker_proxy.repair(lost=True)
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def test_commands_around_a_fault_are_neither_lost_nor_repeated(
         for _ in range(pairs):
             name = f"{number}.{len(sent)}."
             for command, arguments in (
-                ("new_error", {"message": f"told in stream {name}"}),
+                ("new_error", {"message": f"error of stream {name}"}),
                 ("new_ignores", {"folder": "docs", "ignore": [name]}),
             ):
                 sent.append(orders.send(command, arguments, f"{command} {name}", retain=False))
@@ -139,7 +139,7 @@ def test_commands_around_a_fault_are_neither_lost_nor_repeated(
     for order in sent:
         assert len(order.replies) == 1 or fault not in OF_SYNCTHING, (order, order.replies)
         if not order.command.repeatable:
-            times = log.count(f"told in stream {order.transaction.split()[1]}")
+            times = log.count(f"error of stream {order.transaction.split()[1]}")
             assert times <= 1, order
             # a crash loses log lines that were not written yet
             assert times == 1 or not answered_ok(order) or fault is syncthing_is_killed, order
@@ -166,7 +166,7 @@ class Once:
 ONCE: Mapping[str, Once] = {
     one.name: one
     for one in (
-        Once("new_error", b"POST /rest/system/error ", {"message": "told at a bad moment"}),
+        Once("new_error", b"POST /rest/system/error ", {"message": "sent at a bad moment"}),
         Once("restart", b"POST /rest/system/restart", {}),
         Once("shutdown", b"POST /rest/system/shutdown", {}),
         Once("reset", b"POST /rest/system/reset", {"folder": "docs"}),
@@ -275,7 +275,7 @@ def test_a_command_that_must_not_be_repeated_is_executed_once_in_spite_of_a_faul
     replies = partial(world.witness.seen, f"syncthing/alpha/response/{command}", since)
     if moment not in MAYBE_LOST:
         eventually(partial(answered, world, command, replies))
-    mend(world, command)
+    repair(world, command)
     measure(world.wait_until_right())
     assert world.alpha_proxy.counted <= 1
     assert world.alpha_proxy.counted == 1 or moment is killed_at_once
@@ -290,7 +290,7 @@ def answered(world: World, command: str, replies: Callable[[], list[bytes]]) -> 
     return bool(replies())
 
 
-def mend(world: World, command: str) -> None:
+def repair(world: World, command: str) -> None:
     """Restore the state of Syncthing."""
     if command == "shutdown":
         eventually(lambda: not world.alpha.running)

@@ -44,7 +44,7 @@ def broker_silent(world: World) -> Iterator[Times]:
     """Connections are accepted but not answered."""
     world.broker_proxy.hang()
     yield world.broker_proxy.tries
-    world.broker_proxy.mend(lost=True)
+    world.broker_proxy.repair(lost=True)
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def broker_truncated(world: World) -> Iterator[Times]:
 
 
 @contextmanager
-def broker_wants_a_password(world: World) -> Iterator[Times]:
+def broker_requires_a_password(world: World) -> Iterator[Times]:
     """The broker refuses the login."""
     world.end_broker(world.broker.stop)
     world.broker.lines = ("allow_anonymous false",)
@@ -83,7 +83,7 @@ def syncthing_silent(world: World) -> Iterator[Times]:
     """Requests are accepted but not answered."""
     world.alpha_proxy.hang()
     yield world.alpha_proxy.tries
-    world.alpha_proxy.mend(lost=True)
+    world.alpha_proxy.repair(lost=True)
 
 
 def syncthing_answers(behaviour: Behaviour) -> Outage:
@@ -112,7 +112,7 @@ OUTAGES: Mapping[str, Outage] = {
     "broker refused": broker_refused,
     "broker silent": broker_silent,
     "broker truncated": broker_truncated,
-    "broker wants a password": broker_wants_a_password,
+    "broker wants a password": broker_requires_a_password,
     "syncthing refused": syncthing_refused,
     "syncthing silent": syncthing_silent,
     "syncthing answers 401": syncthing_answers(stranger(401, "Not Authorized")),
@@ -135,8 +135,8 @@ def test_an_outage_is_logged_once_and_not_at_every_try(
         log = world.bridge.log.read_bytes()[size:].decode()
         lines = [line for line in log.splitlines() if side in line]
         world.rename(f"renamed in an outage {began}")
-    world.broker_proxy.mend()
-    world.alpha_proxy.mend()
+    world.broker_proxy.repair()
+    world.alpha_proxy.repair()
     measure(world.wait_until_right())
     assert 1 <= len(lines) <= FEW_LINES, lines
     gaps = [later - earlier for earlier, later in pairwise(tries)]

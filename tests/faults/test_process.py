@@ -55,7 +55,7 @@ def hung_broker(world: World) -> Iterator[None]:
     """Make the broker accept connections without answering."""
     world.broker_proxy.hang()
     yield
-    world.broker_proxy.mend(lost=True)
+    world.broker_proxy.repair(lost=True)
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def hung_syncthing(world: World) -> Iterator[None]:
     """Make Syncthing accept connections without answering."""
     world.alpha_proxy.hang()
     yield
-    world.alpha_proxy.mend(lost=True)
+    world.alpha_proxy.repair(lost=True)
 
 
 STAGES = {
@@ -180,7 +180,7 @@ def test_of_two_bridges_with_one_client_id_one_stays_disconnected(
     try:
         other.start()
         for log, before_it in ((world.bridge.log, size), (other.log, 0)):
-            eventually(partial(says_what_is_wrong, log, before_it))
+            eventually(partial(logs_the_reason, log, before_it))
         connections = eventually(partial(no_more_connections, world))
     finally:
         other.stop()
@@ -194,7 +194,7 @@ def test_of_two_bridges_with_one_client_id_one_stays_disconnected(
     world.start_bridge()
 
 
-def says_what_is_wrong(log: Path, size: int) -> bool:
+def logs_the_reason(log: Path, size: int) -> bool:
     """Return whether the log, after its first `size` bytes, names the setting that both share."""
     return b"set another mqtt.client_id" in log.read_bytes()[size:]
 

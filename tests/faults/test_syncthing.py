@@ -12,14 +12,14 @@ import pytest
 
 from tests.faults.world import World, newest_is_version_2, version_1, wait_for_vitals
 from tests.servers import eventually
-from tests.syncthing.server import Answer, Behaviour, ScriptedServer, drips, says, stranger, truncates
+from tests.syncthing.server import Answer, Behaviour, ScriptedServer, answers, drips, stranger, truncates
 
 Fault = Callable[[World], AbstractContextManager[None]]
 
 NUMBERS = count()
 STATE = "syncthing/alpha/state"
 CONNECTION = "syncthing/alpha/connection"
-RING = 1000
+EVENT_BUFFER = 1000
 """Number of events in Syncthing's event buffer."""
 
 
@@ -31,7 +31,7 @@ def wait_until_offline(world: World, since: int, *statuses: str) -> None:
 
 
 @contextmanager
-def told_as_away(world: World, since: int, *statuses: str) -> Iterator[None]:
+def published_as(world: World, since: int, *statuses: str) -> Iterator[None]:
     """Wait until the bridge reports Syncthing as offline, and check that it reports nothing else in the context."""
     wait_until_offline(world, since, *statuses)
     since = world.witness.count
@@ -47,7 +47,7 @@ def killed(world: World) -> Iterator[None]:
     """Syncthing crashes and is started again later."""
     since = world.witness.count
     world.alpha.kill()
-    with told_as_away(world, since, "unreachable"):
+    with published_as(world, since, "unreachable"):
         yield
     world.alpha.start()
 
@@ -73,7 +73,7 @@ def hung(world: World) -> Iterator[None]:
     """Syncthing's process is suspended."""
     since = world.witness.count
     world.alpha.hang()
-    with told_as_away(world, since, "unreachable"):
+    with published_as(world, since, "unreachable"):
         yield
     world.alpha.wake()
 
@@ -96,7 +96,7 @@ def test_a_rejected_api_key_is_reported_until_it_is_accepted_again(
     since, key = world.witness.count, world.alpha.api_key
     world.alpha.request("PATCH", "/rest/config/gui", body={"apiKey": "another-key-of-32-characters-long"})
     world.alpha.api_key = "another-key-of-32-characters-long"
-    with told_as_away(world, since, "unauthorized"):
+    with published_as(world, since, "unauthorized"):
         world.rename("renamed while the key was another")
     world.alpha.request("PATCH", "/rest/config/gui", body={"apiKey": key})
     world.alpha.api_key = key
@@ -128,9 +128,9 @@ def refused(world: World) -> Iterator[None]:
     """Every new connection is closed immediately."""
     since = world.witness.count
     world.alpha_proxy.refuse()
-    with told_as_away(world, since, "unreachable"):
+    with published_as(world, since, "unreachable"):
         yield
-    world.alpha_proxy.mend()
+    world.alpha_proxy.repair()
 
 
 @contextmanager
@@ -138,9 +138,9 @@ def half_open(world: World) -> Iterator[None]:
     """The network delays all data, and delivers it later."""
     since = world.witness.count
     world.alpha_proxy.hang()
-    with told_as_away(world, since, "unreachable"):
+    with published_as(world, since, "unreachable"):
         yield
-    world.alpha_proxy.mend()
+    world.alpha_proxy.repair()
 
 
 @contextmanager
@@ -148,9 +148,9 @@ def half_open_and_lost(world: World) -> Iterator[None]:
     """The network delivers no data, and then drops all connections silently."""
     since = world.witness.count
     world.alpha_proxy.hang()
-    with told_as_away(world, since, "unreachable"):
+    with published_as(world, since, "unreachable"):
         yield
-    world.alpha_proxy.mend(lost=True)
+    world.alpha_proxy.repair(lost=True)
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def slow(world: World) -> Iterator[None]:
     """The connection carries 3000 bytes a second."""
     world.alpha_proxy.slow(3000)
     yield
-    world.alpha_proxy.mend()
+    world.alpha_proxy.repair()
 
 
 @contextmanager
@@ -166,9 +166,9 @@ def truncated(world: World) -> Iterator[None]:
     """Every response breaks off in the middle."""
     since = world.witness.count
     world.alpha_proxy.truncate(100)
-    with told_as_away(world, since, "unreachable"):
+    with published_as(world, since, "unreachable"):
         yield
-    world.alpha_proxy.mend()
+    world.alpha_proxy.repair()
 
 
 @pytest.mark.parametrize("fault", [cut, reset, refused, half_open, half_open_and_lost, slow, truncated])
@@ -185,9 +185,9 @@ def test_after_a_fault_of_the_connection_to_syncthing_every_topic_is_correct(
         world.add_folder(f"came-{number}")
         world.write(f"way-{number}.txt")
         world.wait_until_quiet()
-        mended = world.witness.count
+        repaired = world.witness.count
     measure(world.wait_until_right())
-    assert world.lies(mended) == []
+    assert world.untrue_topics(repaired) == []
     wait_for_vitals(world)
     world.remove_folder(f"came-{number}")
 
@@ -217,10 +217,10 @@ ANSWERS: tuple[tuple[str, Behaviour, str], ...] = (
     ("500", stranger(500, "Internal Server Error"), "unreachable"),
     ("html", stranger(200, "<html>It works!</html>"), "unreachable"),
     ("truncated", truncates, "unreachable"),
-    ("list", says([]), "unreachable"),
-    ("word", says("online"), "unreachable"),
-    ("nothing", says(None), "unreachable"),
-    ("object", says({"startTime": 7, "myID": [], "total": {}, "id": "x"}), "unreachable"),
+    ("list", answers([]), "unreachable"),
+    ("word", answers("online"), "unreachable"),
+    ("nothing", answers(None), "unreachable"),
+    ("object", answers({"startTime": 7, "myID": [], "total": {}, "id": "x"}), "unreachable"),
     ("huge", huge, "unreachable"),
     ("endless", drips, "unreachable"),
 )
@@ -235,15 +235,15 @@ def test_an_invalid_answer_is_reported_and_clears_no_topic(
     other = ScriptedServer(Everywhere(behaviour)).start()
     try:
         world.alpha_proxy.lead_to(other.port)
-        with told_as_away(world, since, status):
+        with published_as(world, since, status):
             world.rename(f"Documents while {status} {since}")
             world.wait_until_quiet()
-        mended = world.witness.count
+        repaired = world.witness.count
     finally:
         world.alpha_proxy.lead_to(world.alpha.gui_port)
         other.stop()
     measure(world.wait_until_right())
-    assert world.lies(mended) == []
+    assert world.untrue_topics(repaired) == []
     cleared = {one for one in world.witness.topics(since) if b"" in world.witness.seen(one, since)}
     assert cleared == set()
     wait_for_vitals(world)
@@ -258,11 +258,11 @@ def test_after_events_dropped_by_syncthings_buffer_everything_is_read_again(
     """If the event buffer overflows while the poll is suspended, the bridge reads the whole state again."""
     missed = "missed" in world.bridge.log.read_text(encoding="utf-8")
     with world.hung_bridge():
-        for _ in range(RING // 2):
+        for _ in range(EVENT_BUFFER // 2):
             world.alpha.request("POST", "/rest/db/scan", {"folder": "docs"})
         world.rename("renamed before thousands of events")
         world.add_folder("came-before-thousands")
-        for _ in range(RING // 2):
+        for _ in range(EVENT_BUFFER // 2):
             world.alpha.request("POST", "/rest/db/scan", {"folder": "docs"})
     measure(world.wait_until_right())
     assert missed or "events were missed" in world.bridge.log.read_text(encoding="utf-8")

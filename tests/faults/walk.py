@@ -73,7 +73,7 @@ class Walk:
         self._ground = ground
         self._seed = seed
         self._began = monotonic()
-        self._told: list[str] = []
+        self._steps: list[str] = []
         self._restarts = 0
 
     def go(self) -> Iterator[Reading]:
@@ -83,12 +83,12 @@ class Walk:
             AssertionError: the state differs from the expected state; the message contains the seed and the steps.
         """
         for burst in plan(self._seed, STEPS):
-            self._told = []
+            self._steps = []
             try:
                 yield self._live_through(burst)
             except Exception as error:  # every error needs the seed and the steps that reproduce it
-                begun = f"SEED={self._seed}, burst {burst.number}, with these steps:"
-                words = [begun, *self._told, f"{type(error).__name__}: {error}", *self._ground.last_words()]
+                began = f"SEED={self._seed}, burst {burst.number}, with these steps:"
+                words = [began, *self._steps, f"{type(error).__name__}: {error}", *self._ground.last_words()]
                 raise AssertionError("\n".join(words)) from error
 
     def _live_through(self, burst: Burst) -> Reading:
@@ -125,7 +125,7 @@ class Walk:
             raise AssertionError(f"it was correct only after {soon_s + late_s:.1f} s; before: {error}") from error
 
     def _take(self, planned: Planned) -> None:
-        self._told.append(f"{monotonic() - self._began:7.2f} {planned}")
+        self._steps.append(f"{monotonic() - self._began:7.2f} {planned}")
         planned.step.do(self._ground, *planned.arguments)
 
     def _settle_orders(self, size: int) -> Sequence[Order]:

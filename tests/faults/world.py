@@ -149,14 +149,16 @@ class World:
                 return (
                     self.alpha.is_connected(self.beta)
                     and all(node.is_idle(folder) for node, folders in running.items() for folder in folders)
-                    and ("docs" not in running[self.alpha] or (self._has_told("docs") and self._is_answered("docs")))
+                    and (
+                        "docs" not in running[self.alpha] or (self._has_published("docs") and self._is_answered("docs"))
+                    )
                 )
             except (OSError, ValueError):  # it is restarting
                 return False
 
         self.alpha.wait_for(quiet)
 
-    def _has_told(self, folder: str) -> bool:
+    def _has_published(self, folder: str) -> bool:
         """Return whether the first instance's last events of a folder match its status; they come seconds later."""
         status = self.alpha.request("GET", "/rest/db/status", {"folder": folder})
         settled = [status.get(key) for key in SETTLED["FolderSummary"]]
@@ -164,14 +166,14 @@ class World:
         if self._first[0] != process:
             self._first = process, settled  # it records events only from the first request for them, which follows
         mask = {"since": 0, "timeout": 0, "events": ",".join(SETTLED)}
-        told = {
+        answered = {
             event["type"]: event["data"].get("summary", event["data"])
             for event in self.alpha.request("GET", "/rest/events", mask)
             if event["data"]["folder"] == folder
         }
-        if "FolderSummary" not in told:
+        if "FolderSummary" not in answered:
             return settled == self._first[1]
-        return all(one[key] == status[key] for kind, one in told.items() for key in SETTLED[kind] if key in status)
+        return all(one[key] == status[key] for kind, one in answered.items() for key in SETTLED[kind] if key in status)
 
     def _is_answered(self, folder: str) -> bool:
         """Return whether it is known if the second instance shares a folder, which is reported after the connection."""
@@ -271,7 +273,7 @@ class World:
             raise AssertionError("\n".join([f"not right after {timeout_s} s:", *wrong, *self.last_words()])) from None
         return monotonic() - began
 
-    def lies(self, since: int) -> list[str]:
+    def untrue_topics(self, since: int) -> list[str]:
         """Return the topics that were wrong while bridge and Syncthing were both `online`, compared with now."""
         true = truth("alpha", self.alpha)
         both = {"syncthing/bridge/state": b"online", "syncthing/alpha/state": b"online"}

@@ -97,11 +97,11 @@ def test_pausing_and_resuming_a_folder_fires_an_event(house: House, key: str, ac
     instance, folder = house.subject("system").object_id, house.subject("folder", "docs")
     house.hass.act(f"switch.{action}", house.entity_id(f"{folder.object_id}_paused"))
 
-    def told() -> bool:
+    def reported() -> bool:
         attributes = (house.hass.state_of(f"{instance}_{key}") or {})["attributes"]
         return bool(attributes["event_type"] == event_type and attributes["folder"] == "docs")
 
-    eventually(told)
+    eventually(reported)
 
 
 def test_an_update_is_shown_and_installed(house: House, subscriber: Subscriber) -> None:

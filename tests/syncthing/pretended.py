@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.syncthing.server import Exchange, ScriptedServer, Table, says
+from tests.syncthing.server import Exchange, ScriptedServer, Table, answers
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 VERSIONS = sorted(directory.name for directory in FIXTURES.iterdir())
@@ -61,11 +61,11 @@ class PretendedSyncthing:
     def __init__(self, serve: Callable[[Table], ScriptedServer], version: str = VERSIONS[-1]) -> None:
         self._events: list[Mapping[str, Any]] = []
         self._last_id = 0
-        self._life = 0
+        self._run_number = 0
         self._polled_from: int | None = None
         self._changed = threading.Condition()
-        self.table: Table = {path: says(document(name, version)) for path, name in DOCUMENTS.items()}
-        self.table[UPGRADE] = says(AN_UPGRADE)
+        self.table: Table = {path: answers(document(name, version)) for path, name in DOCUMENTS.items()}
+        self.table[UPGRADE] = answers(AN_UPGRADE)
         self.table[EVENTS] = self._answer_events
         self.server = serve(self.table)
 
@@ -79,7 +79,7 @@ class PretendedSyncthing:
         config = document("config")
         shared = next(folder for folder in config["folders"] if len(folder["devices"]) > 1)
         folders = [{**shared, "id": folder, "paused": is_paused} for folder, is_paused in paused.items()]
-        self.table[CONFIG] = says({**config, "folders": folders})
+        self.table[CONFIG] = answers({**config, "folders": folders})
 
     def happens(self, event_type: str = "Starting", data: Any = None, *, lost: int = 0) -> None:
         """Add an event, after a number of lost ones."""
@@ -93,7 +93,7 @@ class PretendedSyncthing:
     def restarts(self, *, started_at: str = "2024-05-02T00:00:00Z", events: int = 0) -> None:
         """Restart with new event IDs, and close the connection of a waiting long poll."""
         with self._changed:
-            self.table[STATUS] = says({**document("system_status"), "startTime": started_at})
+            self.table[STATUS] = answers({**document("system_status"), "startTime": started_at})
             self._events.clear()
             self._last_id = 0
         for _ in range(events):
@@ -103,7 +103,7 @@ class PretendedSyncthing:
     def breaks_off(self) -> None:
         """Close the connection of a waiting long poll."""
         with self._changed:
-            self._life += 1
+            self._run_number += 1
             self._changed.notify_all()
 
     def wait_for_poll(self) -> None:
@@ -120,14 +120,14 @@ class PretendedSyncthing:
         if broken:
             exchange.close_connection = True
         else:
-            says(events)(exchange)
+            answers(events)(exchange)
 
     def _waits(self, exchange: Exchange, since: int) -> bool:
         """Wait for events, and return whether the poll gets an answer."""
-        life = self._life
+        run = self._run_number
         self._polled_from = since
         self._changed.notify_all()
-        while self._life == life and self._last_id <= since and not exchange.server.ended.is_set():
+        while self._run_number == run and self._last_id <= since and not exchange.server.ended.is_set():
             self._changed.wait(0.05)
         self._polled_from = None
-        return self._life == life
+        return self._run_number == run

@@ -87,7 +87,7 @@ class Answer:
         exchange.wfile.write(self.body)
 
 
-def says(document: Any) -> Answer:
+def answers(document: Any) -> Answer:
     """Answer with JSON, like Syncthing."""
     return Answer(body=json.dumps(document).encode())
 

@@ -67,7 +67,7 @@ def test_no_content_is_a_success() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "text", "known", "error", "says"),
+    ("status", "text", "known", "error", "message"),
     [
         (401, "<html>401 Authorization Required</html>", False, Unauthorized, "^url: something in front of Syncthing"),
         (403, "<h1>Blocked by the firewall</h1>", False, Unauthorized, "^url: something in front of Syncthing"),
@@ -113,10 +113,10 @@ def test_no_content_is_a_success() -> None:
     ],
 )
 def test_a_failed_call_raises_an_error_that_shows_the_fix(
-    status: int, text: str, known: bool, error: type[SyncthingError], says: str
+    status: int, text: str, known: bool, error: type[SyncthingError], message: str
 ) -> None:
     """The status, the text and the headers of Syncthing together show the problem and the setting to change."""
-    with pytest.raises(error, match=says) as raised:
+    with pytest.raises(error, match=message) as raised:
         evaluated(text, status=status, known=known)
     assert type(raised.value) is error
 
@@ -140,7 +140,7 @@ def test_a_build_without_upgrades_is_distinguished_from_a_temporary_failure(
 
 
 @pytest.mark.parametrize(
-    ("url", "location", "error", "says"),
+    ("url", "location", "error", "message"),
     [
         ("http://nas:8384", "https://nas:8384/rest/", TlsFailure, "^url: .* Use https://, and set verify"),
         (
@@ -159,9 +159,9 @@ def test_a_build_without_upgrades_is_distinguished_from_a_temporary_failure(
         ("https://nas", "", NotSyncthing, "redirects to nowhere"),
     ],
 )
-def test_a_redirect_is_not_followed(url: str, location: str, error: type[SyncthingError], says: str) -> None:
+def test_a_redirect_is_not_followed(url: str, location: str, error: type[SyncthingError], message: str) -> None:
     """Syncthing redirects only to https. Any other redirect comes from something else, such as a login page."""
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=message):
         evaluated("", status=307, known=False, url=url, headers={"Location": location})
 
 

@@ -19,7 +19,7 @@ from stbridge.syncthing.client import Json
 from tests.servers import eventually
 from tests.syncthing.conftest import Connect, InBackground, Serve
 from tests.syncthing.pretended import STATUS
-from tests.syncthing.server import Answer, Exchange, closes, hangs, says
+from tests.syncthing.server import Answer, Exchange, answers, closes, hangs
 
 OLD_NAMES = """
     get_version get_connections get_config get_insync get_errors get_discovery new_error clear_errors new_config restart
@@ -209,7 +209,7 @@ def test_each_method_makes_its_request(serve: Serve, connect: Connect, one: Row)
     target = one.line.split()[1].partition("?")[0]
     promised = get_type_hints(methods()[one.method])["return"]
     reply: Any = [{"reply": 1}] if get_origin(promised) is list else {"reply": 1}
-    server = serve({target: says(reply)})
+    server = serve({target: answers(reply)})
     result = call(connect(server.url), one)
     assert server.lines == [one.line]
     body = server.requests[0].body.decode()
@@ -223,13 +223,13 @@ def test_each_method_makes_its_request(serve: Serve, connect: Connect, one: Row)
 def test_a_reply_of_another_type_raises_bad_reply(serve: Serve, connect: Connect, one: Row) -> None:
     """If an object is documented, a list, a text or an empty answer is not valid."""
     target = one.line.split()[1].partition("?")[0]
-    server = serve({target: [says([]), says("text"), Answer()]})
+    server = serve({target: [answers([]), answers("text"), Answer()]})
     for kind in ("an array", "a plain value", "empty"):
         with pytest.raises(BadReply, match=kind):
             call(connect(server.url), one)
 
 
-@pytest.mark.parametrize("answer", [Answer(), says(None), says([])])
+@pytest.mark.parametrize("answer", [Answer(), answers(None), answers([])])
 def test_no_events_are_an_empty_list(serve: Serve, connect: Connect, answer: Answer) -> None:
     """Old versions send null."""
     assert connect(serve({"/rest/events": answer}).url).get_events(0, timeout_s=0) == []
@@ -255,7 +255,7 @@ def test_an_empty_list_is_not_null(
     serve: Serve, connect: Connect, path: str, ask: Callable[[SyncthingClient], Any], key: str
 ) -> None:
     """Syncthing sends null instead of an empty list. Other keys stay unchanged."""
-    server = serve({f"/rest/{path}": says({key: None, "other": None})})
+    server = serve({f"/rest/{path}": answers({key: None, "other": None})})
     assert ask(connect(server.url)) == {key: [], "other": None}
 
 
@@ -271,7 +271,7 @@ def test_the_log_is_text(serve: Serve, connect: Connect, body: bytes) -> None:
 
 def test_an_invalid_device_id_is_rejected(serve: Serve, connect: Connect) -> None:
     """Syncthing answers 200 with an error text, so the client raises the error."""
-    server = serve({"/rest/svc/deviceid": says({"error": '"abc": device ID invalid: incorrect length'})})
+    server = serve({"/rest/svc/deviceid": answers({"error": '"abc": device ID invalid: incorrect length'})})
     with pytest.raises(Rejected, match=r'^"abc": device ID invalid: incorrect length$'):
         connect(server.url).get_device_id("abc")
 
@@ -293,7 +293,7 @@ def test_an_old_name_of_an_argument_works_like_the_new_one(
     serve: Serve, connect: Connect, method: str, arguments: dict[str, Any]
 ) -> None:
     """Both cause the same request, and giving both is an error."""
-    server = serve({target: says({}) for target in {one.line.split()[1].partition("?")[0] for one in ROWS}})
+    server = serve({target: answers({}) for target in {one.line.split()[1].partition("?")[0] for one in ROWS}})
     call_it = getattr(connect(server.url), method)
     renamed = {OLD_ARGUMENTS.get(name, name): value for name, value in arguments.items()}
     assert call_it(**arguments) == call_it(**renamed)
@@ -318,7 +318,7 @@ def test_a_folder_with_a_slash_in_its_id_is_changed_through_the_list(serve: Serv
     """Such an ID cannot be part of a path, so the whole folder is sent with the changes."""
     folders = "/rest/config/folders"
     odd = {"id": "a/b", "label": "Odd", "paused": False}
-    server = serve({folders: [says([{"id": "docs"}, odd]), Answer()]})
+    server = serve({folders: [answers([{"id": "docs"}, odd]), Answer()]})
     connect(server.url).patch_folder("a/b", {"paused": True})
     assert server.lines == [f"GET {folders}", f"POST {folders}"]
     assert json.loads(server.requests[1].body) == {**odd, "paused": True}
@@ -329,7 +329,7 @@ def test_a_folder_with_a_slash_in_its_id_is_removed_by_replacing_the_configurati
 ) -> None:
     """The new configuration contains everything except the folder."""
     config = {"gui": {"apiKey": "key"}, "folders": [{"id": "docs"}, {"id": "a/b"}]}
-    server = serve({"/rest/config": [says(config), Answer()]})
+    server = serve({"/rest/config": [answers(config), Answer()]})
     assert connect(server.url).remove_folder("a/b") == completed()
     assert server.lines == ["GET /rest/config", "PUT /rest/config"]
     assert json.loads(server.requests[1].body) == {**config, "folders": [{"id": "docs"}]}
@@ -337,7 +337,7 @@ def test_a_folder_with_a_slash_in_its_id_is_removed_by_replacing_the_configurati
 
 def test_a_missing_folder_with_a_slash_in_its_id_is_not_created(serve: Serve, connect: Connect) -> None:
     """Changing a missing folder is an error, as it is for other IDs."""
-    server = serve({"/rest/config/folders": says([{"id": "docs"}])})
+    server = serve({"/rest/config/folders": answers([{"id": "docs"}])})
     with pytest.raises(NotFound, match="'a/b'"):
         connect(server.url).patch_folder("a/b", {"paused": True})
     assert len(server.requests) == 1
@@ -347,15 +347,15 @@ def test_the_client_waits_for_a_restart(serve: Serve, connect: Connect, monkeypa
     """The restart is over when another process answers, whatever is answered in between."""
     monkeypatch.setattr(retry, "LOOK_S", 0)
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0)
-    old, new = says({"startTime": "old"}), says({"startTime": "new"})
-    server = serve({STATUS: [old, old, *[closes] * 9, says([]), says({}), new]})
+    old, new = answers({"startTime": "old"}), answers({"startTime": "new"})
+    server = serve({STATUS: [old, old, *[closes] * 9, answers([]), answers({}), new]})
     connect(server.url).wait_for_restart("old", 30)
     assert len(server.requests) == 14
 
 
 def test_the_wait_for_a_restart_ends_with_its_timeout_or_a_close(serve: Serve, connect: Connect) -> None:
     """The time is over, or the client is closed."""
-    server = serve({STATUS: says({"startTime": "old"})})
+    server = serve({STATUS: answers({"startTime": "old"})})
     client = connect(server.url)
     with pytest.raises(TimedOut, match="within 0 s"):
         client.wait_for_restart("old", 0)
@@ -372,7 +372,7 @@ def test_a_long_poll_has_a_longer_timeout_than_other_calls(
 
     def answer_then(exchange: Exchange) -> None:
         happened.wait(30)
-        says([{"id": 1}])(exchange)
+        answers([{"id": 1}])(exchange)
 
     server = serve({"/rest/events": answer_then, STATUS: hangs})
     waiting = in_background(lambda: connect(server.url, timeout_s=0.1).get_events(0))

@@ -340,11 +340,11 @@ def test_changes_of_files_are_disk_events(pair: Pair, alpha: SyncthingClient) ->
         alpha.scan("docs", name)
     events: list[dict[str, Any]] = []
 
-    def told() -> bool:
+    def reported() -> bool:
         events[:] = alpha.get_disk_events(0, timeout_s=1)
         return len(events) > 1 and events[-1]["data"]["path"] == "event-two.txt"
 
-    eventually(told)
+    eventually(reported)
     assert [event["data"]["path"] for event in events[-2:]] == ["event-one.txt", "event-two.txt"]
     assert {event["type"] for event in events[-2:]} == {"LocalChangeDetected"}
     assert alpha.get_disk_events(events[-1]["id"], timeout_s=0) == []

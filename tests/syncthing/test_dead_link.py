@@ -12,7 +12,7 @@ from stbridge.syncthing import SyncthingClient
 from tests.certificates import self_signed
 from tests.dead_link import Cable
 from tests.syncthing.conftest import Connect, Serve
-from tests.syncthing.server import Answer, hangs, says
+from tests.syncthing.server import Answer, answers, hangs
 
 NOTICED_S = 25
 """Keepalive needs 15 s, and a busy machine some more. Without it, the calls here would wait for a minute."""
@@ -48,8 +48,8 @@ def test_keepalive_ends_a_call_on_a_dead_connection(  # noqa: PLR0917 - fixtures
         for name in ("IDLE_S", "INTERVAL_S", "PROBES"):
             monkeypatch.setattr(keepalive, name, 1)
     context = self_signed(tmp_path / "own").context if scheme == "https" else None
-    answers: dict[str, Any] = {"/rest/events": [hangs, says([])], "/rest/db/scan": [hangs, Answer()]}
-    server = serve(answers, context=context)
+    table: dict[str, Any] = {"/rest/events": [hangs, answers([])], "/rest/db/scan": [hangs, Answer()]}
+    server = serve(table, context=context)
     client = connect(f"{scheme}://{cable.lead_to(server.port)}", verify="off")
     waiting = cable.submit(call, client)
     server.wait_until_hanging()
@@ -57,5 +57,5 @@ def test_keepalive_ends_a_call_on_a_dead_connection(  # noqa: PLR0917 - fixtures
     with pytest.raises(Unreachable, match="the connection was lost") as raised:
         waiting.result(NOTICED_S)
     assert raised.value.may_have_run
-    cable.mend()
+    cable.repair()
     cable.submit(call, client).result(NOTICED_S)

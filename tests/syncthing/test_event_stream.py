@@ -10,7 +10,7 @@ from stbridge.errors import BadReply, SyncthingUnavailable, Unauthorized
 from stbridge.syncthing.event_stream import POLL_S, EventsLost, EventStream
 from tests.syncthing.conftest import Connect, InBackground, Serve, is_up
 from tests.syncthing.pretended import EVENTS, STATUS, PretendedSyncthing
-from tests.syncthing.server import closes, says, stranger
+from tests.syncthing.server import answers, closes, stranger
 
 MASK = ("StateChanged", "FolderSummary")
 STARTED = {"myID": "DEVICE-ID", "startTime": "2024-05-01T00:00:00Z"}
@@ -60,7 +60,9 @@ def test_a_poll_is_short_enough_for_old_versions(syncthing: PretendedSyncthing, 
 
 def test_a_poll_without_events_keeps_the_position(serve: Serve, connect: Connect) -> None:
     """The next request starts at the same position."""
-    server = serve({STATUS: says(STARTED), EVENTS: [says([{"id": 7}]), says([]), says(None), says([{"id": 8}])]})
+    server = serve(
+        {STATUS: answers(STARTED), EVENTS: [answers([{"id": 7}]), answers([]), answers(None), answers([{"id": 8}])]}
+    )
     stream = EventStream(connect(server.url), MASK)
     stream.open()
     assert [stream.wait(), stream.wait(), stream.wait()] == [[], [], [{"id": 8}]]
@@ -70,7 +72,7 @@ def test_a_poll_without_events_keeps_the_position(serve: Serve, connect: Connect
 @pytest.mark.parametrize("ids", [[5], [4, 6], [4, 4], [4, 3], [3], [1]])
 def test_a_gap_is_detected_at_any_position(serve: Serve, connect: Connect, ids: list[int]) -> None:
     """Events are lost if the event buffer of 1000 events overflows, and sometimes one by one."""
-    server = serve({STATUS: says(STARTED), EVENTS: [says([{"id": 3}]), says([{"id": one} for one in ids])]})
+    server = serve({STATUS: answers(STARTED), EVENTS: [answers([{"id": 3}]), answers([{"id": one} for one in ids])]})
     stream = EventStream(connect(server.url), MASK)
     stream.open()
     with pytest.raises(EventsLost):
@@ -133,8 +135,8 @@ def test_a_poll_that_is_interrupted_otherwise_resumes(
 
 def test_a_poll_without_a_wait_is_repeated_after_an_interruption(serve: Serve, connect: Connect) -> None:
     """If it returned an empty list, the caller would conclude that there are no events."""
-    newest, happened = says([{"id": 3}]), says([{"id": 4}])
-    server = serve({STATUS: says(STARTED), EVENTS: [newest, closes, newest, happened]})
+    newest, happened = answers([{"id": 3}]), answers([{"id": 4}])
+    server = serve({STATUS: answers(STARTED), EVENTS: [newest, closes, newest, happened]})
     stream = EventStream(connect(server.url), MASK)
     stream.open()
     assert stream.wait(timeout_s=0) == [{"id": 4}]
@@ -142,7 +144,7 @@ def test_a_poll_without_a_wait_is_repeated_after_an_interruption(serve: Serve, c
 
 def test_a_failure_that_lasts_is_raised(serve: Serve, connect: Connect) -> None:
     """If the poll cannot continue after an interruption, its error must not be hidden."""
-    server = serve({STATUS: [says(STARTED), stranger(403, "CSRF Error")], EVENTS: [says([]), closes]})
+    server = serve({STATUS: [answers(STARTED), stranger(403, "CSRF Error")], EVENTS: [answers([]), closes]})
     stream = EventStream(connect(server.url), MASK)
     stream.open()
     with pytest.raises(Unauthorized):
@@ -152,7 +154,7 @@ def test_a_failure_that_lasts_is_raised(serve: Serve, connect: Connect) -> None:
 @pytest.mark.parametrize("event", [{}, {"id": "7"}, {"id": None}, {"id": 7.5}, [], None, 7, "7"])
 def test_an_invalid_event_is_a_bad_reply(serve: Serve, connect: Connect, event: Any) -> None:
     """A server that sends events without numeric IDs is not Syncthing."""
-    server = serve({STATUS: says(STARTED), EVENTS: [says([event]), says([{"id": 6}]), says([event])]})
+    server = serve({STATUS: answers(STARTED), EVENTS: [answers([event]), answers([{"id": 6}]), answers([event])]})
     stream = EventStream(connect(server.url), MASK)
     with pytest.raises(BadReply, match="an event without an ID"):
         stream.open()
@@ -164,7 +166,7 @@ def test_an_invalid_event_is_a_bad_reply(serve: Serve, connect: Connect, event: 
 @pytest.mark.parametrize("status", [{}, {"startTime": ""}, {"startTime": None}])
 def test_a_status_without_a_start_time_is_a_bad_reply(serve: Serve, connect: Connect, status: Any) -> None:
     """Without the start time, a restart could not be detected."""
-    server = serve({STATUS: says(status), EVENTS: says([])})
+    server = serve({STATUS: answers(status), EVENTS: answers([])})
     with pytest.raises(BadReply, match="contains no start time"):
         EventStream(connect(server.url), MASK).open()
 

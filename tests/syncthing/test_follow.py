@@ -18,7 +18,7 @@ from stbridge.syncthing.follow import Follower
 from tests.servers import eventually
 from tests.syncthing.conftest import KEY, Connect, Serve
 from tests.syncthing.pretended import BROWSE, CONFIG, EVENTS, FOLDER_STATISTICS, STATUS, PretendedSyncthing
-from tests.syncthing.server import Behaviour, Exchange, closes, hangs, refuses, says, stranger
+from tests.syncthing.server import Behaviour, Exchange, answers, closes, hangs, refuses, stranger
 
 OTHER_DEVICE = "AIR6LPZ-7K4PTTV-UXQSMUU-CPQ5YWH-OEDFIIQ-JUG777G-2YQXXR5-YD6AWQR"
 FAR_AWAY = {"folder": "docs", "summary": {"state": "idle", "stateChanged": "9999-12-31T23:59:59-12:00"}}
@@ -389,7 +389,7 @@ def test_a_failure_of_another_thread_makes_the_follower_check_the_instance(
 
 def test_a_version_that_is_too_old_is_reported(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """The bridge needs endpoints that this version does not have, and no setting changes that."""
-    syncthing.table[VERSION] = says({"version": "v1.12.1", "os": "linux", "arch": "amd64"})
+    syncthing.table[VERSION] = answers({"version": "v1.12.1", "os": "linux", "arch": "amd64"})
     report = follow(syncthing.url)
     unavailable = report.wait_for(seen.Unavailable)
     assert unavailable.message == (
@@ -479,7 +479,7 @@ def test_repeated_gaps_cause_full_reads_at_growing_intervals(
 
     monkeypatch.setattr(Backoff, "next", wait)
     monkeypatch.setattr(follow_module, "FETCH_S", 60)
-    syncthing.table[EVENTS] = [says([]), says([{"id": 7}]), says([]), says([{"id": 9}]), says([]), hangs]
+    syncthing.table[EVENTS] = [answers([]), answers([{"id": 7}]), answers([]), answers([{"id": 9}]), answers([]), hangs]
     report = follow(syncthing.url)
     report.wait_for(seen.SnapshotComplete, 3)
     assert len(waits) == 2
@@ -510,18 +510,18 @@ def test_an_interrupted_snapshot_is_repeated(syncthing: PretendedSyncthing, foll
         (refuses(503), "starting"),
         (stranger(200, "<html>a router</html>"), "unreachable"),
         (refuses(404, "404 page not found"), "unreachable"),
-        (says([]), "unreachable"),
-        (says({"startTime": "2024-05-01T00:00:00Z"}), "unreachable"),
+        (answers([]), "unreachable"),
+        (answers({"startTime": "2024-05-01T00:00:00Z"}), "unreachable"),
     ],
 )
 def test_the_reason_why_syncthing_is_unavailable_is_reported(
     serve: Serve, follow: Follow, answer: Behaviour, status: str
 ) -> None:
     """The status and the fix appear in the topic `connection`."""
-    report = follow(serve({STATUS: answer, EVENTS: says([])}).url)
-    told = report.wait_for(seen.Unavailable)
-    assert told.status == status
-    assert told.message.startswith("syncthing.nas.api_key: " if status == "unauthorized" else "syncthing.nas.url: ")
+    report = follow(serve({STATUS: answer, EVENTS: answers([])}).url)
+    reported = report.wait_for(seen.Unavailable)
+    assert reported.status == status
+    assert reported.message.startswith("syncthing.nas.api_key: " if status == "unauthorized" else "syncthing.nas.url: ")
     report.wait_for(seen.Unavailable, 2)
     assert report.follower.thread.alive
 
@@ -529,9 +529,9 @@ def test_the_reason_why_syncthing_is_unavailable_is_reported(
 def test_a_timeout_of_the_status_names_the_setting(serve: Serve, follow: Follow) -> None:
     """A longer timeout may be the fix."""
     report = follow(serve({STATUS: hangs}).url, timeout_s=0.3)
-    told = report.wait_for(seen.Unavailable)
-    assert told.status == "unreachable"
-    assert told.message.startswith(f"syncthing.nas.timeout_s: GET {STATUS}")
+    reported = report.wait_for(seen.Unavailable)
+    assert reported.status == "unreachable"
+    assert reported.message.startswith(f"syncthing.nas.timeout_s: GET {STATUS}")
 
 
 def test_a_real_syncthing_is_followed_through_a_restart(

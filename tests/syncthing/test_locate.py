@@ -12,7 +12,7 @@ from stbridge.syncthing.locate import LocalSyncthing, find_local, places
 from stbridge.syncthing.tls import OFF, SYSTEM
 from tests.certificates import self_signed
 from tests.syncthing.conftest import Connect, Serve
-from tests.syncthing.server import says
+from tests.syncthing.server import answers
 
 XDG = {"XDG_CONFIG_HOME": "/xdg/config", "XDG_STATE_HOME": "/xdg/state"}
 LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="the places differ")
@@ -124,7 +124,7 @@ def test_the_address_of_the_gui_becomes_a_url(tmp_path: Path, address: str, tls:
 def test_the_certificate_next_to_the_configuration_is_trusted(tmp_path: Path, serve: Serve, connect: Connect) -> None:
     """With TLS, only the certificate that Syncthing created for itself is accepted."""
     own = self_signed((tmp_path / USUAL).parent)
-    server = serve({"/rest/system/ping": says({"ping": "pong"})}, context=own.context)
+    server = serve({"/rest/system/ping": answers({"ping": "pong"})}, context=own.context)
     write(tmp_path / USUAL, address=f"127.0.0.1:{server.port}", tls="true")
     found = find_local({}, tmp_path)
     assert found.verify == str(own.file)
@@ -135,7 +135,7 @@ def test_the_certificate_next_to_the_configuration_is_trusted(tmp_path: Path, se
 def test_a_unix_socket_with_an_odd_path_is_reached(tmp_path: Path, serve: Serve, connect: Connect) -> None:
     """The client understands the URL that was found."""
     path = tmp_path / "a b%20#.sock"
-    serve({"/rest/system/ping": says({"ping": "pong"})}, path=path)
+    serve({"/rest/system/ping": answers({"ping": "pong"})}, path=path)
     write(tmp_path / USUAL, address=str(path))
     found = find_local({}, tmp_path)
     assert connect(found.url, found.api_key, verify=found.verify).get_ping() == {"ping": "pong"}
@@ -186,10 +186,10 @@ def test_the_environment_overrides_the_file(tmp_path: Path, environment: Mapping
 
 def test_without_a_configuration_the_locations_and_the_fix_are_shown(tmp_path: Path) -> None:
     """Users with Syncthing elsewhere see which locations were checked and which settings they need."""
-    says = fault(tmp_path, {"STHOMEDIR": str(tmp_path / "named")})
-    assert says.startswith("syncthing: no Syncthing instance is configured and none was found on this machine")
-    assert str(tmp_path / "named/config.xml") in says
-    assert says.endswith("set syncthing.NAME.url and syncthing.NAME.api_key")
+    message = fault(tmp_path, {"STHOMEDIR": str(tmp_path / "named")})
+    assert message.startswith("syncthing: no Syncthing instance is configured and none was found on this machine")
+    assert str(tmp_path / "named/config.xml") in message
+    assert message.endswith("set syncthing.NAME.url and syncthing.NAME.api_key")
 
 
 @LINUX_ONLY
@@ -204,7 +204,7 @@ def test_an_inaccessible_location_is_skipped(tmp_path: Path) -> None:
 
 @LINUX_ONLY
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("", "cannot read {file} (no element found"),
         ("<configuration>", "cannot read {file} (no element found"),
@@ -222,11 +222,11 @@ def test_an_inaccessible_location_is_skipped(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_an_unusable_configuration_is_reported_with_the_reason(tmp_path: Path, content: str, says: str) -> None:
+def test_an_unusable_configuration_is_reported_with_the_reason(tmp_path: Path, content: str, message: str) -> None:
     """One line contains the path of the file, and never the key."""
     file = write(tmp_path / USUAL)
     file.write_text(content, encoding="utf-8")
-    assert says.format(file=file) in fault(tmp_path)
+    assert message.format(file=file) in fault(tmp_path)
 
 
 @LINUX_ONLY

@@ -17,7 +17,7 @@ from stbridge.errors import Unsupported
 from tests.conftest import Pair
 from tests.servers import eventually
 from tests.syncthing.conftest import Connect, Serve
-from tests.syncthing.server import says
+from tests.syncthing.server import answers
 
 COMPLETED = {"code": 200, "message": "Completed successfully"}
 """The return value of calls that Syncthing answers with an empty body."""
@@ -233,7 +233,7 @@ def test_upgrades_are_checked_and_installed(
         version = client.get_version()
         tag = version["version"]
         asset = {"name": f"syncthing-{version['os']}-{version['arch']}-{tag}.tar.gz", "url": "http://127.0.0.1:9/"}
-        server = serve({"/releases": says([{"tag_name": tag, "prerelease": True, "assets": [asset]}])})
+        server = serve({"/releases": answers([{"tag_name": tag, "prerelease": True, "assets": [asset]}])})
         client.patch_config("options", {"releasesURL": f"{server.url}/releases", "upgradeToPreReleases": True})
         if can_upgrade(client):
             found = client.get_upgrade()

@@ -19,7 +19,7 @@ from stbridge.syncthing.poll import COMPLETIONS_PER_ROUND, RECONCILE, Poller, Re
 from tests.servers import PATIENCE_S, eventually
 from tests.syncthing.conftest import Connect
 from tests.syncthing.pretended import BROWSE, COMPLETION, FILE, FOLDER_ERRORS, FOLDER_STATUS, STATUS, PretendedSyncthing
-from tests.syncthing.server import Exchange, closes, hangs, refuses, says, stranger
+from tests.syncthing.server import Exchange, answers, closes, hangs, refuses, stranger
 from tests.syncthing.test_reads import READS
 
 NEVER: Mapping[str, float] = {"connections": 3600, RECONCILE: 3600}
@@ -255,7 +255,7 @@ def test_the_number_of_waiting_file_lookups_is_limited(
 ) -> None:
     """A device may send more conflict files than fit into memory. Beyond the limit, their number is unknown."""
     monkeypatch.setattr(poll, "MAX_PATHS", 3)
-    syncthing.table[FILE] = says({"local": {"name": "found"}})
+    syncthing.table[FILE] = answers({"local": {"name": "found"}})
     state.live = False
     poller = polling()
     for _ in range(2):
@@ -641,7 +641,7 @@ def test_a_failure_is_logged_once(
         eventually(lambda: len(asked(syncthing, ERRORS)) >= 3)
         logged = [text for text in caplog.messages if "no errors today" in text]
         assert logged == [f"nas: cannot read errors: no errors today (GET {ERRORS})"]
-        syncthing.table[ERRORS] = says({"errors": None})
+        syncthing.table[ERRORS] = answers({"errors": None})
         state.wait_for(seen.ErrorsRead, 2)
         syncthing.table[ERRORS] = failure
         eventually(lambda: len([text for text in caplog.messages if "no errors today" in text]) == 2)

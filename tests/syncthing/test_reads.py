@@ -28,7 +28,7 @@ from tests.syncthing.pretended import (
     PretendedSyncthing,
     document,
 )
-from tests.syncthing.server import Answer, Behaviour, hangs, refuses, says, stranger
+from tests.syncthing.server import Answer, Behaviour, answers, hangs, refuses, stranger
 
 READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
     Read("version"): (["system/version"], [seen.VersionRead]),
@@ -79,8 +79,8 @@ def test_each_read_has_its_calls_and_observations(serve: Serve, connect: Connect
     """The recorded answers of real Syncthing instances of every version are decoded."""
     syncthing = PretendedSyncthing(serve, version)
     requests, kinds = READS[read]
-    told = list(Reader(connect(syncthing.url), "nas").read(read))
-    assert [type(one) for one in told] == kinds
+    observed = list(Reader(connect(syncthing.url), "nas").read(read))
+    assert [type(one) for one in observed] == kinds
     assert [line.removeprefix("GET /rest/") for line in syncthing.server.lines] == requests
 
 
@@ -102,7 +102,7 @@ def test_the_device_id_is_read_once(syncthing: PretendedSyncthing, reader: Reade
 
 def test_the_failed_items_of_a_folder_are_read_with_it(syncthing: PretendedSyncthing, reader: Reader) -> None:
     """The count does not contain the paths."""
-    syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
+    syncthing.table[FOLDER_STATUS] = answers({**document("db_status_idle"), "errors": 2})
     assert list(map(type, reader.read(Read("folder", "docs")))) == [
         seen.FolderRead,
         seen.FolderErrorsRead,
@@ -132,8 +132,8 @@ def test_a_failed_read_raises_its_error(syncthing: PretendedSyncthing, reader: R
 def test_an_unknown_conflict_file_does_not_exist(syncthing: PretendedSyncthing, reader: Reader) -> None:
     """Syncthing eventually removes deleted files from the index."""
     syncthing.table[FILE] = refuses(404, "No such object in the index")
-    (told,) = reader.read(Read("conflict", "docs", path="a.txt"))
-    assert told == seen.ConflictRead(folder="docs", path="a.txt", present=False)
+    (observed,) = reader.read(Read("conflict", "docs", path="a.txt"))
+    assert observed == seen.ConflictRead(folder="docs", path="a.txt", present=False)
 
 
 @pytest.mark.parametrize("status", [501, 503])
@@ -153,18 +153,18 @@ class Slow(SyncthingClient):
 
 
 @pytest.mark.parametrize(
-    ("read", "told"),
+    ("read", "observed"),
     [
         (Read("conflicts", "docs"), [seen.ConflictsRead(folder="docs", paths=None)]),
         (Read("upgrade"), []),
     ],
 )
-def test_a_timeout_of_a_slow_read_does_not_make_syncthing_unreachable(read: Read, told: list[Observation]) -> None:
+def test_a_timeout_of_a_slow_read_does_not_make_syncthing_unreachable(read: Read, observed: list[Observation]) -> None:
     """A slow disk or a missing Internet connection does not mean that Syncthing is unavailable."""
-    assert list(Reader(Slow(""), "nas").read(read)) == told
+    assert list(Reader(Slow(""), "nas").read(read)) == observed
 
 
-class Told(SyncthingClient):
+class FixedAnswers(SyncthingClient):
     """A client with fixed answers, because a server would be too slow for thousands of calls."""
 
     def __init__(self) -> None:
@@ -181,9 +181,9 @@ def test_rubbish_raises_only_bad_reply(read: Read) -> None:
     """With any JSON in any place of an answer, a read returns observations or raises BadReply."""
     for request in READS[read][0]:
         path = f"/rest/{request.partition('?')[0]}"
-        client, results = Told(), set()
-        for rubbish in (*RUBBISH, *spoilt(client.answers[path])):
-            client.answers[path] = rubbish
+        client, results = FixedAnswers(), set()
+        for malformed in (*RUBBISH, *spoilt(client.answers[path])):
+            client.answers[path] = malformed
             results.add(type(end_of(Reader(client, "nas").read(read))))
         assert results == {type(None), BadReply}
 
@@ -192,16 +192,16 @@ def spoilt(good: Any) -> Iterator[Any]:
     """Yield a document with rubbish in each place, one place at a time."""
     places = good.items() if isinstance(good, dict) else enumerate(good) if isinstance(good, list) else ()
     for place, value in places:
-        for rubbish in (*RUBBISH, *spoilt(value)):
+        for malformed in (*RUBBISH, *spoilt(value)):
             whole = good.copy()
-            whole[place] = rubbish
+            whole[place] = malformed
             yield whole
 
 
-def end_of(told: Iterator[Observation]) -> SyncthingError | None:
+def end_of(observed: Iterator[Observation]) -> SyncthingError | None:
     """Return the error of a read, or None."""
     try:
-        list(told)
+        list(observed)
     except SyncthingError as error:
         return error
     return None
@@ -263,7 +263,7 @@ def test_a_folder_that_is_removed_during_a_snapshot_is_no_failure(
 ) -> None:
     """Syncthing answers 404 with its reason, and an event reports the removal."""
     syncthing.has_folders(docs=False)
-    syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
+    syncthing.table[FOLDER_STATUS] = answers({**document("db_status_idle"), "errors": 2})
     syncthing.table[path] = refuses(404, "no such folder")
     *found, last = reader.snapshot()
     assert failures(found) == []
@@ -293,7 +293,7 @@ FAILURES: dict[str, Behaviour] = {
     "500 of a proxy": stranger(500, "Internal Server Error"),
     "403 of a proxy": stranger(403, "CSRF Error"),
     "malformed": Answer(body=b'{"globalBytes": '),
-    "wrong shape": says(7),
+    "wrong shape": answers(7),
     "too large": Answer(body=b'["' + b"x" * 200_000 + b'"]'),
     "time-out of a proxy": refuses(504),
     "time-out": hangs,
@@ -306,7 +306,7 @@ CASES: dict[str, tuple[str, Behaviour]] = {
         for path in READ_OF
         if path not in {FOLDER_STATUS, FOLDER_ERRORS, COMPLETION}
     },
-    f"{CONNECTIONS}: wrong content": (CONNECTIONS, says({"connections": 1})),
+    f"{CONNECTIONS}: wrong content": (CONNECTIONS, answers({"connections": 1})),
 }
 """Calls and their failures; a 404 for a folder is no failure."""
 
@@ -337,7 +337,7 @@ def test_a_failed_call_of_a_snapshot_affects_only_its_read(
     """The error of the read names the call, the read is left for later, and everything else is read."""
     path, failure = CASES[case]
     syncthing.has_folders(docs=False)
-    syncthing.table[FOLDER_STATUS] = says({**document("db_status_idle"), "errors": 2})
+    syncthing.table[FOLDER_STATUS] = answers({**document("db_status_idle"), "errors": 2})
     syncthing.table[path] = failure
     reader = Reader(connect(syncthing.url, timeout_s=2, largest_answer=100_000), "nas")
     *found, last = reader.snapshot()
@@ -354,7 +354,7 @@ def test_a_failed_call_of_a_snapshot_affects_only_its_read(
 
 @pytest.mark.usefixtures("one_try")
 @pytest.mark.parametrize("failure", [CSRF, stranger(500, "Internal Server Error"), refuses(504)])
-@pytest.mark.parametrize(("status", "error"), [(CSRF, Unauthorized), (says(7), BadReply), (refuses(504), TimedOut)])
+@pytest.mark.parametrize(("status", "error"), [(CSRF, Unauthorized), (answers(7), BadReply), (refuses(504), TimedOut)])
 def test_a_failure_is_raised_if_the_status_cannot_be_read_either(
     syncthing: PretendedSyncthing,
     reader: Reader,

@@ -15,12 +15,12 @@ from tests.syncthing.server import (
     Behaviour,
     ScriptedServer,
     Table,
+    answers,
     drips,
     drips_head,
     floods,
     hangs,
     redirects,
-    says,
     stranger,
 )
 
@@ -51,7 +51,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authori
 
 def table() -> Table:
     """Return the answers of Syncthing."""
-    return {"/rest/system/ping": says(PONG)}
+    return {"/rest/system/ping": answers(PONG)}
 
 
 def refusal(connect: Connect, server: ScriptedServer, verify: str) -> SyncthingUnavailable:
@@ -94,10 +94,10 @@ def test_an_expired_certificate_is_refused(serve: Serve, connect: Connect, trust
 def test_the_error_of_a_refused_certificate_contains_its_pin(serve: Serve, connect: Connect, own: Certificate) -> None:
     """Users can copy the fix for Syncthing's own certificate from the message."""
     server = serve(table(), context=own.context)
-    says = str(refusal(connect, server, "system"))
-    assert says.startswith(f"verify: the certificate of {server.url} is not accepted (self-signed)")
+    answers = str(refusal(connect, server, "system"))
+    assert answers.startswith(f"verify: the certificate of {server.url} is not accepted (self-signed)")
     pin = f"sha256:{own.fingerprint}"
-    assert f'set verify = "{pin}"' in says
+    assert f'set verify = "{pin}"' in answers
     assert connect(server.url, verify=pin).get_ping() == PONG
 
 
@@ -189,9 +189,9 @@ def test_another_certificate_than_the_pinned_one_gets_no_key(
 ) -> None:
     """The fingerprint is compared before anything is sent."""
     server = serve(table(), context=other.context)
-    says = str(refusal(connect, server, f"sha256:{own.fingerprint}"))
-    assert "its fingerprint is not the pinned one" in says
-    assert other.fingerprint in says
+    answers = str(refusal(connect, server, f"sha256:{own.fingerprint}"))
+    assert "its fingerprint is not the pinned one" in answers
+    assert other.fingerprint in answers
 
 
 def test_an_incomplete_pin_accepts_no_certificate(serve: Serve, connect: Connect, own: Certificate) -> None:

@@ -45,6 +45,7 @@ from tests.syncthing.server import (
     Answer,
     Behaviour,
     Exchange,
+    answers,
     answers_once,
     closes,
     drips,
@@ -54,7 +55,6 @@ from tests.syncthing.server import (
     hangs,
     redirects,
     refuses,
-    says,
     sends,
     stranger,
     truncates,
@@ -79,7 +79,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_key_is_sent_in_the_header_that_every_version_accepts(serve: Serve, connect: Connect) -> None:
     """X-API-Key works with every version of Syncthing, but Bearer only since 1.23.7."""
-    server = serve({PING: says(PONG)})
+    server = serve({PING: answers(PONG)})
     connect(server.url).get_ping()
     headers = server.requests[0].headers
     assert headers["X-API-Key"] == KEY
@@ -89,7 +89,7 @@ def test_the_key_is_sent_in_the_header_that_every_version_accepts(serve: Serve, 
 @pytest.mark.parametrize("written", ["{}\n", " {}", "\t{}\r\n"])
 def test_white_space_around_the_key_is_removed(serve: Serve, written: str) -> None:
     """A key is often copied with its line break."""
-    server = serve({PING: says(PONG)})
+    server = serve({PING: answers(PONG)})
     assert call(server.url, api_key=written.format(KEY)) == PONG
     assert server.requests[0].headers["X-API-Key"] == KEY
 
@@ -103,14 +103,14 @@ def test_proxies_and_passwords_of_the_environment_are_not_used(
     monkeypatch.setenv("NETRC", str(netrc))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
-    server = serve({PING: says(PONG)})
+    server = serve({PING: answers(PONG)})
     assert connect(server.url).get_ping() == PONG
     assert "Authorization" not in server.requests[0].headers
 
 
 def test_a_redirect_is_not_followed_with_the_key(serve: Serve, connect: Connect) -> None:
     """A server must not be able to send the key to another one."""
-    thief = serve({PING: says(PONG)})
+    thief = serve({PING: answers(PONG)})
     server = serve({PING: stranger(307, "", Location=f"{thief.url}{PING}")})
     with pytest.raises(NotSyncthing, match="it is not Syncthing"):
         connect(server.url).get_ping()
@@ -135,7 +135,7 @@ def test_special_characters_arrive_unchanged(serve: Serve, connect: Connect, fol
 
 def test_the_path_of_a_reverse_proxy_is_kept(serve: Serve, connect: Connect) -> None:
     """An address may have a path, with or without a slash at its end."""
-    server = serve({f"/sync{PING}": says(PONG)})
+    server = serve({f"/sync{PING}": answers(PONG)})
     assert connect(f"{server.url}/sync/").get_ping() == PONG
 
 
@@ -144,7 +144,7 @@ def test_a_unix_socket_works_like_a_port(serve: Serve, connect: Connect, tmp_pat
     """Several calls use the same connection over a unix socket."""
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
-    server = serve({PING: says(PONG)}, path=path)
+    server = serve({PING: answers(PONG)}, path=path)
     client = connect(f"unix://{quote(str(path))}")
     assert client.get_ping() == client.get_ping() == PONG
     assert server.lines == [f"GET {PING}"] * 2
@@ -175,7 +175,7 @@ def test_a_unix_socket_without_permission_names_its_owner(
 ) -> None:
     """The message shows which group the user of the bridge must join."""
     path = shared_directory / "gui.sock"
-    serve({PING: says(PONG)}, path=path)
+    serve({PING: answers(PONG)}, path=path)
     path.chmod(0o600)
     client = connect(f"unix://{quote(str(path))}")
     as_nobody()
@@ -194,7 +194,7 @@ def test_a_directory_that_denies_access_to_a_unix_socket_is_reported(
     private = shared_directory / "private"
     directory = private / "deep"
     directory.mkdir(parents=True)
-    serve({PING: says(PONG)}, path=directory / "gui.sock")
+    serve({PING: answers(PONG)}, path=directory / "gui.sock")
     private.chmod(0o700)
     os.chown(private, 54321, 54321)
     client = connect(f"unix://{quote(str(directory))}/gui.sock")
@@ -274,7 +274,7 @@ def test_an_unknown_host_name_is_reported(connect: Connect) -> None:
 @pytest.mark.parametrize("method", sorted(retry.IDEMPOTENT_METHODS))
 def test_a_call_that_is_safe_to_repeat_is_retried(serve: Serve, method: str, failure: Behaviour) -> None:
     """A broken connection or a starting Syncthing is retried."""
-    server = serve({PING: [failure, failure, says(PONG)]})
+    server = serve({PING: [failure, failure, answers(PONG)]})
     assert call(server.url, method) == PONG
     assert len(server.requests) == 3
 
@@ -287,7 +287,7 @@ def test_a_post_that_may_have_arrived_is_not_repeated(
     serve: Serve, failure: Behaviour, error: type[SyncthingError]
 ) -> None:
     """A call that may have been executed must not run twice."""
-    server = serve({PING: [failure, says(PONG)]})
+    server = serve({PING: [failure, answers(PONG)]})
     with pytest.raises(error):
         call(server.url, "POST")
     assert len(server.requests) == 1
@@ -298,7 +298,7 @@ def test_a_post_that_cannot_have_arrived_is_retried(
 ) -> None:
     """Without a listening server, the call cannot have been executed."""
     path = tmp_path / "gui.sock"
-    starts = iter([lambda: serve({PING: says(PONG)}, path=path)])
+    starts = iter([lambda: serve({PING: answers(PONG)}, path=path)])
     monkeypatch.setattr(retry, "sleep_using_event", lambda _stopped: lambda _seconds: next(starts)())
     assert call(f"unix://{path}", "POST") == PONG
 
@@ -367,7 +367,7 @@ def test_a_close_cuts_the_attempts_short(serve: Serve, monkeypatch: pytest.Monke
 
 def test_a_closed_client_sends_no_request(serve: Serve, connect: Connect) -> None:
     """Calls of a closed client raise an error."""
-    server = serve({PING: says(PONG)})
+    server = serve({PING: answers(PONG)})
     with connect(server.url) as client:
         pass
     with pytest.raises(Unreachable, match="closed"):
@@ -378,7 +378,7 @@ def test_a_closed_client_sends_no_request(serve: Serve, connect: Connect) -> Non
 @pytest.mark.parametrize("over", ["port", "unix socket"])
 def test_a_close_ends_the_connections(serve: Serve, connect: Connect, tmp_path: Path, over: str) -> None:
     """No unused connection stays open at Syncthing."""
-    server = serve({PING: says(PONG)}, path=tmp_path / "gui.sock" if over == "unix socket" else None)
+    server = serve({PING: answers(PONG)}, path=tmp_path / "gui.sock" if over == "unix socket" else None)
     client = connect(server.url)
     client.get_ping()
     assert not server.idle
@@ -388,7 +388,7 @@ def test_a_close_ends_the_connections(serve: Serve, connect: Connect, tmp_path: 
 
 def test_a_connection_that_died_while_idle_is_replaced(serve: Serve) -> None:
     """Syncthing closes connections after 15 idle seconds. Then even a call that is never retried uses a new one."""
-    server = serve({PING: [answers_once(says(PONG)), says(PONG)]})
+    server = serve({PING: [answers_once(answers(PONG)), answers(PONG)]})
     way = Transport(KEY, server.url, "off", 10)
     way.call("GET", PING)
     eventually(lambda: server.idle)
@@ -412,14 +412,14 @@ def test_no_cookie_is_kept(serve: Serve) -> None:
 def test_a_large_reply_is_read(serve: Serve) -> None:
     """The tree of a folder may have megabytes."""
     tree = [{"name": f"file {number}", "size": number} for number in range(50_000)]
-    assert call(serve({PING: says(tree)}).url) == tree
+    assert call(serve({PING: answers(tree)}).url) == tree
 
 
 def test_an_answer_that_is_too_large_is_refused(serve: Serve) -> None:
     """No server can fill the memory."""
-    assert call(serve({PING: says("x" * 998)}).url, largest_answer=1000) == "x" * 998
+    assert call(serve({PING: answers("x" * 998)}).url, largest_answer=1000) == "x" * 998
     with pytest.raises(TooLarge, match=r"^url: the answer to GET /rest/system/ping has more than 1000 bytes"):
-        call(serve({PING: says("x" * 999)}).url, largest_answer=1000)
+        call(serve({PING: answers("x" * 999)}).url, largest_answer=1000)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "deflate", "br", "zstd", "x-unknown", "identity, gzip"])
@@ -515,12 +515,12 @@ FAILURES_OF_ONE_CALL: Mapping[str, tuple[Behaviour, type[SyncthingError]]] = {
     "error": (refuses(500, "leveldb: corrupted"), Rejected),
     "gateway timeout": (stranger(504, "<html>Gateway Timeout</html>"), TimedOut),
     "empty": (EMPTY, BadReply),
-    "another shape": (says([1, 2]), BadReply),
+    "another shape": (answers([1, 2]), BadReply),
     "HTML": (Answer(body=b"<html>", headers=KNOWN), BadReply),
     "cut JSON": (Answer(body=b'{"cut": ', headers=KNOWN), BadReply),
     "no UTF-8": (Answer(body=b'{"a": "\xff"}', headers=KNOWN), BadReply),
     "no gzip": (Answer(body=b"{}", headers={**KNOWN, "Content-Encoding": "gzip"}), BadReply),
-    "too large": (says("x" * 2_000_000), TooLarge),
+    "too large": (answers("x" * 2_000_000), TooLarge),
     "endless": (floods, TooLarge),
     "dripping": (drips, TimedOut),
     "dripping head": (drips_head, TimedOut),
@@ -539,7 +539,7 @@ def test_a_failed_call_does_not_affect_the_next_one(
     serve: Serve, connect: Connect, behaviour: Behaviour, error: type[SyncthingError]
 ) -> None:
     """The error belongs to the call, and the same client can make the next call."""
-    server = serve({STATUS: behaviour, PING: says(PONG)})
+    server = serve({STATUS: behaviour, PING: answers(PONG)})
     client = connect(server.url, timeout_s=3, largest_answer=1_000_000)
     assert client.get_ping() == PONG
     failed = failure_of(lambda: client.get_folder_status("docs"))
@@ -551,7 +551,7 @@ def test_a_failed_call_does_not_affect_the_next_one(
 
 def test_an_answer_that_was_read_to_its_end_keeps_the_connection_open(serve: Serve, connect: Connect) -> None:
     """An error needs no new connection, unless its answer was not read to its end."""
-    server = serve({STATUS: [refuses(500, "no"), Answer(body=b"{", headers=KNOWN), floods], PING: says(PONG)})
+    server = serve({STATUS: [refuses(500, "no"), Answer(body=b"{", headers=KNOWN), floods], PING: answers(PONG)})
     client = connect(server.url, largest_answer=1_000_000)
     for connections in (1, 1, 2):
         failure_of(lambda: client.get_folder_status("docs"))

@@ -121,12 +121,12 @@ def test_the_wheel_contains_only_the_program(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
-        told = archive.read(metadata).decode()
+        content = archive.read(metadata).decode()
     assert {name.partition("/")[0] for name in names} == {"stbridge", f"stbridge-{__version__}.dist-info"}
     assert "stbridge/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert f"Version: {__version__}" in told
-    assert "Requires-Python: >=3.11" in told
+    assert f"Version: {__version__}" in content
+    assert "Requires-Python: >=3.11" in content
 
 
 def test_the_program_shows_version_help_and_schema(installed: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def _looked_up(state: State, observation: seen.ConflictRead, now: datetime) -> N
         folder.conflicts_complete = False
     elif observation.present:
         folder.conflicts[observation.path] = None
-        _tell(state, folder, observation.path, now, late=False)
+        _emit(state, folder, observation.path, now, late=False)
     else:
         del folder.conflicts[observation.path]
     _changed(state, folder, now)
@@ -81,13 +81,13 @@ def _searched(state: State, observation: seen.ConflictsRead, now: datetime) -> N
     else:
         new = (path for path in observation.paths if path not in folder.conflicts)
         for path in islice(new, MAX_CONFLICT_EVENTS) if folder.conflicts_complete else ():
-            _tell(state, folder, path, now, late=True)
+            _emit(state, folder, path, now, late=True)
         folder.conflicts = dict.fromkeys(observation.paths[:MOST_KEPT])
         folder.conflicts_complete = len(observation.paths) <= MOST_KEPT
     _changed(state, folder, now)
 
 
-def _tell(state: State, folder: FolderState, path: str, now: datetime, *, late: bool) -> None:
+def _emit(state: State, folder: FolderState, path: str, now: datetime, *, late: bool) -> None:
     state.emit(
         "conflict",
         now,

@@ -182,11 +182,11 @@ def _errors(state: State, observation: seen.FolderErrorsRead, now: datetime) -> 
 
 def _emit_failed(state: State, folder: FolderState, now: datetime) -> None:
     """Emit an event for each item that newly failed; retries of Syncthing cause no further event."""
-    told, paths = folder.reported_failed, frozenset(item.path for item in folder.failed)
-    remembers = folder.state in BUSY and len(told) < MAX_REPORTED_FAILED
-    folder.reported_failed = told | paths if remembers else paths
+    reported, paths = folder.reported_failed, frozenset(item.path for item in folder.failed)
+    remembers = folder.state in BUSY and len(reported) < MAX_REPORTED_FAILED
+    folder.reported_failed = reported | paths if remembers else paths
     if state.complete:
-        new = (item for item in folder.failed if item.path not in told)
+        new = (item for item in folder.failed if item.path not in reported)
         for item in islice(new, MAX_FAILED_EVENTS):
             state.emit(
                 "item_failed",

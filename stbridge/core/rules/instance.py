@@ -18,9 +18,9 @@ from stbridge.core.rules.configuration import restore_timed_pause, restored_out_
 from stbridge.core.rules.conflicts import search_if_due
 from stbridge.core.rules.restoring import (
     compare_with_restored,
+    emit_pending_device,
+    emit_pending_folder,
     note_identity,
-    tell_pending_device,
-    tell_pending_folder,
 )
 from stbridge.core.state import Rules, State
 from stbridge.core.timed_pauses import Paused
@@ -226,7 +226,7 @@ def _pending_devices(state: State, observation: seen.PendingDevicesRead, now: da
     before = {device.id for device in (observation.devices if known is None else known)}
     for device in observation.devices:
         if device.id not in before:
-            tell_pending_device(state, device, now)
+            emit_pending_device(state, device, now)
 
 
 def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: datetime) -> None:
@@ -235,7 +235,7 @@ def _pending_folders(state: State, observation: seen.PendingFoldersRead, now: da
     before = {(folder.id, folder.device) for folder in (observation.folders if known is None else known)}
     for folder in observation.folders:
         if (folder.id, folder.device) not in before:
-            tell_pending_folder(state, folder, now)
+            emit_pending_folder(state, folder, now)
 
 
 def _login_failed(state: State, observation: seen.LoginFailed, _: datetime) -> None:

@@ -56,12 +56,12 @@ def note_identity(state: State, before: str, now: datetime) -> None:
     state.notice("identity_changed", f"the device ID was {before}", now)
 
 
-def tell_pending_device(state: State, device: PendingDevice, now: datetime, *, late: bool = False) -> None:
+def emit_pending_device(state: State, device: PendingDevice, now: datetime, *, late: bool = False) -> None:
     """Emit an event for a new pending device."""
     state.emit("device_pending", now, late=late, device=device.id, name=device.name, address=device.address)
 
 
-def tell_pending_folder(state: State, folder: PendingFolder, now: datetime, *, late: bool = False) -> None:
+def emit_pending_folder(state: State, folder: PendingFolder, now: datetime, *, late: bool = False) -> None:
     """Emit an event for a new pending folder."""
     device = state.short_name(folder.device)
     state.emit("folder_pending", now, late=late, folder=folder.id, label=folder.label, device=device)
@@ -136,10 +136,10 @@ def _compare_pending(state: State, now: datetime) -> None:
     # the items that were cut off a truncated list are unknown
     for device in (state.pending_devices or ()) if len(devices) < MOST_RECALLED else ():
         if (device.id,) not in devices:
-            tell_pending_device(state, device, now, late=True)
+            emit_pending_device(state, device, now, late=True)
     for folder in (state.pending_folders or ()) if len(folders) < MOST_RECALLED else ():
         if (folder.id, state.short_name(folder.device)) not in folders:
-            tell_pending_folder(state, folder, now, late=True)
+            emit_pending_folder(state, folder, now, late=True)
 
 
 # --- folders
@@ -174,12 +174,12 @@ def _restore_statistics(folder: FolderState, published: Mapping[str, Any], now: 
 
 def _compare_failed(state: State, folder: FolderState, now: datetime, identity: dict[str, Any]) -> None:
     published = _published(state, failed_address(folder.config.id))
-    told = _texts(published, "items", "path")
-    if _is_whole(published, told):
+    published_texts = _texts(published, "items", "path")
+    if _is_whole(published, published_texts):
         for item in folder.failed:
-            if (item.path,) not in told:
+            if (item.path,) not in published_texts:
                 state.emit("item_failed", now, late=True, **identity, path=item.path, error=item.error)
-    folder.reported_failed |= {path for (path,) in told}
+    folder.reported_failed |= {path for (path,) in published_texts}
 
 
 def _restore_conflicts(state: State, folder: FolderState, now: datetime) -> None:

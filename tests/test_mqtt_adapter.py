@@ -112,7 +112,7 @@ def pretend() -> Iterator[Callable[[Callable[[socket.socket], object]], Pretende
 
 @unclosed
 @pytest.mark.parametrize(
-    ("more", "says"),
+    ("more", "message"),
     [
         ({"port": 1}, "nothing listens .* mqtt.host and mqtt.port"),
         ({"host": "no-such-host.invalid"}, "cannot be resolved: check mqtt.host"),
@@ -122,9 +122,9 @@ def pretend() -> Iterator[Callable[[Callable[[socket.socket], object]], Pretende
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_an_address_without_a_server_is_reported_with_the_setting(more: dict[str, Any], says: str) -> None:
+def test_an_address_without_a_server_is_reported_with_the_setting(more: dict[str, Any], message: str) -> None:
     """A wrong address leads to a readable one-line message, and never to a crash."""
-    with pytest.raises(BrokerUnreachable, match=says):
+    with pytest.raises(BrokerUnreachable, match=message):
         probe(settings(**more))
 
 
@@ -150,7 +150,7 @@ def test_an_unresponsive_server_is_given_up(pretend: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("code", "says"),
+    ("code", "message"),
     [
         (0x85, "set another mqtt.client_id"),
         (0x8A, "banned"),
@@ -158,14 +158,14 @@ def test_an_unresponsive_server_is_given_up(pretend: Any, monkeypatch: pytest.Mo
         (0x97, "quota exceeded"),
     ],
 )
-def test_each_refusal_is_reported_with_its_fix(pretend: Any, code: int, says: str) -> None:
+def test_each_refusal_is_reported_with_its_fix(pretend: Any, code: int, message: str) -> None:
     """The message contains the broker's reason code and the action to take."""
-    with pytest.raises(BrokerRefused, match=says):
+    with pytest.raises(BrokerRefused, match=message):
         probe(settings(pretend(saying(bytes([0x20, 3, 0, code, 0]))).port))
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "says"),
+    ("code", "kind", "message"),
     [
         (0x8E, TakenOver, "set another mqtt.client_id"),
         (0x8B, BrokerUnreachable, "shutting down"),
@@ -173,11 +173,11 @@ def test_each_refusal_is_reported_with_its_fix(pretend: Any, code: int, says: st
     ],
 )
 def test_the_reason_for_a_disconnection_is_reported(
-    pretend: Any, code: int, kind: type[BrokerUnavailable], says: str
+    pretend: Any, code: int, kind: type[BrokerUnavailable], message: str
 ) -> None:
     """MQTT 5 brokers send a reason; the message distinguishes temporary reasons from others."""
     accepted, disconnected = bytes([0x20, 3, 0, 0, 0]), bytes([0xE0, 2, code, 0])
-    with pytest.raises(kind, match=says):
+    with pytest.raises(kind, match=message):
         probe(settings(pretend(saying(accepted + disconnected)).port))
 
 
