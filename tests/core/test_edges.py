@@ -272,7 +272,7 @@ def test_a_start_of_syncthing_is_reported_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "rubbish",
+    "malformed",
     [
         {},
         {"problems": 3, "connected": "yes", "paused": None, "items": {}, "count": "x", "devices": 1, "folders": None},
