@@ -106,42 +106,63 @@ def test_only_the_targets_of_links_are_changed(text: str, expected: str) -> None
     assert SITE.linked(text, "README.md") == expected
 
 
-# --- lists
+# --- blocks
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("1. a\n   b\n\n   c\n2. d", "1. a\n    b\n\n    c\n2. d"),
-        ("- a\n\n  b\n- c", "- a\n\n    b\n- c"),
+        ("1. a\n   b\n\n   c\n2. d", "1. a\n    b\n\n    c\n\n2. d"),
+        ("- a\n\n  b\n\n- c", "- a\n\n    b\n\n- c"),
         ("- a\n  - b\n    c\n- d", "- a\n    - b\n        c\n- d"),
-        ("1. a\n\n   ```\n   - b\n     c\n   ```\n\n2. d", "1. a\n\n    ```\n    - b\n      c\n    ```\n\n2. d"),
-        ("1. a\n\n   | b |\n   |---|\n   | c |", "1. a\n\n    | b |\n    |---|\n    | c |"),
+        ("- a:\n\n  b:\n  - c\n- d", "- a:\n\n    b:\n\n    - c\n\n- d"),
+        ("1. a\n\n   ```\n   - b\n     c\n   ```\n\n2. d", "1. a\n\n    ```\n    - b\n      c\n    ```\n\n\n2. d"),
+        ("1. a\n   ```\n   b\n   ```\n2. c", "1. a\n\n    ```\n    b\n    ```\n\n2. c"),
+        ("1. a\n   | b |\n   |---|\n   | c |", "1. a\n\n    | b |\n    |---|\n    | c |"),
         ("- a\n\nb", "- a\n\nb"),
         ("a:\n- b\n- c", "a:\n\n- b\n- c"),
-        ("## a\n- b", "## a\n- b"),
-        ("```\n- a\n  b\n```", "```\n- a\n  b\n```"),
+        ("## a\n- b\n- c", "## a\n\n- b\n- c"),
+        ("```\n- a\n  b\n\n| c |\n```", "```\n- a\n  b\n\n| c |\n```\n"),
         ("| a |\n|---|\n| - b |", "| a |\n|---|\n| - b |"),
     ],
 )
-def test_the_content_of_list_items_has_four_spaces(text: str, expected: str) -> None:
-    """Python-Markdown nests like GitHub; everything outside lists stays as it is."""
-    assert SITE.indented(text) == expected + "\n"
+def test_python_markdown_finds_the_blocks_of_github(text: str, expected: str) -> None:
+    """The content of list items has four spaces, and an empty line comes before lists, tables and code."""
+    assert SITE.spaced(text) == expected + "\n"
 
 
 # --- the built pages
 
 
-def test_a_difference_from_github_is_found() -> None:
-    """A list that the generator has taken for text is reported, and so is another anchor."""
-    markdown = "# A page\n- one\n- two\n"
-    same = '<h1 id="a-page">A page</h1><ul><li>one</li><li>two</li></ul>'
-    assert SITE.differences(markdown, same) == []
-    assert SITE.differences(markdown, '<h1 id="a_page">A page</h1><p>- one - two</p>') == [
-        "1 <ul> on GitHub, 0 on the site",
-        "2 <li> on GitHub, 0 on the site",
-        "#a-page on GitHub, #a_page on the site",
-    ]
+PAGE = "# A page\n- one\n- `a|b`\n\n> [!NOTE]\n> Two.\n"
+NOTE = '\n<div class="admonition note">\n<p class="admonition-title">Note</p>\n<p>Two.</p>\n</div>'
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        (f'<h1 id="a-page">A page<a href="#a-page">¶</a></h1><ul><li>one</li><li><code>a|b</code></li></ul>{NOTE}', ""),
+        (
+            f'<h1 id="a-page">A page</h1>\n<p>- one - <code>a|b</code></p>{NOTE}',
+            "GitHub shows <ul>, and the site -, after: <h1> A page",
+        ),
+        (
+            f'<h1 id="a-page">A page</h1><ul><li>one</li><li><code>a\\|b</code></li></ul>{NOTE}',
+            "GitHub shows a|b, and the site a\\|b, after: <h1> A page <ul> <li> one <li> <code>",
+        ),
+        (
+            '<h1 id="a-page">A page</h1><ul><li>one</li><li><code>a|b</code></li></ul>',
+            "GitHub shows Note, and the site nothing, after: A page <ul> <li> one <li> <code> a|b",
+        ),
+        (
+            f'<h1 id="a_page">A page</h1><ul><li>one</li><li><code>a|b</code></li></ul>{NOTE}',
+            "an anchor is #a-page on GitHub, and #a_page on the site",
+        ),
+    ],
+)
+def test_a_difference_from_github_is_found(html: str, expected: str) -> None:
+    """A list that the generator has taken for text, other text and another anchor are reported."""
+    assert SITE.difference(PAGE, html) == expected
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
