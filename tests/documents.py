@@ -1,11 +1,8 @@
-"""Parsers for the project's Markdown documents, and the scripts that generate from them."""
+"""Parsers for the project's Markdown documents."""
 
 import re
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -72,13 +69,3 @@ def rows(text: str, first: str) -> Iterator[list[str]]:
             inside = True
         elif inside and not set(cells[0]) <= set("-:"):
             yield cells
-
-
-def script(name: str) -> ModuleType:
-    """Load a Python script of scripts/, without running it."""
-    loader = SourceFileLoader(name, str(ROOT / "scripts" / name))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module

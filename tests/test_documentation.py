@@ -5,7 +5,10 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,20 +24,7 @@ from stbridge.core.rules.instance import ONLINE
 from stbridge.core.state import State
 from stbridge.core.topics import TOPICS
 from stbridge.errors import Fatal, SyncthingError, SyncthingUnavailable
-from tests.documents import (
-    DOCUMENTS,
-    README,
-    ROOT,
-    anchors,
-    blocks,
-    links,
-    rows,
-    script,
-    sections,
-    spans,
-    spoken_code,
-    text_of,
-)
+from tests.documents import DOCUMENTS, README, ROOT, anchors, blocks, links, rows, sections, spans, spoken_code, text_of
 from tests.machine import SETTINGS, Machine, variable_of
 
 ARCHITECTURE = ROOT / "docs/architecture.md"
@@ -72,7 +62,18 @@ def texts() -> set[str]:
 
 # --- tables
 
-TABLES = script("tables")
+
+def tables_script() -> ModuleType:
+    """Load the script that generates the tables."""
+    loader = SourceFileLoader("tables", str(ROOT / "scripts/tables"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+TABLES = tables_script()
 
 
 @every_document
