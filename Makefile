@@ -1,6 +1,7 @@
 # make demo   shows the bridge at work on this machine
 # make test   installs everything and runs all tests
 # make check  checks style and types
+# make docs   builds the site of the documentation in build/site, and compares it with what GitHub shows
 # make test-wheel          tests the installed wheel on every available Python version
 # make test-faults         causes faults of the broker, Syncthing and the bridge, and compares the published topics
 # make soak MINUTES=60     causes random faults for 60 minutes, and plots the bridge's resources; SEED=n repeats a run
@@ -22,8 +23,8 @@ WORKERS ?= 6
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: bench demo test test-faults soak fuzz test-homeassistant test-nodered test-wheel test-image check servers fixtures \
-        pictures lock clean
+.PHONY: bench demo test test-faults soak fuzz test-homeassistant test-nodered test-wheel test-image check docs servers \
+        fixtures pictures lock clean
 
 demo: $(READY)
 	@scripts/servers --demo
@@ -61,6 +62,9 @@ check: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+docs: $(READY)
+	@$(VENV)/bin/python scripts/docs
 
 servers:
 	@scripts/servers

@@ -140,7 +140,7 @@ def test_the_broker_of_the_compose_file_keeps_retained_messages() -> None:
 
 def test_the_source_distribution_is_complete() -> None:
     """The source distribution contains all tests and documents."""
-    visible = {path.name for path in ROOT.iterdir() if not path.name.startswith((".", "__"))} - {"dist"}
+    visible = {path.name for path in ROOT.iterdir() if not path.name.startswith((".", "__"))} - {"build", "dist"}
     included = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert set(included) - {".dockerignore"} == visible - {"pyproject.toml"}  # pyproject.toml is always included
 
@@ -251,7 +251,7 @@ def test_each_package_of_npm_has_a_hash(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "extras"), [("service.txt", ()), ("development.txt", ("demo", "completion", "watch", "dev"))]
+    ("file", "extras"), [("service.txt", ()), ("development.txt", ("demo", "completion", "watch", "dev", "docs"))]
 )
 def test_the_pinned_packages_match_the_requirements(file: str, extras: tuple[str, ...]) -> None:
     """The lists contain every package that pyproject.toml requires. A difference needs a run of scripts/lock."""
