@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
-from tests.documents import spans, text_of
+from tests.documents import FENCE, spans, text_of
 
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _HEREDOC = re.compile(r"<<'(\w+)'$", re.MULTILINE)
 FILES = ("ini", "toml", "yaml")
 
@@ -49,7 +48,7 @@ Step = Command | File
 def steps(document: Path, *sections: str) -> Iterator[Step]:
     """Yield the steps of a page in their order; with names of sections, only the steps of these."""
     text = text_of(document)
-    for fence in _FENCE.finditer(text):
+    for fence in FENCE.finditer(text):
         before = text[: fence.start()]
         section = re.findall(r"^##+ (.*)$", before, re.MULTILINE)[-1]
         if sections and section not in sections:
