@@ -10,6 +10,7 @@ RUN python -m venv /opt/stbridge && \
     /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY stbridge stbridge
+COPY systemd systemd
 RUN /opt/build/bin/python -m hatchling build --target wheel --directory /opt/wheel && \
     /opt/stbridge/bin/pip install --no-cache-dir --no-deps /opt/wheel/*.whl && \
     /opt/stbridge/bin/pip uninstall --yes pip

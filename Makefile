@@ -8,7 +8,8 @@
 # make fuzz MINUTES=10     runs malformed documents, commands and payloads through the bridge's code for 10 minutes,
 #                          then a real bridge with an instance that sends arbitrary answers, for another 10 minutes
 # make test-homeassistant  runs the tests against a real Home Assistant, if it can be installed
-# make test-image          builds and runs the images by the steps of their Dockerfiles, without Docker
+# make test-image          builds and runs the images by the steps of their Dockerfiles, without Docker,
+#                          and runs the commands of the installation pages on a fresh Debian
 # make test-nodered        runs the example flows in a real Node-RED, if it can be installed
 # make bench               measures speed and cost, and writes benchmarks/REPORT.md (ONLY=latency runs one benchmark)
 

@@ -228,7 +228,7 @@ def _watch(given: argparse.Namespace) -> int:
     try:
         from stbridge.watch.live import Watch  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise UsageError(f"the live view needs {error.name}: install stbridge with its extra `watch`") from error
+        raise UsageError(f"the live view needs {error.name}: install syncthing-mqtt with its extra `watch`") from error
     Watch(_read_settings(given).mqtt, client_id=given.client_id).run()
     return 0
 
@@ -237,7 +237,7 @@ def _demo(given: argparse.Namespace) -> int:
     try:
         from stbridge.demo.show import show  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise UsageError(f"the demo needs {error.name}: install stbridge with its extra `demo`") from error
+        raise UsageError(f"the demo needs {error.name}: install syncthing-mqtt with its extra `demo`") from error
     return show(given.seconds)
 
 
@@ -252,7 +252,8 @@ def _completion(given: argparse.Namespace) -> int:
     try:
         from shtab import complete  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise UsageError(f"the completion needs {error.name}: install stbridge with its extra `completion`") from error
+        message = f"the completion needs {error.name}: install syncthing-mqtt with its extra `completion`"
+        raise UsageError(message) from error
     from stbridge.core.commands import COMMANDS  # noqa: PLC0415
 
     say(complete(_parser([command.name for command in COMMANDS]), shell=given.shell))

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCUMENTS = (README, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("examples/**/*.md")))
 
-_FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -23,12 +24,12 @@ def text_of(document: Path) -> str:
 
 def prose_of(document: Path) -> str:
     """Return the text of a document without its code blocks."""
-    return _FENCE.sub("", text_of(document))
+    return FENCE.sub("", text_of(document))
 
 
 def blocks(document: Path, *languages: str) -> list[str]:
     """Return the code blocks in one of these languages; "" selects blocks without a language."""
-    return [found["text"] for found in _FENCE.finditer(text_of(document)) if found["language"] in languages]
+    return [dedent(found["text"]) for found in FENCE.finditer(text_of(document)) if found["language"] in languages]
 
 
 def spans(text: str) -> list[str]:

@@ -115,7 +115,9 @@ def _name(file: Path) -> str:
 
 
 def _document(file: Path) -> Iterator[Passage]:
-    text = re.sub(r"^```.*?^```|^ {4}.*?$", _blank, file.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(
+        r"^ *```.*?^ *```|^ {4}.*?$", _blank, file.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
     text = re.sub(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->", _blank, text, flags=re.DOTALL)
     for number, line in enumerate(text.splitlines(), 1):
         yield Passage(f"{_name(file)}:{number}", line)

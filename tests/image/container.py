@@ -58,7 +58,11 @@ class Image:
     @property
     def command(self) -> list[str]:
         """The command that a container starts."""
-        return self._entry + self._arguments
+        return self.command_with(())
+
+    def command_with(self, arguments: Sequence[str]) -> list[str]:
+        """Return the command with other arguments, or with those of the image if there are none."""
+        return self._entry + list(arguments or self._arguments)
 
     def _from(self, rest: str) -> None:
         base, _, name = rest.partition(" AS ")
@@ -125,8 +129,10 @@ class Container:
     Args:
         image: the image.
         environment: variables in addition to those of the image.
-        volumes: directories of this machine, each with its path in the container; they are mounted read-only.
+        volumes: files and directories of this machine, each with its path in the container; they are mounted
+            read-only.
         read_only: whether the root directory is also read-only, except /tmp.
+        arguments: instead of those of the image.
     """
 
     def __init__(
@@ -136,8 +142,10 @@ class Container:
         *,
         volumes: Mapping[Path, str],
         read_only: bool,
+        arguments: Sequence[str] = (),
     ) -> None:
         self._image = image
+        self._command = image.command_with(arguments)
         self._environment = {**image.environment, "HOME": "/", **environment}
         self._volumes = volumes
         self._read_only = read_only
@@ -147,18 +155,21 @@ class Container:
         """Start the command of the image."""
         root = self._image.root
         mounts = [["mount", "--bind", root, root]]
-        for directory, place in self._volumes.items():
+        for source, place in self._volumes.items():
             at = root / place.lstrip("/")
-            at.mkdir(parents=True, exist_ok=True)
-            mounts.append(["mount", "--bind", directory, at])
+            directory = at if source.is_dir() else at.parent
+            directory.mkdir(parents=True, exist_ok=True)
+            if source.is_file():
+                at.touch()
+            mounts.append(["mount", "--bind", source, at])
             mounts.append(["mount", "--options", "remount,bind,ro", at])
         mounts.append(["mount", "--types", "tmpfs", "tmpfs", root / "tmp"])
         if self._read_only:
             mounts.append(["mount", "--options", "remount,bind,ro", root])
         steps = [shlex.join(map(str, one)) for one in mounts]
-        script = " && ".join([*steps, f"exec setpriv --no-new-privs {shlex.join(self._inside(self._image.command))}"])
+        script = " && ".join([*steps, f"exec setpriv --no-new-privs {shlex.join(self._inside(self._command))}"])
         command = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script]
-        self._process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE)
+        self._process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return self
 
     def _inside(self, command: Sequence[str]) -> list[str]:
@@ -184,10 +195,10 @@ class Container:
         return self.wait()[0]
 
     def wait(self) -> tuple[int, str]:
-        """Wait until it exits, and return its exit status and its error output."""
+        """Wait until it exits, and return its exit status and its output."""
         assert self._process is not None, "start() comes first"
         try:
-            _, said = self._process.communicate(timeout=PATIENCE_S)
+            said, _ = self._process.communicate(timeout=PATIENCE_S)
             return self._process.returncode, said
         finally:
             self._process.kill()

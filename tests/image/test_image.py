@@ -27,12 +27,6 @@ SUPERVISOR_HOST = "127.0.0.80"
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """Build the image of the bridge."""
-    return Image(ROOT / "Dockerfile", tmp_path_factory.mktemp("image"))
-
-
-@pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Image:
     """Build the image of the app from the output of scripts/homeassistant-app."""
     source = tmp_path_factory.mktemp("app") / "ready"
@@ -106,7 +100,7 @@ def test_the_image_holds_the_bridge_and_little_else(image: Image) -> None:
     assert [name.name for name in (added / "bin").iterdir() if name.name.startswith("pip")] == []
     size = sum(file.lstat().st_size for file in added.rglob("*") if not file.is_symlink())
     assert size < MOST_MEGABYTES * 1e6
-    assert any(added.glob(f"lib/*/site-packages/stbridge-{__version__}.dist-info"))
+    assert any(added.glob(f"lib/*/site-packages/syncthing_mqtt-{__version__}.dist-info"))
 
 
 def test_the_image_runs_as_the_compose_file_asks(

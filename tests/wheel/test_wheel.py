@@ -19,6 +19,7 @@ from tests.servers import PATIENCE_S, ROOT, Mosquitto, Subscriber, instance, man
 
 MINORS = range(11, 20)
 EXACT_PACKAGES = ROOT / "requirements/service.txt"
+UNITS = ("systemd/stbridge.service", "systemd/user/stbridge.service")
 BUILD_TOOLS = ROOT / ".cache/build/bin/python"
 """Installed by scripts/build."""
 
@@ -117,14 +118,18 @@ def test_the_source_distribution_holds_everything(source: Path) -> None:
 
 
 def test_the_wheel_contains_only_the_program(wheel: Path) -> None:
-    """The wheel contains types, license and console script, and no tests."""
+    """The wheel contains types, license, console script and the units of systemd, and no tests."""
     with ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
         content = archive.read(metadata).decode()
-    assert {name.partition("/")[0] for name in names} == {"stbridge", f"stbridge-{__version__}.dist-info"}
+    ours = f"syncthing_mqtt-{__version__}"
+    assert {name.partition("/")[0] for name in names} == {"stbridge", f"{ours}.dist-info", f"{ours}.data"}
+    units = {name for name in names if name.startswith(f"{ours}.data/")}
+    assert units == {f"{ours}.data/data/share/stbridge/{name}" for name in UNITS}
     assert "stbridge/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert "Name: syncthing-mqtt\n" in content
     assert f"Version: {__version__}" in content
     assert "Requires-Python: >=3.11" in content
 
@@ -144,6 +149,12 @@ def test_a_command_that_needs_an_extra_names_it(
     result = called(installed, tmp_path, extra, *arguments)
     assert result.returncode == UsageError.exit_status
     assert f"extra `{extra}`" in result.stderr
+
+
+def test_the_wheel_installs_the_units(installed: Path) -> None:
+    """Users without a clone copy the units of systemd from the environment of the program."""
+    for name in UNITS:
+        assert (installed.parent / "share/stbridge" / name).read_bytes() == (ROOT / name).read_bytes()
 
 
 def test_the_client_can_be_used_from_python(installed: Path, tmp_path: Path, syncthing: SyncthingNode) -> None:

@@ -1,0 +1,12 @@
+"""The image of the bridge, which several modules use."""
+
+import pytest
+
+from tests.image.container import Image
+from tests.servers import ROOT
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """Build the image of the bridge."""
+    return Image(ROOT / "Dockerfile", tmp_path_factory.mktemp("image"))
