@@ -20,7 +20,7 @@ from stbridge.cli import _SUBCOMMANDS
 from stbridge.core.timing import parsed_seconds
 from stbridge.demo.node import SyncthingNode, free_port
 from stbridge.errors import SettingsError
-from stbridge.settings import LogSettings
+from stbridge.settings import AlertSettings, HomeAssistantSettings, LogSettings
 from tests.documents import ROOT, blocks, prose_of, rows, spans, text_of
 from tests.machine import SETTINGS, Machine, Setting, value_of
 from tests.servers import BridgeProcess, Mosquitto, Subscriber
@@ -311,13 +311,12 @@ def test_the_address_of_the_syncthing_app_is_that_of_its_repository(document: Pa
 
 
 def test_the_options_that_the_installation_names_exist() -> None:
-    """Options and tasks in the page on the installation have the names of the form."""
+    """Names with a dot or an underscore in the page on the installation are those of the form."""
+    text = prose_of(INSTALL).replace("syncthing.home.", "syncthing.")
+    named = {name for name in spans(text) if re.fullmatch(r"[a-z_]+[._][a-z_.]+", name)} - {"local_apps"}
     known = {shown(option) for option in EVERY_OPTION}
-    keys = {name.rpartition(".")[2] for name in known}
-    named = [name for name in spans(prose_of(INSTALL)) if re.fullmatch(r"[a-z_]+(?:\.[a-z_]+)*", name)]
-    others = {"stbridge", "sudo", "localhost", "nas", "system", *choices(("task",))}
-    assert {name for name in named if name not in known | keys | others} == set()
-    assert {"task", "mqtt.host", "gui_url"} <= set(named)
+    assert named <= known | {name.rpartition(".")[2] for name in known}
+    assert {"mqtt.host", "gui_url"} <= named
 
 
 LABELS = {"Visit"}
@@ -398,19 +397,14 @@ def test_every_option_arrives_in_the_settings(machine: Machine, option: Setting)
 
 def test_empty_options_leave_the_defaults(machine: Machine) -> None:
     """A field that the user has cleared counts as not filled in."""
-    emptied = {table: {key: "" for key in CONFIG["schema"][table]} for table in ("mqtt", "homeassistant", "alerts")}
+    emptied = {table: dict.fromkeys(CONFIG["schema"][table], "") for table in ("mqtt", "homeassistant", "alerts")}
     machine.environment(RUN.variables({**CONFIG["options"], **emptied}, BROKER))
     settings = machine.load()
     assert settings.mqtt.host == BROKER["host"]
     assert settings.mqtt.base_topic == SETTINGS["mqtt", "base_topic"].default
-    assert settings.alerts == machine_without_options(machine).alerts
+    assert settings.homeassistant == HomeAssistantSettings()
+    assert settings.alerts == AlertSettings()
     assert all(accepts(("alerts", key), "") for key in emptied["alerts"])
-
-
-def machine_without_options(machine: Machine) -> Any:
-    """Return the settings of the app as it is installed."""
-    machine.environment(RUN.variables(CONFIG["options"], BROKER))
-    return machine.load()
 
 
 def test_other_settings_override_the_options(machine: Machine) -> None:
@@ -422,7 +416,7 @@ def test_other_settings_override_the_options(machine: Machine) -> None:
     assert flags == ["--set", further[0], "--set", further[1], "--set", further[2]]
     machine.environment(RUN.variables(options, BROKER))
     settings = machine.load(*further)
-    assert settings.alerts.device["P56IOI7"].unseen == 0
+    assert settings.alerts.thresholds().devices == {"P56IOI7": {"unseen": 0}}
     assert settings.events.raw == ("ItemFinished",)
     assert settings.log.level == "debug"
     assert all(accepts(("settings",), one) for one in further)
