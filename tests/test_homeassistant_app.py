@@ -420,7 +420,24 @@ def test_other_settings_override_the_options(machine: Machine) -> None:
     assert settings.events.raw == ("ItemFinished",)
     assert settings.log.level == "debug"
     assert all(accepts(("settings",), one) for one in further)
-    assert not accepts(("settings",), "log.level")
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "log.level",
+        "mqtt.host=elsewhere",
+        'mqtt.hosts=["elsewhere"]',
+        "mqtt.username=me",
+        "mqtt.password=secret",
+        "syncthing.nas.api_key=key",
+        'mqtt={host="elsewhere"}',
+        "--config=/data/options.json",
+    ],
+)
+def test_other_settings_cannot_name_a_broker_or_a_secret(refused: str) -> None:
+    """Another broker would get the login of Home Assistant's, and every process can read a secret on a command line."""
+    assert not accepts(("settings",), refused)
 
 
 @pytest.mark.parametrize("task", choices(("task",)))
