@@ -8,7 +8,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,12 @@ SUPERVISOR = "http://supervisor"
 TOKEN = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of the variable
 NOBODY = 65532
 SETTINGS_WRONG = 78
+NO_BROKER = (
+    "mqtt.host: there is no MQTT broker: install and start the app Mosquitto broker, "
+    "or set this option to the host of another broker"
+)
+OWN_OPTIONS = ("settings", "task")
+"""Options that are not settings: further settings as KEY=VALUE, and the subcommand."""
 
 Options = Mapping[str, Any]
 
@@ -33,7 +39,8 @@ def variables(options: Options, broker: Options) -> dict[str, str]:
         mqtt |= {key: broker[key] for key in ("host", "port", "username", "password") if key in broker}
         mqtt["tls"] = {"enabled": broker.get("ssl", False)}
     syncthing = {one["name"]: {key: one[key] for key in one if key != "name"} for one in options["syncthing"]}
-    return dict(_flat("STBRIDGE", {**options, "mqtt": mqtt, "syncthing": syncthing}))
+    sections = {key: value for key, value in options.items() if key not in OWN_OPTIONS}
+    return dict(_flat("STBRIDGE", {**sections, "mqtt": mqtt, "syncthing": syncthing}))
 
 
 def _flat(name: str, values: Options) -> Iterator[tuple[str, str]]:
@@ -46,8 +53,17 @@ def _flat(name: str, values: Options) -> Iterator[tuple[str, str]]:
             yield variable, value if isinstance(value, str) else json.dumps(value)
 
 
+def command(options: Options, *, health: bool = False) -> Sequence[str]:
+    """Return the command line of the bridge, or of its health check.
+
+    A setting that is given as KEY=VALUE overrides an option, and keeps upper case, which a variable does not.
+    """
+    further = (part for setting in options["settings"] for part in ("--set", setting))
+    return ["stbridge", "health" if health else options["task"], *further]
+
+
 def mqtt_service(supervisor: str, token: str) -> Options:
-    """Ask the Supervisor for the broker; empty if it has none."""
+    """Ask the Supervisor for the broker; empty if it has none or does not answer, which is logged."""
     request = urllib.request.Request(  # noqa: S310 - the scheme is ours
         f"{supervisor}/services/mqtt", headers={"Authorization": f"Bearer {token}"}
     )
@@ -56,25 +72,30 @@ def mqtt_service(supervisor: str, token: str) -> Options:
             data: Options = json.load(answer)["data"]
     except urllib.error.HTTPError:  # it answers that no app provides the service
         return {}
+    except OSError as error:
+        _complain(f"cannot ask the Supervisor for its MQTT broker ({error})")
+        return {}
     return data
+
+
+def _complain(text: str) -> None:
+    print(f"stbridge: {text}", file=sys.stderr)
 
 
 def main() -> None:
     """Become the bridge, or its health check, as a user without rights."""
-    subcommand = "health" if sys.argv[1:] == ["health"] else "run"
+    health = sys.argv[1:] == ["health"]
     options = json.loads(OPTIONS.read_text(encoding="utf-8"))
-    needs_broker = subcommand == "run" and not options["mqtt"].get("host")
-    broker = mqtt_service(SUPERVISOR, os.environ[TOKEN]) if needs_broker else {}
+    needs_broker = not health and not options["mqtt"].get("host")
+    broker = mqtt_service(SUPERVISOR, os.environ.get(TOKEN, "")) if needs_broker else {}
     if needs_broker and not broker:
-        print(
-            "stbridge: mqtt: Home Assistant has no broker: install the Mosquitto app, or name a host", file=sys.stderr
-        )
+        _complain(NO_BROKER)
         sys.exit(SETTINGS_WRONG)
     environment = {name: value for name, value in os.environ.items() if name != TOKEN}
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)
-    os.execvpe("stbridge", ["stbridge", subcommand], {**environment, **variables(options, broker)})  # noqa: S606, S607
+    os.execvpe("stbridge", command(options, health=health), {**environment, **variables(options, broker)})  # noqa: S606, S607
 
 
 if __name__ == "__main__":
