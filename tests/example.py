@@ -203,6 +203,7 @@ def connections(before_s: int, received: int) -> Json:
         crypto="",
         clientVersion="",
         inBytesTotal=0,
+        at=stamp,
     )
     total = changed(whole["total"], at=stamp, inBytesTotal=86_301_204_480 + received, outBytesTotal=41_104_932_864)
     return {"total": total, "connections": {LAPTOP: laptop, PHONE: phone}}
@@ -268,7 +269,22 @@ def _device_statistics() -> Json:
 
 def _status() -> Json:
     uptime = round((NOW - STARTED_AT).total_seconds())
-    status = answer("system_status", myID=NAS, startTime=f"{in_utc(STARTED_AT)}", uptime=uptime, alloc=187_432_960)
+    whole = recorded(VERSION, "system_status")
+    (listener,) = whole["connectionServiceStatus"].values()
+    address = "tcp://192.168.1.10:22000"
+    status = changed(
+        whole,
+        myID=NAS,
+        startTime=in_utc(STARTED_AT),
+        uptime=uptime,
+        alloc=187_432_960,
+        sys=203_456_512,
+        goroutines=184,
+        connectionServiceStatus={
+            "tcp://0.0.0.0:22000": changed(listener, lanAddresses=[address], wanAddresses=[address])
+        },
+        guiAddressUsed="127.0.0.1:8384",
+    )
     # not in the recording, because discovery was off
     return {**status, "discoveryStatus": {"IPv4 local broadcast discovery on port 21027": {"error": None}}}
 
@@ -410,7 +426,7 @@ def example() -> Example:
         before_s=580,
     )
     one.take(
-        _event("StateChanged", folder="photos", **{"from": "sync-preparing", "to": "syncing"}),
+        _event("StateChanged", before_s=120, folder="photos", **{"from": "sync-preparing", "to": "syncing"}),
         decode.folder_status("photos", folder_status("photos", "syncing", 4 * NEEDED, 861)),
         before_s=120,
     )
@@ -422,10 +438,10 @@ def example() -> Example:
 # --- events
 
 
-def raw_event(event_type: str, **changes: Any) -> Json:
-    """Return a recorded event with other data, at NOW."""
+def raw_event(event_type: str, *, before_s: int = 0, **changes: Any) -> Json:
+    """Return a recorded event with other data, some seconds before NOW."""
     template = next(one for one in recorded(VERSION, "events") if one["type"] == event_type)
-    values = {"id": 4711, "globalID": 5093, "type": event_type, "time": f"{in_utc(NOW)}"}
+    values = {"id": 4711, "globalID": 5093, "type": event_type, "time": at(seconds=before_s)}
     return {**values, "data": {**template["data"], **changes}}
 
 
@@ -500,7 +516,7 @@ def payloads() -> dict[str, Any]:
     }
 
 
-_ITEM = {"folder": "photos", "item": SUNSET, "type": "file", "action": "update", "error": None}
+_ITEM: Json = {"folder": "photos", "item": SUNSET, "type": "file", "action": "update", "error": None}
 
 
 def addresses_of_examples() -> dict[str, str]:
@@ -582,7 +598,7 @@ def reply(command: Command) -> Json:
     done = Reply(command=command.name, status="ok", took_ms=12)
     if command not in BRIDGE_COMMANDS:
         done = replace(done, data=_data(command))
-    return json.loads(json.dumps(done.payload()))
+    return dict(done.payload())
 
 
 def _data(command: Command) -> Any:
