@@ -310,7 +310,9 @@ def answers() -> Mapping[str, Any]:
         "GET /rest/db/ignores": _IGNORES,
         "GET /rest/db/need": _NEED,
         "GET /rest/db/remoteneed": _files(PICTURE),
-        "GET /rest/db/localchanged": _files(_file(RECEIPT, 184_320, at(days=2), NAS)),
+        "GET /rest/db/localchanged": _files(
+            changed(_file(RECEIPT, 184_320, at(days=2), NAS), invalid=True, localFlags=8)
+        ),
         "GET /rest/folder/errors": _failed_items(),
         "GET /rest/cluster/pending/devices": {TABLET: _pending_device()},
         "GET /rest/cluster/pending/folders": _pending_folders(),
@@ -320,7 +322,7 @@ def answers() -> Mapping[str, Any]:
         "POST /rest/db/ignores": {**_IGNORES, "ignore": ["*.tmp", ".DS_Store"]},
         "POST /rest/system/restart": {"ok": "restarting"},
         "POST /rest/system/shutdown": {"ok": "shutting down"},
-        "POST /rest/system/reset": {"ok": 'resetting folder "photos"'},
+        "POST /rest/system/reset": {"ok": "resetting folder photos"},
         "POST /rest/system/upgrade": {"ok": "restarting"},
     }
 
