@@ -36,59 +36,59 @@ class EventRow:
         meaning: when it is published, for the documentation.
         keys: its keys besides COMMON_KEYS.
         special: the meaning of keys that differs from USUAL_KEYS.
-        subject: keys that only events about a folder or a device have; events about the instance have none of them.
+        has_subject: whether an event about a folder also has FOLDER_KEYS, and one about a device DEVICE_KEYS.
     """
 
     name: str
     meaning: str
     keys: tuple[str, ...] = ()
     special: Mapping[str, str] | None = None
-    subject: tuple[str, ...] = ()
+    has_subject: bool = False
 
 
-_FOLDER = ("folder", "label")
-_DEVICE = ("device", "name")
+FOLDER_KEYS = ("folder", "label")
+DEVICE_KEYS = ("device", "name")
 _PROBLEM = ("code", "message", "since")
 
 EVENTS = (
-    EventRow(name="folder_synced", meaning="A folder that was out of sync is in sync.", keys=_FOLDER),
-    EventRow(name="device_synced", meaning="A remote device that was out of sync is in sync.", keys=_DEVICE),
-    EventRow(name="folder_error", meaning="A folder stopped because of an error.", keys=(*_FOLDER, "error")),
+    EventRow(name="folder_synced", meaning="A folder that was out of sync is in sync.", keys=FOLDER_KEYS),
+    EventRow(name="device_synced", meaning="A remote device that was out of sync is in sync.", keys=DEVICE_KEYS),
+    EventRow(name="folder_error", meaning="A folder stopped because of an error.", keys=(*FOLDER_KEYS, "error")),
     EventRow(
         name="item_failed",
         meaning="An item failed that had not failed before. If many fail at once, 50 are published.",
-        keys=(*_FOLDER, "path", "error"),
+        keys=(*FOLDER_KEYS, "path", "error"),
     ),
     EventRow(
         name="conflict",
         meaning="A conflict file appeared; it may have been created on another device.",
-        keys=(*_FOLDER, "path", "original", "device"),
+        keys=(*FOLDER_KEYS, "path", "original", "device"),
         special={
             "path": "path of the conflict file",
             "original": "path of the file that it conflicts with",
             "device": "first 7 characters of the ID of the device whose change won",
         },
     ),
-    EventRow(name="folder_paused", meaning="A folder was paused.", keys=_FOLDER),
-    EventRow(name="folder_resumed", meaning="A folder was resumed.", keys=_FOLDER),
+    EventRow(name="folder_paused", meaning="A folder was paused.", keys=FOLDER_KEYS),
+    EventRow(name="folder_resumed", meaning="A folder was resumed.", keys=FOLDER_KEYS),
     EventRow(
         name="folder_pending",
         meaning="A device offers a folder that this instance does not share with it.",
-        keys=(*_FOLDER, "device"),
+        keys=(*FOLDER_KEYS, "device"),
         special={"label": "the label that the device sent", "device": "short ID of the device that offers it"},
     ),
-    EventRow(name="device_connected", meaning="A device connected: its first connection was opened.", keys=_DEVICE),
+    EventRow(name="device_connected", meaning="A device connected: its first connection was opened.", keys=DEVICE_KEYS),
     EventRow(
         name="device_disconnected",
         meaning="A device disconnected: its last connection was closed.",
-        keys=(*_DEVICE, "error"),
+        keys=(*DEVICE_KEYS, "error"),
     ),
-    EventRow(name="device_paused", meaning="A device was paused.", keys=_DEVICE),
-    EventRow(name="device_resumed", meaning="A device was resumed.", keys=_DEVICE),
+    EventRow(name="device_paused", meaning="A device was paused.", keys=DEVICE_KEYS),
+    EventRow(name="device_resumed", meaning="A device was resumed.", keys=DEVICE_KEYS),
     EventRow(
         name="device_pending",
         meaning="An unknown device asks to connect.",
-        keys=(*_DEVICE, "address"),
+        keys=(*DEVICE_KEYS, "address"),
         special={"device": "full ID of the device", "name": "the name that it sent"},
     ),
     EventRow(name="config_changed", meaning="A changed configuration was saved."),
@@ -107,13 +107,13 @@ EVENTS = (
         name="problem_raised",
         meaning="A folder, a device or the instance has a new [problem](problems.md).",
         keys=_PROBLEM,
-        subject=(*_FOLDER, *_DEVICE),
+        has_subject=True,
     ),
     EventRow(
         name="problem_cleared",
         meaning="A problem no longer exists.",
         keys=_PROBLEM,
-        subject=(*_FOLDER, *_DEVICE),
+        has_subject=True,
     ),
     EventRow(
         name="scan_finished",
