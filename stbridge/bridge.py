@@ -13,8 +13,8 @@ from stbridge import __version__
 from stbridge.birth import Births
 from stbridge.clock import steady_s, utc_now
 from stbridge.commands.bridge_commands import BridgeCommands
+from stbridge.core.bridge_payloads import BridgeHealth, render_health, render_info
 from stbridge.core.commands import allowed
-from stbridge.core.json_text import as_json
 from stbridge.core.messages import Message, Received
 from stbridge.core.payloads import OFFLINE, ONLINE
 from stbridge.core.timing import in_utc
@@ -178,7 +178,9 @@ class Bridge:
         notify(f"WATCHDOG=1\nSTATUS={status}")
         if self._health:
             self._health.write(status)
-        self._outbox.put_state(self._message("bridge_health", as_json(self._counters()), expiry_s=HEALTH_EXPIRY_S))
+        self._outbox.put_state(
+            self._message("bridge_health", render_health(self._measured()), expiry_s=HEALTH_EXPIRY_S)
+        )
         self._outbox.flush()
 
     def _discovery(self, name: str) -> DiscoveryPublisher | None:
@@ -206,21 +208,21 @@ class Bridge:
         parts += [f"{name} {instance.status}" for name, instance in self._instances.items()]
         return "; ".join(parts)
 
-    def _counters(self) -> Mapping[str, object]:
+    def _measured(self) -> BridgeHealth:
         counters, broker = self._outbox.counters(), self._broker.status
-        return {
-            "uptime_s": round(steady_s() - self._started_s),
-            "queued": counters.queued,
-            "sent": counters.sent,
-            "dropped": counters.dropped,
-            "failed": counters.failed,
-            "reconnects": broker.reconnects,
-            "connected_s": round(monotonic() - broker.since_monotonic) if broker.connected else None,
-            "message": broker.message or None,
-            "threads": dict(self._supervision.silent_s),
-            "restarts": self._supervision.deaths,
-            "instances": {name: instance.status for name, instance in self._instances.items()},
-        }
+        return BridgeHealth(
+            uptime_s=steady_s() - self._started_s,
+            queued=counters.queued,
+            sent=counters.sent,
+            dropped=counters.dropped,
+            failed=counters.failed,
+            reconnects=broker.reconnects,
+            connected_s=monotonic() - broker.since_monotonic if broker.connected else None,
+            message=broker.message,
+            threads=self._supervision.silent_s,
+            restarts=self._supervision.deaths,
+            instances={name: instance.status for name, instance in self._instances.items()},
+        )
 
     # --- callbacks of the broker connection: they only pass messages on
 
@@ -229,14 +231,14 @@ class Bridge:
         self._outbox.flush()
 
     def _info(self, protocol: str) -> Message:
-        info = {
-            "version": __version__,
-            "started_at": in_utc(self._started_at),
-            "mqtt_protocol": protocol,
-            "instances": list(self._instances),
-            "commands": sorted(self._allowed),
-        }
-        return self._message("bridge_info", as_json(info))
+        info = render_info(
+            version=__version__,
+            started_at=self._started_at,
+            protocol=protocol,
+            instances=self._instances,
+            commands=self._allowed,
+        )
+        return self._message("bridge_info", info)
 
     def _is_our_info(self, payload: bytes) -> bool:
         return f'"started_at":"{in_utc(self._started_at)}"'.encode() in payload

@@ -94,12 +94,18 @@ class TlsSettings(Section):
     """TLS to the broker."""
 
     enabled: bool | None = Field(
-        None, description="Use TLS; by default TLS is used on port 8883 and if another key of this table is set."
+        None,
+        description="Whether to use TLS. By default, TLS is used if the port is 8883 or another key of this table is "
+        "set.",
     )
-    ca_file: Path | None = Field(None, description="Certificate authority that signed the broker's certificate.")
-    cert_file: Path | None = Field(None, description="The bridge's own certificate.")
-    key_file: Path | None = Field(None, description="The private key of `cert_file`.")
-    insecure: bool = Field(default=False, description="Accept any certificate: any machine can pose as the broker.")
+    ca_file: Path | None = Field(
+        None, description="Certificate authority that signed the broker's certificate; by default, those of the system."
+    )
+    cert_file: Path | None = Field(None, description="Certificate of the bridge, for a broker that asks for one.")
+    key_file: Path | None = Field(None, description="Private key of `mqtt.tls.cert_file`.")
+    insecure: bool = Field(
+        default=False, description="Accept any certificate. Any machine can then pose as the broker."
+    )
 
     @property
     def asked_for(self) -> str | None:
@@ -116,12 +122,18 @@ class MqttSettings(Section):
         description="Host name or address of the broker; the path of its socket if `mqtt.transport` is `unix`.",
     )
     port: int = Field(1883, ge=1, le=65535, description="Port of the broker.")
-    username: str = Field("", description="User name at the broker; empty for none.")
-    password: SecretStr = Field(SecretStr(""), description="Password at the broker.")
+    username: str = Field("", description="User name for the broker; empty for none.")
+    password: SecretStr = Field(SecretStr(""), description="Password for the broker.")
     password_file: Path | None = Field(None, description="File that contains the password.")
-    client_id: str = Field("stbridge", min_length=1, description="MQTT client ID; each bridge needs its own.")
-    protocol: Literal["auto", "5", "3.1.1"] = Field("auto", description="`auto` (5, then 3.1.1), `5` or `3.1.1`.")
-    transport: Literal["tcp", "websockets", "unix"] = Field("tcp", description="`tcp`, `websockets` or `unix`.")
+    client_id: str = Field(
+        "stbridge", min_length=1, description="MQTT client ID. Each bridge at a broker needs its own."
+    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        "auto", description="MQTT version: `5`, `3.1.1`, or `auto`, which tries 5 first."
+    )
+    transport: Literal["tcp", "websockets", "unix"] = Field(
+        "tcp", description="How to connect: `tcp`, `websockets` or `unix`."
+    )
     path: str = Field("/mqtt", description="Path of the URL if `mqtt.transport` is `websockets`.")
     keepalive_s: WholeSeconds = Field(
         30, ge=5, le=3600, description="MQTT keepalive: maximum number of seconds between two packets to the broker."
@@ -129,24 +141,23 @@ class MqttSettings(Section):
     queued_events: int = Field(
         10_000,
         ge=1,
-        description="Maximum number of events, and of replies, that are queued while the broker is unavailable; "
-        "the oldest are dropped.",
+        description="Maximum number of events, and of replies, that are queued while the broker is unavailable. If "
+        "there are more, the oldest are dropped.",
     )
     queued_mb: int = Field(
-        64, ge=1, description="The same limit in megabytes; of each retained topic only the last value is queued."
+        64, ge=1, description="The same limits in megabytes. Of each retained topic, only the last value is queued."
     )
     base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
     topic_encoding: Literal["mqtt", "strict"] = Field(
         "mqtt",
-        description="Characters that are percent-encoded in IDs in topics: `mqtt`: those that MQTT cannot carry; "
-        "`strict`: also "
-        "spaces, `.`, `*`, `>`, `$` and everything that is not ASCII, for NATS and others.",
+        description="Which characters of an ID are percent-encoded in topics. `mqtt`: those that MQTT does not permit. "
+        "`strict`: also spaces, `.`, `*`, `>`, `$` and everything that is not ASCII, for NATS and other brokers.",
     )
     updates_per_second: float = Field(
         2.0,
         ge=0,
-        description="Updates per second of a retained topic that keeps changing; its last value is always published. "
-        "0: no limit.",
+        description="Maximum number of updates per second of a retained topic that keeps changing. Its last value is "
+        "always published. 0: no limit.",
     )
     tls: TlsSettings = Field(TlsSettings(), description="TLS to the broker.")
 
@@ -276,22 +287,21 @@ _CONTRADICTIONS: Sequence[tuple[str, Callable[[MqttSettings], object], str]] = (
 class SyncthingSettings(Section):
     """One Syncthing instance; the name of the table is the instance name."""
 
-    url: str = Field(description="Address of its GUI: `http://...`, `https://...` or `unix:///path`.")
+    url: str = Field(description="Address of Syncthing's GUI: `http://...`, `https://...` or `unix:///path`.")
     api_key: SecretStr = Field(
-        SecretStr(""), description="API key (in Syncthing's web page: Actions > Settings > General)."
+        SecretStr(""), description="API key, from Syncthing's web page: Actions > Settings > General."
     )
     api_key_file: Path | None = Field(None, description="File that contains the API key.")
     verify: str = Field(
         "system",
-        description="How its certificate is verified: `system`, the path of a certificate or of a CA certificate, "
-        "`sha256:<fingerprint>`, or `off`.",
+        description="How Syncthing's certificate is verified: `system` (by the authorities of the system), the path of "
+        "a certificate or of a CA certificate, `sha256:<fingerprint>`, or `off`.",
     )
-    timeout_s: Seconds = Field(10.0, description="Seconds to wait for a response.")
+    timeout_s: Seconds = Field(10.0, description="Seconds to wait for an answer of Syncthing.")
     gui_url: str = Field(
         "",
-        description="Address of its GUI that users can open: Home Assistant's link *Visit*. By default it is `url`; "
-        "there is no link if `url` is a loopback address, a unix socket, or a host name without a dot or of a "
-        "container.",
+        description="Address of the GUI for browsers: Home Assistant's link *Visit*. By default it is `url`. There is "
+        "no link if `url` is a loopback address, a unix socket, or a host name without a dot or of a container.",
     )
 
     @property
@@ -352,19 +362,25 @@ class CommandSettings(Section):
 
     allow: tuple[str, ...] = Field(
         ("read", "operate", "restart"),
-        description="Groups (`read`, `operate`, `admin`) and single commands; with `[]` no command is executed.",
+        description="Groups (`read`, `operate`, `admin`) and single commands that the bridge executes; `[]` for none.",
     )
 
 
 class PollSettings(Section):
     """Intervals in seconds at which the bridge reads values for which Syncthing sends no event."""
 
-    connections: Seconds = Field(60.0, description="Byte counters and addresses, while nothing is transferred.")
-    transfer: Seconds = Field(5.0, description="Byte counters and addresses, while data is transferred.")
-    status: Seconds = Field(150.0, description="Memory, uptime, listeners and discovery.")
+    connections: Seconds = Field(
+        60.0, description="Byte counters and addresses of connections, while nothing is transferred."
+    )
+    transfer: Seconds = Field(5.0, description="The same, while data is transferred.")
+    status: Seconds = Field(150.0, description="Memory and uptime of Syncthing, its listeners and its discovery.")
     errors: Seconds = Field(120.0, description="Syncthing's own error list.")
-    statistics: Seconds = Field(900.0, description="Last seen, last scan and last file.")
-    reconcile: Seconds = Field(600.0, description="Each time, one folder is read again, in turn.")
+    statistics: Seconds = Field(
+        900.0, description="When devices were last seen; the last scan and the last changed file of folders."
+    )
+    reconcile: Seconds = Field(
+        600.0, description="The next folder and the next completions, in case an event was missed."
+    )
     upgrade: Seconds = Field(
         21600.0, description="Whether a newer version exists; Syncthing asks a server on the Internet."
     )
@@ -373,7 +389,9 @@ class PollSettings(Section):
 class EventSettings(Section):
     """Raw events of Syncthing."""
 
-    raw: tuple[str, ...] = Field((), description="Types of raw Syncthing events to publish.")
+    raw: tuple[str, ...] = Field(
+        (), description="Types of Syncthing events to publish as raw events, such as `ItemFinished`."
+    )
 
     @field_validator("raw")
     @classmethod
@@ -420,25 +438,25 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
         FLAPPING_S,
         ge=0,
         le=LONGEST_S,
-        description="A device that connects or disconnects again within this number of seconds is reported once its "
-        "connection is stable.",
+        description="Seconds after which a connection counts as stable. If a device connects or disconnects again "
+        "earlier, that is published once its connection is stable.",
     )
     conflict_inventory: int = Field(
         CONFLICT_INVENTORY,
         ge=0,
-        description="Folders with more files than this are not searched for conflict files at the start; "
-        "0: no folder is searched.",
+        description="Maximum number of files of a folder that the bridge searches for conflict files when it starts; "
+        "0: it searches no folder.",
     )
     ignore_errors: tuple[str, ...] = Field(
         (),
-        description="Regular expressions: an entry of Syncthing's error list in which one matches is ignored. "
-        "Syncthing's notice about running as a privileged user is always ignored.",
+        description="Regular expressions. An entry of Syncthing's error list that matches one of them is not a "
+        "problem. Syncthing's notice about running as a privileged user never is.",
     )
     folder: dict[str, FolderAlertSettings] = Field(  # type: ignore[valid-type]  # as above
-        {}, description="Thresholds for one folder, by its ID, or by its label if that is unique."
+        {}, description="Thresholds for a single folder, by its ID, or by its label if that is unique."
     )
     device: dict[str, DeviceAlertSettings] = Field(  # type: ignore[valid-type]
-        {}, description="Thresholds for one device, by its ID, its short ID, or its name if that is unique."
+        {}, description="Thresholds for a single device, by its ID, its short ID, or its name if that is unique."
     )
 
     @field_validator("ignore_errors")
@@ -469,8 +487,12 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
 class LogSettings(Section):
     """The log, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
-    format: Literal["text", "json"] = Field("text", description="`text`, or `json` (one object per line).")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Minimum level: `debug`, `info`, `warning` or `error`."
+    )
+    format: Literal["text", "json"] = Field(
+        "text", description="Format: `text`, or `json` with one object on each line."
+    )
 
 
 class Settings(BaseSettings):

@@ -1,29 +1,28 @@
 """The documents match the behavior of the program, and are complete."""
 
 import ast
-import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 from stbridge import __version__, errors
 from stbridge.cli import _SUBCOMMANDS, FAILED, INTERRUPTED
-from stbridge.core import decode
+from stbridge.core.bridge_events import COMMON_KEYS, DEVICE_KEYS, EVENTS, FOLDER_KEYS, USUAL_KEYS, EventRow
+from stbridge.core.command import Command
+from stbridge.core.commands import BRIDGE_COMMANDS
+from stbridge.core.commands import COMMANDS as INSTANCE_COMMANDS
 from stbridge.core.envelope import CommandError, Reply
-from stbridge.core.outcome import BridgeEvent
-from stbridge.core.payloads import RENDERED, render, render_event
-from stbridge.core.rules import apply
+from stbridge.core.payloads import RENDERED
 from stbridge.core.rules.instance import ONLINE
-from stbridge.core.state import State
-from stbridge.core.topics import TOPICS
+from stbridge.core.topics import TOPICS, Topics
 from stbridge.errors import Fatal, SyncthingError, SyncthingUnavailable
+from stbridge.homeassistant.event_entities import EVENT_ENTITIES
+from tests import example
 from tests.documents import DOCUMENTS, README, ROOT, anchors, blocks, links, rows, sections, spans, spoken_code, text_of
 from tests.machine import SETTINGS, Machine, variable_of
 
@@ -32,8 +31,7 @@ CONTRIBUTING = ROOT / "docs/contributing.md"
 COMMANDS = ROOT / "docs/commands.md"
 COMMAND_LINE = ROOT / "docs/command-line.md"
 PAYLOADS = ROOT / "docs/payloads.md"
-RECORDED = ROOT / "tests/fixtures/2.1.3"
-NOW = datetime(2026, 11, 23, 20, 14, 5, tzinfo=UTC)
+COMMAND_ROWS = (*INSTANCE_COMMANDS, *BRIDGE_COMMANDS)
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
@@ -96,66 +94,41 @@ TITLES = {
 SECTIONS = {topic: text for title, text in sections(PAYLOADS).items() for topic in spans(title)}
 
 
-def everything() -> State:
-    """Return a state that has content for every topic."""
-    recorded = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RECORDED.glob("*.json")}
-    own_id, state = recorded["system_status"]["myID"], State()
-    for observation in (
-        decode.status(recorded["system_status"]),
-        decode.version(recorded["system_version"]),
-        decode.config(recorded["config"], own_id),
-        decode.connections(recorded["system_connections"], own_id),
-        decode.errors(recorded["system_error"]),
-        decode.upgrade({"running": "v2.1.3", "latest": "v2.1.4", "newer": True, "majorNewer": False}),
-        decode.pending_devices(recorded["pending_devices"]),
-        decode.pending_folders(recorded["pending_folders"]),
-        decode.folder_status("docs", recorded["db_status_idle"]),
-        decode.folder_errors(recorded["folder_errors"]),
-    ):
-        apply(state, observation, NOW)
-    return state
+EXAMPLES = example.payloads()
+FAILED_REPLY = Reply(command="scan", status="error", error=CommandError("timeout", "too late")).payload()
+EXPLAINED = {kind: value for kind, value in EXAMPLES.items() if isinstance(value, dict)} | {"response": FAILED_REPLY}
+WITHOUT_OWN_KEYS = {"event", "raw", "command"}
+"""Events and commands have their keys on their own pages; the keys of raw events are Syncthing's."""
+
+BY_NAME = {"threads", "instances"}
+"""Keys whose values are objects with one key for each name."""
 
 
-def payloads() -> dict[str, Any]:
-    """Return a payload for each kind of topic with JSON, the one with the most keys."""
-    state = everything()
-    rendered = [(address.kind, render(state, address) or b"null") for address in state.everything()]
-    found = {
-        kind: json.loads(payload) for kind, payload in sorted(rendered, key=lambda one: len(one[1])) if kind != "state"
-    }
-    reply = Reply(command="scan", status="error", error=CommandError("timeout", "too late"))
-    found["response"] = json.loads(json.dumps(reply.payload()))
-    found["event"] = json.loads(render_event(BridgeEvent("config_changed", NOW, {})))
-    return found
-
-
-def literal_keys(function: str) -> dict[str, None]:
-    """Return the keys of the dictionary literal in a method of the bridge."""
-    tree = ast.parse(text_of(ROOT / "stbridge/bridge.py"))
-    (method,) = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function]
-    literal = next(node for node in ast.walk(method) if isinstance(node, ast.Dict))
-    return {str(key.value): None for key in literal.keys if isinstance(key, ast.Constant)}
-
-
-EXAMPLES = payloads() | {"bridge_info": literal_keys("_info"), "bridge_health": literal_keys("_counters")}
-
-
-def test_every_topic_has_its_section() -> None:
+def test_every_topic_has_its_section_and_its_example() -> None:
     """The documents explain exactly the topics that are published or subscribed."""
     assert set(SECTIONS) == set(TITLES.values())
-    without_keys = {"state", "bridge_state", "raw", "command"}
-    assert set(EXAMPLES) == set(TITLES) - without_keys
-    assert set(RENDERED) <= set(EXAMPLES) | without_keys
+    assert set(EXAMPLES) == set(TITLES)
+    assert set(RENDERED) <= set(EXAMPLES)
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
+def test_the_example_of_a_topic_is_in_its_section(kind: str) -> None:
+    """The topic of the example belongs to the section."""
+    assert f"<!-- table: payload_{kind} -->" in SECTIONS[TITLES[kind]]
+    parsed = Topics("syncthing").parse(example.addresses_of_examples()[kind])
+    assert parsed is not None
+    assert parsed[1].kind == kind
+
+
+@pytest.mark.parametrize("kind", sorted(set(EXPLAINED) - WITHOUT_OWN_KEYS))
 def test_every_key_of_a_payload_is_explained(kind: str) -> None:
     """The documents name exactly the existing keys, including nested ones."""
     explained = {key: cells[1] for cells in rows(SECTIONS[TITLES[kind]], "key") for key in spans(cells[0])}
-    assert set(explained) == set(EXAMPLES[kind])
-    for key, value in EXAMPLES[kind].items():
+    assert set(explained) == set(EXPLAINED[kind])
+    for key, value in EXPLAINED[kind].items():
         inner = value[0] if isinstance(value, list) and value else value
-        assert set(inner if isinstance(inner, dict) else ()) <= set(spans(explained[key])), key
+        nested = set(inner) if isinstance(inner, dict) and key not in BY_NAME else set[str]()
+        assert nested <= set(spans(explained[key])), key
 
 
 def test_every_status_of_the_connection_is_explained() -> None:
@@ -164,29 +137,75 @@ def test_every_status_of_the_connection_is_explained() -> None:
     assert first_cells(PAYLOADS, "status") == {ONLINE} | {kind.status for kind in kinds}
 
 
-def event_names() -> set[str]:
-    """Return the names of events at the places where the program emits them."""
-    names: set[str] = set()
+# --- events
+
+EVENT_NAMES = [row.name for row in EVENTS]
+
+
+def emitting_calls() -> Iterator[tuple[ast.FunctionDef, ast.Call]]:
+    """Yield the calls that emit an event, with the function that contains them."""
     for _, tree in python_files():
         for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
-            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and node.args]
-            emitted = [node.args[0] for node in calls if ast.unparse(node.func).endswith(".emit")]
-            chosen = [node.value for node in ast.walk(function) if isinstance(node, ast.Assign) and _is_name(node)]
-            constants = [
-                one for value in (*emitted, *chosen) for one in ast.walk(value) if isinstance(one, ast.Constant)
-            ]
-            names.update(str(one.value) for one in constants if emitted)
-    return names
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith((".emit", "._emit")):
+                    yield function, node
+
+
+def names_of(function: ast.FunctionDef, call: ast.Call) -> set[str]:
+    """Return the names that an event may have: constants in the call, or in what the function assigns to `name`."""
+    assigned = [node.value for node in ast.walk(function) if isinstance(node, ast.Assign) and _is_name(node)]
+    values = [call.args[0], *(assigned if isinstance(call.args[0], ast.Name) else ())]
+    constants = [one for value in values for one in ast.walk(value) if isinstance(one, ast.Constant)]
+    return {one.value for one in constants if isinstance(one.value, str)}
 
 
 def _is_name(node: ast.Assign) -> bool:
     return ast.unparse(node.targets[0]) == "name"
 
 
-def test_every_event_is_explained() -> None:
-    """The documents explain exactly the names of `event/NAME` that the program emits."""
-    assert event_names() <= first_cells(PAYLOADS, "event") <= texts()
-    assert "folder_resumed" in event_names()
+def test_the_table_of_events_has_every_event() -> None:
+    """It has exactly the events of the example, and the code emits no others; each has an entity in Home Assistant."""
+    emitted = {name for call in emitting_calls() for name in names_of(*call)}
+    assert {"folder_resumed", "scan_finished", "device_connected"} <= emitted
+    assert emitted <= set(EVENT_NAMES)
+    assert {event["event_type"] for event in example.all_events()} == set(EVENT_NAMES)
+    assert sorted(name for row in EVENT_ENTITIES for name in row.types) == sorted(EVENT_NAMES)
+
+
+@pytest.mark.parametrize("row", EVENTS, ids=EVENT_NAMES)
+def test_the_table_of_events_has_every_key(row: EventRow) -> None:
+    """Every event of this name has the keys of its row; events about a folder or device also identify it."""
+    found = [set(event) for event in example.all_events() if event["event_type"] == row.name]
+    assert found
+    allowed = [{*row.keys, *subject} for subject in (((), FOLDER_KEYS, DEVICE_KEYS) if row.has_subject else ((),))]
+    assert [keys for keys in found if keys - set(COMMON_KEYS) not in allowed] == []
+    written = [call for function, call in emitting_calls() if names_of(function, call) == {row.name}]
+    assert {word.arg for call in written for word in call.keywords if word.arg} <= {*row.keys, "late"}
+
+
+def test_every_key_of_an_event_has_a_meaning() -> None:
+    """A key that has another meaning in some event is explained there."""
+    used = {key for row in EVENTS for key in row.keys if key not in (row.special or {})}
+    assert used == set(USUAL_KEYS)
+    assert [row.name for row in EVENTS if not set(row.special or ()) <= set(row.keys)] == []
+
+
+# --- commands
+
+
+@pytest.mark.parametrize("command", COMMAND_ROWS, ids=[command.name for command in COMMAND_ROWS])
+def test_the_example_of_a_command_is_accepted(command: Command) -> None:
+    """It passes every check of the bridge, and shows at least one argument if the command has any."""
+    arguments = example.request(command).arguments
+    assert bool(arguments) == bool(command.arguments)
+
+
+def test_the_examples_of_errors_are_messages_of_the_program() -> None:
+    """The messages are what the checks return; those that need a connection or a clock are texts of the program."""
+    shown = {spans(cells[0])[0]: spans(cells[3])[0] for cells in rows(text_of(COMMANDS), "error code")}
+    returned = {error.code: error.message for error in example.errors()}
+    assert {code: shown[code] for code in returned} == returned
+    assert {text for code, text in shown.items() if code not in returned} <= texts()
 
 
 def test_every_error_code_is_explained() -> None:

@@ -27,7 +27,7 @@ from stbridge.core.observations import Observation, Read
 from stbridge.core.timed_pauses import Paused, may_resume
 from stbridge.core.timing import in_utc, seconds
 from stbridge.core.token_bucket import TokenBucket
-from stbridge.errors import SyncthingError, SyncthingUnavailable, TimedOut
+from stbridge.errors import SyncthingError, SyncthingUnavailable, TimedOut, with_setting_path
 from stbridge.syncthing import SyncthingClient
 
 log = logging.getLogger(__name__)
@@ -377,7 +377,7 @@ class CommandDispatcher:
             self._emit(
                 "scan_finished",
                 folder=request.arguments["folder"] or ALL_FOLDERS,
-                error=None if error is None else str(error),
+                error=None if error is None else with_setting_path(self._name, str(error)),
                 transaction=request.transaction,
             )
 
@@ -404,12 +404,13 @@ class CommandDispatcher:
         if not claimed and not self._pending.claim(command):
             return False
         transaction = request.transaction if request else transaction_of(command.received.payload)
-        reply = _reply(command, status=status, data=data, error=error, transaction=transaction)
-        if error is None:
+        shown = None if error is None else CommandError(error.code, with_setting_path(self._name, str(error)))
+        reply = _reply(command, status=status, data=data, error=shown, transaction=transaction)
+        if shown is None:
             level = logging.DEBUG if request and request.command.group == "read" else logging.INFO
             log.log(level, "command %s/%s: %s", self._name, command.name, status)
         else:
-            self._refusals.add(command.name, error.code, str(error))
+            self._refusals.add(command.name, shown.code, shown.message)
         key = request and key_of(request, command.received)
         copies = self._replies.end(key, reply, executed=_may_have_run(error)) if key else []
         for one in (command, *(copy for copy in copies if self._pending.claim(copy))):
@@ -426,14 +427,14 @@ def _reply(
     *,
     status: str = "ok",
     data: object = None,
-    error: SyncthingError | CommandError | None = None,
+    error: CommandError | None = None,
     transaction: Scalar,
 ) -> Reply:
     return Reply(
         command=command.name,
         status="error" if error else status,
         data=data,
-        error=None if error is None else CommandError(error.code, str(error)),
+        error=error,
         transaction=transaction,
         took_ms=round((monotonic() - command.at) * 1000),
     )

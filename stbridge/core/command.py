@@ -70,6 +70,7 @@ class Command:
         running: whether the folder must not be paused.
         lane: commands of a lane run one after the other. `ordered` commands change the same data, so the last one sent
             must win; the responses to `large` commands take much memory.
+        example: a payload for the documentation.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Command:
     folder_types: tuple[str, ...] = ()
     running: bool = False
     lane: Literal["", "ordered", "large"] = ""
+    example: str = "{}"
 
     @property
     def operation(self) -> str:

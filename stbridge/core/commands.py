@@ -39,12 +39,14 @@ COMMANDS = (
         meaning="state and counts of a folder",
         arguments=(folder_argument(),),
         main="folder",
+        example="photos",
     ),
     Command(
         name="get_completion",
         group="read",
         meaning="how complete one folder or all folders are on a remote device or on this device",
         arguments=(device_argument(required=False), folder_argument(required=False)),
+        example='{"device": "phone", "folder": "photos"}',
     ),
     Command(
         name="browse_database",
@@ -62,12 +64,14 @@ COMMANDS = (
         ),
         main="folder",
         lane="large",
+        example='{"folder": "photos", "level": 1, "prefix": "2026"}',
     ),
     Command(
         name="get_file",
         group="read",
         meaning="versions of a file on this device and on other devices",
         arguments=(folder_argument(), file_argument()),
+        example='{"folder": "photos", "file": "2026/11/sunset.jpg"}',
     ),
     Command(
         name="get_ignores",
@@ -75,6 +79,7 @@ COMMANDS = (
         meaning="ignore patterns of a folder",
         arguments=(folder_argument(),),
         main="folder",
+        example="photos",
     ),
     Command(
         name="get_need",
@@ -83,6 +88,7 @@ COMMANDS = (
         arguments=(folder_argument(), *_PAGES),
         main="folder",
         lane="large",
+        example='{"folder": "photos", "perpage": 100}',
     ),
     Command(
         name="get_remote_need",
@@ -90,6 +96,7 @@ COMMANDS = (
         meaning="items of a folder that a remote device needs",
         arguments=(device_argument(), folder_argument(), *_PAGES),
         lane="large",
+        example='{"device": "phone", "folder": "photos"}',
     ),
     Command(
         name="get_local_changes",
@@ -98,6 +105,7 @@ COMMANDS = (
         arguments=(folder_argument(), *_PAGES),
         main="folder",
         lane="large",
+        example="camera",
     ),
     Command(
         name="get_folder_errors",
@@ -106,6 +114,7 @@ COMMANDS = (
         arguments=(folder_argument(), *_PAGES),
         main="folder",
         lane="large",
+        example="documents",
     ),
     Command(name="get_pending", group="read", meaning="pending devices and folders"),
     Command(name="check_upgrade", group="read", meaning="whether a newer version exists"),
@@ -121,6 +130,7 @@ COMMANDS = (
         main="folder",
         either=("folder", "all"),
         running=True,
+        example="photos",
     ),
     Command(
         name="priority",
@@ -130,6 +140,7 @@ COMMANDS = (
         call="assign_priority",
         running=True,
         lane="large",
+        example='{"folder": "photos", "file": "2026/11/sunset.jpg"}',
     ),
     Command(
         name="assign_priority",
@@ -138,6 +149,7 @@ COMMANDS = (
         arguments=(folder_argument(), file_argument()),
         running=True,
         lane="large",
+        example='{"folder": "photos", "file": "2026/11/sunset.jpg"}',
     ),
     Command(
         name="new_error",
@@ -147,6 +159,7 @@ COMMANDS = (
         main="message",
         repeatable=False,
         changes=("errors",),
+        example="The disk is almost full",
     ),
     Command(name="clear_errors", group="operate", meaning="clear Syncthing's error list", changes=("errors",)),
     Command(
@@ -164,6 +177,7 @@ COMMANDS = (
         ),
         either=("folder", "device"),
         lane="ordered",
+        example='{"folder": "photos", "for": "30m"}',
     ),
     Command(
         name="resume",
@@ -172,6 +186,7 @@ COMMANDS = (
         arguments=_EITHER,
         either=("folder", "device"),
         lane="ordered",
+        example='{"folder": "photos"}',
     ),
     Command(
         name="set_paused",
@@ -183,6 +198,7 @@ COMMANDS = (
         ),
         either=("folder", "device"),
         lane="ordered",
+        example='{"device": "laptop", "paused": true}',
     ),
     Command(
         name="restart",
@@ -207,6 +223,7 @@ COMMANDS = (
         either=("folder", "all"),
         repeatable=False,
         every_s=60,
+        example='{"folder": "photos"}',
     ),
     Command(
         name="upgrade",
@@ -233,6 +250,7 @@ COMMANDS = (
             ),
         ),
         lane="ordered",
+        example='{"config": {"options": {"maxSendKbps": 1000}}}',
     ),
     Command(
         name="new_ignores",
@@ -244,6 +262,7 @@ COMMANDS = (
         ),
         running=True,
         lane="ordered",
+        example='{"folder": "photos", "ignore": ["*.tmp", ".DS_Store"]}',
     ),
     Command(
         name="override",
@@ -253,6 +272,7 @@ COMMANDS = (
         main="folder",
         folder_types=("sendonly",),
         running=True,
+        example="music",
     ),
     Command(
         name="revert",
@@ -262,6 +282,7 @@ COMMANDS = (
         main="folder",
         folder_types=("receiveonly", "receiveencrypted"),
         running=True,
+        example="camera",
     ),
     Command(
         name="accept_device",
@@ -273,6 +294,7 @@ COMMANDS = (
         ),
         changes=("pending_devices",),
         lane="ordered",
+        example='{"device": "tablet"}',
     ),
     Command(
         name="dismiss_device",
@@ -281,6 +303,7 @@ COMMANDS = (
         arguments=(pending_device_argument(),),
         changes=("pending_devices",),
         lane="ordered",
+        example='{"device": "tablet"}',
     ),
     Command(
         name="accept_folder",
@@ -304,6 +327,7 @@ COMMANDS = (
         ),
         changes=("pending_folders",),
         lane="ordered",
+        example='{"folder": "recipes", "path": "/volume1/recipes"}',
     ),
     Command(
         name="dismiss_folder",
@@ -312,6 +336,7 @@ COMMANDS = (
         arguments=(pending_folder_argument(), device_argument(required=False)),
         changes=("pending_folders",),
         lane="ordered",
+        example='{"folder": "recipes"}',
     ),
 )
 

@@ -217,7 +217,7 @@ ROWS: Sequence[Row] = (
         code="watch_error",
         subject=FOLDER,
         measure=Measure.SWITCH,
-        meaning="Syncthing cannot watch the folder, so changes are found by the periodic scan only.",
+        meaning="Syncthing cannot watch the folder for changes, so it finds them only by the periodic scan.",
         fix="Usually a limit of the system: raise `fs.inotify.max_user_watches`.",
         look=_watch_error,
     ),
@@ -227,7 +227,7 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=DAY,
         meaning="The folder has been out of sync on this device for longer than the threshold.",
-        fix="Check whether a device that has the missing items is connected. Check `failed`.",
+        fix="Check whether a device that has the missing items is connected. See `folder/F/failed`.",
         look=_out_of_sync,
     ),
     Row(
@@ -235,7 +235,7 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SECONDS,
         threshold=2 * HOUR,
-        meaning="The folder is scanning or syncing, but has made no progress.",
+        meaning="The folder is scanning or syncing, but has made no progress for longer than the threshold.",
         fix="See Syncthing's log; restart Syncthing. A very large folder on a slow disk may need a higher threshold.",
         look=_stuck,
     ),
@@ -244,8 +244,9 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.SECONDS,
         threshold=7 * DAY,
-        meaning="The folder is in sync, but no device that shares it has been online: others may have newer changes.",
-        fix="Bring one of the devices that share it online.",
+        meaning="The folder is in sync, but no device that shares it has been online for longer than the threshold. "
+        "Newer changes may exist elsewhere.",
+        fix="Connect one of the devices that share it.",
         look=_stale,
     ),
     Row(
@@ -303,7 +304,7 @@ ROWS: Sequence[Row] = (
         subject=INSTANCE,
         measure=Measure.SWITCH,
         meaning="A configuration change requires a restart of Syncthing.",
-        fix="Use the command `restart`.",
+        fix="Restart Syncthing, for example with the command `restart`.",
         look=_restart_required,
     ),
     Row(

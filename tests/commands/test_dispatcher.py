@@ -288,7 +288,7 @@ def test_a_failed_command_logs_one_warning(plane: Plane, caplog: pytest.LogCaptu
     """The command was accepted but could not be executed. A successful command logs no warning."""
     plane.syncthing.answers[CLEAR] = Unreachable("url: nothing answers", arrived=False)
     assert [plane.code("clear_errors"), plane.code("get_version")] == ["unreachable", None]
-    assert warnings_of(caplog) == ["command nas/clear_errors failed: unreachable: url: nothing answers"]
+    assert warnings_of(caplog) == ["command nas/clear_errors failed: unreachable: syncthing.nas.url: nothing answers"]
 
 
 def test_a_flood_of_refused_commands_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
