@@ -27,7 +27,7 @@ def messages() -> str:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
             if isinstance(node, ast.JoinedStr):
-                found.append("".join(one.value if isinstance(one, ast.Constant) else "..." for one in node.values))
+                found.append("".join(str(one.value) if isinstance(one, ast.Constant) else "..." for one in node.values))
     return "\n".join(one.replace("\n", " ") for one in found)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -197,7 +198,7 @@ def test_a_folder_is_paused_from_one_time_to_another(house: House, load: Callabl
     load(AT_NIGHT)
     for event, paused in (("at_06", True), ("at_23", False)):
         house.hass.request("POST", f"/api/events/{event}", {})
-        eventually(lambda paused=paused: _is_paused(house) is paused)
+        eventually(partial(_pause_is, house, paused=paused))
 
 
 def test_a_folder_is_paused_for_two_hours(house: House, load: Callable[[str], None], subscriber: Subscriber) -> None:
@@ -212,6 +213,10 @@ def test_a_folder_is_paused_for_two_hours(house: House, load: Callable[[str], No
         house.hass.act("input_boolean.turn_off", "input_boolean.gaming")
         subscriber.publish("syncthing/nas/command/resume", '{"folder": "docs"}')
         eventually(lambda: not _is_paused(house))
+
+
+def _pause_is(house: House, *, paused: bool) -> bool:
+    return _is_paused(house) is paused
 
 
 def _is_paused(house: House) -> bool:
