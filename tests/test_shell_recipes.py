@@ -333,7 +333,7 @@ def test_a_repeated_pause_ends_later(shop: Shop) -> None:
     assert shop.folder()["paused"]
 
 
-# --- the script `command`
+# --- the script `send`
 
 
 @pytest.mark.parametrize(
@@ -348,6 +348,6 @@ def test_the_exit_status_shows_whether_a_command_worked(
     shop: Shop, arguments: Sequence[str], status: int, text: str
 ) -> None:
     """The reply is printed, and contains the reason if the command failed."""
-    found, output = shop.run(shlex.join(["examples/shell/command", *arguments]))
+    found, output = shop.run(shlex.join(["examples/shell/send", *arguments]))
     assert text in output + shop.errors
     assert found == status

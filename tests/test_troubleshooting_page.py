@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes only messages that the program prints."""
+"""docs/troubleshooting.md and docs/monitoring.md quote only messages that the program prints."""
 
 import ast
 import re
@@ -9,13 +9,18 @@ import pytest
 from tests.documents import ROOT, rows, spans, text_of
 
 PAGE = ROOT / "docs/troubleshooting.md"
+MONITORING = ROOT / "docs/monitoring.md"
 LOGGED = {"is skipped from now on", "is refused by the broker", "is too large", "packet too large"}
 """Messages that the page quotes in a column with symptoms."""
 
 REASON_OF_MQTT = "packet too large"
 """The name of a reason code of MQTT 5, as paho spells it except for the case."""
 
+EXAMPLE = "`nas: online, 3 folders, 2 devices`"
+"""A line of the log with values."""
+
 QUOTED = {cells[0] for cells in rows(text_of(PAGE), "message")}
+QUOTED |= {cells[0] for cells in rows(text_of(MONITORING), "line contains")} - {EXAMPLE}
 
 
 @cache
