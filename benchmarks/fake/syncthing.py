@@ -65,7 +65,9 @@ class FakeSyncthing:
         self._fixed = {path: _as_bytes(document) for path, document in self._documents().items()}
         self._answers: Mapping[str, Callable[[Query], bytes]] = {
             "/rest/db/status": lambda query: _as_bytes(self.folders[query["folder"]]),
-            "/rest/db/completion": lambda query: _as_bytes(self.completion(query["device"], query["folder"])),
+            "/rest/db/completion": lambda query: _as_bytes(
+                self.completion(query["device"], query["folder"]) if "folder" in query else self.sums(query["device"])
+            ),
             "/rest/folder/errors": lambda query: _as_bytes(
                 {**recorded("folder_errors"), "folder": query["folder"], "errors": None}
             ),
@@ -96,6 +98,14 @@ class FakeSyncthing:
             "globalBytes": self.folders[folder]["globalBytes"],
             "globalItems": FILES,
         }
+
+    def sums(self, device: str) -> Json:
+        """Return the sums over all folders of a device."""
+        all_of_them = [self.completion(device, folder) for folder in self.folders]
+        added = ("globalBytes", "globalItems", "needBytes", "needItems", "needDeletes")
+        sums = {key: sum(one[key] for one in all_of_them) for key in added}
+        share = 1 - sums["needBytes"] / max(1, sums["globalBytes"])
+        return {**recorded("db_completion"), **sums, "completion": 100 * share, "remoteState": "unknown"}
 
     def events(self, since: int, limit: int) -> bytes:
         """Return the events after an ID that are still in the event buffer; beyond the limit only the newest."""
