@@ -44,15 +44,17 @@ def folder_id(number: int) -> str:
 
 
 class FakeSyncthing:
-    """A fake instance; all its devices are connected and share all its folders.
+    """A fake instance, whose devices share all its folders.
 
     Args:
         number: distinguishes it from other instances.
         folders: number of folders.
         devices: number of other devices.
+        connected: whether they are connected.
     """
 
-    def __init__(self, number: int, folders: int, devices: int) -> None:
+    def __init__(self, number: int, folders: int, devices: int, *, connected: bool = True) -> None:
+        self._connected = connected
         self.own_id = device_id(number << 16)
         self.devices = [device_id((number << 16) + one) for one in range(1, devices + 1)]
         self.folders = {folder_id(one): self._summary() for one in range(folders)}
@@ -97,6 +99,7 @@ class FakeSyncthing:
             **recorded("db_completion"),
             "globalBytes": self.folders[folder]["globalBytes"],
             "globalItems": FILES,
+            "remoteState": "valid" if self._connected else "unknown",
         }
 
     def sums(self, device: str) -> Json:
@@ -155,6 +158,7 @@ class FakeSyncthing:
         ids = (self.own_id, *self.devices)
         folder_statistics = next(iter(recorded("stats_folder").values()))
         connection = next(one for one in recorded("system_connections")["connections"].values() if one["connected"])
+        connection = {**connection, "connected": self._connected}
         return {
             "/rest/config": self._config(),
             "/rest/config/restart-required": {"requiresRestart": False},
