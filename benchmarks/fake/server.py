@@ -156,4 +156,4 @@ def _respond(what: Any) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(*map(int, sys.argv[1:4])))
+    asyncio.run(_serve(*map(int, sys.argv[1:5])))
