@@ -125,7 +125,8 @@ def test_a_complete_device_says_nothing_about_paused_and_unread_folders() -> Non
         [folder("docs", paused=True, devices=[BETA]), folder("art", devices=[BETA])], [device(BETA, "b")]
     )
     one = Watched()
-    reads = one.see(config, seen.DeviceCompletionRead(device=BETA, complete=True)).reads
+    one.see(config)
+    reads = one.see(seen.DeviceCompletionRead(device=BETA, complete=True)).reads
     assert not one.state.completions
     assert set(reads) == {Read("completion", "art", BETA)}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,26 +23,34 @@ PASSWORD = {"encryptionPassword": "a password of the test"}
 
 
 @pytest.fixture
-def peers(tmp_path: Path, binary: str) -> Iterator[tuple[SyncthingNode, SyncthingNode]]:
-    """A node, and a peer that it does not trust with one of five folders and that shares all but one."""
+def folders(syncthing_version: str) -> tuple[str, ...]:
+    """Folders; the last is encrypted for the peer. With 1.19 an encrypted folder does not always start to sync."""
+    return FOLDERS[:-1] if syncthing_version.startswith("1.19.") else FOLDERS
+
+
+@pytest.fixture
+def peers(tmp_path: Path, binary: str, folders: tuple[str, ...]) -> Iterator[tuple[SyncthingNode, SyncthingNode]]:
+    """A node, and a peer that shares all folders but one."""
     nas, laptop = (SyncthingNode(name, tmp_path / name, binary) for name in ("nas", "laptop"))
     try:
         for node in (nas, laptop):
             node.start()
         nas.link(laptop)
-        for folder in FOLDERS:
+        for folder in folders:
             path = tmp_path / "files/nas" / folder
             path.mkdir(parents=True)
             if folder != "empty":
                 (path / "a.txt").write_bytes(b"a" * 1000)
-            nas.share(folder, path, devices=[laptop])
-            if folder == "secret":
-                nas.request("PATCH", f"/rest/config/folders/{folder}", body={"devices": encrypted_for(nas, laptop)})
+            nas.share(folder, path, paused=folder == "secret", devices=[laptop])
             if folder != "unwanted":
                 kind = "receiveencrypted" if folder == "secret" else "sendreceive"
                 laptop.share(folder, tmp_path / "files/laptop" / folder, devices=[nas], type=kind)
+            if folder == "secret":  # it is offered when it is encrypted
+                changes = {"devices": encrypted_for(nas, laptop), "paused": False}
+                nas.request("PATCH", f"/rest/config/folders/{folder}", body=changes)
         eventually(lambda: nas.is_connected(laptop))
-        eventually(lambda: all(need_of(nas, laptop, folder) == 0 for folder in FOLDERS if folder != "unwanted"))
+        for folder in {"docs", "photos", "secret"} & set(folders):
+            eventually(partial(has_all, nas, laptop, folder))
         yield nas, laptop
     finally:
         for node in (nas, laptop):
@@ -53,11 +62,16 @@ def encrypted_for(nas: SyncthingNode, laptop: SyncthingNode) -> list[dict[str, s
     return [{"deviceID": nas.device_id}, {"deviceID": laptop.device_id, **PASSWORD}]
 
 
-def need_of(node: SyncthingNode, peer: SyncthingNode, folder: str) -> int:
-    """Return how many items of a folder a peer needs."""
-    parameters = {"device": peer.device_id, "folder": folder}
-    needed: int = node.request("GET", "/rest/db/completion", parameters)["needItems"]
-    return needed
+def completion_of(node: SyncthingNode, peer: SyncthingNode, folder: str) -> dict[str, int]:
+    """Return how complete a folder is on a peer."""
+    found: dict[str, int] = node.request("GET", "/rest/db/completion", {"device": peer.device_id, "folder": folder})
+    return found
+
+
+def has_all(node: SyncthingNode, peer: SyncthingNode, folder: str) -> bool:
+    """Return whether a peer has a folder, and has sent its index: before, version 1 reports that it needs nothing."""
+    found = completion_of(node, peer, folder)
+    return found["sequence"] > 0 and found["needItems"] == 0
 
 
 def completions(reader: Reader) -> dict[tuple[str, str], Completion]:
@@ -75,7 +89,10 @@ def completions(reader: Reader) -> dict[tuple[str, str], Completion]:
 
 
 def test_sums_and_single_reads_give_the_same_completions(
-    peers: tuple[SyncthingNode, SyncthingNode], connect: Connect, monkeypatch: pytest.MonkeyPatch
+    peers: tuple[SyncthingNode, SyncthingNode],
+    folders: tuple[str, ...],
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A complete device, also with a paused and a broken folder; then offline; then with a file that it needs."""
     nas, laptop = peers
@@ -90,7 +107,7 @@ def test_sums_and_single_reads_give_the_same_completions(
 
     one_by_one, by_sums = both_ways()
     assert by_sums == one_by_one
-    assert set(one_by_one) == {(laptop.device_id, folder) for folder in FOLDERS}
+    assert set(one_by_one) == {(laptop.device_id, folder) for folder in folders}
     nas.request("DELETE", "/rest/config/folders/unwanted")
     one_by_one, by_sums = both_ways()
     assert by_sums == one_by_one
@@ -99,7 +116,7 @@ def test_sums_and_single_reads_give_the_same_completions(
     nas.request("PATCH", "/rest/config/folders/photos", body={"paused": True})
     one_by_one, by_sums = both_ways()
     assert by_sums == one_by_one
-    assert set(one_by_one) == {(laptop.device_id, folder) for folder in ("docs", "empty", "secret")}
+    assert set(one_by_one) == {(laptop.device_id, folder) for folder in {"docs", "empty", "secret"} & set(folders)}
 
     laptop.stop()
     eventually(lambda: not nas.is_connected(laptop))
@@ -108,7 +125,7 @@ def test_sums_and_single_reads_give_the_same_completions(
 
     (nas.home.parent / "files/nas/docs/b.txt").write_bytes(b"b" * 100)
     nas.request("POST", "/rest/db/scan", {"folder": "docs"})
-    eventually(lambda: need_of(nas, laptop, "docs") == 1)
+    eventually(lambda: completion_of(nas, laptop, "docs")["needItems"] == 1)
     nas.request("PATCH", "/rest/config/folders/photos", body={"paused": False})
     eventually(lambda: nas.is_idle("photos"))
     one_by_one, by_sums = both_ways()
