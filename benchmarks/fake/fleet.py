@@ -17,11 +17,12 @@ class Fleet:
         instances: number of instances.
         folders: number of folders of each instance.
         devices: number of devices with which each instance shares all its folders.
+        connected: whether the devices are connected.
     """
 
-    def __init__(self, *, instances: int = 1, folders: int, devices: int) -> None:
+    def __init__(self, *, instances: int = 1, folders: int, devices: int, connected: bool = True) -> None:
         self.ports: list[int] = []
-        self._arguments = [str(one) for one in (instances, folders, devices)]
+        self._arguments = [str(one) for one in (instances, folders, devices, int(connected))]
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:

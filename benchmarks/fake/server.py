@@ -1,6 +1,6 @@
 """Serves fake Syncthing instances, each on its own port, controlled by standard input.
 
-Usage: python -m benchmarks.fake.server INSTANCES FOLDERS DEVICES. Each line of standard input is `NAME
+Usage: python -m benchmarks.fake.server INSTANCES FOLDERS DEVICES CONNECTED. Each line of standard input is `NAME
 JSON-OF-ARGUMENTS` and calls a method of `Director`. The reply is a line of JSON. The process exits at end of file.
 """
 
@@ -123,8 +123,9 @@ class Director:
         return await Storm(self._fakes, **quantities).blow()
 
 
-async def _serve(instances: int, folders: int, devices: int) -> None:
-    fakes = [FakeSyncthing(number, folders, devices) for number in range(1, instances + 1)]
+async def _serve(instances: int, folders: int, devices: int, connected: int) -> None:
+    numbers = range(1, instances + 1)
+    fakes = [FakeSyncthing(number, folders, devices, connected=bool(connected)) for number in numbers]
     ports = [await _listen(fake) for fake in fakes]
     director = Director(fakes)
     _respond(ports)
@@ -155,4 +156,4 @@ def _respond(what: Any) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(*map(int, sys.argv[1:4])))
+    asyncio.run(_serve(*map(int, sys.argv[1:5])))

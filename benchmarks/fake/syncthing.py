@@ -44,15 +44,17 @@ def folder_id(number: int) -> str:
 
 
 class FakeSyncthing:
-    """A fake instance; all its devices are connected and share all its folders.
+    """A fake instance, whose devices share all its folders.
 
     Args:
         number: distinguishes it from other instances.
         folders: number of folders.
         devices: number of other devices.
+        connected: whether they are connected.
     """
 
-    def __init__(self, number: int, folders: int, devices: int) -> None:
+    def __init__(self, number: int, folders: int, devices: int, *, connected: bool = True) -> None:
+        self._connected = connected
         self.own_id = device_id(number << 16)
         self.devices = [device_id((number << 16) + one) for one in range(1, devices + 1)]
         self.folders = {folder_id(one): self._summary() for one in range(folders)}
@@ -65,7 +67,9 @@ class FakeSyncthing:
         self._fixed = {path: _as_bytes(document) for path, document in self._documents().items()}
         self._answers: Mapping[str, Callable[[Query], bytes]] = {
             "/rest/db/status": lambda query: _as_bytes(self.folders[query["folder"]]),
-            "/rest/db/completion": lambda query: _as_bytes(self.completion(query["device"], query["folder"])),
+            "/rest/db/completion": lambda query: _as_bytes(
+                self.completion(query["device"], query["folder"]) if "folder" in query else self.sums(query["device"])
+            ),
             "/rest/folder/errors": lambda query: _as_bytes(
                 {**recorded("folder_errors"), "folder": query["folder"], "errors": None}
             ),
@@ -95,7 +99,16 @@ class FakeSyncthing:
             **recorded("db_completion"),
             "globalBytes": self.folders[folder]["globalBytes"],
             "globalItems": FILES,
+            "remoteState": "valid" if self._connected else "unknown",
         }
+
+    def sums(self, device: str) -> Json:
+        """Return the sums over all folders of a device."""
+        all_of_them = [self.completion(device, folder) for folder in self.folders]
+        added = ("globalBytes", "globalItems", "needBytes", "needItems", "needDeletes")
+        sums = {key: sum(one[key] for one in all_of_them) for key in added}
+        share = 1 - sums["needBytes"] / max(1, sums["globalBytes"])
+        return {**recorded("db_completion"), **sums, "completion": 100 * share, "remoteState": "unknown"}
 
     def events(self, since: int, limit: int) -> bytes:
         """Return the events after an ID that are still in the event buffer; beyond the limit only the newest."""
@@ -145,6 +158,7 @@ class FakeSyncthing:
         ids = (self.own_id, *self.devices)
         folder_statistics = next(iter(recorded("stats_folder").values()))
         connection = next(one for one in recorded("system_connections")["connections"].values() if one["connected"])
+        connection = {**connection, "connected": self._connected}
         return {
             "/rest/config": self._config(),
             "/rest/config/restart-required": {"requiresRestart": False},

@@ -214,6 +214,12 @@ def completion(device: str, folder: str, raw: Json) -> seen.CompletionRead:
     )
 
 
+def device_completion(device: str, raw: Json) -> seen.DeviceCompletionRead:
+    """Read GET /rest/db/completion without a folder, which returns the sums over the folders that a device shares."""
+    needed = [whole(raw[key]) for key in ("needBytes", "needItems", "needDeletes")]
+    return seen.DeviceCompletionRead(device=device, complete=not any(needed))
+
+
 def connections(raw: Json, own_id: str) -> seen.ConnectionsRead:
     """Read GET /rest/system/connections; up to 1.24 the list contains this device itself."""
     total = raw["total"]

@@ -212,6 +212,14 @@ class CompletionRead(Observation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceCompletionRead(Observation):
+    """Whether every folder that is not paused is complete on a device; None if Syncthing did not answer in time."""
+
+    device: str
+    complete: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionsRead(Observation):
     """All connections, and the bytes transferred since Syncthing started."""
 

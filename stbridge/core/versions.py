@@ -26,3 +26,9 @@ def reports_completion_of_disconnected_devices(version: str | None) -> bool:
     """
     release = _release(version)
     return release is not None and release >= (1, 21)
+
+
+def reports_remote_states(version: str | None) -> bool:
+    """Return whether a completion contains `remoteState`, which exists since 1.20; so do unknown builds."""
+    release = _release(version)
+    return release is None or release >= (1, 20)

@@ -39,7 +39,7 @@ from stbridge.settings import MqttSettings
 
 # For the TCP connection, TLS, WebSocket and CONNACK each, and for SUBACK. If a network drops connections silently, an
 # attempt in progress fails only after this time, and the bridge has to recover within 5 s.
-ANSWER_TIMEOUT_S = 4.0
+ANSWER_TIMEOUT_S = 3.5
 # SUBACK may be queued behind retained messages on a slow connection. Less than the supervision's limit for silence.
 LONGEST_ANSWER_S = 60.0
 # TCP alone takes minutes to detect that the peer is gone, and paho takes two keepalive intervals.

@@ -193,15 +193,20 @@ class Follower:
         self._take([seen.SnapshotStarted()])
         missed: list[dict[str, Any]] = []
         found: list[Observation] = []
+        later: list[Read] = []
         fetched_at = monotonic()
         for observation in self._reader.snapshot(max_completions=max_completions):
             self.thread.heartbeat()
             found.append(observation)
+            if isinstance(observation, seen.DeviceCompletionRead):  # affects all folders of a device
+                self._take(found[:-1])
+                later += self._take(found[-1:])
+                found = []
             if monotonic() - fetched_at > FETCH_S:
                 missed += self._stream.wait(timeout_s=0)
                 fetched_at = monotonic()
         self._take(found[:-1])  # the reads that these require have just been run
-        self._request(self._take([seen.SnapshotComplete(), found[-1]]))
+        self._request([*later, *self._take([seen.SnapshotComplete(), found[-1]])])
         return missed
 
     def _follow(self, backoff: Backoff) -> None:

@@ -1,7 +1,7 @@
 """The reads of a Syncthing instance over REST, as a table; each read yields observations."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from stbridge.core import decode
@@ -28,7 +28,11 @@ SLOW = frozenset({"conflicts", "upgrade"})
 """Reads that may take a minute: the first walks a whole folder, the second queries a server on the Internet."""
 
 MAX_COMPLETIONS = 500
-"""Maximum number of completions that a snapshot reads."""
+"""Maximum number of completions that a snapshot reads, each with its own request."""
+
+FEW_COMPLETIONS = 100
+"""Number of completions up to which a snapshot reads each with its own request, because only this request returns the
+remote state. Beyond it, one request for each device first shows which devices are complete."""
 
 MAX_LOGGED = 1000
 """Maximum number of remembered failures, so that each is logged once."""
@@ -83,8 +87,7 @@ class Reader:
         try:
             yield from self.read(read)
         except SyncthingError as error:
-            if isinstance(error, SyncthingUnavailable | TimedOut):
-                _decoded(decode.status, self.client.get_status())
+            self._raise_if_unusable(error)
             message = with_setting_path(self._name, str(error))
             call = f"GET /rest/{_CALLS[read.what]}"
             if call not in message:  # Syncthing's own text does not name the call
@@ -94,6 +97,11 @@ class Reader:
         else:
             self._logged.pop(read, None)
             yield seen.ReadFinished(read=read)
+
+    def _raise_if_unusable(self, error: SyncthingError) -> None:
+        """Raise an error if the status cannot be read either, after a call failed in a way that leaves this open."""
+        if isinstance(error, SyncthingUnavailable | TimedOut):
+            _decoded(decode.status, self.client.get_status())
 
     def _log(self, read: Read, message: str) -> None:
         """Log a failure once, until the read succeeds or fails differently."""
@@ -106,10 +114,11 @@ class Reader:
         """Read everything; the last observation contains the reads that are left for later.
 
         Reading the completions of many shares could overflow Syncthing's event buffer, so completions beyond the limit
-        are left for later. Reads that fail are also left.
+        are left for later. Reads that fail are also left. A device that is complete needs no request for each folder.
 
         Args:
-            max_completions: maximum number of completions to read; MAX_COMPLETIONS by default.
+            max_completions: maximum number of completions to read, each with its own request; MAX_COMPLETIONS by
+                default.
 
         Raises:
             SyncthingError: the instance cannot be used.
@@ -120,22 +129,25 @@ class Reader:
         configured = _decoded(decode.config, self.client.get_config(), self.own_id)
         yield configured  # first, because the other reads refer to the configuration
         folders = [folder for folder in configured.config.folders.values() if not folder.paused]
-        completions = [
-            Read("completion", folder.id, device)
-            for folder in folders
-            for device in folder.devices
-            if device in configured.config.devices
-        ]
+        failed: list[seen.ReadFinished] = []
+        first = [*map(Read, _LISTS), *(Read("folder", folder.id) for folder in folders), *map(Read, _STATISTICS)]
+        yield from self._attempt_all(first, failed)
+        completions = yield from self._incomplete(
+            [
+                Read("completion", folder.id, device)
+                for folder in folders
+                for device in folder.devices
+                if device in configured.config.devices
+            ]
+        )
         limit = MAX_COMPLETIONS if max_completions is None else max_completions
-        to_read = [
-            *map(Read, _LISTS),
-            *(Read("folder", folder.id) for folder in folders),
-            *map(Read, _STATISTICS),
-            *completions[:limit],
-        ]
-        failed: list[Read] = []
-        timeouts = 0
-        for read in to_read:
+        yield from self._attempt_all(completions[:limit], failed)
+        yield seen.Stale(reads=(*completions[limit:], *(one.read for one in failed)))
+
+    def _attempt_all(self, reads: Sequence[Read], failed: list[seen.ReadFinished]) -> Iterator[Observation]:
+        """Run some reads, and collect the failed ones; after MAX_TIMEOUTS timeouts, fail without a request."""
+        timeouts = sum(one.timed_out for one in failed)
+        for read in reads:
             if timeouts < MAX_TIMEOUTS:
                 found = self.attempt(read)
             else:
@@ -143,9 +155,33 @@ class Reader:
             for observation in found:
                 yield observation
                 if isinstance(observation, seen.ReadFinished) and observation.error is not None:
-                    failed.append(observation.read)
+                    failed.append(observation)
                     timeouts += observation.timed_out
-        yield seen.Stale(reads=(*completions[limit:], *failed))
+
+    def _incomplete(self, completions: Sequence[Read]) -> Generator[Observation, None, Sequence[Read]]:
+        """Yield which devices are complete, and return the reads of completions on the others."""
+        if len(completions) <= FEW_COMPLETIONS:
+            return completions
+        complete: set[str] = set()
+        for device in dict.fromkeys(read.device for read in completions):
+            found = self._device_completion(device)
+            yield found
+            if found.complete is None:  # other sums over so many folders would also take too long
+                break
+            if found.complete:
+                complete.add(device)
+        return [read for read in completions if read.device not in complete]
+
+    def _device_completion(self, device: str) -> seen.DeviceCompletionRead:
+        """Return whether a device is complete; if the call fails because of one folder, it counts as incomplete.
+
+        The read of each folder then shows which one fails. Up to 1.20, one paused folder makes this call fail with 404.
+        """
+        try:
+            return _decoded(decode.device_completion, device, self.client.get_completion(device=device))
+        except SyncthingError as error:
+            self._raise_if_unusable(error)
+            return seen.DeviceCompletionRead(device=device, complete=None if isinstance(error, TimedOut) else False)
 
 
 _LISTS = ("connections", "errors", "restart_required", "pending_devices", "pending_folders")
@@ -290,6 +326,7 @@ _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {
     "scan_errors": _folder_errors,
     "completion": _completion,
     "completion_without_event": _completion,
+    "remote_state": _completion,
     "conflict": _conflict,
     "conflicts": _conflicts,
     "conflicts_lost": _conflicts_lost,
@@ -313,6 +350,7 @@ _CALLS: Mapping[str, str] = {
     "scan_errors": "folder/errors",
     "completion": "db/completion",
     "completion_without_event": "db/completion",
+    "remote_state": "db/completion",
     "conflict": "db/file",
     "conflicts": "db/browse",
     "upgrade": "system/upgrade",

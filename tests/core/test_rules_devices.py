@@ -6,7 +6,7 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.model import Connection
-from stbridge.core.observations import Observation
+from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import SYSTEM
 from tests.core.world import (
     ART_ON_BETA,
@@ -93,6 +93,50 @@ def test_the_completion_of_a_device_covers_all_its_shares(
     """It is computed in bytes. Folders that the device itself paused or does not share are excluded."""
     one = watched(completed(BETA, "docs", **docs), completed(BETA, "art", **art))
     assert beta(one, "completion", "in_sync") == (completion, in_sync)
+
+
+def test_a_complete_device_completes_all_its_folders() -> None:
+    """Only the read of a single folder returns the remote state, which is kept meanwhile and read at a limited rate."""
+    one = watched(completed(BETA, "docs", need_items=1), polled())
+    reads = one.see(seen.DeviceCompletionRead(device=BETA, complete=True)).reads
+    assert beta(one, "completion", "in_sync", "need_items") == (100, True, 0)
+    assert one.shown(DOCS_ON_BETA)["remote_state"] == "valid"
+    assert set(reads) == {Read("remote_state", folder_id, BETA) for folder_id in ("docs", "art")}
+
+
+def test_a_complete_device_that_is_disconnected_has_unknown_remote_states() -> None:
+    """Syncthing itself reports `unknown` for it, so no read is needed."""
+    one = watched()
+    assert not one.see(seen.DeviceCompletionRead(device=BETA, complete=True)).reads
+    assert one.shown(DOCS_ON_BETA)["remote_state"] == "unknown"
+
+
+def test_before_1_20_a_complete_device_has_no_remote_states() -> None:
+    """Syncthing does not report them, so no read is needed."""
+    one = watched(seen.VersionRead(version="v1.19.2", os="linux", arch="amd64"), polled())
+    one.see(completed(BETA, "docs", need_items=1, remote_state=None))
+    assert not one.see(seen.DeviceCompletionRead(device=BETA, complete=True)).reads
+    assert one.shown(DOCS_ON_BETA)["remote_state"] is None
+
+
+def test_a_complete_device_says_nothing_about_paused_and_unread_folders() -> None:
+    """A paused folder has no completion; the size of a folder whose status could not be read is not known."""
+    config = configured(
+        [folder("docs", paused=True, devices=[BETA]), folder("art", devices=[BETA])], [device(BETA, "b")]
+    )
+    one = Watched()
+    one.see(config)
+    reads = one.see(seen.DeviceCompletionRead(device=BETA, complete=True)).reads
+    assert not one.state.completions
+    assert set(reads) == {Read("completion", "art", BETA)}
+
+
+@pytest.mark.parametrize("complete", [False, None])
+def test_an_incomplete_device_says_nothing_about_its_folders(complete: bool | None) -> None:
+    """Each of its folders is read."""
+    one = watched(completed(BETA, "docs", need_items=1))
+    assert not one.see(seen.DeviceCompletionRead(device=BETA, complete=complete)).changed
+    assert not one.see(seen.DeviceCompletionRead(device="REMOVED", complete=True)).changed
 
 
 def test_a_device_without_shares_has_no_sync_state() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stbridge.core.versions import reports_completion_of_disconnected_devices
+from stbridge.core.versions import reports_completion_of_disconnected_devices, reports_remote_states
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,12 @@ def test_completion_of_disconnected_devices_is_reported_by_newer_versions(
 ) -> None:
     """An unknown or invalid version counts as an old one: an additional read does no harm."""
     assert reports_completion_of_disconnected_devices(version) is reports
+
+
+@pytest.mark.parametrize(
+    ("version", "reports"),
+    [("v1.19.2", False), ("v1.20.0", True), ("v2.1.3", True), ("unknown-dev", True), (None, True)],
+)
+def test_remote_states_are_reported_by_newer_versions(version: str | None, *, reports: bool) -> None:
+    """An unknown version counts as a new one: an additional read does no harm."""
+    assert reports_remote_states(version) is reports

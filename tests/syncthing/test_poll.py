@@ -414,7 +414,8 @@ def test_reads_after_scans_are_rate_limited(syncthing: PretendedSyncthing, polli
 
 def test_only_reads_without_an_event_are_rate_limited(polling: Poll, state: Surroundings) -> None:
     """Reads that an event requests are done, whatever their number."""
-    assert set(rate_limits()) == {"scan_errors", "folder_statistics", "last_file", "completion_without_event"}
+    limited = {"scan_errors", "folder_statistics", "last_file", "completion_without_event", "remote_state"}
+    assert set(rate_limits()) == limited
     polling().request([Read("folder", f"folder{number}") for number in range(100)])
     state.wait_for(seen.FolderRead, 100)
 

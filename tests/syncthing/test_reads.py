@@ -54,6 +54,7 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
         ["db/completion?device=BETA&folder=docs"],
         [seen.CompletionRead],
     ),
+    Read("remote_state", "docs", "BETA"): (["db/completion?device=BETA&folder=docs"], [seen.CompletionRead]),
 }
 """The calls and the observation types of each read."""
 
@@ -248,6 +249,60 @@ def test_completions_beyond_the_limit_are_left_for_later(
     assert [one.folder for one in found if isinstance(one, seen.CompletionRead)] == ["docs"]
     assert isinstance(last, seen.Stale)
     assert [(read.what, read.folder) for read in last.reads] == [("completion", "photos"), ("completion", "music")]
+
+
+@pytest.fixture
+def many(syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch) -> PretendedSyncthing:
+    """An instance with more folders than a snapshot reads one by one without asking for sums first."""
+    monkeypatch.setattr(reads, "FEW_COMPLETIONS", 1)
+    syncthing.has_folders(docs=False, photos=False)
+    return syncthing
+
+
+def completions_asked_for(syncthing: PretendedSyncthing) -> list[str]:
+    """Return the folder of each request for a completion; empty for the sums over all folders of a device."""
+    asked = [request for request in syncthing.server.requests if request.path == COMPLETION]
+    return [request.parameters.get("folder", "") for request in asked]
+
+
+def test_a_complete_device_needs_one_request(many: PretendedSyncthing, reader: Reader) -> None:
+    """With 1,000 folders on 100 devices, one request each would take two minutes."""
+    found = list(reader.snapshot(max_completions=0))
+    (device,) = [one for one in found if isinstance(one, seen.DeviceCompletionRead)]
+    assert device.complete is True
+    assert completions_asked_for(many) == [""]
+    assert found[-1] == seen.Stale(reads=())
+
+
+def test_the_folders_of_an_incomplete_device_are_read_one_by_one(many: PretendedSyncthing, reader: Reader) -> None:
+    """The sums do not show which folder the device needs."""
+    many.table[COMPLETION] = answers({**document("db_completion"), "needDeletes": 1})
+    found = list(reader.snapshot())
+    assert completions_asked_for(many) == ["", "docs", "photos"]
+    assert [one.complete for one in found if isinstance(one, seen.DeviceCompletionRead)] == [False]
+
+
+@pytest.mark.usefixtures("one_try")
+@pytest.mark.parametrize(
+    ("failure", "complete"),
+    [
+        (refuses(404, "folder is paused"), False),
+        (refuses(500, "database is closed"), False),
+        (stranger(500, "Internal Server Error"), False),
+        (answers(7), False),
+        (refuses(504), None),
+    ],
+    ids=str,
+)
+def test_failed_sums_are_no_failure(
+    many: PretendedSyncthing, reader: Reader, failure: Behaviour, complete: bool | None
+) -> None:
+    """One paused or broken folder can be the reason, so only the read of each folder is reported as failed."""
+    many.table[COMPLETION] = [failure, answers(document("db_completion"))]
+    *found, last = reader.snapshot()
+    assert [one.complete for one in found if isinstance(one, seen.DeviceCompletionRead)] == [complete]
+    assert [one.folder for one in found if isinstance(one, seen.CompletionRead)] == ["docs", "photos"]
+    assert (failures(found), last) == ([], seen.Stale(reads=()))
 
 
 def test_a_snapshot_reads_the_device_id_again(syncthing: PretendedSyncthing, reader: Reader) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 from stbridge.core import observations as seen
 from stbridge.core.alerts import STALE
 from stbridge.core.availability import Availability
-from stbridge.core.entities import NOT_CONNECTED, SCANNING, ConnectionChange, DeviceState, FolderState
+from stbridge.core.entities import NOT_CONNECTED, SCANNING, UNKNOWN, ConnectionChange, DeviceState, FolderState
 from stbridge.core.model import Completion, Connection
 from stbridge.core.observations import Read
 from stbridge.core.outcome import METRICS
 from stbridge.core.state import Rules, State
+from stbridge.core.versions import reports_remote_states
 
 TRANSFER_LINGERS = timedelta(seconds=15)
 """How long the counters are still read at the short interval after the end of a transfer."""
@@ -158,6 +159,39 @@ def _completion(state: State, observation: seen.CompletionRead, now: datetime) -
         device.was_out_of_sync = False
 
 
+def _device_completion(state: State, observation: seen.DeviceCompletionRead, now: datetime) -> None:
+    """Set all folders of a complete device to complete.
+
+    Only the read of a single folder returns the remote state, so it follows at a limited rate.
+    """
+    device = state.devices.get(observation.device)
+    if device is None or not observation.complete:
+        return
+    folders = [folder for folder in device.folders if not state.folders[folder].config.paused]
+    version = None if state.version is None else state.version.version
+    for folder in folders:
+        counts = state.folders[folder].counts
+        if counts is None:
+            state.outcome.read(Read("completion", folder, observation.device))
+            continue
+        before = state.completions.get((observation.device, folder))
+        remote_state = before.remote_state if before else None
+        if reports_remote_states(version):
+            if device.connection.connected:
+                state.outcome.read(Read("remote_state", folder, observation.device))
+            else:
+                remote_state = UNKNOWN
+        completion = Completion(
+            completion=100.0,
+            need_bytes=0,
+            need_items=0,
+            need_deletes=0,
+            global_bytes=counts.global_bytes,
+            remote_state=remote_state,
+        )
+        _completion(state, seen.CompletionRead(device=observation.device, folder=folder, completion=completion), now)
+
+
 def _has_caught_up(device: DeviceState, folder: FolderState, completion: Completion) -> bool:
     """Return whether a device received changes of this device between two reads of its completion."""
     if folder.state in SCANNING or device.taken.get(folder.config.id, 0) == folder.changes:
@@ -183,5 +217,6 @@ RULES: Rules = {
     seen.DeviceDisconnected: _disconnected,
     seen.ConnectionsRead: _connections,
     seen.CompletionRead: _completion,
+    seen.DeviceCompletionRead: _device_completion,
     seen.DeviceStatisticsRead: _statistics,
 }
