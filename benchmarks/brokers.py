@@ -36,7 +36,7 @@ def run(_quick: bool) -> Section:  # noqa: FBT001 - the interface of every bench
         summary=[
             (
                 "Broker features, tested with a plain MQTT client, and the bridge with a real Syncthing instance."
-                " `scripts/brokers` installs the brokers; [Fleets](../docs/fleets.md) explains the results."
+                " `scripts/brokers` installs the brokers; [Brokers](../docs/brokers.md) explains the results."
             ),
         ],
         tables=[

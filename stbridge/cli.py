@@ -47,7 +47,7 @@ examples:
   stbridge check
   stbridge run --config nas.toml
   stbridge call nas scan photos
-  stbridge call local pause folder=photos for=30m
+  stbridge call local pause folder=photos
   stbridge watch --set mqtt.host=broker.lan
 """
 """The text that `stbridge --help` shows below the subcommands."""
