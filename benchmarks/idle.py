@@ -31,6 +31,7 @@ LONGEST_QUIET_S = 90.0
 
 MOST_REQUESTS = 240
 MOST_CPU_PERCENT = 0.2
+MOST_WAKE_UPS = 12
 MOST_MEMORY_MB = 50
 MOST_START_S = 1.5
 
@@ -55,6 +56,7 @@ class Look:
         requests: number of requests to Syncthing by path.
         bytes_to_broker: number of bytes, including the overhead of MQTT.
         cpu_s: processor time.
+        waits: number of times that its threads have waited.
         memory_mb: maximum of the resident memory, because the system reclaims pages when memory is short.
     """
 
@@ -62,6 +64,7 @@ class Look:
     requests: Counter[str]
     bytes_to_broker: int
     cpu_s: float
+    waits: int
     memory_mb: float
 
     def since(self, before: "Look") -> "Look":
@@ -71,6 +74,7 @@ class Look:
             requests=self.requests - before.requests,
             bytes_to_broker=self.bytes_to_broker - before.bytes_to_broker,
             cpu_s=self.cpu_s - before.cpu_s,
+            waits=self.waits - before.waits,
             memory_mb=self.memory_mb,
         )
 
@@ -98,6 +102,11 @@ class Idle:
     def requests_an_hour(self) -> float:
         """Number of requests to Syncthing per hour."""
         return self.spent.requests.total() * self.an_hour
+
+    @property
+    def wake_ups_a_minute(self) -> float:
+        """How often its threads wake up in a minute."""
+        return 60 * self.spent.waits / self.spent.at
 
     @property
     def cpu_percent(self) -> float:
@@ -168,6 +177,7 @@ class Household:
             requests=self._to_syncthing.requests.copy(),
             bytes_to_broker=self._to_broker.bytes_to,
             cpu_s=usage.cpu_s,
+            waits=usage.waits,
             memory_mb=usage.most_memory_mb,
         )
 
@@ -233,6 +243,7 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
                     "requests to Syncthing",
                     "processor time, s",
                     "share of a core, %",
+                    "wake-ups a minute",
                     "resident, MB",
                     "to the broker, KB",
                 ],
@@ -257,6 +268,11 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
                 met=all(one.cpu_percent < MOST_CPU_PERCENT for one in idle),
             ),
             Verdict(
+                aim=f"at most {MOST_WAKE_UPS} wake-ups a minute for one instance",
+                measured=", ".join(f"{one.wake_ups_a_minute:.0f} ({one.folders} folders)" for one in idle),
+                met=smallest.wake_ups_a_minute <= MOST_WAKE_UPS,
+            ),
+            Verdict(
                 aim=f"at most {MOST_MEMORY_MB} MB resident for one small instance",
                 measured=", ".join(f"{one.spent.memory_mb:.1f} MB ({one.folders} folders)" for one in idle),
                 met=smallest.spent.memory_mb <= MOST_MEMORY_MB,
@@ -276,6 +292,7 @@ def _row(one: Idle) -> list[str]:
         f"{one.requests_an_hour:.0f}",
         f"{one.spent.cpu_s * one.an_hour:.1f}",
         f"{one.cpu_percent:.2f}",
+        f"{one.wake_ups_a_minute:.0f}",
         f"{one.spent.memory_mb:.1f}",
         f"{one.spent.bytes_to_broker * one.an_hour / 1000:.0f}",
     ]

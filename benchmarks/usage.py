@@ -17,24 +17,28 @@ class Usage:
         memory_mb: resident memory in units of 2^20 bytes.
         most_memory_mb: maximum of the resident memory.
         threads: number of threads.
+        waits: number of times that its threads have waited, each of which ends with a wake-up of the processor.
     """
 
     cpu_s: float
     memory_mb: float
     most_memory_mb: float
     threads: int
+    waits: int
 
     @classmethod
     def of(cls, process: int) -> Self:
         """Read the values of a process."""
         root = Path(f"/proc/{process}")
         status = dict(line.split(":", 1) for line in (root / "status").read_text(encoding="utf-8").splitlines())
+        threads = [path.read_text(encoding="utf-8") for path in root.glob("task/*/status")]
         times = [path.read_text(encoding="utf-8") for path in root.glob("task/*/schedstat")]
         return cls(
             cpu_s=sum(int(one.split()[0]) for one in times) / 1e9,
             memory_mb=int(status["VmRSS"].split()[0]) / 1024,
             most_memory_mb=int(status["VmHWM"].split()[0]) / 1024,
             threads=int(status["Threads"]),
+            waits=sum(int(one.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for one in threads),
         )
 
 

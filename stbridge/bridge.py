@@ -38,8 +38,14 @@ from stbridge.systemd import notify
 
 log = logging.getLogger(__name__)
 
-SUPERVISION_S = 10.0
+SUPERVISION_S = 30.0
 """Seconds between two checks of the threads."""
+
+RESTART_S = 10.0
+"""Seconds until a thread that died is restarted, so that a fault that persists does not use up all restarts at once."""
+
+DIED = 0
+"""Put into the queue of signals by a thread that died."""
 
 SETTLING_S = (1.0, 2.0, 3.0)
 """Pauses between the first checks, in seconds: shorter, because users look at the status right after the start."""
@@ -153,14 +159,15 @@ class Bridge:
         Raises:
             Failed: a thread hangs or keeps dying.
         """
+        self._supervision.on_death(lambda: signals.put(DIED))
         self.start()
         notify("READY=1")
         try:
             for pause_s in chain(SETTLING_S, repeat(SUPERVISION_S)):
                 self.supervise()
                 with suppress(Empty):
-                    signals.get(timeout=pause_s)
-                    return
+                    if signals.get(timeout=pause_s) != DIED or signals.get(timeout=min(pause_s, RESTART_S)) != DIED:
+                        return
         finally:
             self.stop()
 

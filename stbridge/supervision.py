@@ -8,8 +8,8 @@ from time import monotonic
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 10.0
-"""Maximum seconds between two heartbeats of a thread that has nothing to do."""
+HEARTBEAT_S = 60.0
+"""Maximum seconds between two heartbeats of a thread that has nothing to do; each one wakes the processor."""
 
 MAX_DEATHS = 5
 DEATHS_WITHIN_S = 600.0
@@ -35,6 +35,8 @@ class SupervisedThread:
         self._reason = ""
         self._dead = threading.Event()
         self._thread: threading.Thread | None = None
+        self.on_death: Callable[[], None] = lambda: None
+        """Called by the thread itself when it has died."""
 
     def start(self) -> None:
         """Start the thread, or start it again."""
@@ -86,6 +88,7 @@ class SupervisedThread:
             self._died_at.append(monotonic())
             log.exception("%s died", self.name)
             self._dead.set()
+            self.on_death()
 
 
 class Supervision:
@@ -100,6 +103,11 @@ class Supervision:
         self._threads = threads
         self._every_s = every_s
         self._checked_at = monotonic()
+
+    def on_death(self, callback: Callable[[], None]) -> None:
+        """Set what each thread calls when it has died."""
+        for thread in self._threads:
+            thread.on_death = callback
 
     def check(self) -> str:
         """Check every thread once.

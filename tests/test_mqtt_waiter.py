@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from stbridge.core.messages import Message
 from stbridge.errors import BrokerUnreachable
+from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import Protocol
-from stbridge.mqtt.session import Session
+from stbridge.mqtt.session import LOOP_S, Session
 from stbridge.mqtt.waiter import Waiter
 from stbridge.settings import MqttSettings
 from tests.servers import Mosquitto
@@ -56,3 +58,30 @@ def test_without_file_descriptors_the_broker_cannot_be_reached(broker: Mosquitto
     session = Session(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None)
     with no_descriptors(more), pytest.raises(BrokerUnreachable, match="Too many open files"):
         session.open(threading.Event())
+
+
+def test_an_idle_session_waits_until_its_keepalive(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle bridge must not wake the processor every second; while the broker has to answer, it looks more often."""
+    waits: list[float] = []
+    wait = Waiter.wait
+
+    def recorded(waiter: Waiter, timeout_s: float) -> tuple[bool, bool]:
+        waits.append(timeout_s)
+        return wait(waiter, min(timeout_s, 0.1))
+
+    monkeypatch.setattr(Waiter, "wait", recorded)
+    settings = MqttSettings(host="127.0.0.1", port=broker.port, keepalive_s=40)
+    outbox = Outbox()
+    session = Session(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None, outbox=outbox)
+    session.open(threading.Event())
+    session.loop_once()
+    assert 30 < waits[-1] <= 40
+    outbox.connected(session.window, session.largest_packet)
+    outbox.put_state(Message(topic="syncthing/nas/state", payload=b"online"))
+    session.loop_once()
+    assert waits[-1] == LOOP_S
+    while not outbox.wait_until_empty(0):
+        session.loop_once()
+    session.loop_once()
+    assert 30 < waits[-1] <= 40
+    session.close()

@@ -60,6 +60,22 @@ def test_a_thread_that_died_is_restarted(end: threading.Event, caplog: pytest.Lo
     assert "LookupError: with a secret in it" in caplog.text
 
 
+def test_the_death_of_a_thread_is_reported_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The checks are half a minute apart, so a thread that died would be missing for as long."""
+    caplog.set_level(logging.CRITICAL)
+    die, reported = threading.Event(), threading.Event()
+
+    def run() -> None:
+        die.wait()
+        dies()
+
+    one = started(run)
+    Supervision([one], EVERY_S).on_death(reported.set)
+    die.set()
+    assert reported.wait(30)
+    assert one.dead
+
+
 def test_a_thread_that_keeps_dying_stops_the_service_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
     """After several deaths within minutes, a restart is unlikely to help; the reason contains no secret."""
     caplog.set_level(logging.CRITICAL)

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from paho.mqtt import MQTTException
@@ -106,6 +107,14 @@ class TolerantClient(Client):
     def bytes_queued(self) -> int:
         """Number of bytes that were passed to this client to be sent."""
         return self.bytes_written + sum(packet["to_process"] for packet in self._out_packet)
+
+    def silent_for(self) -> float:
+        """Return the seconds for which `loop_misc` has nothing to do; infinite without a keepalive."""
+        if not self._keepalive:
+            return inf
+        with self._msgtime_mutex:
+            since = min(self._last_msg_out, self._last_bytes_received, self._ping_t or inf)
+        return max(0.0, since + self._keepalive - monotonic())
 
     def departed(self) -> int:
         """Return the number of bytes that the peer has acknowledged; without that information, the number written."""

@@ -19,10 +19,10 @@ from stbridge.mqtt.protocol import Protocol, ProtocolChoice
 from stbridge.mqtt.quarantine import Suspicion
 from stbridge.mqtt.redelivery import RedeliveryFilter
 from stbridge.mqtt.retained import RetainedReader
-from stbridge.mqtt.session import Session
+from stbridge.mqtt.session import LOOP_S, Session
 from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
-from stbridge.supervision import SupervisedThread
+from stbridge.supervision import HEARTBEAT_S, SupervisedThread
 
 SESSION_EXPIRY_S = 60  # MQTT 5: the broker keeps commands for a disconnected bridge this long
 HOLD_S = 5.0
@@ -225,7 +225,7 @@ class BrokerConnection:
             self._greet(session)
             while not self._stop.is_set():
                 self.thread.heartbeat()
-                session.loop_once()
+                session.loop_once(LOOP_S if self._logged else HEARTBEAT_S)
                 if self._logged and time.monotonic() - since > SHORT_SESSION_S:
                     self._lasts(session)
         except BrokerUnavailable as error:

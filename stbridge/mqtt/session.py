@@ -36,6 +36,7 @@ from stbridge.mqtt.reasons import Reason
 from stbridge.mqtt.redelivery import RedeliveryFilter
 from stbridge.mqtt.waiter import Waiter
 from stbridge.settings import MqttSettings
+from stbridge.supervision import HEARTBEAT_S
 
 # For the TCP connection, TLS, WebSocket and CONNACK each, and for SUBACK. If a network drops connections silently, an
 # attempt in progress fails only after this time, and the bridge has to recover within 5 s.
@@ -47,7 +48,7 @@ ACKNOWLEDGEMENT_TIMEOUT_S = 10.0
 # Sent bytes may still be in the buffers of proxies, tunnels and the broker's system, which can hold several megabytes.
 # For each 32 KiB a message gets one second more; 32 KiB/s is 5 % of a slow DSL uplink.
 SLOWEST_BYTES_PER_S = 32 * 1024
-LOOP_S = 1.0  # paho needs to check its keepalive about this often
+LOOP_S = 1.0  # while the broker has to answer, the timeout of the answer is checked about this often
 # If a WebSocket accepts only part of a frame, paho loses the packet (_packet_write does not put it back when 0 bytes
 # were written). Therefore the messages in flight must always fit into the socket's buffer.
 WEBSOCKET_WINDOW = 4
@@ -103,6 +104,7 @@ class Session:
         self._to_acknowledge: deque[int] = deque()
         self._no_local: list[str] = []
         self._echoes: deque[tuple[str, bytes]] = deque(maxlen=MOST_ECHOES)
+        self._idle = False
         self._oldest: InFlight | None = None
         self._progress_at = 0.0
         self._departed = 0
@@ -214,11 +216,11 @@ class Session:
             raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not acknowledge a message")
         return self._answered.pop(packet_id)
 
-    def loop_once(self, timeout_s: float = LOOP_S) -> None:
-        """Send what is due, wait for the network or `wake`, and handle what has arrived.
+    def loop_once(self, timeout_s: float = HEARTBEAT_S) -> None:
+        """Send what is due, wait for the network, `wake` or the keepalive, and handle what has arrived.
 
         Args:
-            timeout_s: maximum wait in seconds.
+            timeout_s: maximum wait in seconds; while a message is unacknowledged, it is at most LOOP_S.
 
         Raises:
             BrokerUnavailable: the connection was lost; the message has the reason.
@@ -228,6 +230,8 @@ class Session:
             self._outbox.send(self)
             self._check_that_it_is_open()  # after sending: paho closes a socket that it finds broken
             self._waiter.expect(to_write=self._client.want_write())
+            self._idle = self._outbox.oldest_in_flight is None
+            timeout_s = min(timeout_s, self._client.silent_for() if self._idle else LOOP_S)
         readable, writable = self._waiter.wait(timeout_s)
         with self.io_lock:
             if readable:
@@ -334,8 +338,9 @@ class Session:
 
     @property
     def has_more(self) -> bool:
-        """Whether `loop_once` has work: the socket did not accept all bytes, or the connection was lost."""
-        return self._client.want_write() or self._client.socket() is None
+        """Whether `loop_once` has work: bytes to send, a lost connection, or the timeout of a first acknowledgement."""
+        waits_for_answer = self._idle and self._outbox.oldest_in_flight is not None
+        return waits_for_answer or self._client.want_write() or self._client.socket() is None
 
     def fail(self, error: Exception) -> None:
         """Make `loop_once` raise an error that occurred in another thread."""

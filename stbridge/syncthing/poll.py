@@ -32,6 +32,9 @@ RETRY_S, MAX_RETRY_S = 5.0, 600.0
 
 MAX_RETRIES = 10_000
 
+UNUSABLE_S = 10.0
+"""Maximum seconds until the poller checks again whether the instance can be used."""
+
 MAX_SILENCE_S = 180.0
 """Maximum seconds without a heartbeat; several attempts or a slow name resolver can take most of this time."""
 
@@ -303,7 +306,7 @@ class Poller:
                     return read
                 if not wait:
                     return None
-                self._condition.wait(min(HEARTBEAT_S, self._ready_in(now)) if live else HEARTBEAT_S)
+                self._condition.wait(min(HEARTBEAT_S, self._ready_in(now)) if live else UNUSABLE_S)
             return None
 
     def _pop(self, now: float) -> Read | None:

@@ -1,7 +1,7 @@
 """`stbridge run` with two shortened timeouts, and with a clock, a resolver and threads that a test can break.
 
 - The bridge waits 2 s for an acknowledgement of the broker instead of 10 s.
-- The bridge checks its threads every second instead of every 10 s.
+- The bridge checks its threads every second instead of every 30 s, and each thread sends a heartbeat every 10 s.
 - The file `clock` in the directory SPOILED holds the error of the wall clock in seconds.
 - While the file `nameless` exists there, host names do not resolve.
 - A thread whose name is in the file `dying` there dies once, or repeatedly if `again` follows the name.
@@ -15,10 +15,11 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Self
 
-from stbridge import bridge, clock
+from stbridge import bridge, clock, instance, schedule
 from stbridge.cli import main
 from stbridge.mqtt import session
 from stbridge.supervision import SupervisedThread
+from stbridge.syncthing import poll
 
 SPOILED = "FAULTS_DIRECTORY"
 
@@ -64,6 +65,8 @@ def fatal_heartbeat(thread: SupervisedThread) -> None:
 if __name__ == "__main__":
     session.ACKNOWLEDGEMENT_TIMEOUT_S = 2.0
     bridge.SUPERVISION_S = 1.0
+    for module in (instance, poll, schedule):
+        module.HEARTBEAT_S = 10.0  # type: ignore[attr-defined]  # they import the name
     clock.datetime = SpoiledClock  # type: ignore[attr-defined]
     SupervisedThread.heartbeat = fatal_heartbeat  # type: ignore[method-assign, assignment]  # every thread calls it
     socket.getaddrinfo = spoiled_getaddrinfo
