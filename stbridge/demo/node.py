@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -37,6 +38,9 @@ OPTIONS: Mapping[str, str] = {
     "reconnectionIntervalS": "2",
     "progressUpdateIntervalS": "1",
 }
+SERVER_PORTS = (10_000, 32_000)
+"""The range of ports from which servers are given one, below that of outgoing connections on Linux and macOS."""
+
 VARIABLES: Mapping[str, str] = {"STNODEFAULTFOLDER": "1", "STNOUPGRADE": "1"}
 
 
@@ -58,11 +62,16 @@ def environment() -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a free port of the loopback address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a free port of the loopback address.
+
+    The system takes the ports of outgoing connections from higher numbers, so none of them takes this port before the
+    server that it is meant for has started.
+    """
+    while True:
+        port = random.randrange(*SERVER_PORTS)  # noqa: S311 - avoids collisions, keeps no secret
+        with socket.socket() as probe, suppress(OSError):  # it is in use
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _session(leader: int) -> list[int]:
