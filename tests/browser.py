@@ -30,9 +30,9 @@ OPTIONS = (
 TEXT = """
 (function text(node) {
     if (node.nodeType === Node.TEXT_NODE) return node.data;
-    if (node instanceof Element && (["SCRIPT", "STYLE"].includes(node.tagName) || !node.checkVisibility())) return "";
-    const root = node.shadowRoot;
-    const children = node.tagName === "SLOT" ? node.assignedNodes() : (root || node).childNodes;
+    if (["SCRIPT", "STYLE"].includes(node.tagName)) return "";
+    if (node instanceof Element && getComputedStyle(node).display === "none") return "";
+    const children = node.tagName === "SLOT" ? node.assignedNodes() : (node.shadowRoot || node).childNodes;
     return Array.from(children, text).join(" ");
 })(document.body)
 """
@@ -60,7 +60,7 @@ class Browser:
     def start(self) -> "Browser":
         """Start it, and connect to its page."""
         program = chromium()
-        assert program is not None, "chromium() tells whether it can be started"
+        assert program is not None, "call chromium() first"
         process = subprocess.Popen(
             [program, *OPTIONS, f"--user-data-dir={self._directory}", "about:blank"],
             stdout=subprocess.DEVNULL,
@@ -102,15 +102,16 @@ class Browser:
             raise AssertionError(f"the page does not show all of {texts}, but: {self.text()}") from None
 
     def screenshot(self, target: Path) -> None:
-        """Write a picture of the page, once it has looked the same for a second: pages load and draw in steps."""
-        pictures = [b""]
+        """Write a picture of the page, once it has loaded nothing and shown nothing new for two seconds."""
+        seen: list[object] = [None]
 
         def still() -> bool:
-            pictures.append(base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"]))
-            return pictures[-1] == pictures[-2] or self._pause.wait(1)
+            words = "".join(one for one in self.text() if not one.isdigit())  # "5 seconds ago" always changes
+            seen.append((words, self._evaluate("performance.getEntriesByType('resource').length")))
+            return seen[-1] == seen[-2] or self._pause.wait(2)
 
         eventually(still)
-        target.write_bytes(pictures[-1])
+        target.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"]))
 
     def _evaluate(self, expression: str) -> Any:
         return self._ask("Runtime.evaluate", expression=expression)["result"].get("value")
