@@ -11,6 +11,7 @@
 # make test-image          builds and runs the images by the steps of their Dockerfiles, without Docker,
 #                          and runs the commands of the installation pages on a fresh Debian
 # make test-nodered        runs the example flows in a real Node-RED, if it can be installed
+# make pictures            creates the pictures of the documents; installs Chromium, Home Assistant and Node-RED for it
 # make bench               measures speed and cost, and writes benchmarks/REPORT.md (ONLY=latency runs one benchmark)
 
 PYTHON ?= python3
@@ -74,6 +75,8 @@ fixtures: $(READY) servers
 	$(VENV)/bin/python scripts/record-fixtures
 
 pictures: $(READY) servers
+	@scripts/chromium || true
+	@scripts/homeassistant || true
 	@scripts/node-red || true
 	$(VENV)/bin/python scripts/pictures
 

@@ -61,6 +61,10 @@ def run(quick: bool) -> Section:  # noqa: FBT001 - the interface of every benchm
                 " are not connected: the remote states of connected ones are read later, 50 in a second."
             ),
             (
+                "Before one request showed whether a device is complete, 1,000 folders x 100 devices were online after"
+                " 33 s and complete after 120 s, and 50 instances x 20 folders x 10 devices after 23 s."
+            ),
+            (
                 f"The cost of an event is the bridge's processor time for {RATE} events a second about one folder,"
                 f" during {storm_s:.0f} s, with any number of other folders. With many instances the events are spread"
                 " over all instances, so nearly each event needs its own request, which costs much more than the event."

@@ -51,10 +51,12 @@ class HomeAssistant:
 
     Args:
         directory: an empty directory for its configuration.
+        configuration: its configuration file, with a place for the port.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, configuration: str = CONFIGURATION) -> None:
         self.directory = directory
+        self._configuration = configuration
         self.port = free_port()
         self.token = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -76,7 +78,7 @@ class HomeAssistant:
     def set_up(self) -> None:
         """Write the configuration, start it for the first time, and create its owner."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "configuration.yaml").write_text(CONFIGURATION.format(port=self.port), encoding="utf-8")
+        (self.directory / "configuration.yaml").write_text(self._configuration.format(port=self.port), encoding="utf-8")
         (self.directory / "automations.yaml").write_text("[]\n", encoding="utf-8")
         (self.directory / "ui-lovelace.yaml").write_text("views: []\n", encoding="utf-8")
         self._run()
