@@ -63,6 +63,12 @@ class Proxy:
         """Return whether there have been more than this number of connections."""
         return self.connections > connections
 
+    @property
+    def carries(self) -> bool:
+        """Whether a connection is open; a server may not have noticed yet that its client has closed one."""
+        with self._lock:
+            return bool(self._open)
+
     def count(self, words: bytes) -> None:
         """Count from now on how often clients send these bytes in one piece, as they send the head of a request."""
         self.counted, self._words = 0, words

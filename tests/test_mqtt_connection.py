@@ -296,6 +296,7 @@ def test_a_command_that_runs_while_the_connection_breaks_is_executed_once(
     until(subscriber, lambda seen: seen.count((STATE, b"online")) == 2)
     command.acknowledge()
     bridge.connection.stop()
+    eventually(lambda: not cable.carries)  # before, the broker would send the next command to this connection
     subscriber.publish(SCAN, b"afterwards")
     assert len(bridge.received.items) == 1
     (received,) = start(broker.port).received.wait_for(bool)
