@@ -51,6 +51,8 @@ SETTLING_S = (1.0, 2.0, 3.0)
 """Pauses between the first checks, in seconds: shorter, because users look at the status right after the start."""
 
 HEALTH_EXPIRY_S = 180
+"""Seconds after which `bridge/health` expires on the broker, with MQTT 5."""
+
 STOP_S = 5.0
 """Maximum duration of a stop, in seconds; Docker kills a container after 10 s."""
 
@@ -157,7 +159,7 @@ class Bridge:
             signals: a signal handler puts the signal in; unlike an Event, a SimpleQueue is safe in a handler.
 
         Raises:
-            Failed: a thread hangs or keeps dying.
+            Failed: a thread hangs, or stops unexpectedly again and again.
         """
         self._supervision.on_death(lambda: signals.put(DIED))
         self.start()
@@ -177,7 +179,7 @@ class Bridge:
         The status for systemd and for the health check comes from here, so it depends on the heartbeats of all threads.
 
         Raises:
-            Failed: a thread hangs or keeps dying.
+            Failed: a thread hangs, or stops unexpectedly again and again.
         """
         if faults := self._supervision.check():
             raise Failed(f"{faults}: see the log. The service manager should restart the bridge.")
@@ -262,6 +264,7 @@ class Bridge:
             self._instances[parsed[0]].command(parsed[1].name, received)
 
     def _restored(self, payloads: Mapping[str, bytes]) -> None:
+        """Pass what the previous run published to each instance, and clear topics that this run does not publish."""
         announced = owned(payloads, self._topics)
         for name, instance in self._instances.items():
             instance.restore(payloads, [topic for topic, of in announced.items() if of == name])

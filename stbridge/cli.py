@@ -92,7 +92,12 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """Return the parser of argv; without a list of commands, `call` itself refuses unknown commands."""
+    """Return the parser of the command line.
+
+    Args:
+        commands: the commands that the parser accepts for `call`; only shell completion needs them. Without them,
+            `call` itself refuses unknown commands and suggests a known one.
+    """
     parser = argparse.ArgumentParser(
         prog="stbridge",
         description="Connects Syncthing to MQTT: publishes its state as it changes, and runs commands.",
@@ -114,7 +119,7 @@ def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
     client.add_argument(
         "--client-id",
         metavar="ID",
-        help="client ID at the broker; the default is mqtt.client_id and the name of the subcommand. The client ID of "
+        help="client ID at the broker; the default is mqtt.client_id and a suffix for the subcommand. The client ID of "
         "a running bridge would disconnect that bridge",
     )
     subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")

@@ -31,13 +31,13 @@
             +-- NotApplicable     the call makes no sense in the current state
             +-- Rejected          any other error that Syncthing returns
 
-Behind a reverse proxy, any error can concern a single path only. Before a caller takes a SyncthingUnavailable for the
-state of the instance, it must check with a call that always works, such as GET /rest/system/status. If that call fails
-with a CallFailed, the instance cannot be used either; for this case every SyncthingError has a `status`.
+A reverse proxy may reject or misroute a single path. So one SyncthingUnavailable does not prove that the instance is
+unavailable: the caller must first try a call that every instance supports, such as GET /rest/system/status. If that
+call fails too, even with a CallFailed, the instance cannot be used; for this case every SyncthingError has a `status`.
 
-A message states what is wrong, which setting to change, and how to fix it. If it is a setting of a Syncthing instance,
-the message begins with the relative name of the setting, as in `url: `; `with_setting_path` completes the name. A
-message never contains an API key or a password.
+A message states what is wrong, which setting to change, and how to fix it. If the setting is in the table
+`[syncthing.NAME]` of an instance, the message begins with its name in that table, as in `url: `; `with_setting_path`
+prepends the name of the table. A message never contains an API key or a password.
 """
 
 import re
@@ -45,7 +45,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 MALFORMED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
-"""Exceptions that are raised by code that reads an answer with an unexpected structure."""
+"""The exceptions that Python code raises when it decodes an answer with an unexpected structure."""
 
 
 class StbridgeError(Exception):

@@ -24,6 +24,7 @@ LONGEST_NAME = 100
 """Maximum length of a client ID in the file name, which may have 255 bytes."""
 
 LARGEST = 1_000_000
+"""Maximum number of bytes of the file that are read, because another user may have written it."""
 
 
 def health_file(environment: Mapping[str, str], client_id: str) -> Path:

@@ -110,7 +110,7 @@ class Instance:
         self._stopping = threading.Event()
         self._state = self._new_state()
         self._restored: Mapping[str, bytes] | None = None
-        self._logged: set[tuple[str, str]] = set()  # since the instance was online
+        self._logged: set[tuple[str, str]] = set()  # status and message of each line since the instance was online
         # A session of `requests` must not be shared between threads. Scans have a client of their own, because their
         # connections are broken when Syncthing restarts.
         following, polling, slow_reads, commands, scans = (_client(settings) for _ in range(5))
@@ -192,7 +192,7 @@ class Instance:
 
         Args:
             payloads: retained messages by topic; those of other instances are ignored.
-            announced: the discovery topics of this instance.
+            announced: the discovery topics of this instance that the previous run published.
         """
         self._dispatcher.submit(self._restore, payloads, tuple(announced))
 
@@ -219,8 +219,8 @@ class Instance:
         Args:
             observations: what was read from Syncthing; an iterator is consumed before the lock is acquired.
             first: number of topics that are sent ahead of the rest, so that an event reaches subscribers early.
-            epoch: the epoch in which they were read; observations of an earlier epoch are dropped. None if they cannot
-                be out of date.
+            epoch: the epoch in which they were read, which changes with the availability of the instance. Observations
+                of an earlier epoch are dropped. None if they cannot be out of date.
 
         Returns:
             the reads that the observations require.
@@ -354,7 +354,7 @@ class Instance:
             folders, devices = len(state.folders), len(state.devices)
             if shown in self._logged or (shown[0] != "online" and len(self._logged) >= MOST_LOGGED):
                 return
-            # A failure may show in several ways in turns.
+            # During one outage, attempts may alternate between several errors; log each of them once.
             failures = set() if shown[0] == "online" else {one for one in self._logged if one[0] != "online"}
             self._logged = {shown, *failures}
         if shown[0] == "online":
@@ -363,6 +363,7 @@ class Instance:
             log.warning("%s: %s: %s", self.name, *shown)
 
     def _epoch(self) -> int | None:
+        """Return the current epoch; None while the instance cannot be used, so that the poller reads nothing."""
         state = self._state
         return state.epoch if state.availability is Availability.LIVE else None
 

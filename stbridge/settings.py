@@ -379,7 +379,7 @@ class PollSettings(Section):
         900.0, description="When devices were last seen; the last scan and the last changed file of folders."
     )
     reconcile: Seconds = Field(
-        600.0, description="The next folder and the next completions, in case an event was missed."
+        600.0, description="One folder and two completions, in turn, in case an event was missed."
     )
     upgrade: Seconds = Field(
         21600.0, description="Whether a newer version exists; Syncthing asks a server on the Internet."
@@ -450,7 +450,7 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
     ignore_errors: tuple[str, ...] = Field(
         (),
         description="Regular expressions. An entry of Syncthing's error list that matches one of them is not a "
-        "problem. Syncthing's notice about running as a privileged user never is.",
+        "problem. Syncthing's notice about running as a privileged user is always ignored.",
     )
     folder: dict[str, FolderAlertSettings] = Field(  # type: ignore[valid-type]  # as above
         {}, description="Thresholds for a single folder, by its ID, or by its label if that is unique."

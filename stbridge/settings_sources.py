@@ -104,7 +104,7 @@ def _settings_from(sources: Iterable[Values]) -> type[Settings]:
 
 
 class _Environment(EnvSettingsSource):
-    """The environment; values that are not valid JSON are passed on, and the validation reports them."""
+    """The environment variables; a value that is not valid JSON is passed on unchanged for the validation to report."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
@@ -151,7 +151,7 @@ _SECRET_NAMES = (
     re.compile(r"(?:stbridge_)?(?P<section>mqtt)__?(?P<key>username|password)"),
     re.compile(r"(?:stbridge_)?(?P<section>syncthing)__?(?P<instance>[a-z0-9_-]+?)__?(?P<key>api_key)"),
 )
-"""The names of secret files, formed from the parts of a setting; other files belong to other programs."""
+"""The names of secret files; their groups are the parts of the setting. Other files belong to other programs."""
 
 
 def _from_secrets(directories: Iterable[Path]) -> Values:
@@ -242,7 +242,10 @@ _KUBERNETES = tuple(
         (r"PORT_\d+_(?:TCP|UDP|SCTP)_ADDR", _ADDRESS),
     )
 )
-"""Each name with the form of its value: `STBRIDGE_MQTT_PORT=1883` is not from Kubernetes but a misspelled setting."""
+"""Variables that Kubernetes sets for services, as NAME=VALUE.
+
+The value distinguishes them from misspelled settings, such as `STBRIDGE_MQTT_PORT=1883`.
+"""
 
 
 def variables_of_kubernetes(environment: Mapping[str, str]) -> list[str]:
@@ -264,7 +267,7 @@ def log_ignored_variables(environment: Mapping[str, str]) -> None:
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
-    """Find variables that would be silently ignored, because their first part is not the name of a section."""
+    """Yield a fault for each variable that pydantic would silently ignore: its first part is not a section."""
     kubernetes = set(variables_of_kubernetes(environment))
     for name in environment:
         if not name.upper().startswith(PREFIX) or name.upper() == CONFIG_VARIABLE or name in kubernetes:
@@ -290,7 +293,10 @@ def _variables_in(section: type[BaseModel], prefix: str) -> Iterable[str]:
 
 
 def _variables_like(name: str) -> Iterable[str]:
-    """Return settings that a variable of an instance may mean despite single underscores or a typo in its section."""
+    """Yield settings of a Syncthing instance that a misspelled variable may mean.
+
+    It may have single underscores instead of double ones, or a typo in the name of its section.
+    """
     for key in map(str.upper, SyncthingSettings.model_fields):
         for form in (rf"SYNCTHING_+([A-Z0-9_-]+?)_+{key}", rf"[A-Z]+__([A-Z0-9_-]+?)__{key}"):
             if found := re.fullmatch(PREFIX + form, name):
@@ -309,7 +315,7 @@ _FAULTS: Mapping[str, str] = {
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     "tuple_type": 'must be a list, such as ["one", "two"]',
 }
-"""Messages in terms of TOML that replace pydantic's, which are in terms of Python."""
+"""Messages that use the words of TOML, by pydantic's type of error; pydantic's own messages use those of Python."""
 
 
 def _readable(fault: Mapping[str, Any]) -> Iterable[str]:
@@ -317,10 +323,10 @@ def _readable(fault: Mapping[str, Any]) -> Iterable[str]:
     *section, key = (str(part) for part in fault["loc"] or ("",))
     location = ".".join((*section, key))
     if fault["type"] == CONTRADICTIONS:
-        return [f"{location}.{beneath}: {message}" for beneath, message in fault["ctx"]["faults"]]
+        return [f"{location}.{key}: {message}" for key, message in fault["ctx"]["faults"]]
     if fault["type"] == "extra_forbidden":
-        beside = "".join(f"{part}." for part in section)
-        return [f"{location}: no such setting{did_you_mean(key, _known_in(section), prefix=beside)}"]
+        prefix = "".join(f"{part}." for part in section)
+        return [f"{location}: no such setting{did_you_mean(key, _known_in(section), prefix=prefix)}"]
     message = _FAULTS.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return [f"{location}: {message}" if location else message]

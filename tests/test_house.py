@@ -77,19 +77,19 @@ THIRD_PARTIES: Mapping[str, set[str]] = {
 ENVIRONMENT: Mapping[str, str] = {
     "cli": "hands it to the health check, which finds its file by it, and to the log of ignored variables",
     "demo.node": "passes it on to Syncthing, without what would redirect it",
-    "local": "the Syncthing of this machine may be named in it",
+    "local": "it may name the Syncthing instance of this machine",
     "log": "the journal adds the time by itself",
     "settings_sources": "settings",
-    "systemd": "where to tell how the service is",
+    "systemd": "where to send the status of the service",
 }
 """Which modules read the environment, and why."""
 
 FILES: Mapping[str, str] = {
-    "demo.node": "the log of the demo's Syncthing",
+    "demo.node": "the log of the Syncthing instances of the demo",
     "demo.show": "the photos of the demo",
     "health": "the health file",
     "output": "/dev/null in place of a stream that is closed or cannot be written",
-    "mqtt.tls": "tells which of the certificate's files cannot be read",
+    "mqtt.tls": "reports which of the certificate's files cannot be read",
     "settings_sources": "settings and secrets",
     "syncthing.tls": "the certificates in the file of `verify`",
 }

@@ -95,8 +95,8 @@ def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any
 
     The timed pauses are recorded first, so that the next run of the bridge resumes the folders if this one is killed.
     """
-    concerned = [one for one in client.get_config()["folders"] or () if folder in (EVERY_FOLDER, one["id"])]
-    running = [one["id"] for one in concerned if not one["paused"]]
+    selected = [one for one in client.get_config()["folders"] or () if folder in (EVERY_FOLDER, one["id"])]
+    running = [one["id"] for one in selected if not one["paused"]]
     time_pauses(running, RESET_PAUSE_S)
     try:
         for one in running:
@@ -115,7 +115,7 @@ def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any
         raise TimedOut(why + _still_paused(running)) from error
     if left := _resume_all(client, running, time_pauses):
         raise TimedOut(f"Syncthing was reset{left}")
-    return {"reset": [one["id"] for one in concerned], "resumed": running}
+    return {"reset": [one["id"] for one in selected], "resumed": running}
 
 
 def _resume_all(client: SyncthingClient, folders: list[str], time_pauses: TimePauses) -> str:
@@ -144,7 +144,8 @@ def _new_config(client: SyncthingClient, arguments: Arguments) -> Any:
     """
     document, current = arguments["config"], client.get_config()
     if arguments.get("replace"):
-        client.new_config(with_secrets({"gui": {}, **document}, current))  # a new API key would lock the bridge out
+        # If the document leaves the API key out, keep it: Syncthing would generate a new one and lock the bridge out.
+        client.new_config(with_secrets({"gui": {}, **document}, current))
         return {"changed": ["everything"]}
     # PATCH replaces nested values as a whole; keys of `gui` and `ldap` that are not given stay unchanged
     nested = {part: value for part, value in document.items() if part not in ("gui", "ldap")}
@@ -233,12 +234,12 @@ def _new_folder(client: SyncthingClient, arguments: Arguments, offers: Sequence[
         raise CommandError("invalid_arguments", "existing needs path: name the existing directory")
     label = arguments.get("label") or next((offer["label"] for offer in offers if offer.get("label")), "")
     # `receiveEncrypted` (since 1.18): the other devices trust this one only with encrypted data
-    usual = "receiveencrypted" if any(offer.get("receiveEncrypted") for offer in offers) else "sendreceive"
+    default_type = "receiveencrypted" if any(offer.get("receiveEncrypted") for offer in offers) else "sendreceive"
     return {
         "id": folder,
         "label": label,
         "path": arguments.get("path") or _default_path(client, label, folder),
-        "type": arguments.get("type") or usual,
+        "type": arguments.get("type") or default_type,
     }
 
 

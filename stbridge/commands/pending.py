@@ -147,7 +147,7 @@ class ReplyCache:
 
         Args:
             key: the key of the command.
-            command: if the first command with this key is not answered yet, both get the same reply.
+            command: the command. If it is a copy and the first one is not answered yet, `end` returns it later.
             now: the time of the monotonic clock.
 
         Returns:

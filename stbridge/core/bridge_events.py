@@ -117,7 +117,7 @@ EVENTS = (
     ),
     EventRow(
         name="scan_finished",
-        meaning="A scan has finished whose command was answered with the status `accepted`.",
+        meaning="A scan finished whose command had been answered with `accepted` while the scan was still running.",
         keys=("folder", "error", "transaction"),
         special={"folder": "ID of the folder; `all` for every folder"},
     ),

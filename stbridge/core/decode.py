@@ -2,8 +2,8 @@
 
 Events, which contain the same documents, are converted in `events`.
 
-A function raises KeyError, TypeError, ValueError or AttributeError if Syncthing would not send such JSON; the caller
-reports an invalid response.
+A function raises KeyError, TypeError, ValueError or AttributeError if the JSON does not have the structure that
+Syncthing's API defines; the caller reports an invalid response.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -67,7 +67,10 @@ class FolderState:
     """A time at which a device that shares it was connected. It may be outdated: the bridge updates it only if it is
     longer ago than the threshold of `stale`."""
     settled: bool = True
-    """False from the start of a sync until the counts that follow it, because the counts never show a short sync."""
+    """Whether the counts were read after the last sync; until then the folder counts as out of sync.
+
+    Otherwise a short sync would remain unnoticed, because no counts are read while it runs.
+    """
 
     @property
     def shown_state(self) -> str:

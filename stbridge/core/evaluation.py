@@ -101,7 +101,10 @@ def _evaluate(state: State, subject: Subject, now: datetime) -> None:
 
 
 def _may_be_stale(folder: FolderState, thresholds: Mapping[str, float], now: datetime) -> bool:
-    """Return whether the noted contact with a device is too old, so that it must be updated; a later one may exist."""
+    """Return whether `last_peer_contact_at` of a folder is older than the threshold, so that it must be updated.
+
+    It is not updated with every contact, so a later contact may exist.
+    """
     threshold = thresholds.get(STALE, _STALE.threshold)
     if not threshold or not folder.in_sync:
         return False

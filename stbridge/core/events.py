@@ -1,4 +1,8 @@
-"""Converts Syncthing's events to observations, with one row per type; the rows are also the event mask."""
+"""Converts Syncthing's events to observations.
+
+A table has one row for each type of event. Its types are also the event mask: those that the bridge requests with GET
+/rest/events.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -50,7 +54,10 @@ def _scan_progress(event: Json, _own_id: str) -> Observation:
 
 
 def _local_index(event: Json, _own_id: str) -> Observation:
-    """Read one event for a whole batch of scanned, received or deleted items; cheaper than an event for each item."""
+    """Return the conflict files of one batch of scanned, received or deleted items.
+
+    Syncthing sends this event once for each batch, so it costs less than the events for single items.
+    """
     conflicts = tuple(path for path in map(text, listed(event["data"].get("filenames"))) if is_conflict(path))
     return seen.LocalIndexChanged(folder=text(event["data"]["folder"]), conflicts=conflicts)
 
@@ -92,9 +99,10 @@ def _config_saved(event: Json, own_id: str) -> Observation:
 
 
 def _cluster_config(_event: Json, _own_id: str) -> Observation:
-    """Since 1.20: the device sent its list of folders, so the folders that it pauses or does not share may differ now.
+    """Request the connections, because a device has (re)connected and sent its list of folders (since 1.20).
 
-    FolderCompletion reports the completions; no event reports address, type and encryption of the connection.
+    The list may change which folders the device pauses or does not share. FolderCompletion events report that. But no
+    event reports address, type and encryption of the connection.
     """
     return seen.Stale(reads=(Read("connections"),))
 
@@ -144,7 +152,7 @@ OTHER_TYPES = (
 """Types that the bridge does not need; it publishes them if `events.raw` names them (Syncthing 1.19 to 2.1)."""
 
 EVENT_TYPES = tuple(_ROWS)
-"""The event mask; it is constant, because Syncthing keeps an event buffer and an ID counter for every mask it saw."""
+"""The event mask; it is constant, because Syncthing keeps an event buffer and an ID counter for each mask requested."""
 
 
 def observe(raw: Json, own_id: str) -> Observation | None:

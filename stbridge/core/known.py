@@ -45,10 +45,10 @@ def named_folders(folders: Iterable[FolderConfig | PendingFolder]) -> Named:
 
 
 def named_devices(devices: Iterable[DeviceConfig | PendingDevice]) -> Named:
-    """Return the IDs of devices with, in this order: the short ID, all beginnings of whole groups, and the name.
+    """Return the IDs of devices with, in this order: the short ID, all prefixes of complete groups, and the name.
 
-    A beginning shorter than the short ID matches several IDs. A longer one was the short ID while another device had
-    the same first groups.
+    A prefix shorter than the short ID matches several IDs. A longer one was the short ID while another device had the
+    same first groups.
     """
     known = {one.id: one.name for one in devices}
     return {one: (short, *first_groups(one), known[one]) for one, short in short_ids(known).items()}
@@ -100,7 +100,7 @@ def with_ids(request: Request, known: Known) -> Request:
     for row in request.command.arguments:
         what, candidates = named.get(row.type, ("", None))
         given = arguments.get(row.name)
-        if row.special and _is_every_one(arguments, row.special, given, candidates):
+        if row.special and _means_every_folder(arguments, row.special, given, candidates):
             arguments[row.name] = EVERY_FOLDER
         elif candidates is not None and given is not None:
             arguments[row.name] = _resolve(given, candidates, what)
@@ -109,10 +109,10 @@ def with_ids(request: Request, known: Known) -> Request:
     return replace(request, arguments=arguments)
 
 
-def _is_every_one(arguments: dict[str, object], special: str, given: str | None, named: Named | None) -> bool:
+def _means_every_folder(arguments: dict[str, object], special: str, given: str | None, named: Named | None) -> bool:
     """Return whether a command is for every folder, and remove the argument `all`.
 
-    The word for every folder may also be the ID or label of one folder.
+    The special word for every folder does not count if it is also the ID or label of one folder.
     """
     if (every := arguments.pop("all", None)) is not None:
         if every is not True:

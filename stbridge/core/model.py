@@ -1,6 +1,6 @@
-"""Frozen values that describe one Syncthing instance.
+"""Immutable values that describe one Syncthing instance: its configuration, counts, connections and pending requests.
 
-Units: bytes, seconds, percent from 0 to 100; times are aware and in UTC. None means unknown.
+Units: bytes, seconds, percent from 0 to 100; times have a time zone, UTC. None means unknown.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ def short_id(device: str) -> str:
 
 
 def first_groups(device: str) -> tuple[str, ...]:
-    """Return all beginnings of a device's ID that are whole groups: the first group, the first two, and so on."""
+    """Return all prefixes of a device ID that end with a complete group: the first group, the first two, and so on."""
     return tuple(device[:length] for length in range(SHORT_ID_LENGTH, len(device), SHORT_ID_LENGTH + 1))
 
 
@@ -30,14 +30,14 @@ def short_ids(devices: Iterable[str]) -> dict[str, str]:
         devices: the full IDs of all configured devices.
     """
     found: dict[str, str] = {}
-    left, length = dict.fromkeys(devices), SHORT_ID_LENGTH
-    while left:
-        sharing = Counter(device[:length] for device in left)
-        for device in list(left):
+    remaining, length = dict.fromkeys(devices), SHORT_ID_LENGTH
+    while remaining:
+        sharing = Counter(device[:length] for device in remaining)
+        for device in list(remaining):
             if sharing[device[:length]] == 1 or len(device) <= length:
                 found[device] = device[:length]
-                del left[device]
-        length += SHORT_ID_LENGTH + 1  # a dash is between the groups
+                del remaining[device]
+        length += SHORT_ID_LENGTH + 1  # 1 for the dash between groups
     return found
 
 
@@ -80,7 +80,7 @@ class DeviceConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The configuration of an instance; its devices do not include the instance's own device."""
+    """The configuration of an instance; `devices` are the remote devices, without the instance's own device."""
 
     name: str
     folders: Mapping[str, FolderConfig]
@@ -193,11 +193,11 @@ class PendingFolder:
     time: datetime | None
 
 
-ONLY_DELETES_LEFT = 95.0  # Syncthing shows this if only deletions are left
+ONLY_DELETES_LEFT = 95.0  # as in Syncthing, so that 100 is shown only if no deletions are left (lib/model/model.go)
 
 
 def percentage(*, need_bytes: int, global_bytes: int, complete: bool) -> float:
-    """Return the completion from 0 to 100, as Syncthing computes it; 100 means that nothing is needed.
+    """Return the completion in percent, as Syncthing computes it; 100 means that nothing is needed.
 
     Args:
         need_bytes: the needed bytes.
@@ -208,7 +208,7 @@ def percentage(*, need_bytes: int, global_bytes: int, complete: bool) -> float:
         return 100.0
     if need_bytes <= 0 or global_bytes <= 0:
         return ONLY_DELETES_LEFT
-    # in integers: a float would round the last byte of a very large total up to 100
+    # integer division: with floats, a very large total that needs one more byte would be rounded up to 100
     return 10_000 * max(global_bytes - need_bytes, 0) // global_bytes / 100
 
 

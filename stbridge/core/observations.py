@@ -21,7 +21,7 @@ from stbridge.core.topics import Address
 
 
 class Read(NamedTuple):
-    """Something to read over REST soon, because an event reported that it has changed.
+    """Something to read over REST, for example because an event reported that it has changed.
 
     `what` is a row of the table of reads; `folder` and `device` are IDs and `path` is a path in the folder, if the row
     needs them.
@@ -70,7 +70,7 @@ class SnapshotStarted(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotComplete(Observation):
-    """Everything has been read since the last time that an event may have been missed."""
+    """A read of everything has finished, so the State is complete and current again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +301,7 @@ class UpgradeRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upgrading(Observation):
-    """Syncthing was asked to upgrade itself and restart, or has refused to."""
+    """A request to Syncthing to upgrade itself and restart is in progress, or has failed."""
 
     in_progress: bool
 

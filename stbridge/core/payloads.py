@@ -1,4 +1,4 @@
-"""Renders the payload of every retained address of an instance, from one table."""
+"""Renders the payloads of an instance's topics: one function for each kind of retained topic, events and raw events."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -28,10 +28,10 @@ Item = TypeVar("Item")
 
 
 def render(state: State, address: Address) -> bytes | None:
-    """Return the payload of an address, or None if it has no payload (any more)."""
+    """Return the payload of a retained topic, or None if the topic is to have none: not yet, or its entity is gone."""
     if address.kind == "state":
         return (ONLINE if state.online else OFFLINE).encode()
-    payload = _ROWS[address.kind](state, address)
+    payload = _RENDERERS[address.kind](state, address)
     return None if payload is None else as_json(payload)
 
 
@@ -64,9 +64,8 @@ def _system(state: State, _: Address) -> Payload | None:
         return None
     folders, devices = state.folder_tally.total, state.device_tally.total
     all_paused = 0 < folders.total == folders.paused
-    lacking = (
-        folders.need_bytes or folders.need_items or folders.need_deletes
-    )  # `out_of_sync` also counts folders in error and folders that sync
+    # not folders.out_of_sync, which also counts folders in error and folders that sync
+    needs_items = folders.need_bytes or folders.need_items or folders.need_deletes
     return {
         "name": state.config.name,
         "device_id": state.process.device_id,
@@ -75,13 +74,13 @@ def _system(state: State, _: Address) -> Payload | None:
         "arch": state.version and state.version.arch,
         "started_at": in_utc(state.process.started_at),
         "state": _rolled_up_state(state),
-        "in_sync": None if all_paused else _all_well(folders.unknown, folders.out_of_sync),
+        "in_sync": None if all_paused else _all_in_sync(folders.unknown, folders.out_of_sync),
         "all_in_sync": None
         if all_paused
-        else _all_well(folders.unknown + devices.unknown, folders.out_of_sync + devices.out_of_sync),
+        else _all_in_sync(folders.unknown + devices.unknown, folders.out_of_sync + devices.out_of_sync),
         "completion": None
         if folders.unknown or folders.paused == folders.total
-        else percentage(need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=not lacking),
+        else percentage(need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=not needs_items),
         "need_bytes": folders.need_bytes,
         "need_items": folders.need_items,
         "folders": {
@@ -110,31 +109,34 @@ def _system(state: State, _: Address) -> Payload | None:
 
 
 def _problems(state: State, subject: Subject) -> Payload:
-    """Return the problems of a folder or a device; None before they were evaluated."""
+    """Return `problem` and `problems` of a folder or a device, both null before problems are evaluated."""
     if not state.compared:
         return {"problem": None, "problems": None}
     problems = state.problems.get(subject, {})
-    return {"problem": bool(problems), "problems": [_problem(one) for one in problems.values()]}
+    return {"problem": bool(problems), "problems": [_render_problem(one) for one in problems.values()]}
 
 
 def _all_problems(state: State) -> Payload:
-    """List the problems of the instance itself first, then those of its folders and devices; the list is truncated."""
+    """Return `problem` and `problems` of the instance: its own problems, then those of its folders and devices.
+
+    The list contains at most LISTED_ITEMS.
+    """
     if not state.compared:
         return {"problem": None, "problems": None}
     others = (subject for subject in state.problems if subject != THE_INSTANCE)
     found = (
-        {**identify(state, subject), **_problem(one)}
+        {**identify(state, subject), **_render_problem(one)}
         for subject in chain([THE_INSTANCE], others)
         for one in state.problems.get(subject, {}).values()
     )
     return {"problem": bool(state.problems), "problems": list(islice(found, LISTED_ITEMS))}
 
 
-def _problem(problem: Problem) -> Payload:
+def _render_problem(problem: Problem) -> Payload:
     return {"code": problem.code, "message": problem.message, "since": in_utc(problem.since)}
 
 
-def _all_well(unknown: int, out_of_sync: int) -> bool | None:
+def _all_in_sync(unknown: int, out_of_sync: int) -> bool | None:
     """Three-valued AND: False if one is out of sync, else None if one is unknown, else True."""
     if out_of_sync:
         return False
@@ -336,7 +338,7 @@ def _completion(state: State, address: Address) -> Payload | None:
     }
 
 
-_ROWS: Mapping[str, Callable[[State, Address], Payload | None]] = {
+_RENDERERS: Mapping[str, Callable[[State, Address], Payload | None]] = {
     "connection": _connection,
     "system": _system,
     "metrics": _metrics,
@@ -350,5 +352,5 @@ _ROWS: Mapping[str, Callable[[State, Address], Payload | None]] = {
     "completion": _completion,
 }
 
-RENDERED = frozenset({"state", *_ROWS})
-"""The kinds of addresses that have a payload."""
+RENDERED = frozenset({"state", *_RENDERERS})
+"""The kinds of retained topics that this module renders."""

@@ -71,7 +71,9 @@ class State:
         self.since: datetime | None = None
         self.began: datetime | None = None
         """When the first observation was applied, by the bridge's own clock as it is set now."""
+        # When everything was last read; None before that.
         self.synced_at: datetime | None = None
+        # The start time of the Syncthing process from which everything was last read.
         self.synced_process: datetime | None = None
         self.read_errors: dict[Read, str] = {}
         self.version: seen.VersionRead | None = None
@@ -101,12 +103,19 @@ class State:
         self.upgrade: seen.UpgradeRead | None = None
         self.upgrading = False
         self.timed_pauses = TimedPauses()
+        # The payloads of the previous run of the bridge; None before they are read, empty after the comparison.
         self.restored: Mapping[Address, Mapping[str, Any] | None] | None = None
+        # Whether the State was compared with `restored`, and the differences were emitted as late events.
         self.compared = False
+        # Whether the events of the next evaluation of problems are marked as late.
         self.evaluates_late = False
+        # Problems caused by one-time events, by code.
         self.notices: dict[str, Problem] = {}
+        # The raised problems of each subject, by code.
         self.problems: dict[Subject, dict[str, Problem]] = {}
+        # When each condition began that has no time of its own, by code; it may not have reached its threshold yet.
         self.pending_since: dict[Subject, dict[str, datetime]] = {}
+        # Subjects whose problems have to be evaluated.
         self.touched: dict[Subject, None] = {}
         self.problem_timers: Timers[Subject, datetime] = Timers()
         self.connection_timers: Timers[str, datetime] = Timers()
@@ -151,7 +160,7 @@ class State:
         return min(times, default=None) if self.may_publish else None
 
     def emit(self, event_type: str, at: datetime, *, late: bool = False, **data: Any) -> None:
-        """Emit an event; it is marked as late if it may have happened while events were missed."""
+        """Emit an event, marked as late if it may have occurred while the bridge missed Syncthing's events."""
         marked = {**data, "late": True} if late or self.availability is not Availability.LIVE else data
         self.outcome.emit(event_type, at, **marked)
 

@@ -19,7 +19,7 @@ _LAST = datetime(2100, 1, 1, tzinfo=UTC)
 """Later times are invalid: adding a threshold to them could overflow."""
 
 LARGEST_STEP_BACK = timedelta(days=1)
-"""Maximum by which a clock is expected to be set back, for example after a wrong time zone was corrected."""
+"""Maximum step by which a clock is expected to be set back, for example to correct a wrong time zone."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhd]?)", re.ASCII)
@@ -49,8 +49,8 @@ def from_utc(text: object) -> datetime | None:
 def past_from_utc(text: object, now: datetime) -> datetime | None:
     """Parse the time at which a condition began; None for times before Syncthing existed and for future times.
 
-    A time up to one day in the future becomes the current time, because the clock may have been set back. While the
-    clock has not been set, the current time is unknown, and times of this century stay unchanged.
+    A time up to one day in the future becomes the current time, because the clock may have been set back. As long as
+    the clock has not been set after a boot, the current time is unknown, so every time up to _LAST is accepted.
     """
     stamp = from_utc(text)
     if stamp is None or not _FIRST <= stamp < _LAST:
@@ -101,7 +101,7 @@ class Timers(Generic[Key, Time]):
         self._due: dict[Key, Time] = {}
         self._queued: dict[Key, Time] = {}  # never later than the time in `_due`
         self._queue: list[tuple[Time, int, Key]] = []
-        self._numbers = count()  # keys need not be comparable
+        self._numbers = count()  # order entries with equal times, because keys may not be comparable
 
     def set(self, key: Key, at: Time | None) -> None:
         """Set the timer of a key, replacing the previous one; None removes it."""
@@ -142,9 +142,8 @@ class Timers(Generic[Key, Time]):
             yield key
 
     def _push(self, key: Key, at: Time) -> None:
-        if (
-            len(self._queue) > 2 * len(self._queued) + SPARE
-        ):  # a timer that is set to an earlier time leaves its old entry
+        # A timer that is set to an earlier time leaves its old entry in the queue.
+        if len(self._queue) > 2 * len(self._queued) + SPARE:
             self._queue = [entry for entry in self._queue if self._queued.get(entry[2]) == entry[0]]
             heapq.heapify(self._queue)
         self._queued[key] = at

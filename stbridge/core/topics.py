@@ -16,7 +16,7 @@ CACHED_TOPICS = 4096
 """How many built topics are cached, because the same topics are published again and again."""
 
 LONGEST_RESPONSE_TOPIC = 1024
-"""Maximum length of a response topic in bytes; no honest client needs a longer one."""
+"""Maximum length of a response topic in bytes; ordinary clients use much shorter ones."""
 
 
 class Address(NamedTuple):
@@ -155,7 +155,7 @@ _UNFIT_IN_A_NAME = re.compile(
     + "".join(chr(plane | low) for plane in range(0, 0x110000, 0x10000) for low in (0xFFFE, 0xFFFF))
     + "]"
 )
-"""The names of commands are not encoded, so that the topic of a reply has exactly the name of its command."""
+"""In the names of commands, `%` is not encoded, so that the topic of a reply ends with the name of its command."""
 
 _UNFIT = re.compile(_UNFIT_IN_A_NAME.pattern.replace("#", "#%"))
 

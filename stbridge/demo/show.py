@@ -1,4 +1,7 @@
-"""The demo: runs the bridge with a private broker and two private Syncthing nodes, and makes changes on them."""
+"""The demo: runs the bridge with a private broker and two private Syncthing nodes, and changes files on the nodes.
+
+`Audience` is the MQTT client that prints what the bridge publishes.
+"""
 
 import logging
 import os
@@ -25,8 +28,8 @@ from stbridge.settings import LogSettings, MqttSettings, Settings, SyncthingSett
 FOLDER = "photos"
 NODES = ("laptop", "nas")
 BETWEEN_CHANGES_S = 3.0
-A_PHOTO = 3_000_000
-A_FILM = 60_000_000
+PHOTO_BYTES = 3_000_000
+FILM_BYTES = 60_000_000
 
 
 def show(seconds: float | None) -> int:
@@ -35,7 +38,7 @@ def show(seconds: float | None) -> int:
     Args:
         seconds: how long to continue after the main part; None continues until Ctrl-C.
     """
-    interrupted = threading.Event()
+    pause = threading.Event()  # never set: its `wait` lasts until the time is over or a signal interrupts it
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -45,12 +48,12 @@ def show(seconds: float | None) -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stbridge-demo-")))
         try:
-            audience = _Stage(stack, directory).set_up()
+            audience = _Servers(stack, directory).start()
             clock = Clock(seconds)
         except KeyboardInterrupt:
             return 1
         try:
-            _Play(audience, directory).perform(clock, interrupted)
+            _Scenario(audience, directory).run(clock, pause)
         except KeyboardInterrupt:
             Clock.show("interrupted")
         except StbridgeError as error:
@@ -59,14 +62,14 @@ def show(seconds: float | None) -> int:
     return 1 if failure else 0
 
 
-class _Stage:
-    """Starts everything that the demo needs; the stack stops it again in any case."""
+class _Servers:
+    """Starts the broker, the Syncthing nodes and the bridge; the stack stops them, even if one of them cannot start."""
 
     def __init__(self, stack: ExitStack, directory: Path) -> None:
         self._stack = stack
         self._directory = directory
 
-    def set_up(self) -> Audience:
+    def start(self) -> Audience:
         binary = find_syncthing()
         Clock.show(f"starting a broker and two private Syncthing nodes ({binary}) in {self._directory}")
         broker = EmbeddedBroker()
@@ -95,6 +98,7 @@ class _Stage:
 
 
 def _settings(broker: EmbeddedBroker, nodes: list[SyncthingNode]) -> Settings:
+    """Return settings that no file and no environment variable of the user can change."""
     return Settings.model_construct(
         **{
             **{name: field.default for name, field in Settings.model_fields.items()},
@@ -107,7 +111,7 @@ def _settings(broker: EmbeddedBroker, nodes: list[SyncthingNode]) -> Settings:
     )
 
 
-class _Play:
+class _Scenario:
     """The steps of the demo; each step waits until its effect is published on the broker."""
 
     def __init__(self, audience: Audience, directory: Path) -> None:
@@ -116,53 +120,53 @@ class _Play:
         self._photos = self._folders["laptop"]
         self._since = 0
 
-    def perform(self, clock: Clock, interrupted: threading.Event) -> None:
+    def run(self, clock: Clock, pause: threading.Event) -> None:
         device = self._audience.wait_for("laptop", "device", lambda one: one["connected"])
         Clock.show(f"         the laptop is connected to {device['name']}")
-        self._write_and_see("holiday.jpg", A_PHOTO)
-        self._write_and_see("film.mp4", A_FILM)
+        self._write_and_wait("holiday.jpg", PHOTO_BYTES)
+        self._write_and_wait("film.mp4", FILM_BYTES)
         self._command("laptop", "scan", folder="Photos")
         self._command("nas", "get_folder_status", folder=FOLDER)
         self._command("laptop", "priority", folder=FOLDER, file="film.mp4")
-        self._error()
+        self._raise_and_clear_problem()
         self._pause_and_resume()
         self._conflict()
-        self._delete_and_see("film.mp4")
+        self._delete_and_wait("film.mp4")
         count = 0
         while not clock.over:
             count += 1
-            self._write_and_see(f"photo-{count}.jpg", A_PHOTO // 10)
-            interrupted.wait(BETWEEN_CHANGES_S)
+            self._write_and_wait(f"photo-{count}.jpg", PHOTO_BYTES // 10)
+            pause.wait(BETWEEN_CHANGES_S)
 
-    def _write_and_see(self, name: str, count: int) -> None:
+    def _write_and_wait(self, name: str, count: int) -> None:
         self._change(f"writing {name} on the laptop", lambda: (self._photos / name).write_bytes(os.urandom(count)))
-        self._see(lambda one: one["last_file"] == name and not one["last_file_deleted"] and one["in_sync"])
+        self._wait_for_folder(lambda one: one["last_file"] == name and not one["last_file_deleted"] and one["in_sync"])
 
-    def _delete_and_see(self, name: str) -> None:
+    def _delete_and_wait(self, name: str) -> None:
         self._change(f"deleting {name} on the laptop", (self._photos / name).unlink)
-        self._see(lambda one: one["last_file"] == name and one["last_file_deleted"])
+        self._wait_for_folder(lambda one: one["last_file"] == name and one["last_file_deleted"])
 
     def _change(self, what: str, change: Callable[[], object]) -> None:
         self._since = self._audience.mark()
         Clock.show(f"         {what}")
         change()
 
-    def _see(self, condition: Callable[[dict[str, object]], object]) -> None:
+    def _wait_for_folder(self, condition: Callable[[dict[str, object]], object]) -> None:
         self._audience.wait_for("nas", "folder", condition, since=self._since)
 
     def _pause_and_resume(self) -> None:
         self._since = self._audience.mark()
         self._command("nas", "pause", folder=FOLDER)
-        self._see(lambda one: one["paused"])
+        self._wait_for_folder(lambda one: one["paused"])
         self._command("nas", "resume", folder=FOLDER)
-        self._see(lambda one: one["in_sync"])
+        self._wait_for_folder(lambda one: one["in_sync"])
 
-    def _error(self) -> None:
+    def _raise_and_clear_problem(self) -> None:
         self._since = self._audience.mark()
         self._command("nas", "new_error", message="this error was sent over MQTT")
-        self._see_event("nas", "problem_raised", code="system_errors")
+        self._wait_for_event("nas", "problem_raised", code="system_errors")
         self._command("nas", "clear_errors")
-        self._see_event("nas", "problem_cleared", code="system_errors")
+        self._wait_for_event("nas", "problem_cleared", code="system_errors")
 
     def _conflict(self) -> None:
         """Change a file on both nodes while they are disconnected, and delete the conflict files."""
@@ -175,15 +179,15 @@ class _Play:
             self._command(node, "scan", folder="Photos")
         self._command("nas", "resume", device="laptop")
         for node in self._folders:
-            self._see_event(node, "problem_raised", code="conflicts")
+            self._wait_for_event(node, "problem_raised", code="conflicts")
         self._since = self._audience.mark()
         for file in self._photos.glob("notes.sync-conflict-*"):
             Clock.show(f"         deleting {file.name} on the laptop")
             file.unlink()
         for node in self._folders:
-            self._see_event(node, "problem_cleared", code="conflicts")
+            self._wait_for_event(node, "problem_cleared", code="conflicts")
 
-    def _see_event(self, instance: str, event_type: str, **data: str) -> None:
+    def _wait_for_event(self, instance: str, event_type: str, **data: str) -> None:
         wanted = {"event_type": event_type, **data}.items()
         self._audience.wait_for(instance, "event", lambda one: wanted <= one.items(), since=self._since)
 

@@ -1,4 +1,4 @@
-"""The entities of a remote device."""
+"""The table of Home Assistant entities of a remote device."""
 
 from stbridge.homeassistant.entity import DIAGNOSTIC, Entity
 from stbridge.homeassistant.shapes import completion, count, in_sync, moment, paused, problem, rate, size, text

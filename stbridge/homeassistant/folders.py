@@ -1,4 +1,4 @@
-"""The entities of a folder."""
+"""The table of Home Assistant entities of a folder."""
 
 from stbridge.homeassistant.entity import CONFIG, DIAGNOSTIC, Entity
 from stbridge.homeassistant.shapes import completion, count, in_sync, moment, paused, problem, size, text
@@ -37,7 +37,7 @@ FOLDER_ENTITIES = (
     count(
         "failed",
         "Failed items",
-        "items that could not be synced; the first are attributes",
+        "items that could not be synced; the first items are attributes",
         "items",
         "mdi:file-remove-outline",
         topic="failed",
@@ -47,7 +47,7 @@ FOLDER_ENTITIES = (
     count(
         "conflicts",
         "Conflicts",
-        "conflict files; the first are attributes",
+        "conflict files; the first files are attributes",
         "files",
         "mdi:file-alert-outline",
         lists=("items",),

@@ -1,4 +1,4 @@
-"""The entities of a Syncthing instance as a whole."""
+"""The table of Home Assistant entities of a Syncthing instance as a whole."""
 
 from stbridge.homeassistant.entity import CONFIG, DIAGNOSTIC, Entity
 from stbridge.homeassistant.event_entities import EVENT_ENTITIES
@@ -33,7 +33,7 @@ INSTANCE_ENTITIES = (
     size(
         "in_bytes_lifetime",
         "Downloaded in total",
-        "total that is kept over restarts of Syncthing and of the bridge",
+        "total that continues over restarts of Syncthing and of the bridge",
         "GB",
         topic="metrics",
         state_class="total_increasing",
@@ -41,7 +41,7 @@ INSTANCE_ENTITIES = (
     size(
         "out_bytes_lifetime",
         "Uploaded in total",
-        "total that is kept over restarts of Syncthing and of the bridge",
+        "total that continues over restarts of Syncthing and of the bridge",
         "GB",
         topic="metrics",
         state_class="total_increasing",
@@ -50,7 +50,7 @@ INSTANCE_ENTITIES = (
     count(
         "errors",
         "Errors",
-        "Syncthing's own error list; the first are attributes",
+        "number of entries in Syncthing's own error list; the first entries are attributes",
         "errors",
         "mdi:alert-circle-outline",
         topic="errors",
@@ -258,5 +258,12 @@ INSTANCE_ENTITIES = (
         category=DIAGNOSTIC,
         enabled=False,
     ),
-    text("device_id", "Device ID", "its own device ID", "mdi:identifier", category=DIAGNOSTIC, enabled=False),
+    text(
+        "device_id",
+        "Device ID",
+        "device ID of this Syncthing instance",
+        "mdi:identifier",
+        category=DIAGNOSTIC,
+        enabled=False,
+    ),
 )

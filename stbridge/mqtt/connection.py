@@ -1,4 +1,4 @@
-"""The connection to the broker while the bridge runs: opens a new session whenever one is lost."""
+"""The connection to the broker while the bridge runs: when it loses a session, it opens a new one."""
 
 import logging
 import threading
@@ -25,14 +25,14 @@ from stbridge.settings import MqttSettings
 from stbridge.supervision import HEARTBEAT_S, SupervisedThread
 
 SESSION_EXPIRY_S = 60  # MQTT 5: the broker keeps commands for a disconnected bridge this long
-HOLD_S = 5.0
-FIRST_WAIT_S = 0.5
+HOLD_S = 5.0  # maximum wait of the first `birth` for `hold`
+FIRST_WAIT_S = 0.5  # before the first attempt to reconnect; the wait grows up to the next value
 LONGEST_WAIT_S = 3.0  # short, so that the bridge recovers soon after the broker is reachable or accepts the login
 SHORT_SESSION_S = 5.0  # a connection that does not last longer counts as failed
 HUNG_S = 120.0  # resolving a host name can take most of this time
-MOST_LOGGED = 20  # different messages, each logged once until a connection lasts: attempts may fail in several ways
+MOST_LOGGED = 20  # maximum number of different messages that are logged, each once, until a connection lasts
 MOST_FAILURES = 5  # unexpected failures in a row; after more, the supervision restarts the thread
-HOLD_LOOP_S = 0.02
+HOLD_LOOP_S = 0.02  # short, because `hold` does not wake the loop
 DISCONNECT_S = 1.0  # part of the time to stop that is reserved for DISCONNECT and for the thread to exit
 
 _log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class BrokerConnection:
         received: called with every message under `subscriptions`; must not block. The code that has handled a message
             calls its `acknowledge`.
         restored: called once, before anything is published, with the retained messages under `restore_filters`.
-        restore_filters: topic filters.
+        restore_filters: the topic filters of the retained messages to read; none by default.
         marker: identifies this process; published on each connect. It also marks the end of the retained messages.
         hold: the first `birth` waits for this event, at most HOLD_S.
     """
@@ -101,8 +101,9 @@ class BrokerConnection:
         self._outbox = outbox
         self._last_will = last_will
         self._birth = birth
-        # Our own topics, see `_guard`. To the broker, our last will and the marker of another bridge with our client
-        # ID are messages of this client, which no_local would hide.
+        # The topics of our own messages that `_guard` and the detection of client ID conflicts read. The broker counts
+        # our last will, and the marker of another bridge with our client ID, as messages of this client: no_local would
+        # hide them.
         ours = [birth.topic, *([marker.topic] if marker else [])]
         self._ours = [Subscription(topic, no_local=False, retain_as_published=False) for topic in ours]
         self._subscriptions = subscriptions
@@ -122,13 +123,13 @@ class BrokerConnection:
         self._deferred: list[Received] = []
         self._may_disconnect = False
         self._session: Session | None = None
-        self._online = False
-        self._greeted = False
-        self._own_last_wills = 0
+        self._online = False  # `birth` is in the outbox or published, and `stop` was not called
+        self._greeted = False  # subscribed; from here on, the outbox sends
+        self._own_last_wills = 0  # messages equal to the last will that this connection has sent and not yet received
         self._connections = 0
         self._failures = 0
         self._logged: set[str] = set()
-        self._announced = False
+        self._announced = False  # the line about the current connection has been logged
         self._suspicion: Suspicion | None = None
         self._conflict = ClientIdConflict(settings.client_id, marker)
         self.thread = SupervisedThread("mqtt", self._run, max_silence_s=HUNG_S)
@@ -227,7 +228,7 @@ class BrokerConnection:
                 self.thread.heartbeat()
                 session.loop_once(LOOP_S if self._logged else HEARTBEAT_S)
                 if self._logged and time.monotonic() - since > SHORT_SESSION_S:
-                    self._lasts(session)
+                    self._note_lasting(session)
         except BrokerUnavailable as error:
             reason = error
             raise
@@ -246,7 +247,9 @@ class BrokerConnection:
                 self._backoff.reset()
                 self._logged.clear()
             elif self._suspicion and self._suspicion.alone and self._suspicion.has_room:
-                self._backoff.reset()  # the number of closings is limited, and the bridge is offline until then
+                # The next attempt tests the suspected message again. Do not wait: the bridge is offline until the
+                # message is skipped, and the number of attempts is limited.
+                self._backoff.reset()
 
     def _open(self, protocol: Protocol) -> Session:
         session = Session(
@@ -311,7 +314,7 @@ class BrokerConnection:
         where, how = address(self._settings), encryption(self._settings)
         return f"connected to the broker at {where} with MQTT {session.protocol.value}, {how}"
 
-    def _lasts(self, session: Session) -> None:
+    def _note_lasting(self, session: Session) -> None:
         """Record that this connection works, so that the next failure is logged again."""
         self._logged.clear()
         if not self._announced:
@@ -351,7 +354,8 @@ class BrokerConnection:
     def _hint(self) -> str:
         suspicion, self._suspicion = self._suspicion, None
         hint = closed_over(suspicion) if suspicion else ""
-        # A broker that closes connections because of messages looks the same as a client ID conflict.
+        # A broker that closes connections because of a message looks the same as a client ID conflict, so show only
+        # the hint that applies.
         found = self._outbox.skipped or (suspicion and suspicion.alone)
         return hint if found and not self._conflict.likely else hint + self._conflict.hint
 
@@ -381,7 +385,7 @@ class BrokerConnection:
         """Correct a wrong availability that the broker has stored or published for us."""
         stored = received.retained  # from before this connection
         if stored and received.payload == self._birth.payload and not self._greeted:
-            # The broker has restored a saved `online`, which is wrong until everything is published.
+            # The broker has stored `online` from before, which is wrong until everything is published.
             self._own_last_wills += 1
             self._outbox.put(self._last_will, urgent=True)
         elif not stored and received.payload == self._last_will.payload and self._own_last_wills:

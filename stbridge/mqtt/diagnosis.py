@@ -90,7 +90,7 @@ _FIXES: dict[int, str] = {
 }
 
 
-_PASSING = frozenset({0x88, 0x89, 0x8B})  # unavailable, busy, shutting down: these conditions pass without any action
+_TEMPORARY = frozenset({0x88, 0x89, 0x8B})  # unavailable, busy, shutting down: these conditions need no action
 
 
 def refusal(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
@@ -102,7 +102,7 @@ def refusal(reason: Reason, settings: MqttSettings) -> BrokerUnavailable:
     """
     code = reason.code
     fix = _FIXES.get(code, "see the broker's log").format(settings=settings)
-    kind = BrokerUnreachable if code in _PASSING else TakenOver if code == SESSION_TAKEN_OVER else BrokerRefused
+    kind = BrokerUnreachable if code in _TEMPORARY else TakenOver if code == SESSION_TAKEN_OVER else BrokerRefused
     return kind(f"the broker at {address(settings)} reports: {reason.name}; {fix}")
 
 
@@ -274,4 +274,6 @@ def unreachable(error: Exception, settings: MqttSettings) -> BrokerUnavailable:
     """
     if type(error).__name__ == "WebsocketConnectionError":
         return BrokerUnreachable(_no_websocket(error, settings))
-    return BrokerUnreachable(next(say(error, settings) for kind, say in _UNREACHABLE if isinstance(error, kind)))
+    return BrokerUnreachable(
+        next(describe(error, settings) for kind, describe in _UNREACHABLE if isinstance(error, kind))
+    )

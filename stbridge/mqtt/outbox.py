@@ -1,4 +1,7 @@
-"""Last-value cache, send queue, and the table of messages in flight."""
+"""All messages to the broker: the last value of each retained topic, the send queue, and the messages in flight.
+
+Availability means the topics `state`, which are sent after the states that they describe.
+"""
 
 import itertools
 import logging
@@ -29,13 +32,15 @@ LARGEST_PAYLOAD = 268_000_000  # the limit of MQTT
 ROOM = 4096  # bytes for topic, correlation data and other properties of the usual length
 
 LONGEST_OVERTAKING_S = 5.0
-"""Seconds for which newer states may overtake availability. On a connection that is slower than the changes, it would
-otherwise never be sent."""
+"""Maximum seconds for which newer states are sent ahead of queued availability.
+
+Without this limit, availability would never be sent on a connection that is slower than the changes.
+"""
 
 TRY_AGAIN = "; then send the command `republish` to the bridge, or restart it"
 
-_LEVELS = 3  # number of topic levels that identify its kind in the log
-MOST_KINDS = 100
+_LEVELS = 3  # number of levels by which the log distinguishes kinds of topics
+MOST_KINDS = 100  # maximum number of logged faults, see `_log_once`
 
 _log = logging.getLogger(__name__)
 
@@ -361,7 +366,7 @@ class Outbox:
             whether the message belongs to the outbox and was in flight.
         """
         with self._lock:
-            if (one := self._land(packet_id)) is None:
+            if (one := self._pop_in_flight(packet_id)) is None:
                 return False
             self._quarantine.acknowledged(one.message.topic)
             if refusal is not None:
@@ -410,7 +415,7 @@ class Outbox:
 
     def _discard(self, key: int, *, for_good: bool = True) -> None:
         with self._lock:
-            if one := self._land(key):
+            if one := self._pop_in_flight(key):
                 self._dropped += 1
                 if for_good or not one.message.payload:
                     self._forget(one)
@@ -480,7 +485,7 @@ class Outbox:
         self._overtaken_since = None
         return True
 
-    def _land(self, key: int) -> InFlight | None:
+    def _pop_in_flight(self, key: int) -> InFlight | None:
         one = self._in_flight.pop(key, None)
         if one:
             self._bytes_in_flight -= one.size

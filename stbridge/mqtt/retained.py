@@ -1,4 +1,8 @@
-"""Reads and clears retained messages."""
+"""Reads and clears retained messages of the broker.
+
+MQTT does not signal the last retained message. Therefore the reader asks for a retained message of its own last, the
+sentinel: soon after the sentinel arrives, all others have arrived.
+"""
 
 import logging
 import threading
@@ -16,30 +20,39 @@ from stbridge.mqtt.session import LOOP_S, Session, beside, open_session
 from stbridge.settings import MqttSettings
 
 LARGEST_KEPT = 512 * 1024
-"""In bytes; our payloads are never larger, so only the existence of a larger one is recorded."""
+"""Maximum size in bytes of a payload that is kept completely.
+
+The bridge never publishes a larger one, so of a larger one only the first byte is kept, to record that it exists.
+"""
 
 MOST_KEPT = 128 * 1024 * 1024
 """Maximum total size in bytes of everything that is read, including topics."""
 
-_MORE = 100  # approximate bytes that an entry needs in addition to its topic and payload
+_ENTRY_OVERHEAD = 100  # approximate bytes that an entry needs in addition to its topic and payload
 
 QUIET_S = 0.15
-"""Seconds of silence after the sentinel that complete the reading, if the broker delivered the sentinel promptly."""
+"""Seconds without a message after which the reading is complete, if the broker delivered the sentinel promptly."""
 
 LATENESS = 1.0
-"""Factor for a late sentinel: the silence must last this many times as long as the sentinel took. Such a broker may
-deliver other topics in another order, for example a cluster that delivers the messages of several nodes."""
+"""If the sentinel took longer than QUIET_S, the silence after it must last this many times as long as it took.
+
+Such a broker may deliver topics out of order, for example a cluster that delivers the messages of several nodes.
+"""
 
 EXPECTED_S = 0.3
-"""Seconds within which a prompt broker delivers a stored sentinel. A start with an empty broker takes this much longer,
-because `online` waits for the reading."""
+"""Seconds within which a prompt broker delivers a stored sentinel.
+
+If the broker has stored none, the start of the bridge takes this much longer, because `online` waits for the reading.
+"""
 
 MISSING_S = 5.0
-"""Seconds of silence that complete the reading if the sentinel does not arrive: the broker is very late, or does not
-allow the bridge to read it."""
+"""Seconds without a message after which the reader stops waiting for the sentinel.
+
+The broker is very late, or its ACL does not allow the bridge to read the sentinel.
+"""
 
 UNKNOWN_S = 2.5
-"""Seconds of silence that complete the reading if there is no sentinel."""
+"""Seconds without a message after which the reading is complete if there is no sentinel."""
 
 DEADLINE_S = 30.0
 """Maximum duration of the reading in seconds, on a slow connection or if other clients publish all the time."""
@@ -50,10 +63,9 @@ _log = logging.getLogger(__name__)
 class RetainedReader:
     """Reads the retained messages under some topic filters, over an open session.
 
-    MQTT does not signal the last retained message, and some brokers (NATS, clusters) deliver retained messages seconds
-    after SUBACK. Therefore the topic of the sentinel is subscribed to last: soon after the sentinel arrives, all
-    retained messages have arrived. If the broker has stored no sentinel, the sentinel is published and read again.
-    Without a sentinel, only a long silence marks the end.
+    SUBACK does not mark the end, because some brokers (NATS, clusters) deliver retained messages seconds after it.
+    Therefore the topic of the sentinel is subscribed to last. If the broker has stored no sentinel, the reader
+    publishes the sentinel and reads again. Without a sentinel, only a long silence marks the end.
 
     A broker may drop messages that a subscriber does not read immediately (Mosquitto: those beyond
     `max_queued_messages`, 1000, and the socket buffer). Therefore the filters are read one after another: pass many
@@ -89,7 +101,7 @@ class RetainedReader:
             if self._sentinel and message.topic == self._sentinel.topic:
                 self._sentinel_at = self._sentinel_at or time.monotonic()
             payload = message.payload if len(message.payload) <= LARGEST_KEPT else message.payload[:1]
-            self._size += len(message.topic) + len(payload) + _MORE
+            self._size += len(message.topic) + len(payload) + _ENTRY_OVERHEAD
             if self._has_room:
                 self._payloads[message.topic] = payload
         elif not message.payload:
@@ -114,11 +126,11 @@ class RetainedReader:
         """
         self._deadline = time.monotonic() + self._deadline_s
         self._payloads, self._size = {}, 0  # an earlier reading may have been interrupted by a lost connection
-        # Most brokers answer a subscription after the retained messages of the previous one.
+        # Most brokers send the SUBACK after the retained messages of the previous filter, so these do not pile up.
         refused: dict[str, str] = {}
         for topic_filter in self._topic_filters:
             if time.monotonic() < self._deadline:
-                refused |= session.subscribe([_reading(topic_filter)])
+                refused |= session.subscribe([_subscription(topic_filter)])
         if refused:
             _log.error("%s", subscriptions_refused(refused))
         silence_s = self._read_sentinel(session, self._sentinel) if self._sentinel else UNKNOWN_S
@@ -132,13 +144,13 @@ class RetainedReader:
         return self._payloads
 
     def _read_sentinel(self, session: Session, sentinel: InstanceMarker) -> float:
-        """Read until the sentinel has arrived; return the required seconds of silence after it."""
+        """Read until the sentinel has arrived; return for how many seconds no message may arrive after it."""
         self._sentinel_at = None  # one of the filters may have matched its topic
         asked_at = time.monotonic()
-        session.subscribe([_reading(sentinel.topic)])
+        session.subscribe([_subscription(sentinel.topic)])
         if not self._read_until_sentinel(session, EXPECTED_S):
             reason = session.publish_now(sentinel.message(session.protocol.value))
-            session.subscribe([_reading(sentinel.topic)])
+            session.subscribe([_subscription(sentinel.topic)])
             self._read_until_sentinel(session, UNKNOWN_S if reason.is_failure else MISSING_S)
         return max(QUIET_S, LATENESS * ((self._sentinel_at or asked_at) - asked_at))
 
@@ -163,7 +175,7 @@ class RetainedReader:
         return True
 
 
-def _reading(topic_filter: str) -> Subscription:
+def _subscription(topic_filter: str) -> Subscription:
     """Return a subscription to stored messages, including those that the same client ID has published.
 
     Only stored messages count: a live message gives no information about those that are still to be delivered.

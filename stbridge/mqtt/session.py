@@ -38,10 +38,11 @@ from stbridge.mqtt.waiter import Waiter
 from stbridge.settings import MqttSettings
 from stbridge.supervision import HEARTBEAT_S
 
-# For the TCP connection, TLS, WebSocket and CONNACK each, and for SUBACK. If a network drops connections silently, an
-# attempt in progress fails only after this time, and the bridge has to recover within 5 s.
+# Timeout of each step: the TCP connection, the handshakes of TLS and WebSocket, CONNACK, and SUBACK. If a network drops
+# connections silently, an attempt in progress fails only after this time, and the bridge has to recover within 5 s.
 ANSWER_TIMEOUT_S = 3.5
-# SUBACK may be queued behind retained messages on a slow connection. Less than the supervision's limit for silence.
+# Maximum wait for SUBACK, which may be queued behind retained messages on a slow connection. Less than the maximum
+# silence that the supervision permits.
 LONGEST_ANSWER_S = 60.0
 # TCP alone takes minutes to detect that the peer is gone, and paho takes two keepalive intervals.
 ACKNOWLEDGEMENT_TIMEOUT_S = 10.0
@@ -102,6 +103,7 @@ class Session:
         self._subscribed: dict[int, list[Reason]] = {}
         self._answered: dict[int, Reason] = {}  # the answers that `publish_now` waits for
         self._to_acknowledge: deque[int] = deque()
+        # For MQTT 3.1.1: the filters whose messages the broker must not send back, and the messages that it will.
         self._no_local: list[str] = []
         self._echoes: deque[tuple[str, bytes]] = deque(maxlen=MOST_ECHOES)
         self._idle = False
@@ -147,7 +149,7 @@ class Session:
             raise diagnosis.unreachable(error, self._settings) from error
         connection = self._client.socket()
         if connection is None:
-            raise self._end()
+            raise self._closed_error()
         try:
             self._waiter.watch(connection)
         except OSError as error:
@@ -188,8 +190,8 @@ class Session:
         """
         packet_id = subscribe(self._client, self.protocol, subscriptions)
         if packet_id is None:
-            raise self._end()
-        if self.protocol is Protocol.MQTT_3_1_1:  # which knows no such option
+            raise self._closed_error()
+        if self.protocol is Protocol.MQTT_3_1_1:  # it does not have the option no_local
             self._no_local += [one.topic_filter for one in subscriptions if one.no_local]
         if not self._wait_until(lambda: packet_id in self._subscribed, LONGEST_ANSWER_S):
             raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer a subscription")
@@ -250,7 +252,7 @@ class Session:
         if self._failure:
             raise self._failure
         if self._client.socket() is None:
-            raise self._end()
+            raise self._closed_error()
 
     def _check_that_it_answers(self, oldest: InFlight | None) -> None:
         """Raise an error if the broker hangs, but not if only the connection is slow.
@@ -264,9 +266,8 @@ class Session:
         now = time.monotonic()
         if oldest is not self._oldest:
             self._oldest, self._progress_at = oldest, now
-        elif (
-            now - self._progress_at > ACKNOWLEDGEMENT_TIMEOUT_S / 10
-        ):  # at most ten times per timeout, because it is a system call
+        # `departed` is a system call, so call it at most ten times per timeout.
+        elif now - self._progress_at > ACKNOWLEDGEMENT_TIMEOUT_S / 10:
             departed = self._client.departed()
             if self._departed < min(departed, oldest.end):
                 self._progress_at = now
@@ -274,7 +275,8 @@ class Session:
         if now - self._progress_at > ACKNOWLEDGEMENT_TIMEOUT_S + oldest.size / SLOWEST_BYTES_PER_S:
             raise BrokerUnreachable(f"{diagnosis.address(self._settings)} no longer responds")
 
-    def _end(self) -> BrokerUnavailable:
+    def _closed_error(self) -> BrokerUnavailable:
+        """Return the error for a connection that is closed."""
         if self._ended or self._accepted:
             return self._ended or ConnectionClosed(f"{diagnosis.address(self._settings)} has closed the connection")
         return self._version_refused("closes the connection without an answer to", silent=True)

@@ -26,8 +26,9 @@ from stbridge.errors import (
 IDENTITY = "X-Syncthing-ID"
 SUCCESS = (200, 204)
 LONGEST_TEXT = 300
+"""Maximum number of characters of an answer that a message quotes."""
 LARGEST_ERROR = 64 * 1024
-"""In bytes; the rest of an error, a redirect or a page of another server is neither read nor searched."""
+"""Maximum bytes of an error, a redirect or a page of another server that are read and searched."""
 
 
 def evaluate(
@@ -54,19 +55,19 @@ def evaluate(
         as_text: whether the body is plain text instead of JSON.
 
     Raises:
-        SyncthingError: the matching kind.
+        SyncthingError: the answer represents an error, or is not JSON.
     """
     text = _text(content)
     if 300 <= status < 400:
         raise _redirected(url, headers.get("Location", ""))
     if status not in SUCCESS:
         realm = headers.get("WWW-Authenticate", "")
-        known = IDENTITY in headers
+        authentic = IDENTITY in headers
         raise _refused(
-            _Refusal(url=url, call=call, status=status, text=text, known=known, realm=realm, has_key=has_key)
+            _Refusal(url=url, call=call, status=status, text=text, authentic=authentic, realm=realm, has_key=has_key)
         )
     if IDENTITY not in headers:
-        raise _stranger(url, content)
+        raise _without_identity(url, content)
     if as_text:
         return content.decode("utf-8", "replace")
     if not content:
@@ -78,7 +79,7 @@ def evaluate(
 
 
 def _text(content: bytes) -> str:
-    """Return the text of an answer, without HTML pages, which come from a proxy in front of Syncthing."""
+    """Return the start of an answer for messages; "" if it is an HTML page, which comes from a proxy, not Syncthing."""
     text = content[: 4 * LONGEST_TEXT].decode("utf-8", "replace").strip()
     return "" if _MARKUP.search(text) else without_tokens(text)[:LONGEST_TEXT]
 
@@ -92,7 +93,8 @@ _LOGIN_PATH = re.compile(r"\b(log[-_]?in|sign[-_]?in|sso|auth|oauth2?|saml2?|oid
 def _redirected(url: str, location: str) -> SyncthingError:
     """Return the error for a redirect.
 
-    With `gui.useTLS`, Syncthing answers 307 to https for every method; only a login page has another host.
+    With `gui.useTLS`, Syncthing redirects every http request to https on the same host (307). A redirect to another
+    host leads to a login page.
     """
     here, there = urlsplit(url), _location(location)
     elsewhere = there.hostname is not None and there.hostname != here.hostname
@@ -132,10 +134,10 @@ def migrating(url: str) -> Starting:
     return Starting(f"url: Syncthing at {url} is migrating its database. Wait until it has finished.")
 
 
-def _stranger(url: str, content: bytes) -> SyncthingError:
-    """Return the error for an answer that is not from Syncthing's API.
+def _without_identity(url: str, content: bytes) -> SyncthingError:
+    """Return the error for a successful answer that is not from Syncthing's API.
 
-    While version 2 migrates the database of version 1, a temporary server answers 200 to every request.
+    While version 2 migrates the database of version 1, a temporary server of Syncthing answers 200 to every request.
     """
     if is_migration_page(content):
         return migrating(url)
@@ -152,8 +154,8 @@ class _Refusal:
     call: str
     status: int
     text: str
-    known: bool
-    """Whether Syncthing itself sent the answer: its answers to a valid key contain the device ID."""
+    authentic: bool
+    """Whether Syncthing itself certainly sent the answer: it contains the device ID, as answers to a valid key do."""
     realm: str
     has_key: bool
 
@@ -166,15 +168,15 @@ class _Refusal:
         return words in self.text.lower()
 
     @property
-    def is_its_own_login(self) -> bool:
+    def rejects_key(self) -> bool:
         """Whether Syncthing itself rejects the key; such an answer may not contain the device ID.
 
         `lib/api/api_auth.go`: if the GUI has a password, 401 "Not Authorized" with the realm "Authorization Required",
         followed by the short ID since 1.20, and 403 "Forbidden"; otherwise 403 "CSRF Error".
         """
         if self.status == 401:
-            return (self.text == "Not Authorized" and "Authorization Required" in self.realm) or self.known
-        return self.known or self.text in ("Forbidden", "CSRF Error")
+            return (self.text == "Not Authorized" and "Authorization Required" in self.realm) or self.authentic
+        return self.authentic or self.text in ("Forbidden", "CSRF Error")
 
 
 def _upgrade_unsupported(refusal: _Refusal) -> bool:
@@ -186,7 +188,7 @@ def _upgrade_unsupported(refusal: _Refusal) -> bool:
     return refusal.endpoint.endswith("/rest/system/upgrade") and refusal.mentions("upgrade unsupported")
 
 
-# The meaning of a refusal: the first row that matches applies. The three meanings of 403 differ only in the text.
+# The error for a refusal, by its first matching row. The three meanings of 403 differ only in the text.
 _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], SyncthingError]]] = (
     (
         lambda r: r.status == 403 and r.mentions("host check"),
@@ -197,7 +199,7 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
     ),
     (
         # 407 and 511: proxies and captive portals
-        lambda r: r.status in (407, 511) or (r.status in (401, 403) and not r.is_its_own_login),
+        lambda r: r.status in (407, 511) or (r.status in (401, 403) and not r.rejects_key),
         lambda r: Unauthorized(
             f"url: something in front of Syncthing at {r.url} asks for a login ({_answer(r)}). {_LET_THROUGH}"
         ),
@@ -210,6 +212,7 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         ),
     ),
     (
+        # With a valid key, debug endpoints answer 403 "Debugging disabled" (lib/api/api.go).
         lambda r: r.status in (401, 403) and not r.mentions("debugging disabled"),
         lambda r: Unauthorized(
             f"api_key: Syncthing at {r.url} rejects the API key. Copy it from Syncthing: Actions > Settings > General."
@@ -232,7 +235,7 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         ),
     ),
     (
-        lambda r: r.status in (502, 503) and not r.known,
+        lambda r: r.status in (502, 503) and not r.authentic,
         lambda r: Unreachable(
             f"url: the proxy at {r.url} cannot reach Syncthing ({_answer(r)}). Check that Syncthing is running, and "
             "its address in the proxy."
@@ -243,7 +246,7 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
         lambda r: Starting(f"url: Syncthing at {r.url} is not ready ({_answer(r)}). Wait until it has started."),
     ),
     (
-        lambda r: r.status in (404, 405) and not r.known,
+        lambda r: r.status in (404, 405) and not r.authentic,
         lambda r: NotSyncthing(
             f"url: the server at {r.url} is not Syncthing: it has no {r.endpoint}. Check the address."
         ),
@@ -254,11 +257,11 @@ _REFUSALS: Sequence[tuple[Callable[[_Refusal], bool], Callable[[_Refusal], Synct
     ),
     (lambda r: r.status == 404, lambda r: NotFound(r.text)),
     (
-        lambda r: r.status >= 500 and not r.known,
+        lambda r: r.status >= 500 and not r.authentic,
         lambda r: Unreachable(f"url: the server at {r.url} answers {r.status} to {r.call}. Check the address."),
     ),
     (
-        lambda r: not r.known,
+        lambda r: not r.authentic,
         lambda r: NotSyncthing(f"url: the server at {r.url} is not Syncthing ({_answer(r)}). Check the address."),
     ),
     (lambda _: True, lambda r: Rejected(r.text or f"Syncthing answers {r.status} to {r.call}")),

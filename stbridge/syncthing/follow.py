@@ -122,7 +122,7 @@ class Follower:
 
     def _run(self) -> None:
         backoff = new_backoff()
-        self._stream.forget()  # if an event made the thread die, that event is lost
+        self._stream.forget()  # after a restart of the thread, do not process the event again that may have stopped it
         while not self._stop.is_set():
             began = monotonic()
             try:

@@ -17,7 +17,7 @@ from stbridge.syncthing.reads import SLOW, Reader
 from stbridge.syncthing.retry import new_backoff
 
 RECONCILE = "reconcile"
-"""The name of the interval at which the next folder and the next completions are read without an event."""
+"""The name of the interval at which one folder and some completions, in turn, are read without an event."""
 
 COMPLETIONS_PER_ROUND = 2
 
@@ -31,6 +31,7 @@ RETRY_S, MAX_RETRY_S = 5.0, 600.0
 """First and maximum seconds before a read is retried that failed although the instance can be used."""
 
 MAX_RETRIES = 10_000
+"""Maximum number of failed reads that are retried."""
 
 UNUSABLE_S = 10.0
 """Maximum seconds until the poller checks again whether the instance can be used."""

@@ -1,4 +1,4 @@
-"""The reads of a Syncthing instance over REST, as a table; each read yields observations."""
+"""Reads data of a Syncthing instance over REST and yields it as observations; a table maps each read to a function."""
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -25,14 +25,17 @@ log = logging.getLogger(__name__)
 Decoded = TypeVar("Decoded")
 
 SLOW = frozenset({"conflicts", "upgrade"})
-"""Reads that may take a minute: the first walks a whole folder, the second queries a server on the Internet."""
+"""Reads that may take a minute: `conflicts` walks a whole folder, `upgrade` queries a server on the Internet."""
 
 MAX_COMPLETIONS = 500
 """Maximum number of completions that a snapshot reads, each with its own request."""
 
 FEW_COMPLETIONS = 100
-"""Number of completions up to which a snapshot reads each with its own request, because only this request returns the
-remote state. Beyond it, one request for each device first shows which devices are complete."""
+"""Maximum number of completions for which a snapshot sends one request each, without asking for whole devices first.
+
+Only the request for a single completion returns the remote state. With more completions, a snapshot first sends one
+request for each device, and then single requests only for devices that are not complete.
+"""
 
 MAX_LOGGED = 1000
 """Maximum number of remembered failures, so that each is logged once."""
@@ -76,7 +79,7 @@ class Reader:
         yield from _ROWS[read.what](self, read)
 
     def attempt(self, read: Read) -> Iterator[Observation]:
-        """Run one read, and also yield whether it succeeded; a failure of only this call is not raised.
+        """Run one read, and also yield whether it succeeded; an error of this call alone is not raised.
 
         Only version, status, configuration and the event stream determine whether the instance can be used. If a call
         fails but the status can be read, only this read has failed.
@@ -99,7 +102,10 @@ class Reader:
             yield seen.ReadFinished(read=read)
 
     def _raise_if_unusable(self, error: SyncthingError) -> None:
-        """Raise an error if the status cannot be read either, after a call failed in a way that leaves this open."""
+        """Raise an error if the instance cannot be used at all: if its status cannot be read either.
+
+        Only some errors of a call leave that open.
+        """
         if isinstance(error, SyncthingUnavailable | TimedOut):
             _decoded(decode.status, self.client.get_status())
 
@@ -166,7 +172,7 @@ class Reader:
         for device in dict.fromkeys(read.device for read in completions):
             found = self._device_completion(device)
             yield found
-            if found.complete is None:  # other sums over so many folders would also take too long
+            if found.complete is None:  # timed out: the sums of other devices would also take too long
                 break
             if found.complete:
                 complete.add(device)
@@ -281,7 +287,7 @@ def _conflicts(reader: Reader, read: Read) -> Iterator[Observation]:
 
 
 def _conflicts_lost(_: Reader, read: Read) -> Iterator[Observation]:
-    """Yield that conflicts may be missing, because too many files were queued to be read."""
+    """Mark the conflicts of a folder as not completely known, because the queue of files to read was full."""
     yield seen.ConflictsRead(folder=read.folder, paths=None)
 
 
@@ -290,7 +296,7 @@ def _upgrade(reader: Reader, _: Read) -> Iterator[Observation]:
         yield _decoded(decode.upgrade, reader.client.check_upgrade())
     except Unsupported:
         yield seen.UpgradeRead(latest=None)
-    except TimedOut as error:  # it is a server on the Internet that cannot be reached
+    except TimedOut as error:  # Syncthing waits for a server on the Internet, so Syncthing itself can be used
         log.info("the check for an upgrade timed out: %s", error)
 
 

@@ -40,15 +40,18 @@ SYNC_PORT = 22000
 """Syncthing's default sync port, for connections from other devices."""
 
 PLAIN_S = 2.0
+"""Seconds to wait for an answer over plain HTTP on the port of `https://`."""
+
 LONGEST_CALL = 120
 """Maximum number of characters of method, path and query in a message; a long poll has 40 types in its query."""
+
 _CHUNK = 64 * 1024
 
 Parameters = Mapping[str, Any]
 
 _LOST = (http.client.IncompleteRead, http.client.RemoteDisconnected)
 _CLOSED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
-"""What a connection that the other side has closed looks like is a matter of chance: it depends on who was faster."""
+"""If the other side closes a connection, one of these exceptions is raised; which one is a matter of timing."""
 
 _NOT_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
 _MALFORMED = (http.client.HTTPException, urllib3.exceptions.DecodeError, urllib3.exceptions.InvalidHeader)
@@ -70,14 +73,14 @@ class _Call:
     path: str
     content: Mapping[str, Any]
     timeout_s: float
-    usual: bool
-    """Whether the timeout is the one of the setting."""
+    default_timeout: bool
+    """Whether the timeout is the setting `timeout_s`."""
     deadline: float
     as_text: bool
 
     def too_late(self, url: str, request: str) -> TimedOut:
         what = f"{request} did not answer within {self.timeout_s:g} s"
-        if not self.usual:
+        if not self.default_timeout:
             return TimedOut(f"url: {url}: {what}")
         return TimedOut(f"timeout_s: {what}. Increase it if Syncthing needs longer, for example with a slow disk.")
 
@@ -156,12 +159,12 @@ class Transport:
             parameters: the query parameters; None values are left out.
             body: the body, sent as JSON.
             text: the body, sent unchanged.
-            timeout_s: seconds to wait for the answer, for all attempts together; by default the usual timeout.
+            timeout_s: seconds to wait for the answer, for all attempts together; by default the setting `timeout_s`.
             again: whether the call may be retried if that is safe.
             as_text: whether the answer is text instead of JSON.
 
         Raises:
-            SyncthingError: the matching kind, see `stbridge.errors`.
+            SyncthingError: see `stbridge.errors` for its kinds.
         """
         limit = self._timeout_s if timeout_s is None else timeout_s
         call = _Call(
@@ -173,7 +176,7 @@ class Transport:
                 "data": None if text is None else text.encode(),
             },
             timeout_s=limit,
-            usual=timeout_s is None,
+            default_timeout=timeout_s is None,
             deadline=monotonic() + limit,
             as_text=as_text,
         )
@@ -255,21 +258,23 @@ class Transport:
             arrived=False,
         )
 
-    def _sync_port(self) -> NotSyncthing | None:
+    def _sync_port_error(self) -> NotSyncthing | None:
+        """Return an error if the URL is the sync port of Syncthing, which a connection to it shows."""
         if not tls.is_sync_port(self._url):
             return None
         return NotSyncthing(f"url: {self._url} is the sync port of Syncthing. The GUI is usually on port 8384.")
 
     def _malformed(self, error: BaseException, name: str) -> SyncthingError:
-        if mixed_up := self._sync_port():
+        if mixed_up := self._sync_port_error():
             return mixed_up
         if isinstance(error, _NOT_HTTP):
             return NotSyncthing(f"url: the server at {self._url} does not speak HTTP. Check the address.")
         return BadReply(f"url: the answer of {self._url} to {name} is malformed ({_reason(error)})")
 
     def _lost(self, name: str, reason: str) -> SyncthingError:
-        # The sync port closes plain HTTP connections. Only its default port is checked, since losses are frequent.
-        if urlsplit(self._url).port == SYNC_PORT and (mixed_up := self._sync_port()):
+        # The sync port closes plain HTTP connections. Connections are often lost, and the check opens another one, so
+        # only the default sync port is checked.
+        if urlsplit(self._url).port == SYNC_PORT and (mixed_up := self._sync_port_error()):
             return mixed_up
         return Unreachable(
             f"url: {self._url} cannot be reached: the connection was lost during {name} ({reason}). "
@@ -307,7 +312,7 @@ class Transport:
             if self._is_migrating():
                 return migrating(self._url)
             return TlsFailure(f"url: {self._url} does not speak TLS. Use http:// instead of https://.")
-        if mixed_up := self._sync_port():
+        if mixed_up := self._sync_port_error():
             return mixed_up
         fingerprint = tls.seen_fingerprint(self._url)
         fix = (

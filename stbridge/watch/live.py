@@ -23,12 +23,13 @@ from stbridge.watch.lines import describe_received
 from stbridge.watch.screen import screen
 
 LEAST_BETWEEN_S = 0.1
-"""Minimum time between two updates of the screen."""
+"""Minimum seconds between two updates of the screen."""
 
 MOST_BETWEEN_S = 5.0
+"""Maximum seconds between two updates of the screen."""
 
 LOOK_S = 1.0
-"""How often to check whether the lines are still read."""
+"""Seconds between two checks whether the reader of the output, such as a pipe, still exists."""
 
 MOST_LINES = 1000
 """Maximum number of lines that are queued for output; then no further messages are read from the broker."""

@@ -1,4 +1,4 @@
-"""Draws the live screen: instances, folders with progress bars, devices, the last events."""
+"""Draws the screen of `stbridge watch`: instances, folders and devices with progress bars, the latest events."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -37,13 +37,13 @@ def screen(board: Board, selected: Place | None, note: str, *, height: int) -> R
         board: the messages received so far.
         selected: the folder that the keys act on.
         note: a message to the user that replaces the help.
-        height: the number of lines of the terminal; the last events fill the rest.
+        height: the number of lines of the terminal; the latest events fill the remaining lines, at least three.
     """
     parts: list[RenderableType] = [_heading(board)]
-    used = 4
+    used = 4  # lines for the heading and the help, rounded up
     for name, instance in sorted(board.instances.items()):
         parts.append(_instance(name, instance, selected))
-        used += 6 + len(instance.folders) + len(instance.devices)
+        used += 6 + len(instance.folders) + len(instance.devices)  # 6 for the border and the table headings, rounded up
     if not board.instances:
         parts.append(Text("no messages yet: check that the bridge is running and has the same mqtt.base_topic"))
     parts.append(_events(board, max(3, height - used)))
@@ -119,7 +119,7 @@ def _messages(payload: Mapping[str, Any]) -> list[str]:
 
 
 def _text(value: object) -> str:
-    """Return a text unchanged, and an empty text for anything else, because any client may publish."""
+    """Return a string unchanged, and anything else as "": any client may publish other JSON to these topics."""
     return value if isinstance(value, str) else ""
 
 

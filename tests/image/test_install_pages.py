@@ -38,13 +38,13 @@ UPGRADE = ROOT / "docs/upgrade.md"
 FOLLOWED = {
     LINUX: (
         "Install the program",
-        "Run it as a service of your user",
-        "Run it as a service of the machine",
+        "Run it as a user service",
+        "Run it as a system service",
         "Several Syncthing instances",
     ),
-    DOCKER: ("One container", "The stack that brings everything"),
-    SOURCE: ("On Linux", "Without the packages of the tests"),
-    UPGRADE: ("Docker", "A service of your user", "A service of the machine", "From source"),
+    DOCKER: ("One container", "The complete stack"),
+    SOURCE: ("On Linux", "Without the test packages"),
+    UPGRADE: ("Docker", "User service", "System service", "From source"),
 }
 """The sections that these tests follow, on each page."""
 ONE_CONTAINER, STACK = FOLLOWED[DOCKER]
@@ -79,7 +79,7 @@ BROKER_ADDRESS = "127.0.0.81"
 """A separate loopback address, because its port 1883 is free."""
 PASSWORD = "the password of the bridge"
 NOBODY = 61234
-"""The user ID that the service of the machine gets."""
+"""The user ID that the system service gets."""
 DEMO_S = 5
 
 
@@ -256,7 +256,7 @@ def service_of_the_user(machine: DebianMachine) -> Iterator[None]:
 
 @contextmanager
 def service_of_the_machine(machine: DebianMachine) -> Iterator[None]:
-    """Run the service of the machine as an unprivileged user, with the credentials of its unit and its additions."""
+    """Run the system service as an unprivileged user, with the credentials of its unit and its additions."""
     unit, additions = (f"/etc/systemd/system/stbridge.service{part}" for part in ("", ".d/instances.conf"))
     variables = {
         "PATH": SYSTEM_PATH,

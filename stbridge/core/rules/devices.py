@@ -1,4 +1,4 @@
-"""Rules for remote devices: connections, traffic, completion."""
+"""Rules that apply observations of remote devices to the state: connections, traffic, completion."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,14 +15,17 @@ from stbridge.core.state import Rules, State
 from stbridge.core.versions import reports_remote_states
 
 TRANSFER_LINGERS = timedelta(seconds=15)
-"""How long the counters are still read at the short interval after the end of a transfer."""
+"""How long the byte counters are still read at the short interval after the last sign of a transfer."""
 
-A_TRANSFER = 10_000
-"""Bytes per second; a lower rate is protocol overhead."""
+MIN_TRANSFER_RATE = 10_000
+"""Bytes per second that count as a transfer; a lower rate is protocol overhead."""
 
 
 def publish_stable_connections(state: State, now: datetime) -> None:
-    """Emit the changes of connections that are stable now and differ from the last emitted state."""
+    """Emit the delayed events `device_connected` and `device_disconnected` of connections that are stable now.
+
+    `_change_connection` delayed them. A connection that is back in the state of its last event gets no event.
+    """
     if not state.may_publish:
         return
     for device in state.connection_timers.due(now):
@@ -32,7 +35,7 @@ def publish_stable_connections(state: State, now: datetime) -> None:
 
 def _connected(state: State, observation: seen.DeviceConnected, now: datetime) -> None:
     if device := state.devices.get(observation.device):
-        if not device.connection.connected:  # since 1.25 a device may have several connections; the first one is shown
+        if not device.connection.connected:  # since Syncthing 1.25, a device may have several; the first is shown
             _connect(state, observation.device, observation.connection, ConnectionChange(observation.at), now)
         state.outcome.read(Read("connections"))  # the event contains neither the encryption nor the counters
 
@@ -49,7 +52,7 @@ def _connections(state: State, observation: seen.ConnectionsRead, now: datetime)
     state.out_rate.read(observation.out_bytes, observation.at)
     state.in_lifetime.read(observation.in_bytes, now)
     state.out_lifetime.read(observation.out_bytes, now)
-    if max(state.in_rate.value, state.out_rate.value) > A_TRANSFER:
+    if max(state.in_rate.value, state.out_rate.value) > MIN_TRANSFER_RATE:
         state.transfer_until = now + TRANSFER_LINGERS
     state.outcome.change(METRICS)
     for device, connection in observation.connections.items():
@@ -66,10 +69,10 @@ def _connections(state: State, observation: seen.ConnectionsRead, now: datetime)
 
 def _connect(state: State, device: str, connection: Connection, change: ConnectionChange, now: datetime) -> None:
     device_state = state.devices[device]
-    was, device_state.connection = device_state.connection, connection
-    if was == connection:
+    previous, device_state.connection = device_state.connection, connection
+    if previous == connection:
         return
-    if was.connected != connection.connected:
+    if previous.connected != connection.connected:
         device_state.in_rate.stop()
         device_state.out_rate.stop()
         device_state.last_seen_at = change.at
@@ -83,7 +86,10 @@ def _connect(state: State, device: str, connection: Connection, change: Connecti
 
 
 def _end_staleness(state: State, device: str, now: datetime) -> None:
-    """Schedule folders with the problem `stale` for evaluation; other folders do not depend on the connection."""
+    """Schedule the folders of a newly connected device that have the problem `stale` for evaluation.
+
+    Problems of other folders do not depend on the connection.
+    """
     for subject, problems in state.problems.items():
         if STALE in problems and subject.id in state.devices[device].folders:
             state.folders[subject.id].last_peer_contact_at = now
@@ -91,10 +97,11 @@ def _end_staleness(state: State, device: str, now: datetime) -> None:
 
 
 def _change_connection(state: State, device: str, change: ConnectionChange, now: datetime) -> None:
-    """Emit a change at once; if the connection flaps, emit it when the connection is stable.
+    """Emit a change of a connection at once; if the connection flaps, emit the change when the connection is stable.
 
-    If one side has removed the other, the devices connect and disconnect every few seconds. After a restart of
-    Syncthing, all devices are disconnected for a moment.
+    A connection flaps if one side has removed the other: the devices then connect and disconnect every few seconds.
+    Changes found by a read after an interruption also wait, because all devices are disconnected for a moment after a
+    restart of Syncthing.
     """
     device_state = state.devices[device]
     if not state.complete:
@@ -153,16 +160,16 @@ def _completion(state: State, observation: seen.CompletionRead, now: datetime) -
     if device.in_sync is False:
         device.was_out_of_sync = True
     elif device.in_sync:
-        # if the folder that it needed was paused, the device is in sync without a sync
+        # A device also becomes in sync without a sync: if the folder whose items it needs is paused.
         if caught_up or (device.was_out_of_sync and not synced_before):
             state.emit("device_synced", now, **state.identify(observation.device))
         device.was_out_of_sync = False
 
 
 def _device_completion(state: State, observation: seen.DeviceCompletionRead, now: datetime) -> None:
-    """Set all folders of a complete device to complete.
+    """Set the completion of all folders of a device to 100 % if the read over all folders shows that it needs nothing.
 
-    Only the read of a single folder returns the remote state, so it follows at a limited rate.
+    This read does not return the remote states. They need one read for each folder, which is rate limited.
     """
     device = state.devices.get(observation.device)
     if device is None or not observation.complete:
@@ -193,7 +200,10 @@ def _device_completion(state: State, observation: seen.DeviceCompletionRead, now
 
 
 def _has_caught_up(device: DeviceState, folder: FolderState, completion: Completion) -> bool:
-    """Return whether a device received changes of this device between two reads of its completion."""
+    """Return whether a remote device received changes that were made on this device since the last read.
+
+    The sync may have started and finished between two reads, so that no read has shown the device as out of sync.
+    """
     if folder.state in SCANNING or device.taken.get(folder.config.id, 0) == folder.changes:
         return False
     device.taken[folder.config.id] = folder.changes

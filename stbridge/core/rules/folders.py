@@ -1,4 +1,4 @@
-"""Rules for folders: state, counts, errors, scans."""
+"""Rules that apply observations of folders to the state: state, counts, errors, scans."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,17 +25,17 @@ MAX_REPORTED_FAILED = 10_000
 """Maximum number of failed items of a running sync whose events are not repeated."""
 
 
-def _taking_part(state: State, folder: str) -> FolderState | None:
-    """Return a folder; None if it was removed or is paused: a response from before the pause is out of date."""
+def _active_folder(state: State, folder: str) -> FolderState | None:
+    """Return a folder; None if it was removed or is paused, because the response may be from before that."""
     folder_state = state.folders.get(folder)
     return None if folder_state is None or folder_state.config.paused else folder_state
 
 
 def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
-    folder = _taking_part(state, observation.folder)
+    folder = _active_folder(state, observation.folder)
     if folder is None:
         return
-    lacking, was = folder.counts and _lacking(folder.counts), _out_of_sync_by_error_only(folder)
+    counts_before, error_only = folder.counts and _sync_counts(folder.counts), _out_of_sync_by_error_only(folder)
     if not _is_older(observation.state_changed_at, folder.state_changed_at):
         before = folder.state
         if not _is_same(folder, observation):
@@ -45,14 +45,14 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     folder.watch_error = observation.watch_error
     folder.counts = observation.counts
     folder.settled = folder.state not in SYNCING
-    if folder.counts is None or _lacking(folder.counts) != lacking:
+    if folder.counts is None or _sync_counts(folder.counts) != counts_before:
         folder.progress_at = now
     _follow_sync(state, folder, now)
     _compare_failed(state, folder)
     _emit_synced(state, folder, now)
     _read_completions_without_events(state, folder, observation.sequence)
     search_if_due(state, folder)
-    _end_error(folder, was=was)
+    _end_error(folder, was_error_only=error_only)
     state.folder_changed(observation.folder, now)
 
 
@@ -61,9 +61,9 @@ def _out_of_sync_by_error_only(folder: FolderState) -> bool:
     return folder.state == ERROR and (folder.counts is None or folder.counts.complete)
 
 
-def _end_error(folder: FolderState, *, was: bool) -> None:
+def _end_error(folder: FolderState, *, was_error_only: bool) -> None:
     """Reset the start of the time out of sync if the folder was out of sync only because of its error."""
-    if was and not _out_of_sync_by_error_only(folder):
+    if was_error_only and not _out_of_sync_by_error_only(folder):
         folder.out_of_sync_since = None
 
 
@@ -78,7 +78,8 @@ def _read_completions_without_events(state: State, folder: FolderState, sequence
             state.outcome.read(Read("completion_without_event", folder.config.id, device))
 
 
-def _lacking(counts: FolderCounts) -> tuple[int, ...]:
+def _sync_counts(counts: FolderCounts) -> tuple[int, ...]:
+    """Return the counts that change while a sync makes progress."""
     return counts.need_bytes, counts.need_items, counts.need_deletes, counts.local_bytes, counts.local_files
 
 
@@ -138,10 +139,10 @@ def _compare_failed(state: State, folder: FolderState) -> None:
 
 
 def _state_changed(state: State, observation: seen.FolderStateChanged, now: datetime) -> None:
-    folder = _taking_part(state, observation.folder)
+    folder = _active_folder(state, observation.folder)
     if folder is None:
         return
-    before, was = folder.state, _out_of_sync_by_error_only(folder)
+    before, error_only = folder.state, _out_of_sync_by_error_only(folder)
     folder.state, folder.state_changed_at = observation.state, observation.at
     folder.error = observation.error
     folder.progress_at = now
@@ -149,7 +150,7 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
         folder.scan_progress = None
     if observation.state in SYNCING:
         folder.settled = False
-        folder.was_out_of_sync = True  # the counts never show a short sync
+        folder.was_out_of_sync = True  # a short sync ends before its counts are read
     _follow_sync(state, folder, now)
     if folder.counts is None:
         state.outcome.read(Read("folder", observation.folder))
@@ -160,18 +161,18 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
     elif observation.state == "idle":
         state.outcome.read(Read("folder_statistics"))  # no event reports the last scan
     _emit_error(state, folder, before, observation.at)
-    _end_error(folder, was=was)
+    _end_error(folder, was_error_only=error_only)
     state.folder_changed(observation.folder, now)
 
 
 def _watch_error(state: State, observation: seen.WatchErrorChanged, now: datetime) -> None:
-    if folder := _taking_part(state, observation.folder):
+    if folder := _active_folder(state, observation.folder):
         folder.watch_error = observation.error
         state.folder_changed(observation.folder, now)
 
 
 def _errors(state: State, observation: seen.FolderErrorsRead, now: datetime) -> None:
-    if folder := _taking_part(state, observation.folder):
+    if folder := _active_folder(state, observation.folder):
         folder.failed = observation.items
         _emit_failed(state, folder, now)
         if folder.counts is not None:

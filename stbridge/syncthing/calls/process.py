@@ -80,8 +80,8 @@ class ProcessCalls(Calls):
         """Return directories of the machine that Syncthing runs on (GET /rest/system/browse).
 
         Args:
-            current: the beginning of their paths, with a slash at the end for those inside a directory; None for the
-                top.
+            current: the beginning of the paths. To get the directories inside a directory, end it with a slash. None
+                for the top level.
 
         Returns:
             The paths; an empty list if no path matches. 1.19 adds a slash to each.
@@ -226,9 +226,9 @@ class ProcessCalls(Calls):
         return self._get("svc/random/string", length=length)
 
     def get_languages(self) -> list[str]:
-        """Return the languages that Syncthing reads in the request (GET /rest/svc/lang).
+        """Return the preferred languages of the client, from the header Accept-Language (GET /rest/svc/lang).
 
-        Syncthing's web page asks this to learn the browser's languages. This client asks for none.
+        Syncthing's web page uses this call to get the languages of the browser. This client does not send the header.
 
         Returns:
             A list with an empty string.
