@@ -195,6 +195,7 @@ def killed_when_it_has_asked(world: World, send: Callable[[], None], asked: Call
 def away(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
     """Send the command while the bridge is stopped, and start the bridge."""
     world.bridge.kill()
+    eventually(lambda: not world.broker_proxy.carries)  # before, the broker would send it to the killed bridge
     send()
     world.start_bridge()
     asked()
