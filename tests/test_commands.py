@@ -300,6 +300,7 @@ def test_pending_devices_and_folders_are_accepted_or_dismissed(plane: Plane) -> 
     accepted = plane.folder(offered)
     assert (accepted["path"], accepted["type"], accepted["label"]) == (str(target), "receiveonly", "Second")
     (plane.files / "second-gamma/hello.txt").write_text("hello", encoding="utf-8")
+    plane.wait_for(f"gamma/folder/{offered}", lambda one: one["id"] == offered)
     plane.do("scan", {"folder": offered, "wait": True}, node="gamma")
     eventually((target / "hello.txt").is_file)
     alpha.request("DELETE", f"/rest/config/folders/{encode(offered)}")
