@@ -1,6 +1,6 @@
 # make demo   shows the bridge at work on this machine
 # make test   installs everything and runs all tests
-# make check  checks style and types
+# make check  checks style, types and language
 # make docs   builds the site of the documentation in build/site, and compares it with what GitHub shows
 # make test-wheel          tests the installed wheel on every available Python version
 # make test-faults         causes faults of the broker, Syncthing and the bridge, and compares the published topics
@@ -64,6 +64,7 @@ check: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m tests.prose
 
 docs: $(READY)
 	@$(VENV)/bin/python scripts/docs

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -164,5 +165,7 @@ def findings() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    for one in findings():
+    found = list(findings())
+    for one in found:
         print(one)  # noqa: T201 - what it is for
+    sys.exit(1 if found else 0)

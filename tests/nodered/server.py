@@ -70,7 +70,10 @@ class NodeRed:
 
     def _answers(self, path: str) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text(encoding="utf-8")
+        log = self.log.read_text(encoding="utf-8")
+        assert self._process.poll() is None, log
+        if "Started flows" not in log:  # before, a request for the flows makes Node-RED log a TypeError
+            return False
         try:
             return requests.get(f"{self.url}/{path}", timeout=PATIENCE_S).ok
         except requests.ConnectionError:
