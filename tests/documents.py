@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -70,3 +73,13 @@ def rows(text: str, first: str) -> Iterator[list[str]]:
             inside = True
         elif inside and not set(cells[0]) <= set("-:"):
             yield cells
+
+
+def loaded(script: Path) -> ModuleType:
+    """Load a script as a module; scripts of this project have no suffix or are outside of every package."""
+    loader = SourceFileLoader(script.stem, str(script))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module

@@ -3,10 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -23,7 +20,20 @@ from stbridge.core.topics import TOPICS, Topics
 from stbridge.errors import Fatal, SyncthingError, SyncthingUnavailable
 from stbridge.homeassistant.event_entities import EVENT_ENTITIES
 from tests import example
-from tests.documents import DOCUMENTS, README, ROOT, anchors, blocks, links, rows, sections, spans, spoken_code, text_of
+from tests.documents import (
+    DOCUMENTS,
+    README,
+    ROOT,
+    anchors,
+    blocks,
+    links,
+    loaded,
+    rows,
+    sections,
+    spans,
+    spoken_code,
+    text_of,
+)
 from tests.machine import SETTINGS, Machine, variable_of
 
 ARCHITECTURE = ROOT / "docs/architecture.md"
@@ -61,17 +71,7 @@ def texts() -> set[str]:
 # --- tables
 
 
-def tables_script() -> ModuleType:
-    """Load the script that generates the tables."""
-    loader = SourceFileLoader("tables", str(ROOT / "scripts/tables"))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-TABLES = tables_script()
+TABLES = loaded(ROOT / "scripts/tables")
 
 
 @every_document

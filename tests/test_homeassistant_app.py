@@ -6,10 +6,7 @@ import re
 import struct
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,7 +18,7 @@ from stbridge.core.timing import parsed_seconds
 from stbridge.demo.node import SyncthingNode, free_port
 from stbridge.errors import SettingsError
 from stbridge.settings import AlertSettings, HomeAssistantSettings, LogSettings
-from tests.documents import ROOT, blocks, prose_of, rows, spans, text_of
+from tests.documents import ROOT, blocks, loaded, prose_of, rows, spans, text_of
 from tests.machine import SETTINGS, Machine, Setting, value_of
 from tests.servers import BridgeProcess, Mosquitto, Subscriber
 from tests.supervisor import BROKER, TOKEN, Supervisor
@@ -36,17 +33,7 @@ NAS = {"name": "nas", "url": "http://nas:8384", "api_key": "key"}
 FORMS = re.compile(r"(?:str|bool|url|port|password|int|match\((?P<match>.+)\)|list\((?P<list>.+)\))\??")
 
 
-def run_script() -> ModuleType:
-    """Load the start script of the app."""
-    loader = SourceFileLoader("run", str(APP / "run.py"))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-RUN = run_script()
+RUN = loaded(APP / "run.py")
 
 
 def leaves(values: Mapping[str, Any], path: Setting = ()) -> Iterator[tuple[Setting, Any]]:

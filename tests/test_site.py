@@ -2,27 +2,13 @@
 
 import tomllib
 from collections import Counter
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from tests.documents import DOCUMENTS, ROOT, anchors, text_of
+from tests.documents import DOCUMENTS, ROOT, anchors, loaded, text_of
 
-
-def site_script() -> ModuleType:
-    """Load the script that builds the site."""
-    loader = SourceFileLoader("docs", str(ROOT / "scripts/docs"))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-SITE = site_script()
+SITE = loaded(ROOT / "scripts/docs")
 REPOSITORY = SITE.REPOSITORY
 
 # --- the navigation
