@@ -515,14 +515,20 @@ def test_without_any_broker_the_app_explains_what_to_do(
     assert "Mosquitto broker" in line
 
 
+def chosen(supervisor: Callable[[Any], str], node: SyncthingNode, broker: Mosquitto) -> tuple[Any, Any]:
+    """Return the options for a real Syncthing instance, and the Supervisor's answer that names a real broker."""
+    service = RUN.mqtt_service(supervisor({**BROKER, "host": "127.0.0.1", "port": broker.port}), TOKEN)
+    options = {**CONFIG["options"], "syncthing": [{"name": "nas", "url": node.url, "api_key": node.api_key}]}
+    return options, service
+
+
 def test_the_bridge_runs_with_the_options_of_the_app(
     supervisor: Callable[[Any], str], node: SyncthingNode, new_broker: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
     """With a user's options and a broker from the Supervisor, it publishes a real Syncthing instance."""
     broker = new_broker().start()
     subscriber = Subscriber(broker.port)
-    service = RUN.mqtt_service(supervisor({**BROKER, "host": "127.0.0.1", "port": broker.port}), TOKEN)
-    options = {**CONFIG["options"], "syncthing": [{"name": "nas", "url": node.url, "api_key": node.api_key}]}
+    options, service = chosen(supervisor, node, broker)
     bridge = BridgeProcess(tmp_path, RUN.variables(options, service)).start()
     try:
         assert subscriber.wait_for_json("syncthing/nas/connection")["status"] == "online"
@@ -538,8 +544,7 @@ def test_the_app_removes_everything_that_the_bridge_has_published(
     """With the task `purge`, the topics and the devices of Home Assistant are gone before the app is uninstalled."""
     broker = new_broker().start()
     subscriber = Subscriber(broker.port)
-    service = RUN.mqtt_service(supervisor({**BROKER, "host": "127.0.0.1", "port": broker.port}), TOKEN)
-    options = {**CONFIG["options"], "syncthing": [{"name": "nas", "url": node.url, "api_key": node.api_key}]}
+    options, service = chosen(supervisor, node, broker)
     bridge = BridgeProcess(tmp_path, RUN.variables(options, service)).start()
     try:
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
