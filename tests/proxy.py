@@ -127,6 +127,8 @@ class Proxy:
         with suppress(OSError):  # the listener was closed
             while True:
                 near = self._listener.accept()[0]
+                with self._lock:  # before it is counted, so that a fault affects every connection that was counted
+                    self._open.add(near)
                 self.connections += 1
                 self.tries.append(monotonic())
                 threading.Thread(target=self._connect, args=(near,), name="proxy-connect", daemon=True).start()
@@ -137,12 +139,19 @@ class Proxy:
                 raise ConnectionRefusedError
             far = socket.create_connection(("127.0.0.1", self._target))
         except OSError:
+            with self._lock:
+                self._open.discard(near)
             _close(near, reset=True)
             return
-        for end in (near, far):
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
-            self._open |= {near, far}
+            lost = near not in self._open
+            self._open |= set() if lost else {far}
+        if lost:  # while it was being established
+            far.close()
+            return
+        for end in (near, far):
+            with suppress(OSError):  # closed by a fault in the meantime: `_carry` closes the other side
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         other = threading.Thread(target=self._carry, args=(near, far, None, True), name="proxy-carry", daemon=True)
         other.start()
         self._carry(far, near, self._most)

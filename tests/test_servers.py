@@ -1,8 +1,10 @@
 """The real servers that the other tests use."""
 
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from stbridge.demo import node as demo_node
 from stbridge.demo.node import SyncthingNode
 from stbridge.errors import Failed
 from tests.conftest import ODD_FOLDER, Pair
-from tests.servers import Mosquitto, Subscriber, eventually
+from tests.proxy import Proxy
+from tests.servers import PATIENCE_S, Mosquitto, Subscriber, eventually
 
 LOOPBACK = "0100007F"
 LISTEN = "0A"
@@ -155,3 +158,18 @@ def test_the_subscriber_sees_payload_topic_and_order(subscriber: Subscriber) -> 
     assert [bytes(one.payload) for one in subscriber.messages if one.topic == "order"] == [
         b'{"number": %d}' % number for number in range(20)
     ]
+
+
+def test_a_proxy_resets_a_connection_that_it_has_only_just_accepted(broker: Mosquitto) -> None:
+    """Also while the proxy still connects to the server."""
+    proxy = Proxy(broker.port).start()
+    try:
+        for connections in range(100):
+            with socket.create_connection(("127.0.0.1", proxy.port), PATIENCE_S) as client:
+                while not proxy.more_than(connections):
+                    pass
+                proxy.reset()
+                with suppress(ConnectionResetError):  # if the proxy has also closed its other side, it may be a FIN
+                    assert client.recv(1) == b""
+    finally:
+        proxy.stop()

@@ -60,6 +60,8 @@ class Ground(ChangingWorld):
         """Whether connections to Syncthing were dropped silently since the last check."""
         self.own_starts = 1
         """How often a step has started Syncthing."""
+        self.executed_elsewhere = b""
+        """The bodies of the requests that other servers received in place of Syncthing."""
         self._broker_since = 0
         self._away_since: float | None = None
         self._stranger: ScriptedServer | None = None
@@ -224,6 +226,7 @@ class Ground(ChangingWorld):
         self.alpha_proxy.lead_to(self.alpha.gui_port)
         if self._stranger:
             self._stranger.stop()
+            self.executed_elsewhere += b"\n".join(request.body for request in self._stranger.requests)
         self._stranger = None
 
     # --- reports about stopped parts

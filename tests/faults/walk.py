@@ -145,9 +145,12 @@ class Walk:
         for order in orders:
             codes = [reply["error"]["code"] if reply["error"] else "ok" for reply in order.replies]
             if order.command.name == "new_error":
-                times = log.count(order.arguments["message"])
+                message = order.arguments["message"]
+                times = log.count(message)
                 assert times <= 1, f"{order} was executed {times} times"
-                assert times == 1 or "ok" not in codes, f"{order} was not executed, although its reply is ok"
+                # Some of the other servers accept every command and send Syncthing's headers.
+                executed = times == 1 or message.encode() in self._ground.executed_elsewhere
+                assert executed or "ok" not in codes, f"{order} was not executed, although its reply is ok"
             elif order.command.name == "restart":
                 self._restarts += not codes or "ok" in codes or any(code in UNDONE for code in codes)
         for note in self._ground.notes[-NOTES:]:
