@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -61,6 +62,33 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+LISTENING = ("GUI and API listening on 127", "GUI and API listening (address")
+"""Lines that Syncthing 1.x and 2.x log each time they start to listen for requests."""
+
+
+def listening_count(node: SyncthingNode) -> int:
+    """Return how often an instance has started to listen for requests."""
+    log = (node.home / "syncthing.log").read_text(encoding="utf-8", errors="replace")
+    return sum(map(log.count, LISTENING))
+
+
+@contextmanager
+def listens_again(node: SyncthingNode) -> Iterator[None]:
+    """Wait at the end until an instance listens again, which it does some time after a change of its section `gui`."""
+    count = listening_count(node)
+    yield
+    eventually(lambda: listening_count(node) > count)
+
+
+def change_gui(node: SyncthingNode, **changes: Any) -> None:
+    """Change keys of the section `gui`, and wait until the instance listens again."""
+    before = node.request("GET", "/rest/config/gui")
+    if before | changes == before:
+        return
+    with listens_again(node), suppress(OSError):  # it may close the connection before it has answered
+        node.request("PATCH", "/rest/config/gui", body=changes)
 
 
 class Mosquitto:

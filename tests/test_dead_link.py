@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Pair
 from tests.dead_link import Cable
-from tests.servers import BridgeProcess, Mosquitto, Subscriber, instance
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, change_gui, instance
 
 STATE = "syncthing/alpha/state"
 
@@ -18,7 +18,7 @@ def bridge(
     cable: Cable, pair: Pair, broker: Mosquitto, subscriber: Subscriber, tmp_path: Path
 ) -> Iterator[BridgeProcess]:
     """A bridge that reaches Syncthing over a cable, and the broker directly."""
-    pair.a.request("PATCH", "/rest/config/gui", body={"insecureSkipHostcheck": True})
+    change_gui(pair.a, insecureSkipHostcheck=True)
     port = int(pair.a.url.rpartition(":")[2])
     variables = {
         **instance("alpha", pair.a),

@@ -14,7 +14,7 @@ import pytest
 
 from stbridge.demo.node import SyncthingNode
 from tests.secrecy import SECRECY
-from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, change_gui, eventually, instance
 
 RELAY_ID = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD"
 """An example from Syncthing's own documentation."""
@@ -86,9 +86,7 @@ def scene(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sce
         options = {"listenAddresses": [f"tcp://127.0.0.1:{alpha.sync_port}", LISTENING], "relaysEnabled": True}
         announced = {"globalAnnounceServers": [DISCOVERY], "globalAnnounceEnabled": True}
         alpha.request("PATCH", "/rest/config/options", body={**options, **announced})
-        with suppress(OSError):  # the listener restarts, which may break the connection
-            alpha.request("PATCH", "/rest/config/gui", body={"user": GUI_USER, "password": "right"})
-        eventually(lambda: _mentions(alpha, "/rest/config/gui", GUI_USER))
+        change_gui(alpha, user=GUI_USER, password="right")
         for secret in (TOKEN, DIALED_TOKEN, URL_PASSWORD, "credentials-of-the-versioning", TYPED):
             SECRECY.keep(secret, secret)
         eventually(lambda: _mentions(alpha, "/rest/system/status", TOKEN))

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from stbridge.demo.node import SyncthingNode, free_port
 from tests.certificates import Authority, Certificate, self_signed
 from tests.conftest import Pair
 from tests.secrecy import SECRECY
-from tests.servers import PATIENCE_S, ROOT, BridgeProcess, Mosquitto, Subscriber, eventually, manifest
+from tests.servers import PATIENCE_S, ROOT, BridgeProcess, Mosquitto, Subscriber, change_gui, eventually, manifest
 
 USER, PASSWORD = "bridge", "the password of the broker 6f1d"
 GUI_PASSWORD = "the password of the GUI 8c2e"
@@ -75,8 +74,7 @@ def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
     bridge = subscriber = None
     try:
         node.start()
-        with suppress(OSError):  # it opens its listener again, and may close the connection before it has answered
-            node.request("PATCH", "/rest/config/gui", body={"user": "admin", "password": GUI_PASSWORD})
+        change_gui(node, user="admin", password=GUI_PASSWORD)
         node.wait_for(lambda: has_a_password(node))
         end(node)
         node.start()

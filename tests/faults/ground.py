@@ -11,7 +11,7 @@ from typing import Any
 from stbridge.demo.node import SyncthingNode
 from tests.faults.changes import ChangingWorld
 from tests.faults.orders import Orders
-from tests.servers import BridgeProcess, eventually
+from tests.servers import BridgeProcess, eventually, listening_count
 from tests.syncthing.server import Behaviour, ScriptedServer, answers, stranger, truncates
 
 BRIDGE_STATE = "syncthing/bridge/state"
@@ -22,9 +22,6 @@ SESSION_S = 45.0
 
 REPORTED_S = 20.0
 """Time after which the broker has noticed a hanging bridge, and the bridge a hanging Syncthing."""
-
-STARTED = ("GUI and API listening on 127", "GUI and API listening (address")
-"""Lines that Syncthing logs at each start."""
 
 STRANGERS: Mapping[str, Behaviour] = {
     "401": stranger(401, "Not Authorized"),
@@ -205,7 +202,7 @@ class Ground(ChangingWorld):
 
     def starts(self) -> int:
         """Return how often the first instance has started, according to its log."""
-        return sum(map(self.syncthing_log().count, STARTED))
+        return listening_count(self.alpha)
 
     def syncthing_log(self) -> str:
         """Return the log of the first instance."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.faults.world import World, newest_is_version_2, version_1, wait_for_vitals
-from tests.servers import eventually
+from tests.servers import change_gui, eventually
 from tests.syncthing.server import Answer, Behaviour, ScriptedServer, answers, drips, stranger, truncates
 
 Fault = Callable[[World], AbstractContextManager[None]]
@@ -94,11 +94,11 @@ def test_a_rejected_api_key_is_reported_until_it_is_accepted_again(
 ) -> None:
     """The bridge reports a key that Syncthing rejects as `unauthorized`, and tries it until it is accepted again."""
     since, key = world.witness.count, world.alpha.api_key
-    world.alpha.request("PATCH", "/rest/config/gui", body={"apiKey": "another-key-of-32-characters-long"})
+    change_gui(world.alpha, apiKey="another-key-of-32-characters-long")
     world.alpha.api_key = "another-key-of-32-characters-long"
     with published_as(world, since, "unauthorized"):
         world.rename("renamed while the key was another")
-    world.alpha.request("PATCH", "/rest/config/gui", body={"apiKey": key})
+    change_gui(world.alpha, apiKey=key)
     world.alpha.api_key = key
     measure(world.wait_until_right())
 

@@ -28,7 +28,7 @@ from tests.image.container import CACHE, SYSTEM_PATH, Container, Image
 from tests.image.machine import HOME, USER, DebianMachine
 from tests.image.pages import Command, File, steps
 from tests.secrecy import SECRECY
-from tests.servers import PATIENCE_S, Mosquitto, Subscriber, eventually, manifest
+from tests.servers import PATIENCE_S, Mosquitto, Subscriber, change_gui, eventually, manifest
 
 LINUX = ROOT / "docs/install-linux.md"
 DOCKER = ROOT / "docs/install-docker.md"
@@ -411,7 +411,7 @@ def test_the_pages_about_docker(tmp_path: Path, release: Path, servers: Servers,
     repository = offer_repository(machine, release)
     commit(machine, repository)
     # It stands for an instance that listens on all addresses: one on loopback would refuse the name of the host.
-    servers.nas.request("PATCH", "/rest/config/gui", body={"insecureSkipHostcheck": True})
+    change_gui(servers.nas, insecureSkipHostcheck=True)
     hosts = tmp_path / "hosts"
     names = {"localhost": "127.0.0.1", "host.docker.internal": "127.0.0.1", "broker.lan": BROKER_ADDRESS}
     hosts.write_text("".join(f"{address} {name}\n" for name, address in names.items()), encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from stbridge.errors import (
 from stbridge.syncthing import SyncthingClient, transport
 from stbridge.syncthing.calls.base import completed
 from tests.conftest import ODD_FOLDER, Pair
-from tests.servers import eventually
+from tests.servers import change_gui, eventually, listens_again
 from tests.syncthing.conftest import Connect, is_up
 
 NODE_FIELDS = {"state", "globalFiles", "needBytes"}
@@ -245,17 +245,24 @@ PATCHES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_of_the_configuration_is_read_and_replaced(alone: SyncthingClient, part: str) -> None:
+def test_a_part_of_the_configuration_is_read_and_replaced(
+    alone: SyncthingClient, node: SyncthingNode, part: str
+) -> None:
     """A read returns what was written, and the other parts stay unchanged."""
     before = alone.get_config()
     changed = alone.get_config_part(part) | PATCHES[part]
-    assert alone.new_config_part(part, changed) == completed()
-    eventually(lambda: is_up(alone))
+    with _changed(node, part):
+        assert alone.new_config_part(part, changed) == completed()
     assert alone.get_config_part(part) == changed
     others = set(PARTS) - {part}
-    alone.new_config(before)
-    eventually(lambda: is_up(alone))
+    with _changed(node, part):
+        alone.new_config(before)
     assert {one: alone.get_config_part(one) for one in others} == {one: _part(before, one) for one in others}
+
+
+def _changed(node: SyncthingNode, part: str) -> AbstractContextManager[None]:
+    """Wait for what Syncthing does after a change of this part."""
+    return listens_again(node) if part == "gui" else nullcontext()
 
 
 def _part(config: dict[str, Any], part: str) -> Any:
@@ -265,14 +272,14 @@ def _part(config: dict[str, Any], part: str) -> Any:
 
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part != "defaults/ignores"])
-def test_keys_of_a_part_are_changed(alone: SyncthingClient, part: str) -> None:
+def test_keys_of_a_part_are_changed(alone: SyncthingClient, node: SyncthingNode, part: str) -> None:
     """A patch changes only the given keys."""
     before = alone.get_config_part(part)
-    assert alone.patch_config(part, PATCHES[part]) == completed()
-    eventually(lambda: is_up(alone))
+    with _changed(node, part):
+        assert alone.patch_config(part, PATCHES[part]) == completed()
     assert alone.get_config_part(part) == before | PATCHES[part]
-    alone.new_config_part(part, before)
-    eventually(lambda: is_up(alone))
+    with _changed(node, part):
+        alone.new_config_part(part, before)
 
 
 def test_an_unknown_part_is_unsupported(alone: SyncthingClient) -> None:
@@ -508,8 +515,7 @@ def test_a_wrong_key_is_unauthorized(expendable: SyncthingNode, connect: Connect
     wrong = connect(expendable.url, "not-the-real-key")
     with pytest.raises(Unauthorized, match=r"^api_key: "):
         wrong.get_ping()
-    client_of(expendable, connect).patch_config("gui", {"user": "ann", "password": "secret"})
-    eventually(lambda: is_up(client_of(expendable, connect)))
+    change_gui(expendable, user="ann", password="secret")
     with pytest.raises(Unauthorized, match=r"^api_key: "):
         wrong.get_ping()
 

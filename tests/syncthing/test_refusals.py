@@ -8,7 +8,7 @@ import pytest
 from stbridge.demo.node import SyncthingNode
 from stbridge.errors import HostCheckFailed, NotSyncthing, SyncthingError, TlsFailure, Unauthorized, Unreachable
 from tests.secrecy import SECRECY
-from tests.servers import eventually
+from tests.servers import change_gui, eventually
 from tests.syncthing.conftest import Connect, Serve, is_up
 from tests.syncthing.server import Answer, Behaviour, sends, stranger
 
@@ -85,7 +85,7 @@ def test_a_foreign_host_name_is_reported_for_the_url(guarded: SyncthingNode, con
 def test_a_gui_with_tls_is_reported_for_the_url(expendable: SyncthingNode, connect: Connect, password: str) -> None:
     """Syncthing redirects before it checks the key."""
     changes = {"useTLS": True, **({"user": "ann", "password": password} if password else {})}
-    expendable.request("PATCH", "/rest/config/gui", body=changes)
+    change_gui(expendable, **changes)
     secure = connect(expendable.url.replace("http:", "https:"), expendable.api_key, verify="off")
     eventually(lambda: is_up(secure))
     for key in (expendable.api_key, WRONG, ""):
