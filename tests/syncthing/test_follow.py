@@ -186,10 +186,10 @@ def test_no_events_are_lost_during_a_snapshot(
 def test_events_at_a_high_rate_are_fetched_in_batches(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """A request costs far more than an event, so the number of requests per second is limited."""
     report = followed(syncthing, follow)
-    since, pause, flood = len(syncthing.server.requests), threading.Event(), 100
+    since, pause, flood = len(syncthing.server.requests), threading.Event(), 500
     for _ in range(flood):
         syncthing.happens("StateChanged", STATE_CHANGED)
-        pause.wait(0.005)
+        pause.wait(0.001)
     report.wait_for(seen.FolderStateChanged, flood)
     polls = [one for one in syncthing.server.requests[since:] if one.path == EVENTS]
     assert len(polls) < flood / 3
