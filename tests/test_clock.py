@@ -85,8 +85,8 @@ def test_a_clock_that_starts_in_1970_and_is_set_by_ntp(
     _online(subscriber)
     assert ask(subscriber, "pause", '{"folder": "docs", "for": "25s"}')["status"] == "ok"
     subscriber.wait_for_json("syncthing/alpha/folder/docs", lambda one: one["resume_at"])
-    clock.set(0)
     since = subscriber.count
+    clock.set(0)
     folder = subscriber.wait_for_json(
         "syncthing/alpha/folder/docs", lambda one: (one["resume_at"] or "2") > "2", since=since
     )

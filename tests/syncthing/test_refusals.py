@@ -28,19 +28,10 @@ def guarded(
         one.start()
         SECRECY.keep(one.api_key, "the API key of a node")
         if request.param:
-            one.request("PATCH", "/rest/config/gui", body={"user": "ann", "password": "secret"})
-            eventually(lambda: _has_password(one))
+            change_gui(one, user="ann", password="secret")
         yield one
     finally:
         one.stop()
-
-
-def _has_password(node: SyncthingNode) -> bool:
-    """Return whether the listener with the password has replaced the old one."""
-    try:
-        return bool(node.request("GET", "/rest/config/gui")["password"])
-    except OSError:
-        return False
 
 
 @pytest.fixture
