@@ -72,6 +72,8 @@ class Ground(ChangingWorld):
         """Stop everything."""
         if self._stranger:
             self._stranger.stop()
+        if self.bridge.running:
+            self.wake_bridge()  # a step that failed may have left it suspended
         super().stop()
 
     def wrong(self) -> list[str]:

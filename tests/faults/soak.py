@@ -21,6 +21,9 @@ from tests.servers import ROOT, manifest
 
 PICTURE = ROOT / "build/soak.png"
 MEBIBYTE = 1024 * 1024
+MOST_LOGGED = 20_000
+"""Maximum number of characters of the bridge's log that are shown after a failure."""
+
 SETTLED = 0.25
 """Fraction of a bridge's run in which its memory still grows to its working size."""
 
@@ -106,6 +109,10 @@ def soak(minutes: float, seed: int, binary: str, readings: list[Reading]) -> Non
                 print(line(reading), flush=True)
                 if reading.at > minutes * 60:
                     return
+        except AssertionError as error:
+            print(error, flush=True)  # here, because `stop` may fail as well
+            print(ground.bridge.log.read_text(encoding="utf-8")[-MOST_LOGGED:], flush=True)
+            raise
         finally:
             ground.stop()
 
@@ -123,8 +130,7 @@ def main() -> int:
     print(f"SEED={given.seed}", flush=True)
     try:
         soak(given.minutes, given.seed, binary, readings)
-    except AssertionError as error:
-        print(error, flush=True)
+    except AssertionError:
         status = 1
     except KeyboardInterrupt:
         pass  # the readings so far are still plotted
