@@ -125,7 +125,7 @@ class Bridge:
     def start(self) -> None:
         """Start reading all instances and connecting to the broker; returns immediately."""
         log.info("stbridge %s is starting; instances: %s", __version__, ", ".join(self._instances))
-        if warning := exposed_password(self._settings.mqtt):
+        for warning in filter(None, map(exposed_password, self._settings.mqtt.nodes)):
             log.warning("%s", warning)
         self._schedule.start()
         for instance in self._instances.values():
@@ -239,11 +239,12 @@ class Bridge:
         self._outbox.resend()
         self._outbox.flush()
 
-    def _info(self, protocol: str) -> Message:
+    def _info(self, protocol: str, broker: str) -> Message:
         info = render_info(
             version=__version__,
             started_at=self._started_at,
             protocol=protocol,
+            broker=broker,
             instances=self._instances,
             commands=self._allowed,
         )

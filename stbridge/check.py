@@ -12,7 +12,7 @@ from stbridge.core.overrides import matches, without_effect
 from stbridge.core.wording import counted
 from stbridge.errors import MALFORMED, BrokerUnavailable, SyncthingError, with_setting_path
 from stbridge.mqtt.diagnosis import address, encryption, exposed_password, interceptable_password
-from stbridge.mqtt.probe import probe
+from stbridge.mqtt.probe import Probe, probe
 from stbridge.settings import AlertSettings, MqttSettings, Settings, SyncthingSettings
 from stbridge.syncthing import SyncthingClient, tls
 from stbridge.syncthing.reads import read_version
@@ -74,19 +74,27 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def _broker(settings: MqttSettings, client_id: str | None) -> Iterator[Finding]:
+    results = [(node, _probed(node, client_id)) for node in settings.nodes]
+    works = any(isinstance(result, Probe) for _node, result in results)
+    for node, result in results:
+        if isinstance(result, Probe):
+            where = f"{address(node)} accepts the bridge with MQTT {result.protocol}, {encryption(node)}"
+            yield Finding(Level.OK, f"mqtt: {where}")
+            if result.warning:
+                yield Finding(Level.WARNING, f"mqtt: {result.warning}")
+        else:  # the bridge needs one node
+            yield Finding(Level.WARNING if works else Level.PROBLEM, f"mqtt: {result}")
+        if warning := exposed_password(node):
+            yield Finding(Level.WARNING, warning)
+        if hint := interceptable_password(node):
+            yield Finding(Level.HINT, hint)
+
+
+def _probed(node: MqttSettings, client_id: str | None) -> Probe | BrokerUnavailable:
     try:
-        found = probe(settings, client_id)
+        return probe(node, client_id)
     except BrokerUnavailable as error:
-        yield Finding(Level.PROBLEM, f"mqtt: {error}")
-    else:
-        where = f"{address(settings)} accepts the bridge with MQTT {found.protocol}, {encryption(settings)}"
-        yield Finding(Level.OK, f"mqtt: {where}")
-        if found.warning:
-            yield Finding(Level.WARNING, f"mqtt: {found.warning}")
-    if warning := exposed_password(settings):
-        yield Finding(Level.WARNING, warning)
-    if hint := interceptable_password(settings):
-        yield Finding(Level.HINT, hint)
+        return error
 
 
 def _overrides(settings: AlertSettings, configs: Mapping[str, Config | None]) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from stbridge.addresses import fault_of_node, host_and_port, is_ip_address
 from stbridge.core.alerts import CONFLICT_INVENTORY, DEVICE, FLAPPING_S, FOLDER, Alerts
 from stbridge.core.events import EVENT_TYPES, OTHER_TYPES
 from stbridge.core.problems import ROWS as PROBLEMS
@@ -122,6 +123,12 @@ class MqttSettings(Section):
         description="Host name or address of the broker; the path of its socket if `mqtt.transport` is `unix`.",
     )
     port: int = Field(1883, ge=1, le=65535, description="Port of the broker.")
+    hosts: tuple[str, ...] = Field(
+        (),
+        description="Nodes of a cluster of brokers, tried in turn, in place of `mqtt.host`: `n1`, `n1:1884`, `[::1]` "
+        "or `[::1]:1884`. A node without a port has `mqtt.port`. Either all nodes or none have port 8883, unless "
+        "`mqtt.tls.enabled` is set.",
+    )
     username: str = Field("", description="User name for the broker; empty for none.")
     password: SecretStr = Field(SecretStr(""), description="Password for the broker.")
     password_file: Path | None = Field(None, description="File that contains the password.")
@@ -173,7 +180,23 @@ class MqttSettings(Section):
             return False
         if self.tls.enabled is not None:
             return self.tls.enabled
-        return self.port == SECURE_MQTT or bool(self.tls.model_fields_set - {"enabled"})
+        secure = any(port == SECURE_MQTT for _host, port in self.addresses)
+        return secure or bool(self.tls.model_fields_set - {"enabled"})
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each node of the broker, in the order of `hosts`; of the only node without `hosts`."""
+        return tuple(host_and_port(entry, self.port) for entry in self.hosts) or ((self.host, self.port),)
+
+    @property
+    def nodes(self) -> "tuple[MqttSettings, ...]":
+        """The settings of each node of the broker; without `hosts`, only these settings themselves."""
+        if not self.hosts:
+            return (self,)
+        return tuple(
+            self.model_copy(update={"host": host, "port": port, "hosts": (entry,)})
+            for entry, (host, port) in zip(self.hosts, self.addresses, strict=True)
+        )
 
     @field_validator("host")
     @classmethod
@@ -191,8 +214,17 @@ class MqttSettings(Section):
             raise ValueError(f'must be only a name or address: write host = "{alone}" and port = {with_port[3]}')
         if "://" in value or "@" in value:
             raise ValueError("must be only a host name or address: set mqtt.username and mqtt.password, not a URL")
-        if set(value) & set(":[]") and not _is_address(value):
+        if set(value) & set(":[]") and not is_ip_address(value):
             raise ValueError("must be only a host name or address: set mqtt.port to the port")
+        return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _hosts_with_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse what is not a host with or without a port; the message has no entry that may contain a password."""
+        for number, entry in enumerate(value, 1):
+            if wrong := fault_of_node(entry):
+                raise ValueError(f"entry {number} {wrong}")
         return value
 
     @model_validator(mode="after")
@@ -210,14 +242,6 @@ class MqttSettings(Section):
     @classmethod
     def _number_is_fine(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) else value
-
-
-def _is_address(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True
 
 
 _LOCAL_NAMES = re.compile(
@@ -247,6 +271,19 @@ def _is_for_people(url: str) -> bool:
 CONTRADICTIONS = "contradictions"
 """The type of a validation error that contains several faults, each with the key below its section."""
 
+
+def _same_nodes(mqtt: MqttSettings) -> bool:
+    """Return whether a node is in the list twice; names are compared without case."""
+    addresses = [(host.lower(), port) for host, port in mqtt.addresses]
+    return len(set(addresses)) < len(addresses)
+
+
+def _mixed_ports(mqtt: MqttSettings) -> bool:
+    """Return whether some ports ask for TLS and others do not, and nothing else decides it."""
+    decided = mqtt.tls.enabled is not None or mqtt.tls.model_fields_set - {"enabled"}
+    return not decided and len({port == SECURE_MQTT for _host, port in mqtt.addresses}) > 1
+
+
 _ON_A_SOCKET = "must not be set with mqtt.transport unix, which never leaves this machine"
 
 _CONTRADICTIONS: Sequence[tuple[str, Callable[[MqttSettings], object], str]] = (
@@ -274,6 +311,22 @@ _CONTRADICTIONS: Sequence[tuple[str, Callable[[MqttSettings], object], str]] = (
         "base_topic",
         lambda mqtt: mqtt.strict_topics and not is_strict(mqtt.base_topic),
         'must be ASCII without space, ".", "*", ">" and "$", because mqtt.topic_encoding is strict',
+    ),
+    (
+        "hosts",
+        lambda mqtt: mqtt.hosts and "host" in mqtt.model_fields_set,
+        "must not be set with mqtt.host, which it replaces: remove one of them",
+    ),
+    (
+        "hosts",
+        lambda mqtt: mqtt.hosts and mqtt.transport == "unix",
+        "must not be set with mqtt.transport unix: set mqtt.host to the path of the socket",
+    ),
+    ("hosts", _same_nodes, "must not contain a node twice (a node without a port has mqtt.port): remove one of them"),
+    (
+        "hosts",
+        _mixed_ports,
+        "must not mix port 8883 with other ports: set mqtt.tls.enabled, to use TLS with all nodes or with none",
     ),
     ("tls.enabled", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.enabled, _ON_A_SOCKET),
     ("tls.ca_file", lambda mqtt: mqtt.transport == "unix" and mqtt.tls.ca_file, _ON_A_SOCKET),

@@ -548,6 +548,7 @@ def _info() -> bytes:
         version="0.1.0",
         started_at=BRIDGE_STARTED_AT,
         protocol="5",
+        broker="broker.lan:1883",
         instances=[NAME],
         commands=allowed(CommandSettings().allow),
     )

@@ -14,7 +14,7 @@ from tests.documents import ROOT, rows, spans, text_of
 PACKAGE = "stbridge"
 
 LAYERS = (
-    ("core", "errors"),
+    ("addresses", "core", "errors"),
     ("allocator", "backoff", "clock", "keepalive", "output", "settings", "supervision"),
     ("homeassistant", "mqtt", "schedule", "syncthing"),
     (

@@ -19,7 +19,7 @@ def new_conflict() -> ClientIdConflict:
     """Return a conflict detector that distinguishes its own marker from those of other bridges."""
     ours = Message(topic="syncthing/bridge/info", payload=b"ours", retain=True)
     return ClientIdConflict(
-        "stbridge", InstanceMarker(ours.topic, lambda payload: payload == ours.payload, lambda _: ours)
+        "stbridge", InstanceMarker(ours.topic, lambda payload: payload == ours.payload, lambda *_: ours)
     )
 
 

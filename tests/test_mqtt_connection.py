@@ -467,14 +467,16 @@ def test_retained_topics_are_read_before_anything_is_published(
 def test_online_waits_for_the_first_snapshot(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
     """The first `online` is delayed until all instances are published."""
     hold = threading.Event()
-    versions = Changes()
+    versions, nodes = Changes(), Changes()
 
-    def marker(version: str) -> Message:
+    def marker(version: str, node: str) -> Message:
         versions.add(version)
+        nodes.add(node)
         return MARKER
 
     bridge = start(broker.port, hold=hold, marker=InstanceMarker(MARKER.topic, MARKER.payload.__eq__, marker))
     versions.wait_for(lambda versions: versions == ["5"])
+    assert nodes.items == [f"127.0.0.1:{broker.port}"]
     subscriber.publish("mark", b"")
     bridge.put_state(folder("first"))
     hold.set()

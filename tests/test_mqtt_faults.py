@@ -333,7 +333,7 @@ def test_a_stop_ends_the_thread_while_retained_messages_are_read(
     subscriber.publish(INFO.topic, INFO.payload, retain=True)
     proxy = LateRetained(broker.port, 60).start()
     try:
-        marker = InstanceMarker(INFO.topic, INFO.payload.__eq__, lambda _: INFO)
+        marker = InstanceMarker(INFO.topic, INFO.payload.__eq__, lambda *_: INFO)
         restored: list[object] = []
         connection = start(proxy.port, restored=restored.append, restore_filters=["syncthing/nas/+"], marker=marker)
         since = subscriber.count

@@ -11,7 +11,7 @@ from stbridge.core import envelope, json_text, payloads, topics
 from stbridge.core.commands import BRIDGE_COMMANDS, COMMANDS
 from stbridge.core.rules import conflicts
 from stbridge.log import LONGEST_MESSAGE, SHORTEST_SECRET
-from stbridge.mqtt import client, conflict, connection, quarantine, retained
+from stbridge.mqtt import client, conflict, connection, nodes, quarantine, retained
 from stbridge.settings import CommandSettings
 from stbridge.syncthing import adapters, answers, event_stream, poll, retry, transport
 from stbridge.syncthing.calls.events import EXTRA_S
@@ -146,6 +146,6 @@ def test_the_numbers_on_the_page_are_those_of_the_code(words: str) -> None:
 
 def test_numbers_that_the_page_gives_once_are_equal_in_the_code() -> None:
     """The page has one number for each of these."""
-    assert connection.LONGEST_WAIT_S == retry.LONGEST_PAUSE_S
+    assert nodes.LONGEST_WAIT_S == retry.LONGEST_PAUSE_S
     assert refusals.EVERY_S == 60
     assert {row.every_s for row in COMMANDS} == {0, 60}

@@ -232,6 +232,100 @@ def test_an_invalid_duration_is_a_fault(machine: Machine, given: str) -> None:
     assert list(machine.faults()) == [f"alerts.unseen: {NO_DURATION}"]
 
 
+# --- the nodes of a cluster
+
+NO_NODE = 'must look like "n1", "n1:1883" or "[::1]:1883"'
+
+
+def test_each_node_is_a_host_with_or_without_a_port(machine: Machine) -> None:
+    """A node without a port has `mqtt.port`."""
+    machine.config('[mqtt]\nport = 1999\nhosts = ["n1:1884", "n2", "[::1]:1885", "[fe80::1%eth0]", " 10.0.0.1 "]\n')
+    nodes = machine.load().mqtt.nodes
+    assert [(node.host, node.port) for node in nodes] == [
+        ("n1", 1884),
+        ("n2", 1999),
+        ("::1", 1885),
+        ("fe80::1%eth0", 1999),
+        ("10.0.0.1", 1999),
+    ]
+    assert [node.nodes for node in nodes] == [(node,) for node in nodes]
+
+
+def test_the_environment_has_the_nodes_as_json(machine: Machine) -> None:
+    """Like every other list."""
+    machine.environment({"STBRIDGE_MQTT__HOSTS": '["n1", "n2:1884"]'})
+    assert machine.load().mqtt.addresses == (("n1", 1883), ("n2", 1884))
+
+
+def test_without_nodes_the_broker_is_the_host(machine: Machine) -> None:
+    """An empty list, or an empty variable of Docker Compose, is no list."""
+    machine.config('[mqtt]\nhost = "nas"\nhosts = []\n')
+    machine.environment({"STBRIDGE_MQTT__HOSTS": ""})
+    mqtt = machine.load().mqtt
+    assert mqtt.nodes == (mqtt,)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('hosts = ["n1", ""]', "entry 2 must not be empty: write the name or address of a node, or remove it"),
+        ('hosts = ["n1:0"]', "entry 1 must have a port from 1 to 65535"),
+        ('hosts = ["n1:70000"]', "entry 1 must have a port from 1 to 65535"),
+        ('hosts = ["n1:"]', f"entry 1 {NO_NODE}"),
+        ('hosts = ["n1:mqtt"]', f"entry 1 {NO_NODE}"),
+        ('hosts = ["n1 n2"]', f"entry 1 {NO_NODE}"),
+        ('hosts = ["[nas]:1883"]', f"entry 1 {NO_NODE}"),
+        ('hosts = ["::1"]', 'entry 1 must have brackets: write "[::1]", or "[::1]:PORT"'),
+        (
+            'hosts = ["mqtt://me:topsecret@n1"]',
+            "entry 1 must be only host or host:port: set mqtt.username and mqtt.password, not a URL",
+        ),
+        (
+            'hosts = ["me:topsecret@n1"]',
+            "entry 1 must be only host or host:port: set mqtt.username and mqtt.password, not a URL",
+        ),
+        (
+            'hosts = ["n1", "N1:1883"]',
+            "must not contain a node twice (a node without a port has mqtt.port): remove one of them",
+        ),
+        (
+            'host = "localhost"\nhosts = ["n1"]',
+            "must not be set with mqtt.host, which it replaces: remove one of them",
+        ),
+        (
+            'transport = "unix"\nhosts = ["n1"]',
+            "must not be set with mqtt.transport unix: set mqtt.host to the path of the socket",
+        ),
+        (
+            'hosts = ["n1:8883", "n2"]',
+            "must not mix port 8883 with other ports: set mqtt.tls.enabled, to use TLS with all nodes or with none",
+        ),
+    ],
+)
+def test_a_fault_in_the_list_of_nodes_shows_the_fix(machine: Machine, text: str, fault: str) -> None:
+    """The message has the number of the entry, not the entry, which may contain a password."""
+    machine.config(f"[mqtt]\n{text}\n")
+    assert list(machine.faults()) == [f"mqtt.hosts: {fault}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "uses_tls"),
+    [
+        ('hosts = ["n1:8883", "n2:8883"]', True),
+        ('port = 8883\nhosts = ["n1", "n2"]', True),
+        ('port = 8883\nhosts = ["n1:1883", "n2:1883"]', False),
+        ('hosts = ["n1:8883", "n2"]\ntls.enabled = true', True),
+        ('hosts = ["n1:8883", "n2"]\ntls.enabled = false', False),
+        ('hosts = ["n1:8883", "n2"]\ntls.ca_file = "/ca.pem"', True),
+    ],
+)
+def test_all_nodes_use_tls_or_none(machine: Machine, text: str, uses_tls: bool) -> None:
+    """The password must not be unencrypted for some nodes only."""
+    machine.config(f"[mqtt]\n{text}\n")
+    mqtt = machine.load().mqtt
+    assert {one.uses_tls for one in (mqtt, *mqtt.nodes)} == {uses_tls}
+
+
 # --- TLS to the broker
 
 

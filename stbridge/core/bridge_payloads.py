@@ -59,7 +59,13 @@ def render_health(health: BridgeHealth) -> bytes:
 
 
 def render_info(
-    *, version: str, started_at: datetime, protocol: str, instances: Iterable[str], commands: Iterable[str]
+    *,
+    version: str,
+    started_at: datetime,
+    protocol: str,
+    broker: str,
+    instances: Iterable[str],
+    commands: Iterable[str],
 ) -> bytes:
     """Return the payload of `bridge/info`.
 
@@ -67,6 +73,7 @@ def render_info(
         version: the version of the bridge.
         started_at: when the bridge started.
         protocol: the version of MQTT in use.
+        broker: the host and port of the node that the bridge is connected to, or the path of its socket.
         instances: the names of the instances.
         commands: the names of the allowed commands, in any order.
     """
@@ -75,6 +82,7 @@ def render_info(
             "version": version,
             "started_at": in_utc(started_at),
             "mqtt_protocol": protocol,
+            "broker": broker,
             "instances": list(instances),
             "commands": sorted(commands),
         }

@@ -29,12 +29,12 @@ class InstanceMarker:
     Attributes:
         topic: the topic of the message.
         is_ours: returns whether a payload is from this process.
-        message: returns the message; its argument is the version of MQTT.
+        message: returns the message; its arguments are the version of MQTT and the name of the node.
     """
 
     topic: str
     is_ours: Callable[[bytes], bool]
-    message: Callable[[str], Message]
+    message: Callable[[str, str], Message]
 
 
 class ClientIdConflict:

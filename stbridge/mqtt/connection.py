@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from paho.mqtt.client import topic_matches_sub
 
-from stbridge.backoff import Backoff
 from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerRefused, BrokerUnavailable, ConnectionClosed, PublishRefused, SettingsError
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import ClientIdConflict, InstanceMarker
 from stbridge.mqtt.diagnosis import address, closed_over, encryption, subscriptions_refused, topics_skipped
+from stbridge.mqtt.nodes import Nodes
 from stbridge.mqtt.outbox import Outbox
-from stbridge.mqtt.protocol import Protocol, ProtocolChoice
+from stbridge.mqtt.protocol import Protocol
 from stbridge.mqtt.quarantine import Suspicion
 from stbridge.mqtt.redelivery import RedeliveryFilter
 from stbridge.mqtt.retained import RetainedReader
@@ -26,8 +26,6 @@ from stbridge.supervision import HEARTBEAT_S, SupervisedThread
 
 SESSION_EXPIRY_S = 60  # MQTT 5: the broker keeps commands for a disconnected bridge this long
 HOLD_S = 5.0  # maximum wait of the first `birth` for `hold`
-FIRST_WAIT_S = 0.5  # before the first attempt to reconnect; the wait grows up to the next value
-LONGEST_WAIT_S = 3.0  # short, so that the bridge recovers soon after the broker is reachable or accepts the login
 SHORT_SESSION_S = 5.0  # a connection that does not last longer counts as failed
 HUNG_S = 120.0  # resolving a host name can take most of this time
 MOST_LOGGED = 20  # maximum number of different messages that are logged, each once, until a connection lasts
@@ -112,8 +110,7 @@ class BrokerConnection:
         self._marker = marker
         self._hold = hold
         self._redeliveries = RedeliveryFilter()
-        self._choice = ProtocolChoice(settings.protocol)
-        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
+        self._nodes = Nodes(settings)
         self._status = BrokerStatus(
             connected=False, protocol=None, message="", since_monotonic=time.monotonic(), reconnects=0
         )
@@ -201,25 +198,28 @@ class BrokerConnection:
     def _run(self) -> None:
         while not self._stop.is_set():
             began, connections = time.monotonic(), self._connections
+            failure = ""
             try:
                 self._connect_once()
             except (BrokerUnavailable, SettingsError) as error:
-                self._lost(error)
+                failure = self._lost(error)
             except Exception as error:  # a bug in paho or here must not stop the thread: reconnect
                 self.errors += 1
                 self._failures += 1
                 if self._failures > MOST_FAILURES:
                     raise
                 _log.exception("the connection to the broker failed unexpectedly; reconnecting")
-                self._lost(error)
+                failure = self._lost(error)
             self.thread.heartbeat()
-            waited_s = 0.0 if self._connections > connections else time.monotonic() - began
-            likely = self._conflict.likely
-            self._stop.wait(self._conflict.next_wait_s() if likely else self._backoff.next(waited_s))
+            now = time.monotonic()
+            waited_s = 0.0 if self._connections > connections else now - began
+            wait_s = self._nodes.failed(failure, now, waited_s)
+            # In a conflict, another node does not help: all nodes of a cluster know the client ID.
+            self._stop.wait(self._conflict.next_wait_s() if self._conflict.likely else wait_s)
 
     def _connect_once(self) -> None:
         """Open a session and run it until it is lost or `stop` is called."""
-        session = self._choice.open(self._open)
+        session = self._nodes.current.protocols.open(self._open)
         since, reason = time.monotonic(), None
         try:
             self._restore(session)
@@ -244,16 +244,16 @@ class BrokerConnection:
             self._conflict.ended(lasted_s, reason)
             if lasted_s > SHORT_SESSION_S:
                 self._failures = 0
-                self._backoff.reset()
+                self._nodes.current.backoff.reset()
                 self._logged.clear()
             elif self._suspicion and self._suspicion.alone and self._suspicion.has_room:
                 # The next attempt tests the suspected message again. Do not wait: the bridge is offline until the
                 # message is skipped, and the number of attempts is limited.
-                self._backoff.reset()
+                self._nodes.current.backoff.reset()
 
     def _open(self, protocol: Protocol) -> Session:
         session = Session(
-            self._settings,
+            self._nodes.current.settings,
             protocol,
             client_id=self._settings.client_id,
             received=self._hand_over,
@@ -294,7 +294,7 @@ class BrokerConnection:
         self._log_once(logging.ERROR, refused_message)
         self._announced = self._log_once(logging.INFO, self._connected(session))
         if self._marker:
-            self._outbox.put_state(self._marker.message(session.protocol.value))
+            self._outbox.put_state(self._marker.message(session.protocol.value, session.node_name))
         self._wait_for_hold(session)
         self._greeted = True
         self._outbox.connected(session.window, session.largest_packet)
@@ -309,9 +309,11 @@ class BrokerConnection:
             reconnects=self._connections,
         )
         self._connections += 1
+        self._nodes.works()
 
     def _connected(self, session: Session) -> str:
-        where, how = address(self._settings), encryption(self._settings)
+        node = self._nodes.current.settings
+        where, how = address(node), encryption(node)
         return f"connected to the broker at {where} with MQTT {session.protocol.value}, {how}"
 
     def _note_lasting(self, session: Session) -> None:
@@ -335,21 +337,22 @@ class BrokerConnection:
             session.loop_once(HOLD_LOOP_S)
         self._hold = None
 
-    def _lost(self, error: Exception) -> None:
-        """Record why there is no connection, and log the reason if it is new."""
+    def _lost(self, error: Exception) -> str:
+        """Record why there is no connection, log the reason if it is new, and return it."""
         if self._stop.is_set():
-            return
+            return ""
         message = (str(error) or type(error).__name__) + self._hint()
         before = self._status
         self._status = replace(
             before,
             connected=False,
             protocol=None,
-            message=message,
+            message="; ".join(filter(None, (message, self._nodes.failures_of_others))),
             since_monotonic=time.monotonic() if before.connected else before.since_monotonic,
         )
         level = logging.ERROR if isinstance(error, BrokerRefused) else logging.WARNING
         self._log_once(level, f"no connection to the broker: {message}")
+        return message
 
     def _hint(self) -> str:
         suspicion, self._suspicion = self._suspicion, None

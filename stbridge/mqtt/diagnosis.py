@@ -67,8 +67,28 @@ def address(settings: MqttSettings) -> str:
     if settings.transport == "unix":
         return settings.host
     if settings.transport == "websockets":
-        return f"{'wss' if settings.uses_tls else 'ws'}://{settings.host}:{settings.port}{settings.path}"
-    return f"{settings.host}:{settings.port}"
+        return f"{'wss' if settings.uses_tls else 'ws'}://{node_name(settings)}{settings.path}"
+    return node_name(settings)
+
+
+def node_name(settings: MqttSettings) -> str:
+    """Return what identifies a node of the broker to every reader: its host and port, or the path of its socket."""
+    if settings.transport == "unix":
+        return settings.host
+    return f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+
+
+def port_setting(settings: MqttSettings) -> str:
+    """Return the name of the setting that contains the port of the broker."""
+    return "mqtt.hosts" if settings.hosts else "mqtt.port"
+
+
+def _host_and_port(settings: MqttSettings, between: str = " and ") -> str:
+    return "mqtt.hosts" if settings.hosts else f"mqtt.host{between}mqtt.port"
+
+
+def _host_setting(settings: MqttSettings) -> str:
+    return "mqtt.hosts" if settings.hosts else "mqtt.host"
 
 
 # Reason codes of CONNACK and DISCONNECT (MQTT 5, section 2.4) that have a fix; paho maps those of 3.1.1 to them.
@@ -198,36 +218,37 @@ def _not_trusted(error: Exception, settings: MqttSettings) -> str:
     reason = getattr(error, "verify_message", "") or str(error)
     return (
         f"the certificate of {address(settings)} is not trusted ({reason}): set mqtt.tls.ca_file to the "
-        "authority that signed it, and mqtt.host to a name in the certificate"
+        f"authority that signed it, and {_host_setting(settings)} to a name in the certificate"
     )
 
 
 def _no_tls(error: Exception, settings: MqttSettings) -> str:
     reason = getattr(error, "reason", None) or str(error)
     return (
-        f"TLS with {address(settings)} fails ({reason}): check that mqtt.port is the TLS port, "
+        f"TLS with {address(settings)} fails ({reason}): check that {port_setting(settings)} is the TLS port, "
         "mqtt.tls.enabled, and whether the broker requires a client certificate (mqtt.tls.cert_file)"
     )
 
 
 def _unknown_host(_error: Exception, settings: MqttSettings) -> str:
-    return f"the host name {settings.host!r} cannot be resolved: check mqtt.host"
+    return f"the host name {settings.host!r} cannot be resolved: check {_host_setting(settings)}"
 
 
 def _no_host_name(_error: Exception, settings: MqttSettings) -> str:
-    return f"{settings.host!r} is not a valid host name: check mqtt.host"
+    return f"{settings.host!r} is not a valid host name: check {_host_setting(settings)}"
 
 
 def _refused(_error: Exception, settings: MqttSettings) -> str:
-    return f"nothing listens at {address(settings)}: check that the broker is running, mqtt.host and mqtt.port"
+    return f"nothing listens at {address(settings)}: check that the broker is running, {_host_and_port(settings)}"
 
 
 def _hung_up(_error: Exception, settings: MqttSettings) -> str:
-    return f"{address(settings)} resets the connection: check mqtt.port, mqtt.transport and mqtt.tls.enabled"
+    where, port = address(settings), port_setting(settings)
+    return f"{where} resets the connection: check {port}, mqtt.transport and mqtt.tls.enabled"
 
 
 def _timed_out(_error: Exception, settings: MqttSettings) -> str:
-    return f"no answer from {address(settings)}: check mqtt.host, mqtt.port and the firewall"
+    return f"no answer from {address(settings)}: check {_host_and_port(settings, ', ')} and the firewall"
 
 
 def _no_socket(_error: Exception, settings: MqttSettings) -> str:
@@ -240,12 +261,12 @@ def _no_permission(_error: Exception, settings: MqttSettings) -> str:
 
 def _no_websocket(_error: Exception, settings: MqttSettings) -> str:
     where = address(settings)
-    return f"{where} does not speak MQTT over WebSocket: check mqtt.port, mqtt.path and mqtt.transport"
+    return f"{where} does not speak MQTT over WebSocket: check {port_setting(settings)}, mqtt.path and mqtt.transport"
 
 
 def _other(error: Exception, settings: MqttSettings) -> str:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"cannot connect to {address(settings)} ({reason}): check mqtt.host and mqtt.port"
+    return f"cannot connect to {address(settings)} ({reason}): check {_host_and_port(settings)}"
 
 
 # The first row that matches applies. socket.getaddrinfo raises UnicodeError if a label of the host name is empty or

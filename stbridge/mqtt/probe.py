@@ -35,7 +35,7 @@ def probe(settings: MqttSettings, client_id: str | None = None) -> Probe:
     """Connect and subscribe once, and publish one message that is not retained.
 
     Args:
-        settings: the settings of the broker.
+        settings: the settings of the broker, with one node.
         client_id: the client ID; None derives one from the client ID of the bridge.
 
     Raises:

@@ -149,7 +149,7 @@ class RetainedReader:
         asked_at = time.monotonic()
         session.subscribe([_subscription(sentinel.topic)])
         if not self._read_until_sentinel(session, EXPECTED_S):
-            reason = session.publish_now(sentinel.message(session.protocol.value))
+            reason = session.publish_now(sentinel.message(session.protocol.value, session.node_name))
             session.subscribe([_subscription(sentinel.topic)])
             self._read_until_sentinel(session, UNKNOWN_S if reason.is_failure else MISSING_S)
         return max(QUIET_S, LATENESS * ((self._sentinel_at or asked_at) - asked_at))

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, topic_matches_sub
@@ -19,7 +20,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stbridge.core.messages import Message, Received
-from stbridge.errors import BrokerUnavailable, BrokerUnreachable, ConnectionClosed
+from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable, ConnectionClosed
 from stbridge.mqtt import diagnosis
 from stbridge.mqtt.client import (
     Subscription,
@@ -29,9 +30,10 @@ from stbridge.mqtt.client import (
     new_client,
     subscribe,
 )
+from stbridge.mqtt.nodes import Nodes
 from stbridge.mqtt.outbox import WINDOW, InFlight, Outbox
 from stbridge.mqtt.packets import publish_properties, received_from
-from stbridge.mqtt.protocol import Protocol, ProtocolChoice, VersionRefused
+from stbridge.mqtt.protocol import Protocol, VersionRefused
 from stbridge.mqtt.reasons import Reason
 from stbridge.mqtt.redelivery import RedeliveryFilter
 from stbridge.mqtt.waiter import Waiter
@@ -60,7 +62,7 @@ class Session:
     """One connection to the broker.
 
     Args:
-        settings: the settings of the broker.
+        settings: the settings of one node of the broker.
         protocol: the version of MQTT to use.
         client_id: the client ID.
         received: called with each message that arrives; must not block.
@@ -86,6 +88,8 @@ class Session:
         redeliveries: RedeliveryFilter | None = None,
     ) -> None:
         self.protocol = protocol
+        self.node_name = diagnosis.node_name(settings)
+        """Identifies the node of the broker."""
         self.window = WEBSOCKET_WINDOW if settings.transport == "websockets" else WINDOW
         self.largest_packet: int | None = None
         self.io_lock = threading.Lock()
@@ -283,8 +287,8 @@ class Session:
 
     def _version_refused(self, what: str, *, silent: bool = False) -> VersionRefused:
         return VersionRefused(
-            f"{diagnosis.address(self._settings)} {what} MQTT {self.protocol.value}: check mqtt.port, "
-            "mqtt.protocol and mqtt.tls.enabled",
+            f"{diagnosis.address(self._settings)} {what} MQTT {self.protocol.value}: check "
+            f"{diagnosis.port_setting(self._settings)}, mqtt.protocol and mqtt.tls.enabled",
             silent=silent,
         )
 
@@ -442,6 +446,29 @@ def beside(settings: MqttSettings, role: str) -> str:
     return f"{settings.client_id}-{role}"
 
 
+def _first_that_opens(
+    nodes: Nodes, opened: Callable[[MqttSettings, Protocol], Session], stop: threading.Event
+) -> Session:
+    """Return the session of the first node that accepts one; raise the errors of all nodes as one if none does."""
+    *others, last = nodes.in_turn
+    faults, refused = [], True
+    for node in others:
+        try:
+            return node.protocols.open(partial(opened, node.settings))
+        except BrokerUnavailable as error:
+            faults.append(str(error))  # not the error itself, whose traceback keeps the session alive
+            refused &= isinstance(error, BrokerRefused)
+            if stop.is_set():
+                raise
+    try:
+        return last.protocols.open(partial(opened, last.settings))
+    except BrokerUnavailable as error:
+        if not faults:
+            raise
+        refused &= isinstance(error, BrokerRefused)
+        raise (BrokerRefused if refused else BrokerUnreachable)("; ".join([*faults, str(error)])) from error
+
+
 @contextlib.contextmanager
 def open_session(
     settings: MqttSettings,
@@ -452,6 +479,8 @@ def open_session(
     stop: threading.Event | None = None,
 ) -> Iterator[Session]:
     """Open an additional session, and close it with DISCONNECT unless an error occurs.
+
+    The nodes of the broker are tried in turn; the first that accepts the session is used.
 
     Args:
         settings: the settings of the broker.
@@ -464,13 +493,14 @@ def open_session(
         BrokerUnavailable: the broker cannot be used.
         SettingsError: the files for TLS cannot be used.
     """
+    stop = stop or threading.Event()
 
-    def opened(protocol: Protocol) -> Session:
-        session = Session(settings, protocol, client_id=client_id, received=received, outbox=outbox)
-        session.open(stop or threading.Event())
+    def opened(node: MqttSettings, protocol: Protocol) -> Session:
+        session = Session(node, protocol, client_id=client_id, received=received, outbox=outbox)
+        session.open(stop)
         return session
 
-    session = ProtocolChoice(settings.protocol).open(opened)
+    session = _first_that_opens(Nodes(settings), opened, stop)
     try:
         if outbox:
             outbox.on_work = session.wake
