@@ -2,8 +2,9 @@
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,13 @@ from stbridge.errors import BrokerUnreachable
 from stbridge.mqtt.retained import read_retained
 from stbridge.settings import MqttSettings
 from tests.bridges import bridges_to
+from tests.scripted_broker import ScriptedBroker
 from tests.servers import BridgeProcess, Mosquitto, eventually
 from tests.syncthing.pretended import PretendedSyncthing
 from tests.syncthing.server import ScriptedServer
 
-ONLY_3_1_1 = "accept_protocol_versions 3,4"
+MQTT_3_1_1 = 4
+STATE = "syncthing/bridge/state"
 NO_SUCH_NAME = "no-such-node.invalid"
 
 Brokers = Callable[..., Mosquitto]
@@ -40,20 +43,31 @@ def web_server() -> Iterator[int]:
     server.stop()
 
 
-def at(broker: Mosquitto) -> str:
+@pytest.fixture
+def old() -> Iterator[ScriptedBroker]:
+    """A broker that supports MQTT 3.1.1 only."""
+    server = ScriptedBroker(protocols=(MQTT_3_1_1,))
+    yield server
+    server.stop()
+
+
+def at(broker: Mosquitto | ScriptedBroker) -> str:
     """Return the address of a broker."""
     return f"127.0.0.1:{broker.port}"
 
 
+def tree_of(broker: Mosquitto) -> Mapping[str, bytes]:
+    """Return the retained messages of a broker."""
+    return read_retained(MqttSettings(host="127.0.0.1", port=broker.port, client_id="test"), ["syncthing/#"])
+
+
 def is_online(broker: Mosquitto) -> bool:
     """Return whether the bridge is connected to a broker and has published everything there."""
-    settings = MqttSettings(host="127.0.0.1", port=broker.port, client_id="test")
-    return read_retained(settings, ["syncthing/bridge/#"]).get("syncthing/bridge/state") == b"online"
+    return tree_of(broker).get(STATE) == b"online"
 
 
-def test_the_bridge_uses_the_node_that_works(new_broker: Brokers, web_server: int, run: Run) -> None:
+def test_the_bridge_uses_the_node_that_works(broker: Mosquitto, web_server: int, run: Run) -> None:
     """`check` warns of the others, each by its name, and still succeeds."""
-    broker = new_broker()
     dead = f"127.0.0.1:{free_port()}"
     no_broker = f"127.0.0.1:{web_server}"
     bridge = run(dead, no_broker, NO_SUCH_NAME, at(broker))
@@ -78,36 +92,47 @@ def test_check_fails_if_no_node_works(run: Run) -> None:
     assert "2 problems" in done.stdout
 
 
-def test_nodes_may_speak_different_versions(new_broker: Brokers, run: Run) -> None:
-    """During an upgrade of a cluster, the bridge goes from a node with MQTT 5 to one with 3.1.1, and back."""
+def info(tree: Mapping[str, bytes]) -> Any:
+    """Return the node and the version in `bridge/info`."""
+    found = json.loads(tree["syncthing/bridge/info"])
+    return found["broker"], found["mqtt_protocol"]
+
+
+def test_nodes_may_speak_different_versions(new_broker: Brokers, old: ScriptedBroker, run: Run) -> None:
+    """During an upgrade of a cluster, the bridge goes from a node with MQTT 3.1.1 to one with MQTT 5, and back."""
     new = new_broker()
-    old = new_broker(listener_lines=[ONLY_3_1_1])
     run(at(new), at(old)).start()
-    eventually(lambda: is_online(new) or is_online(old))
-    for version, lost, left in [("5", old, new), ("3.1.1", new, old), ("5", old, new)]:
-        lost.stop()
-        eventually(lambda left=left: is_online(left))
-        settings = MqttSettings(host="127.0.0.1", port=left.port, client_id="test")
-        info = json.loads(read_retained(settings, ["syncthing/bridge/info"])["syncthing/bridge/info"])
-        assert (info["broker"], info["mqtt_protocol"]) == (at(left), version)
-        lost.start()
+    eventually(lambda: old.latest().get(STATE) == b"online")
+    assert info(old.latest()) == (at(old), "3.1.1")
+    new.start()
+
+    def has_moved() -> bool:
+        old.cut()  # repeatedly, because the bridge may first come back to the node that it knows to work
+        return is_online(new)
+
+    eventually(has_moved)
+    assert info(tree_of(new)) == (at(new), "5")
+    connections = old.connections
+    new.stop()
+    eventually(lambda: old.connections > connections)
 
 
-def test_a_node_without_the_only_permitted_version_is_passed_over(new_broker: Brokers, run: Run) -> None:
+def test_a_node_without_the_only_permitted_version_is_passed_over(
+    broker: Mosquitto, old: ScriptedBroker, run: Run
+) -> None:
     """The message names the node and the version."""
-    old = new_broker(listener_lines=[ONLY_3_1_1])
-    new = new_broker()
-    bridge = run(at(old), at(new), STBRIDGE_MQTT__PROTOCOL="5")
+    bridge = run(at(old), at(broker), STBRIDGE_MQTT__PROTOCOL="5")
     done = bridge.run("check")
-    assert done.returncode == 0
-    assert f"{at(old)} does not speak MQTT 5: check mqtt.hosts, mqtt.protocol" in done.stdout
+    assert done.returncode == 0, done.stdout
+    assert (
+        f"{at(old)} closes the connection without an answer to MQTT 5: check mqtt.hosts, mqtt.protocol" in done.stdout
+    )
     bridge.start()
-    eventually(lambda: is_online(new))
+    eventually(lambda: is_online(broker))
 
 
-def test_the_other_subcommands_use_a_node_that_works(new_broker: Brokers, run: Run) -> None:
+def test_the_other_subcommands_use_a_node_that_works(broker: Mosquitto, run: Run) -> None:
     """`purge` does not care which node is dead."""
-    broker = new_broker()
     bridge = run(f"127.0.0.1:{free_port()}", at(broker))
     bridge.start()
     eventually(lambda: is_online(broker))

@@ -74,12 +74,14 @@ class PretendedSyncthing:
         """The address of the instance."""
         return self.server.url
 
-    def has_folders(self, **paused: bool) -> None:
-        """Configure these folders, paused or not, each shared with the one other recorded device."""
+    def has_folders(self, **paused: bool) -> Mapping[str, Any]:
+        """Configure these folders, paused or not, each shared with the one other recorded device; return the result."""
         config = document("config")
         shared = next(folder for folder in config["folders"] if len(folder["devices"]) > 1)
         folders = [{**shared, "id": folder, "paused": is_paused} for folder, is_paused in paused.items()]
-        self.table[CONFIG] = answers({**config, "folders": folders})
+        changed = {**config, "folders": folders}
+        self.table[CONFIG] = answers(changed)
+        return changed
 
     def happens(self, event_type: str = "Starting", data: Any = None, *, lost: int = 0) -> None:
         """Add an event, after a number of lost ones."""
