@@ -26,7 +26,7 @@ class Node:
         protocols: the versions of MQTT to try.
         backoff: the waits between the attempts to connect to this node.
         ready_at: time of the next attempt, by time.monotonic().
-        failure: why the last attempt or connection ended; empty while the node works.
+        failure: why the last attempt or connection failed; empty while the node works.
     """
 
     settings: MqttSettings
