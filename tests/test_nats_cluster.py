@@ -171,7 +171,7 @@ def test_the_restart_of_another_node_is_survived(world: World) -> None:
     """The bridge stays connected to its own node."""
     ours, other = world.node_of_the_bridge(), world.other_node()
     kill(other)()
-    world.changes("photos")
+    world.changes("docs", "photos")
     world.recovers()
     assert world.node_of_the_bridge() is ours
     world.changes(*FOLDERS)
