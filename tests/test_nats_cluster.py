@@ -168,12 +168,10 @@ def test_the_loss_of_the_node_of_the_bridge_is_survived(
 
 
 def test_the_restart_of_another_node_is_survived(world: World) -> None:
-    """The bridge stays connected to its own node."""
-    ours, other = world.node_of_the_bridge(), world.other_node()
-    kill(other)()
+    """NATS may close the connection of the bridge even then, while the nodes elect leaders."""
+    kill(world.other_node())()
     world.changes("docs", "photos")
     world.recovers()
-    assert world.node_of_the_bridge() is ours
     world.changes(*FOLDERS)
     world.recovers()
 
