@@ -57,29 +57,33 @@ class ClientIdConflict:
         self._ends: deque[float] = deque(maxlen=SUSPECT_COUNT)
         self._foreign_markers = 0
         self._taken_over = False
-        self._left_marker = False
+        self._left_marker_on: set[str] = set()
 
     @property
     def topic(self) -> str | None:
         """The topic of the markers; None if there is no marker."""
         return self._marker.topic if self._marker else None
 
-    def note_marker(self, payload: bytes) -> None:
-        """Record the marker that the broker delivers at the start of a connection."""
-        if self._marker is None or not self._left_marker:
-            return  # before ours was published, a foreign marker is from the previous run
+    def note_marker(self, payload: bytes, node: str) -> None:
+        """Record the marker that a node of the broker delivers at the start of a connection."""
+        # Before ours was published, a foreign marker is from the previous run. In a cluster, that may also be true on a
+        # node that this process has never used, because its copy may be old.
+        if self._marker is None or node not in self._left_marker_on:
+            return
         self._foreign_markers = 0 if self._marker.is_ours(payload) else self._foreign_markers + 1
 
-    def ended(self, lasted_s: float, error: BrokerUnavailable | None) -> None:
+    def ended(self, lasted_s: float, error: BrokerUnavailable | None, node: str) -> None:
         """Record that a connection was closed or lost.
 
         Args:
             lasted_s: how long it lasted, in seconds.
             error: the reason; None if there is none.
+            node: the node of the broker.
         """
         self._taken_over = isinstance(error, TakenOver)
         self._ends.append(time.monotonic())
-        self._left_marker = self._left_marker or lasted_s > KNOWN_S
+        if lasted_s > KNOWN_S:
+            self._left_marker_on.add(node)
         if lasted_s > 2 * LONGEST_WAIT_S:
             self._foreign_markers = 0  # the other bridge has not come back in the meantime
         if not self.likely:

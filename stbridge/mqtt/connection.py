@@ -12,7 +12,14 @@ from stbridge.core.messages import Message, Received
 from stbridge.errors import BrokerRefused, BrokerUnavailable, ConnectionClosed, PublishRefused, SettingsError
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import ClientIdConflict, InstanceMarker
-from stbridge.mqtt.diagnosis import address, closed_over, encryption, subscriptions_refused, topics_skipped
+from stbridge.mqtt.diagnosis import (
+    address,
+    closed_over,
+    encryption,
+    node_name,
+    subscriptions_refused,
+    topics_skipped,
+)
 from stbridge.mqtt.nodes import Nodes
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import Protocol
@@ -241,7 +248,7 @@ class BrokerConnection:
                 self._suspicion = self._outbox.disconnected(closed_by_broker=closed)
             session.close(send_disconnect=self._may_disconnect)
             lasted_s = time.monotonic() - since
-            self._conflict.ended(lasted_s, reason)
+            self._conflict.ended(lasted_s, reason, session.node_name)
             if lasted_s > SHORT_SESSION_S:
                 self._failures = 0
                 self._nodes.current.backoff.reset()
@@ -375,7 +382,7 @@ class BrokerConnection:
             if received.topic == self._birth.topic:
                 self._guard(received)
             elif received.retained:
-                self._conflict.note_marker(received.payload)
+                self._conflict.note_marker(received.payload, node_name(self._nodes.current.settings))
             return
         try:
             self._received(received)

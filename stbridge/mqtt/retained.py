@@ -1,7 +1,7 @@
 """Reads and clears retained messages of the broker.
 
-MQTT does not signal the last retained message. Therefore the reader asks for a retained message of its own last, the
-sentinel: soon after the sentinel arrives, all others have arrived.
+MQTT does not signal the last retained message. Therefore the reader publishes a retained message of its own first, the
+sentinel, and asks for it last: soon after the sentinel arrives, all others have arrived.
 """
 
 import logging
@@ -39,16 +39,17 @@ LATENESS = 1.0
 Such a broker may deliver topics out of order, for example a cluster that delivers the messages of several nodes.
 """
 
-EXPECTED_S = 0.3
-"""Seconds within which a prompt broker delivers a stored sentinel.
+REPEAT_S = 0.3
+"""Seconds after which the reader subscribes to a sentinel again that has not arrived.
 
-If the broker has stored none, the start of the bridge takes this much longer, because `online` waits for the reading.
+NATS answers a subscription from an index that each node builds after its start, and never delivers what is missing in
+it (`loadRetainedMessages` in server/mqtt.go of 2.15). It adds messages in the order in which they were published.
 """
 
 MISSING_S = 5.0
 """Seconds without a message after which the reader stops waiting for the sentinel.
 
-The broker is very late, or its ACL does not allow the bridge to read the sentinel.
+The broker is very late, or its ACL does not allow the bridge to publish or to read the sentinel.
 """
 
 UNKNOWN_S = 2.5
@@ -63,9 +64,10 @@ _log = logging.getLogger(__name__)
 class RetainedReader:
     """Reads the retained messages under some topic filters, over an open session.
 
-    SUBACK does not mark the end, because some brokers (NATS, clusters) deliver retained messages seconds after it.
-    Therefore the topic of the sentinel is subscribed to last. If the broker has stored no sentinel, the reader
-    publishes the sentinel and reads again. Without a sentinel, only a long silence marks the end.
+    SUBACK does not mark the end, because some brokers (clusters) deliver retained messages seconds after it. A broker
+    that has just started may not know all of them yet (NATS). Therefore the reader publishes the sentinel, waits until
+    the broker delivers it, then subscribes to the filters, and to the sentinel again. Without a sentinel, only a long
+    silence marks the end.
 
     A broker may drop messages that a subscriber does not read immediately (Mosquitto: those beyond
     `max_queued_messages`, 1000, and the socket buffer). Therefore the filters are read one after another: pass many
@@ -73,7 +75,7 @@ class RetainedReader:
 
     Args:
         topic_filters: which topics to read.
-        sentinel: a retained message that this bridge has published before, or will publish anyway.
+        sentinel: a retained message that this bridge will publish anyway.
         deadline_s: maximum duration of the reading, in seconds.
         stop: aborts the reading.
     """
@@ -98,7 +100,7 @@ class RetainedReader:
     def take(self, message: Received) -> None:
         """Process a message that the session has received."""
         if message.payload and message.retained:
-            if self._sentinel and message.topic == self._sentinel.topic:
+            if self._sentinel and message.topic == self._sentinel.topic and self._sentinel.is_ours(message.payload):
                 self._sentinel_at = self._sentinel_at or time.monotonic()
             payload = message.payload if len(message.payload) <= LARGEST_KEPT else message.payload[:1]
             self._size += len(message.topic) + len(payload) + _ENTRY_OVERHEAD
@@ -126,6 +128,7 @@ class RetainedReader:
         """
         self._deadline = time.monotonic() + self._deadline_s
         self._payloads, self._size = {}, 0  # an earlier reading may have been interrupted by a lost connection
+        late_s = self._store_sentinel(session, self._sentinel) if self._sentinel else None
         # Most brokers send the SUBACK after the retained messages of the previous filter, so these do not pile up.
         refused: dict[str, str] = {}
         for topic_filter in self._topic_filters:
@@ -133,7 +136,9 @@ class RetainedReader:
                 refused |= session.subscribe([_subscription(topic_filter)])
         if refused:
             _log.error("%s", subscriptions_refused(refused))
-        silence_s = self._read_sentinel(session, self._sentinel) if self._sentinel else UNKNOWN_S
+        silence_s = UNKNOWN_S
+        if self._sentinel and late_s is not None:
+            silence_s = max(QUIET_S, LATENESS * max(late_s, self._read_sentinel(session, self._sentinel)))
         if not self._read_until_silence(session, silence_s) and not self._stop.is_set():
             _log.warning("reading retained messages took more than %.0f s: the rest was not read", self._deadline_s)
         if not self._has_room:
@@ -143,19 +148,30 @@ class RetainedReader:
             self._payloads.pop(self._sentinel.topic, None)
         return self._payloads
 
-    def _read_sentinel(self, session: Session, sentinel: InstanceMarker) -> float:
-        """Read until the sentinel has arrived; return for how many seconds no message may arrive after it."""
-        self._sentinel_at = None  # one of the filters may have matched its topic
-        asked_at = time.monotonic()
-        session.subscribe([_subscription(sentinel.topic)])
-        if not self._read_until_sentinel(session, EXPECTED_S):
-            reason = session.publish_now(sentinel.message(session.protocol.value, session.node_name))
-            session.subscribe([_subscription(sentinel.topic)])
-            self._read_until_sentinel(session, UNKNOWN_S if reason.is_failure else MISSING_S)
-        return max(QUIET_S, LATENESS * ((self._sentinel_at or asked_at) - asked_at))
+    def _store_sentinel(self, session: Session, sentinel: InstanceMarker) -> float | None:
+        """Publish the sentinel, and wait until the broker delivers it: then it knows all older messages as well.
 
-    def _read_until_sentinel(self, session: Session, silence_s: float) -> bool:
-        """Read until the sentinel has arrived or the silence lasts this long; return whether it has arrived."""
+        Returns:
+            how many seconds that took; None if the broker does not deliver it.
+        """
+        began = time.monotonic()
+        if session.publish_now(sentinel.message(session.protocol.value, session.node_name)).is_failure:
+            return None
+        while time.monotonic() - began < MISSING_S and not self._stop.is_set():
+            if self._read_until_sentinel(session, sentinel, REPEAT_S) and self._sentinel_at is not None:
+                return self._sentinel_at - began
+        return None
+
+    def _read_sentinel(self, session: Session, sentinel: InstanceMarker) -> float:
+        """Read until the sentinel has arrived; return how many seconds that took."""
+        began = time.monotonic()
+        self._read_until_sentinel(session, sentinel, MISSING_S)
+        return (self._sentinel_at or began) - began
+
+    def _read_until_sentinel(self, session: Session, sentinel: InstanceMarker, silence_s: float) -> bool:
+        """Subscribe to the sentinel, and return whether it arrives before the silence lasts this long."""
+        self._sentinel_at = None  # it may also have arrived for another subscription
+        session.subscribe([_subscription(sentinel.topic)])
         session.heard_at = time.monotonic()
         while self._sentinel_at is None and not self._stop.is_set():
             remaining = min(session.heard_at + silence_s, self._deadline) - time.monotonic()
