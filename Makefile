@@ -5,6 +5,7 @@
 # make test-wheel          tests the installed wheel on every available Python version
 # make test-faults         causes faults of the broker, Syncthing and the bridge, and compares the published topics
 # make soak MINUTES=60     causes random faults for 60 minutes, and plots the bridge's resources; SEED=n repeats a run
+# make soak-cluster MINUTES=10  causes random faults of a cluster of three NATS servers for 10 minutes
 # make fuzz MINUTES=10     runs malformed documents, commands and payloads through the bridge's code for 10 minutes,
 #                          then a real bridge with an instance that sends arbitrary answers, for another 10 minutes
 # make test-homeassistant  runs the tests against a real Home Assistant, if it can be installed
@@ -25,7 +26,7 @@ WORKERS ?= 6
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: bench demo test test-faults soak fuzz test-homeassistant test-nodered test-wheel test-image check docs servers \
+.PHONY: bench demo test test-faults soak soak-cluster fuzz test-homeassistant test-nodered test-wheel test-image check docs servers \
         fixtures pictures lock clean
 
 demo: $(READY)
@@ -40,6 +41,9 @@ test-faults: $(READY) servers
 
 soak: $(READY) servers
 	$(VENV)/bin/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+soak-cluster: $(READY) servers
+	$(VENV)/bin/python -m tests.cluster_walk --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(READY) servers
 	$(VENV)/bin/python -m tests.fuzzing --minutes $(MINUTES)

@@ -1,14 +1,26 @@
-"""A real cluster of three NATS servers that share retained messages (JetStream, three replicas)."""
+"""A real cluster of three NATS servers that share retained messages (JetStream, three replicas), and its faults."""
 
+import itertools
+import json
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from stbridge.core.messages import Message, Received
 from stbridge.demo.node import free_port
+from stbridge.errors import BrokerUnavailable
+from stbridge.mqtt.observer import Observer
+from stbridge.mqtt.retained import read_retained
+from stbridge.settings import MqttSettings
+from tests.bridges import bridges_to
 from tests.nats import PROGRAM
 from tests.proxy import Proxy
-from tests.servers import PATIENCE_S, eventually, listens
+from tests.servers import PATIENCE_S, BridgeProcess, eventually, listens
+from tests.syncthing.pretended import PretendedSyncthing
+from tests.syncthing.server import ScriptedServer
 
 SIZE = 3
 
@@ -92,3 +104,170 @@ class NatsCluster:
         for node in self.nodes:
             node.end()
             node.proxy.stop()
+
+
+def kill(node: ClusterNode) -> Callable[[], None]:
+    """Kill a server."""
+    node.end()
+    return node.launch
+
+
+def shut_down(node: ClusterNode) -> Callable[[], None]:
+    """Stop a server in the orderly way."""
+    node.end(signal.SIGTERM)
+    return node.launch
+
+
+def hang(node: ClusterNode) -> Callable[[], None]:
+    """Make a server hang: it still accepts connections of TCP, but answers nothing."""
+    node.send(signal.SIGSTOP)
+    return lambda: node.send(signal.SIGCONT)
+
+
+def cut_off(node: ClusterNode) -> Callable[[], None]:
+    """Cut a server off from its clients, but not from the cluster."""
+    node.proxy.refuse()
+    return node.proxy.repair
+
+
+FAULTS = (kill, shut_down, hang, cut_off)
+
+
+RECOVERY_S = 60.0
+"""Maximum time after a fault: the nodes elect new leaders, and the bridge may first try a node that hangs."""
+
+FOLDERS = ("docs", "music", "photos")
+GET_DOCS = {"folder": "docs"}
+INFO = "syncthing/bridge/info"
+STATE = "syncthing/bridge/state"
+
+
+class ClusterWorld:
+    """A cluster, a bridge, and clients that connect to any node that works."""
+
+    def __init__(self, cluster: NatsCluster, bridge: BridgeProcess, syncthing: PretendedSyncthing) -> None:
+        self.cluster = cluster
+        self.bridge = bridge
+        self.syncthing = syncthing
+        self.folders = set(FOLDERS)
+        self._numbers = itertools.count(1)
+
+    def tree(self, node: ClusterNode) -> dict[str, bytes]:
+        """Return the retained messages that a node delivers; nothing if it does not answer now."""
+        with suppress(BrokerUnavailable):
+            return read_retained(self._client(node), ["syncthing/#"])
+        return {}
+
+    def wrong(self, tree: Mapping[str, bytes], lost: ClusterNode | None = None) -> list[str]:
+        """Return the differences between a tree and the truth; the bridge must not be connected to the lost node."""
+        folders = {topic.split("/")[3] for topic in tree if topic.startswith("syncthing/nas/folder/")}
+        broker = json.loads(tree.get(INFO, b"{}")).get("broker")
+        others = [node.address for node in self.cluster.nodes if node is not lost]
+        found: dict[str, tuple[object, object]] = {
+            STATE: (tree.get(STATE), b"online"),
+            "folders": (folders, self.folders),
+            "syncthing/nas/system": ("syncthing/nas/system" in tree, True),
+            f"{broker} is a node that works": (broker in others, True),
+        }
+        return [f"{what}: {is_now}, not {expected}" for what, (is_now, expected) in found.items() if is_now != expected]
+
+    def published(self) -> dict[str, bytes]:
+        """Make the bridge publish everything again, and return what a subscriber at any node receives within 5 s.
+
+        While a node is down, the retained messages of another node may be old; see the page about brokers.
+        """
+        live: dict[str, bytes] = {}
+
+        def received(message: Received) -> None:
+            if not message.retained:
+                live[message.topic] = message.payload
+
+        observer = Observer(self._client(), ["syncthing/#"], received)
+        with suppress(AssertionError, BrokerUnavailable):
+            try:
+                observer.start()
+                observer.publish(Message(topic="syncthing/bridge/command/republish", payload=b"PRESS"))
+                eventually(lambda: observer.failure or not self.wrong(live), 5)
+            finally:
+                observer.stop()
+        return live
+
+    def ask(self, command: str = "get_folder_status", arguments: Mapping[str, str] = GET_DOCS) -> Any:
+        """Send a command through any node that works, and return the status of its reply; None if there was none."""
+        transaction = f"t{next(self._numbers)}"
+        replies: list[bytes] = []
+
+        def received(message: Received) -> None:
+            if transaction.encode() in message.payload:
+                replies.append(message.payload)
+
+        observer = Observer(self._client(), ["syncthing/nas/response/#"], received)
+        with suppress(AssertionError, BrokerUnavailable):
+            try:
+                observer.start()
+                text = json.dumps({**arguments, "transaction": transaction}).encode()
+                observer.publish(Message(topic=f"syncthing/nas/command/{command}", payload=text))
+                eventually(lambda: replies or observer.failure, 10)
+            finally:
+                observer.stop()
+        return json.loads(replies[0])["status"] if replies else None
+
+    def node_of_the_bridge(self) -> ClusterNode:
+        """Return the node that the bridge is connected to, according to `bridge/info`."""
+        info = eventually(lambda: self.published().get(INFO), RECOVERY_S)
+        return self.cluster.node_at(json.loads(info)["broker"])
+
+    def other_node(self) -> ClusterNode:
+        """Return a node that the bridge is not connected to."""
+        ours = self.node_of_the_bridge()
+        return next(node for node in self.cluster.nodes if node is not ours)
+
+    def changes(self, *folders: str) -> None:
+        """Change the folders of Syncthing, which reports it by an event."""
+        self.folders = set(folders)
+        self.syncthing.happens("ConfigSaved", self.syncthing.has_folders(**dict.fromkeys(folders, False)))
+
+    def works_without(self, lost: ClusterNode) -> None:
+        """Wait until a command gets its reply, and subscribers at the other nodes receive the truth."""
+        eventually(lambda: self.ask() == "ok", RECOVERY_S)
+        found: list[str] = []
+
+        def right() -> bool:
+            found[:] = self.wrong(self.published(), lost)
+            return not found
+
+        eventually(right, RECOVERY_S, found)
+
+    def recovers(self) -> None:
+        """Wait until a command gets its reply, and the retained messages of every node are the truth."""
+        eventually(lambda: self.ask() == "ok", RECOVERY_S)
+        found: list[str] = []
+
+        def right() -> bool:
+            found[:] = [f"{node.name}: {wrong}" for node in self.cluster.nodes for wrong in self.wrong(self.tree(node))]
+            return not found
+
+        eventually(right, RECOVERY_S, found)
+
+    def _client(self, node: ClusterNode | None = None) -> MqttSettings:
+        """Return the settings of a client that connects to a node, or to any node that works."""
+        hosts = (node.address,) if node else tuple(self.cluster.hosts)
+        return MqttSettings(hosts=hosts, protocol="3.1.1", client_id=f"test{next(self._numbers)}")
+
+
+@contextmanager
+def cluster_world(directory: Path) -> Iterator[ClusterWorld]:
+    """Start a cluster and a bridge, and wait until the bridge has published everything."""
+    cluster = NatsCluster(directory)
+    syncthing = PretendedSyncthing(lambda table: ScriptedServer(table).start())
+    syncthing.has_folders(**dict.fromkeys(FOLDERS, False))
+    try:
+        cluster.start()
+        with bridges_to(syncthing, directory) as new_bridge:
+            bridge = new_bridge(1883, STBRIDGE_MQTT__HOSTS=json.dumps(cluster.hosts)).start()
+            world = ClusterWorld(cluster, bridge, syncthing)
+            world.recovers()
+            yield world
+    finally:
+        syncthing.server.stop()
+        cluster.stop()

@@ -45,12 +45,18 @@ def newest_syncthing(major: str) -> str:
     return str(found[-1])
 
 
-def eventually(condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
-    """Wait until a condition holds, and return its result."""
+def eventually(condition: Callable[[], Any], timeout_s: float = PATIENCE_S, found: object = "") -> Any:
+    """Wait until a condition holds, and return its result.
+
+    Args:
+        condition: called repeatedly.
+        timeout_s: maximum wait in seconds.
+        found: what the failure shows; its content may change in the meantime.
+    """
     pause = threading.Event()
     deadline = monotonic() + timeout_s
     while not (result := condition()):
-        assert monotonic() < deadline, f"did not come to hold within {timeout_s:.0f} s"
+        assert monotonic() < deadline, f"did not come to hold within {timeout_s:.0f} s {found}"
         pause.wait(0.05)
     return result
 

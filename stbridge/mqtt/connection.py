@@ -123,7 +123,11 @@ class BrokerConnection:
         )
         self._stop = threading.Event()
         # None after everything is restored; until then, commands are deferred.
-        self._reader = RetainedReader(restore_filters, sentinel=marker, stop=self._stop) if restore_filters else None
+        self._reader = (
+            RetainedReader(restore_filters, sentinel=marker, nodes=len(settings.nodes), stop=self._stop)
+            if restore_filters
+            else None
+        )
         self._deferred: list[Received] = []
         self._may_disconnect = False
         self._session: Session | None = None

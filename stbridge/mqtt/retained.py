@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from stbridge.core.messages import Message, Received
 from stbridge.core.wording import counted
-from stbridge.errors import BrokerRefused
+from stbridge.errors import BrokerRefused, BrokerUnreachable
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.diagnosis import subscriptions_refused
@@ -76,6 +76,7 @@ class RetainedReader:
     Args:
         topic_filters: which topics to read.
         sentinel: a retained message that this bridge will publish anyway.
+        nodes: how many nodes the broker has. If one does not deliver the sentinel, the next reading may be on another.
         deadline_s: maximum duration of the reading, in seconds.
         stop: aborts the reading.
     """
@@ -85,11 +86,13 @@ class RetainedReader:
         topic_filters: Sequence[str],
         *,
         sentinel: InstanceMarker | None = None,
+        nodes: int = 1,
         deadline_s: float = DEADLINE_S,
         stop: threading.Event | None = None,
     ) -> None:
         self._topic_filters = topic_filters
         self._sentinel = sentinel
+        self._other_nodes = nodes - 1
         self._deadline_s = deadline_s
         self._stop = stop or threading.Event()
         self._deadline = 0.0
@@ -124,7 +127,7 @@ class RetainedReader:
             payloads by topic, without the sentinel.
 
         Raises:
-            BrokerUnavailable: the connection was lost.
+            BrokerUnavailable: the connection was lost, or the node is not up to date and another one may be.
         """
         self._deadline = time.monotonic() + self._deadline_s
         self._payloads, self._size = {}, 0  # an earlier reading may have been interrupted by a lost connection
@@ -160,6 +163,11 @@ class RetainedReader:
         while time.monotonic() - began < MISSING_S and not self._stop.is_set():
             if self._read_until_sentinel(session, sentinel, REPEAT_S) and self._sentinel_at is not None:
                 return self._sentinel_at - began
+        if self._other_nodes > 0 and not self._stop.is_set():
+            # While a node of a NATS cluster is down, another may not learn of new retained messages: its index follows
+            # them through a consumer without replicas, on a random node (`createGroupForConsumer` of 2.15).
+            self._other_nodes -= 1
+            raise BrokerUnreachable(f"{session.node_name} does not deliver a retained message that was just published")
         return None
 
     def _read_sentinel(self, session: Session, sentinel: InstanceMarker) -> float:
