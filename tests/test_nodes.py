@@ -88,3 +88,19 @@ def test_each_node_has_its_own_versions_of_mqtt() -> None:
     """During an upgrade of a cluster, its nodes may support different versions."""
     nodes = Nodes(CLUSTER)
     assert len({id(node.protocols) for node in nodes.in_turn}) == 3
+
+
+def test_another_node_may_accept_a_subscription_until_all_have_refused_it() -> None:
+    """A node of NATS that does not reach the others refuses everything; all nodes refuse what the ACL forbids."""
+    nodes = Nodes(CLUSTER, Random(1))
+    for _ in range(2):
+        assert nodes.another_may_accept()
+        nodes.failed("refused", 100.0)
+    assert not nodes.another_may_accept()
+    nodes.works()
+    assert nodes.another_may_accept()
+
+
+def test_a_single_node_is_not_left_because_of_a_refused_subscription() -> None:
+    """The bridge publishes nevertheless, and logs what the ACL must allow."""
+    assert not Nodes(MqttSettings(), Random(1)).another_may_accept()

@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from paho.mqtt.client import topic_matches_sub
 
 from stbridge.core.messages import Message, Received
-from stbridge.errors import BrokerRefused, BrokerUnavailable, ConnectionClosed, PublishRefused, SettingsError
+from stbridge.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    BrokerUnreachable,
+    ConnectionClosed,
+    PublishRefused,
+    SettingsError,
+)
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import ClientIdConflict, InstanceMarker
 from stbridge.mqtt.diagnosis import (
@@ -302,6 +309,8 @@ class BrokerConnection:
         if self._subscriptions:
             refused |= session.subscribe(self._subscriptions)
         refused_message = subscriptions_refused(refused)
+        if refused and self._nodes.another_may_accept():
+            raise BrokerUnreachable(refused_message)
         self._log_once(logging.ERROR, refused_message)
         self._announced = self._log_once(logging.INFO, self._connected(session))
         if self._marker:

@@ -27,6 +27,7 @@ class Node:
         backoff: the waits between the attempts to connect to this node.
         ready_at: time of the next attempt, by time.monotonic().
         failure: why the last attempt or connection failed; empty while the node works.
+        refuses: whether the node has refused a subscription since all nodes were tried.
     """
 
     settings: MqttSettings
@@ -34,6 +35,7 @@ class Node:
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_WAIT_S, LONGEST_WAIT_S))
     ready_at: float = 0.0
     failure: str = ""
+    refuses: bool = False
 
 
 class Nodes:
@@ -64,9 +66,19 @@ class Nodes:
         """The last failure of each node that did not work, except the current one."""
         return "; ".join(node.failure for node in self._nodes[1:] if node.failure)
 
+    def another_may_accept(self) -> bool:
+        """Record that the current node refuses a subscription, and return whether another node may accept it.
+
+        A node that does not reach the others refuses what the ACL allows (NATS).
+        """
+        self.current.refuses = True
+        return not all(node.refuses for node in self._nodes)
+
     def works(self) -> None:
         """Record that the current node has accepted the bridge."""
         self.current.failure = ""
+        for node in self._nodes:
+            node.refuses = False
 
     def failed(self, failure: str, now: float, waited_s: float = 0.0) -> float:
         """Record that the current node failed, and go to the next one.

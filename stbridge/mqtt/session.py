@@ -43,6 +43,9 @@ from stbridge.supervision import HEARTBEAT_S
 # Timeout of each step: the TCP connection, the handshakes of TLS and WebSocket, CONNACK, and SUBACK. If a network drops
 # connections silently, an attempt in progress fails only after this time, and the bridge has to recover within 5 s.
 ANSWER_TIMEOUT_S = 3.5
+# The same for the node of a cluster. A NATS server waits 5 s for the other nodes before it refuses a client or a
+# subscription, and begins again for the next attempt.
+CLUSTER_ANSWER_TIMEOUT_S = 6.5
 # Maximum wait for SUBACK, which may be queued behind retained messages on a slow connection. Less than the maximum
 # silence that the supervision permits.
 LONGEST_ANSWER_S = 60.0
@@ -97,6 +100,7 @@ class Session:
         self.heard_at = 0.0
         """The last time that bytes arrived, by time.monotonic()."""
         self._settings = settings
+        self._answer_timeout_s = CLUSTER_ANSWER_TIMEOUT_S if settings.hosts else ANSWER_TIMEOUT_S
         self._received = received
         self._outbox = outbox or Outbox()
         self._session_expiry_s = session_expiry_s
@@ -158,14 +162,14 @@ class Session:
             self._waiter.watch(connection)
         except OSError as error:
             raise diagnosis.unreachable(error, self._settings) from error
-        if self._wait_until(lambda: self._accepted or stop.is_set(), ANSWER_TIMEOUT_S) and self._accepted:
+        if self._wait_until(lambda: self._accepted or stop.is_set(), self._answer_timeout_s) and self._accepted:
             return
         if stop.is_set():
             raise BrokerUnreachable("stopped while connecting to the broker")
         raise self._version_refused("accepts the connection but does not answer", silent=True)
 
     def _wait_until(self, condition: Callable[[], bool], longest_s: float) -> bool:
-        """Run the network loop until the condition holds, or no bytes have arrived for ANSWER_TIMEOUT_S.
+        """Run the network loop until the condition holds, or no bytes have arrived for the timeout of an answer.
 
         Args:
             condition: what to wait for.
@@ -174,7 +178,7 @@ class Session:
         self.heard_at = time.monotonic()
         deadline = self.heard_at + longest_s
         while not condition():
-            remaining = min(self.heard_at + ANSWER_TIMEOUT_S, deadline) - time.monotonic()
+            remaining = min(self.heard_at + self._answer_timeout_s, deadline) - time.monotonic()
             if remaining <= 0:
                 return False
             self.loop_once(min(LOOP_S, remaining))
