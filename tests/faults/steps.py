@@ -242,6 +242,7 @@ FAULTS = (
     fault("beta is started", 3, lambda ground: ground.beta.start(), (BETA, DOWN, WELL)),
 )  # fmt: skip
 
+# A slow path delivers what a suspended bridge has sent before for longer than the broker's keepalive.
 _REPORTS = {**WAY, BRIDGE: (WELL,)}
 
 OTHERS = (
@@ -251,7 +252,7 @@ OTHERS = (
     Step(text="the answering server is not taken for syncthing", weight=4, do=Ground.see_syncthing_missed,
          needs={**_REPORTS, WAY_TO_SYNCTHING: (HUNG, REFUSING, STRANGE)}),
     Step(text="the bridge is reported offline", weight=4, do=Ground.see_bridge_missed,
-         needs={BROKER: (WELL,), BRIDGE: (DOWN, HUNG)}),
+         needs={BROKER: (WELL,), BRIDGE: (DOWN, HUNG), WAY_TO_BROKER: (WELL, HUNG, REFUSING, CUTTING)}),
     Step(text="the bridge is reported offline when its path to the broker fails", weight=4, do=Ground.see_bridge_missed,
          needs={BROKER: (WELL,), WAY_TO_BROKER: (HUNG, REFUSING)}),
 )  # fmt: skip
