@@ -114,6 +114,12 @@ class Mosquitto:
         self._listener_lines = listener_lines
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def id(self) -> int:
+        """The process ID."""
+        assert self._process is not None, "start() comes first"
+        return self._process.pid
+
     def start(self) -> "Mosquitto":
         """Start the broker and wait until it listens."""
         configuration = self._directory / "mosquitto.conf"

@@ -12,7 +12,7 @@ from time import process_time
 from typing import Any
 
 from benchmarks.fake.storm import Storm
-from benchmarks.fake.syncthing import FakeSyncthing, query_of
+from benchmarks.fake.syncthing import FILES, FakeSyncthing, query_of
 from stbridge.syncthing.answers import IDENTITY
 
 HEAD = (
@@ -117,6 +117,28 @@ class Director:
     async def change(self, folder: str, files: int, missing: int = 0, instance: int = 0) -> None:
         """Change the counts of a folder, which causes one event."""
         self._fakes[instance].changes(folder, files=files, missing=missing)
+
+    async def change_each(self, files: int, missing: int) -> None:
+        """Change the first folder of every instance, and how much of it the first device needs, each differently.
+
+        Args:
+            files: number of files in the folder of the first instance; each following instance has one more.
+            missing: number of files that the device of the first instance needs.
+        """
+        for number, fake in enumerate(self._fakes):
+            folder = next(iter(fake.folders))
+            fake.changes(folder, files=files + number)
+            fake.lags(fake.devices[0], folder, 1 + (missing + number) % (FILES - 1))
+
+    async def calm(self) -> None:
+        """Bring every folder and device of every instance in sync again, after a storm."""
+        for fake in self._fakes:
+            for folder, summary in fake.folders.items():
+                if summary["state"] != "idle" or summary["needBytes"]:
+                    fake.turns(folder, "idle")
+                    fake.changes(folder, files=summary["globalFiles"])
+            for device, folder in list(fake.completions):
+                fake.lags(device, folder, 0)
 
     async def storm(self, **quantities: Any) -> dict[str, float]:
         """Create many events, and return their number and duration; for the arguments see `Storm`."""
