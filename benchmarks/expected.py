@@ -108,8 +108,7 @@ class Examiner:
     def __init__(self, port: int) -> None:
         self.newest: dict[str, bytes] = {}
         """The newest payload of each topic."""
-        self.states: dict[str, list[tuple[float, bytes]]] = {}
-        """Arrival times and payloads of each `bridge/state`, except stored ones, by the monotonic clock."""
+        self._states: dict[str, list[tuple[float, bytes]]] = {}
         self._lock = threading.Lock()
         self._owners: dict[str, str] = {}
         self._expected: Expected = {}
@@ -134,19 +133,31 @@ class Examiner:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def forget(self) -> None:
+        """Forget everything that was received, because the broker is going to stop."""
+        with self._lock:
+            self.newest.clear()
+            self._states.clear()
+
     def expect(self, all_of_them: Mapping[str, Expected]) -> None:
-        """Forget everything received, and expect these topics.
+        """Expect these topics from now on, of which some may be right already.
 
         Args:
             all_of_them: the expected topics, by base topic.
         """
         with self._lock:
-            self.newest.clear()
-            self.states.clear()
-            self._right_at.clear()
             self._owners = {topic: base for base, topics in all_of_them.items() for topic in topics}
             self._expected = {topic: one for topics in all_of_them.values() for topic, one in topics.items()}
-            self._wrong = {base: set(topics) for base, topics in all_of_them.items()}
+            self._wrong = {
+                base: {topic for topic, one in topics.items() if not is_right(self.newest.get(topic, b""), one)}
+                for base, topics in all_of_them.items()
+            }
+            self._right_at = {base: monotonic() for base, wrong in self._wrong.items() if not wrong}
+
+    def states(self) -> dict[str, list[tuple[float, bytes]]]:
+        """Return arrival times and payloads of each `bridge/state`, by base topic, except stored ones."""
+        with self._lock:
+            return {base: list(states) for base, states in self._states.items()}
 
     def right_at(self) -> dict[str, float]:
         """Return since when all topics of a bridge are right, for each bridge of which they are."""
@@ -167,7 +178,7 @@ class Examiner:
         with self._lock:
             self.newest[topic] = payload
             if topic.endswith("/bridge/state") and not message.retain:
-                self.states.setdefault(topic.removesuffix("/bridge/state"), []).append((now, payload))
+                self._states.setdefault(topic.removesuffix("/bridge/state"), []).append((now, payload))
             if (base := self._owners.get(topic)) is None:
                 return
             wrong = self._wrong[base]

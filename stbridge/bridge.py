@@ -117,6 +117,7 @@ class Bridge:
                 self._topics.discovery_filter,  # last, because it also matches the devices of other programs
             ],
             marker=InstanceMarker(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info, self._info),
+            on_connected=self._put_health,
             hold=self._may_go_online,
         )
         threads = [thread for instance in self._instances.values() for thread in instance.threads]
@@ -187,9 +188,7 @@ class Bridge:
         notify(f"WATCHDOG=1\nSTATUS={status}")
         if self._health:
             self._health.write(status)
-        self._outbox.put_state(
-            self._message("bridge_health", render_health(self._measured()), expiry_s=HEALTH_EXPIRY_S)
-        )
+        self._put_health()
         self._outbox.flush()
 
     def _discovery(self, name: str) -> DiscoveryPublisher | None:
@@ -234,6 +233,11 @@ class Bridge:
         )
 
     # --- callbacks of the broker connection: they only pass messages on
+
+    def _put_health(self) -> None:
+        """Update `bridge/health`; on a connect, because the outbox still has the reason why there was no connection."""
+        payload = render_health(self._measured())
+        self._outbox.put_state(self._message("bridge_health", payload, expiry_s=HEALTH_EXPIRY_S))
 
     def _resend(self) -> None:
         self._outbox.resend()

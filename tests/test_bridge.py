@@ -421,6 +421,27 @@ def test_a_broker_that_comes_back_empty_gets_everything_again(
     assert pair.a.running
 
 
+def test_the_health_that_comes_with_online_is_current(pair: Pair, tmp_path: Path) -> None:
+    """`bridge/health` must not keep the reason for a lost connection until the threads are checked again."""
+    broker = Mosquitto(tmp_path)
+    variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", pair.a)}
+    process = BridgeProcess(tmp_path, variables, "tests.unhurried").start()
+    sign = HealthFile(process.health_file)
+    try:
+        eventually(process.health_file.exists)
+        eventually(lambda: "nothing listens" in sign.check())
+        broker.start()
+        subscriber = Subscriber(broker.port)
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        health = [json.loads(one.payload) for one in subscriber.messages if one.topic == "syncthing/bridge/health"]
+        subscriber.close()
+    finally:
+        process.stop()
+        broker.stop()
+    assert {one["message"] for one in health} == {None}
+    assert all(one["connected_s"] is not None for one in health)
+
+
 def test_a_stop_and_a_crash_publish_offline(bridge: BridgeProcess, subscriber: Subscriber) -> None:
     """SIGTERM publishes `offline` and exits with status 0; after a crash the last will publishes `offline`."""
     since = subscriber.count

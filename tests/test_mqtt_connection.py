@@ -256,6 +256,19 @@ def test_a_late_last_will_is_corrected(start: Start, broker: Mosquitto, subscrib
     until(subscriber, lambda seen: (STATE, b"offline") in seen and online(seen))
 
 
+def test_a_stop_of_the_broker_is_not_blamed_on_a_message(start: Start, broker: Mosquitto, said: Changes) -> None:
+    """A broker that publishes the last wills while it stops never acknowledges the correction; no message is at fault.
+
+    Mosquitto closes one client after the other when it stops, so a bridge may receive its own last will.
+    """
+    bridge = start(broker.port)
+    eventually(lambda: bridge.connection.status.connected and bridge.outbox.wait_until_empty(0))
+    broker.stop()
+    eventually(lambda: not bridge.connection.status.connected)
+    lines = [one.getMessage() for one in said.wait_for(lambda all_of_them: "no connection" in str(all_of_them))]
+    assert not [line for line in lines if "unacknowledged" in line or "ACL" in line], lines
+
+
 def test_a_command_sent_during_a_short_disconnection_is_delivered(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:

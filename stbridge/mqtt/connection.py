@@ -73,6 +73,10 @@ def _ignore_restored(_payloads: Mapping[str, bytes]) -> None:
     """Ignore restored messages: the default of `restored`."""
 
 
+def _ignore_connected() -> None:
+    """Ignore a connect: the default of `on_connected`."""
+
+
 class BrokerConnection:
     """Sends the outbox to the broker, and passes received messages on; reconnects after every failure.
 
@@ -90,6 +94,7 @@ class BrokerConnection:
         restored: called once, before anything is published, with the retained messages under `restore_filters`.
         restore_filters: the topic filters of the retained messages to read; none by default.
         marker: identifies this process; published on each connect. It also marks the end of the retained messages.
+        on_connected: called on each connect, in the connection's thread, before the outbox is sent; must not block.
         hold: the first `birth` waits for this event, at most HOLD_S.
     """
 
@@ -105,6 +110,7 @@ class BrokerConnection:
         restored: Callable[[Mapping[str, bytes]], None] = _ignore_restored,
         restore_filters: Sequence[str] = (),
         marker: InstanceMarker | None = None,
+        on_connected: Callable[[], None] = _ignore_connected,
         hold: threading.Event | None = None,
     ) -> None:
         self.errors = 0
@@ -122,6 +128,7 @@ class BrokerConnection:
         self._received = received
         self._restored = restored
         self._marker = marker
+        self._on_connected = on_connected
         self._hold = hold
         self._redeliveries = RedeliveryFilter()
         self._nodes = Nodes(settings)
@@ -140,6 +147,7 @@ class BrokerConnection:
         self._session: Session | None = None
         self._online = False  # `birth` is in the outbox or published, and `stop` was not called
         self._greeted = False  # subscribed; from here on, the outbox sends
+        self._corrected = False  # this connection has published `birth` again, over a last will of the broker
         self._own_last_wills = 0  # messages equal to the last will that this connection has sent and not yet received
         self._connections = 0
         self._failures = 0
@@ -254,8 +262,10 @@ class BrokerConnection:
             self._online = self._greeted = False
             with session.io_lock:
                 self._session = None
-                # The broker also closes connections if another client has our client ID.
-                closed = isinstance(reason, ConnectionClosed | PublishRefused) and not self._conflict.likely
+                # The broker also closes connections if another client has our client ID. And while Mosquitto stops, it
+                # publishes our last will before it closes our connection: it never acknowledges the correction.
+                closed = isinstance(reason, ConnectionClosed | PublishRefused)
+                closed = closed and not self._conflict.likely and not self._corrected
                 self._suspicion = self._outbox.disconnected(closed_by_broker=closed)
             session.close(send_disconnect=self._may_disconnect)
             lasted_s = time.monotonic() - since
@@ -304,6 +314,7 @@ class BrokerConnection:
         if self._stop.is_set():
             return
         self._own_last_wills = 0
+        self._corrected = False
         # When the broker has answered the second subscription, the retained messages of our own topics have arrived.
         refused = session.subscribe(self._ours)
         if self._subscriptions:
@@ -330,6 +341,7 @@ class BrokerConnection:
         )
         self._connections += 1
         self._nodes.works()
+        self._on_connected()
 
     def _connected(self, session: Session) -> str:
         node = self._nodes.current.settings
@@ -415,6 +427,7 @@ class BrokerConnection:
             self._own_last_wills -= 1  # the one that was published above
         elif not stored and received.payload == self._last_will.payload and self._online:
             # The last will of our previous, half-open connection, which the broker has only now closed.
+            self._corrected = True
             _log.info('stale "offline" on the broker; publishing "online" again')
             self._outbox.resend(self._birth.topic)
             self._outbox.flush()
