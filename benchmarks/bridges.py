@@ -1,7 +1,7 @@
 """Runs many bridges, each in its own process, which is forked after all imports and so starts at once.
 
-Usage: python -m benchmarks.bridges. Each line of standard input is a JSON list of bridges, see `Plan`. The reply is a line
-of JSON with their process IDs. At end of file, all bridges are stopped.
+Usage: python -m benchmarks.bridges. Each line of standard input is a JSON list of bridges, see `Plan`. The reply is a
+line of JSON with their process IDs. At end of file, all bridges are stopped.
 """
 
 import json

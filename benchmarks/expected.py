@@ -1,4 +1,4 @@
-"""Expected topics of a bridge with one fake Syncthing instance, and a subscriber that compares them with the real ones."""
+"""Expected topics of a bridge with one fake Syncthing instance, and a subscriber that compares the real ones."""
 
 import hashlib
 import json
@@ -71,7 +71,7 @@ def expected(base_topic: str, fleet: Fleet, number: int, devices: int) -> Expect
             items = needed.get((device, folder), 0)
             share = {"need_items": items, "need_bytes": items * FILE_BYTES, "remote_state": "valid"}
             found[f"{below}/completion/{device[:SHORT]}/{folder}"] = share
-    return found | _discovery(base_topic, own, others, summaries)
+    return {**found, **_discovery(base_topic, own, others, summaries)}
 
 
 def _discovery(
@@ -118,7 +118,7 @@ class Examiner:
         self._subscribed = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.reconnect_delay_set(RECONNECT_S, RECONNECT_S)  # type: ignore[arg-type]  # used as seconds
-        self._client.on_connect = lambda *_: self._client.subscribe("#")
+        self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_disconnect = lambda *_: self._subscribed.clear()
         self._client.on_message = self._on_message
@@ -172,6 +172,9 @@ class Examiner:
     def count(self) -> int:
         """Return the number of expected topics."""
         return len(self._expected)
+
+    def _on_connect(self, *_: object) -> None:
+        self._client.subscribe("#")
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         now, topic, payload = monotonic(), message.topic, bytes(message.payload)

@@ -35,6 +35,7 @@ BENCHMARKS = (
     Benchmark("brokers", 300, "how the bridge works with brokers other than Mosquitto"),
     Benchmark("steps", 120, "how the processor time of an event is spent"),
     Benchmark("scale", 480, "what folders, devices and instances cost"),
+    Benchmark("fleet", 900, "what a hundred bridges on one broker cost, and how they survive its restarts"),
     Benchmark("storms", 240, "how the bridge handles ten thousand events a second"),
     Benchmark("files", 900, "how the bridge handles a sync of very many small files"),
 )

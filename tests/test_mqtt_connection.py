@@ -20,7 +20,7 @@ from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.session import Session
 from stbridge.settings import MqttSettings
 from tests.proxy import Proxy
-from tests.servers import Mosquitto, Subscriber, eventually
+from tests.servers import ANONYMOUS, Mosquitto, Subscriber, eventually
 
 STATE = "syncthing/bridge/state"
 WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
@@ -267,6 +267,24 @@ def test_a_stop_of_the_broker_is_not_blamed_on_a_message(start: Start, broker: M
     eventually(lambda: not bridge.connection.status.connected)
     lines = [one.getMessage() for one in said.wait_for(lambda all_of_them: "no connection" in str(all_of_them))]
     assert not [line for line in lines if "unacknowledged" in line or "ACL" in line], lines
+
+
+def test_a_broker_with_too_many_clients_is_named_as_a_reason(start: Start, tmp_path: Path) -> None:
+    """Mosquitto closes surplus connections silently, like a server of another protocol: the message names the limit.
+
+    As soon as a connection is free, the bridge uses MQTT 5 as usual.
+    """
+    small = Mosquitto(tmp_path, lines=[ANONYMOUS, "max_connections 1"]).start()
+    try:
+        only = Subscriber(small.port)
+        bridge = start(small.port)
+        eventually(lambda: "reached its limit on connections" in bridge.connection.status.message)
+        only.close()
+        eventually(lambda: bridge.connection.status.connected)
+        assert bridge.connection.status.protocol == "5"
+        bridge.connection.stop()
+    finally:
+        small.stop()
 
 
 def test_a_command_sent_during_a_short_disconnection_is_delivered(

@@ -287,12 +287,14 @@ class Session:
         """Return the error for a connection that is closed."""
         if self._ended or self._accepted:
             return self._ended or ConnectionClosed(f"{diagnosis.address(self._settings)} has closed the connection")
-        return self._version_refused("closes the connection without an answer to", silent=True)
+        # Mosquitto also closes a connection that exceeds `max_connections` or its file descriptors.
+        more = "; or the broker has reached its limit on connections"
+        return self._version_refused("closes the connection without an answer to", more, silent=True)
 
-    def _version_refused(self, what: str, *, silent: bool = False) -> VersionRefused:
+    def _version_refused(self, what: str, more: str = "", *, silent: bool = False) -> VersionRefused:
         return VersionRefused(
             f"{diagnosis.address(self._settings)} {what} MQTT {self.protocol.value}: check "
-            f"{diagnosis.port_setting(self._settings)}, mqtt.protocol and mqtt.tls.enabled",
+            f"{diagnosis.port_setting(self._settings)}, mqtt.protocol and mqtt.tls.enabled{more}",
             silent=silent,
         )
 
