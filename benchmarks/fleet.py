@@ -1,4 +1,4 @@
-"""A hundred bridges on one broker: their start and steady cost, restarts of the broker, and the death of half of them."""
+"""A hundred bridges on one broker: start and steady cost, restarts of the broker, and the death of half of them."""
 
 import json
 import math
@@ -277,7 +277,7 @@ class Company:
         return Period(
             name=name,
             seconds=seconds,
-            counted={one: after[one] - before[one] for one in BROKER_COUNTERS},
+            counted={one: after[one] - before.get(one, 0.0) for one in BROKER_COUNTERS},
             broker_cpu_s=now[0] - spent[0],
             bridges_cpu_s=now[1] - spent[1],
         )
