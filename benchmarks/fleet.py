@@ -132,12 +132,12 @@ class Deaths:
 
     Attributes:
         killed: number of killed bridges.
-        last_wills_s: seconds until the last will of each killed bridge arrived.
-        others: number of last wills of bridges that were not killed.
+        last_will_s: seconds until the last will of each killed bridge arrived.
+        others: number of last-will messages of bridges that were not killed.
     """
 
     killed: int
-    last_wills_s: Sequence[float]
+    last_will_s: Sequence[float]
     others: int
 
 
@@ -248,7 +248,7 @@ class Company:
         return self._arrival(name, stopped, monotonic(), (0.0, spent[1]), list(self._plans))
 
     def kill(self, bases: Sequence[str]) -> Deaths:
-        """Kill some bridges, and wait for their last wills."""
+        """Kill some bridges, and wait for their last-will messages."""
         began = monotonic()
         for base in bases:
             os.kill(self._ids.pop(base), signal.SIGKILL)
@@ -265,7 +265,7 @@ class Company:
         all_offline()
         return Deaths(
             killed=len(bases),
-            last_wills_s=[offline[base] for base in bases],
+            last_will_s=[offline[base] for base in bases],
             others=len(set(offline) - set(bases)),
         )
 
@@ -572,7 +572,7 @@ def _deaths(deaths: Deaths) -> Table:
     return Table(
         title="Killed bridges",
         head=("killed", "last wills", "last wills of other bridges", "seconds until the last will: median, 90th, last"),
-        rows=[(f"{deaths.killed}", f"{len(deaths.last_wills_s)}", f"{deaths.others}", _spread(deaths.last_wills_s))],
+        rows=[(f"{deaths.killed}", f"{len(deaths.last_will_s)}", f"{deaths.others}", _spread(deaths.last_will_s))],
     )
 
 
@@ -628,8 +628,8 @@ def _verdicts(
         ),
         Verdict(
             aim="all last wills of killed bridges arrive, and no other",
-            measured=f"{len(deaths.last_wills_s)} of {deaths.killed}, and {deaths.others} others",
-            met=len(deaths.last_wills_s) == deaths.killed and not deaths.others,
+            measured=f"{len(deaths.last_will_s)} of {deaths.killed}, and {deaths.others} others",
+            met=len(deaths.last_will_s) == deaths.killed and not deaths.others,
         ),
     ]
 

@@ -257,7 +257,7 @@ def test_a_late_last_will_is_corrected(start: Start, broker: Mosquitto, subscrib
 
 
 def test_a_stop_of_the_broker_is_not_blamed_on_a_message(start: Start, broker: Mosquitto, said: Changes) -> None:
-    """A broker that publishes the last wills while it stops never acknowledges the correction; no message is at fault.
+    """A broker that publishes each last will while it stops never acknowledges the correction; no message is at fault.
 
     Mosquitto closes one client after the other when it stops, so a bridge may receive its own last will.
     """
