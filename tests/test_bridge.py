@@ -111,8 +111,9 @@ def test_a_new_file_on_one_node_is_published(pair: Pair, subscriber: Subscriber,
     def has_grown(payload: Any) -> bool:
         return payload["global_bytes"] is not None and payload["global_bytes"] >= grown and payload["need_bytes"] == 0
 
-    received = subscriber.wait_for_json(f"syncthing/beta/folder/{encode(folder)}", has_grown, since=since)
-    assert received["in_sync"] is True
+    received = subscriber.wait_for_json(
+        f"syncthing/beta/folder/{encode(folder)}", lambda one: has_grown(one) and one["in_sync"], since=since
+    )
     assert received["completion"] == 100.0
     share = f"syncthing/alpha/completion/{short_id(pair.b.device_id)}/{encode(folder)}"
     completion = subscriber.wait_for_json(share, has_grown, since=since)

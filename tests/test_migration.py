@@ -37,9 +37,11 @@ def test_last_seen_survives_the_migration_to_syncthing_2(
         (tmp_path / "beta" / "report.txt").write_bytes(b"from beta")
         subscriber.wait_for_json("syncthing/alpha/folder/docs", lambda one: one["last_file"] == "report.txt")
         beta.stop()
-        before = subscriber.wait_for_json(device, lambda one: not one["connected"] and one["last_seen_at"])
-        folder = subscriber.latest()["syncthing/alpha/folder/docs"]
+        subscriber.wait_for_json(device, lambda one: not one["connected"] and one["last_seen_at"])
         bridge.stop()
+        subscriber.wait_for_payload("syncthing/bridge/state", b"offline")
+        before = json.loads(subscriber.latest()[device])
+        folder = subscriber.latest()["syncthing/alpha/folder/docs"]
         alpha.stop()
 
         nodes[0] = _migrated(tmp_path / "a", alpha)
