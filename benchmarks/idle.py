@@ -35,7 +35,7 @@ MOST_WAKE_UPS = 12
 MOST_MEMORY_MB = 50
 MOST_START_S = 1.5
 
-LOADED = ("pydantic_settings", "requests", "paho.mqtt.client", "tenacity", "stbridge.bridge")
+LOADED = ("pydantic_settings", "urllib3", "paho.mqtt.client", "tenacity", "stbridge.bridge")
 LOOK = """
 import sys
 def look():
