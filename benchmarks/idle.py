@@ -32,7 +32,7 @@ LONGEST_QUIET_S = 90.0
 MOST_REQUESTS = 240
 MOST_CPU_PERCENT = 0.2
 MOST_WAKE_UPS = 12
-MOST_MEMORY_MB = 50
+MOST_MEMORY_MB = 45
 MOST_START_S = 1.5
 
 LOADED = ("pydantic_settings", "urllib3", "paho.mqtt.client", "tenacity", "stbridge.bridge")
