@@ -130,7 +130,7 @@ class TolerantClient(Client):
         written = super()._sock_send(buf)
         self.bytes_written += written
         with self._msgtime_mutex:
-            # paho (2.1) records this only for PINGREQ and DISCONNECT, and so sends PINGREQ after any other packet, too
+            # paho (2.2) records this only for PINGREQ and DISCONNECT, and so sends PINGREQ after any other packet, too
             self._last_msg_out = monotonic()
         return written
 
