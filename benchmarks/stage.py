@@ -50,6 +50,7 @@ def new_bridge(where: Path, port: int, node: SyncthingNode, *, url: str = "", **
         place,
         {
             "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "",  # installed packages have bytecode: compiling takes time, and memory
             "STBRIDGE_MQTT__HOST": "127.0.0.1",
             "STBRIDGE_MQTT__PORT": str(port),
             "STBRIDGE_SYNCTHING__ALPHA__URL": url or node.url,

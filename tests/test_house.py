@@ -66,7 +66,6 @@ THIRD_PARTIES: Mapping[str, set[str]] = {
     "pydantic": {"demo", "local", "settings", "settings_sources"},
     "pydantic_core": {"settings"},
     "pydantic_settings": {"settings", "settings_sources"},
-    "requests": {"syncthing"},
     "rich": {"watch"},
     "shtab": {"cli"},
     "tenacity": {"syncthing"},
@@ -282,7 +281,7 @@ def test_modules_are_short() -> None:
 LOOK = """
 import logging, pkgutil, signal, sys, threading
 from importlib import import_module
-import amqtt.broker, paho.mqtt.client, pydantic_settings, requests, tenacity  # what these do is their own business
+import amqtt.broker, paho.mqtt.client, pydantic_settings, tenacity, urllib3  # what these do is their own business
 
 FORBIDDEN = {"socket.__new__", "subprocess.Popen", "os.fork", "os.mkdir", "os.remove", "os.rename", "os.putenv"}
 
@@ -319,6 +318,6 @@ def test_importing_does_nothing() -> None:
 def test_the_command_line_loads_only_what_a_subcommand_needs() -> None:
     """`stbridge health` runs every few seconds in a container, so it loads neither HTTP nor MQTT."""
     health = "try: stbridge.cli.main(['health', '--set', 'mqtt.client_id=nobody'])\nexcept SystemExit as exit: "
-    loaded = f"import sys, stbridge.cli\n{health}print(exit.code, {{'paho', 'requests', 'urllib3'}} & set(sys.modules))"
+    loaded = f"import sys, stbridge.cli\n{health}print(exit.code, {{'paho', 'urllib3'}} & set(sys.modules))"
     assert python(loaded) == "1 set()\n"
     assert python("from stbridge import SyncthingClient; print(SyncthingClient.__name__)") == "SyncthingClient\n"

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 import pytest
 
@@ -84,4 +85,46 @@ def test_an_idle_session_waits_until_its_keepalive(broker: Mosquitto, monkeypatc
         session.loop_once()
     session.loop_once()
     assert 30 < waits[-1] <= 40
+    session.close()
+
+
+def test_a_session_is_not_woken_for_an_answer_that_it_will_check_soon(broker: Mosquitto) -> None:
+    """Waking it costs as much as its own wake-up; a longer wait would delay the timeout of the acknowledgement."""
+    settings, outbox = MqttSettings(host="127.0.0.1", port=broker.port), Outbox()
+    session = Session(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None, outbox=outbox)
+    session.open(threading.Event())
+    outbox.connected(session.window, session.largest_packet)
+    for waited_s, woken in ((LOOP_S / 2, False), (30.0, True)):
+        session.wake()  # returns from the wait at once
+        session.loop_once(waited_s)
+        outbox.put_state(Message(topic="syncthing/nas/state", payload=str(waited_s).encode()))
+        with session.io_lock:
+            outbox.send(session)
+        assert session.has_more is woken
+        while not outbox.wait_until_empty(0):
+            session.loop_once()
+    session.close()
+
+
+def test_every_packet_postpones_the_keepalive(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No PINGREQ is needed while other packets are sent and answered (MQTT 5, section 3.1.2.10)."""
+    deadlines: list[float] = []
+    wait, pause_s = Waiter.wait, 0.1
+
+    def recorded(waiter: Waiter, timeout_s: float) -> tuple[bool, bool]:
+        deadlines.append(monotonic() + timeout_s)
+        return wait(waiter, min(timeout_s, pause_s))
+
+    monkeypatch.setattr(Waiter, "wait", recorded)
+    settings, outbox = MqttSettings(host="127.0.0.1", port=broker.port, keepalive_s=40), Outbox()
+    session = Session(settings, Protocol.MQTT_5, client_id="stbridge", received=lambda _: None, outbox=outbox)
+    session.open(threading.Event())
+    session.loop_once()
+    before = deadlines[-1]
+    outbox.connected(session.window, session.largest_packet)
+    outbox.put_state(Message(topic="syncthing/nas/state", payload=b"online"))
+    while not outbox.wait_until_empty(0):
+        session.loop_once()
+    session.loop_once()
+    assert deadlines[-1] > before + pause_s / 2
     session.close()

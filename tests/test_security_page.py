@@ -13,7 +13,7 @@ from stbridge.core.rules import conflicts
 from stbridge.log import LONGEST_MESSAGE, SHORTEST_SECRET
 from stbridge.mqtt import client, conflict, connection, nodes, quarantine, retained
 from stbridge.settings import CommandSettings
-from stbridge.syncthing import adapters, answers, event_stream, poll, retry, transport
+from stbridge.syncthing import answers, connections, event_stream, poll, retry, transport
 from stbridge.syncthing.calls.events import EXTRA_S
 from tests.documents import ROOT, sections, text_of
 
@@ -107,7 +107,7 @@ NUMBERS = (
     f"a message is cut after {LONGEST_MESSAGE} characters",
     f"{event_stream.POLL_S + EXTRA_S:.0f} s for the long poll",
     f"{operations.MAX_SCAN_S // 3600:.0f} h for a scan",
-    f"takes at most {adapters.CONNECT_S:.0f} s, a TLS handshake another {adapters.CONNECT_S:.0f} s",
+    f"takes at most {connections.CONNECT_S:.0f} s, a TLS handshake another {connections.CONNECT_S:.0f} s",
     f"reading stops when more than {answers.LARGEST_ERROR // KIB} KiB have arrived",
     f"documents with more than {json_text.DEEPEST} levels",
     f"the default is {', '.join(ALLOWED[:-1])} and {ALLOWED[-1]}",

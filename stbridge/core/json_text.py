@@ -5,6 +5,7 @@ Names of files, folders and devices may contain any character; messages of other
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,14 +25,11 @@ ELLIPSIS = "\u2026"
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
-_DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-
-# Line breaks, control characters of terminals, changes of the text direction, and surrogates (UTF-8 has none).
-_ESCAPES: Mapping[int, str] = {
-    code: f"\\u{code:04x}"
-    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, *_DIRECTIONS, *range(0xD800, 0xE000))
-}
-_ESCAPES_IN_JSON = {code: escape for code, escape in _ESCAPES.items() if code >= ord(" ")}  # json escapes the others
+# Control characters of terminals, line breaks, changes of the text direction, and surrogates (UTF-8 has none). A table
+# for `str.translate` would need an entry for each of 2,048 surrogates: 0.3 MB.
+_UNSAFE_IN_JSON = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+_IN_TEXT = re.compile(rf"[\x00-\x1f{_UNSAFE_IN_JSON}]")
+_IN_JSON = re.compile(f"[{_UNSAFE_IN_JSON}]")  # json escapes the others
 
 
 # --- reading
@@ -101,12 +99,16 @@ def as_json(payload: Mapping[str, Any], *, whole: bool = False) -> bytes:
 
 def on_one_line(text: str) -> str:
     """Return a text with line breaks and control characters as escapes."""
-    return text.translate(_ESCAPES)
+    return _IN_TEXT.sub(_escape, text)
 
 
 def printable_json(text: str) -> str:
     """Return equivalent JSON with control characters as JSON escapes."""
-    return text.translate(_ESCAPES_IN_JSON)
+    return _IN_JSON.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def cut(text: str, longest: int) -> str:

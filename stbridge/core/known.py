@@ -1,7 +1,8 @@
 """Resolves names of folders and devices in commands to IDs, and refuses commands that do not apply."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from stbridge.core.command import EVERY_FOLDER, Type
 from stbridge.core.envelope import CommandError, Request
@@ -28,15 +29,14 @@ class Known:
     pending_devices: tuple[PendingDevice, ...] | None = None
     pending_folders: tuple[PendingFolder, ...] | None = None
 
-    def named(self) -> Mapping[Type, tuple[str, Named | None]]:
-        """Return, for each type of argument, its name in messages and the folders or devices that it may name."""
-        config, folders, devices = self.config, self.pending_folders, self.pending_devices
-        return {
-            "folder": ("folder", None if config is None else named_folders(config.folders.values())),
-            "device": ("device", None if config is None else named_devices(config.devices.values())),
-            "pending_folder": ("pending folder", None if folders is None else named_folders(folders)),
-            "pending_device": ("pending device", None if devices is None else named_devices(devices)),
-        }
+    def named(self, kind: Type) -> tuple[str, Named | None]:
+        """Return the name of a type of argument in messages, and the folders or devices that it may name.
+
+        Only this type is looked at, because the cost grows with the number of folders and devices.
+        """
+        what, names, candidates = _KINDS.get(kind, ("", named_folders, lambda _: None))
+        found = candidates(self)
+        return what, None if found is None else names(found)
 
 
 def named_folders(folders: Iterable[FolderConfig | PendingFolder]) -> Named:
@@ -54,6 +54,15 @@ def named_devices(devices: Iterable[DeviceConfig | PendingDevice]) -> Named:
     return {one: (short, *first_groups(one), known[one]) for one, short in short_ids(known).items()}
 
 
+_KINDS: Mapping[Type, tuple[str, Callable[[Any], Named], Callable[[Known], Iterable[Any] | None]]] = {
+    "folder": ("folder", named_folders, lambda known: known.config.folders.values() if known.config else None),
+    "device": ("device", named_devices, lambda known: known.config.devices.values() if known.config else None),
+    "pending_folder": ("pending folder", named_folders, lambda known: known.pending_folders),
+    "pending_device": ("pending device", named_devices, lambda known: known.pending_devices),
+}
+"""For each type of argument that names something: its name in messages, its names, and where they come from."""
+
+
 def find(names: Collection[str], named: Named, *, devices: bool) -> dict[str, tuple[str, ...]]:
     """Return the IDs that each name matches: none, one, or several if the name is not unique.
 
@@ -66,7 +75,7 @@ def find(names: Collection[str], named: Named, *, devices: bool) -> dict[str, tu
     """
     found = {name: [name] if name in named else list[str]() for name in names}
     missing = {name: identifiers for name, identifiers in found.items() if name and not identifiers}
-    for identifier, others in named.items():
+    for identifier, others in named.items() if missing else ():
         for name in missing.keys() & set(others):
             missing[name].append(identifier)
     if devices:
@@ -96,9 +105,8 @@ def with_ids(request: Request, known: Known) -> Request:
         CommandError: not_found, or invalid_arguments if the name is not unique.
     """
     arguments = dict(request.arguments)
-    named = known.named()
     for row in request.command.arguments:
-        what, candidates = named.get(row.type, ("", None))
+        what, candidates = known.named(row.type)
         given = arguments.get(row.name)
         if row.special and _means_every_folder(arguments, row.special, given, candidates):
             arguments[row.name] = EVERY_FOLDER

@@ -1,8 +1,10 @@
 """Differences between versions of Syncthing that the rules depend on, each with its version."""
 
 import re
+from functools import lru_cache
 
 
+@lru_cache(maxsize=16)  # it is asked for with most events, and an instance has one version
 def _release(version: str | None) -> tuple[int, int] | None:
     """Return the major and minor number of a version such as `v1.19.2-rc.1`; None if it is not a release."""
     match = re.match(r"v(\d{1,6})\.(\d{1,6})\.", version or "")

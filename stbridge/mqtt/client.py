@@ -129,6 +129,9 @@ class TolerantClient(Client):
     def _sock_send(self, buf: bytes | bytearray) -> int:
         written = super()._sock_send(buf)
         self.bytes_written += written
+        with self._msgtime_mutex:
+            # paho (2.2) records this only for PINGREQ and DISCONNECT, and so sends PINGREQ after any other packet, too
+            self._last_msg_out = monotonic()
         return written
 
     def _handle_publish(self) -> MQTTErrorCode:

@@ -114,7 +114,7 @@ class Session:
         # For MQTT 3.1.1: the filters whose messages the broker must not send back, and the messages that it will.
         self._no_local: list[str] = []
         self._echoes: deque[tuple[str, bytes]] = deque(maxlen=MOST_ECHOES)
-        self._idle = False
+        self._waits_until = 0.0
         self._oldest: InFlight | None = None
         self._progress_at = 0.0
         self._departed = 0
@@ -240,8 +240,9 @@ class Session:
             self._outbox.send(self)
             self._check_that_it_is_open()  # after sending: paho closes a socket that it finds broken
             self._waiter.expect(to_write=self._client.want_write())
-            self._idle = self._outbox.oldest_in_flight is None
-            timeout_s = min(timeout_s, self._client.silent_for() if self._idle else LOOP_S)
+            idle = self._outbox.oldest_in_flight is None
+            timeout_s = min(timeout_s, self._client.silent_for() if idle else LOOP_S)
+            self._waits_until = time.monotonic() + timeout_s
         readable, writable = self._waiter.wait(timeout_s)
         with self.io_lock:
             if readable:
@@ -351,7 +352,8 @@ class Session:
     @property
     def has_more(self) -> bool:
         """Whether `loop_once` has work: bytes to send, a lost connection, or the timeout of a first acknowledgement."""
-        waits_for_answer = self._idle and self._outbox.oldest_in_flight is not None
+        waits_long = self._waits_until > time.monotonic() + LOOP_S  # else it checks the timeout soon enough by itself
+        waits_for_answer = waits_long and self._outbox.oldest_in_flight is not None
         return waits_for_answer or self._client.want_write() or self._client.socket() is None
 
     def fail(self, error: Exception) -> None:

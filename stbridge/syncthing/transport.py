@@ -1,20 +1,19 @@
 """Sends requests to Syncthing, and converts every failure into an error of `stbridge.errors`."""
 
 import http.client
+import json
 import os
 import re
-import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
-import requests
 import urllib3
 from tenacity import RetryError
 
@@ -29,8 +28,8 @@ from stbridge.errors import (
     Unreachable,
 )
 from stbridge.syncthing import tls
-from stbridge.syncthing.adapters import SHORTEST_S, Sockets, TcpAdapter, TlsAdapter, UnixAdapter
 from stbridge.syncthing.answers import IDENTITY, LARGEST_ERROR, SUCCESS, evaluate, is_migration_page, migrating
+from stbridge.syncthing.connections import SHORTEST_S, Sockets, new_pool
 from stbridge.syncthing.retry import retrying, waiting
 
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -47,6 +46,9 @@ LONGEST_CALL = 120
 
 _CHUNK = 64 * 1024
 
+_PLAIN: Mapping[str, Any] = {"retries": False, "redirect": False, "preload_content": False, "decode_content": False}
+"""Turns off what urllib3 does by itself. A redirect could send the key to another host, and its body has no limit."""
+
 Parameters = Mapping[str, Any]
 
 _LOST = (http.client.IncompleteRead, http.client.RemoteDisconnected)
@@ -58,25 +60,31 @@ _MALFORMED = (http.client.HTTPException, urllib3.exceptions.DecodeError, urllib3
 _NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, ValueError)  # ValueError: the URL is invalid
 
 
-class _Session(requests.Session):
-    """A session that does not follow redirects, because they could send the key to another host."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return None; otherwise requests reads the body of a redirect without a limit, to follow it later."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
     """A call with all its attempts."""
 
     method: str
     path: str
-    content: Mapping[str, Any]
+    parameters: Parameters
+    body: Any
+    """Sent as JSON; None for no such body."""
+    text: str | None
     timeout_s: float
     default_timeout: bool
     """Whether the timeout is the setting `timeout_s`."""
     deadline: float
     as_text: bool
+
+    def query(self) -> str:
+        """Return the query with its question mark; empty if there are no parameters."""
+        query = urlencode({name: value for name, value in self.parameters.items() if value is not None}, doseq=True)
+        return f"?{query}" if query else ""
+
+    def content(self) -> bytes | None:
+        """Return the body as bytes; None if there is none."""
+        text = self.text if self.body is None else json.dumps(self.body, allow_nan=False)
+        return None if text is None else text.encode()
 
     def too_late(self, url: str, request: str) -> TimedOut:
         what = f"{request} did not answer within {self.timeout_s:g} s"
@@ -104,36 +112,27 @@ class Transport:
         self._largest_answer = largest_answer
         self._stopped = threading.Event()
         self._sockets = Sockets()
-        self._session = _Session()
-        # No proxies, .netrc or authorities from the environment: Syncthing is local, and the key is secret.
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # no cookies: the key is enough
         self._has_key = bool(api_key.strip())
         # Syncthing does not compress. Without compression, the size of an answer is also its size in memory.
-        own = {"X-API-Key": _as_header(api_key), "Accept": "*/*", "Accept-Encoding": "identity"}
-        self._headers = {**requests.utils.default_headers(), **own}
-        self._base = self._mount(verify)
-
-    def _mount(self, verify: str) -> str:
-        """Mount the adapter for the URL, and return the prefix of all paths."""
+        self._headers = {"X-API-Key": _as_header(api_key), "Accept": "*/*", "Accept-Encoding": "identity"}
         parts = urlsplit(self._url)
-        if parts.scheme == "unix":
-            self._session.mount("http://", UnixAdapter(unquote(parts.path), self._sockets))
-            return "http://localhost"
-        self._session.mount("http://", TcpAdapter(self._sockets))
-        if parts.scheme == "https":
-            context = tls.tls_context(verify)
-            self._session.verify = context.verify_mode == ssl.CERT_REQUIRED
-            self._session.mount("https://", TlsAdapter(context, tls.pinned_fingerprint(verify), self._sockets))
-            if verify == tls.OFF:
-                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # "off" is the user's choice
-        return self._url
+        self._path = "" if parts.scheme == "unix" else parts.path
+        self._context = tls.tls_context(verify) if parts.scheme == "https" else None
+        self._fingerprint = tls.pinned_fingerprint(verify)
+        if verify == tls.OFF:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # "off" is the user's choice
+
+    @cached_property
+    def _pool(self) -> urllib3.HTTPConnectionPool:
+        """The connections; a call creates them, because an invalid URL is an error of the call."""
+        return new_pool(self._url, self._sockets, self._context, self._fingerprint)
 
     def close(self) -> None:
         """Close the connections; calls that are in progress or wait for another attempt fail."""
         self._stopped.set()
         self._sockets.close()
-        self._session.close()
+        with suppress(ValueError):  # the URL is invalid, so there are no connections
+            self._pool.close()
 
     def break_off(self) -> None:
         """Break the connections; calls in progress fail as after a network error."""
@@ -170,11 +169,9 @@ class Transport:
         call = _Call(
             method=method,
             path=path,
-            content={
-                "params": {name: value for name, value in (parameters or {}).items() if value is not None},
-                "json": body,
-                "data": None if text is None else text.encode(),
-            },
+            parameters=parameters or {},
+            body=body,
+            text=text,
             timeout_s=limit,
             default_timeout=timeout_s is None,
             deadline=monotonic() + limit,
@@ -198,32 +195,28 @@ class Transport:
     def _once(self, call: _Call) -> Any:
         if self._stopped.is_set():
             raise Unreachable("the client is closed", arrived=False)
-        name = f"{call.method} {call.path}"
+        name, response = f"{call.method} {call.path}", None
         try:
-            # not Session.request: merging the settings of session and request would take a tenth of the time
-            request = requests.Request(call.method, self._base + call.path, headers=self._headers, **call.content)
-            prepared = request.prepare()
-            name = _shortened(f"{call.method} {prepared.path_url}")
-            timeout = urllib3.Timeout(total=max(SHORTEST_S, call.deadline - monotonic()))
-            with self._session.send(
-                prepared,
-                proxies={},
-                timeout=timeout,  # type: ignore[arg-type]  # requests hands a Timeout of urllib3 on; its stubs omit that
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            target = f"{self._path}{call.path}{call.query()}"
+            name = _shortened(f"{call.method} {target}")
+            response = self._pool.urlopen(
+                call.method,
+                target,
+                body=call.content(),
+                headers=self._headers if call.body is None else {**self._headers, "Content-Type": "application/json"},
+                timeout=urllib3.Timeout(total=max(SHORTEST_S, call.deadline - monotonic())),
+                **_PLAIN,
+            )
+            with response:
                 content = _content(response, name, self._largest_answer)
-        except (
-            requests.exceptions.RequestException,
-            urllib3.exceptions.HTTPError,
-            OSError,
-            ValueError,
-        ) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if isinstance(error, urllib3.exceptions.SSLError) and response is None:
+                raise self._tls_failure(error, name) from error
             raise self._failure(error, call, name) from error
         return evaluate(
             self._url,
             name,
-            status=response.status_code,
+            status=response.status,
             headers=response.headers,
             content=content,
             has_key=self._has_key,
@@ -231,11 +224,9 @@ class Transport:
         )
 
     def _failure(self, error: Exception, call: _Call, name: str) -> SyncthingError:
-        """Return the error that an exception of requests or urllib3 represents."""
+        """Return the error that an exception of urllib3 represents."""
         chain = [*_chain(error)]
-        if isinstance(error, requests.exceptions.SSLError):
-            return self._tls_failure(error, name)
-        if isinstance(error, requests.exceptions.ConnectTimeout):
+        if _is_connect_timeout(error):
             return ConnectTimedOut(
                 f"url: {self._url} does not respond. Check the address, and that Syncthing is running."
             )
@@ -287,20 +278,13 @@ class Transport:
         The request does not contain the key. A stop aborts it like any other request.
         """
         content = b""
-        with (
-            suppress(requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError),
-            _Session() as session,
-        ):
-            session.trust_env = False
-            session.mount("http://", TcpAdapter(self._sockets))
-            timeout = urllib3.Timeout(total=PLAIN_S)
-            with session.get(
-                self._url.replace("https:", "http:", 1),
-                timeout=timeout,  # type: ignore[arg-type]  # as in _once
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                while len(content) < _CHUNK and (part := response.raw.read1(_CHUNK)):
+        with suppress(urllib3.exceptions.HTTPError, OSError, ValueError):
+            pool = new_pool(self._url.replace("https:", "http:", 1), self._sockets)
+            with (
+                closing(pool),
+                pool.urlopen("GET", self._path or "/", timeout=urllib3.Timeout(total=PLAIN_S), **_PLAIN) as response,
+            ):
+                while len(content) < _CHUNK and (part := response.read1(_CHUNK)):
                     content += part
         return is_migration_page(content)
 
@@ -349,25 +333,26 @@ def _named(owner: Callable[[], str], number: int) -> str:
         return str(number)
 
 
-def _as_header(api_key: str) -> bytes:
+def _as_header(api_key: str) -> str:
     """Return the key with `?` in place of characters that a header cannot contain.
 
-    Otherwise, requests would raise an error that shows the key. Syncthing rejects the changed key like any wrong one.
+    Otherwise, http.client would raise an error that shows the key. Syncthing rejects the changed key like a wrong one.
+    http.client encodes headers in Latin-1, and the key is sent in UTF-8.
     """
-    return re.sub(r"[\x00-\x1f\x7f]", "?", api_key.strip()).encode(errors="replace")
+    return re.sub(r"[\x00-\x1f\x7f]", "?", api_key.strip()).encode(errors="replace").decode("latin-1")
 
 
-def _content(response: requests.Response, name: str, largest: int) -> bytes:
+def _content(response: urllib3.BaseHTTPResponse, name: str, largest: int) -> bytes:
     """Read an answer up to the size limit; the deadline of the socket limits the time."""
-    succeeded = response.status_code in SUCCESS
+    succeeded = response.status in SUCCESS
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         if succeeded and IDENTITY in response.headers:
             raise BadReply(f"url: the answer to {name} is compressed. Turn compression off in front of Syncthing.")
         return b""
     parts: list[bytes] = []
     size = 0
-    # iter_content would wait for a whole chunk
-    while part := response.raw.read1(_CHUNK):
+    # `read` and `stream` would wait for a whole chunk
+    while part := response.read1(_CHUNK):
         parts.append(part)
         size += len(part)
         if not succeeded and size > LARGEST_ERROR:
@@ -382,7 +367,7 @@ def _shortened(name: str) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and its causes, because requests and urllib3 wrap an exception several times."""
+    """Yield an exception and its causes, because urllib3 wraps an exception several times."""
     while True:
         yield error
         inside = (getattr(error, "reason", None), *error.args, error.__cause__)
@@ -392,6 +377,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         error = found
 
 
+def _is_connect_timeout(error: Exception) -> bool:
+    """Return whether a connection was not opened in time; urllib3 derives refused connections from this error, too."""
+    exceptions = urllib3.exceptions
+    return isinstance(error, exceptions.ConnectTimeoutError) and not isinstance(error, exceptions.NewConnectionError)
+
+
 def _is_timeout(error: Exception, innermost: BaseException) -> bool:
     """Return whether an error is our own timeout, and not ETIMEDOUT, with which keepalive closes a dead connection.
 
@@ -399,9 +390,7 @@ def _is_timeout(error: Exception, innermost: BaseException) -> bool:
     """
     if isinstance(innermost, TimeoutError):
         return innermost.errno is None
-    return isinstance(error, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError) and not isinstance(
-        innermost, OSError
-    )
+    return isinstance(error, urllib3.exceptions.ReadTimeoutError) and not isinstance(innermost, OSError)
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stbridge.syncthing.adapters import CONNECTIONS
+from stbridge.syncthing.connections import CONNECTIONS
 from tests.faults.changes import patient_request
 from tests.faults.conftest import LOST
 from tests.faults.orders import Order, Orders

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from stbridge.syncthing.adapters import CONNECTIONS
 from stbridge.syncthing.client import SLOW_S
+from stbridge.syncthing.connections import CONNECTIONS
 from stbridge.syncthing.event_stream import POLL_S
 from tests.faults.conftest import DEATH
 from tests.faults.ground import Ground

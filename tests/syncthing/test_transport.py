@@ -35,7 +35,7 @@ from stbridge.errors import (
     Unsupported,
 )
 from stbridge.keepalive import enable_keepalive
-from stbridge.syncthing import SyncthingClient, adapters, retry
+from stbridge.syncthing import SyncthingClient, connections, retry
 from stbridge.syncthing.transport import Transport
 from tests.certificates import self_signed
 from tests.servers import eventually
@@ -228,7 +228,7 @@ def test_an_invalid_address_is_unreachable(connect: Connect, url: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="a full queue is another matter elsewhere")
 def test_the_time_to_connect_is_limited(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a connection, the request cannot have arrived."""
-    monkeypatch.setattr(adapters, "CONNECT_S", 0.2)
+    monkeypatch.setattr(connections, "CONNECT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as queue:
         for _ in range(2):
             waiting = queue.enter_context(socket.socket())
@@ -261,10 +261,11 @@ def hang_up_on_everybody(listener: socket.socket) -> None:
             listener.accept()[0].close()
 
 
-def test_an_unknown_host_name_is_reported(connect: Connect) -> None:
+@pytest.mark.parametrize("host", ["nas.invalid", "bücher.invalid"])
+def test_an_unknown_host_name_is_reported(connect: Connect, host: str) -> None:
     """The message contains the host name."""
-    with pytest.raises(Unreachable, match=r"^url: .*the host name 'nas\.invalid' is unknown"):
-        connect("http://nas.invalid:8384").get_ping()
+    with pytest.raises(Unreachable, match=rf"^url: .*the host name '{host}' is unknown"):
+        connect(f"http://{host}:8384").get_ping()
 
 
 # --- retries
@@ -472,7 +473,7 @@ def test_all_attempts_together_have_one_timeout(serve: Serve, monkeypatch: pytes
 
 def test_the_time_for_the_tls_handshake_is_limited(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is open, but no request was sent over it."""
-    monkeypatch.setattr(adapters, "CONNECT_S", 0.2)
+    monkeypatch.setattr(connections, "CONNECT_S", 0.2)
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         pytest.raises(ConnectTimedOut, match="does not respond") as raised,
@@ -553,10 +554,10 @@ def test_an_answer_that_was_read_to_its_end_keeps_the_connection_open(serve: Ser
     """An error needs no new connection, unless its answer was not read to its end."""
     server = serve({STATUS: [refuses(500, "no"), Answer(body=b"{", headers=KNOWN), floods], PING: answers(PONG)})
     client = connect(server.url, largest_answer=1_000_000)
-    for connections in (1, 1, 2):
+    for expected in (1, 1, 2):
         failure_of(lambda: client.get_folder_status("docs"))
         client.get_ping()
-        assert server.connections == connections
+        assert server.connections == expected
 
 
 def test_a_timeout_names_the_call_with_its_query(serve: Serve, connect: Connect) -> None:
@@ -585,7 +586,7 @@ def test_a_close_during_a_connection_attempt_ends_the_call(
         client.close()
         enable_keepalive(connection)
 
-    monkeypatch.setattr(adapters, "enable_keepalive", close_meanwhile)
+    monkeypatch.setattr(connections, "enable_keepalive", close_meanwhile)
     with pytest.raises(Unreachable):
         in_background(client.get_ping).result(30)
 

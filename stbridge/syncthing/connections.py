@@ -1,18 +1,18 @@
-"""Transport adapters for the `requests` library: TCP, TLS with the checks of `verify`, or a unix socket."""
+"""Connection pools of urllib3 over TCP, TLS with the checks of `verify`, or a unix socket."""
 
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util import parse_url
 
 from stbridge.keepalive import enable_keepalive
 from stbridge.syncthing.tls import FileContext
@@ -109,9 +109,17 @@ def _shut_down(one: socket.socket) -> None:
 
 
 class _Connection(HTTPConnection):
-    """A connection whose timeout covers connecting, the handshake and sending together."""
+    """A connection whose timeout covers connecting, the handshake and sending together.
 
-    sockets: Sockets
+    It uses keepalive, and other threads can interrupt it.
+
+    Args:
+        sockets: the registry for its socket.
+    """
+
+    def __init__(self, *args: Any, sockets: Sockets, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sockets = sockets
 
     def connect(self) -> None:
         timeout_s = cast("float", self.timeout)
@@ -123,7 +131,7 @@ class _Connection(HTTPConnection):
             raise ConnectTimeoutError(self, "not connected in time") from error
         finally:
             self.timeout = timeout_s
-        self.sockets.add(self.sock)
+        self._sockets.add(self.sock)
         self.sock.settimeout(max(SHORTEST_S, deadline - monotonic()))
 
     def _new_conn(self) -> socket.socket:
@@ -142,75 +150,22 @@ class _TlsConnection(_Connection, HTTPSConnection):
     pass
 
 
-class TcpAdapter(HTTPAdapter):
-    """Opens connections that have a deadline, use keepalive and can be interrupted.
-
-    Args:
-        sockets: the registry for the sockets of the connections.
-    """
-
-    def __init__(self, sockets: Sockets) -> None:
-        self._sockets = sockets
-        super().__init__(pool_maxsize=CONNECTIONS)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools create our connections."""
-        super().init_poolmanager(*args, **kwargs)
-
-        class TcpConnection(_Connection):
-            sockets = self._sockets
-
-        class TlsConnection(_TlsConnection):
-            sockets = self._sockets
-
-        class TcpPool(HTTPConnectionPool):
-            ConnectionCls = TcpConnection
-
-        class TlsPool(HTTPSConnectionPool):
-            ConnectionCls = TlsConnection
-
-        self.poolmanager.pool_classes_by_scheme = {"http": TcpPool, "https": TlsPool}
-
-
-class TlsAdapter(TcpAdapter):
-    """Checks certificates with our own TLS context and, if one is pinned, by its fingerprint.
-
-    urllib3 compares the fingerprint (`assert_fingerprint`) before it sends a request with the API key.
-
-    Args:
-        context: the TLS context that checks certificates.
-        fingerprint: the SHA-256 of the only certificate to accept; None to accept any that the context accepts.
-        sockets: the registry for the sockets of the connections.
-    """
-
-    def __init__(self, context: ssl.SSLContext, fingerprint: str | None, sockets: Sockets) -> None:
-        self._context = context
-        self._context.sslsocket_class = TlsDeadlineSocket
-        self._fingerprint = fingerprint
-        super().__init__(sockets)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Use our TLS context for every connection."""
-        super().init_poolmanager(
-            *args,
-            **kwargs,
-            ssl_context=self._context,
-            assert_fingerprint=self._fingerprint,
-            assert_hostname=None if self._context.check_hostname else False,
-        )
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Do nothing, because requests would override our context with its own interpretation of `verify`."""
-
-
 class _UnixConnection(_Connection):
-    path: str
+    """A connection over a unix socket.
+
+    Args:
+        path: the path of the socket.
+    """
+
+    def __init__(self, *args: Any, path: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._path = path
 
     def _open(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(cast("float", self.timeout))
         try:
-            connection.connect(self.path)
+            connection.connect(self._path)
         except BaseException as error:
             connection.close()
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
@@ -219,35 +174,47 @@ class _UnixConnection(_Connection):
         return connection
 
 
-class UnixAdapter(HTTPAdapter):
-    """Sends HTTP over a unix socket, where Syncthing does not check the host name.
+class _TcpPool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _UnixPool(HTTPConnectionPool):
+    ConnectionCls = _UnixConnection
+
+
+def new_pool(
+    url: str, sockets: Sockets, context: ssl.SSLContext | None = None, fingerprint: str | None = None
+) -> HTTPConnectionPool:
+    """Return a pool of connections to a server.
 
     Args:
-        path: the path of the socket.
+        url: `http://...`, `https://...` or `unix:///path`; its path is the caller's business, except with `unix`.
         sockets: the registry for the sockets of the connections.
+        context: checks certificates; with `https` only.
+        fingerprint: the SHA-256 of the only certificate to accept; None to accept any that the context accepts.
+
+    Raises:
+        ValueError: the URL is invalid.
     """
-
-    def __init__(self, path: str, sockets: Sockets) -> None:
-        class Connection(_UnixConnection):
-            pass
-
-        Connection.path, Connection.sockets = path, sockets
-
-        class Pool(HTTPConnectionPool):
-            ConnectionCls = Connection
-
-        self._pool = Pool("localhost", maxsize=CONNECTIONS)
-        super().__init__()
-
-    def get_connection_with_tls_context(self, *_args: Any, **_kwargs: Any) -> HTTPConnectionPool:
-        """Return the same pool for every URL."""
-        return self._pool
-
-    def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:  # noqa: ARG002 - requests' signature
-        """Return the target for the request line."""
-        return cast("str", request.path_url)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._pool.close()
-        super().close()
+    scheme = urlsplit(url).scheme
+    if scheme == "unix":  # Syncthing does not check the host name here
+        return _UnixPool("localhost", maxsize=CONNECTIONS, sockets=sockets, path=unquote(urlsplit(url).path))
+    where = parse_url(url)  # encodes an international host name
+    if scheme == "http" and where.host:
+        return _TcpPool(where.host, where.port, maxsize=CONNECTIONS, sockets=sockets)
+    if scheme != "https" or not where.host or context is None:
+        raise ValueError("it must look like http://host:port, https://host:port or unix:///path")
+    context.sslsocket_class = TlsDeadlineSocket
+    return _TlsPool(
+        where.host,
+        where.port,
+        maxsize=CONNECTIONS,
+        sockets=sockets,
+        ssl_context=context,
+        assert_fingerprint=fingerprint,  # urllib3 compares it before it sends a request with the API key
+        assert_hostname=None if context.check_hostname else False,
+    )
