@@ -42,7 +42,7 @@ SUPERVISION_S = 29.5
 """Seconds between two checks of the threads.
 
 This is a little less than the default of `mqtt.keepalive_s`, so that an idle bridge rarely wakes the processor:
-`bridge/health` takes the place of MQTT's PINGREQ, and the wait of the network thread ends soon enough by itself.
+`bridge/health` takes the place of MQTT's PINGREQ, and the network thread checks its timeouts soon enough by itself.
 """
 
 RESTART_S = 10.0
