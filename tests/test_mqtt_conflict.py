@@ -32,6 +32,14 @@ def test_a_session_takeover_is_certain_evidence() -> None:
     assert conflict.hint == ""
 
 
+def test_an_attempt_that_was_not_answered_explains_one_takeover() -> None:
+    """The network may deliver its CONNECT late; the broker then closes the session that was opened since."""
+    conflict = new_conflict()
+    conflict.unanswered()
+    assert conflict.explains()
+    assert not conflict.explains()
+
+
 @pytest.mark.parametrize("lasted_s", [0.1, 15])
 def test_several_short_connections_cause_a_hint(lasted_s: float) -> None:
     """Short connections do not make the backoff longer, because a network that fails a few times looks the same."""

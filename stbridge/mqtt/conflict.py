@@ -17,6 +17,12 @@ longer."""
 KNOWN_S = 2.0
 """A connection that lasts longer has published its marker."""
 
+LATE_S = 120.0
+"""The network may deliver a CONNECT of ours this long after we have given it up."""
+
+MOST_LATE = 20
+"""Maximum number of such attempts that are remembered."""
+
 FIRST_WAIT_S = 3.0
 LONGEST_WAIT_S = 60.0
 """Limits how often two bridges with the same client ID disconnect each other: about once a minute for each bridge."""
@@ -55,6 +61,7 @@ class ClientIdConflict:
         self._marker = marker
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._ends: deque[float] = deque(maxlen=SUSPECT_COUNT)
+        self._unanswered: deque[float] = deque(maxlen=MOST_LATE)
         self._foreign_markers = 0
         self._taken_over = False
         self._left_marker_on: set[str] = set()
@@ -71,6 +78,17 @@ class ClientIdConflict:
         if self._marker is None or node not in self._left_marker_on:
             return
         self._foreign_markers = 0 if self._marker.is_ours(payload) else self._foreign_markers + 1
+
+    def unanswered(self) -> None:
+        """Record that the broker did not answer a CONNECT of ours; it may receive it later."""
+        self._unanswered.append(time.monotonic())
+
+    def explains(self) -> bool:
+        """Return whether a late CONNECT of ours may have taken our session over; each one explains this once."""
+        while self._unanswered:
+            if time.monotonic() - self._unanswered.popleft() < LATE_S:
+                return True
+        return False
 
     def ended(self, lasted_s: float, error: BrokerUnavailable | None, node: str) -> None:
         """Record that a connection was closed or lost.

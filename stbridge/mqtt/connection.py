@@ -16,6 +16,7 @@ from stbridge.errors import (
     ConnectionClosed,
     PublishRefused,
     SettingsError,
+    TakenOver,
 )
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import ClientIdConflict, InstanceMarker
@@ -29,7 +30,7 @@ from stbridge.mqtt.diagnosis import (
 )
 from stbridge.mqtt.nodes import Nodes
 from stbridge.mqtt.outbox import Outbox
-from stbridge.mqtt.protocol import Protocol
+from stbridge.mqtt.protocol import Protocol, VersionRefused
 from stbridge.mqtt.quarantine import Suspicion
 from stbridge.mqtt.redelivery import RedeliveryFilter
 from stbridge.mqtt.retained import RetainedReader
@@ -245,8 +246,14 @@ class BrokerConnection:
 
     def _connect_once(self) -> None:
         """Open a session and run it until it is lost or `stop` is called."""
-        session = self._nodes.current.protocols.open(self._open)
-        since, reason = time.monotonic(), None
+        try:
+            session = self._nodes.current.protocols.open(self._open)
+        except VersionRefused as error:
+            if error.silent:
+                self._conflict.unanswered()
+            raise
+        since = time.monotonic()
+        reason: BrokerUnavailable | None = None
         try:
             self._restore(session)
             self._greet(session)
@@ -255,6 +262,12 @@ class BrokerConnection:
                 session.loop_once(LOOP_S if self._logged else HEARTBEAT_S)
                 if self._logged and time.monotonic() - since > SHORT_SESSION_S:
                     self._note_lasting(session)
+        except TakenOver as error:
+            reason = error
+            if self._conflict.explains():
+                where = session.node_name
+                reason = BrokerUnreachable(f"{where} has received an earlier attempt of the bridge to connect only now")
+            raise reason from error
         except BrokerUnavailable as error:
             reason = error
             raise
