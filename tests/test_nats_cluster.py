@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.nats_cluster import FOLDERS, ClusterNode, ClusterWorld, cluster_world, hang, kill
+from tests.nats_cluster import FOLDERS, ClusterNode, ClusterWorld, cluster_world, cut_off, kill
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_check_has_a_line_for_each_node(world: ClusterWorld) -> None:
     assert all(f"mqtt: {host} accepts the bridge with MQTT 3.1.1" in done.stdout for host in world.cluster.hosts)
 
 
-@pytest.mark.parametrize("fault", [kill, hang])
+@pytest.mark.parametrize("fault", [kill, cut_off])
 def test_the_loss_of_the_node_of_the_bridge_is_survived(
     world: ClusterWorld, fault: Callable[[ClusterNode], Callable[[], None]]
 ) -> None:
