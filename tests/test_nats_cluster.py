@@ -6,6 +6,8 @@ import pytest
 
 from tests.nats_cluster import FOLDERS, ClusterNode, ClusterWorld, cluster_world, cut_off, kill
 
+pytestmark = pytest.mark.timeout(600)  # an election can take a minute, and some tests wait for several
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterWorld]:
