@@ -100,4 +100,4 @@ def test_a_failing_call_is_a_problem_of_the_topic_that_it_reads(
     if STATUS in failures:
         eventually(lambda: json.loads(subscriber.latest()[DOCS])["in_sync"] is True)
     states = [message.payload for message in subscriber.messages if message.topic == STATE]
-    assert states == [b"online"]
+    assert b"offline" not in states[states.index(b"online") :]  # on a busy machine, the first state may be `offline`

@@ -275,11 +275,7 @@ class BrokerConnection:
             self._online = self._greeted = False
             with session.io_lock:
                 self._session = None
-                # The broker also closes connections if another client has our client ID. And while Mosquitto stops, it
-                # publishes our last will before it closes our connection: it never acknowledges the correction.
-                closed = isinstance(reason, ConnectionClosed | PublishRefused)
-                closed = closed and not self._conflict.likely and not self._corrected
-                self._suspicion = self._outbox.disconnected(closed_by_broker=closed)
+                self._suspicion = self._outbox.disconnected(closed_by_broker=self._may_be_over_a_message(reason))
             session.close(send_disconnect=self._may_disconnect)
             lasted_s = time.monotonic() - since
             self._conflict.ended(lasted_s, reason, session.node_name)
@@ -291,6 +287,15 @@ class BrokerConnection:
                 # The next attempt tests the suspected message again. Do not wait: the bridge is offline until the
                 # message is skipped, and the number of attempts is limited.
                 self._nodes.current.backoff.reset()
+
+    def _may_be_over_a_message(self, reason: BrokerUnavailable | None) -> bool:
+        """Return whether the broker may have closed the connection because of a message of ours."""
+        if not isinstance(reason, ConnectionClosed | PublishRefused) or self._conflict.likely:
+            return False  # the broker also closes connections if another client has our client ID
+        # While Mosquitto stops, it publishes our last will before it closes our connection. So it never acknowledges
+        # the `birth` with which we have corrected that.
+        oldest = self._outbox.oldest_in_flight
+        return not (self._corrected and oldest is not None and oldest.message.topic == self._birth.topic)
 
     def _open(self, protocol: Protocol) -> Session:
         session = Session(
