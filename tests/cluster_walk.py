@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 from time import monotonic
 
-from tests.nats_cluster import FAULTS, FOLDERS, ClusterWorld, cluster_world
+from tests.nats_cluster import FAULTS, FOLDERS, GET_DOCS, ClusterWorld, cluster_world
 
 LONGEST_FAULT_S = 15.0
 
@@ -37,13 +37,18 @@ def main() -> int:
     return 0
 
 
+def some_folders(random: Random) -> set[str]:
+    """Draw folders, among them the one that the commands ask about."""
+    return {GET_DOCS["folder"], *random.sample(FOLDERS, random.randint(0, len(FOLDERS)))}
+
+
 def one_fault(world: ClusterWorld, random: Random, notes: dict[str, bool]) -> str:
     """Cause a fault of a random node, change something meanwhile, and wait until everything is right again."""
     node, fault = random.choice(world.cluster.nodes), random.choice(FAULTS)
     began = monotonic()
     repair = fault(node)
     try:
-        world.changes(*random.sample(FOLDERS, random.randint(1, len(FOLDERS))))
+        world.changes(*some_folders(random))
         until = began + random.uniform(0, LONGEST_FAULT_S)
         while monotonic() < until:
             note = f"note {len(notes)} of a walk"
@@ -51,7 +56,7 @@ def one_fault(world: ClusterWorld, random: Random, notes: dict[str, bool]) -> st
     finally:
         repair()
     repaired = monotonic()
-    world.changes(*random.sample(FOLDERS, random.randint(1, len(FOLDERS))))
+    world.changes(*some_folders(random))
     world.recovers()
     executed = [request.body.decode() for request in world.syncthing.server.requests if "system/error" in request.line]
     for note, answered in notes.items():
