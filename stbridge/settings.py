@@ -272,12 +272,6 @@ CONTRADICTIONS = "contradictions"
 """The type of a validation error that contains several faults, each with the key below its section."""
 
 
-def _same_nodes(mqtt: MqttSettings) -> bool:
-    """Return whether a node is in the list twice; names are compared without case."""
-    addresses = [(host.lower(), port) for host, port in mqtt.addresses]
-    return len(set(addresses)) < len(addresses)
-
-
 def _mixed_ports(mqtt: MqttSettings) -> bool:
     """Return whether some ports ask for TLS and others do not, and nothing else decides it."""
     decided = mqtt.tls.enabled is not None or mqtt.tls.model_fields_set - {"enabled"}
@@ -322,7 +316,11 @@ _CONTRADICTIONS: Sequence[tuple[str, Callable[[MqttSettings], object], str]] = (
         lambda mqtt: mqtt.hosts and mqtt.transport == "unix",
         "must not be set with mqtt.transport unix: set mqtt.host to the path of the socket",
     ),
-    ("hosts", _same_nodes, "must not contain a node twice (a node without a port has mqtt.port): remove one of them"),
+    (
+        "hosts",
+        lambda mqtt: len({(host.lower(), port) for host, port in mqtt.addresses}) < len(mqtt.addresses),
+        "must not contain a node twice (a node without a port has mqtt.port): remove one of them",
+    ),
     (
         "hosts",
         _mixed_ports,

@@ -53,7 +53,7 @@ def test_wrong_settings_exit_with_78_and_a_line_for_each_fault(tmp_path: Path) -
     lines = result.stderr.splitlines()
     for setting in (
         "STBRIDGE_MQTT_HOST: no such setting; did you mean STBRIDGE_MQTT__HOST?",
-        "mqtt.hots: no such setting; did you mean mqtt.host?",
+        "mqtt.hots: no such setting; did you mean mqtt.hosts?",
         "mqtt.port:",
         "syncthing.nas.url: must look like",
         "syncthing.box.url: must not contain",
