@@ -16,12 +16,24 @@ RUN /opt/build/bin/python -m hatchling build --target wheel --directory /opt/whe
     /opt/stbridge/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim-trixie
+# `source` links the image to the repository in the registry.
 LABEL org.opencontainers.image.title="stbridge" \
-      org.opencontainers.image.description="Syncthing on MQTT" \
-      org.opencontainers.image.licenses="MPL-2.0"
+      org.opencontainers.image.description="Publishes the state of Syncthing to MQTT" \
+      org.opencontainers.image.licenses="MPL-2.0" \
+      org.opencontainers.image.vendor="stbridge contributors" \
+      org.opencontainers.image.source="https://github.com/stbridge/stbridge" \
+      org.opencontainers.image.url="https://stbridge.github.io/stbridge/" \
+      org.opencontainers.image.documentation="https://stbridge.github.io/stbridge/"
 COPY --from=build /opt/stbridge /opt/stbridge
 ENV PATH=/opt/stbridge/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["stbridge", "health"]
 ENTRYPOINT ["stbridge"]
 CMD ["run"]
+# Last, because they change with every build. .github/workflows/release.yml passes them.
+ARG VERSION=unreleased
+ARG REVISION=unknown
+ARG CREATED=unknown
+LABEL org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"

@@ -6,6 +6,10 @@ const password = readFileSync(process.env.EDITOR_PASSWORD_FILE, "utf8").trim();
 const digest = (text) => createHash("sha256").update(String(text)).digest();
 const admin = { username: "admin", permissions: "*" };
 
+// The pages of the flows have no password. They are served only under local host names, so that no other web page can
+// reach them with a host name that resolves to this machine (DNS rebinding).
+const isLocal = (host) => /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(host || "");
+
 module.exports = {
     flowFile: "flows.json",
     adminAuth: {
@@ -14,8 +18,15 @@ module.exports = {
         authenticate: async (name, given) =>
             name === admin.username && timingSafeEqual(digest(given), digest(password)) ? admin : null,
     },
-    // The pages of the flows have no password. They are served only under local host names, so that no other web page
-    // can reach them with a host name that resolves to this machine (DNS rebinding).
     httpNodeMiddleware: (request, response, next) =>
-        /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(request.headers.host || "") ? next() : response.sendStatus(403),
+        isLocal(request.headers.host) ? next() : response.sendStatus(403),
+    dashboard: {
+        // The connection of a dashboard does not pass the middleware above. Browsers open it from any page, but then
+        // they send the origin of that page, so it has to be the same as the host.
+        ioMiddleware: (socket, next) => {
+            const { host, origin } = socket.handshake.headers;
+            const isOwn = !origin || origin.replace(/^https?:\/\//, "") === host;
+            return isLocal(host) && isOwn ? next() : socket.disconnect(true);
+        },
+    },
 };

@@ -1,11 +1,15 @@
-"""Starts the bridge as an app of Home Assistant: its options, and the broker that the Supervisor knows, as settings.
+"""Starts the bridge and its web page as an app of Home Assistant.
+
+Its options, and the broker that the Supervisor knows, become settings.
 
 With the argument `health` it is the health check of the container, which needs the same settings and the same user.
 """
 
 import json
 import os
+import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +20,10 @@ OPTIONS = Path("/data/options.json")
 SUPERVISOR = "http://supervisor"
 TOKEN = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of the variable
 NOBODY = 65532
+INGRESS_PORT = 8099
+"""The port from which the Supervisor takes the panel; `ingress_port` in config.yaml has the same default."""
+
+RESTART_S = 10.0
 SETTINGS_WRONG = 78
 NO_BROKER = (
     "mqtt.host: there is no MQTT broker: install and start the app Mosquitto broker, "
@@ -40,7 +48,8 @@ def variables(options: Options, broker: Options) -> dict[str, str]:
         mqtt["tls"] = {"enabled": broker.get("ssl", False)}
     syncthing = {one["name"]: {key: one[key] for key in one if key != "name"} for one in options["syncthing"]}
     sections = {key: value for key, value in options.items() if key not in OWN_OPTIONS}
-    return dict(_flat("STBRIDGE", {**sections, "mqtt": mqtt, "syncthing": syncthing}))
+    web = {**options.get("web", {}), "ingress_port": INGRESS_PORT}
+    return dict(_flat("STBRIDGE", {**sections, "mqtt": mqtt, "syncthing": syncthing, "web": web}))
 
 
 def _flat(name: str, values: Options) -> Iterator[tuple[str, str]]:
@@ -53,13 +62,13 @@ def _flat(name: str, values: Options) -> Iterator[tuple[str, str]]:
             yield variable, value if isinstance(value, str) else json.dumps(value)
 
 
-def command(options: Options, *, health: bool = False) -> Sequence[str]:
-    """Return the command line of the bridge, or of its health check.
+def command(options: Options, subcommand: str) -> Sequence[str]:
+    """Return the command line of a subcommand.
 
     A setting that is given as KEY=VALUE overrides an option, and keeps upper case, which a variable does not.
     """
     further = (part for setting in options["settings"] for part in ("--set", setting))
-    return ["stbridge", "health" if health else options["task"], *further]
+    return ["stbridge", subcommand, *further]
 
 
 def mqtt_service(supervisor: str, token: str) -> Options:
@@ -76,6 +85,18 @@ def mqtt_service(supervisor: str, token: str) -> Options:
         _complain(f"cannot ask the Supervisor for its MQTT broker ({error})")
         return {}
     return data
+
+
+def keep_page(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run the web page, and start it again whenever it stops, unless its settings are wrong.
+
+    Args:
+        command: its command line.
+        environment: its environment variables.
+    """
+    while (status := subprocess.run(command, env=environment, check=False).returncode) != SETTINGS_WRONG:  # noqa: S603
+        _complain(f"the web page stopped with status {status} and starts again in {RESTART_S:.0f} s")
+        threading.Event().wait(RESTART_S)  # it ends with the container
 
 
 def _complain(text: str) -> None:
@@ -95,7 +116,11 @@ def main() -> None:
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)
-    os.execvpe("stbridge", command(options, health=health), {**environment, **variables(options, broker)})  # noqa: S606, S607
+    environment |= variables(options, broker)
+    if not health and options["task"] == "run" and os.fork() == 0:
+        keep_page(command(options, "web"), environment)
+        sys.exit()
+    os.execvpe("stbridge", command(options, "health" if health else options["task"]), environment)  # noqa: S606, S607
 
 
 if __name__ == "__main__":

@@ -5,18 +5,25 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 
-from tests.servers import PATIENCE_S, ROOT
+from tests.servers import PATIENCE_S, ROOT, eventually
 
 CACHE = ROOT / ".cache/image"
 BASE = "python:3.13-slim-trixie"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PACKAGES_COME_BY = re.compile(r"pip_index_url|pip_trusted_host|\w+_proxy", re.IGNORECASE)
 WAY_TO_PACKAGES = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
+
+BUILD_ARGUMENTS: Mapping[str, str] = MappingProxyType(
+    {"VERSION": "1.2.3", "REVISION": "0123abc", "CREATED": "2026-11-28T12:00:00Z"}
+)
+"""The arguments that a release passes to the build."""
 
 
 def instructions(dockerfile: Path) -> list[tuple[str, str]]:
@@ -37,11 +44,18 @@ class Image:
     Args:
         dockerfile: its directory is the context.
         directory: holds the root directory of each stage.
+        build_arguments: the values of ARG that differ from the defaults.
+
+    Attributes:
+        labels: those of the last stage.
     """
 
-    def __init__(self, dockerfile: Path, directory: Path) -> None:
+    def __init__(
+        self, dockerfile: Path, directory: Path, build_arguments: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._context = dockerfile.parent
         self._directory = directory
+        self._build_arguments = build_arguments
         self._begin(directory)
         for word, rest in instructions(dockerfile):
             getattr(self, f"_{word.lower()}")(rest)
@@ -51,6 +65,8 @@ class Image:
         self.environment = {"PATH": SYSTEM_PATH}
         self.user = "0:0"
         self.health: list[str] = []
+        self.labels: dict[str, str] = {}
+        self._values: dict[str, str] = {}
         self._place = "/"
         self._entry: list[str] = []
         self._arguments: list[str] = []
@@ -119,12 +135,18 @@ class Image:
     def _cmd(self, rest: str) -> None:
         self._arguments = json.loads(rest)
 
+    def _arg(self, rest: str) -> None:
+        name, _, default = rest.partition("=")
+        self._values[name] = self._build_arguments.get(name, default)
+
     def _label(self, rest: str) -> None:
-        """Ignore labels, which have no effect at run time."""
+        for one in shlex.split(rest):
+            name, _, value = one.partition("=")
+            self.labels[name] = Template(value).substitute(self._values)
 
 
 class Container:
-    """A process in an image, with its own mounts and the network of this machine.
+    """A process in an image, with its own mounts and process IDs, and the network of this machine.
 
     Args:
         image: the image.
@@ -164,11 +186,13 @@ class Container:
             mounts.append(["mount", "--bind", source, at])
             mounts.append(["mount", "--options", "remount,bind,ro", at])
         mounts.append(["mount", "--types", "tmpfs", "tmpfs", root / "tmp"])
+        mounts.append(["mount", "--types", "proc", "proc", root / "proc"])
         if self._read_only:
             mounts.append(["mount", "--options", "remount,bind,ro", root])
         steps = [shlex.join(map(str, one)) for one in mounts]
         script = " && ".join([*steps, f"exec setpriv --no-new-privs {shlex.join(self._inside(self._command))}"])
-        command = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script]
+        apart = ["unshare", "--mount", "--propagation", "private", "--pid", "--kill-child", "--fork"]
+        command = [*apart, "/bin/sh", "-c", script]
         self._process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return self
 
@@ -178,20 +202,23 @@ class Container:
 
     @property
     def id(self) -> int:
-        """The ID of the process."""
+        """The ID of the process, as this machine sees it: the only child of `unshare`."""
         assert self._process is not None, "start() comes first"
-        return self._process.pid
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        eventually(lambda: children.read_text(encoding="ascii").strip())
+        return int(children.read_text(encoding="ascii"))
 
     def health(self) -> subprocess.CompletedProcess[str]:
         """Run the health check in the container of the process."""
-        command = ["nsenter", f"--mount=/proc/{self.id}/ns/mnt", *self._inside(self._image.health)]
+        namespaces = [f"--mount=/proc/{self.id}/ns/mnt", f"--pid=/proc/{self.id}/ns/pid"]
+        command = ["nsenter", *namespaces, *self._inside(self._image.health)]
         return subprocess.run(command, check=False, capture_output=True, text=True)
 
     def stop(self) -> int:
         """Stop the process, and return its exit status."""
         if self._process is None:
             return 0
-        self._process.terminate()
+        os.kill(self.id, signal.SIGTERM)
         return self.wait()[0]
 
     def wait(self) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 import yaml
 
 from stbridge import __version__
-from stbridge.demo.node import SyncthingNode
+from stbridge.demo.node import SyncthingNode, free_port
 from stbridge.errors import SettingsError
 from tests.documents import ROOT
-from tests.image.container import CACHE, Container, Image
-from tests.servers import Mosquitto, Subscriber, eventually, manifest
+from tests.image.container import BUILD_ARGUMENTS, CACHE, Container, Image
+from tests.secrecy import SECRECY
+from tests.servers import Mosquitto, Subscriber, eventually, listens, manifest
 from tests.supervisor import BROKER, TOKEN, Supervisor
+from tests.web.serving import PASSWORD, Page
 
 DOCKERFILES = [ROOT / "Dockerfile", ROOT / "homeassistant-app/stbridge/Dockerfile"]
 COMPOSE: Any = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -31,7 +34,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Image:
     """Build the image of the app from the output of scripts/homeassistant-app."""
     source = tmp_path_factory.mktemp("app") / "ready"
     subprocess.run([ROOT / "scripts/homeassistant-app", source], check=True, env={"PYTHON": sys.executable})
-    return Image(source / "stbridge/Dockerfile", tmp_path_factory.mktemp("app-image"))
+    return Image(source / "stbridge/Dockerfile", tmp_path_factory.mktemp("app-image"), BUILD_ARGUMENTS)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,24 @@ def test_the_image_holds_the_bridge_and_little_else(image: Image) -> None:
     assert any(added.glob(f"lib/*/site-packages/syncthing_mqtt-{__version__}.dist-info"))
 
 
+def test_the_image_has_the_labels_of_its_release(image: Image) -> None:
+    """Registries and tools find the source, the documentation, the license and the commit of an image."""
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in image.labels.items()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert labels | {"title": "", "description": "", "vendor": ""} == {
+        "title": "",
+        "description": "",
+        "vendor": "",
+        "licenses": project["license"],
+        "source": project["urls"]["Source"],
+        "url": project["urls"]["Homepage"],
+        "documentation": project["urls"]["Documentation"],
+        "version": BUILD_ARGUMENTS["VERSION"],
+        "revision": BUILD_ARGUMENTS["REVISION"],
+        "created": BUILD_ARGUMENTS["CREATED"],
+    }
+
+
 def test_the_image_runs_as_the_compose_file_asks(
     image: Image, container: Callable[..., Container], broker: Mosquitto, syncthing: SyncthingNode, tmp_path: Path
 ) -> None:
@@ -127,6 +148,36 @@ def test_the_image_runs_as_the_compose_file_asks(
         subscriber.close()
 
 
+def test_the_page_runs_as_its_document_asks(
+    image: Image, container: Callable[..., Container], broker: Mosquitto, tmp_path: Path
+) -> None:
+    """The service for a machine with one container starts beside it, is healthy, and its password opens it."""
+    document = (ROOT / "docs/web.md").read_text(encoding="utf-8")
+    service: Any = yaml.safe_load(document.partition("```yaml\n")[2].partition("```")[0])["services"]["web"]
+    SECRECY.keep(PASSWORD, "the password of the page")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/web_password").write_text(PASSWORD + "\n", encoding="utf-8")
+    (tmp_path / "stbridge.toml").write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n', encoding="utf-8")
+    port = free_port()
+    variables = service["environment"] | {"STBRIDGE_WEB__HOST": "127.0.0.1", "STBRIDGE_WEB__PORT": str(port)}
+    places = [mount.split(":") for mount in service["volumes"]]
+    container(
+        image,
+        variables,
+        volumes={tmp_path / source: place for source, place, _ in places},
+        read_only=service["read_only"],
+        arguments=service["command"],
+    )
+    eventually(lambda: listens(port))
+    check = service["healthcheck"]["test"][-1].replace("8385", str(port))
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+    page = Page(port)
+    assert page.get("api/state", Host="nas.lan").status_code == 401
+    assert page.post("api/login", {"password": PASSWORD}).status_code == 204
+    assert page.get("api/state").status_code == 200
+    page.close()
+
+
 def test_the_health_check_of_the_image_fails_without_a_service(
     image: Image, container: Callable[..., Container]
 ) -> None:
@@ -138,6 +189,14 @@ def test_the_health_check_of_the_image_fails_without_a_service(
 
 
 # --- the app of Home Assistant
+
+
+def test_the_image_of_the_app_has_the_labels_of_the_supervisor(app: Image) -> None:
+    """The Supervisor reads the type, the version and the architectures of a published image."""
+    config: Any = yaml.safe_load((ROOT / "homeassistant-app/stbridge/config.yaml").read_text(encoding="utf-8"))
+    assert app.labels["io.hass.type"] == "app"
+    assert app.labels["io.hass.version"] == BUILD_ARGUMENTS["VERSION"]
+    assert app.labels["io.hass.arch"].split("|") == config["arch"]
 
 
 def test_the_app_runs_with_the_broker_of_the_supervisor(

@@ -1,11 +1,13 @@
-"""The built wheel works on every available Python version, without the source tree."""
+"""The built wheel works on every available Python version, with the newest and with the oldest allowed packages."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from zipfile import ZipFile
@@ -14,28 +16,37 @@ import pytest
 
 from stbridge import __version__
 from stbridge.demo.node import SyncthingNode
-from stbridge.errors import UsageError
+from stbridge.errors import SettingsError, UsageError
 from tests.servers import PATIENCE_S, ROOT, Mosquitto, Subscriber, instance, manifest
 
-MINORS = range(11, 20)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SOURCE = PROJECT["urls"]["Source"]
+VERSIONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+"""The versions of Python for which the package is published."""
+
+NEWEST, OLDEST = "newest", "oldest"
 EXACT_PACKAGES = ROOT / "requirements/service.txt"
-UNITS = ("systemd/stbridge.service", "systemd/user/stbridge.service")
+"""The newest allowed packages, when `scripts/lock --upgrade` has run."""
+
+UNITS = ("systemd/stbridge-web.service", "systemd/stbridge.service", "systemd/user/stbridge.service")
 BUILD_TOOLS = ROOT / ".cache/build/bin/python"
 """Installed by scripts/build."""
 
+TOOLS = ROOT / ".cache/tools"
 
-def pythons() -> Iterator[str]:
-    """Yield one interpreter for each available Python version that the bridge supports."""
+
+def python_of(version: str) -> str | None:
+    """Return an interpreter of a version of Python."""
     ours = f"3.{sys.version_info.minor}"
-    for version in (f"3.{minor}" for minor in MINORS):
-        program = sys.executable if version == ours else shutil.which(f"python{version}") or _unpacked(version)
-        if program and _answers(program, version):
-            yield program
+    programs = [sys.executable] if version == ours else [shutil.which(f"python{version}"), *_unpacked(version)]
+    return next((one for one in programs if one and _answers(one, version)), None)
 
 
-def _unpacked(version: str) -> str | None:
-    """Return an interpreter that scripts/homeassistant has installed."""
-    return next((str(path) for path in ROOT.glob(f".cache/*/*/usr/bin/python{version}")), None)
+def _unpacked(version: str) -> Iterator[str]:
+    """Yield the interpreters that pyenv or scripts/homeassistant have installed."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from map(str, sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}")))
+    yield from map(str, ROOT.glob(f".cache/*/*/usr/bin/python{version}"))
 
 
 def _answers(program: str, version: str) -> bool:
@@ -65,14 +76,34 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.fixture(scope="module", params=list(pythons()), ids=lambda program: Path(program).name)
-def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel and its locked packages into an environment, and return its directory of programs."""
+@pytest.fixture(scope="session")
+def uv() -> Path:
+    """Return uv, which can also select the oldest allowed packages."""
+    command = [ROOT / "scripts/environment", TOOLS, ROOT / "requirements/tools.txt"]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHON": sys.executable})
+    return TOOLS / "bin/uv"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(version, packages) for version in VERSIONS for packages in (NEWEST, OLDEST)],
+    ids="-".join,
+)
+def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory, uv: Path) -> Path:
+    """Install the wheel and its packages into an environment, and return its directory of programs."""
+    version, packages = request.param
+    program = python_of(version)
+    if program is None:
+        pytest.skip(f"Python {version} is not installed on this machine")
     directory: Path = tmp_path_factory.mktemp("installed")
-    subprocess.run([request.param, "-m", "venv", "--without-pip", str(directory)], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(directory), "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--require-hashes", "--requirement", str(EXACT_PACKAGES)], check=True)
-    subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
+    subprocess.run([program, "-m", "venv", "--without-pip", str(directory)], check=True)
+    install = [str(uv), "pip", "install", "--quiet", "--python", str(directory / "bin/python")]
+    if packages == OLDEST:
+        # Without builds: the oldest version is the oldest one with a wheel for this version of Python.
+        subprocess.run([*install, "--resolution", "lowest-direct", "--no-build", str(wheel)], check=True)
+    else:
+        subprocess.run([*install, "--require-hashes", "--requirement", str(EXACT_PACKAGES)], check=True)
+        subprocess.run([*install, "--no-deps", str(wheel)], check=True)
     return directory / "bin"
 
 
@@ -96,7 +127,9 @@ def variables_of(directory: Path) -> Mapping[str, str]:
     }
 
 
-def called(installed: Path, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def called(
+    installed: Path, directory: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the installed program."""
     return subprocess.run(
         [installed / "stbridge", *arguments],
@@ -104,7 +137,7 @@ def called(installed: Path, directory: Path, *arguments: str) -> subprocess.Comp
         text=True,
         check=False,
         cwd=directory,
-        env=variables_of(directory),
+        env={**variables_of(directory), **(variables or {})},
     )
 
 
@@ -128,10 +161,48 @@ def test_the_wheel_contains_only_the_program(wheel: Path) -> None:
     units = {name for name in names if name.startswith(f"{ours}.data/")}
     assert units == {f"{ours}.data/data/share/stbridge/{name}" for name in UNITS}
     assert "stbridge/py.typed" in names
+    static = ROOT / "stbridge/web/static"
+    assert {f"stbridge/web/static/{file.name}" for file in static.iterdir()} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "Name: syncthing-mqtt\n" in content
     assert f"Version: {__version__}" in content
     assert "Requires-Python: >=3.11" in content
+    assert "License-Expression: MPL-2.0\n" in content
+    assert "Provides-Extra: dev" not in content
+
+
+def test_the_readme_of_the_wheel_links_to_its_tag(wheel: Path) -> None:
+    """PyPI has no files of the repository: links and pictures have the addresses of the files of this version."""
+    with ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        content = archive.read(metadata).decode()
+    targets = re.findall(r"\]\(([^)\s]+)\)|\b(?:src|href)=\"([^\"]+)", content)
+    outside = [one for one in map("".join, targets) if not one.startswith(("https://", "#"))]
+    assert outside == []
+    path = SOURCE.removeprefix("https://github.com/")
+    linked = [one for one in map("".join, targets) if path in one]
+    expected = (f"{SOURCE}/blob/v{__version__}/", f"https://raw.githubusercontent.com/{path}/v{__version__}/")
+    assert {place: any(one.startswith(place) for one in linked) for place in expected} == dict.fromkeys(expected, True)
+    assert [one for one in linked if not one.startswith(expected)] == []
+    files = {one.removeprefix(place).partition("#")[0] for one in linked for place in expected if one.startswith(place)}
+    assert [name for name in files if not (ROOT / name).exists()] == []
+
+
+def test_two_builds_of_the_same_source_are_equal(wheel: Path, source: Path, tmp_path: Path) -> None:
+    """Anyone can build the published files again: from the source distribution, at another time, with another umask."""
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    command = ["sh", "-c", 'umask 077 && exec "$0" -m hatchling build --directory ../built', str(BUILD_TOOLS)]
+    subprocess.run(command, check=True, cwd=tree, stdout=subprocess.DEVNULL)
+    built = tmp_path / "built"
+    assert (built / wheel.name).read_bytes() == wheel.read_bytes()
+    assert (built / source.name).read_bytes() == source.read_bytes()
+
+
+def test_the_oldest_version_of_python_is_required() -> None:
+    """An installer selects this package only for the versions that are tested, and for later ones."""
+    assert PROJECT["requires-python"] == f">={VERSIONS[0]}"
 
 
 def test_the_program_shows_version_help_and_schema(installed: Path, tmp_path: Path) -> None:
@@ -149,6 +220,17 @@ def test_a_command_that_needs_an_extra_names_it(
     result = called(installed, tmp_path, extra, *arguments)
     assert result.returncode == UsageError.exit_status
     assert f"extra `{extra}`" in result.stderr
+
+
+def test_the_web_page_needs_its_extra_or_the_packages_of_a_service(installed: Path, tmp_path: Path) -> None:
+    """The list of exact packages is also that of the images, which serve the page."""
+    result = called(installed, tmp_path, "web", variables={"STBRIDGE_WEB__HOST": "192.0.2.1"})
+    if list(installed.parent.glob("lib/python*/site-packages/starlette")):
+        assert result.returncode == SettingsError.exit_status
+        assert "web.password" in result.stderr
+    else:
+        assert result.returncode == UsageError.exit_status
+        assert "extra `web`" in result.stderr
 
 
 def test_the_wheel_installs_the_units(installed: Path) -> None:
@@ -171,9 +253,12 @@ def test_the_client_can_be_used_from_python(installed: Path, tmp_path: Path, syn
 def test_the_service_runs_from_the_wheel(
     installed: Path, tmp_path: Path, broker: Mosquitto, syncthing: SyncthingNode
 ) -> None:
-    """The service publishes a real Syncthing instance to a real broker, is healthy, and stops cleanly."""
+    """The check succeeds, and the service publishes a real instance to a real broker, is healthy, and stops cleanly."""
     subscriber = Subscriber(broker.port)
-    variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("nas", syncthing), **variables_of(tmp_path)}
+    settings = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("nas", syncthing)}
+    variables = {**settings, **variables_of(tmp_path)}
+    checked = called(installed, tmp_path, "check", variables=settings)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     with (tmp_path / "log").open("wb") as log:
         bridge = subprocess.Popen([installed / "stbridge", "run"], cwd=tmp_path, env=variables, stderr=log)
     try:
