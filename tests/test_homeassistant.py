@@ -7,17 +7,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from jinja2 import Environment
 
 from stbridge.core import observations as seen
 from stbridge.core.commands import COMMANDS
+from stbridge.core.exclusions import Exclusions
 from stbridge.core.messages import Message
-from stbridge.core.model import Config, DeviceConfig, FolderConfig, short_id
+from stbridge.core.model import Config, Connection, DeviceConfig, FolderConfig, PendingDevice, PendingFolder, short_id
 from stbridge.core.outcome import SYSTEM, device_address, folder_address
 from stbridge.core.rules import apply
 from stbridge.core.state import State
-from stbridge.core.topics import Address, Topics
-from stbridge.homeassistant.discovered import TABLES, DiscoveredDevice
-from stbridge.homeassistant.discovery import Site, config
+from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.homeassistant.discovered import TABLES, DiscoveredDevice, Request
+from stbridge.homeassistant.discovery import CONTROLS, Site, config
 from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.homeassistant.entity import Entity
 from stbridge.homeassistant.ownership import owned
@@ -36,7 +38,7 @@ SITE = Site(instance="nas", topics=TOPICS, allowed=EVERYTHING, link="https://nas
 INSTANCE = DiscoveredDevice(own_id=OWN, address=SYSTEM, published=frozenset({"upgrade"}))
 FOLDER = DiscoveredDevice(own_id=OWN, address=folder_address("photos"), name="Photos", id="photos", type="sendreceive")
 DEVICE = DiscoveredDevice(own_id=OWN, address=device_address(short_id(OTHER)), name="laptop", id=OTHER)
-SUBJECTS = (INSTANCE, FOLDER, DEVICE)
+SUBJECTS = (SITE.bridge, INSTANCE, FOLDER, DEVICE)
 ROWS = [(kind, row) for kind, rows in TABLES.items() for row in rows]
 ROOT_KEYS = {"device", "origin", "availability", "availability_mode", "state_topic", "qos", "components"}
 
@@ -68,9 +70,9 @@ def process(own_id: str = OWN) -> seen.StatusRead:
 class Instance:
     """A State, and the discovery messages that have been published for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, site: Site = SITE) -> None:
         self.state = State()
-        self.discovery = DiscoveryPublisher(SITE)
+        self.discovery = DiscoveryPublisher(site)
         self.retained: dict[str, Any] = {}
 
     def see(self, *observations: seen.Observation) -> list[Message]:
@@ -82,6 +84,7 @@ class Instance:
     def follow(self) -> list[Message]:
         changed = self.state.take_outcome().changed
         messages = [message for address in changed for message in self.discovery.follow(self.state, address)]
+        messages += self.discovery.describe_all()
         messages += self.discovery.clear_leftovers()
         for message in messages:
             assert message.retain
@@ -118,12 +121,12 @@ def test_the_root_of_a_message_has_only_known_keys(subject: DiscoveredDevice) ->
 @pytest.mark.parametrize(("kind", "row"), ROWS, ids=lambda value: value if isinstance(value, str) else value.key)
 def test_a_row_has_the_keys_that_its_platform_needs(kind: str, row: Entity) -> None:
     """A state comes from a topic of the table, a button has a command, and no control is in the category diagnostic."""
-    pressed = row.platform in ("button", "switch")
+    pressed = row.platform in CONTROLS
     assert bool(row.command) == (pressed or row.platform == "update")
     assert bool(row.types) == (row.platform == "event")
-    assert bool(row.options) == (row.device_class == "enum")
+    assert bool(row.options or row.words) == (row.device_class == "enum")
     assert row.category in ((None, "config") if row.command else (None, "diagnostic"))
-    assert row.name or row.device_class
+    assert row.name or row.device_class or row.key == "event"
     for topic in filter(None, (row.topic, row.lists_topic)):
         assert TOPICS.build("nas", Address(topic, folder="F", device="D"))
     assert kind == "folder" or not row.folder_types
@@ -132,10 +135,12 @@ def test_a_row_has_the_keys_that_its_platform_needs(kind: str, row: Entity) -> N
 def test_unknown_values_are_shown_as_unknown() -> None:
     """A template renders null as `None`, which Home Assistant shows as unknown, and never as 0 or as an error."""
     rate = Entity(key="r", platform="sensor", meaning="", value="a.b", unit="kB/s")
-    assert value_template(rate) == ("{{ value_json['a']['b'] / 1000 if value_json['a']['b'] is number else none }}")
+    assert str(value_template(rate)).endswith(" if value_json['a']['b'] is number else none }}")
     text = Entity(key="t", platform="sensor", meaning="", value="items", keep="end")
     assert value_template(text) == "{{ value_json['items'][-255:] if value_json['items'] is string else none }}"
     word = Entity(key="w", platform="sensor", meaning="", value="w", options=("a", "b"))
+    error = Entity(key="e", platform="sensor", meaning="", value="e", keep="start", otherwise="none")
+    assert value_template(error) == "{{ value_json['e'][:255] if value_json['e'] is string else 'none' }}"
     assert value_template(word) == "{{ value_json['w'] if value_json['w'] in ['a', 'b'] else none }}"
     assert "or []" in str(attributes_template(Entity(key="l", platform="sensor", meaning="", lists=("items",))))
 
@@ -145,6 +150,9 @@ def test_names_occur_only_in_name_keys() -> None:
     evil = replace(FOLDER, name="{{ 1/0 }}", id="{{ 2/0 }}/+#", address=folder_address("{{ 2/0 }}/+#"))
     message = config(evil, SITE)
     assert message["device"].pop("name") == "nas {{ 1/0 }}"
+    assert "1/0" in message["components"]["completion"]["default_entity_id"]
+    for component in message["components"].values():
+        component.pop("default_entity_id", None)
     assert "1/0" not in json.dumps(message)
     for component in message["components"].values():
         for key, value in component.items():
@@ -155,9 +163,12 @@ def test_names_occur_only_in_name_keys() -> None:
 
 
 def test_ids_survive_renaming() -> None:
-    """A new name changes only the name; another ID, or another Syncthing instance, is another device."""
+    """A new name changes only names; another ID, or another Syncthing instance, is another device."""
     before, after = config(FOLDER, SITE), config(replace(FOLDER, name="Pictures"), SITE)
     assert after["device"].pop("name") != before["device"].pop("name")
+    for message in (before, after):
+        for component in message["components"].values():
+            component.pop("default_entity_id", None)
     assert after == before
     ids = {replace(FOLDER, id="photos2").object_id, replace(FOLDER, own_id=OTHER).object_id, FOLDER.object_id}
     assert len(ids) == 3
@@ -176,8 +187,8 @@ def test_ids_are_valid_in_a_discovery_topic() -> None:
 def test_a_bridge_that_accepts_no_commands_has_no_controls(subject: DiscoveredDevice) -> None:
     """Only allowed commands become controls; the paused state of a folder is shown in any case."""
     found = components(subject, replace(SITE, allowed=frozenset()))
-    assert not [one for one in found.values() if "command_topic" in one or one["platform"] in ("button", "switch")]
-    assert ("is_paused" in found) == (subject is not INSTANCE)
+    assert not [one for one in found.values() if "command_topic" in one or one["platform"] in CONTROLS]
+    assert ("is_paused" in found) == (subject in (FOLDER, DEVICE))
     assert "is_paused" not in components(subject)
 
 
@@ -224,12 +235,265 @@ def test_the_update_entity_exists_where_upgrades_are_known() -> None:
     assert "command_topic" not in components(INSTANCE, replace(SITE, allowed=frozenset()))["update"]
 
 
+def test_the_update_entity_has_the_logo_of_syncthing() -> None:
+    """Without it, Home Assistant shows the logo of MQTT."""
+    assert components(INSTANCE)["update"]["entity_picture"].endswith("/syncthing/icon.png")
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.address.kind)
+def test_home_assistant_links_to_the_project(subject: DiscoveredDevice) -> None:
+    """Users ask for help there, and not at Home Assistant."""
+    assert config(subject, SITE)["origin"]["support_url"].startswith("https://github.com/")
+
+
+def test_rates_show_a_direction() -> None:
+    """The default icon of the device class is a transmission tower; limits have a lock at their arrow."""
+    icons = {row.icon for _, row in ROWS if row.device_class == "data_rate"}
+    assert icons == {f"mdi:{way}{lock}" for way in ("download", "upload") for lock in ("", "-lock-outline")}
+
+
+@pytest.mark.parametrize(
+    ("subject", "key"),
+    [
+        *((FOLDER, key) for key in ("sync_ends_at", "scan_ends_at", "sync_rate", "resume_at")),
+        *((DEVICE, key) for key in ("connection_error", "resume_at")),
+    ],
+)
+def test_entities_that_few_people_need_are_disabled(subject: DiscoveredDevice, key: str) -> None:
+    """They can be enabled in the settings of each entity."""
+    one = components(subject)[key]
+    assert (one["enabled_by_default"], one["entity_category"]) == (False, "diagnostic")
+
+
+@pytest.mark.parametrize(("error", "shown"), [("connection refused", "connection refused"), (None, "none")])
+def test_a_device_without_a_connection_error_is_not_unknown(error: str | None, shown: str) -> None:
+    """A healthy system has no entity that is permanently unknown."""
+    template = components(DEVICE)["connection_error"]["value_template"]
+    assert Environment(autoescape=True).from_string(template).render(value_json={"connection_error": error}) == shown
+
+
 def test_only_the_connection_is_available_without_syncthing() -> None:
     """While Syncthing is unreachable, all entities are unavailable except the one that shows the connection."""
     topics = [entry["topic"] for entry in config(INSTANCE, SITE)["availability"]]
     assert topics == ["syncthing/bridge/state", "syncthing/nas/state"]
     own = {key: one["availability"] for key, one in components(INSTANCE).items() if "availability" in one}
     assert own == {key: [{"topic": "syncthing/bridge/state"}] for key in ("connected", "connection")}
+
+
+def test_the_bridge_is_a_device_that_shows_whether_it_runs() -> None:
+    """Its connectivity is never unavailable, all instances are connected via it, and two bridges are two devices."""
+    message = config(SITE.bridge, SITE)
+    assert message["availability"] == [{"topic": "syncthing/bridge/state"}]
+    connected = message["components"]["connected"]
+    assert (connected["state_topic"], connected["availability"]) == ("syncthing/bridge/state", [])
+    assert message["components"]["republish"]["command_topic"] == "syncthing/bridge/command/republish"
+    assert config(INSTANCE, SITE)["device"]["via_device"] == SITE.bridge.object_id
+    other = replace(SITE, topics=Topics("other", "homeassistant"))
+    assert other.bridge.object_id != SITE.bridge.object_id
+    assert [config(one.bridge, one)["device"]["name"] for one in (SITE, other)] == [
+        "Syncthing bridge",
+        "Syncthing bridge other",
+    ]
+
+
+def test_the_discovery_message_of_the_bridge_belongs_to_no_instance() -> None:
+    """`purge` clears it, and a bridge with other instances keeps it."""
+    payload = json.dumps(config(SITE.bridge, SITE)).encode()
+    topic = TOPICS.discovery(SITE.bridge.object_id)
+    assert owned({topic: payload}, TOPICS) == {topic: BRIDGE}
+    assert owned({topic: payload}, Topics("other", "homeassistant")) == {}
+
+
+def test_entity_ids_begin_with_syncthing() -> None:
+    """Home Assistant replaces spaces and other characters; the names of the devices stay as they are."""
+    for subject in SUBJECTS:
+        for one in components(subject).values():
+            assert one["default_entity_id"].lower().startswith(f"{one['platform']}.syncthing ")
+    assert components(FOLDER)["completion"]["default_entity_id"] == "sensor.syncthing nas Photos Completion"
+    assert components(DEVICE)["problem"]["default_entity_id"] == "binary_sensor.syncthing nas laptop problem"
+
+
+def test_a_number_sets_a_limit() -> None:
+    """Syncthing's limits of rates are numbers, and each sends only its own argument."""
+    assert config(INSTANCE, SITE)["state_topic"] == "syncthing/nas/slow/system"
+    limit = components(INSTANCE)["max_send_kbps"]
+    assert limit["command_topic"] == "syncthing/nas/command/set_limits"
+    assert limit["command_template"] == "{{ {'send_kbps': value | int} | to_json }}"
+    assert (limit["min"], limit["unit_of_measurement"]) == (0, "KiB/s")
+
+
+@pytest.mark.parametrize(
+    ("subject", "value", "shown"),
+    [
+        (FOLDER, "up_to_date", "Up to date"),
+        (FOLDER, "local_additions", "Local additions"),
+        (FOLDER, "a new one", None),
+        (DEVICE, "disconnected_inactive", "Disconnected (inactive)"),
+    ],
+)
+def test_the_status_is_shown_as_words(subject: DiscoveredDevice, value: str, shown: str | None) -> None:
+    """The words are those of Syncthing's page; Home Assistant would log a warning about any other word."""
+    status = components(subject)["status"]
+    text = Environment(autoescape=True).from_string(status["value_template"]).render(value_json={"status": value})
+    assert text == str(shown)
+    assert shown is None or shown in status["options"]
+
+
+def test_voice_assistants_do_not_pause_anything() -> None:
+    """Home Assistant does not expose entities of the category `config`, so "turn on the switches" pauses nothing."""
+    for subject in (FOLDER, DEVICE):
+        assert components(subject)["paused"]["entity_category"] == "config"
+
+
+@pytest.mark.parametrize(
+    ("subject", "key", "value", "shown"),
+    [
+        (FOLDER, "completion", 99.96, 99.9),
+        (FOLDER, "completion", 100, 100.0),
+        (FOLDER, "completion", 0, 0.0),
+        (FOLDER, "need_items", 999, 999),
+        (FOLDER, "need_items", 123_456, 123_000),
+        (FOLDER, "need_bytes", 1_234_567, 1.23),
+        (FOLDER, "need_bytes", 5, 0.000005),
+        (FOLDER, "need_bytes", 98_765_432_109, 98_800.0),
+        (INSTANCE, "in_rate", 12.5, 0.0),
+        (INSTANCE, "in_rate", 1_234_567.8, 1230.0),
+        (INSTANCE, "in_bytes_lifetime", 1_234_567_890_123, 1234.56),
+        (FOLDER, "completion", None, None),
+        (FOLDER, "need_bytes", None, None),
+    ],
+)
+def test_numbers_are_rounded(subject: DiscoveredDevice, key: str, value: float | None, shown: float | None) -> None:
+    """Home Assistant records each different value, so they have no more digits than people read; 100 is complete."""
+    template = components(subject)[key]["value_template"]
+    payload = {key: value, "need_total_items": value}
+    assert Environment(autoescape=True).from_string(template).render(value_json=payload) == str(shown)
+
+
+@pytest.mark.parametrize("pattern", ["folder/photos", "folder/Ph?t*", "folder/*"])
+def test_an_excluded_folder_is_removed(pattern: str) -> None:
+    """IDs and labels are compared; the device of a folder that was not excluded before is cleared."""
+    one = Instance(replace(SITE, exclusions=Exclusions((pattern,))))
+    leftover = TOPICS.discovery(FOLDER.object_id)
+    one.discovery.remember({leftover: b""})
+    messages = one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
+    assert sorted(one.names.values()) == ["Syncthing nas", "nas laptop"]
+    assert [message.topic for message in messages if not message.payload] == [leftover]
+
+
+@pytest.mark.parametrize("pattern", ["device/laptop", f"device/{OTHER}", f"device/{short_id(OTHER)}"])
+def test_an_excluded_device_is_not_shown(pattern: str) -> None:
+    """IDs, short IDs and names are compared."""
+    assert replace(SITE, exclusions=Exclusions((pattern,))).excludes(DEVICE)
+    assert not replace(SITE, exclusions=Exclusions((pattern,))).excludes(FOLDER)
+
+
+def test_an_excluded_entity_is_removed() -> None:
+    """Entity IDs are compared as Home Assistant first creates them, with unfit characters replaced."""
+    site = replace(SITE, exclusions=Exclusions(("entity/sensor.syncthing_nas_fotos_u_2_last_*", "folder/none")))
+    message = config(replace(FOLDER, name="Fotos (Ü) 2"), site)["components"]
+    assert message["last_scan_at"] == {"platform": "sensor"}
+    assert len(message["completion"]) > 1
+
+
+def test_the_version_of_a_device_is_kept_while_it_is_disconnected(instance: Instance) -> None:
+    """A device that connects and disconnects does not cause a discovery message each time."""
+    connected = Connection(connected=True, client_version="v2.1.3")
+    (shown,) = instance.see(_connections(connected))
+    assert json.loads(shown.payload)["device"]["sw_version"] == "v2.1.3"
+    assert not instance.see(_connections(Connection(connected=False)))
+
+
+def _connections(laptop: Connection) -> seen.ConnectionsRead:
+    return seen.ConnectionsRead(at=NOW, connections={OTHER: laptop}, in_bytes=0, out_bytes=0)
+
+
+WITH_CHILDREN = replace(SITE, child_devices=True)
+
+
+def test_child_devices_are_in_the_message_of_their_instance() -> None:
+    """One message describes everything, and a message of the other shape is cleared before it."""
+    one = Instance(WITH_CHILDREN)
+    flat = [TOPICS.discovery(subject.object_id) for subject in (INSTANCE, FOLDER)]
+    one.discovery.remember(dict.fromkeys(flat, b""))
+    messages = one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
+    assert [message.topic for message in messages if not message.payload] == sorted(flat)
+    assert not messages[0].payload
+    described = json.loads(messages[-1].payload)
+    assert {child["name"] for child in described["child_devices"]} == {"nas Photos", "nas laptop"}
+    parts = {key: part for child in described["child_devices"] for key, part in child["components"].items()}
+    unique = [part["unique_id"] for part in parts.values() if len(part) > 1]
+    assert len(unique) == len(set(unique))
+    assert {one["unique_id"] for one in components(FOLDER).values()} <= set(unique)
+    assert parts[f"{FOLDER.object_id}_completion"]["state_topic"] == "syncthing/nas/slow/folder/photos"
+
+
+def test_a_removed_child_device_is_removed_from_home_assistant() -> None:
+    """Home Assistant keeps entities that are missing from a message; it removes those with only a platform."""
+    one = Instance(WITH_CHILDREN)
+    one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
+    (message,) = one.see(seen.ConfigRead(config=configured(folders=[])))
+    gone = next(one for one in json.loads(message.payload)["child_devices"] if one["identifiers"] == [FOLDER.object_id])
+    assert {tuple(component) for component in gone["components"].values()} == {("platform",)}
+    (message,) = one.see(seen.ConfigRead(config=configured()))
+    (back,) = (one for one in json.loads(message.payload)["child_devices"] if one["identifiers"] == [FOLDER.object_id])
+    assert len(back["components"][f"{FOLDER.object_id}_completion"]) > 1
+
+
+def test_pending_requests_have_buttons() -> None:
+    """Each pending device and folder has a button that accepts it and one that dismisses it, until it is gone."""
+    one = Instance()
+    asks = PendingDevice(id=OTHER, name="{{ phone }}", address="", time=None)
+    offers = PendingFolder(id="music", label="", device=OTHER, time=None)
+    one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
+    one.see(seen.PendingDevicesRead(devices=(asks,)), seen.PendingFoldersRead(folders=(offers,)))
+    buttons = [part for part in _described(one).values() if "accept" in part.get("unique_id", "")]
+    assert {part["name"]: json.loads(part["payload_press"]) for part in buttons} == {
+        "Accept device {{ phone }}": {"device": OTHER},
+        "Accept folder music": {"folder": "music", "device": OTHER},
+    }
+    one.see(seen.PendingDevicesRead(devices=()), seen.PendingFoldersRead(folders=()))
+    removed = [part for key, part in _described(one).items() if key.startswith(("accept_", "dismiss_"))]
+    assert removed == [{"platform": "button"}] * 4
+
+
+def test_a_bridge_that_may_not_accept_requests_has_no_buttons_for_them() -> None:
+    """The commands belong to the group `admin`."""
+    request = Request(kind="device", key="k", name="phone", arguments=(("device", OTHER),))
+    asked = replace(INSTANCE, pending=(request,))
+    assert "accept_device_k" in components(asked)
+    assert "accept_device_k" not in components(asked, replace(SITE, allowed=frozenset()))
+
+
+def test_entities_of_the_previous_run_that_no_longer_exist_are_removed() -> None:
+    """Another version of the bridge may have had other entities; a forged message adds nothing but removals."""
+    topic = TOPICS.discovery(INSTANCE.object_id)
+    for before, removed in (
+        ({"old": {"platform": "sensor", "unique_id": "x"}}, {"old": {"platform": "sensor"}}),
+        ({"old": {"platform": "no platform"}}, {}),
+        ([], {}),
+    ):
+        one = Instance()
+        one.discovery.remember({topic: json.dumps({"components": before}).encode()})
+        one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
+        found = _described(one)
+        assert {key: part for key, part in found.items() if key == "old"} == removed
+
+
+def _described(one: Instance) -> dict[str, Any]:
+    found: dict[str, Any] = one.retained[TOPICS.discovery(INSTANCE.object_id)]["components"]
+    return found
+
+
+def test_without_child_devices_their_message_is_cleared_first(instance: Instance) -> None:
+    """Otherwise, Home Assistant would refuse the entities of folders and devices."""
+    topic = TOPICS.discovery(f"{INSTANCE.object_id}_with_children")
+    one = Instance()
+    one.discovery.remember(dict.fromkeys([topic, TOPICS.discovery(INSTANCE.object_id)], b""))
+    messages = one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
+    assert [message.topic for message in messages if not message.payload] == [topic]
+    assert messages[0].topic == topic
+    assert one.names == instance.names
 
 
 def test_a_gui_that_browsers_cannot_reach_is_not_linked() -> None:
@@ -275,7 +539,7 @@ def test_leftovers_are_cleared_when_everything_is_known() -> None:
     """Discovery of the previous run is cleared unless it is published again, and not before everything is known."""
     one = Instance()
     leftover = TOPICS.discovery("stbridge_AAAAAAA_folder_gone")
-    one.discovery.remember([leftover, TOPICS.discovery("stbridge_AAAAAAA")])
+    one.discovery.remember(dict.fromkeys([leftover, TOPICS.discovery("stbridge_AAAAAAA")], b""))
     assert not one.follow()
     messages = one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
     assert [message.topic for message in messages if not message.payload] == [leftover]

@@ -4,10 +4,14 @@ import hashlib
 import json
 import re
 import struct
+import subprocess
+import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -18,10 +22,13 @@ from stbridge.core.timing import parsed_seconds
 from stbridge.demo.node import SyncthingNode, free_port
 from stbridge.errors import SettingsError
 from stbridge.settings import AlertSettings, HomeAssistantSettings, LogSettings
+from stbridge.web.guard import Rules
+from stbridge.web.server import WebServer
 from tests.documents import ROOT, blocks, loaded, prose_of, rows, spans, text_of
 from tests.machine import SETTINGS, Machine, Setting, value_of
-from tests.servers import BridgeProcess, Mosquitto, Subscriber
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually
 from tests.supervisor import BROKER, TOKEN, Supervisor
+from tests.web.serving import Page
 
 APP = ROOT / "homeassistant-app/stbridge"
 DOCS = APP / "DOCS.md"
@@ -159,6 +166,47 @@ def test_the_image_has_a_health_check() -> None:
 def test_only_the_app_has_a_configuration() -> None:
     """The Supervisor takes every file with this name, in any directory, for another app."""
     assert list(APP.parent.rglob("config.*")) == [APP / "config.yaml"]
+
+
+# --- the published repository
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the content of the repository that users add by its address."""
+    directory = tmp_path_factory.mktemp("published") / "repository"
+    subprocess.run([ROOT / "scripts/homeassistant-app", "--published", directory], check=True)
+    return directory
+
+
+def test_the_published_repository_has_everything_that_the_store_shows(published: Path) -> None:
+    """The store shows texts and pictures, and needs neither a Dockerfile nor the program."""
+    assert {path.name for path in published.iterdir()} == {"LICENSE", "README.md", "repository.json", "stbridge"}
+    assert {path.name for path in (published / "stbridge").iterdir()} == {
+        "CHANGELOG.md",
+        "DOCS.md",
+        "README.md",
+        "config.yaml",
+        "icon.png",
+        "logo.png",
+        "translations",
+    }
+
+
+def test_the_published_app_has_a_prebuilt_image(published: Path) -> None:
+    """The image has no tag: the Supervisor takes the one of `version`, and a workflow pushes exactly this image."""
+    config = yaml.safe_load(text_of(published / "stbridge/config.yaml"))
+    image = config.pop("image")
+    assert config == CONFIG
+    assert re.fullmatch(r"ghcr\.io/[a-z0-9-]+/[a-z0-9-]+", image)
+    assert f"tags: {image}:${{{{ needs.build.outputs.version }}}}" in text_of(ROOT / ".github/workflows/release.yml")
+
+
+def test_the_link_to_add_the_repository_has_its_address(published: Path) -> None:
+    """The host name of the app depends on the spelling of the address, so all places have the same."""
+    address = json.loads(text_of(published / "repository.json"))["url"]
+    assert f"?repository_url={quote(address, safe='')})" in text_of(published / "README.md")
+    assert f"`{address}`" in text_of(published / "README.md")
 
 
 # --- the options
@@ -306,8 +354,14 @@ def test_the_options_that_the_installation_names_exist() -> None:
     assert {"mqtt.host", "gui_url"} <= named
 
 
-LABELS = {"Visit"}
-"""Words of Home Assistant's own pages that the documentation writes like the name of an entity."""
+BLUEPRINTS = sorted((ROOT / "examples/home-assistant/blueprints").glob("*.yaml"))
+LABELS = {
+    "Visit",
+    "import",
+    *(name for one in BLUEPRINTS for name in re.findall(r'^ +name: "?(.+?)"?$', text_of(one), re.MULTILINE)),
+}
+"""Words of Home Assistant's own pages and of the forms of blueprints, which the documentation writes like the name of
+an entity."""
 
 
 @pytest.mark.parametrize("document", [ENTITIES, INSTALL], ids=lambda path: path.name)
@@ -357,6 +411,7 @@ SAMPLES: Mapping[Setting, tuple[Any, Any]] = {
     ("alerts", "stale"): ("2d", 172800),
     ("alerts", "unseen"): ("0", 0),
     ("alerts", "behind"): ("12 h", 43200),
+    ("web", "allow"): (["scan", "pause"], ("scan", "pause")),
     ("log", "level"): ("debug", "debug"),
 }
 """For each option a value as the Supervisor passes it, and the value of the setting, which is not the default."""
@@ -398,7 +453,7 @@ def test_other_settings_override_the_options(machine: Machine) -> None:
     """An entry of `settings` reaches the bridge as on its command line, with lists and with names in upper case."""
     further = ["alerts.device.P56IOI7.unseen=0", 'events.raw=["ItemFinished"]', "log.level=debug"]
     options = {**CONFIG["options"], "settings": further}
-    _, subcommand, *flags = RUN.command(options)
+    _, subcommand, *flags = RUN.command(options, options["task"])
     assert subcommand == "run"
     assert flags == ["--set", further[0], "--set", further[1], "--set", further[2]]
     machine.environment(RUN.variables(options, BROKER))
@@ -431,8 +486,8 @@ def test_other_settings_cannot_name_a_broker_or_a_secret(refused: str) -> None:
 def test_the_task_is_a_subcommand(task: str) -> None:
     """The app runs the task. Its health check uses the same settings, so it finds the file of the same bridge."""
     options = {**CONFIG["options"], "task": task, "settings": ["mqtt.client_id=second"]}
-    assert RUN.command(options) == ["stbridge", task, "--set", "mqtt.client_id=second"]
-    assert RUN.command(options, health=True) == ["stbridge", "health", "--set", "mqtt.client_id=second"]
+    assert RUN.command(options, task) == ["stbridge", task, "--set", "mqtt.client_id=second"]
+    assert RUN.command(options, "health") == ["stbridge", "health", "--set", "mqtt.client_id=second"]
 
 
 @pytest.mark.parametrize(
@@ -538,6 +593,74 @@ def test_the_bridge_runs_with_the_options_of_the_app(
         subscriber.close()
 
 
+def test_the_panel_shows_the_page_of_the_bridge(
+    supervisor: Callable[[Any], str], node: SyncthingNode, new_broker: Callable[..., Mosquitto], machine: Machine
+) -> None:
+    """The page has the port of the panel and the broker from the Supervisor, and only buttons that the user allows."""
+    broker = new_broker().start()
+    options, service = chosen(supervisor, node, broker)
+    machine.environment(RUN.variables({**options, "web": {"allow": ["scan"]}}, service))
+    settings = machine.load()
+    assert settings.web.ingress_port == CONFIG.get("ingress_port", DEFAULTS["ingress_port"]) == RUN.INGRESS_PORT
+    assert RUN.command({**options, "settings": ["mqtt.client_id=second"]}, "web")[1:] == [
+        "web",
+        "--set",
+        "mqtt.client_id=second",
+    ]
+    own = settings.web.model_copy(update={"port": free_port(), "ingress_port": free_port()})
+    server = WebServer(settings.model_copy(update={"web": own}), ingress=Rules(None, "127.0.0.1", framed=True))
+    server.start()
+    panel = Page(own.ingress_port)
+    try:
+        eventually(lambda: panel.state()["tree"]["broker"]["connected"])
+        assert panel.state()["allow"] == ["scan"]
+        assert "frame-ancestors 'self'" in panel.get("").headers["content-security-policy"]
+    finally:
+        panel.close()
+        server.stop()
+
+
+def test_the_app_starts_the_page_beside_the_bridge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only with the task `run`, as the same user, and with the same settings."""
+    options = tmp_path / "options.json"
+    started: list[list[str]] = []
+    monkeypatch.setattr(RUN, "OPTIONS", options)
+    monkeypatch.setattr("sys.argv", ["/run.py"])
+    for name in ("setgroups", "setgid", "setuid"):
+        monkeypatch.setattr(RUN.os, name, lambda _: None)
+    monkeypatch.setattr(RUN, "keep_page", lambda command, env: started.append([*command, env["STBRIDGE_MQTT__HOST"]]))
+    monkeypatch.setattr(
+        RUN.os, "execvpe", lambda _, command, env: started.append([*command, env["STBRIDGE_MQTT__HOST"]])
+    )
+    for task, processes in (("run", (0, 1)), ("purge", (1,))):
+        values = {**CONFIG["options"], "mqtt": {"host": "broker.lan"}, "task": task}
+        options.write_text(json.dumps(values), encoding="utf-8")
+        for fork in processes:
+            monkeypatch.setattr(RUN.os, "fork", lambda process=fork: process)
+            with nullcontext() if fork else pytest.raises(SystemExit):
+                RUN.main()
+    assert started == [[*RUN.command(values, name), "broker.lan"] for name in ("web", "run", "purge")]
+
+
+def test_the_app_starts_the_page_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing else watches it: the health check of the app is that of the bridge."""
+    program = f"""
+import os, sys
+with open({str(tmp_path / "starts")!r}, "a") as file:
+    print(os.environ["WORD"], file=file)
+with open(file.name) as file:
+    sys.exit((0, 1, {RUN.SETTINGS_WRONG})[len(file.readlines()) - 1])
+"""
+    monkeypatch.setattr(RUN, "RESTART_S", 0)
+    RUN.keep_page([sys.executable, "-c", program], {"WORD": "page"})
+    assert (tmp_path / "starts").read_text(encoding="utf-8") == "page\n" * 3
+    assert [line.removeprefix("stbridge: the web page stopped ") for line in capsys.readouterr().err.splitlines()] == [
+        f"with status {status} and starts again in 0 s" for status in (0, 1)
+    ]
+
+
 def test_the_app_removes_everything_that_the_bridge_has_published(
     supervisor: Callable[[Any], str], node: SyncthingNode, new_broker: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
@@ -551,7 +674,7 @@ def test_the_app_removes_everything_that_the_bridge_has_published(
     finally:
         bridge.stop()
     assert any(topic.startswith("homeassistant/device/") for topic in subscriber.latest())
-    done = bridge.run(*RUN.command({**options, "task": "purge"})[1:])
+    done = bridge.run(*RUN.command(options, "purge")[1:])
     assert done.returncode == 0
     assert re.fullmatch(r"\d+ topics cleared", done.stdout.splitlines()[-1])
     subscriber.close()

@@ -7,5 +7,6 @@ instances, folders, devices, event_entities
 discovered           the Home Assistant devices that exist, derived from the State
 discovery            the discovery message of one device
 discovery_publisher  publishes, updates and clears discovery messages as the State changes
+listed               the list of the discovery topics of an instance, which the next run reads back
 ownership            finds the discovery messages on a broker that belong to this bridge
 """

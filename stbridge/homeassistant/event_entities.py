@@ -9,6 +9,7 @@ EVENT_ENTITIES = (
         name="Conflict found",
         meaning="a conflict file was created; folder and path are attributes",
         types=("conflict",),
+        enabled=False,
         icon="mdi:file-alert-outline",
     ),
     Entity(
@@ -17,6 +18,7 @@ EVENT_ENTITIES = (
         name="Folder activity",
         meaning="a folder was synced, scanned, paused or resumed, or stopped with an error; the folder is an attribute",
         types=("folder_synced", "folder_error", "folder_paused", "folder_resumed", "scan_finished"),
+        enabled=False,
         icon="mdi:folder-outline",
     ),
     Entity(
@@ -25,6 +27,7 @@ EVENT_ENTITIES = (
         name="Item failed",
         meaning="an item could not be synced; folder and path are attributes",
         types=("item_failed",),
+        enabled=False,
         icon="mdi:file-remove-outline",
     ),
     Entity(
@@ -33,6 +36,7 @@ EVENT_ENTITIES = (
         name="Device activity",
         meaning="a device connected, disconnected, was synced, paused or resumed; the device is an attribute",
         types=("device_connected", "device_disconnected", "device_synced", "device_paused", "device_resumed"),
+        enabled=False,
         icon="mdi:laptop",
     ),
     Entity(

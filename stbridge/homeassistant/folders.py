@@ -1,7 +1,8 @@
 """The table of Home Assistant entities of a folder."""
 
+from stbridge.core.own_events import FOLDER_EVENTS
 from stbridge.homeassistant.entity import CONFIG, DIAGNOSTIC, Entity
-from stbridge.homeassistant.shapes import completion, count, in_sync, moment, paused, problem, size, text
+from stbridge.homeassistant.shapes import completion, count, in_sync, moment, paused, problem, rate, size, status, text
 
 STATES = (
     "idle",
@@ -18,8 +19,29 @@ STATES = (
 )
 """Syncthing's states, and `paused`; any other is shown as unknown, because Home Assistant would log a warning."""
 
+STATUS = {
+    "up_to_date": "Up to date",
+    "syncing": "Syncing",
+    "sync-preparing": "Preparing to sync",
+    "sync-waiting": "Waiting to sync",
+    "scanning": "Scanning",
+    "scan-waiting": "Waiting to scan",
+    "cleaning": "Cleaning versions",
+    "clean-waiting": "Waiting to clean",
+    "starting": "Starting",
+    "out_of_sync": "Out of sync",
+    "failed_items": "Failed items",
+    "local_additions": "Local additions",
+    "unexpected_items": "Unexpected items",
+    "unshared": "Unshared",
+    "stopped": "Stopped",
+    "paused": "Paused",
+}
+"""The words of Syncthing's web page for each status."""
+
 FOLDER_ENTITIES = (
     problem("the folder has a problem; the problems are attributes"),
+    status("the status of the folder on Syncthing's web page", STATUS, "mdi:folder-sync-outline"),
     Entity(
         key="state",
         platform="sensor",
@@ -28,11 +50,31 @@ FOLDER_ENTITIES = (
         value="state",
         device_class="enum",
         options=STATES,
+        enabled=False,
         icon="mdi:folder-sync-outline",
     ),
+    Entity(
+        key="event",
+        platform="event",
+        name="",
+        meaning="what happened last in the folder",
+        topic="folder_event",
+        types=tuple(FOLDER_EVENTS.values()),
+        icon="mdi:folder-clock-outline",
+    ),
     in_sync("the folder is complete on this device, and no sync is running"),
-    completion("how complete the folder is on this device"),
-    count("need_items", "Out of sync items", "files, directories and links that are needed", "items", "mdi:file-sync"),
+    completion(
+        "how complete the folder is on this device; the expected end of a sync in progress is an attribute",
+        attributes=("sync_ends_at",),
+    ),
+    count(
+        "need_items",
+        "Out of sync items",
+        "files, directories and links that are needed, and deletions that have not been applied yet",
+        "items",
+        "mdi:file-sync",
+        value="need_total_items",
+    ),
     size("need_bytes", "Out of sync data", "amount of data that is needed", "MB"),
     count(
         "failed",
@@ -61,7 +103,7 @@ FOLDER_ENTITIES = (
         "mdi:file-plus-outline",
         folder_types=("receiveonly", "receiveencrypted"),
     ),
-    moment("last_scan_at", "Last scan", "when it was last scanned"),
+    moment("last_scan_at", "Last scan", "when it was last scanned", category=DIAGNOSTIC, enabled=False),
     text(
         "last_file",
         "Latest change",
@@ -69,6 +111,7 @@ FOLDER_ENTITIES = (
         "mdi:file-clock-outline",
         keep="end",
         attributes=("last_file_at", "last_file_deleted"),
+        enabled=False,
     ),
     *paused("folder"),
     Entity(
@@ -99,25 +142,35 @@ FOLDER_ENTITIES = (
         category=CONFIG,
         icon="mdi:folder-arrow-down-outline",
     ),
-    text("error", "Error", "why the folder has stopped", "mdi:alert-circle-outline", category=DIAGNOSTIC),
-    moment("out_of_sync_since", "Out of sync since", "when it became out of sync", category=DIAGNOSTIC),
-    text(
-        "watch_error",
-        "Filesystem watcher error",
-        "why Syncthing cannot watch it for changes",
-        "mdi:eye-off-outline",
-        category=DIAGNOSTIC,
-        enabled=False,
+    *(
+        text(key, name, meaning, icon, otherwise="none", category=DIAGNOSTIC, enabled=False)
+        for key, name, meaning, icon in (
+            ("error", "Error", "why the folder has stopped", "mdi:alert-circle-outline"),
+            (
+                "watch_error",
+                "Filesystem watcher error",
+                "why Syncthing cannot watch it for changes",
+                "mdi:eye-off-outline",
+            ),
+        )
     ),
-    moment("state_changed_at", "State changed", "when its state last changed", category=DIAGNOSTIC, enabled=False),
-    count(
-        "scan_progress",
-        "Scan progress",
-        "progress of a scan that hashes files",
-        "%",
-        "mdi:progress-clock",
-        category=DIAGNOSTIC,
-        enabled=False,
+    *(
+        moment(key, name, meaning, category=DIAGNOSTIC, enabled=False)
+        for key, name, meaning in (
+            ("out_of_sync_since", "Out of sync since", "when it became out of sync"),
+            ("state_changed_at", "State changed", "when its state last changed"),
+            ("resume_at", "Resumes at", "when a pause of limited duration ends"),
+            ("sync_ends_at", "Sync finished at", "when the sync in progress is expected to be finished"),
+            ("scan_ends_at", "Scan finished at", "when the scan in progress is expected to be finished"),
+        )
+    ),
+    rate("sync_rate", "Sync rate", "rate of the sync in progress", "mdi:download", category=DIAGNOSTIC, enabled=False),
+    *(
+        count(key, name, meaning, "%", "mdi:progress-clock", category=DIAGNOSTIC, enabled=False)
+        for key, name, meaning in (
+            ("sync_progress", "Sync progress", "progress of a sync"),
+            ("scan_progress", "Scan progress", "progress of a scan that hashes files"),
+        )
     ),
     count(
         "need_deletes",

@@ -1,10 +1,11 @@
 """Functions that make the kinds of entities that several tables use."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from stbridge.homeassistant.entity import Entity
+from stbridge.homeassistant.entity import CONFIG, Entity
 
-PRECISIONS = {"kB/s": 1, "MB": 2, "GB": 3}
+PRECISIONS = {"kB/s": 1, "MB": 2, "GB": 2}
 
 
 def size(key: str, name: str, meaning: str, unit: str, **more: Any) -> Entity:
@@ -30,14 +31,14 @@ def rate(key: str, name: str, meaning: str, icon: str, **more: Any) -> Entity:
 
 
 def count(key: str, name: str, meaning: str, unit: str, icon: str, **more: Any) -> Entity:
-    """Return a sensor that shows a count; arguments as for `size`, with any unit and an icon."""
-    row = {"value": key, "state_class": "measurement", **more}
+    """Return a sensor that shows a count, without long-term statistics; arguments as for `size`, with an icon."""
+    row = {"value": key, **more}
     return Entity(key=key, platform="sensor", name=name, meaning=meaning, unit=unit, icon=icon, **row)
 
 
-def completion(meaning: str) -> Entity:
-    """Return the sensor that shows the completion."""
-    return count("completion", "Completion", meaning, "%", "mdi:progress-check", precision=2)
+def completion(meaning: str, **more: Any) -> Entity:
+    """Return the sensor that shows the completion; arguments as for `size`."""
+    return count("completion", "Completion", meaning, "%", "mdi:progress-check", precision=1, **more)
 
 
 def moment(key: str, name: str, meaning: str, **more: Any) -> Entity:
@@ -64,6 +65,20 @@ def problem(meaning: str) -> Entity:
     )
 
 
+def status(meaning: str, words: Mapping[str, str], icon: str) -> Entity:
+    """Return the sensor that shows the status in the words of Syncthing's web page."""
+    return Entity(
+        key="status",
+        platform="sensor",
+        name="Status",
+        meaning=meaning,
+        value="status",
+        device_class="enum",
+        words=words,
+        icon=icon,
+    )
+
+
 def in_sync(meaning: str) -> Entity:
     """Return the binary sensor that is on if everything is in sync."""
     return Entity(
@@ -72,12 +87,16 @@ def in_sync(meaning: str) -> Entity:
         name="In sync",
         meaning=meaning,
         value="in_sync",
+        enabled=False,
         icon="mdi:check-circle-outline",
     )
 
 
 def paused(what: str) -> tuple[Entity, Entity]:
-    """Return the switch that pauses a folder or device, and the sensor that replaces it if it is not allowed."""
+    """Return the switch that pauses a folder or device, and the sensor that replaces it if it is not allowed.
+
+    The category keeps voice assistants from using the switch: "turn on the switches" would stop all syncing.
+    """
     return (
         Entity(
             key="paused",
@@ -87,6 +106,7 @@ def paused(what: str) -> tuple[Entity, Entity]:
             value="paused",
             command="set_paused",
             argument="paused",
+            category=CONFIG,
             icon="mdi:pause-circle-outline",
         ),
         Entity(

@@ -3,7 +3,7 @@
 They contain only keys of the tables, never names or IDs: a name could contain a template.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from stbridge.homeassistant.entity import Entity
 
@@ -16,6 +16,9 @@ LONGEST_LIST = 5000
 
 SCALES: Mapping[str, int] = {"kB/s": 10**3, "MB": 10**6, "GB": 10**9}
 
+COUNTED = ("items", "files")
+"""Units of counts that change with every file of a sync, so that Home Assistant would record each step."""
+
 
 def value_template(row: Entity) -> str | None:
     """Return the template of the state; None if the payload is the state. An unknown value is `None` in both."""
@@ -24,14 +27,44 @@ def value_template(row: Entity) -> str | None:
     if not row.value:
         return None
     value = _at(row.value)
+    for known, shown, otherwise in _shown(row, value):
+        return f"{{{{ {shown} if {value} {known} else {otherwise} }}}}"
+    return f"{{{{ {value} }}}}"
+
+
+def _shown(row: Entity, value: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the test of a known value, the expression that shows it, and what is shown for any other value."""
+    if row.length:
+        yield "is sequence", f"{value} | length", "none"
+    if row.words:
+        yield f"in {list(row.words)}", f"{dict(row.words)}[{value}]", "none"
     if row.options:
-        return f"{{{{ {value} if {value} in {list(row.options)} else none }}}}"
-    if scale := SCALES.get(row.unit or ""):
-        return f"{{{{ {value} / {scale} if {value} is number else none }}}}"
+        yield f"in {list(row.options)}", value, "none"
+    if rounded := _rounded(row, value):
+        yield "is number", rounded, "none"
     if row.keep:
         part = f"[:{LONGEST_STATE}]" if row.keep == "start" else f"[-{LONGEST_STATE}:]"
-        return f"{{{{ {value}{part} if {value} is string else none }}}}"
-    return f"{{{{ {value} }}}}"
+        yield "is string", f"{value}{part}", f"'{row.otherwise}'" if row.otherwise else "none"
+
+
+def _rounded(row: Entity, value: str) -> str | None:
+    """Return an expression that rounds a number, because Home Assistant records each different value.
+
+    Sizes, rates and counts keep three significant digits. Totals are rounded down to 0.01 GB, so that statistics stay
+    exact for any size, and percentages to 0.1, so that 100 means complete. The topics contain the exact numbers.
+    """
+    if row.unit == "%":
+        return f"({value} * 10) | int / 10"
+    if row.unit in COUNTED:
+        return f"'%.3g' | format({value}) | float | int"
+    if row.unit is None or row.unit not in SCALES:
+        return None
+    scaled = f"{value} / {SCALES[row.unit]}"
+    if row.state_class == "total_increasing":
+        return f"({scaled}) | round(2, 'floor')"
+    if row.unit == "kB/s":  # without a minimum, the keepalives of an idle connection would be recorded
+        scaled = f"({scaled}) | round(1)"
+    return f"'%.3g' | format({scaled}) | float"
 
 
 def attributes_template(row: Entity) -> str | None:
@@ -46,7 +79,7 @@ def attributes_template(row: Entity) -> str | None:
 
 def _one_of_its_events(row: Entity) -> str | None:
     """Return a template that drops events of other entities, for which Home Assistant would log a warning."""
-    if len(row.types) == 1:
+    if len(row.types) == 1 or row.topic:
         return None
     return f"{{{{ value if {_at('event_type')} in {list(row.types)} else '' }}}}"
 

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from stbridge.core.model import short_id
 from stbridge.core.topics import Address, Topics
 from stbridge.demo.node import SyncthingNode
 from stbridge.homeassistant.discovered import DiscoveredDevice
+from tests.homeassistant.blueprints import Automation, Notices
 from tests.homeassistant.hass import HomeAssistant
 from tests.servers import ROOT, BridgeProcess, Mosquitto, Subscriber, eventually, manifest
 
@@ -58,7 +60,10 @@ class House:
         """Return the expected devices of Home Assistant, read from Syncthing itself."""
         node = self.nodes[0]
         own, config = node.device_id, node.request("GET", "/rest/config")
-        found = [DiscoveredDevice(own_id=own, address=Address("system"), version="v2")]
+        found = [
+            DiscoveredDevice(address=Address("bridge_info"), id=self.topics.base),
+            DiscoveredDevice(own_id=own, address=Address("system"), version="v2"),
+        ]
         for folder in config["folders"]:
             address = Address("folder", folder=folder["id"])
             found.append(
@@ -124,8 +129,14 @@ def variables(broker: Mosquitto, node: SyncthingNode, **more: str) -> Mapping[st
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Start the test setup, and wait until all entities are available."""
-    directory = tmp_path_factory.mktemp("house")
+    """Start the test setup that most tests share."""
+    with built(tmp_path_factory.mktemp("house")) as one:
+        yield one
+
+
+@contextmanager
+def built(directory: Path, **more: str) -> Iterator[House]:
+    """Start the test setup with some more settings, and wait until all entities are available."""
     (directory / "broker").mkdir()
     binary = list(manifest()["syncthing"].values())[-1]
     a = SyncthingNode("alpha", directory / "a/home", binary, monitor=True)
@@ -138,7 +149,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         a.start()
         b.start()
         _furnish(a, b, directory)
-        bridge = BridgeProcess(directory, variables(broker, a)).start()
+        bridge = BridgeProcess(directory, variables(broker, a, **more)).start()
         hass.set_up()
         hass.add_broker(broker.port)
         one = House(hass, broker, bridge, (a, b), directory)
@@ -163,3 +174,41 @@ def _furnish(a: SyncthingNode, b: SyncthingNode, directory: Path) -> None:
     a.share(ODD_FOLDER, directory / "alpha/odd", label="Sent", type="sendonly")
     a.share("inbox", directory / "alpha/inbox", label="Inbox", type="receiveonly")
     a.wait_for(lambda: a.is_connected(b) and all(a.is_idle(folder) for folder in ("docs", "inbox", ODD_FOLDER)))
+
+
+@pytest.fixture
+def automate(house: House) -> Iterator[Callable[..., Automation]]:
+    """Return a function that creates or changes an automation from a blueprint; remove the automations afterwards."""
+    made: dict[str, Automation] = {}
+
+    def make(name: str, **inputs: Any) -> Automation:
+        made[name] = Automation(house.hass, name, inputs)
+        made[name].create()
+        return made[name]
+
+    yield make
+    for automation in made.values():
+        automation.remove()
+
+
+@pytest.fixture
+def notices(house: House) -> Iterator[Notices]:
+    """Return the notifications of automations."""
+    one = Notices(house.broker)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def conflict(house: House) -> Iterator[str]:
+    """Create a conflict file in a folder; remove it afterwards."""
+    file = house.directory / "alpha/docs/report.sync-conflict-20261125-120000-ABCDEFG.txt"
+    file.write_bytes(b"the other one")
+    yield file.name
+    file.unlink()
+
+
+@pytest.fixture(scope="session")
+def todo(house: House) -> str:
+    """Return the entity ID of a new to-do list."""
+    return house.hass.add_list("Syncthing problems")

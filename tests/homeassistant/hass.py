@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ lovelace:
   mode: yaml
 input_boolean:
   gaming:
+mobile_app:
 automation: !include automations.yaml
 logger:
   default: warning
@@ -150,6 +151,13 @@ class HomeAssistant:
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
+    def render(self, template: str) -> str:
+        """Return the text that a template becomes."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        answer = requests.post(f"{self.url}/api/template", json={"template": template}, headers=headers, timeout=60)
+        assert answer.ok, answer.text
+        return answer.text
+
     def ask(self, kind: str, **arguments: Any) -> Any:
         """Send a command to the websocket API, and return its result."""
         assert self._socket is not None
@@ -169,6 +177,16 @@ class HomeAssistant:
         result = self.request("POST", where, broker)
         assert result["type"] == "create_entry", result
 
+    def add_list(self, name: str) -> str:
+        """Add a to-do list, and return its entity ID."""
+        flow = self.request("POST", "/api/config/config_entries/flow", {"handler": "local_todo"})
+        where = f"/api/config/config_entries/flow/{flow['flow_id']}"
+        result = self.request("POST", where, {"todo_list_name": name})
+        assert result["type"] == "create_entry", result
+        entity_id = f"todo.{name.lower().replace(' ', '_')}"
+        eventually(lambda: entity_id in self.states())
+        return entity_id
+
     def act(self, service: str, entity_id: str, **data: Any) -> None:
         """Call a service (an action) on an entity."""
         self.request("POST", f"/api/services/{service.replace('.', '/')}", {"entity_id": entity_id, **data})
@@ -181,6 +199,14 @@ class HomeAssistant:
         """Return the registry entry of every MQTT entity, by unique ID."""
         entries = self.ask("config/entity_registry/list")
         return {entry["unique_id"]: entry for entry in entries if entry["platform"] == "mqtt"}
+
+    def enable(self, entity_ids: Iterable[str]) -> None:
+        """Enable entities that are disabled."""
+        for one in entity_ids:
+            self.ask("config/entity_registry/update", entity_id=one, disabled_by=None)
+        for entry in self.request("GET", "/api/config/config_entries/entry"):
+            if entry["domain"] == "mqtt":
+                self.request("POST", f"/api/config/config_entries/entry/{entry['entry_id']}/reload", {})
 
     def devices(self) -> dict[str, dict[str, Any]]:
         """Return the registry entry of every MQTT device, by identifier."""

@@ -8,22 +8,24 @@ from typing import Any
 import pytest
 
 from stbridge.core.commands import allowed
+from stbridge.core.slow_topics import SLOW
 from stbridge.core.topics import Address
 from stbridge.homeassistant.discovered import TABLES, DiscoveredDevice
+from stbridge.homeassistant.discovery import CONTROLS
 from stbridge.homeassistant.entity import Entity
 from tests.homeassistant.conftest import ALLOWED, House
 from tests.servers import eventually
 
 MAY = allowed(ALLOWED)
 SCALES = {"kB/s": 1e3, "MB": 1e6, "GB": 1e9}
-MODELS = {"system": "Syncthing", "folder": "Folder", "device": "Remote device"}
+MODELS = {"bridge_info": "Bridge", "system": "Syncthing", "folder": "Folder", "device": "Remote device"}
 
 
 def expected(house: House) -> Iterator[tuple[DiscoveredDevice, Entity]]:
     """Yield every expected entity with its device."""
     for subject in house.subjects():
         for row in TABLES[subject.address.kind]:
-            pressed = row.platform in ("button", "switch")
+            pressed = row.platform in CONTROLS
             if (
                 (not pressed or row.command in MAY)
                 and row.instead_of not in MAY
@@ -41,10 +43,10 @@ def test_exactly_the_entities_of_the_tables_exist(house: House) -> None:
     for unique_id, entry in house.hass.entities().items():
         subject, row = rows[unique_id]
         assert devices[entry["device_id"]] == subject.object_id
-        assert entry["entity_id"].startswith(f"{row.platform}."), unique_id
+        assert entry["entity_id"].startswith(f"{row.platform}.syncthing_"), unique_id
         assert entry["entity_category"] == row.category, unique_id
         assert entry["disabled_by"] == (None if row.enabled else "integration"), unique_id
-        assert entry["original_name"] == row.name or row.name is None, unique_id
+        assert entry["original_name"] == (row.name or None) or row.name is None, unique_id
     assert len(rows) > 100
 
 
@@ -55,9 +57,13 @@ def test_folders_and_devices_are_linked_to_their_syncthing_instance(house: House
     instance = devices[house.subject("system").object_id]
     assert instance["name"] == "Syncthing nas"
     assert instance["sw_version"].startswith("v")
+    bridge = devices[house.subject("bridge_info").object_id]
+    assert (bridge["name"], bridge["model"], instance["via_device_id"]) == ("Syncthing bridge", "Bridge", bridge["id"])
     for subject in house.subjects():
         entry = devices[subject.object_id]
         assert entry["model"] == MODELS[subject.address.kind]
+        if not subject.own_id:
+            continue
         assert entry["configuration_url"] == house.nodes[0].url
         assert entry["serial_number"] == (subject.id or subject.own_id)
         if subject.address.kind != "system":
@@ -68,12 +74,7 @@ def test_folders_and_devices_are_linked_to_their_syncthing_instance(house: House
 @pytest.fixture(scope="module")
 def everything(house: House) -> House:
     """Return the test setup with all entities enabled, including those that are disabled by default."""
-    for entry in house.hass.entities().values():
-        if entry["disabled_by"]:
-            house.hass.ask("config/entity_registry/update", entity_id=entry["entity_id"], disabled_by=None)
-    for entry in house.hass.request("GET", "/api/config/config_entries/entry"):
-        if entry["domain"] == "mqtt":
-            house.hass.request("POST", f"/api/config/config_entries/entry/{entry['entry_id']}/reload", {})
+    house.hass.enable(entry["entity_id"] for entry in house.hass.entities().values() if entry["disabled_by"])
     return house
 
 
@@ -94,7 +95,8 @@ def test_every_entity_has_the_value_that_is_on_the_broker(everything: House) -> 
 
 
 def _payload(house: House, subject: DiscoveredDevice, kind: str) -> Any:
-    address = subject.address._replace(kind=kind or subject.address.kind)
+    kind = kind or subject.address.kind
+    address = subject.address._replace(kind=SLOW.get(kind, kind))
     topic = house.topics.build("nas", Address(address.kind, folder=address.folder, device=address.device))
     return house.retained().get(topic)
 
@@ -106,16 +108,20 @@ def _is_right(house: House, subject: DiscoveredDevice, row: Entity) -> bool:
     value = _payload(house, subject, row.topic)
     for key in row.value.split(".") if row.value else ():
         value = None if value is None else value[key]
-    return state == _as_state(row, value, state)
+    return state == _as_state(row, len(value) if row.length else value, state)
 
 
 def _as_state(row: Entity, value: Any, state: str | None) -> str | None:
+    if row.words:
+        return row.words.get(value, "unknown")
     if value is None or (row.options and value not in row.options):
-        return "unknown"
+        return row.otherwise or "unknown"
     if row.platform in ("binary_sensor", "switch"):
         return "on" if str(value) == row.on else "off"
-    if row.unit in SCALES:
-        return state if state is not None and float(state) == pytest.approx(value / SCALES[row.unit]) else "another"
+    if row.unit in (*SCALES, "%"):
+        scaled = value / SCALES.get(row.unit or "", 1)
+        close = state is not None and float(state) == pytest.approx(scaled, rel=0.005, abs=0.1)
+        return state if close else f"about {scaled}"
     if row.device_class == "timestamp":
         moment = datetime.fromisoformat(value).replace(microsecond=0)
         return moment.isoformat()

@@ -4,7 +4,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -26,9 +27,21 @@ def _restart_broker(house: House) -> None:
 
 def _restart_bridge(house: House) -> None:
     house.bridge.stop()
-    instance = f"{house.subject('system').object_id}_state"
+    instance = f"{house.subject('system').object_id}_problem"
     eventually(lambda: house.state(instance) == "unavailable")
     house.bridge.start()
+
+
+def test_the_device_of_the_bridge_shows_that_it_is_stopped(house: House) -> None:
+    """Its connectivity is off, not unavailable; everything else is unavailable."""
+    bridge, instance = house.subject("bridge_info").object_id, house.subject("system").object_id
+    house.bridge.stop()
+    eventually(lambda: house.state(f"{bridge}_connected") == "off")
+    eventually(lambda: house.state(f"{instance}_problem") == "unavailable")
+    assert house.state(f"{bridge}_version") == "unavailable"
+    house.bridge.start()
+    eventually(lambda: house.state(f"{bridge}_connected") == "on")
+    eventually(lambda: not house.hass.unavailable())
 
 
 def _kill_bridge(house: House) -> None:
@@ -50,13 +63,13 @@ def test_a_folder_that_is_added_renamed_and_removed_is_followed(house: House) ->
     node = house.nodes[0]
     node.share("music", house.directory / "alpha/music", label="Music")
     subject = house.subject("folder", "music")
-    eventually(lambda: house.state(f"{subject.object_id}_state") == "idle")
+    eventually(lambda: house.state(f"{subject.object_id}_status") == "Unshared")
     before = house.hass.devices()[subject.object_id]
-    entity_id = house.entity_id(f"{subject.object_id}_state")
+    entity_id = house.entity_id(f"{subject.object_id}_status")
     node.request("PATCH", "/rest/config/folders/music", body={"label": "{{ states }}"})
     eventually(lambda: house.hass.devices()[subject.object_id]["name"] == "nas {{ states }}")
     assert house.hass.devices()[subject.object_id]["id"] == before["id"]
-    assert house.entity_id(f"{subject.object_id}_state") == entity_id
+    assert house.entity_id(f"{subject.object_id}_status") == entity_id
     node.request("DELETE", "/rest/config/folders/music")
     eventually(lambda: subject.object_id not in house.hass.devices())
     assert not [name for name in house.hass.entities() if name.startswith(subject.object_id)]
@@ -137,6 +150,57 @@ def test_disabling_home_assistant_removes_all_devices(house: House) -> None:
     eventually(lambda: not house.hass.unavailable())
 
 
+@contextmanager
+def _restarted_with(house: House, **more: str) -> Iterator[None]:
+    """Restart the bridge with other settings; afterwards, restart it with the usual settings."""
+    house.bridge.stop()
+    other = BridgeProcess(house.directory, variables(house.broker, house.nodes[0], **more)).start()
+    try:
+        yield
+    finally:
+        other.stop()
+        house.bridge.start()
+    eventually(lambda: set(house.hass.devices()) == {subject.object_id for subject in house.subjects()})
+    eventually(lambda: not house.hass.unavailable())
+
+
+def test_excluded_folders_and_entities_are_removed(house: House) -> None:
+    """A folder, a device and single entities that are excluded disappear, and return without the setting."""
+    folder, device = house.subject("folder", "inbox"), house.subject("device", house.nodes[1].device_id)
+    docs = house.subject("folder", "docs").object_id
+    patterns = ["folder/Inb*", f"device/{house.nodes[1].device_id}", "entity/*.syncthing_nas_*_completion"]
+    with _restarted_with(house, STBRIDGE_HOMEASSISTANT__EXCLUDE=json.dumps(patterns)):
+        eventually(lambda: not {folder.object_id, device.object_id} & set(house.hass.devices()))
+        eventually(lambda: f"{docs}_completion" not in house.hass.entities())
+        assert f"{docs}_failed" in house.hass.entities()
+
+
+def test_folders_and_devices_can_be_child_devices(house: House) -> None:
+    """With `homeassistant.child_devices`, they belong to their instance, with the same entities; and back again."""
+    before = set(house.hass.entities())
+    with _restarted_with(house, STBRIDGE_HOMEASSISTANT__CHILD_DEVICES="true"):
+        instance = house.subject("system").object_id
+        children = {one.object_id for one in house.subjects() if one.address.kind in ("folder", "device")}
+        eventually(lambda: children <= set(_children(house, instance)), 60)
+        eventually(lambda: set(house.hass.entities()) == before)
+        eventually(lambda: not house.hass.unavailable())
+        node = house.nodes[0]
+        node.share("child", house.directory / "alpha/child", label="Child")
+        child = house.subject("folder", "child")
+        eventually(lambda: house.state(f"{child.object_id}_paused") == "off")
+        node.request("DELETE", "/rest/config/folders/child")
+        eventually(lambda: child.object_id not in _children(house, instance))
+    assert set(house.hass.entities()) == before
+    assert not _children(house, instance)
+
+
+def _children(house: House, instance: str) -> list[str]:
+    """Return the child devices of an instance."""
+    devices = house.hass.devices()
+    parent = devices[instance]["id"] if instance in devices else ""
+    return [name for name, entry in devices.items() if parent and entry.get("parent_device_id") == parent]
+
+
 def test_purge_leaves_nothing_behind(house: House) -> None:
     """`stbridge purge` clears all retained topics of the bridge, and Home Assistant removes every device."""
     house.bridge.stop()
@@ -160,6 +224,7 @@ def test_purge_leaves_nothing_behind(house: House) -> None:
 def test_home_assistant_logs_no_warning_about_the_bridge(house: House) -> None:
     """After all other tests, Home Assistant has logged no warning and no error about the bridge."""
     ours = re.compile(r"20\d\d-.*(stbridge|syncthing|nas_|nas:|discovery|template|mqtt)", re.IGNORECASE)
-    expected = re.compile(r"\[homeassistant\.components\.mqtt\.client\]")  # the broker was restarted
+    # the broker was restarted
+    expected = re.compile(r"\[homeassistant\.components\.mqtt\.client\]|The client is not currently connected")
     complaints = [line for line in house.hass.log if ours.match(line) and not expected.search(line)]
     assert not complaints, "\n".join(complaints)

@@ -104,7 +104,7 @@ def _config(house: House, alias: str) -> Any:
     block = re.sub(r'"00:\d\d:00"', '"00:00:05"', block).replace('"folder": "photos"', '"folder": "docs"')
     block = re.sub(r'trigger: time\n    at: "(\d\d):00:00"', r"trigger: event\n    event_type: at_\1", block)
     folder = house.subject("folder", "docs").object_id
-    return yaml.safe_load(block.replace("switch.nas_photos_paused", house.entity_id(f"{folder}_paused")))
+    return yaml.safe_load(block.replace("switch.syncthing_nas_photos_paused", house.entity_id(f"{folder}_paused")))
 
 
 def _states(house: House) -> dict[str, str]:

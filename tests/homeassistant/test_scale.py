@@ -10,6 +10,7 @@ import pytest
 
 from stbridge.demo.node import SyncthingNode
 from tests.homeassistant.conftest import FIGURES, House, variables
+from tests.homeassistant.dashboards import entity_ids, import_dashboard, shown
 from tests.homeassistant.hass import HomeAssistant
 from tests.servers import BridgeProcess, Mosquitto, eventually, manifest
 
@@ -17,6 +18,8 @@ FOLDERS = 50
 DEVICES = 10
 FIRST_S = 30.0
 AGAIN_S = 15.0
+MOST_CARDS = 60
+MOST_LINES = 20
 
 
 def device_id(seed: str) -> str:
@@ -74,7 +77,7 @@ def _configure(node: SyncthingNode, directory: Path) -> None:
 
 
 def _all_available(house: House) -> bool:
-    return len(house.hass.devices()) == 1 + FOLDERS + DEVICES and not house.hass.unavailable()
+    return len(house.hass.devices()) == 2 + FOLDERS + DEVICES and not house.hass.unavailable()
 
 
 def _note(house: House, what: str, began: float) -> None:
@@ -91,6 +94,32 @@ def test_everything_is_available_soon_after_the_start(large: House) -> None:
     began = monotonic()
     eventually(lambda: _all_available(large), FIRST_S)
     _note(large, "start", began)
+
+
+def test_the_dashboard_has_every_folder_and_a_short_overview(large: House) -> None:
+    """The overview lists only the folders that need attention; another view has all of them."""
+    eventually(lambda: _all_available(large), FIRST_S)
+    saved = import_dashboard(large)
+    assert set(entity_ids(saved)) <= set(large.hass.states())
+    overview, folders, devices = saved["views"]
+    assert (len(folders["sections"]), len(devices["sections"])) == (FOLDERS, DEVICES)
+    cards = [card for section in overview["sections"] for card in section["cards"]]
+    assert len(cards) < MOST_CARDS
+    attention = next(card for card in cards if card["type"] == "entity-filter")
+    assert len(attention["entities"]) == FOLDERS
+    states = large.hass.states()
+    quiet = attention["conditions"][0]["state_not"]
+    assert all(states[row["entity"]]["state"] in quiet for row in attention["entities"])
+
+
+def test_the_card_is_short_and_rendered_quickly(large: House) -> None:
+    """Home Assistant renders it again whenever an entity changes that it reads."""
+    eventually(lambda: "Everything is up to date." in shown(large), FIRST_S)
+    assert len(shown(large).splitlines()) < MOST_LINES
+    assert "- **Not connected**: device 0, device 1, " in shown(large)
+    began = monotonic()
+    shown(large)
+    FIGURES.append(f"card: {FOLDERS} folders, {DEVICES} devices: rendered in {monotonic() - began:.3f} s")
 
 
 def _broker(house: House) -> None:

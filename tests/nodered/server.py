@@ -1,4 +1,4 @@
-"""A real Node-RED on a free port of the loopback address, and the example flows for it."""
+"""A real Node-RED of any installed version on a free port of the loopback address, and the example flows for it."""
 
 import json
 import os
@@ -12,14 +12,21 @@ import requests
 from stbridge.demo.node import free_port
 from tests.servers import PATIENCE_S, ROOT, eventually
 
-PROGRAM = ROOT / ".cache/node-red/node_modules/node-red/red.js"
+VERSIONS = sorted(one.name.removeprefix("node-red-") for one in (ROOT / "requirements").glob("node-red-*"))
+"""Major versions of Node-RED that scripts/node-red installs."""
+
+CACHE = ROOT / ".cache/node-red"
 EXAMPLES = ROOT / "examples/node-red"
 BROKER = "mqtt-broker"
+
+START_S = 120.0
+"""Time limit of a start: Node-RED loads hundreds of modules, which takes half a minute on a busy machine."""
 
 SETTINGS = """
 module.exports = {
     uiHost: "127.0.0.1",
     flowFile: "flows.json",
+    mqttReconnectTime: 1000,
     editorTheme: { tours: false },
     telemetry: { enabled: false, updateNotification: false },
     logging: { console: { level: "info" } },
@@ -33,16 +40,29 @@ def flow(name: str) -> list[dict[str, Any]]:
     return nodes
 
 
+def is_installed(version: str) -> bool:
+    """Return whether scripts/node-red has installed this major version."""
+    return (CACHE / version / "ready").is_file()
+
+
+def _node(version: str) -> str:
+    """Return the Node.js that a version has brought, or the name of this machine's."""
+    own = sorted((CACHE / version).glob("node_modules/node-linux-*/bin/node"))
+    return str(own[0]) if own else "node"
+
+
 class NodeRed:
     """A Node-RED process with its own user directory.
 
     Args:
+        version: its major version.
         directory: the user directory.
         settings: the content of its settings file.
         ready: a path that answers when it has started.
     """
 
-    def __init__(self, directory: Path, settings: str = SETTINGS, ready: str = "flows") -> None:
+    def __init__(self, version: str, directory: Path, settings: str = SETTINGS, ready: str = "flows") -> None:
+        self.version = version
         self.port = free_port()
         self.log = directory / "node-red.log"
         self._directory = directory
@@ -58,14 +78,15 @@ class NodeRed:
     def start(self) -> "NodeRed":
         """Start it, and wait until it accepts flows."""
         (self._directory / "settings.js").write_text(self._settings, encoding="utf-8")
+        program = CACHE / self.version / "node_modules/node-red/red.js"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["node", PROGRAM, "--userDir", self._directory, "--port", str(self.port)],
+                [_node(self.version), program, "--userDir", self._directory, "--port", str(self.port)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "HOME": str(self._directory)},
             )
-        eventually(lambda: self._answers(self._ready))
+        eventually(lambda: self._answers(self._ready), START_S)
         return self
 
     def _answers(self, path: str) -> bool:

@@ -8,17 +8,17 @@ import requests
 
 from tests.nodered.conftest import House
 from tests.nodered.server import BROKER, EXAMPLES, flow
-from tests.servers import PATIENCE_S, eventually
+from tests.servers import PATIENCE_S
 
 FLOWS = sorted(one.name for one in EXAMPLES.glob("*.json"))
 PROBLEM = {"code": "folder_error", "message": "its marker is missing", "folder": "photos", "label": "Photos"}
 CONFLICT = {"path": "a.sync-conflict-20261123-201405-VW2PZWG.jpg", "folder": "photos", "label": "Photos"}
 
 
-def core_nodes(house: House) -> set[str]:
-    """Return the node types that every Node-RED contains."""
+def nodes_of(house: House, modules: set[str]) -> set[str]:
+    """Return the node types that these modules contain."""
     answer = requests.get(f"{house.node_red.url}/nodes", headers={"Accept": "application/json"}, timeout=PATIENCE_S)
-    return {kind for one in answer.json() if one["module"] == "node-red" for kind in one["types"]}
+    return {kind for one in answer.json() if one["module"] in modules for kind in one["types"]}
 
 
 def photos(house: House) -> Any:
@@ -36,9 +36,11 @@ def pressed(house: House) -> requests.Response:
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_a_flow_can_be_imported_beside_the_others(house: House, name: str) -> None:
-    """A flow consists of core nodes with unique IDs, and all flows share one broker."""
+    """A flow consists of core nodes and those of the modules that it names, with unique IDs; all share one broker."""
     nodes = flow(name)
-    assert {node["type"] for node in nodes} <= core_nodes(house) | {"tab"}
+    named = {module for node in nodes for module in node.get("modules", {})}
+    assert named == ({"@flowfuse/node-red-dashboard"} if name == "dashboard.json" else set())
+    assert {node["type"] for node in nodes} <= nodes_of(house, {"node-red"} | named) | {"tab"}
     (tab,) = [node for node in nodes if node["type"] == "tab"]
     assert tab["info"]
     assert [node["id"] for node in nodes if node["type"] == BROKER] == ["stbridge-broker"]
@@ -106,7 +108,7 @@ def test_the_button_gets_the_reply_to_its_own_scan(house: House) -> None:
     since = house.subscriber.count
     (house.photos / "unseen.jpg").write_bytes(b"a photo")
     answer = pressed(house)
-    assert house.syncthing.request("GET", "/rest/db/status", {"folder": "photos"})["localFiles"] == 1
+    assert house.syncthing.request("GET", "/rest/db/file", {"folder": "photos", "file": "unseen.jpg"})["local"]["size"]
     assert answer.status_code == requests.codes.ok
     assert answer.headers["content-type"].startswith("application/json")
     assert (answer.json()["command"], answer.json()["status"]) == ("scan", "ok")
@@ -125,32 +127,3 @@ def test_a_refused_scan_is_an_http_error(house: House) -> None:
     finally:
         house.syncthing.request("PATCH", "/rest/config/folders/photos", body={"paused": False})
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "not_applicable")
-
-
-# --- dashboard
-
-
-def test_the_dashboard_shows_what_is_published(house: House) -> None:
-    """The page shows every instance and its folders, escaped as HTML, and the same data is available as JSON."""
-
-    def shown() -> str:
-        return requests.get(f"{house.node_red.url}/syncthing", timeout=PATIENCE_S).text
-
-    eventually(lambda: "Photos &lt;1&gt;" in shown())
-    assert 'nas: <span class="online">online</span>' in shown()
-    assert 'The bridge is <b class="online">online</b>' in shown()
-    (nas,) = requests.get(f"{house.node_red.url}/syncthing.json", timeout=PATIENCE_S).json()["instances"]
-    assert [folder["id"] for folder in nas["folders"]] == ["photos"]
-
-
-def test_a_cleared_topic_disappears_from_the_dashboard(house: House) -> None:
-    """The dashboard no longer shows a folder whose topic is cleared."""
-
-    def shown() -> bool:
-        return "Old folder" in requests.get(f"{house.node_red.url}/syncthing", timeout=PATIENCE_S).text
-
-    topic = "syncthing/nas/folder/old"
-    house.subscriber.publish(topic, json.dumps({"id": "old", "label": "Old folder"}), retain=True)
-    eventually(shown)
-    house.subscriber.publish(topic, "", retain=True)
-    eventually(lambda: not shown())
