@@ -8,7 +8,7 @@ from typing import Self
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.servers import PATIENCE_S
+from tests.servers import PATIENCE_S, is_state
 
 UNKNOWN = b'"need_bytes":null'
 LEVELS = {"folder": 4, "device": 4, "completion": 5}
@@ -87,5 +87,5 @@ class Audience:
 
 
 def busiest(counts: Counter[str]) -> int:
-    """Return the largest number of messages of one topic, without event topics, whose messages are all different."""
-    return max((times for topic, times in counts.items() if "/event/" not in topic), default=0)
+    """Return the largest number of messages of one topic, without events and replies, which are all different."""
+    return max((times for topic, times in counts.items() if is_state(topic)), default=0)

@@ -39,8 +39,12 @@ def expected(base_topic: str, fleet: Fleet, number: int, devices: int) -> Expect
     own, others = device_id(first), [device_id(first + one) for one in range(1, devices + 1)]
     behind = {device for (device, _), items in needed.items() if items}
     below = f"{base_topic}/{INSTANCE}"
+    discovery = _discovery(base_topic, own, others, summaries)
     found: dict[str, bytes | Mapping[str, Any]] = {
         f"{base_topic}/bridge/state": b"online",
+        f"{base_topic}/bridge/discovery/{INSTANCE}": {
+            "topics": sorted([*discovery, _discovery_topic(f"stbridge_bridge_{_hash(base_topic)}")])
+        },
         f"{base_topic}/bridge/info": {"instances": [INSTANCE], "mqtt_protocol": "5"},
         f"{below}/state": b"online",
         f"{below}/connection": {"status": "online"},
@@ -71,7 +75,7 @@ def expected(base_topic: str, fleet: Fleet, number: int, devices: int) -> Expect
             items = needed.get((device, folder), 0)
             share = {"need_items": items, "need_bytes": items * FILE_BYTES, "remote_state": "valid"}
             found[f"{below}/completion/{device[:SHORT]}/{folder}"] = share
-    return {**found, **_discovery(base_topic, own, others, summaries)}
+    return {**found, **discovery}
 
 
 def _discovery(
@@ -80,11 +84,19 @@ def _discovery(
     instance = f"stbridge_{own[:SHORT]}"
     names = [
         instance,
-        *(f"{instance}_folder_{hashlib.sha256(one.encode()).hexdigest()[:12]}" for one in folders),
+        *(f"{instance}_folder_{_hash(one)}" for one in folders),
         *(f"{instance}_device_{one[:SHORT]}" for one in others),
     ]
     available = {"availability": [{"topic": f"{base_topic}/bridge/state"}, {"topic": f"{base_topic}/{INSTANCE}/state"}]}
-    return {f"homeassistant/device/{name}/config": available for name in names}
+    return {_discovery_topic(name): available for name in names}
+
+
+def _discovery_topic(name: str) -> str:
+    return f"homeassistant/device/{name}/config"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def is_right(payload: bytes, wanted: bytes | Mapping[str, Any]) -> bool:

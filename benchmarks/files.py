@@ -19,7 +19,7 @@ from benchmarks.section import Plot, Section, Table, Verdict
 from benchmarks.usage import Looks
 from stbridge.demo.node import SyncthingNode
 from tests.faults.truth import differences, fixed, truth
-from tests.servers import ROOT, BridgeProcess, eventually, instance, manifest
+from tests.servers import ROOT, BridgeProcess, eventually, instance, is_state, manifest
 
 FILES, QUICK_FILES = 100_000, 5_000
 LONGEST_S = 700.0
@@ -193,7 +193,7 @@ def _wrong(audience: Audience, nodes: Sequence[SyncthingNode]) -> Sequence[str]:
     found: list[str] = []
 
     def right() -> bool:
-        retained = {topic: payload for topic, payload in audience.newest.items() if payload and "/event/" not in topic}
+        retained = {topic: payload for topic, payload in audience.newest.items() if payload and is_state(topic)}
         tree = fixed(retained)
         found[:] = [
             line

@@ -34,7 +34,7 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108 - private directories in it
 """For the health file, as with systemd. On a disk, the bridge would wait for each replacement of the file."""
 
 MOST_REQUESTS = 240
-MOST_CPU_PERCENT = 0.2
+MOST_CPU_PERCENT = 0.1
 MOST_WAKE_UPS = 12
 MOST_MEMORY_MB = 45
 MOST_START_S = 1.5

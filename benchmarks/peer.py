@@ -1,7 +1,7 @@
 """A plain MQTT client that tests the features of a broker."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 KEPT_S = 60
-PATIENCE_S = 4.0
+PATIENCE_S = 10.0
 """Seconds after which a broker counts as not supporting a feature."""
 
 
@@ -104,14 +104,28 @@ class Peer:
         with suppress(RuntimeError):  # the connection is closed, and the missing message will show it
             self._client.publish(topic, payload, 1, retain, given).wait_for_publish(PATIENCE_S)
 
-    def hears(self, fits: Callable[[MQTTMessage], object], timeout_s: float = PATIENCE_S) -> MQTTMessage | None:
-        """Wait for a matching message, and return it; None if it does not arrive."""
+    def hears(
+        self, fits: Callable[[MQTTMessage], object], timeout_s: float = PATIENCE_S, *, since: int = 0
+    ) -> MQTTMessage | None:
+        """Wait for a matching message from index `since` on, and return it; None if it does not arrive."""
 
         def found() -> MQTTMessage | None:
-            return next((message for message in self.messages if fits(message)), None)
+            return next((message for message in self.messages[since:] if fits(message)), None)
 
         with self._changed:
             return self._changed.wait_for(found, timeout_s)
+
+    @property
+    def tree(self) -> Mapping[str, bytes]:
+        """The newest payload of each topic, without topics that were cleared."""
+        with self._changed:
+            newest = {message.topic: bytes(message.payload) for message in self.messages}
+        return {topic: payload for topic, payload in newest.items() if payload}
+
+    def sees(self, condition: Callable[[Mapping[str, bytes]], object]) -> bool:
+        """Wait until the newest payloads satisfy a condition, and return whether they do."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(condition(self.tree)), PATIENCE_S)
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         with self._changed:

@@ -32,10 +32,11 @@ BENCHMARKS = (
     Benchmark("latency", 600, "how long a change takes to reach a subscriber"),
     Benchmark("commands", 200, "how long a command takes, and how many run per second"),
     Benchmark("idle", 600, "what the bridge costs while nothing happens"),
-    Benchmark("brokers", 300, "how the bridge works with brokers other than Mosquitto"),
+    Benchmark("brokers", 1800, "how the bridge works with each broker"),
     Benchmark("steps", 120, "how the processor time of an event is spent"),
     Benchmark("scale", 480, "what folders, devices and instances cost"),
     Benchmark("fleet", 900, "what a hundred bridges on one broker cost, and how they survive its restarts"),
     Benchmark("storms", 240, "how the bridge handles ten thousand events a second"),
+    Benchmark("webpage", 300, "how the web page handles a large fleet and a storm"),
     Benchmark("files", 900, "how the bridge handles a sync of very many small files"),
 )

@@ -1,9 +1,12 @@
 """The parts of a section of the report, which a benchmark returns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self, TypeVar
 
 from matplotlib.figure import Figure
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,18 @@ class Table:
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, title: str, items: Iterable[Item], columns: Mapping[str, Callable[[Item], str]]) -> Self:
+        """Return a table with a row for each item.
+
+        Args:
+            title: the line above it.
+            items: what the rows describe.
+            columns: by heading, the function that returns the cell of an item.
+        """
+        rows = [[cell(item) for cell in columns.values()] for item in items]
+        return cls(title=title, head=list(columns), rows=rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

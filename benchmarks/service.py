@@ -1,6 +1,6 @@
 """The bridge with fake Syncthing instances."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmarks import stage
 from benchmarks.audience import Audience
 from benchmarks.fake.fleet import Fleet
 from benchmarks.usage import Usage
-from tests.servers import ROOT, BridgeProcess, eventually
+from tests.servers import ANONYMOUS, ROOT, BridgeProcess, eventually
 
 QUIET_S = 1.0
 LONGEST_S = 60.0
@@ -41,11 +41,15 @@ class Service:
         process: of the bridge.
         audience: the subscriber to its topics.
         began_at: its start time by the monotonic clock.
+        broker_port: the port of the broker.
     """
 
-    def __init__(self, fleet: Fleet, process: BridgeProcess, audience: Audience, began_at: float) -> None:
+    def __init__(
+        self, fleet: Fleet, process: BridgeProcess, audience: Audience, began_at: float, *, broker_port: int
+    ) -> None:
         self.fleet = fleet
         self.audience = audience
+        self.broker_port = broker_port
         self._process = process
         self._began_at = began_at
 
@@ -101,19 +105,30 @@ class Service:
 
 
 @contextmanager
-def service(fleet: Fleet, *, closely: frozenset[str] = frozenset(), **variables: str) -> Iterator[Service]:
+def service(
+    fleet: Fleet,
+    *,
+    closely: frozenset[str] = frozenset(),
+    broker_lines: Sequence[str] = (ANONYMOUS,),
+    **variables: str,
+) -> Iterator[Service]:
     """Start a bridge with a broker.
 
     Args:
         fleet: the started fake instances.
         closely: topics of which every message is kept.
+        broker_lines: the settings of the broker.
         variables: additional settings.
     """
-    with stage.directory() as where, stage.broker(where) as broker, Audience(broker.port, closely) as audience:
+    with (
+        stage.directory() as where,
+        stage.broker(where, broker_lines) as broker,
+        Audience(broker.port, closely) as audience,
+    ):
         (where / "bridge").mkdir()
         settings = {"PYTHONPATH": str(ROOT), "STBRIDGE_MQTT__PORT": str(broker.port), **fleet.settings(), **variables}
         process = BridgeProcess(Path(where / "bridge"), settings)
         try:
-            yield Service(fleet, process.start(), audience, monotonic())
+            yield Service(fleet, process.start(), audience, monotonic(), broker_port=broker.port)
         finally:
             process.stop()
