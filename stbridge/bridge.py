@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import chain, repeat
@@ -13,23 +13,30 @@ from stbridge import __version__
 from stbridge.birth import Births
 from stbridge.clock import steady_s, utc_now
 from stbridge.commands.bridge_commands import BridgeCommands
-from stbridge.core.bridge_payloads import BridgeHealth, render_health, render_info
+from stbridge.core.bridge_payloads import BridgeHealth, render_health, render_info, render_sentinel
 from stbridge.core.commands import allowed
+from stbridge.core.exclusions import Exclusions
+from stbridge.core.json_text import as_json
 from stbridge.core.messages import Message, Received
 from stbridge.core.payloads import OFFLINE, ONLINE
+from stbridge.core.slow_topics import copies
 from stbridge.core.timing import in_utc
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.errors import Failed, SettingsError
 from stbridge.health import HealthFile
+from stbridge.homeassistant import listed
 from stbridge.homeassistant.discovery import Site
+from stbridge.homeassistant.discovery import config as discovery_message
 from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
-from stbridge.homeassistant.ownership import owned
+from stbridge.homeassistant.listed import empty_list
+from stbridge.homeassistant.ownership import may_be_owned, owned
 from stbridge.instance import Instance
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.diagnosis import exposed_password
 from stbridge.mqtt.outbox import Outbox
+from stbridge.mqtt.retained import Selection
 from stbridge.overrides import OverrideWarnings
 from stbridge.schedule import Schedule
 from stbridge.settings import Settings
@@ -115,11 +122,16 @@ class Bridge:
             birth=self._state(ONLINE),
             subscriptions=self._subscriptions(),
             received=self._received,
+            restore=Selection(
+                topic_filters=[
+                    self._topics.discovery_list("+"),
+                    *(one for name in self._instances for one in self._topics.filters_without_completions(name)),
+                ],
+                further=self._further_filters,
+                wants=partial(may_be_owned, self._topics),
+            ),
             restored=self._restored,
-            restore_filters=[
-                *(one for name in self._instances for one in self._topics.retained_filters(name)),
-                self._topics.discovery_filter,  # last, because it also matches the devices of other programs
-            ],
+            sentinel=self._message("bridge_sentinel", render_sentinel(self._started_at)),
             marker=InstanceMarker(self._topics.build(BRIDGE, Address("bridge_info")), self._is_our_info, self._info),
             on_connected=self._put_health,
             hold=self._may_go_online,
@@ -133,6 +145,8 @@ class Bridge:
         for warning in filter(None, map(exposed_password, self._settings.mqtt.nodes)):
             log.warning("%s", warning)
         self._schedule.start()
+        if self._settings.homeassistant.enabled:
+            self._outbox.put_state(self._own_discovery(), first=True)
         for instance in self._instances.values():
             instance.start()
         self._broker.start()
@@ -198,9 +212,23 @@ class Bridge:
     def _discovery(self, name: str) -> DiscoveryPublisher | None:
         if not self._settings.homeassistant.enabled:
             return None
-        link = self._settings.syncthing[name].link
-        return DiscoveryPublisher(
-            Site(instance=name, topics=self._topics, allowed=self._allowed, link=link, version=__version__)
+        return DiscoveryPublisher(self._site(name, self._settings.syncthing[name].link))
+
+    def _own_discovery(self) -> Message:
+        """Return the discovery message of the bridge itself."""
+        site = self._site(BRIDGE)
+        payload = as_json(discovery_message(site.bridge, site))
+        return Message(topic=self._topics.discovery(site.bridge.object_id), payload=payload, retain=True)
+
+    def _site(self, name: str, link: str | None = None) -> Site:
+        return Site(
+            instance=name,
+            topics=self._topics,
+            allowed=self._allowed,
+            link=link,
+            version=__version__,
+            exclusions=Exclusions(self._settings.homeassistant.exclude),
+            child_devices=self._settings.homeassistant.child_devices,
         )
 
     def _subscriptions(self) -> list[Subscription]:
@@ -272,17 +300,60 @@ class Bridge:
         else:
             self._instances[parsed[0]].command(parsed[1].name, received)
 
-    def _restored(self, payloads: Mapping[str, bytes]) -> None:
+    def _further_filters(self, payloads: Mapping[str, bytes]) -> list[str]:
+        """Return which retained messages to read after these.
+
+        A broker may drop a part of the completions of all devices together, and even its answer to the subscription.
+        On a distant broker, there may not be enough time for the last ones of many devices.
+        """
+        return [
+            *listed.filters(payloads, topics=self._topics, instances=self._instances),
+            *self._topics.completion_filters(payloads),
+        ]
+
+    def _restored(self, payloads: Mapping[str, bytes], complete: bool) -> None:  # noqa: FBT001 - a callback
         """Pass what the previous run published to each instance, and clear topics that this run does not publish."""
-        announced = owned(payloads, self._topics)
-        for name, instance in self._instances.items():
-            instance.restore(payloads, [topic for topic, of in announced.items() if of == name])
-        obsolete = [topic for name in self._instances for topic in self._topics.of_instance(name, payloads)]
-        for topic in filter(self._topics.is_obsolete, obsolete):
-            self._outbox.put_state(Message(topic=topic, payload=b"", retain=True))
+        lists = listed.stored_lists(payloads, self._topics)
+        announced = owned(payloads, self._topics, {topic for one in lists.values() for topic in one})
+        originals = copies(self._topics, payloads)
+        self._clear_outdated(payloads, announced, originals)
+        if complete:
+            self._put_lists(lists.keys() - self._instances.keys())
+        own = {topic: payload for topic, payload in payloads.items() if topic not in originals}
+        for name, instance in self._instances.items():  # last: from here on, it replaces what was cleared
+            instance.restore(
+                own,
+                {topic: payloads[topic] for topic, of in announced.items() if of == name},
+                lists.get(name),
+                complete=complete,
+            )
+
+    def _clear_outdated(
+        self, payloads: Mapping[str, bytes], announced: Mapping[str, str], originals: Mapping[str, str]
+    ) -> None:
+        """Clear topics of the previous run that this run does not publish.
+
+        Args:
+            payloads: retained messages by topic.
+            announced: the names of the instances of its discovery topics.
+            originals: the topics of which some of its topics are slow copies.
+        """
+        enabled = self._settings.homeassistant.enabled
+        for topic in [one for name in self._instances for one in self._topics.of_instance(name, payloads)]:
+            outdated = topic in originals and not (enabled and originals[topic] in payloads)
+            if outdated or self._topics.is_obsolete(topic):
+                self._outbox.put_state(Message(topic=topic, payload=b"", retain=True))
+        own_topic = self._topics.discovery(self._site(BRIDGE).bridge.object_id)
         for topic, name in announced.items():
-            if name not in self._instances or not self._settings.homeassistant.enabled:
+            if not enabled or (topic != own_topic and name not in self._instances):
                 self._outbox.put_state(Message(topic=topic, payload=b"", retain=True), first=True)
+
+    def _put_lists(self, removed: Iterable[str]) -> None:
+        """Clear the lists of discovery topics of removed instances, and empty all lists if discovery is disabled."""
+        for name in removed:
+            self._outbox.put_state(Message(topic=self._topics.discovery_list(name), payload=b"", retain=True))
+        for name in () if self._settings.homeassistant.enabled else self._instances:
+            self._outbox.put_state(empty_list(name, self._topics))
 
     def _state(self, word: str) -> Message:
         return self._message("bridge_state", word.encode(), json=False)

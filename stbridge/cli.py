@@ -49,6 +49,7 @@ examples:
   stbridge call nas scan photos
   stbridge call local pause folder=photos
   stbridge watch --set mqtt.host=broker.lan
+  stbridge web --set mqtt.host=broker.lan
 """
 """The text that `stbridge --help` shows below the subcommands."""
 
@@ -130,6 +131,10 @@ def _parser(commands: Sequence[str] | None = None) -> argparse.ArgumentParser:
     call.add_argument("command", choices=commands, help="a command, such as scan or get_folder_status")
     call.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="its arguments; the main one without KEY=")
     subcommands.add_parser("watch", parents=[common, client], help="show a live view of what the bridge publishes")
+    subcommands.add_parser("web", parents=[common, client], help="serve a live web page of all bridges on the broker")
+    subcommands.add_parser(
+        "dashboard", parents=[common, client], help="print a Home Assistant dashboard for what the bridge publishes"
+    )
     demo = subcommands.add_parser("demo", help="run a demo with a broker and two Syncthing nodes of its own")
     demo.add_argument("--seconds", type=float, help="stop after this many seconds instead of at Ctrl-C")
     purge = subcommands.add_parser(
@@ -238,6 +243,33 @@ def _watch(given: argparse.Namespace) -> int:
     return 0
 
 
+def _dashboard(given: argparse.Namespace) -> int:
+    from stbridge.dashboard import make_dashboard  # noqa: PLC0415
+
+    made = make_dashboard(_read_settings(given), client_id=given.client_id)
+    say(made.text.removesuffix("\n"))
+    for name in made.uncertain:
+        complain(f"{on_one_line(name)} is not in the dashboard: Home Assistant replaces its letters in entity IDs")
+    return 0
+
+
+def _web(given: argparse.Namespace) -> int:
+    from stbridge.log import log_crash, secrets_of, start_logging  # noqa: PLC0415
+
+    try:
+        from stbridge.web.server import WebServer  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the web page needs {error.name}: install syncthing-mqtt with its extra `web`") from error
+    settings = _read_settings(given)
+    start_logging(settings.log, secrets_of(settings))
+    threading.excepthook = log_crash
+    server = WebServer(settings, client_id=given.client_id)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.ends.put(None))
+    server.run()
+    return 0
+
+
 def _demo(given: argparse.Namespace) -> int:
     try:
         from stbridge.demo.show import show  # noqa: PLC0415
@@ -278,6 +310,8 @@ _SUBCOMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "check": _check,
     "call": _call,
     "watch": _watch,
+    "web": _web,
+    "dashboard": _dashboard,
     "demo": _demo,
     "purge": _purge,
     "schema": _schema,

@@ -20,7 +20,9 @@ from stbridge.core.messages import Message, Received
 from stbridge.core.model import Config
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import CONNECTION, STATE, BridgeEvent, Outcome
+from stbridge.core.own_events import own_event
 from stbridge.core.payloads import RENDERED, render_event, render_raw
+from stbridge.core.read_order import Moment
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
 from stbridge.core.timed_pauses import may_resume
@@ -129,8 +131,8 @@ class Instance:
             polling,
             slow_reads,
             intervals=_intervals(poll),
-            take=lambda observations, epoch: self.take(observations, epoch=epoch),
-            epoch=self._epoch,
+            take=lambda observations, since: self.take(observations, since=since),
+            moment=self._moment,
             revalidate=self._follower.revalidate,
             check_connection=self._follower.check_connection,
             run_slow=lambda read_slow, read: self._dispatcher.submit_slow(read_slow, read),  # noqa: PLW0108 - as above
@@ -187,22 +189,36 @@ class Instance:
         """The `status` in the `connection` topic."""
         return self._state.status
 
-    def restore(self, payloads: Mapping[str, bytes], announced: Iterable[str] = ()) -> None:
+    def restore(
+        self,
+        payloads: Mapping[str, bytes],
+        announced: Mapping[str, bytes] | None = None,
+        listed: Collection[str] | None = None,
+        *,
+        complete: bool = True,
+    ) -> None:
         """Restore the topics that the previous run of the bridge published; thread-safe, returns immediately.
 
         Args:
             payloads: retained messages by topic; those of other instances are ignored.
-            announced: the discovery topics of this instance that the previous run published.
+            announced: the discovery messages of this instance that the previous run published, by topic.
+            listed: the discovery topics in its list; None if the broker has no list.
+            complete: whether everything was read.
         """
-        self._dispatcher.submit(self._restore, payloads, tuple(announced))
+        self._dispatcher.submit(self._restore, payloads, announced or {}, listed, complete)
 
-    def _restore(self, payloads: Mapping[str, bytes], announced: Sequence[str]) -> None:
+    def _restore(
+        self,
+        payloads: Mapping[str, bytes],
+        announced: Mapping[str, bytes],
+        listed: Collection[str] | None,
+        complete: bool,  # noqa: FBT001 - submitted
+    ) -> None:
         own = self._topics.of_instance(self.name, payloads)
         restored = seen.Restored(payloads=payloads_of(self._topics, own, RENDERED))
         with self._lock:
             self._restored = own
-            if self._discovery:
-                self._discovery.remember(announced)
+            self._publisher.restore_discovery(announced, listed, complete=complete)
         self._poller.request(self.take([restored]))
 
     def command(self, name: str, received: Received) -> None:
@@ -212,15 +228,15 @@ class Instance:
     # --- from an observation to the outbox
 
     def take(
-        self, observations: Iterable[Observation] = (), *, first: int = MAX_BATCH, epoch: int | None = None
+        self, observations: Iterable[Observation] = (), *, first: int = MAX_BATCH, since: Moment | None = None
     ) -> Collection[Read]:
         """Apply observations to the State, and publish the resulting changes; thread-safe.
 
         Args:
             observations: what was read from Syncthing; an iterator is consumed before the lock is acquired.
             first: number of topics that are sent ahead of the rest, so that an event reaches subscribers early.
-            epoch: the epoch in which they were read, which changes with the availability of the instance. Observations
-                of an earlier epoch are dropped. None if they cannot be out of date.
+            since: a moment before their requests were sent. Observations of an earlier epoch are dropped, and reads
+                are repeated whose value was observed again since then. None if they cannot be out of date.
 
         Returns:
             the reads that the observations require.
@@ -229,12 +245,12 @@ class Instance:
         reads: dict[Read, None] = {}
         for start in range(0, max(1, len(batch)), MAX_BATCH):
             part = batch[start : start + MAX_BATCH]
-            outcome = self._apply(part, first, epoch)
+            outcome = self._apply(part, first, since)
             for observation in part:
                 if isinstance(observation, seen.RawEvent):
                     self._put(Address("raw", name=observation.type), render_raw(observation.event, self._gui_user))
             for event in outcome.events:
-                self._put(Address("event", name=event.event_type), render_event(event))
+                self._put_event(event)
             self._outbox.flush()
             if CONNECTION in outcome.changed:
                 self._poller.wake()
@@ -244,7 +260,8 @@ class Instance:
                 if self._on_config:
                     self._on_config(self._config)
             reads.update(outcome.reads)
-            if any(one.event_type == "syncthing_started" for one in outcome.events):
+            # A late event is about a restart before this run of the bridge, which has sent no command to that process.
+            if any(one.event_type == "syncthing_started" and not one.data.get("late") for one in outcome.events):
                 self._dispatcher.syncthing_restarted()
         if self._state.restarted:
             self._follower.read_everything()
@@ -255,15 +272,15 @@ class Instance:
     def _gui_user(self) -> str:
         return "" if self._state.config is None else self._state.config.gui_user
 
-    def _apply(self, observations: Sequence[Observation], first: int, epoch: int | None) -> Outcome:
+    def _apply(self, observations: Sequence[Observation], first: int, since: Moment | None) -> Outcome:
         """Apply the rules, evaluate the problems and render changed topics, in memory, with the lock held."""
         with self._locked_state() as state:
             now, step = self._clock.read()
             if step:
                 apply(state, seen.ClockSet(by=step), now)
-            for observation in observations if epoch in (None, state.epoch) else ():
+            for observation in observations if since is None or since.epoch == state.epoch else ():
                 if not isinstance(observation, seen.RawEvent):
-                    apply(state, observation, now)
+                    apply(state, observation, now, since)
             conclude(state, now)
             outcome = state.take_outcome()
             self._publisher.change(outcome.changed)
@@ -362,10 +379,10 @@ class Instance:
         else:
             log.warning("%s: %s: %s", self.name, *shown)
 
-    def _epoch(self) -> int | None:
-        """Return the current epoch; None while the instance cannot be used, so that the poller reads nothing."""
+    def _moment(self) -> Moment | None:
+        """Return the current moment; None while the instance cannot be used, so that the poller reads nothing."""
         state = self._state
-        return state.epoch if state.availability is Availability.LIVE else None
+        return Moment(state.epoch, state.read_order.last) if state.availability is Availability.LIVE else None
 
     def _check_connection(self) -> None:
         """Make the follower check its connection, unless it is already reconnecting."""
@@ -378,20 +395,27 @@ class Instance:
         with self._lock:
             state = self._state
             return Known(
-                config=state.config, pending_devices=state.pending_devices, pending_folders=state.pending_folders
+                config=state.config,
+                pending_devices=state.pending_devices,
+                pending_folders=state.pending_folders,
+                timed_pauses=state.timed_pauses.paused,
             )
 
     def _take_from_command(self, observations: Iterable[Observation]) -> None:
         self._poller.request(self.take(observations))
 
     def _emit(self, event_type: str, **data: Any) -> None:
-        event = BridgeEvent(event_type, utc_now(), data)
-        self._put(Address("event", name=event_type), render_event(event))
+        self._put_event(BridgeEvent(event_type, utc_now(), data))
         self._outbox.flush()
 
     def _answer(self, received: Received, reply: Reply) -> None:
         send_reply(self._outbox, self._topics, self.name, received, reply)
         self._outbox.flush()
+
+    def _put_event(self, event: BridgeEvent) -> None:
+        self._put(Address("event", name=event.event_type), render_event(event))
+        if self._discovery and (own := own_event(event)):
+            self._put(own[0], render_event(own[1]))
 
     def _put(self, address: Address, payload: bytes) -> None:
         self._outbox.put(Message(topic=self._topics.build(self.name, address), payload=payload))

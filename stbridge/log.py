@@ -108,4 +108,4 @@ def log_crash(death: threading.ExceptHookArgs) -> None:
 def secrets_of(settings: Settings) -> list[str]:
     """Return all API keys and passwords of the settings."""
     keys = [instance.api_key.get_secret_value() for instance in settings.syncthing.values()]
-    return [settings.mqtt.password.get_secret_value(), *keys]
+    return [settings.mqtt.password.get_secret_value(), settings.web.password.get_secret_value(), *keys]

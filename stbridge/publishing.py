@@ -1,11 +1,12 @@
 """Decides which topics of an instance are rendered, and when."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 
 from stbridge.core.messages import Message
 from stbridge.core.outcome import CONNECTION, STATE
 from stbridge.core.payloads import render
+from stbridge.core.slow_topics import SLOW, SlowTopics, slow
 from stbridge.core.state import State
 from stbridge.core.topic_rate import TopicRateLimiter
 from stbridge.core.topics import Address, Topics
@@ -37,11 +38,13 @@ class Publisher:
         self._changed: dict[Address, None] = {}
         self._not_compared: list[Address] = []  # published topics whose discovery messages may have changed
         self._rate = TopicRateLimiter(updates_per_second)
+        self._slow = SlowTopics() if discovery else None
 
     @property
     def next(self) -> float | None:
-        """When the next rate-limited topic may be published, by the monotonic clock; None if no topic is waiting."""
-        return self._rate.next
+        """When the next topic that is waiting may be published, by the monotonic clock; None if no topic is waiting."""
+        times = (self._rate.next, self._slow.next if self._slow else None)
+        return min((at for at in times if at is not None), default=None)
 
     def change(self, addresses: Iterable[Address]) -> None:
         """Mark topics as possibly changed."""
@@ -72,13 +75,21 @@ class Publisher:
             for address in [one for one in AVAILABILITY if one in self._changed]:
                 del self._changed[address]
                 self._put(address, render(state, address), now)
+            self._put_slow(now)
             return False
         self._compare_discovery(state)
-        for address in self._next(limit):
-            if unlimited_rate or address in AVAILABILITY or not self._rate.is_limited(address, now):
-                payload = render(state, address)
-                self._put_discovery_first(state, address, exists=payload is not None)
-                self._put(address, payload, now)
+        payloads = {
+            address: render(state, address)
+            for address in self._next(limit)
+            if unlimited_rate or _is_urgent(state, address) or not self._rate.is_limited(address, now)
+        }
+        for address, payload in payloads.items():
+            self._put_discovery_first(state, address, exists=payload is not None)
+        if self._discovery:
+            self._put_discovery(self._discovery.describe_all())
+        for address, payload in payloads.items():
+            self._put(address, payload, now)
+        self._put_slow(now, everything=unlimited_rate)
         if not self._changed and self._discovery:
             self._put_discovery(self._discovery.clear_leftovers())
         return bool(self._changed or self._not_compared)
@@ -112,8 +123,33 @@ class Publisher:
             del self._changed[address]
         return addresses
 
+    def restore_discovery(
+        self, announced: Mapping[str, bytes], listed: Collection[str] | None, *, complete: bool
+    ) -> None:
+        """Continue the discovery messages of the previous run.
+
+        Args:
+            announced: the messages of this instance, by topic.
+            listed: the topics in the list of this instance; None if the broker has no list.
+            complete: whether everything was read, so that the broker has no other message on one of these topics.
+        """
+        if self._discovery:
+            self._discovery.topic_list.restore(listed, () if complete else listed or ())
+            self._discovery.remember(announced)
+            self._put_topic_list()
+
+    def _put_topic_list(self) -> None:
+        """Put the list of discovery topics into the outbox if it has changed.
+
+        The broker must have it before it has messages on these topics, unless it has no list at all: then the next run
+        reads the messages of all bridges.
+        """
+        if self._discovery and (message := self._discovery.topic_list.take()):
+            self._outbox.put_prerequisite(message, replaces=self._discovery.topic_list.exceeds_stored)
+
     def _put_discovery(self, messages: Iterable[Message]) -> None:
         for message in messages:
+            self._put_topic_list()
             self._outbox.put_state(message, first=True)
 
     def _put(self, address: Address, payload: bytes | None, now: float) -> None:
@@ -125,3 +161,24 @@ class Publisher:
         )
         if self._outbox.put_state(message, last=address == STATE) and address not in AVAILABILITY:
             self._rate.take(address, now)
+        if self._slow and address.kind in SLOW:
+            if payload is None:
+                self._slow.remove(address)
+                self._put_copy(address, b"")
+            else:
+                self._slow.offer(address, payload, now)
+
+    def _put_slow(self, now: float, *, everything: bool = False) -> None:
+        """Put the slow copies that are due, or all that are out of date."""
+        if self._slow:
+            for address, payload in self._slow.release(now) if everything else self._slow.due(now):
+                self._put_copy(address, payload)
+
+    def _put_copy(self, address: Address, payload: bytes) -> None:
+        topic = self._topics.build(self._name, slow(address))
+        self._outbox.put_state(Message(topic=topic, payload=payload, retain=True, json=True))
+
+
+def _is_urgent(state: State, address: Address) -> bool:
+    """Return whether a topic has no rate limit: the availability, and completions that precede their removed device."""
+    return address in AVAILABILITY or (address.kind == "completion" and address.device not in state.device_ids)

@@ -148,7 +148,7 @@ def _secret_directories(environment: Mapping[str, str], docker_secrets: Path) ->
 
 
 _SECRET_NAMES = (
-    re.compile(r"(?:stbridge_)?(?P<section>mqtt)__?(?P<key>username|password)"),
+    re.compile(r"(?:stbridge_)?(?P<section>mqtt|web)__?(?P<key>username|password)"),
     re.compile(r"(?:stbridge_)?(?P<section>syncthing)__?(?P<instance>[a-z0-9_-]+?)__?(?P<key>api_key)"),
 )
 """The names of secret files; their groups are the parts of the setting. Other files belong to other programs."""

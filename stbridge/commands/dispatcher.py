@@ -243,13 +243,24 @@ class CommandDispatcher:
         row = select(_ROWS, command.name, command.received, self._allowed)
         if command.expired:
             raise CommandError("timeout", "its message expiry interval passed before it could be executed")
-        if monotonic() - max(command.at, self._opened_at or 0.0) > START_WITHIN_S:
+        opened_at = self._opened_at or 0.0
+        if opened_at - command.at > START_WITHIN_S:
+            raise CommandError(
+                "timeout", f"it was not executed: the start of the bridge took longer than {START_WITHIN_S:.0f} s"
+            )
+        if monotonic() - max(command.at, opened_at) > START_WITHIN_S:
             raise CommandError(
                 "timeout", f"it was not executed: other commands took longer than {START_WITHIN_S:.0f} s"
             )
         if command.received.again and not row.repeatable:  # the previous run of the bridge may have executed it
             raise CommandError("timeout", "it may have been executed before the bridge restarted; not executed again")
         request, known = parse(row, command.received.payload), self._known()
+        if known.config is None and (request.arguments.get("for") is not None or row.name == "reset"):
+            raise CommandError(
+                "unreachable",
+                "it was not executed: the bridge has not read the configuration of Syncthing yet, so it could not end "
+                "the pause; send it again",
+            )
         request = with_ids(request, known)
         check_applicable(request, known.config)
         return request
@@ -275,9 +286,10 @@ class CommandDispatcher:
             )
 
     def _execute(self, command: IncomingCommand, request: Request) -> None:
+        pauses = self._pauses(request)
         data = self._perform(request)
         # The end of a pause is recorded before the reply confirms it; otherwise a stop in between would lose it.
-        data = self._note_pause(request) or data
+        data = self._note_pauses(request, pauses) or data
         self._finish(command, request, data=data)
         self._read_changes(request)
 
@@ -301,19 +313,34 @@ class CommandDispatcher:
 
     # --- pauses
 
-    def _note_pause(self, request: Request) -> dict[str, str | None] | None:
-        """Record until when a folder or device is paused, and return that time for the reply."""
-        if request.command.operation not in ("pause", "resume", "set_paused"):
-            return None
-        kind = "folder" if "folder" in request.arguments else "device"
-        paused = Paused(kind, request.arguments[kind])
+    def _pauses(self, request: Request) -> Sequence[Paused]:
+        """Return the folder or the devices that a command pauses or resumes.
+
+        `pause_all` with a duration leaves out devices that somebody has paused already, so that the bridge does not
+        resume them at its end.
+        """
+        if request.command.operation in ("pause", "resume", "set_paused"):
+            kind = "folder" if "folder" in request.arguments else "device"
+            return [Paused(kind, request.arguments[kind])]
+        known = self._known()
+        if request.command.operation not in ("pause_all", "resume_all") or known.config is None:
+            return []
+        devices = {Paused("device", one.id): one.paused for one in known.config.devices.values()}
+        timed = request.arguments.get("for") is not None
+        return [one for one, paused in devices.items() if not (timed and paused) or one in known.timed_pauses]
+
+    def _note_pauses(self, request: Request, pauses: Sequence[Paused]) -> dict[str, str | None] | None:
+        """Record until when folders or devices are paused, and return that time for the reply."""
         with self._lock:
-            self._resuming.discard(paused)  # cancels an attempt that is queued behind this command
-        if request.command.operation == "resume" or request.arguments.get("paused") is False:
+            self._resuming.difference_update(pauses)  # cancels attempts that are queued behind this command
+        resumes = request.command.operation in ("resume", "resume_all") or request.arguments.get("paused") is False
+        if not pauses or resumes:
             return None
         duration = request.arguments.get("for")
         until = None if duration is None else utc_now() + timedelta(seconds=seconds(duration))
-        self._take([seen.PauseTimed(paused=paused, until=until)])
+        self._take([seen.PauseTimed(paused=paused, until=until) for paused in pauses])
+        with self._lock:
+            self._resuming.difference_update(pauses)  # the previous end of the pause may have been due until now
         return {"resume_at": in_utc(until)} if until else None
 
     def _time_pauses(self, folders: Sequence[str], timeout_s: float | None) -> None:
@@ -377,9 +404,15 @@ class CommandDispatcher:
             self._emit(
                 "scan_finished",
                 folder=request.arguments["folder"] or ALL_FOLDERS,
+                label=self._label(request.arguments["folder"]),
                 error=None if error is None else with_setting_path(self._name, str(error)),
                 transaction=request.transaction,
             )
+
+    def _label(self, folder: str) -> str:
+        config = self._known().config
+        found = None if config is None else config.folders.get(folder)
+        return "" if found is None else found.label
 
     def _scanned(self, request: Request) -> dict[str, list[str]]:
         """Return the folders that a scan covers; Syncthing silently skips paused ones."""

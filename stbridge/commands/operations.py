@@ -1,6 +1,7 @@
 """Executes commands: by a method of the client, or by the function in a row of the table."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from stbridge.commands.paths import PathRules, is_directory_name
@@ -8,7 +9,7 @@ from stbridge.core.command import EVERY_FOLDER
 from stbridge.core.config_changes import Change, changes
 from stbridge.core.envelope import CommandError, Request
 from stbridge.core.secrets import with_secrets, without_secrets
-from stbridge.errors import NotApplicable, NotFound, SyncthingError, TimedOut
+from stbridge.errors import NotApplicable, NotFound, Rejected, SyncthingError, TimedOut
 from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.calls.base import completed
 
@@ -65,6 +66,14 @@ def _resume(client: SyncthingClient, arguments: Arguments) -> None:
     _set_paused(client, {**arguments, "paused": False})
 
 
+def _pause_all(client: SyncthingClient, _: Arguments) -> None:
+    client.pause_device()
+
+
+def _resume_all(client: SyncthingClient, _: Arguments) -> None:
+    client.resume_device()
+
+
 def _get_pending(client: SyncthingClient, _: Arguments) -> Any:
     return {"devices": client.get_pending_devices(), "folders": client.get_pending_folders()}
 
@@ -87,6 +96,29 @@ def _upgrade(client: SyncthingClient, _: Arguments) -> Any:
     return result
 
 
+# --- old versions of files
+
+
+def _restore_version(client: SyncthingClient, arguments: Arguments) -> None:
+    """Restore an old version that exists: Syncthing would move the current file away before it looks for it."""
+    folder, file, version = arguments["folder"], arguments["file"], _instant(arguments["version"])
+    kept = client.get_versions(folder).get(file) or ()
+    found = next((one["versionTime"] for one in kept if _instant(one["versionTime"]) == version), None)
+    if found is None:
+        raise NotFound(f"{file!r} has no version {arguments['version']!r}: get_versions lists its {len(kept)} versions")
+    if reason := client.restore_versions(folder, {file: found}).get(file):
+        raise Rejected(str(reason))
+
+
+def _instant(text: str) -> datetime | None:
+    """Return the time of a version; None if it is not the time of any, such as one without a time zone."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError("invalid_arguments", f"version must be the time of a version: {error}") from error
+    return at if at.tzinfo else None
+
+
 # --- reset: Syncthing refuses it while folders are running; it then restarts and leaves them paused
 
 
@@ -104,7 +136,7 @@ def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any
         started_at = client.get_status()["startTime"]
         client.reset(None if folder == EVERY_FOLDER else folder)
     except BaseException as error:  # the folders must be resumed after any failure, including an interrupt
-        left = _resume_all(client, running, time_pauses)
+        left = _resume_folders(client, running, time_pauses)
         if isinstance(error, SyncthingError):
             error.args = (f"{error}{left}",)  # the type is kept, because it shows whether the call may have arrived
         raise
@@ -113,12 +145,12 @@ def _reset(client: SyncthingClient, folder: str, time_pauses: TimePauses) -> Any
     except TimedOut as error:
         why = f"Syncthing was reset, but has not restarted after {RESTART_S:.0f} s"
         raise TimedOut(why + _still_paused(running)) from error
-    if left := _resume_all(client, running, time_pauses):
+    if left := _resume_folders(client, running, time_pauses):
         raise TimedOut(f"Syncthing was reset{left}")
     return {"reset": [one["id"] for one in selected], "resumed": running}
 
 
-def _resume_all(client: SyncthingClient, folders: list[str], time_pauses: TimePauses) -> str:
+def _resume_folders(client: SyncthingClient, folders: list[str], time_pauses: TimePauses) -> str:
     """Resume folders; return the text to append to the reply if some cannot be resumed, else an empty string."""
     for number, folder in enumerate(folders):
         try:
@@ -280,6 +312,9 @@ OPERATIONS: Mapping[str, Callable[[SyncthingClient, Arguments], Any]] = {
     "set_paused": _set_paused,
     "pause": _pause,
     "resume": _resume,
+    "pause_all": _pause_all,
+    "resume_all": _resume_all,
+    "restore_version": _restore_version,
     "get_pending": _get_pending,
     "browse_database": _browse_database,
     "scan": _scan,

@@ -21,6 +21,18 @@ EXPECTED_ERRORS = (re.compile("Syncthing should not run as a privileged or syste
 """Notices in Syncthing's error list that are not problems. Syncthing writes this one at each start if it runs as root,
 as it does in Home Assistant's add-on and in many containers."""
 
+FOLDER_ERRORS = tuple(
+    re.compile(beginning)
+    for beginning in (
+        r"Error on folder ",  # lib/model/folder.go; 2.x logs it as a warning, which is not in the list
+        r"Failed initial scan \(",  # lib/model/folder.go, 2.x
+        r"Failed to create folder (root directory|marker)\b",  # lib/model/model.go
+        r"Loading ignores: |Failed to load ignores \(",  # lib/model/model.go; the folder stops with the same error
+    )
+)
+"""The beginnings of entries in Syncthing's error list that repeat the error of a folder. The folder has the problem
+`folder_error` as long as the error lasts, but the entry stays in the list when the folder is fixed."""
+
 
 class Subject(NamedTuple):
     """The subject of a problem: a folder, a device (by its full ID), or the instance itself (without an ID)."""
@@ -69,4 +81,6 @@ class Alerts:
 
     def ignores(self, message: str) -> bool:
         """Return whether an entry of Syncthing's error list is ignored, so that it is not a problem."""
-        return any(expression.search(message) for expression in (*EXPECTED_ERRORS, *self.ignored_errors))
+        return any(expression.match(message) for expression in FOLDER_ERRORS) or any(
+            expression.search(message) for expression in (*EXPECTED_ERRORS, *self.ignored_errors)
+        )

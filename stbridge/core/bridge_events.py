@@ -62,11 +62,12 @@ EVENTS = (
     EventRow(
         name="conflict",
         meaning="A conflict file appeared; it may have been created on another device.",
-        keys=(*FOLDER_KEYS, "path", "original", "device"),
+        keys=(*FOLDER_KEYS, "path", "original", *DEVICE_KEYS),
         special={
             "path": "path of the conflict file",
             "original": "path of the file that it conflicts with",
             "device": "first 7 characters of the ID of the device whose change won",
+            "name": "the name of that device; `null` if this instance does not know it",
         },
     ),
     EventRow(name="folder_paused", meaning="A folder was paused.", keys=FOLDER_KEYS),
@@ -74,7 +75,7 @@ EVENTS = (
     EventRow(
         name="folder_pending",
         meaning="A device offers a folder that this instance does not share with it.",
-        keys=(*FOLDER_KEYS, "device"),
+        keys=(*FOLDER_KEYS, *DEVICE_KEYS),
         special={"label": "the label that the device sent", "device": "short ID of the device that offers it"},
     ),
     EventRow(name="device_connected", meaning="A device connected: its first connection was opened.", keys=DEVICE_KEYS),
@@ -118,8 +119,8 @@ EVENTS = (
     EventRow(
         name="scan_finished",
         meaning="A scan finished whose command had been answered with `accepted` while the scan was still running.",
-        keys=("folder", "error", "transaction"),
-        special={"folder": "ID of the folder; `all` for every folder"},
+        keys=(*FOLDER_KEYS, "error", "transaction"),
+        special={"folder": "ID of the folder; `all` for every folder", "label": "its label; empty for every folder"},
     ),
 )
 """Every event, in the order of the documentation."""

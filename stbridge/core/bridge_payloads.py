@@ -1,4 +1,4 @@
-"""Renders the payloads of the bridge itself: `bridge/info` and `bridge/health`."""
+"""Renders the payloads of the bridge itself: `bridge/info`, `bridge/health` and `bridge/sentinel`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -56,6 +56,15 @@ def render_health(health: BridgeHealth) -> bytes:
             "instances": dict(health.instances),
         }
     )
+
+
+def render_sentinel(started_at: datetime) -> bytes:
+    """Return the payload of `bridge/sentinel`, by which a bridge recognizes its own.
+
+    Args:
+        started_at: when the bridge started.
+    """
+    return as_json({"started_at": in_utc(started_at)})
 
 
 def render_info(

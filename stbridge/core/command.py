@@ -62,12 +62,14 @@ class Command:
         arguments: its arguments.
         main: the argument whose value may be sent alone, without JSON.
         either: arguments of which exactly one must be given.
+        any_of: arguments of which at least one must be given.
         call: the operation that executes it; a method of SyncthingClient unless `operations` has one.
         repeatable: whether it is safe to execute it twice.
         changes: the reads that follow the command, because no event reports the change.
         every_s: the minimum interval between two executions, in seconds; 0 is no limit.
         folder_types: the types of folder that it applies to; empty for all.
         running: whether the folder must not be paused.
+        versioned: whether the folder must keep old versions of files that Syncthing itself can restore.
         lane: commands of a lane run one after the other. `ordered` commands change the same data, so the last one sent
             must win; the responses to `large` commands take much memory.
         example: a payload for the documentation.
@@ -79,12 +81,14 @@ class Command:
     arguments: tuple[Argument, ...] = ()
     main: str | None = None
     either: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
     call: str = ""
     repeatable: bool = True
     changes: tuple[str, ...] = ()
     every_s: float = 0
     folder_types: tuple[str, ...] = ()
     running: bool = False
+    versioned: bool = False
     lane: Literal["", "ordered", "large"] = ""
     example: str = "{}"
 

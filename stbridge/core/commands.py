@@ -20,7 +20,16 @@ _PAGES = (
     Argument(name="page", type="integer", largest=32_767, meaning="number of the page, from 1, at most 32767"),
     Argument(name="perpage", type="integer", largest=65_536, meaning="items per page, at most 65536 (default)"),
 )
+_FOR = Argument(
+    name="for",
+    type="duration",
+    needs_bridge=True,
+    meaning="duration, as `30m`, `2h`, `1d` or seconds; the bridge resumes it at `resume_at`",
+)
 _EITHER = (folder_argument(required=False), device_argument(required=False))
+
+MOST_KBPS = 2_147_483_647
+"""The largest limit of a rate: Syncthing's `int` has 32 bits on small machines, and it refuses larger numbers."""
 
 COMMANDS = (
     Command(name="get_version", group="read", meaning="version, operating system, architecture"),
@@ -116,6 +125,17 @@ COMMANDS = (
         lane="large",
         example="documents",
     ),
+    Command(
+        name="get_versions",
+        group="read",
+        meaning="old versions of files that a folder keeps",
+        arguments=(folder_argument(),),
+        main="folder",
+        running=True,
+        versioned=True,
+        lane="large",
+        example="photos",
+    ),
     Command(name="get_pending", group="read", meaning="pending devices and folders"),
     Command(name="check_upgrade", group="read", meaning="whether a newer version exists"),
     Command(
@@ -168,12 +188,7 @@ COMMANDS = (
         meaning="pause a folder or a device, for a while or until it is resumed",
         arguments=(
             *_EITHER,
-            Argument(
-                name="for",
-                type="duration",
-                needs_bridge=True,
-                meaning="duration, as `30m`, `2h`, `1d` or seconds; the bridge resumes it at `resume_at`",
-            ),
+            _FOR,
         ),
         either=("folder", "device"),
         lane="ordered",
@@ -199,6 +214,42 @@ COMMANDS = (
         either=("folder", "device"),
         lane="ordered",
         example='{"device": "laptop", "paused": true}',
+    ),
+    Command(
+        name="pause_all",
+        group="operate",
+        meaning="pause every remote device, for a while or until it is resumed: nothing is sent or received",
+        arguments=(_FOR,),
+        lane="ordered",
+        example='{"for": "2h"}',
+    ),
+    Command(
+        name="resume_all",
+        group="operate",
+        meaning="resume every remote device, also those that were paused one by one",
+        lane="ordered",
+    ),
+    Command(
+        name="set_limits",
+        group="operate",
+        meaning="limit the rates of all connections together",
+        arguments=(
+            Argument(
+                name="send_kbps",
+                type="integer",
+                largest=MOST_KBPS,
+                meaning="KiB per second that are sent; 0 is unlimited; not changed if it is missing",
+            ),
+            Argument(
+                name="recv_kbps",
+                type="integer",
+                largest=MOST_KBPS,
+                meaning="the same for what is received",
+            ),
+        ),
+        any_of=("send_kbps", "recv_kbps"),
+        lane="ordered",
+        example='{"send_kbps": 500, "recv_kbps": 0}',
     ),
     Command(
         name="restart",
@@ -283,6 +334,26 @@ COMMANDS = (
         folder_types=("receiveonly", "receiveencrypted"),
         running=True,
         example="camera",
+    ),
+    Command(
+        name="restore_version",
+        group="admin",
+        meaning="replace a file by an old version of it; the current file becomes an old version itself",
+        arguments=(
+            folder_argument(),
+            file_argument(),
+            Argument(
+                name="version",
+                type="text",
+                required=True,
+                meaning="the `versionTime` of the version, as `get_versions` returns it",
+            ),
+        ),
+        running=True,
+        versioned=True,
+        repeatable=False,
+        lane="ordered",
+        example='{"folder": "photos", "file": "2026/11/sunset.jpg", "version": "2026-11-20T18:30:00Z"}',
     ),
     Command(
         name="accept_device",

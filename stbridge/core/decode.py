@@ -8,15 +8,18 @@ Syncthing's API defines; the caller reports an invalid response.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from stbridge.core import observations as seen
 from stbridge.core.conflicts import is_conflict
+from stbridge.core.json_text import cut
 from stbridge.core.model import (
     Completion,
     Config,
     Connection,
     DeviceConfig,
+    DialError,
     FailedItem,
     FolderConfig,
     FolderCounts,
@@ -31,6 +34,15 @@ from stbridge.core.secrets import without_tokens
 from stbridge.core.typed import flag, flag_or_none, listed, mapping, number, text, text_or_none, whole
 
 Json = Mapping[str, Any]
+
+DYNAMIC = "dynamic"
+"""In the addresses of a device, it stands for all addresses that discovery finds."""
+
+LONGEST_DIAL_ERROR = 200
+"""Maximum length of a connection error, in characters."""
+
+MOST_DIAL_ERRORS = 5_000
+"""Maximum number of addresses with a connection error: a discovery server can return any number of addresses."""
 
 _NEVER_BEFORE = 1971  # "never" is year 1 (Go's zero time) for folders, and 1970 for devices never seen
 _NEVER_AFTER = 9000  # adding to Python's last day would overflow
@@ -77,7 +89,20 @@ def status(raw: Json) -> seen.StatusRead:
         goroutines=whole(raw["goroutines"]),
         listeners_ok=_any_without_error(mapping(listeners)) if listeners is not None else None,
         discovery_ok=_any_without_error(mapping(discovery)) if discovery else None,
+        dial_errors=dict(islice(_dial_errors(mapping(raw.get("lastDialStatus"))), MOST_DIAL_ERRORS)),
     )
+
+
+def _dial_errors(dialed: Json) -> Iterator[tuple[str, DialError]]:
+    """Yield the addresses that could not be dialed, each with its error as Syncthing's page abbreviates it.
+
+    The page shows only what follows the last colon; the rest repeats the address, which may contain a token.
+    """
+    for address_text, result in dialed.items():
+        error, at = text_or_none(mapping(result).get("error")), time(text_or_none(mapping(result).get("when")))
+        if error and at:
+            shown = without_tokens(error)
+            yield address_text, DialError(at=at, error=cut(shown.rpartition(": ")[2] or shown, LONGEST_DIAL_ERROR))
 
 
 def _any_without_error(services: Json) -> bool:
@@ -86,22 +111,32 @@ def _any_without_error(services: Json) -> bool:
 
 def config(raw: Json, own_id: str) -> seen.ConfigRead:
     """Read GET /rest/config (or the older /rest/system/config), and ConfigSaved, which have the same document."""
+    options = mapping(raw.get("options"))
     devices = {text(device["deviceID"]): mapping(device) for device in listed(raw["devices"])}
     ids = {device: device for device in devices}  # one shared string per ID, or every folder would keep its own copies
     return seen.ConfigRead(
         config=Config(
             name=text_or_none(devices.get(own_id, {}).get("name")) or "",
             gui_user=text_or_none(mapping(raw.get("gui")).get("user")) or "",
+            max_send_kbps=_limit(options.get("maxSendKbps")),
+            max_recv_kbps=_limit(options.get("maxRecvKbps")),
             folders={text(folder["id"]): _folder_config(folder, own_id, ids) for folder in listed(raw["folders"])},
             devices={
                 device_id: DeviceConfig(
-                    id=device_id, name=text_or_none(device.get("name")) or "", paused=flag(device["paused"])
+                    id=device_id,
+                    name=text_or_none(device.get("name")) or "",
+                    paused=flag(device["paused"]),
+                    addresses=tuple(one for one in map(text, listed(device.get("addresses"))) if one != DYNAMIC),
                 )
                 for device_id, device in devices.items()
                 if device_id != own_id
             },
         )
     )
+
+
+def _limit(raw: Any) -> int | None:
+    return None if raw is None else max(0, whole(raw))  # Syncthing treats a negative limit as none
 
 
 def _folder_config(raw: Json, own_id: str, ids: Mapping[str, str]) -> FolderConfig:
@@ -112,6 +147,7 @@ def _folder_config(raw: Json, own_id: str, ids: Mapping[str, str]) -> FolderConf
         type=text(raw["type"]),
         paused=flag(raw["paused"]),
         devices=tuple(ids.get(device, device) for device in _sharing(raw) if device != own_id),
+        versioning=text_or_none(mapping(raw.get("versioning")).get("type")) or "",
     )
 
 

@@ -1,12 +1,14 @@
 """The state of one folder, one remote device and one share, and the values derived from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stbridge.core.model import (
     Completion,
     Connection,
     DeviceConfig,
+    DialError,
     FailedItem,
     FolderConfig,
     FolderCounts,
@@ -23,8 +25,15 @@ SCANNING = frozenset({"scanning", "scan-waiting"})
 OFFERING = frozenset({"sendreceive", "sendonly"})
 """Types of folders whose local changes are meant for other devices."""
 ERROR = "error"
+IDLE = "idle"
 PAUSED = "paused"
 UNKNOWN = "unknown"
+
+INACTIVE_AFTER = timedelta(days=7)
+"""How long ago a device was last seen before Syncthing's page shows it as inactive."""
+
+LOCAL_CHANGES = {"receiveonly": "local_additions", "receiveencrypted": "unexpected_items"}
+"""The status of an idle folder with local changes, by the type of the folder."""
 
 NOT_CONNECTED = Connection(connected=False)
 _NOT_TAKING_PART = frozenset({"paused", "notSharing"})  # the remote device chose this, so it is not out of sync
@@ -71,11 +80,44 @@ class FolderState:
 
     Otherwise a short sync would remain unnoticed, because no counts are read while it runs.
     """
+    sync_state: str = "syncing"
+    """The last state of a sync; it stays the status of the folder until the counts after the sync are read."""
 
     @property
     def shown_state(self) -> str:
         """Syncthing's state of the folder, or `paused`, which Syncthing reports only in its configuration."""
         return PAUSED if self.config.paused else self.state or UNKNOWN
+
+    @property
+    def status(self) -> str:
+        """The status of the folder on Syncthing's page (`folderStatus` in its syncthingController.js).
+
+        The page shows `out_of_sync` for up to two seconds after a sync, until it has read the counts; this does not.
+        """
+        state = self.shown_state
+        if state == ERROR:
+            return "stopped"
+        if state != IDLE:
+            return state
+        if self.counts is None:
+            return UNKNOWN
+        if not self.settled:
+            return self.sync_state
+        found = (
+            ("out_of_sync", self.counts.need_total_items),
+            ("failed_items", self.counts.failed),
+            (LOCAL_CHANGES.get(self.config.type, ""), self.counts.local_changes and self.config.type in LOCAL_CHANGES),
+            ("unshared", not self.config.devices),
+        )
+        return next((word for word, holds in found if holds), "up_to_date")
+
+    def follow_state(self, state: str | None) -> None:
+        """Set Syncthing's state of the folder."""
+        self.state = state
+        if state in SYNCING:
+            self.settled, self.sync_state = False, state
+        if state not in SCANNING:
+            self.scan_progress = None
 
     @property
     def known(self) -> FolderCounts | None:
@@ -149,6 +191,8 @@ class DeviceState:
     out_of_sync_since: datetime | None = None
     was_out_of_sync: bool = False
     """Whether it was out of sync when that was last known; if so, an event is emitted once it is in sync."""
+    inactive: bool = False
+    """Whether it is disconnected and was not seen for `INACTIVE_AFTER`, or never, when that was last evaluated."""
     published_connected: bool = False
     """Whether it was connected according to the last event."""
     connection_quiet_at: datetime | None = None
@@ -156,10 +200,67 @@ class DeviceState:
     connection_change: ConnectionChange | None = None
     in_rate: Rate = field(default_factory=Rate)
     out_rate: Rate = field(default_factory=Rate)
+    reached_at: str = ""
+    """The address of the last connection that this instance opened, in the form in which Syncthing lists it."""
     folders: set[str] = field(default_factory=set)
     taken: dict[str, int] = field(default_factory=dict)
     """By folder, how many of this device's changes the remote device is known to have received."""
     shares: Tally[SharePart] = field(default_factory=lambda: Tally(SharePart()))
+
+    @property
+    def seen(self) -> bool:
+        """Whether it has ever been connected. Until then, Syncthing's numbers about it mean nothing."""
+        return self.connection.connected or self.last_seen_at is not None
+
+    @property
+    def status(self) -> str:
+        """The status of the device on Syncthing's page (`deviceStatus` in its syncthingController.js)."""
+        if self.config.paused:
+            return PAUSED
+        if not self.folders:
+            return "unused"
+        if not self.connection.connected:
+            return "disconnected_inactive" if self.inactive else "disconnected"
+        if self.shares.total.unknown:
+            return UNKNOWN
+        return "syncing" if self.shares.total.incomplete else "up_to_date"
+
+    @property
+    def inactive_at(self) -> datetime | None:
+        """When it becomes inactive; None if it is connected or was never seen."""
+        if self.connection.connected or self.last_seen_at is None:
+            return None
+        return self.last_seen_at + INACTIVE_AFTER
+
+    def note_inactive(self, now: datetime) -> bool:
+        """Update whether it is inactive, and return whether that changed."""
+        before, at = self.inactive, self.inactive_at
+        self.inactive = not self.seen or (at is not None and at <= now)
+        return self.inactive != before
+
+    def note_connection(self, connection: Connection) -> None:
+        """Set its connection, and remember the address if this instance opened it."""
+        self.connection = connection
+        protocol, _, side = (connection.connection_type or "").rpartition("-")
+        if side == "client" and connection.address:
+            self.reached_at = f"{protocol}://{connection.address}"
+
+    def connection_error(self, dial_errors: Mapping[str, DialError]) -> str | None:
+        """Return why the last attempt to connect failed; None if there is no error, or if it is not known.
+
+        Syncthing lists attempts by address, not by device. Which addresses discovery has found is not known here,
+        except the last one that could be reached.
+
+        Args:
+            dial_errors: the failed attempts of the instance, by address.
+        """
+        if self.connection.connected or self.config.paused:
+            return None
+        found = (dial_errors[one] for one in (*self.config.addresses, self.reached_at) if one in dial_errors)
+        since = self.last_seen_at and self.last_seen_at.replace(microsecond=0)  # as precise as Syncthing's list
+        recent = (one for one in found if since is None or one.at >= since)
+        latest = max(recent, key=lambda one: one.at, default=None)
+        return None if latest is None else latest.error
 
     @property
     def in_sync(self) -> bool | None:
@@ -197,14 +298,15 @@ class DeviceState:
 
 
 def share_part(folder: FolderState, device: DeviceState, completion: Completion | None) -> SharePart:
-    """Return the numbers that a folder adds to the sums of a device; a folder paused on either side adds nothing."""
+    """Return the numbers that a folder adds to the sums of a device; a folder that is paused here adds nothing."""
     if folder.config.paused or device.config.paused:
         return SharePart()
-    if completion is None:
+    if completion is None or not device.seen:
         return SharePart(counted=1, unknown=1)
+    listed = SharePart(known=1, incomplete=int(not completion.complete), need_total_items=completion.need_total_items)
     if completion.remote_state in _NOT_TAKING_PART:
-        return SharePart()
-    return SharePart(
+        return listed
+    return listed._replace(
         counted=1,
         out_of_sync=int(not completion.complete),
         need_bytes=completion.need_bytes,

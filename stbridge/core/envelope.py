@@ -118,7 +118,7 @@ def _as_object(command: Command, text: str) -> dict[str, Any]:
         return {command.main: _bare(text)}
     if text == PRESS:
         return {}
-    raise CommandError("invalid_json", f"{command.name} takes a JSON object: {_known(command)}")
+    raise CommandError("invalid_json", f"the payload must be a JSON object: {_known(command)}")
 
 
 def _bare(text: str) -> str:
@@ -151,6 +151,8 @@ def check(command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
             raise CommandError("invalid_arguments", f"{row.name} is missing; {_known(command)}")
     if command.either and sum(name in arguments for name in command.either) != 1:
         raise CommandError("invalid_arguments", f"give exactly one of {' and '.join(command.either)}")
+    if command.any_of and not any(name in arguments for name in command.any_of):
+        raise CommandError("invalid_arguments", f"give at least one of {' and '.join(command.any_of)}")
     return arguments
 
 

@@ -68,6 +68,8 @@ def _entity(state: State, subject: Subject, thresholds: Mapping[str, float], now
     if subject.kind == DEVICE:
         device = state.devices[subject.id]
         device.note_sync(now)
+        if device.note_inactive(now):
+            state.outcome.change(address_of(state, subject))
         return device
     return None
 
@@ -78,7 +80,8 @@ def _evaluate(state: State, subject: Subject, now: datetime) -> None:
     raised, known = state.problems.get(subject, {}), state.pending_since.pop(subject, {})
     found: dict[str, Problem] = {}
     pending_since: dict[str, datetime] = {}
-    due: list[datetime] = []
+    inactive_at = entity.inactive_at if subject.kind == DEVICE else None
+    due = [] if inactive_at is None or inactive_at <= now else [inactive_at]
     for row in ROWS_BY_SUBJECT[subject.kind]:
         threshold = thresholds.get(row.code, row.threshold)
         finding = row.look(state, entity) if threshold else None
@@ -88,7 +91,7 @@ def _evaluate(state: State, subject: Subject, now: datetime) -> None:
             pending_since[row.code] = known[row.code]
         since = _since(row, finding, raised.get(row.code)) or pending_since.setdefault(row.code, now)
         change_at = since + timedelta(seconds=threshold) if row.measure in (Measure.SECONDS, Measure.NOTICE) else None
-        if row.code in raised and since > now:
+        if change_at is not None and row.code in raised and since > now:
             found[row.code] = raised[row.code]  # a time in the future: the clock has not been set yet
         elif _holds(row, finding, threshold, now, change_at):
             found[row.code] = Problem(row.code, finding.message, since)
@@ -113,8 +116,13 @@ def _may_be_stale(folder: FolderState, thresholds: Mapping[str, float], now: dat
 
 
 def _since(row: Row, finding: Finding, raised: Problem | None) -> datetime | None:
-    """Return when a finding began: the published time, else the time of its source; None if there is none."""
-    if raised is not None and not (row.measure is Measure.SECONDS and finding.since and finding.since > raised.since):
+    """Return when a finding began: the published time, else the time of its source; None if there is none.
+
+    A duration that began again, the latest one of several errors and a second event that raises the same notice have a
+    later time than the published one.
+    """
+    may_move = row.measure is not Measure.SWITCH
+    if raised is not None and not (may_move and finding.since and finding.since > raised.since):
         return raised.since
     return finding.since
 

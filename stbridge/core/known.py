@@ -16,6 +16,13 @@ from stbridge.core.model import (
     normalized_device_id,
     short_ids,
 )
+from stbridge.core.timed_pauses import Paused
+
+_NO_VERSIONS = {
+    "": "no file versioning: it keeps no old versions",
+    "external": "external file versioning: Syncthing neither lists nor restores its old versions",
+}
+"""Why old versions cannot be used, by the type of file versioning."""
 
 Named = Mapping[str, tuple[str, ...]]
 """The other names of each ID."""
@@ -28,6 +35,8 @@ class Known:
     config: Config | None
     pending_devices: tuple[PendingDevice, ...] | None = None
     pending_folders: tuple[PendingFolder, ...] | None = None
+    timed_pauses: frozenset[Paused] = frozenset()
+    """The folders and devices that the bridge will resume."""
 
     def named(self, kind: Type) -> tuple[str, Named | None]:
         """Return the name of a type of argument in messages, and the folders or devices that it may name.
@@ -176,4 +185,6 @@ def _why_not(request: Request, folder: FolderConfig) -> str | None:
         return f"{command.name} is for folders of the type {types}: {folder.id!r} is {folder.type}"
     if command.running and folder.paused:
         return f"the folder {folder.id!r} is paused: resume it first"
+    if command.versioned and (reason := _NO_VERSIONS.get(folder.versioning)):
+        return f"the folder {folder.id!r} has {reason}"
     return None

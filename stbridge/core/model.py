@@ -59,7 +59,11 @@ def normalized_device_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderConfig:
-    """The configuration of a folder; `devices` are the IDs of the remote devices that it is shared with."""
+    """The configuration of a folder.
+
+    `devices` are the IDs of the remote devices that it is shared with. `versioning` is empty if it keeps no old
+    versions of files.
+    """
 
     id: str
     label: str
@@ -67,25 +71,35 @@ class FolderConfig:
     type: str
     paused: bool
     devices: tuple[str, ...]
+    versioning: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceConfig:
-    """The configuration of a remote device."""
+    """The configuration of a remote device.
+
+    `addresses` are those that the user has entered; `dynamic`, the default, stands for discovery and is not among them.
+    """
 
     id: str
     name: str
     paused: bool
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The configuration of an instance; `devices` are the remote devices, without the instance's own device."""
+    """The configuration of an instance; `devices` are the remote devices, without the instance's own device.
+
+    The limits are KiB per second; 0 means unlimited.
+    """
 
     name: str
     folders: Mapping[str, FolderConfig]
     devices: Mapping[str, DeviceConfig]
     gui_user: str = ""
+    max_send_kbps: int | None = None
+    max_recv_kbps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +115,11 @@ class FolderCounts:
     need_deletes: int
     failed: int
     local_changes: int
+
+    @property
+    def need_total_items(self) -> int:
+        """The needed items including deletions, as Syncthing's page counts them."""
+        return self.need_items + self.need_deletes
 
     @property
     def complete(self) -> bool:
@@ -120,6 +139,11 @@ class Completion:
     remote_state: str | None
 
     @property
+    def need_total_items(self) -> int:
+        """The needed items including deletions, as Syncthing's page counts them."""
+        return self.need_items + self.need_deletes
+
+    @property
     def complete(self) -> bool:
         """Whether nothing is needed; Syncthing may report 100 percent while empty files are still needed."""
         return not (self.need_bytes or self.need_items or self.need_deletes)
@@ -137,6 +161,14 @@ class Connection:
     client_version: str | None = None
     in_bytes: int = 0
     out_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialError:
+    """Why the last attempt to connect to an address failed, and when."""
+
+    at: datetime
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The observations of a Syncthing instance: every kind of fact that changes its State, from an event or a read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from stbridge.core.model import (
     Completion,
     Config,
     Connection,
+    DialError,
     FailedItem,
     FolderCounts,
     FolderStatistics,
@@ -109,6 +110,8 @@ class StatusRead(Observation):
     goroutines: int
     listeners_ok: bool | None
     discovery_ok: bool | None
+    dial_errors: Mapping[str, DialError] = field(default_factory=dict)
+    """The addresses to which the last attempt to connect failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,11 @@ class Outcome:
         """Note that the payloads of these addresses may have changed."""
         self.changed.update(dict.fromkeys(addresses))
 
+    def change_last(self, address: Address) -> None:
+        """Note that the payload of this address may have changed; it follows those of all addresses so far."""
+        self.changed.pop(address, None)
+        self.changed[address] = None
+
     def read(self, *reads: Read) -> None:
         """Note that these reads are required."""
         self.reads.update(dict.fromkeys(reads))

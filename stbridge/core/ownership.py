@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 
 from stbridge.core.json_text import read_json
 from stbridge.core.payloads import OFFLINE, ONLINE
+from stbridge.core.slow_topics import SLOW
 from stbridge.core.topics import BRIDGE, Address, Topics
 
 _AVAILABILITY = frozenset({ONLINE.encode(), OFFLINE.encode()})
 
-_KEYS: Mapping[str, frozenset[str]] = {
+_OF_KIND: dict[str, frozenset[str]] = {
     "bridge_info": frozenset({"version", "started_at", "instances", "commands"}),
     "bridge_health": frozenset({"uptime_s", "queued", "sent"}),
+    "bridge_discovery": frozenset({"topics"}),
+    "bridge_sentinel": frozenset({"started_at"}),
     "connection": frozenset({"status", "message", "since"}),
     "system": frozenset({"device_id", "in_sync", "all_in_sync", "folders", "devices"}),
     "metrics": frozenset({"in_bytes", "in_bytes_lifetime", "goroutines"}),
@@ -24,6 +27,8 @@ _KEYS: Mapping[str, frozenset[str]] = {
     "device": frozenset({"id", "name", "paused", "connected", "completion", "need_bytes"}),
     "completion": frozenset({"completion", "need_bytes", "remote_state"}),
 }
+
+_KEYS = _OF_KIND | {copy: _OF_KIND[kind] for kind, copy in SLOW.items()}
 """Keys that every version publishes in the payloads of a kind; missing kinds have no JSON object as payload."""
 
 _PROOF = frozenset({"connection", "system", "metrics", "folder", "device", "completion"})

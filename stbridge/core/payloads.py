@@ -83,6 +83,8 @@ def _system(state: State, _: Address) -> Payload | None:
         else percentage(need_bytes=folders.need_bytes, global_bytes=folders.global_bytes, complete=not needs_items),
         "need_bytes": folders.need_bytes,
         "need_items": folders.need_items,
+        "need_deletes": folders.need_deletes,
+        "need_total_items": folders.need_items + folders.need_deletes,
         "folders": {
             "total": folders.total,
             "paused": folders.paused,
@@ -99,6 +101,8 @@ def _system(state: State, _: Address) -> Payload | None:
         "errors": None if state.errors is None else len(state.errors),
         "last_error": state.errors[-1].message if state.errors else None,
         "restart_required": state.restart_required,
+        "max_send_kbps": state.config.max_send_kbps,
+        "max_recv_kbps": state.config.max_recv_kbps,
         "conflicts": folders.conflicts,
         "pending_devices": _count(state.pending_devices),
         "pending_folders": _count(state.pending_folders),
@@ -233,6 +237,7 @@ def _folder(state: State, address: Address) -> Payload | None:
         "paused": config.paused,
         "resume_at": in_utc(state.timed_pauses.until("folder", config.id)),
         "state": folder.shown_state,
+        "status": folder.status,
         "state_changed_at": in_utc(folder.state_changed_at),
         "completion": folder.completion,
         "in_sync": folder.in_sync,
@@ -243,6 +248,7 @@ def _folder(state: State, address: Address) -> Payload | None:
         "need_bytes": counts and counts.need_bytes,
         "need_items": counts and counts.need_items,
         "need_deletes": counts and counts.need_deletes,
+        "need_total_items": counts and counts.need_total_items,
         "failed": counts and counts.failed,
         "error": folder.error,
         "watch_error": folder.watch_error,
@@ -295,17 +301,21 @@ def _device(state: State, address: Address) -> Payload | None:
         "name": config.name,
         "paused": config.paused,
         "resume_at": in_utc(state.timed_pauses.until("device", config.id)),
+        "status": device.status,
         "connected": connection.connected,
         "address": connection.address,
         "connection_type": connection.connection_type,
         "is_local": connection.is_local,
         "crypto": connection.crypto,
         "client_version": connection.client_version,
+        "connection_error": device.connection_error(state.process.dial_errors if state.process else {}),
         "last_seen_at": in_utc(device.last_seen_at),
         "completion": device.completion,
         "in_sync": device.in_sync,
         "need_bytes": shares.need_bytes if known else None,
         "need_items": shares.need_items if known else None,
+        "need_deletes": shares.need_deletes if known else None,
+        "need_total_items": shares.need_total_items if shares.known and not shares.unknown else None,
         "in_bytes": connection.in_bytes,
         "out_bytes": connection.out_bytes,
         "in_rate": device.in_rate.value,
@@ -326,13 +336,14 @@ def _completion(state: State, address: Address) -> Payload | None:
     if device is None or folder is None or address.folder not in device.folders:
         return None
     known: Completion | None = state.completions.get((device.config.id, address.folder))
-    if folder.config.paused:
+    if folder.config.paused or not device.seen:
         known = None
     return {
         "completion": known and known.completion,
         "need_bytes": known and known.need_bytes,
         "need_items": known and known.need_items,
         "need_deletes": known and known.need_deletes,
+        "need_total_items": known and known.need_total_items,
         "global_bytes": known and known.global_bytes,
         "remote_state": known and known.remote_state,
     }

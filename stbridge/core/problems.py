@@ -163,7 +163,7 @@ def _behind(_: State, device: DeviceState) -> Finding | None:
 
 def _system_errors(state: State, _: None) -> Finding | None:
     errors = [error for error in state.errors or () if not state.alerts.ignores(error.message)]
-    return Finding(errors[-1].message, errors[0].when, len(errors)) if errors else None
+    return Finding(errors[-1].message, errors[-1].when, len(errors)) if errors else None
 
 
 def _restart_required(state: State, _: None) -> Finding | None:
@@ -287,7 +287,7 @@ ROWS: Sequence[Row] = (
         code="system_errors",
         subject=INSTANCE,
         measure=Measure.COUNT,
-        meaning="Syncthing's own error list contains an entry that is not ignored.",
+        meaning="Syncthing's own error list contains an entry that is not ignored and is not the error of a folder.",
         fix="See `errors`. The command `clear_errors` clears the list; `alerts.ignore_errors` ignores entries.",
         look=_system_errors,
     ),

@@ -40,6 +40,7 @@ from stbridge.core.outcome import (
     folder_address,
     share_address,
 )
+from stbridge.core.read_order import ReadOrder
 from stbridge.core.tally import DevicePart, FolderPart, Tally
 from stbridge.core.timed_pauses import Paused, TimedPauses
 from stbridge.core.timing import Timers
@@ -66,9 +67,11 @@ class State:
         self.availability = Availability.CONNECTING
         self.epoch = 0
         """Changes with the availability: values read in an earlier epoch may be out of date."""
-        self.status = "unreachable"
-        self.message = "not connected yet"
+        self.read_order = ReadOrder()
+        self.status, self.message = "unreachable", "not connected yet"
         self.since: datetime | None = None
+        # When the current outage of the instance began; None while there is none.
+        self.usable_until: datetime | None = None
         self.began: datetime | None = None
         """When the first observation was applied, by the bridge's own clock as it is set now."""
         # When everything was last read; None before that.
@@ -84,6 +87,8 @@ class State:
         self.errors: tuple[LoggedError, ...] | None = None
         self.pending_devices: tuple[PendingDevice, ...] | None = None
         self.pending_folders: tuple[PendingFolder, ...] | None = None
+        # Own copies of the folders and devices in `config`, so that one of them can be replaced without copying all.
+        self._configs: tuple[dict[str, FolderConfig], dict[str, DeviceConfig]] = ({}, {})
         self.folders: dict[str, FolderState] = {}
         self.devices: dict[str, DeviceState] = {}
         self.short_ids: dict[str, str] = {}
@@ -91,14 +96,13 @@ class State:
         self.device_ids: dict[str, str] = {}
         """The full ID of each configured device, by its short ID."""
         self.completions: dict[tuple[str, str], Completion] = {}
-        self.folder_tally = Tally(FolderPart())
-        self.device_tally = Tally(DevicePart())
+        # Folders that have made progress since the instance was last unavailable.
+        self._progressed: set[str] = set()
+        self.folder_tally, self.device_tally = Tally(FolderPart()), Tally(DevicePart())
         self.in_bytes: int | None = None
         self.out_bytes: int | None = None
-        self.in_rate = Rate()
-        self.out_rate = Rate()
-        self.in_lifetime = Lifetime()
-        self.out_lifetime = Lifetime()
+        self.in_rate, self.out_rate = Rate(), Rate()
+        self.in_lifetime, self.out_lifetime = Lifetime(), Lifetime()
         self.transfer_until: datetime | None = None
         self.upgrade: seen.UpgradeRead | None = None
         self.upgrading = False
@@ -215,6 +219,17 @@ class State:
         if self.folder_tally.put(folder, state.part()):
             self.outcome.change(SYSTEM)
 
+    def note_progress(self, folder: str, now: datetime) -> None:
+        """Record that a folder has made progress."""
+        self.folders[folder].progress_at = now
+        self._progressed.add(folder)
+
+    def forget_progress(self) -> None:
+        """Forget when folders made progress, because events about further progress may be lost."""
+        for folder in self._progressed & self.folders.keys():
+            self.folders[folder].progress_at = None
+        self._progressed.clear()
+
     def device_changed(self, device: str) -> None:
         """Apply a change of a device to the device and the instance."""
         self.outcome.change(self.address_of(device))
@@ -229,14 +244,21 @@ class State:
         if state.shares.put(folder, part):
             self.device_changed(device)
 
+    def shares_changed(self, device: str) -> None:
+        """Apply a change of a device on which all its shares depend, such as its first connection."""
+        state = self.devices[device]
+        for folder in state.folders:
+            self.share_changed(device, folder)
+        state.was_out_of_sync = state.was_out_of_sync or state.in_sync is False
+
     def unshare(self, device: str, folder: str) -> None:
         """Forget that a device shares a folder."""
         self.devices[device].folders.discard(folder)
         self.devices[device].taken.pop(folder, None)
         self.completions.pop((device, folder), None)
         self.outcome.change(share_address(self.short_ids[device], folder))
-        if self.devices[device].shares.drop(folder):
-            self.device_changed(device)
+        self.devices[device].shares.drop(folder)
+        self.device_changed(device)  # also after a paused folder: a device that shares no folder is unused
 
     def address_of(self, device: str) -> Address:
         """Return the address of a configured device, given its full ID."""
@@ -246,9 +268,17 @@ class State:
         """Return the short ID of any device; for a device that is not configured, the first group of its ID."""
         return self.short_ids.get(device) or short_id(device)
 
+    def name_of(self, device: str) -> str | None:
+        """Return the name of a remote device or of this device, given its short ID; None if the ID is not known."""
+        if found := self.devices.get(self.device_ids.get(device, "")):
+            return found.config.name
+        is_this = self.process is not None and short_id(self.process.device_id) == device
+        return self.config.name if is_this and self.config is not None else None
+
     def _addresses_of(self, device: str, state: DeviceState) -> Iterable[Address]:
-        yield self.address_of(device)
+        """Yield the topics of a device; its own one is the last: the next run of the bridge finds the others by it."""
         yield from (share_address(self.short_ids[device], folder) for folder in state.folders)
+        yield self.address_of(device)
 
     def name_devices(self, devices: Iterable[str]) -> None:
         """Set the short IDs of all configured devices; if a short ID changes, all topics of that device change.
@@ -280,7 +310,8 @@ class State:
         self.timed_pauses.set(Paused("device", device), None)
         self.connection_timers.set(device, None)
         self.touched[Subject(DEVICE, device)] = None
-        self.outcome.change(self.address_of(device), SYSTEM)
+        self.outcome.change_last(self.address_of(device))
+        self.outcome.change(SYSTEM)
         self.device_ids.pop(self.short_ids.pop(device), None)
 
     def set_thresholds(self, thresholds: Mapping[Subject, Mapping[str, float]]) -> None:
@@ -299,12 +330,19 @@ class State:
         self.timed_pauses.set(Paused("folder", folder), None)
         self.outcome.change(folder_address(folder), failed_address(folder), conflicts_address(folder), SYSTEM)
 
+    def configure(self, config: Config) -> None:
+        """Set the configuration."""
+        folders, devices = self._configs = dict(config.folders), dict(config.devices)
+        self.config = replace(config, folders=folders, devices=devices)
+
     def reconfigure(self, config: FolderConfig | DeviceConfig) -> None:
-        """Apply an event to the configuration, so that ConfigSaved does not report the same change again."""
-        assert self.config is not None, "folders and devices come from the configuration"
+        """Apply an event to the configuration, so that ConfigSaved does not report the same change again.
+
+        Commands may read the configuration meanwhile in another thread. The set of IDs stays the same, so that the
+        other thread can iterate over it.
+        """
+        folders, devices = self._configs
         if isinstance(config, FolderConfig):
-            self.folders[config.id].config = config
-            self.config = replace(self.config, folders={**self.config.folders, config.id: config})
+            self.folders[config.id].config = folders[config.id] = config
         else:
-            self.devices[config.id].config = config
-            self.config = replace(self.config, devices={**self.config.devices, config.id: config})
+            self.devices[config.id].config = devices[config.id] = config

@@ -32,7 +32,11 @@ class DevicePart(NamedTuple):
 
 
 class SharePart(NamedTuple):
-    """The numbers that one folder adds to the sums of a device that shares it."""
+    """The numbers that one folder adds to the sums of a device that shares it.
+
+    `known`, `incomplete` and `need_total_items` also count folders that the device has paused or not accepted, because
+    Syncthing's page does; the other numbers do not.
+    """
 
     counted: int = 0
     unknown: int = 0
@@ -41,6 +45,9 @@ class SharePart(NamedTuple):
     need_items: int = 0
     need_deletes: int = 0
     global_bytes: int = 0
+    known: int = 0
+    incomplete: int = 0
+    need_total_items: int = 0
 
 
 Part = TypeVar("Part", FolderPart, DevicePart, SharePart)

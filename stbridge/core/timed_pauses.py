@@ -7,7 +7,7 @@ from typing import NamedTuple
 RETRY = timedelta(seconds=30)
 """Interval between two attempts to resume a folder or device that is still paused."""
 
-PAUSING_COMMANDS = ("pause", "resume", "set_paused", "reset")
+PAUSING_COMMANDS = ("pause", "resume", "set_paused", "pause_all", "resume_all", "reset")
 """The commands that set timed pauses or resume folders and devices."""
 
 
@@ -55,6 +55,11 @@ class TimedPauses:
         """Move the pauses of this run, because the clock was set by this much; their duration stays the same."""
         for times in (self._until, self._next_try):
             times.update({paused: at + by for paused, at in times.items() if paused not in self._restored})
+
+    @property
+    def paused(self) -> frozenset[Paused]:
+        """The folders and devices that are resumed some time."""
+        return frozenset(self._until)
 
     def until(self, kind: str, identifier: str) -> datetime | None:
         """Return when a pause ends; None if it is not timed."""

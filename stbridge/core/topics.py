@@ -1,7 +1,7 @@
 """Builds and parses every topic, from one table."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,7 +22,8 @@ LONGEST_RESPONSE_TOPIC = 1024
 class Address(NamedTuple):
     """The parts of a topic except the instance: its kind (a row of TOPICS) and the IDs in it.
 
-    `folder` is a folder ID, `device` a device's short ID, `name` the last level of events, commands and replies.
+    `folder` is a folder ID, `device` a device's short ID, `name` the last level of events, commands, replies and lists
+    of discovery topics.
     """
 
     kind: str
@@ -66,6 +67,18 @@ TOPICS = (
         pattern="bridge/health",
         retained=True,
         meaning="counters of the bridge itself; expires on MQTT 5",
+    ),
+    TopicRow(
+        kind="bridge_discovery",
+        pattern="bridge/discovery/{name}",
+        retained=True,
+        meaning="list of Home Assistant's discovery topics for an instance, for the bridge's own use",
+    ),
+    TopicRow(
+        kind="bridge_sentinel",
+        pattern="bridge/sentinel",
+        retained=True,
+        meaning="present only while the bridge, when it starts, reads back its retained topics",
     ),
     TopicRow(
         kind="state",
@@ -124,7 +137,43 @@ TOPICS = (
         retained=True,
         meaning="how complete a folder is on a device",
     ),
+    TopicRow(
+        kind="slow_system",
+        pattern="{instance}/slow/system",
+        retained=True,
+        meaning="copy of `syncthing/I/system` that changes less often",
+    ),
+    TopicRow(
+        kind="slow_metrics",
+        pattern="{instance}/slow/metrics",
+        retained=True,
+        meaning="copy of `syncthing/I/metrics` that changes less often",
+    ),
+    TopicRow(
+        kind="slow_folder",
+        pattern="{instance}/slow/folder/{folder}",
+        retained=True,
+        meaning="copy of `syncthing/I/folder/F` that changes less often",
+    ),
+    TopicRow(
+        kind="slow_device",
+        pattern="{instance}/slow/device/{device}",
+        retained=True,
+        meaning="copy of `syncthing/I/device/D` that changes less often",
+    ),
     TopicRow(kind="event", pattern="{instance}/event/{name}", retained=False, meaning="an event"),
+    TopicRow(
+        kind="folder_event",
+        pattern="{instance}/activity/folder/{folder}",
+        retained=False,
+        meaning="an event of the folder, with a shorter name",
+    ),
+    TopicRow(
+        kind="device_event",
+        pattern="{instance}/activity/device/{device}",
+        retained=False,
+        meaning="an event of the device, with a shorter name",
+    ),
     TopicRow(
         kind="raw",
         pattern="{instance}/raw/{name}",
@@ -198,6 +247,11 @@ def is_retained(kind: str) -> bool:
     return _ROWS[kind].retained
 
 
+def is_publishable(topic: str) -> bool:
+    """Return whether a topic has only characters that MQTT allows in the topic of a message."""
+    return not any(_UNFIT_IN_A_NAME.search(level) for level in topic.split("/"))
+
+
 class Topics:
     """Builds and parses the topics below one base topic, and the topics of Home Assistant's discovery.
 
@@ -208,7 +262,8 @@ class Topics:
     """
 
     def __init__(self, base: str, discovery_prefix: str = "", *, strict: bool = False) -> None:
-        self._base = base
+        self.base = base
+        """The base topic."""
         self._discovery_prefix = discovery_prefix
         self._strict = strict
         self._parsers = tuple((row.kind, re.compile(_as_expression(row.pattern))) for row in TOPICS)
@@ -223,13 +278,13 @@ class Topics:
             device=encode(address.device, strict=self._strict),
             name=_UNFIT_IN_A_NAME.sub(_percent_encoded, address.name),
         )
-        return f"{self._base}/{levels}"
+        return f"{self.base}/{levels}"
 
     def parse(self, topic: str) -> tuple[str, Address] | None:
         """Return the instance and the address of a topic, or None if it is not a topic of the bridge."""
-        if not topic.startswith(f"{self._base}/"):
+        if not topic.startswith(f"{self.base}/"):
             return None
-        levels = topic[len(self._base) + 1 :]
+        levels = topic[len(self.base) + 1 :]
         for kind, expression in self._parsers:
             if found := expression.fullmatch(levels):
                 return _address(kind, found.groupdict())
@@ -242,7 +297,7 @@ class Topics:
 
     def of_instance(self, instance: str, payloads: Mapping[str, bytes]) -> dict[str, bytes]:
         """Return the messages, by topic, whose topics belong to an instance."""
-        prefix = f"{self._base}/{instance}/"
+        prefix = f"{self.base}/{instance}/"
         return {topic: payload for topic, payload in payloads.items() if topic.startswith(prefix)}
 
     def may_answer_on(self, topic: str) -> bool:
@@ -253,27 +308,50 @@ class Topics:
         """
         if not 0 < len(topic.encode("utf-8", "replace")) <= LONGEST_RESPONSE_TOPIC or topic.startswith("$"):
             return False
-        if any(_UNFIT_IN_A_NAME.search(level) for level in topic.split("/")):
+        if not is_publishable(topic):
             return False
-        return not any(_is_below(topic, prefix) for prefix in (self._base, self._discovery_prefix, HOME_ASSISTANT))
+        return not any(_is_below(topic, prefix) for prefix in (self.base, self._discovery_prefix, HOME_ASSISTANT))
 
     def command_filter(self, instance: str) -> str:
         """Return the filter of all commands to an instance."""
-        return f"{self._base}/{instance}/command/+"
+        return f"{self.base}/{instance}/command/+"
 
     def retained_filters(self, instance: str) -> list[str]:
         """Return filters that match every retained topic of an instance, and no command to it."""
-        below = f"{self._base}/{instance}"
-        return [f"{below}/+", *(f"{below}/{branch}/#" for branch in ("folder", "device", "completion"))]
+        return [*self.filters_without_completions(instance), f"{self.base}/{instance}/completion/#"]
+
+    def filters_without_completions(self, instance: str) -> list[str]:
+        """Return filters that match every retained topic of an instance except completions, of which there are most."""
+        below = f"{self.base}/{instance}"
+        return [f"{below}/+", *(f"{below}/{branch}/#" for branch in ("folder", "device", "slow"))]
+
+    def completion_filters(self, topics: Iterable[str]) -> list[str]:
+        """Return a filter for the completions on each device that has its topic among these."""
+        found = ((topic, self.parse(topic)) for topic in topics)
+        return [
+            f"{self.base}/{parsed[0]}/completion/{topic.rpartition('/')[2]}/+"
+            for topic, parsed in found
+            if parsed is not None and parsed[1].kind == "device"
+        ]
 
     @property
     def everything_retained(self) -> list[str]:
         """The filters that match every retained topic of the bridge and of all instances."""
-        return self.retained_filters("+")
+        return [*self.retained_filters("+"), self.discovery_list("+")]
+
+    def discovery_list(self, instance: str) -> str:
+        """Return the topic of the list of the discovery topics of an instance; with `+`, the filter of all lists."""
+        return f"{self.base}/{_ROWS['bridge_discovery'].pattern.format(name=instance)}"
+
+    def listed_instance(self, topic: str) -> str | None:
+        """Return the instance whose list of discovery topics has this topic; None if it is another topic."""
+        above = self.discovery_list("")
+        name = topic[len(above) :] if topic.startswith(above) else ""
+        return name if name and "/" not in name else None
 
     def event_filter(self, instance: str) -> str:
         """Return the filter of all events of an instance."""
-        return f"{self._base}/{instance}/event/+"
+        return f"{self.base}/{instance}/event/+"
 
     # Topics of Home Assistant: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
 

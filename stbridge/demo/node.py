@@ -1,5 +1,6 @@
 """Runs a private Syncthing instance that communicates only on this machine."""
 
+import itertools
 import json
 import os
 import random
@@ -10,7 +11,7 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -38,9 +39,6 @@ OPTIONS: Mapping[str, str] = {
     "reconnectionIntervalS": "2",
     "progressUpdateIntervalS": "1",
 }
-SERVER_PORTS = (10_000, 32_000)
-"""The range of ports from which servers are given one, below that of outgoing connections on Linux and macOS."""
-
 VARIABLES: Mapping[str, str] = {"STNODEFAULTFOLDER": "1", "STNOUPGRADE": "1"}
 
 
@@ -61,17 +59,37 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("ST")} | dict(VARIABLES)
 
 
-def free_port() -> int:
-    """Return a free port of the loopback address.
+class ServerPorts:
+    """Selects ports of the loopback address in turn, so that no port is selected again before its server has started.
 
-    The system takes the ports of outgoing connections from higher numbers, so none of them takes this port before the
-    server that it is meant for has started.
+    Args:
+        ports: the range of ports.
     """
-    while True:
-        port = random.randrange(*SERVER_PORTS)  # noqa: S311 - avoids collisions, keeps no secret
-        with socket.socket() as probe, suppress(OSError):  # it is in use
-            probe.bind(("127.0.0.1", port))
-            return port
+
+    def __init__(self, ports: range) -> None:
+        first = random.randrange(len(ports))  # noqa: S311 - avoids collisions of processes, keeps no secret
+        self._ports: Iterator[int] = itertools.cycle([*ports[first:], *ports[:first]])
+
+    def free(self) -> int:
+        """Return a free port."""
+        while True:
+            port = next(self._ports)
+            with socket.socket() as probe, suppress(OSError):  # it is in use
+                probe.bind(("127.0.0.1", port))
+                return port
+
+
+EVERY_SERVER_PORT = range(10_000, 32_000)
+"""The ports of servers, below those that Linux and macOS take for outgoing connections.
+
+So no connection takes a port before the server that it is meant for has started.
+"""
+SERVER_PORTS = ServerPorts(EVERY_SERVER_PORT)
+
+
+def free_port() -> int:
+    """Return a free port of the loopback address."""
+    return SERVER_PORTS.free()
 
 
 def _session(leader: int) -> list[int]:

@@ -19,11 +19,12 @@ from pydantic import SecretStr
 from stbridge.bridge import Bridge
 from stbridge.demo.audience import Audience, Clock
 from stbridge.demo.broker import EmbeddedBroker
-from stbridge.demo.node import SyncthingNode, find_syncthing
+from stbridge.demo.node import SyncthingNode, find_syncthing, free_port
 from stbridge.errors import Failed, StbridgeError
 from stbridge.log import secrets_of, start_logging
 from stbridge.output import say
 from stbridge.settings import LogSettings, MqttSettings, Settings, SyncthingSettings
+from stbridge.settings.web import WebSettings
 
 FOLDER = "photos"
 NODES = ("laptop", "nas")
@@ -94,7 +95,22 @@ class _Servers:
         bridge.start()
         self._stack.callback(bridge.stop)
         audience.wait_for("bridge", "bridge_state", lambda word: word == "online")
+        self._open_page(settings)
         return audience
+
+    def _open_page(self, settings: Settings) -> None:
+        """Serve the web page, which needs the extra `web`, as long as the demo runs."""
+        try:
+            from stbridge.web.offers import OFFERED  # noqa: PLC0415 - as below
+            from stbridge.web.server import WebServer  # noqa: PLC0415 - its libraries may not be installed
+        except ModuleNotFoundError as error:
+            Clock.show(f"there is no web page, because it needs {error.name}")
+            return
+        web = WebSettings(port=free_port(), allow=OFFERED)
+        page = WebServer(settings.model_copy(update={"web": web}))
+        page.start()
+        self._stack.callback(page.stop)
+        Clock.show(f"open the web page: http://127.0.0.1:{web.port}/")
 
 
 def _settings(broker: EmbeddedBroker, nodes: list[SyncthingNode]) -> Settings:

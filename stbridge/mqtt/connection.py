@@ -24,7 +24,6 @@ from stbridge.mqtt.diagnosis import (
     address,
     closed_over,
     encryption,
-    node_name,
     subscriptions_refused,
     topics_skipped,
 )
@@ -33,8 +32,8 @@ from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import Protocol, VersionRefused
 from stbridge.mqtt.quarantine import Suspicion
 from stbridge.mqtt.redelivery import RedeliveryFilter
-from stbridge.mqtt.retained import RetainedReader
-from stbridge.mqtt.session import LOOP_S, Session
+from stbridge.mqtt.retained import RetainedReader, Selection
+from stbridge.mqtt.session import LOOP_S, Session, beside, ignore
 from stbridge.mqtt.tls import tls_context
 from stbridge.settings import MqttSettings
 from stbridge.supervision import HEARTBEAT_S, SupervisedThread
@@ -70,7 +69,7 @@ class BrokerStatus:
     reconnects: int
 
 
-def _ignore_restored(_payloads: Mapping[str, bytes]) -> None:
+def _ignore_restored(_payloads: Mapping[str, bytes], _complete: bool) -> None:  # noqa: FBT001 - only a default
     """Ignore restored messages: the default of `restored`."""
 
 
@@ -92,9 +91,10 @@ class BrokerConnection:
         subscriptions: the topic filters to subscribe to.
         received: called with every message under `subscriptions`; must not block. The code that has handled a message
             calls its `acknowledge`.
-        restored: called once, before anything is published, with the retained messages under `restore_filters`.
-        restore_filters: the topic filters of the retained messages to read; none by default.
-        marker: identifies this process; published on each connect. It also marks the end of the retained messages.
+        restore: which retained messages to read; none by default.
+        sentinel: a retained message that is published before these are read, and cleared afterwards, to find their end.
+        restored: called once, before anything is published, with these messages by topic, and whether they are all.
+        marker: identifies this process; published on each connect.
         on_connected: called on each connect, in the connection's thread, before the outbox is sent; must not block.
         hold: the first `birth` waits for this event, at most HOLD_S.
     """
@@ -108,8 +108,9 @@ class BrokerConnection:
         birth: Message,
         subscriptions: Sequence[Subscription],
         received: Callable[[Received], None],
-        restored: Callable[[Mapping[str, bytes]], None] = _ignore_restored,
-        restore_filters: Sequence[str] = (),
+        restore: Selection | None = None,
+        sentinel: Message | None = None,
+        restored: Callable[[Mapping[str, bytes], bool], None] = _ignore_restored,
         marker: InstanceMarker | None = None,
         on_connected: Callable[[], None] = _ignore_connected,
         hold: threading.Event | None = None,
@@ -137,18 +138,14 @@ class BrokerConnection:
             connected=False, protocol=None, message="", since_monotonic=time.monotonic(), reconnects=0
         )
         self._stop = threading.Event()
-        # None after everything is restored; until then, commands are deferred.
+        # None after everything is restored.
         self._reader = (
-            RetainedReader(restore_filters, sentinel=marker, nodes=len(settings.nodes), stop=self._stop)
-            if restore_filters
-            else None
+            RetainedReader(restore, sentinel=sentinel, nodes=len(settings.nodes), stop=self._stop) if restore else None
         )
-        self._deferred: list[Received] = []
         self._may_disconnect = False
         self._session: Session | None = None
         self._online = False  # `birth` is in the outbox or published, and `stop` was not called
         self._greeted = False  # subscribed; from here on, the outbox sends
-        self._corrected = False  # this connection has published `birth` again, over a last will of the broker
         self._own_last_wills = 0  # messages equal to the last will that this connection has sent and not yet received
         self._connections = 0
         self._failures = 0
@@ -246,19 +243,13 @@ class BrokerConnection:
 
     def _connect_once(self) -> None:
         """Open a session and run it until it is lost or `stop` is called."""
-        try:
-            session = self._nodes.current.protocols.open(self._open)
-        except VersionRefused as error:
-            if error.silent:
-                self._conflict.unanswered()
-            raise
+        session = self._nodes.current.protocols.open(self._open, self._ask)
         since = time.monotonic()
         reason: BrokerUnavailable | None = None
         try:
             self._restore(session)
             self._greet(session)
             while not self._stop.is_set():
-                self.thread.heartbeat()
                 session.loop_once(LOOP_S if self._logged else HEARTBEAT_S)
                 if self._logged and time.monotonic() - since > SHORT_SESSION_S:
                     self._note_lasting(session)
@@ -295,7 +286,7 @@ class BrokerConnection:
         # While Mosquitto stops, it publishes our last will before it closes our connection. So it never acknowledges
         # the `birth` with which we have corrected that.
         oldest = self._outbox.oldest_in_flight
-        return not (self._corrected and oldest is not None and oldest.message.topic == self._birth.topic)
+        return oldest is None or not oldest.correction
 
     def _open(self, protocol: Protocol) -> Session:
         session = Session(
@@ -307,10 +298,29 @@ class BrokerConnection:
             last_will=self._last_will,
             session_expiry_s=SESSION_EXPIRY_S,
             redeliveries=self._redeliveries,
+            heartbeat=self.thread.heartbeat,
         )
         self._session = session  # set before `open`, so that `stop` can wake the session
-        session.open(self._stop)
+        try:
+            session.open(self._stop)
+        except VersionRefused as error:
+            if error.silent:
+                self._conflict.unanswered()
+            raise
         return session
+
+    def _ask(self, protocol: Protocol) -> None:
+        """Ask the broker whether it supports a version, under a client ID of which it stores no session."""
+        node = self._nodes.current.settings
+        self._session = session = Session(node, protocol, client_id=beside(node, "version"), received=ignore)
+        try:
+            session.open(self._stop)
+        except VersionRefused:
+            raise
+        except BrokerRefused as error:  # for example, because the user must have the client ID of the bridge
+            _log.debug("asked for MQTT %s: %s", protocol.value, error)
+        else:
+            session.close(send_disconnect=True)
 
     def _restore(self, session: Session) -> None:
         """Read the retained messages once, before anything is published that would replace them.
@@ -321,18 +331,14 @@ class BrokerConnection:
             return
         found = self._reader.read(session)
         if not self._stop.is_set():
-            self._restored(found)
+            self._restored(found, self._reader.complete)
             self._reader = None
-            for received in self._deferred:
-                self._hand_over(received)
-            self._deferred.clear()
 
     def _greet(self, session: Session) -> None:
         """Subscribe, then send the whole outbox, `birth` last."""
         if self._stop.is_set():
             return
         self._own_last_wills = 0
-        self._corrected = False
         # When the broker has answered the second subscription, the retained messages of our own topics have arrived.
         refused = session.subscribe(self._ours)
         if self._subscriptions:
@@ -413,19 +419,16 @@ class BrokerConnection:
         return hint if found and not self._conflict.likely else hint + self._conflict.hint
 
     def _hand_over(self, received: Received) -> None:
-        if self._reader:
-            # The session may be from the previous run, and contain commands that arrived in the meantime.
-            if any(topic_matches_sub(one.topic_filter, received.topic) for one in self._subscriptions):
-                self._deferred.append(received)
-            else:
-                self._reader.take(received)
+        # The session may be from the previous run, and contain commands that arrived in the meantime.
+        if self._reader and not any(topic_matches_sub(one.topic_filter, received.topic) for one in self._subscriptions):
+            self._reader.take(received)
             return
         if received.topic in (self._birth.topic, self._conflict.topic):
             received.acknowledge()
             if received.topic == self._birth.topic:
                 self._guard(received)
-            elif received.retained:
-                self._conflict.note_marker(received.payload, node_name(self._nodes.current.settings))
+            elif received.retained and (session := self._session):
+                self._conflict.note_marker(received.payload, session.node_name)
             return
         try:
             self._received(received)
@@ -445,7 +448,6 @@ class BrokerConnection:
             self._own_last_wills -= 1  # the one that was published above
         elif not stored and received.payload == self._last_will.payload and self._online:
             # The last will of our previous, half-open connection, which the broker has only now closed.
-            self._corrected = True
             _log.info('stale "offline" on the broker; publishing "online" again')
-            self._outbox.resend(self._birth.topic)
+            self._outbox.correct(self._birth.topic)
             self._outbox.flush()

@@ -1,4 +1,4 @@
-"""A simple client of the broker for `watch` and the demo: receives topics, publishes commands."""
+"""A simple client of the broker for `watch`, `web` and the demo: receives topics, publishes commands."""
 
 import os
 import threading
@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from stbridge.core.messages import Message, Received
-from stbridge.errors import BrokerUnavailable
+from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable
+from stbridge.mqtt import diagnosis
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.session import Session, beside, open_session
@@ -16,13 +17,17 @@ from stbridge.settings import MqttSettings
 class Observer:
     """Receives all messages under some topic filters, over one connection.
 
+    It subscribes with QoS 0, to one filter after another: Mosquitto drops messages that do not fit into its queue
+    (`max_queued_messages`, 1000), and with QoS 1 everything goes through the queue, because at most 20 messages are in
+    flight. Of 23,000 retained messages, 1,020 arrived with QoS 1, and all with QoS 0 (Mosquitto 2.0.11).
+
     Args:
         settings: the settings of the broker.
-        filters: topic filters.
+        filters: topic filters; the one with the most messages last, because it delays those after it.
         received: called with every message, in the observer's own thread.
         role: a part of its client ID, which also contains the process ID, because several observers may run.
         client_id: a client ID to use instead.
-        ended: called in the same thread when the connection is lost.
+        ended: called in the same thread when the connection is lost, also after an unexpected exception.
     """
 
     def __init__(
@@ -52,13 +57,17 @@ class Observer:
         """Connect and subscribe.
 
         Raises:
-            BrokerUnavailable: the broker cannot be reached, or refuses the connection.
+            BrokerUnavailable: the broker cannot be reached, or refuses the connection or a subscription.
         """
         with self._open as opening:
             session = opening.enter_context(
                 open_session(self._settings, self._client_id, self._hand_over, outbox=self._outbox, stop=self._stop)
             )
-            session.subscribe([Subscription(one) for one in self._filters])
+            refused: dict[str, str] = {}
+            for one in self._filters:
+                refused |= session.subscribe([Subscription(one, qos=0)])
+            if refused:
+                raise BrokerRefused(diagnosis.subscriptions_refused(refused))
             self._open = opening.pop_all()
         self._session = session
         self._thread.start()
@@ -87,4 +96,7 @@ class Observer:
                     self._session.loop_once()
         except BrokerUnavailable as error:
             self.failure = error
-            self._ended()
+        finally:
+            if not self._stop.is_set():
+                self.failure = self.failure or BrokerUnreachable("the connection stopped unexpectedly")
+                self._ended()

@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 from stbridge.core.messages import Message
+from stbridge.mqtt.backlog import Backlog, size_of
 from stbridge.mqtt.diagnosis import how_to_allow, quoted
 from stbridge.mqtt.packets import oversized, unsendable
 from stbridge.mqtt.quarantine import Quarantine, Suspicion
@@ -62,15 +63,17 @@ class InFlight:
         lane: the queue that it came from.
         size: its approximate number of bytes.
         end: the position after its last byte, counted in bytes that the session has queued.
+        correction: whether it repeats a state that the broker has replaced, see `Outbox.correct`.
     """
 
     message: Message
     lane: Lane
     size: int = 0
     end: int = 0
+    correction: bool = False
 
     def __post_init__(self) -> None:
-        self.size = _size(self.message)
+        self.size = size_of(self.message)
 
 
 class _Due(NamedTuple):
@@ -132,7 +135,7 @@ class Outbox:
     Replies are sent first. States and events share one queue, in the order of their arrival. A state that is already
     queued keeps its place and is sent with its newest value. Availability is sent when no state is queued.
 
-    Any thread may call `put_state`, `put` and `resend`, which only change memory, and then `flush`, which sends.
+    Any thread may call `put_state`, `put` and similar methods, which only change memory, and then `flush`, which sends.
 
     Args:
         events_limit: maximum number of queued events, and of queued replies; the oldest are dropped.
@@ -152,19 +155,21 @@ class Outbox:
         self._on_refused = on_refused
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._connected = False
+        self._connected = self._was_connected = False
         self._window = WINDOW
         self._largest_payload = LARGEST_PAYLOAD
         self._desired: dict[str, Message] = {}  # in the order in which topics were first put
         self._first: set[str] = set()
         self._last: set[str] = set()
+        self._ahead: set[str] = set()  # topics whose last value the broker must have before any other state
         # Topics of states and numbers of events, each with its position. An OrderedDict, because removing the first key
         # of a plain dict repeatedly takes quadratic time.
         self._queue: OrderedDict[str | int, int] = OrderedDict()
         self._availability: OrderedDict[str, int] = OrderedDict()
+        self._corrections: set[str] = set()  # queued topics that the broker has replaced on this connection
         self._overtaken_since: float | None = None
-        self._events = _Backlog(events_limit, bytes_limit)
-        self._replies = _Backlog(events_limit, bytes_limit)
+        self._events = Backlog(events_limit, bytes_limit)
+        self._replies = Backlog(events_limit, bytes_limit)
         self._in_flight: dict[int, InFlight] = {}  # by packet identifier; by a negative number during sending
         self._bytes_in_flight = 0
         self._quarantine = Quarantine()
@@ -197,9 +202,25 @@ class Outbox:
             # An equal message with an expiry still has to be sent, or it would expire.
             if self._desired.get(topic) == message and message.expiry_s is None:
                 return False
+            if not message.payload:
+                self._desired.pop(topic, None)  # after a reconnect, topics are also cleared in the order of the calls
             self._desired[topic] = message
             self._enqueue(topic)
         return True
+
+    def put_prerequisite(self, message: Message, *, replaces: bool) -> None:
+        """Set a retained message that states require which are put later; `flush` sends it ahead of them.
+
+        Until the broker has acknowledged it, it is also sent ahead of all other states on each connect.
+
+        Args:
+            message: a retained message.
+            replaces: whether the broker has an older message on this topic from the previous run. If it has none before
+                the first connection, the message is sent like any other.
+        """
+        with self._lock:
+            if self.put_state(message) and (replaces or self._was_connected):
+                self._ahead.add(message.topic)
 
     def put(self, message: Message, *, urgent: bool = False) -> None:
         """Queue a message that is sent only once: an event, a reply, or the clearing of a retained command.
@@ -217,19 +238,22 @@ class Outbox:
                 self._queue[number] = number
             self._drop_surplus()
 
-    def resend(self, topic: str | None = None, *, also_skipped: bool = False) -> None:
-        """Queue all states again, or only the state of one topic; `flush` sends them.
+    def resend(self, *, also_skipped: bool = False) -> None:
+        """Queue all states again; `flush` sends them.
 
         Args:
-            topic: the only one to queue.
             also_skipped: also retry skipped topics.
         """
         with self._lock:
             if also_skipped:
                 self._quarantine.clear()
-            if topic is None:
-                self._queue_everything()
-            elif topic in self._desired:
+            self._queue_everything()
+
+    def correct(self, topic: str) -> None:
+        """Queue the state of a topic again, because the broker has replaced it; `flush` sends it."""
+        with self._lock:
+            if topic in self._desired:
+                self._corrections.add(topic)
                 self._enqueue(topic)
 
     # --- limits and contents
@@ -292,8 +316,9 @@ class Outbox:
                 self._largest_payload = max(largest_packet - ROOM, 0)
             self._requeue_in_flight()
             self._queue_everything()
+            self._corrections.clear()
             self._window = window
-            self._connected = True
+            self._connected = self._was_connected = True
 
     def disconnected(self, *, closed_by_broker: bool = False) -> Suspicion | None:
         """Stop sending after a lost connection, and queue the messages in flight again.
@@ -373,6 +398,8 @@ class Outbox:
                 self._failed += 1
             else:
                 self._sent += 1
+                if self._desired.get(one.message.topic) is one.message:
+                    self._ahead.discard(one.message.topic)
                 if not one.message.payload:
                     self._forget(one)
         if refusal is not None and self._on_refused:
@@ -409,6 +436,9 @@ class Outbox:
                 self._remove(due)
                 key = -next(self._numbers)
                 one = self._in_flight[key] = InFlight(due.message, due.lane)
+                if due.lane is Lane.STATE and due.message.topic in self._corrections:
+                    self._corrections.discard(due.message.topic)
+                    one.correction = True
                 self._bytes_in_flight += one.size
                 taken.append((key, one))
         return taken
@@ -497,8 +527,8 @@ class Outbox:
         topic = one.message.topic
         if one.lane is Lane.STATE and self._desired.get(topic) is one.message:
             del self._desired[topic]
-            self._first.discard(topic)
-            self._last.discard(topic)
+            for places in (self._first, self._last, self._ahead):
+                places.discard(topic)
             self._queue.pop(topic, None)
             self._availability.pop(topic, None)
 
@@ -526,10 +556,12 @@ class Outbox:
         self._drop_surplus()
 
     def _queue_everything(self) -> None:
-        first = [topic for topic in self._desired if topic in self._first]
-        others = [topic for topic in self._desired if topic not in self._first and topic not in self._last]
+        ahead = [topic for topic in self._desired if topic in self._ahead]
+        first = [topic for topic in self._desired if topic in self._first and topic not in self._ahead]
+        placed = self._ahead | self._first | self._last
+        others = [topic for topic in self._desired if topic not in placed]
         availability = [topic for topic in self._desired if topic in self._last]
-        self._queue = OrderedDict((topic, next(self._numbers)) for topic in [*first, *others])
+        self._queue = OrderedDict((topic, next(self._numbers)) for topic in [*ahead, *first, *others])
         self._availability = OrderedDict((topic, next(self._numbers)) for topic in availability)
         self._queue.update((number, next(self._numbers)) for number in self._events.numbers())
 
@@ -538,54 +570,3 @@ class Outbox:
         for number in events:
             del self._queue[number]
         self._dropped += len(events) + len(self._replies.drop_surplus())
-
-
-class _Backlog:
-    """Messages by number, the oldest first, with a maximum count and size; the newest one may exceed the size.
-
-    Args:
-        most: maximum number of messages.
-        most_bytes: maximum total size in bytes, except for the newest message.
-    """
-
-    def __init__(self, most: int, most_bytes: int) -> None:
-        self._most = most
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._messages: OrderedDict[int, Message] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def __getitem__(self, number: int) -> Message:
-        return self._messages[number]
-
-    @property
-    def oldest(self) -> int:
-        return next(iter(self._messages))
-
-    def numbers(self) -> list[int]:
-        return list(self._messages)
-
-    def put(self, number: int, message: Message, *, oldest: bool = False) -> None:
-        self._messages[number] = message
-        self._bytes += _size(message)
-        if oldest:
-            self._messages.move_to_end(number, last=False)
-
-    def take(self, number: int) -> Message:
-        message = self._messages.pop(number)
-        self._bytes -= _size(message)
-        return message
-
-    def drop_surplus(self) -> list[int]:
-        """Drop the oldest messages until the rest is within the limits, and return their numbers."""
-        dropped: list[int] = []
-        while len(self) > self._most or (self._bytes > self._most_bytes and len(self) > 1):
-            dropped.append(self.oldest)
-            self.take(dropped[-1])
-        return dropped
-
-
-def _size(message: Message) -> int:
-    return len(message.topic) + len(message.payload) + len(message.correlation or b"")

@@ -1,6 +1,7 @@
 """Chooses the version of MQTT: 5, or 3.1.1 for brokers that do not support 5."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Literal, TypeVar
 
@@ -40,35 +41,51 @@ class ProtocolChoice:
         self._fixed = None if setting == "auto" else Protocol(setting)
         self._remembered: Protocol | None = None
 
-    def candidates(self) -> tuple[Protocol, ...]:
-        """Return the versions to try, in this order."""
-        known = self._fixed or self._remembered
-        return (known,) if known else tuple(Protocol)
+    @property
+    def known(self) -> Protocol | None:
+        """The only version to use; None as long as it is not known."""
+        return self._fixed or self._remembered
 
-    def open(self, open_with: Callable[[Protocol], T]) -> T:
-        """Try the candidates in turn until the broker accepts one.
+    def open(self, open_with: Callable[[Protocol], T], ask: Callable[[Protocol], None] | None = None) -> T:
+        """Open a connection with the version of the broker.
+
+        As long as the version is not known, this tries MQTT 5 first. A broker that sends nothing may not support it,
+        but it may also hang, or its answer may be lost. Then it must not get a CONNECT with 3.1.1 and the same client
+        ID: that deletes the session of MQTT 5, and the commands in it. So this asks under another client ID first, and
+        tries MQTT 5 again.
 
         Args:
-            open_with: a function that opens a connection, or raises VersionRefused.
+            open_with: a function that opens the connection, or raises VersionRefused.
+            ask: a function that connects under another client ID, and raises VersionRefused if the broker does not
+                answer; None for a connection whose session contains nothing.
 
         Returns:
             the result of `open_with`.
 
         Raises:
-            VersionRefused: the broker accepts none of them.
+            VersionRefused: the broker does not accept a version.
             BrokerUnavailable: the broker cannot be used at all.
         """
-        refused: VersionRefused | None = None
-        for protocol in self.candidates():
-            try:
-                opened = open_with(protocol)
-            except VersionRefused as error:
-                if error.silent and self._remembered:
-                    raise  # the broker accepted this version before, and will again when it is available
-                refused = error
+        if self.known:
+            return self._open_known(self.known, open_with)
+        try:
+            return self._remember(Protocol.MQTT_5, open_with)
+        except VersionRefused as error:
+            if error.silent and ask:
+                ask(Protocol.MQTT_3_1_1)
+                with suppress(VersionRefused):
+                    return self._remember(Protocol.MQTT_5, open_with)
+        return self._remember(Protocol.MQTT_3_1_1, open_with)
+
+    def _open_known(self, known: Protocol, open_with: Callable[[Protocol], T]) -> T:
+        try:
+            return open_with(known)
+        except VersionRefused as error:
+            if not error.silent:  # a silent broker accepted this version before, and will when it is available again
                 self._remembered = None
-            else:
-                self._remembered = protocol
-                return opened
-        assert refused is not None, "there is always a candidate"
-        raise refused
+            raise
+
+    def _remember(self, protocol: Protocol, open_with: Callable[[Protocol], T]) -> T:
+        opened = open_with(protocol)
+        self._remembered = protocol
+        return opened

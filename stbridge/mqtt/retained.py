@@ -1,19 +1,22 @@
 """Reads and clears retained messages of the broker.
 
 MQTT does not signal the last retained message. Therefore the reader publishes a retained message of its own first, the
-sentinel, and asks for it last: soon after the sentinel arrives, all others have arrived.
+sentinel, and asks for it last: soon after the sentinel arrives, all others have arrived. At the end, it clears it.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from stbridge.core.messages import Message, Received
 from stbridge.core.wording import counted
-from stbridge.errors import BrokerRefused, BrokerUnreachable
+from stbridge.errors import BrokerRefused, BrokerUnavailable, BrokerUnreachable
 from stbridge.mqtt.client import Subscription
-from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.diagnosis import subscriptions_refused
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.session import LOOP_S, Session, beside, open_session
@@ -43,7 +46,9 @@ REPEAT_S = 0.3
 """Seconds after which the reader subscribes to a sentinel again that has not arrived.
 
 NATS answers a subscription from an index that each node builds after its start, and never delivers what is missing in
-it (`loadRetainedMessages` in server/mqtt.go of 2.15). It adds messages in the order in which they were published.
+it (`loadRetainedMessages` in server/mqtt.go of 2.15). It adds messages in the order in which they were published. But
+if the index contains an older message of the same topic, NATS delivers the newest one, although its index is not that
+far. Therefore the topic of the sentinel must have no message before the reading.
 """
 
 MISSING_S = 5.0
@@ -55,27 +60,65 @@ The broker is very late, or its ACL does not allow the bridge to publish or to r
 UNKNOWN_S = 2.5
 """Seconds without a message after which the reading is complete if there is no sentinel."""
 
+MOST_FILTERS = 50
+"""Maximum number of topics in one SUBSCRIBE or UNSUBSCRIBE, whose retained messages the broker sends together."""
+
+MOST_LOST = 2
+"""How often the connection may be lost during a part of the reading; after that, the reading skips that part.
+
+A broker may close the connection over a topic of it, which would otherwise happen again each time.
+"""
+
 DEADLINE_S = 30.0
 """Maximum duration of the reading in seconds, on a slow connection or if other clients publish all the time."""
 
 _log = logging.getLogger(__name__)
 
 
+def _nothing_more(_payloads: Mapping[str, bytes]) -> Sequence[str]:
+    """Return no filters: the default of `further`."""
+    return ()
+
+
+def _any(_topic: str, _payload: bytes) -> bool:
+    """Accept every message: the default of `wants`."""
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which retained messages to read.
+
+    Attributes:
+        topic_filters: the topic filters.
+        further: called with what was read, returns more topic filters to read; there may be many without a wildcard.
+        wants: called with the topic and the payload of each message, returns whether to keep it.
+    """
+
+    topic_filters: Sequence[str]
+    further: Callable[[Mapping[str, bytes]], Sequence[str]] = _nothing_more
+    wants: Callable[[str, bytes], bool] = _any
+
+
+class NotUpToDate(BrokerUnreachable):
+    """The node does not know a message that was just published; another node may."""
+
+
 class RetainedReader:
-    """Reads the retained messages under some topic filters, over an open session.
+    """Reads retained messages over an open session.
 
     SUBACK does not mark the end, because some brokers (clusters) deliver retained messages seconds after it. A broker
     that has just started may not know all of them yet (NATS). Therefore the reader publishes the sentinel, waits until
-    the broker delivers it, then subscribes to the filters, and to the sentinel again. Without a sentinel, only a long
-    silence marks the end.
+    the broker delivers it, then subscribes to the filters, and to the sentinel again. Finally it clears the sentinel.
+    Without a sentinel, only a long silence marks the end.
 
     A broker may drop messages that a subscriber does not read immediately (Mosquitto: those beyond
     `max_queued_messages`, 1000, and the socket buffer). Therefore the filters are read one after another: pass many
     narrow filters, the most important ones first.
 
     Args:
-        topic_filters: which topics to read.
-        sentinel: a retained message that this bridge will publish anyway.
+        selection: which messages to read.
+        sentinel: a retained message with a payload of this process, on a topic that is used for nothing else.
         nodes: how many nodes the broker has. If one does not deliver the sentinel, the next reading may be on another.
         deadline_s: maximum duration of the reading, in seconds.
         stop: aborts the reading.
@@ -83,35 +126,42 @@ class RetainedReader:
 
     def __init__(
         self,
-        topic_filters: Sequence[str],
+        selection: Selection,
         *,
-        sentinel: InstanceMarker | None = None,
+        sentinel: Message | None = None,
         nodes: int = 1,
         deadline_s: float = DEADLINE_S,
         stop: threading.Event | None = None,
     ) -> None:
-        self._topic_filters = topic_filters
+        self.complete = False
+        """Whether the last reading has read everything."""
+        self._selection = selection
         self._sentinel = sentinel
         self._other_nodes = nodes - 1
         self._deadline_s = deadline_s
         self._stop = stop or threading.Event()
         self._deadline = 0.0
         self._payloads: dict[str, bytes] = {}
-        self._size = 0  # of everything that arrived, which any client may have published
+        self._size = 0  # of everything that was wanted, which any client may have published
         self._sentinel_at: float | None = None
+        self._lost: Counter[str] = Counter()  # by part, the connections that were lost during it
 
     def take(self, message: Received) -> None:
         """Process a message that the session has received."""
         if message.payload and message.retained:
-            if self._sentinel and message.topic == self._sentinel.topic and self._sentinel.is_ours(message.payload):
+            if self._sentinel and message.topic == self._sentinel.topic and message.payload == self._sentinel.payload:
                 self._sentinel_at = self._sentinel_at or time.monotonic()
-            payload = message.payload if len(message.payload) <= LARGEST_KEPT else message.payload[:1]
-            self._size += len(message.topic) + len(payload) + _ENTRY_OVERHEAD
-            if self._has_room:
-                self._payloads[message.topic] = payload
+            if self._selection.wants(message.topic, message.payload):
+                self._keep(message.topic, message.payload)
         elif not message.payload:
             self._payloads.pop(message.topic, None)  # cleared during the reading
         message.acknowledge()
+
+    def _keep(self, topic: str, payload: bytes) -> None:
+        payload = payload if len(payload) <= LARGEST_KEPT else payload[:1]
+        self._size += len(topic) + len(payload) + _ENTRY_OVERHEAD
+        if self._has_room:
+            self._payloads[topic] = payload
 
     @property
     def _has_room(self) -> bool:
@@ -131,34 +181,90 @@ class RetainedReader:
         """
         self._deadline = time.monotonic() + self._deadline_s
         self._payloads, self._size = {}, 0  # an earlier reading may have been interrupted by a lost connection
-        late_s = self._store_sentinel(session, self._sentinel) if self._sentinel else None
-        # Most brokers send the SUBACK after the retained messages of the previous filter, so these do not pile up.
+        if self._skips("sentinel"):
+            self._sentinel = None
+        late_s = None
+        if self._sentinel:
+            with self._counted("sentinel"):
+                late_s = self._store_sentinel(session, self._sentinel)
+        self.complete = self._read_all(session, self._selection.topic_filters, late_s)
+        if further := self._selection.further(self._payloads):
+            with self._counted("further topics"):
+                self.complete = (
+                    not self._skips("further topics") and self._read_all(session, further, late_s) and self.complete
+                )
+        if time.monotonic() >= self._deadline and not self._stop.is_set():
+            _log.warning("reading retained messages took more than %.0f s: the rest was not read", self._deadline_s)
+        if not self._has_room:
+            self.complete = False
+            _log.warning("more than %s MB of retained messages: the rest was not read", MOST_KEPT >> 20)
+        if self._sentinel:
+            self._clear_sentinel(session, self._sentinel)
+        return self._payloads
+
+    def _skips(self, part: str) -> bool:
+        """Return whether to skip a part of the reading, which is logged."""
+        skips = self._lost[part] >= MOST_LOST
+        if skips:
+            _log.warning("the connection was lost %d times while reading the %s: they are skipped", MOST_LOST, part)
+        return skips
+
+    @contextmanager
+    def _counted(self, part: str) -> Iterator[None]:
+        """Count the connections that are lost during a part of the reading."""
+        try:
+            yield
+        except NotUpToDate:
+            raise
+        except BrokerUnavailable:
+            self._lost[part] += 1
+            raise
+
+    def _read_all(self, session: Session, topic_filters: Sequence[str], late_s: float | None) -> bool:
+        """Read the retained messages under some filters.
+
+        Args:
+            session: the session.
+            topic_filters: the filters.
+            late_s: how long the broker took to deliver the sentinel, in seconds; None if there is no sentinel.
+
+        Returns:
+            whether everything was read.
+        """
         refused: dict[str, str] = {}
-        for topic_filter in self._topic_filters:
+        unanswered = session.unanswered
+        batches = list(_batches(topic_filters))
+        # Most brokers send the SUBACK after the retained messages of the previous filter, so these do not pile up.
+        for batch in batches:
             if time.monotonic() < self._deadline:
-                refused |= session.subscribe([_subscription(topic_filter)])
+                refused |= session.subscribe([_subscription(topic_filter) for topic_filter in batch])
         if refused:
             _log.error("%s", subscriptions_refused(refused))
         silence_s = UNKNOWN_S
+        found = True
         if self._sentinel and late_s is not None:
-            silence_s = max(QUIET_S, LATENESS * max(late_s, self._read_sentinel(session, self._sentinel)))
-        if not self._read_until_silence(session, silence_s) and not self._stop.is_set():
-            _log.warning("reading retained messages took more than %.0f s: the rest was not read", self._deadline_s)
-        if not self._has_room:
-            _log.warning("more than %s MB of retained messages: the rest was not read", MOST_KEPT >> 20)
-        session.unsubscribe(self._topic_filters)
-        if self._sentinel:
-            self._payloads.pop(self._sentinel.topic, None)
-        return self._payloads
+            again_s = self._read_sentinel(session, self._sentinel)
+            found = again_s is not None
+            silence_s = max(QUIET_S, LATENESS * max(late_s, UNKNOWN_S if again_s is None else again_s))
+        in_time = self._read_until_silence(session, silence_s, frozenset(topic_filters))
+        for batch in batches:
+            session.unsubscribe(batch)
+        # A broker that drops its answer to a subscription may have dropped retained messages as well.
+        return found and in_time and not refused and session.unanswered == unanswered
 
-    def _store_sentinel(self, session: Session, sentinel: InstanceMarker) -> float | None:
+    def _clear_sentinel(self, session: Session, sentinel: Message) -> None:
+        session.unsubscribe([sentinel.topic])
+        session.publish_now(replace(sentinel, payload=b"", expiry_s=None))
+        self._payloads.pop(sentinel.topic, None)
+
+    def _store_sentinel(self, session: Session, sentinel: Message) -> float | None:
         """Publish the sentinel, and wait until the broker delivers it: then it knows all older messages as well.
 
         Returns:
             how many seconds that took; None if the broker does not deliver it.
         """
         began = time.monotonic()
-        if session.publish_now(sentinel.message(session.protocol.value, session.node_name)).is_failure:
+        if session.publish_now(sentinel).is_failure:
             return None
         while time.monotonic() - began < MISSING_S and not self._stop.is_set():
             if self._read_until_sentinel(session, sentinel, REPEAT_S) and self._sentinel_at is not None:
@@ -167,16 +273,16 @@ class RetainedReader:
             # While a node of a NATS cluster is down, another may not learn of new retained messages: its index follows
             # them through a consumer without replicas, on a random node (`createGroupForConsumer` of 2.15).
             self._other_nodes -= 1
-            raise BrokerUnreachable(f"{session.node_name} does not deliver a retained message that was just published")
+            raise NotUpToDate(f"{session.node_name} does not deliver a retained message that was just published")
         return None
 
-    def _read_sentinel(self, session: Session, sentinel: InstanceMarker) -> float:
-        """Read until the sentinel has arrived; return how many seconds that took."""
+    def _read_sentinel(self, session: Session, sentinel: Message) -> float | None:
+        """Read until the sentinel has arrived; return how many seconds that took, None if it has not arrived."""
         began = time.monotonic()
         self._read_until_sentinel(session, sentinel, MISSING_S)
-        return (self._sentinel_at or began) - began
+        return None if self._sentinel_at is None else self._sentinel_at - began
 
-    def _read_until_sentinel(self, session: Session, sentinel: InstanceMarker, silence_s: float) -> bool:
+    def _read_until_sentinel(self, session: Session, sentinel: Message, silence_s: float) -> bool:
         """Subscribe to the sentinel, and return whether it arrives before the silence lasts this long."""
         self._sentinel_at = None  # it may also have arrived for another subscription
         session.subscribe([_subscription(sentinel.topic)])
@@ -188,15 +294,33 @@ class RetainedReader:
             session.loop_once(min(LOOP_S, remaining))
         return True
 
-    def _read_until_silence(self, session: Session, silence_s: float) -> bool:
-        """Read until nothing has arrived for this long; return whether that was before the deadline."""
+    def _read_until_silence(self, session: Session, silence_s: float, topics: AbstractSet[str]) -> bool:
+        """Read until nothing has arrived for this long; return whether that was before the deadline.
+
+        If the filters contain no wildcard, this returns as soon as there is a message on each of these topics.
+        """
         session.heard_at = time.monotonic()
-        while not self._stop.is_set() and (silent_s := time.monotonic() - session.heard_at) < silence_s:
+        while (
+            not self._stop.is_set()
+            and not topics <= self._payloads.keys()
+            and (silent_s := time.monotonic() - session.heard_at) < silence_s
+        ):
             remaining = min(silence_s - silent_s, self._deadline - time.monotonic())
             if remaining <= 0:
                 return False
             session.loop_once(min(LOOP_S, remaining))
         return True
+
+
+def _batches(topic_filters: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield groups of filters to subscribe to at once: one with a wildcard, or some without."""
+    topics = []
+    for topic_filter in topic_filters:
+        if "+" in topic_filter or "#" in topic_filter:
+            yield [topic_filter]
+        else:
+            topics.append(topic_filter)
+    yield from (topics[start : start + MOST_FILTERS] for start in range(0, len(topics), MOST_FILTERS))
 
 
 def _subscription(topic_filter: str) -> Subscription:
@@ -228,7 +352,7 @@ def read_retained(
         BrokerUnavailable: the broker cannot be used.
         SettingsError: the files for TLS cannot be used.
     """
-    reader = RetainedReader(topic_filters, deadline_s=deadline_s, stop=stop)
+    reader = RetainedReader(Selection(topic_filters=topic_filters), deadline_s=deadline_s, stop=stop)
     with open_session(settings, client_id or beside(settings, "reader"), reader.take, stop=stop) as session:
         return reader.read(session)
 

@@ -46,9 +46,11 @@ ANSWER_TIMEOUT_S = 3.5
 # The same for the node of a cluster. A NATS server waits 5 s for the other nodes before it refuses a client or a
 # subscription, and begins again for the next attempt.
 CLUSTER_ANSWER_TIMEOUT_S = 6.5
-# Maximum wait for SUBACK, which may be queued behind retained messages on a slow connection. Less than the maximum
-# silence that the supervision permits.
+# Maximum wait for SUBACK, which may be queued behind retained messages on a slow connection.
 LONGEST_ANSWER_S = 60.0
+# Mosquitto drops every packet that does not fit into its queue (`packet__queue` of 2.0.20), also SUBACK, while it sends
+# the retained messages of the previous subscription. It is the topic filter that counts, so subscribing again is safe.
+SUBSCRIBE_ATTEMPTS = 3
 # TCP alone takes minutes to detect that the peer is gone, and paho takes two keepalive intervals.
 ACKNOWLEDGEMENT_TIMEOUT_S = 10.0
 # Sent bytes may still be in the buffers of proxies, tunnels and the broker's system, which can hold several megabytes.
@@ -59,6 +61,10 @@ LOOP_S = 1.0  # while the broker has to answer, the timeout of the answer is che
 # were written). Therefore the messages in flight must always fit into the socket's buffer.
 WEBSOCKET_WINDOW = 4
 MOST_ECHOES = 100
+
+
+def _no_heartbeat() -> None:
+    """Do nothing: the default of `heartbeat`."""
 
 
 class Session:
@@ -73,6 +79,7 @@ class Session:
         last_will: the broker publishes it if this connection is closed without DISCONNECT.
         session_expiry_s: MQTT 5: how long the broker keeps subscriptions and undelivered commands, in seconds.
         redeliveries: de-duplicates redelivered messages, over all connections of the MQTT session.
+        heartbeat: called before each wait for the network.
 
     Raises:
         SettingsError: the files for TLS cannot be used.
@@ -89,6 +96,7 @@ class Session:
         last_will: Message | None = None,
         session_expiry_s: int = 0,
         redeliveries: RedeliveryFilter | None = None,
+        heartbeat: Callable[[], None] = _no_heartbeat,
     ) -> None:
         self.protocol = protocol
         self.node_name = diagnosis.node_name(settings)
@@ -99,12 +107,16 @@ class Session:
         """Held by the thread that sends or receives; only for a short time, because paho's sockets do not block."""
         self.heard_at = 0.0
         """The last time that bytes arrived, by time.monotonic()."""
+        self.unanswered = 0
+        """How many subscriptions were sent again, because the broker had not answered."""
         self._settings = settings
         self._answer_timeout_s = CLUSTER_ANSWER_TIMEOUT_S if settings.hosts else ANSWER_TIMEOUT_S
         self._received = received
         self._outbox = outbox or Outbox()
         self._session_expiry_s = session_expiry_s
         self._redeliveries = redeliveries or RedeliveryFilter()
+        self._heartbeat = heartbeat
+        self._stop = threading.Event()
         self._accepted = False
         self._ended: BrokerUnavailable | None = None
         self._failure: Exception | None = None
@@ -137,20 +149,21 @@ class Session:
         """Connect, and wait until the broker accepts the connection.
 
         Args:
-            stop: aborts the wait, together with `wake`.
+            stop: aborts this wait, and those of `subscribe`, together with `wake`.
 
         Raises:
             BrokerUnreachable: nothing answers, or `stop` was set.
             VersionRefused: the broker does not accept this version of MQTT.
             BrokerRefused: the broker refuses the login.
         """
+        self._stop = stop
         try:
-            self._open(stop)
+            self._open()
         except BaseException:  # after any exception, nothing else could close the sockets that are open now
             self.close()
             raise
 
-    def _open(self, stop: threading.Event) -> None:
+    def _open(self) -> None:
         try:
             connect(self._client, self._settings, self.protocol, self._session_expiry_s)
         except (OSError, ValueError, LookupError) as error:
@@ -162,9 +175,10 @@ class Session:
             self._waiter.watch(connection)
         except OSError as error:
             raise diagnosis.unreachable(error, self._settings) from error
-        if self._wait_until(lambda: self._accepted or stop.is_set(), self._answer_timeout_s) and self._accepted:
+        self._wait_until(lambda: self._accepted or self._stop.is_set(), self._answer_timeout_s)
+        if self._accepted:
             return
-        if stop.is_set():
+        if self._stop.is_set():
             raise BrokerUnreachable("stopped while connecting to the broker")
         raise self._version_refused("accepts the connection but does not answer", silent=True)
 
@@ -175,10 +189,10 @@ class Session:
             condition: what to wait for.
             longest_s: maximum wait in seconds, even if bytes keep arriving.
         """
-        self.heard_at = time.monotonic()
-        deadline = self.heard_at + longest_s
+        began = time.monotonic()
         while not condition():
-            remaining = min(self.heard_at + self._answer_timeout_s, deadline) - time.monotonic()
+            silent_since = max(began, self.heard_at)
+            remaining = min(silent_since + self._answer_timeout_s, began + longest_s) - time.monotonic()
             if remaining <= 0:
                 return False
             self.loop_once(min(LOOP_S, remaining))
@@ -196,15 +210,26 @@ class Session:
         Raises:
             BrokerUnavailable: the connection was lost, or no answer came.
         """
-        packet_id = subscribe(self._client, self.protocol, subscriptions)
-        if packet_id is None:
-            raise self._closed_error()
         if self.protocol is Protocol.MQTT_3_1_1:  # it does not have the option no_local
             self._no_local += [one.topic_filter for one in subscriptions if one.no_local]
-        if not self._wait_until(lambda: packet_id in self._subscribed, LONGEST_ANSWER_S):
-            raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer a subscription")
-        reasons = zip(subscriptions, self._subscribed.pop(packet_id), strict=True)
-        return {one.topic_filter: reason.name for one, reason in reasons if reason.is_failure}
+        sent: set[int] = set()
+        deadline = time.monotonic() + LONGEST_ANSWER_S
+        for _ in range(SUBSCRIBE_ATTEMPTS):
+            began = time.monotonic()
+            packet_id = subscribe(self._client, self.protocol, subscriptions)
+            if packet_id is None:
+                raise self._closed_error()
+            sent.add(packet_id)
+            self._wait_until(lambda: self._stop.is_set() or not sent.isdisjoint(self._subscribed), deadline - began)
+            if answers := [self._subscribed.pop(one) for one in sent & self._subscribed.keys()]:
+                reasons = zip(subscriptions, answers[0], strict=True)
+                return {one.topic_filter: reason.name for one, reason in reasons if reason.is_failure}
+            if self._stop.is_set():
+                raise BrokerUnreachable("stopped while subscribing")
+            if self.heard_at < began or time.monotonic() >= deadline:  # the connection is dead, or too slow
+                break
+            self.unanswered += 1
+        raise BrokerUnreachable(f"{diagnosis.address(self._settings)} does not answer a subscription")
 
     def unsubscribe(self, topic_filters: Sequence[str]) -> None:
         """Unsubscribe; messages that arrive before the broker has done so are received as usual."""
@@ -236,6 +261,7 @@ class Session:
             BrokerUnavailable: the connection was lost; the message has the reason.
             Exception: the error that `fail` was called with.
         """
+        self._heartbeat()
         with self.io_lock:
             self._outbox.send(self)
             self._check_that_it_is_open()  # after sending: paho closes a socket that it finds broken

@@ -166,7 +166,7 @@ class _UnixConnection(_Connection):
         connection.settimeout(cast("float", self.timeout))
         try:
             connection.connect(self._path)
-        except BaseException as error:
+        except BaseException as error:  # after any exception, nothing else could close the socket
             connection.close()
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
                 raise NewConnectionError(self, str(error)) from error

@@ -44,10 +44,12 @@ class EventStream:
         Raises:
             SyncthingUnavailable: Syncthing cannot be used now.
         """
-        self._last_id = None
-        before, self._started_at = self._started_at, self._process()
+        before = self._started_at
+        self.forget()  # if a request fails, the next attempt must not take the process for one that is known
+        started_at = self._process()
         self._last_id = self._newest_id()
-        return self._started_at == before
+        self._started_at = started_at
+        return started_at == before
 
     def forget(self) -> None:
         """Discard the cursor, so that everything has to be read again."""

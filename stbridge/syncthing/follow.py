@@ -39,6 +39,9 @@ FETCH_S = 0.05
 """Interval in seconds at which events are fetched during a full read, so that Syncthing's event buffer does not
 overflow."""
 
+MAX_MISSED = 1000
+"""If more events than this occur during a full read, they are not kept until its end, which may be minutes later."""
+
 MAX_UNKNOWN_TYPES = 50
 """Maximum number of event types that cannot be decoded and are logged, each once."""
 
@@ -189,18 +192,29 @@ class Follower:
         self._request(self._take(self._observe(missed)))
 
     def _read_and_fetch(self, max_completions: int | None) -> list[dict[str, Any]]:
-        """Read everything; also fetch and return the new events, before Syncthing's event buffer loses them."""
+        """Read everything; also fetch the new events, before Syncthing's event buffer loses them.
+
+        If there are many, they are taken in between, in the order in which everything was read. Otherwise they are
+        taken after the read, because the bridge events that they cause are not late then.
+
+        Returns:
+            the events that are still to be taken.
+        """
         self._take([seen.SnapshotStarted()])
         missed: list[dict[str, Any]] = []
         found: list[Observation] = []
-        later: list[Read] = []
+        later: dict[Read, None] = {}
         fetched_at = monotonic()
         for observation in self._reader.snapshot(max_completions=max_completions):
             self.thread.heartbeat()
+            if len(missed) > MAX_MISSED:
+                self._take(found)
+                later.update(dict.fromkeys(self._take(self._observe(missed))))
+                found, missed = [], []
             found.append(observation)
             if isinstance(observation, seen.DeviceCompletionRead):  # affects all folders of a device
                 self._take(found[:-1])
-                later += self._take(found[-1:])
+                later.update(dict.fromkeys(self._take(found[-1:])))
                 found = []
             if monotonic() - fetched_at > FETCH_S:
                 missed += self._stream.wait(timeout_s=0)
@@ -218,10 +232,13 @@ class Follower:
             if found:
                 self._request(self._take(self._observe(found)))
             backoff.reset()
-            if found and not self._token_bucket.take(monotonic()):
-                enough_at = answered_at + (answered_at - answered_before) * GATHERED / len(found)
+            if not self._token_bucket.take(monotonic()):  # also without events: another server may answer at once
                 now = monotonic()
-                self._stop.wait(max(0.0, min(enough_at - now, self._token_bucket.available_in(now))))
+                wait_s = self._token_bucket.available_in(now)
+                if found:
+                    enough_at = answered_at + (answered_at - answered_before) * GATHERED / len(found)
+                    wait_s = min(wait_s, enough_at - now)
+                self._stop.wait(max(0.0, wait_s))
 
     def _observe(self, found: Sequence[dict[str, Any]]) -> Iterator[Observation]:
         for event in found:

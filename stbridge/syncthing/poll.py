@@ -8,6 +8,7 @@ from time import monotonic
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
+from stbridge.core.read_order import Moment
 from stbridge.core.timing import Timers
 from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import SyncthingError
@@ -85,9 +86,9 @@ def rate_limits() -> Mapping[str, ReadQueue]:
 
 @dataclass(slots=True)
 class _Results:
-    """Results that are not applied to the State yet; `epoch` and `began_at` are those of the first read."""
+    """Results that are not applied to the State yet; `since` and `began_at` are those of the first request."""
 
-    epoch: int | None = None
+    since: Moment | None = None
     began_at: float = 0.0
     found: list[Observation] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
@@ -101,10 +102,10 @@ class Poller:
         client: its REST client, used only by this thread.
         slow_client: another client, for slow reads.
         intervals: seconds between two reads, by the name of the read or RECONCILE.
-        take: applies observations to the State, and returns the reads that they require; it drops observations of an
-            earlier epoch.
-        epoch: returns a number that changes whenever events may have been missed. It returns None while the instance
-            cannot be used; nothing is read during that time.
+        take: applies observations to the State, and returns the reads that they require, given a moment before their
+            requests; it drops observations of an earlier epoch.
+        moment: returns the current moment, whose epoch changes whenever events may have been missed. It returns None
+            while the instance cannot be used; nothing is read during that time.
         revalidate: makes the follower check whether the instance can be used.
         check_connection: makes the follower check its connection, because a call timed out on another one. The
             connection of slow reads is also replaced.
@@ -119,8 +120,8 @@ class Poller:
         slow_client: SyncthingClient,
         *,
         intervals: Mapping[str, float],
-        take: Callable[[Iterable[Observation], int | None], Collection[Read]],
-        epoch: Callable[[], int | None],
+        take: Callable[[Iterable[Observation], Moment | None], Collection[Read]],
+        moment: Callable[[], Moment | None],
         revalidate: Callable[[], None],
         check_connection: Callable[[], None],
         run_slow: Callable[[Callable[[Read], None], Read], bool],
@@ -130,7 +131,7 @@ class Poller:
         self._reader = Reader(client, name)
         self._slow_reader = Reader(slow_client, name)
         self._take = take
-        self._epoch = epoch
+        self._moment = moment
         self._revalidate = revalidate
         self._check_connection = check_connection
         self._run_slow = run_slow
@@ -219,8 +220,8 @@ class Poller:
             read = self._next(wait=not results.found)
             if read is not None:
                 if not results.found:
-                    results = _Results(epoch=self._epoch(), began_at=monotonic())
-                if results.epoch is None:  # the instance can no longer be used
+                    results = _Results(since=self._moment(), began_at=monotonic())
+                if results.since is None:  # the instance can no longer be used
                     self.request([read])
                     continue
                 self._read(read, results)
@@ -233,8 +234,9 @@ class Poller:
 
         During a call, the follower may have read newer values, after events were missed.
         """
-        self.request(self._take(results.found, results.epoch))
-        if results.epoch != self._epoch():
+        self.request(self._take(results.found, results.since))
+        now = self._moment()
+        if results.since is None or now is None or now.epoch != results.since.epoch:
             self.request(results.reads)
 
     def _read(self, read: Read, results: _Results) -> None:
@@ -253,8 +255,8 @@ class Poller:
         """Run a slow read; called by a thread of the pool."""
         with self._condition:
             self._slow_submitted.discard(read)
-        results = _Results(epoch=self._epoch())
-        if results.epoch is None:
+        results = _Results(since=self._moment())
+        if results.since is None:
             self.request([read])
             return
         # The last slow read may be hours ago, and the network may have dropped its connection since then.
@@ -300,7 +302,7 @@ class Poller:
         with self._condition:
             while not self._stopped:
                 self.thread.heartbeat()
-                live, now = self._epoch() is not None, monotonic()
+                live, now = self._moment() is not None, monotonic()
                 if not live:
                     self._reader.forget()  # another instance may respond at the same address afterwards
                 if read := self._pop(now) if live else None:

@@ -104,9 +104,9 @@ class Reader:
     def _raise_if_unusable(self, error: SyncthingError) -> None:
         """Raise an error if the instance cannot be used at all: if its status cannot be read either.
 
-        Only some errors of a call leave that open.
+        Only some errors of a call leave that open. Another server at the same address may give an unexpected answer.
         """
-        if isinstance(error, SyncthingUnavailable | TimedOut):
+        if isinstance(error, SyncthingUnavailable | TimedOut | BadReply):
             _decoded(decode.status, self.client.get_status())
 
     def _log(self, read: Read, message: str) -> None:

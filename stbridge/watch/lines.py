@@ -9,32 +9,12 @@ from stbridge.core.model import floored
 from stbridge.core.topics import BRIDGE, Address, Topics
 from stbridge.core.wording import counted
 from stbridge.errors import MALFORMED
+from stbridge.watch.units import size
 
 Payload = Mapping[str, Any]
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_STEP = 1000
-_LARGEST = 1e30
-
 LONGEST_SHOWN = 300
 """Maximum number of characters of a text that are shown."""
-
-
-def number(value: object) -> float | None:
-    """Return a number; None for anything else, because any client may publish."""
-    return value if isinstance(value, int | float) and abs(value) < _LARGEST else None
-
-
-def size(value: object) -> str:
-    """Format a number of bytes with a unit: 1.2 MB."""
-    count = number(value)
-    if count is None:
-        return "?"
-    for unit in _UNITS[:-1]:
-        if count < _STEP:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= _STEP
-    return f"{count:.1f} {_UNITS[-1]}"
 
 
 def describe(address: Address, payload: Payload) -> str | None:

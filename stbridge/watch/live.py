@@ -1,32 +1,33 @@
 """Shows the live screen on a terminal; without a terminal, prints plain lines."""
 
-import json
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
-from stbridge.core.messages import Message, Received
-from stbridge.core.topics import Address, Topics
+from stbridge.core.messages import Received
+from stbridge.core.topics import Topics
 from stbridge.errors import Failed
 from stbridge.mqtt.observer import Observer
 from stbridge.output import reader_has_left, say
 from stbridge.settings import MqttSettings
-from stbridge.watch.board import Board, Place
+from stbridge.watch.board import Board
+from stbridge.watch.cells import in_ascii
 from stbridge.watch.keyboard import Keyboard
 from stbridge.watch.lines import describe_received
 from stbridge.watch.screen import screen
+from stbridge.watch.view import View
 
 LEAST_BETWEEN_S = 0.1
 """Minimum seconds between two updates of the screen."""
 
-MOST_BETWEEN_S = 5.0
-"""Maximum seconds between two updates of the screen."""
+MOST_BETWEEN_S = 1.0
+"""Maximum seconds between two updates of the screen, which also shows the time left, and the terminal's new size."""
 
 LOOK_S = 1.0
 """Seconds between two checks whether the reader of the output, such as a pipe, still exists."""
@@ -53,8 +54,7 @@ class Watch:
         self._dirty = True
         self._over = False
         self._lines: deque[str] = deque()
-        self._chosen: Place | None = None
-        self._note = ""
+        self._view = View()
         self._observer = Observer(
             settings,
             [f"{settings.base_topic}/#"],
@@ -99,10 +99,15 @@ class Watch:
             while not self._over and not self._observer.failure:
                 with self._changed:
                     self._dirty = False
-                    shown = screen(self._board, self._selected, self._note, height=self._console.height)
+                    shown = self._screen()
                 live.update(shown, refresh=True)
                 self._wait_for(lambda: self._over or self._observer.failure, LEAST_BETWEEN_S)
                 self._wait_for(lambda: self._dirty or self._over or self._observer.failure, MOST_BETWEEN_S)
+
+    def _screen(self) -> Text:
+        now, (width, height) = datetime.now().astimezone(), self._console.size
+        shown = screen(self._board, self._view, now=now, width=width, height=height)
+        return in_ascii(shown) if self._console.options.ascii_only else shown
 
     def _wait_for(self, condition: Any, timeout_s: float | None = None) -> None:
         with self._changed:
@@ -132,36 +137,8 @@ class Watch:
 
     def _pressed(self, key: str) -> None:
         with self._changed:
-            match key:
-                case "q":
-                    self._over = True
-                case "up" | "down":
-                    self._select(-1 if key == "up" else 1)
-                case "s":
-                    self._command("scan", {})
-                case "p":
-                    self._command("set_paused", {"paused": not self._folder().get("paused")})
+            command = self._view.press(key, self._board)
+            self._over = self._over or self._view.over
+        if command is not None:
+            self._observer.publish(command)
         self._wake()
-
-    def _select(self, step: int) -> None:
-        if (selected := self._selected) is not None:
-            places = self._board.places()
-            self._chosen = places[(places.index(selected) + step) % len(places)]
-
-    @property
-    def _selected(self) -> Place | None:
-        """The chosen folder, if it still exists; otherwise the first folder."""
-        places = self._board.places()
-        return self._chosen if self._chosen in places else next(iter(places), None)
-
-    def _folder(self) -> Mapping[str, Any]:
-        selected = self._selected
-        return {} if selected is None else self._board.instances[selected.instance].folders[selected.folder]
-
-    def _command(self, name: str, arguments: Mapping[str, Any]) -> None:
-        if (selected := self._selected) is None:
-            return
-        instance, folder = selected
-        topic = self._topics.build(instance, Address("command", name=name))
-        self._observer.publish(Message(topic=topic, payload=json.dumps({"folder": folder, **arguments}).encode()))
-        self._note = f"sent {name} for {folder} to {instance}"

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from stbridge.core.evaluation import evaluate
 from stbridge.core.observations import Observation
+from stbridge.core.read_order import Moment, read_of
 from stbridge.core.rules import clock, configuration, conflicts, devices, folders, instance
 from stbridge.core.state import Rules, State
 
@@ -17,16 +18,23 @@ RULES: Rules = {
 }
 
 
-def apply(state: State, observation: Observation, now: datetime) -> None:
+def apply(state: State, observation: Observation, now: datetime, since: Moment | None = None) -> None:
     """Apply one observation to the state; its consequences are collected in `state.outcome`.
 
     Args:
         state: the state to change.
         observation: the observation.
         now: the time of the bridge's own clock, in UTC.
+        since: a moment before the request whose response it is. If its value was observed again since then, the read
+            is repeated instead. None if nothing can have been observed since then.
     """
     if state.began is None:
         state.began = now
+    if read := read_of(observation):
+        if since is not None and state.read_order.observed_since(read, since):
+            state.outcome.read(read)
+            return
+        state.read_order.note(read)
     RULES[type(observation)](state, observation, now)
 
 

@@ -35,7 +35,7 @@ def _clock_set(state: State, observation: seen.ClockSet, now: datetime) -> None:
     by, began = observation.by, state.began or now
     past = partial(moved, by=by, began=began, now=now)
     state.began = began + by
-    state.since = past(state.since)
+    state.since, state.usable_until = past(state.since), past(state.usable_until)
     for folder in state.folders.values():
         _move_folder(folder, past, now)
     for device in state.devices.values():

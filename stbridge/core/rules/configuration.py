@@ -25,7 +25,7 @@ def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> No
         state.outcome.read(Read("restart_required"))
     if before == config:
         return
-    state.config = config
+    state.configure(config)
     state.outcome.change(SYSTEM)
     for device in [device for device in state.devices if device not in config.devices]:
         state.remove_device(device)
@@ -120,6 +120,7 @@ def _share(state: State, folder: FolderConfig) -> None:
             device_state.folders.add(folder.id)
             device_state.taken[folder.id] = state.folders[folder.id].changes
             state.share_changed(device, folder.id)
+            state.device_changed(device)  # also if the folder is paused: a device that shares one is not unused
             if not folder.paused:
                 state.outcome.read(Read("completion", folder.id, device))
         elif not shares and folder.id in device_state.folders:
@@ -164,8 +165,7 @@ def _device_paused(state: State, observation: seen.DevicePaused, now: datetime) 
 
 
 def _pause_device(state: State, device: str, now: datetime) -> None:
-    for folder in state.devices[device].folders:
-        state.share_changed(device, folder)
+    state.shares_changed(device)
     paused = state.devices[device].config.paused
     if not paused:
         state.timed_pauses.set(Paused("device", device), None)

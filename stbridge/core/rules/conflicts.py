@@ -62,6 +62,8 @@ def _looked_up(state: State, observation: seen.ConflictRead, now: datetime) -> N
     folder = state.folders.get(observation.folder)
     if folder is None or observation.present == (observation.path in folder.conflicts):
         return
+    if folder.config.paused and not observation.present:
+        return  # Syncthing knows no file of a paused folder
     if observation.present and len(folder.conflicts) >= MOST_KEPT:
         folder.conflicts_complete = False
     elif observation.present:
@@ -69,6 +71,7 @@ def _looked_up(state: State, observation: seen.ConflictRead, now: datetime) -> N
         _emit(state, folder, observation.path, now, late=False)
     else:
         del folder.conflicts[observation.path]
+    state.read_order.note(Read("conflicts", observation.folder))  # a search in progress may have missed it
     _changed(state, folder, now)
 
 
@@ -97,6 +100,7 @@ def _emit(state: State, folder: FolderState, path: str, now: datetime, *, late: 
         path=path,
         original=original(path),
         device=winner(path),
+        name=state.name_of(winner(path)),
     )
 
 

@@ -69,19 +69,27 @@ def _connections(state: State, observation: seen.ConnectionsRead, now: datetime)
 
 def _connect(state: State, device: str, connection: Connection, change: ConnectionChange, now: datetime) -> None:
     device_state = state.devices[device]
-    previous, device_state.connection = device_state.connection, connection
+    was_seen = device_state.seen
+    previous = device_state.connection
+    device_state.note_connection(connection)
     if previous == connection:
         return
     if previous.connected != connection.connected:
         device_state.in_rate.stop()
         device_state.out_rate.stop()
-        device_state.last_seen_at = change.at
-        device_state.away_since = None if connection.connected else change.at
+        seen_at = change.at
+        if not connection.connected and state.usable_until:
+            # It may have disconnected at any time of the outage; the statistics that are read next may know better.
+            seen_at = min(seen_at, state.usable_until)
+        device_state.last_seen_at = seen_at
+        device_state.away_since = None if connection.connected else seen_at
         if not connection.connected:
             _forget_remote_states(state, device)
         if connection.connected:
             _end_staleness(state, device, now)
         _change_connection(state, device, change, now)
+    if device_state.seen != was_seen:
+        state.shares_changed(device)
     state.device_changed(device)
 
 
@@ -216,7 +224,9 @@ def _statistics(state: State, observation: seen.DeviceStatisticsRead, _: datetim
         if device_state is None or last_seen_at is None:
             continue
         if device_state.last_seen_at is None or last_seen_at > device_state.last_seen_at:
-            device_state.last_seen_at = last_seen_at
+            was_seen, device_state.last_seen_at = device_state.seen, last_seen_at
+            if not was_seen:
+                state.shares_changed(device)
             if not device_state.connection.connected:
                 device_state.away_since = last_seen_at
             state.outcome.change(state.address_of(device))

@@ -39,14 +39,15 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
     if not _is_older(observation.state_changed_at, folder.state_changed_at):
         before = folder.state
         if not _is_same(folder, observation):
-            folder.state, folder.state_changed_at = observation.state, observation.state_changed_at
+            folder.follow_state(observation.state)
+            folder.state_changed_at = observation.state_changed_at
         folder.error = observation.error
         _emit_error(state, folder, before, now)
     folder.watch_error = observation.watch_error
     folder.counts = observation.counts
     folder.settled = folder.state not in SYNCING
     if folder.counts is None or _sync_counts(folder.counts) != counts_before:
-        folder.progress_at = now
+        state.note_progress(observation.folder, now)
     _follow_sync(state, folder, now)
     _compare_failed(state, folder)
     _emit_synced(state, folder, now)
@@ -143,13 +144,11 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
     if folder is None:
         return
     before, error_only = folder.state, _out_of_sync_by_error_only(folder)
-    folder.state, folder.state_changed_at = observation.state, observation.at
+    folder.follow_state(observation.state)
+    folder.state_changed_at = observation.at
     folder.error = observation.error
-    folder.progress_at = now
-    if observation.state not in SCANNING:
-        folder.scan_progress = None
+    state.note_progress(observation.folder, now)
     if observation.state in SYNCING:
-        folder.settled = False
         folder.was_out_of_sync = True  # a short sync ends before its counts are read
     _follow_sync(state, folder, now)
     if folder.counts is None:
@@ -204,7 +203,7 @@ def _scan_progress(state: State, observation: seen.ScanProgressed, now: datetime
     if folder is None or folder.state not in SCANNING:
         return  # the last event may arrive after the end of the scan
     if observation.total > 0:
-        folder.progress_at = now
+        state.note_progress(observation.folder, now)
         folder.scan_progress = progress(
             done=observation.current, total=observation.total, rate=observation.rate, now=now
         )

@@ -1,9 +1,12 @@
 """Rules for the instance as a whole: its availability, process, errors and pending requests."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 
 from stbridge.core import observations as seen
 from stbridge.core.availability import Availability, Signal
+from stbridge.core.model import DialError
 from stbridge.core.observations import Read
 from stbridge.core.outcome import (
     CONNECTION,
@@ -13,6 +16,7 @@ from stbridge.core.outcome import (
     STATE,
     UPGRADE,
     folder_address,
+    share_address,
 )
 from stbridge.core.rules.configuration import restore_timed_pause, restored_out_of_sync_since
 from stbridge.core.rules.conflicts import search_if_due
@@ -30,6 +34,9 @@ from stbridge.core.uptime import uptime
 ONLINE = "online"
 """The status of a usable instance in the `connection` topic."""
 
+MOST_GUESSED = 10_000
+"""Maximum number of completions of removed devices that are cleared without having been read."""
+
 LARGEST_COUNT = 2**63
 """Limit of a restored count; Python refuses to format a forged number with thousands of digits."""
 
@@ -37,8 +44,7 @@ LARGEST_COUNT = 2**63
 def _unavailable(state: State, observation: seen.Unavailable, now: datetime) -> None:
     _follow_availability(state, Signal.FAILED, now, observation.status, observation.message)
     state.pending_since.clear()  # a condition does not continue while nothing can be observed
-    for folder in state.folders.values():
-        folder.progress_at = None  # the folder may make progress whose events will be lost
+    state.forget_progress()
 
 
 def _suspected(state: State, _: seen.Suspected, now: datetime) -> None:
@@ -55,6 +61,7 @@ def _snapshot_started(state: State, _: seen.SnapshotStarted, now: datetime) -> N
 
 
 def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) -> None:
+    state.usable_until = None
     _clear_leftovers(state)
     state.everything_changed()
     state.outcome.reads.clear()  # the snapshot has read everything
@@ -78,6 +85,7 @@ def _follow_availability(state: State, signal: Signal, now: datetime, status: st
         return  # the last published status stays until the result of the attempt is known
     if was_online and not state.online:
         _stop_rates(state)
+        state.usable_until = now
     if (status, message) == (state.status, state.message):
         return
     if status != state.status or state.since is None:
@@ -166,8 +174,19 @@ def _restored(state: State, observation: seen.Restored, now: datetime) -> None:
 
 
 def _clear_leftovers(state: State) -> None:
-    """Schedule every topic of the previous run for rendering; a topic that has no payload now is then cleared."""
-    state.outcome.change(*(state.restored or ()))
+    """Schedule every topic of the previous run for rendering; a topic that has no payload now is then cleared.
+
+    The topic of a removed device is cleared after its completions, because the next run finds them by the device. They
+    may not all have been read.
+    """
+    restored = state.restored or {}
+    state.outcome.change(*restored)
+    folders = dict.fromkeys([*state.folders, *(one.folder for one in restored if one.kind == "folder")])
+    removed = [one for one in restored if one.kind == "device" and one.device not in state.device_ids]
+    shares = (share_address(one.device, folder) for one in removed for folder in folders)
+    state.outcome.change(*islice(shares, MOST_GUESSED))
+    for one in removed:
+        state.outcome.change_last(one)
 
 
 def _restore_lifetime(state: State) -> None:
@@ -198,6 +217,7 @@ def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
     before, state.process = state.process, observation
     state.uptime = uptime(state.uptime, observation.started_at, observation.uptime_s, now)
     state.instance_changed(METRICS)
+    _compare_dial_errors(state, before.dial_errors if before else {}, observation.dial_errors)
     if before is not None and before.device_id != observation.device_id:
         note_identity(state, before.device_id, now)
     _restore_lifetime(state)
@@ -206,8 +226,18 @@ def _process(state: State, observation: seen.StatusRead, now: datetime) -> None:
             lifetime.restart(now, observation.uptime_s)
         state.in_bytes, state.out_bytes = state.in_lifetime.current, state.out_lifetime.current
         _upgrading(state, seen.Upgrading(in_progress=False), now)
+        for identifier, folder in state.folders.items():
+            folder.state_changed_at = None  # the clock of a machine may be older after a reboot
+            state.outcome.change(folder_address(identifier))
         # not marked as late: a start is always found by a read
         state.outcome.emit("syncthing_started", now, version=state.version and state.version.version)
+
+
+def _compare_dial_errors(state: State, before: Mapping[str, DialError], after: Mapping[str, DialError]) -> None:
+    """Schedule the devices whose connection error has changed."""
+    for device, one in state.devices.items() if before != after else ():
+        if one.connection_error(before) != one.connection_error(after):
+            state.outcome.change(state.address_of(device))
 
 
 def _restart_required(state: State, observation: seen.RestartRequiredRead, _: datetime) -> None:

@@ -64,7 +64,15 @@ def emit_pending_device(state: State, device: PendingDevice, now: datetime, *, l
 def emit_pending_folder(state: State, folder: PendingFolder, now: datetime, *, late: bool = False) -> None:
     """Emit an event for a new pending folder."""
     device = state.short_name(folder.device)
-    state.emit("folder_pending", now, late=late, folder=folder.id, label=folder.label, device=device)
+    state.emit(
+        "folder_pending",
+        now,
+        late=late,
+        folder=folder.id,
+        label=folder.label,
+        device=device,
+        name=state.name_of(device),
+    )
 
 
 def _published(state: State, address: Address) -> Mapping[str, Any]:
@@ -202,7 +210,10 @@ def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
     if not published:
         return
     _restore_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"), now)
+    was_seen = device.seen
     _restore_times(device, published, now)
+    if device.seen != was_seen:
+        state.shares_changed(device.config.id)
     state.outcome.change(state.address_of(device.config.id))
     if device.in_sync is False:
         device.out_of_sync_since = past_from_utc(published.get("out_of_sync_since"), now)

@@ -99,6 +99,20 @@ class ConfigurationCalls(Calls):
         """
         return self._done("PATCH", f"config/{part}", body=changes)
 
+    def set_limits(self, send_kbps: int | None = None, recv_kbps: int | None = None) -> Completed:
+        """Limit the rates of all connections together (PATCH /rest/config/options).
+
+        Args:
+            send_kbps: KiB per second that are sent, 0 for unlimited; None does not change the limit.
+            recv_kbps: the same for what is received.
+
+        Example:
+            >>> client.set_limits(send_kbps=500)
+            {'code': 200, 'message': 'Completed successfully'}
+        """
+        limits = {"maxSendKbps": send_kbps, "maxRecvKbps": recv_kbps}
+        return self.patch_config("options", {key: limit for key, limit in limits.items() if limit is not None})
+
     def add_folder(self, config: Mapping[str, Any]) -> Completed:
         """Add a folder, or replace the one with the same ID (POST /rest/config/folders).
 

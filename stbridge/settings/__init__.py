@@ -1,7 +1,6 @@
 """Defines the settings, with their defaults and checks; `settings_sources` reads them."""
 
 import ipaddress
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -10,13 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
-    WithJsonSchema,
     create_model,
     field_validator,
     model_validator,
@@ -30,65 +24,20 @@ from pydantic_settings import (
 from stbridge.addresses import fault_of_node, host_and_port, is_ip_address
 from stbridge.core.alerts import CONFLICT_INVENTORY, DEVICE, FLAPPING_S, FOLDER, Alerts
 from stbridge.core.events import EVENT_TYPES, OTHER_TYPES
+from stbridge.core.exclusions import KINDS
 from stbridge.core.problems import ROWS as PROBLEMS
 from stbridge.core.problems import Measure
 from stbridge.core.suggestion import did_you_mean
-from stbridge.core.timing import parsed_seconds
 from stbridge.core.topics import is_strict
+from stbridge.settings.types import LONGEST_S, Duration, Seconds, Section, TopicPrefix, WholeSeconds
+from stbridge.settings.web import WebSettings
 
 PREFIX = "STBRIDGE_"
 INSTANCE_NAME = re.compile(r"[a-z0-9_-]{1,32}")
-LONGEST_S = 3650 * 24 * 3600
-"""Maximum of a threshold, ten years: Python cannot compute with times outside its calendar."""
-
 SECURE_MQTT = 8883
 """The port that IANA assigned to MQTT over TLS."""
 
 RESERVED_INSTANCE_NAME = "bridge"  # syncthing/bridge/... are the bridge's own topics
-
-
-def _topic_prefix(value: str) -> str:
-    """Accept a text that is valid at the start of a topic (MQTT 5, section 4.7)."""
-    if not value or value.startswith(("$", "/")) or value.endswith("/") or set(value) & set("+#\0"):
-        raise ValueError("must be a topic without + or #, without / at either end, not starting with $")
-    return value
-
-
-TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
-
-
-def _seconds(value: object) -> float:
-    """Convert a duration, such as `7d` or a number of seconds, to seconds.
-
-    `false` is 0, which turns a threshold off. `true` is refused, because it would be one second.
-    """
-    if isinstance(value, str) and (length := parsed_seconds(value.strip())) is not None:
-        return length
-    try:
-        found = float(value)  # type: ignore[arg-type]  # a value that cannot be converted is refused below
-    except (TypeError, ValueError):
-        found = math.nan
-    if value is True or not math.isfinite(found):
-        raise ValueError('must be a number of seconds, or a duration such as "30m", "12h" or "7d"')
-    return found
-
-
-_DURATION_SCHEMA = WithJsonSchema(
-    {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+ *[smhd]?$"}]}
-)
-
-Duration = Annotated[float, BeforeValidator(_seconds), _DURATION_SCHEMA]
-"""Seconds, as a number or with a unit."""
-
-WholeSeconds = Annotated[int, BeforeValidator(_seconds), _DURATION_SCHEMA]
-
-Seconds = Annotated[Duration, Field(gt=0, le=LONGEST_S)]
-
-
-class Section(BaseModel):
-    """A table of the settings; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TlsSettings(Section):
@@ -154,7 +103,9 @@ class MqttSettings(Section):
     queued_mb: int = Field(
         64, ge=1, description="The same limits in megabytes. Of each retained topic, only the last value is queued."
     )
-    base_topic: TopicPrefix = Field("syncthing", description="First level of every topic.")
+    base_topic: TopicPrefix = Field(
+        "syncthing", description="Beginning of every topic: one or more levels, such as `fleet/berlin`."
+    )
     topic_encoding: Literal["mqtt", "strict"] = Field(
         "mqtt",
         description="Which characters of an ID are percent-encoded in topics. `mqtt`: those that MQTT does not permit. "
@@ -406,6 +357,27 @@ class HomeAssistantSettings(Section):
 
     enabled: bool = Field(default=True, description="Publish discovery messages for Home Assistant.")
     discovery_prefix: TopicPrefix = Field("homeassistant", description="Home Assistant's discovery prefix.")
+    child_devices: bool = Field(
+        default=False,
+        description="Show folders and remote devices as child devices of their instance, so that the page of the "
+        "instance lists them. Home Assistant 2026.9 or later is required. A change removes all entities and adds them "
+        "again.",
+    )
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="What Home Assistant does not show, as patterns with `*` and `?`: `folder/` and the ID or label of "
+        "folders, `device/` and the ID, short ID or name of devices, `entity/` and entity IDs as Home Assistant first "
+        "creates them, such as `entity/sensor.syncthing_*_last_scan`.",
+    )
+
+    @field_validator("exclude")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            kind, _, glob = pattern.partition("/")
+            if kind not in KINDS or not glob:
+                raise ValueError(f"{pattern!r} must begin with folder/, device/ or entity/")
+        return value
 
 
 class CommandSettings(Section):
@@ -501,7 +473,8 @@ class AlertSettings(_thresholds("Thresholds", "Thresholds of problems; 0 turns o
     ignore_errors: tuple[str, ...] = Field(
         (),
         description="Regular expressions. An entry of Syncthing's error list that matches one of them is not a "
-        "problem. Syncthing's notice about running as a privileged user is always ignored.",
+        "problem. Always ignored are Syncthing's notice about running as a privileged user, and errors of folders, "
+        "because the folder has a problem of its own.",
     )
     folder: dict[str, FolderAlertSettings] = Field(  # type: ignore[valid-type]  # as above
         {}, description="Thresholds for a single folder, by its ID, or by its label if that is unique."
@@ -558,6 +531,7 @@ class Settings(BaseSettings):
     poll: PollSettings = Field(PollSettings(), description=PollSettings.__doc__)
     events: EventSettings = Field(EventSettings(), description=EventSettings.__doc__)
     alerts: AlertSettings = Field(AlertSettings(), description=AlertSettings.__doc__)
+    web: WebSettings = Field(WebSettings(), description=WebSettings.__doc__)
     log: LogSettings = Field(LogSettings(), description=LogSettings.__doc__)
 
     @field_validator("syncthing")
