@@ -29,6 +29,7 @@ OPTIONS = (
 )
 TEXT = """
 (function text(node) {
+    if (node === null) return "";  // the page is being loaded
     if (node.nodeType === Node.TEXT_NODE) return node.data;
     if (["SCRIPT", "STYLE"].includes(node.tagName)) return "";
     if (node instanceof Element && getComputedStyle(node).display === "none") return "";
@@ -37,6 +38,9 @@ TEXT = """
 })(document.body)
 """
 """Returns the visible text of a page; `innerText` omits the shadow roots of web components."""
+
+NAME = "(one.getAttribute('aria-label') || one.textContent).trim()"
+"""The accessible name of a button."""
 
 
 def chromium() -> str | None:
@@ -79,20 +83,52 @@ class Browser:
         """Stop it."""
         self._stack.close()
 
-    def open(self, url: str, width: int, height: int) -> None:
-        """Open a page in a window of this size."""
-        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    def open(self, url: str, width: int, height: int, *, mobile: bool = False) -> None:
+        """Open a page in a window of this size, or on a phone."""
+        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         self._ask("Page.navigate", url=url)
+
+    def prepare(self, script: str) -> None:
+        """Run a script in each page that is opened from now on, before its own scripts."""
+        self._ask("Page.enable")
+        self._ask("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    def prefer(self, **features: str) -> None:
+        """Set preferences of the user, such as `prefers_color_scheme="dark"`."""
+        values = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        self._ask("Emulation.setEmulatedMedia", features=values)
+
+    def slow_down(self, factor: float) -> None:
+        """Make the processor of the page this many times slower."""
+        self._ask("Emulation.setCPUThrottlingRate", rate=factor)
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of an expression in the page, which may be a promise."""
+        answer = self._ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press a key with a name, such as `Tab` or `Enter`."""
+        code = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowRight": 39, "ArrowLeft": 37}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        for type_ in ("keyDown", "keyUp"):
+            self._ask("Input.dispatchKeyEvent", type=type_, key=key, code=key, windowsVirtualKeyCode=code, **text)
+            text = {}
+
+    def type(self, text: str) -> None:
+        """Enter a text into the focused field."""
+        self._ask("Input.insertText", text=text)
 
     def remember(self, url: str, values: Mapping[str, Any]) -> None:
         """Set values in the local storage of a server; the URL is that of any of its files."""
         self._ask("Page.navigate", url=url)
-        eventually(lambda: self._evaluate("location.href") == url)
-        self._evaluate(f"Object.entries({json.dumps(values)}).forEach(([key, value]) => localStorage[key] = value)")
+        eventually(lambda: self.evaluate("location.href") == url)
+        self.evaluate(f"Object.entries({json.dumps(values)}).forEach(([key, value]) => localStorage[key] = value)")
 
     def text(self) -> str:
         """Return the visible text of the page, with single spaces."""
-        return " ".join(str(self._evaluate(TEXT)).split())
+        return " ".join(str(self.evaluate(TEXT)).split())
 
     def wait_for(self, *texts: str) -> None:
         """Wait until the page shows all of these texts."""
@@ -101,20 +137,45 @@ class Browser:
         except AssertionError:
             raise AssertionError(f"the page does not show all of {texts}, but: {self.text()}") from None
 
+    def click(self, name: str) -> None:
+        """Click a button by its accessible name with the mouse; it must be visible, enabled and not covered."""
+        find = f"Array.from(document.querySelectorAll('button')).find((one) => {NAME} === {json.dumps(name)})"
+        middle = f"""(() => {{
+            const button = {find};
+            if (!button || button.disabled) return null;
+            button.scrollIntoView({{ block: "center" }});
+            const {{ left, top, width, height }} = button.getBoundingClientRect();
+            const [x, y] = [left + width / 2, top + height / 2];
+            return button.contains(document.elementFromPoint(x, y)) ? JSON.stringify({{ x, y }}) : null;
+        }})()"""
+        point = json.loads(eventually(lambda: self.evaluate(middle)))
+        for kind in ("mousePressed", "mouseReleased"):
+            self._ask("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **point)
+
+    def write(self, name: str, text: str) -> None:
+        """Replace the text of an input field, which is found by its accessible name."""
+        field = f"document.querySelector({json.dumps(f'[aria-label={json.dumps(name)}]')})"
+        eventually(lambda: self.evaluate(f"Boolean({field})"))
+        self.evaluate(f"{field}.focus(); {field}.select()")
+        self._ask("Input.insertText", text=text)
+        if not text:
+            self.evaluate(f"{field}.value = ''; {field}.dispatchEvent(new Event('input'))")
+
     def screenshot(self, target: Path) -> None:
         """Write a picture of the page, once it has loaded nothing and shown nothing new for two seconds."""
         seen: list[object] = [None]
 
         def still() -> bool:
             words = "".join(one for one in self.text() if not one.isdigit())  # "5 seconds ago" always changes
-            seen.append((words, self._evaluate("performance.getEntriesByType('resource').length")))
+            seen.append((words, self.evaluate("performance.getEntriesByType('resource').length")))
             return seen[-1] == seen[-2] or self._pause.wait(2)
 
         eventually(still)
-        target.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"]))
+        self.capture(target)
 
-    def _evaluate(self, expression: str) -> Any:
-        return self._ask("Runtime.evaluate", expression=expression)["result"].get("value")
+    def capture(self, target: Path) -> None:
+        """Write a picture of the page as it is now."""
+        target.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"]))
 
     def _ask(self, method: str, **arguments: Any) -> Any:
         number = next(self._numbers)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from stbridge.demo.node import SyncthingNode
+from stbridge.demo import node as demo_node
+from stbridge.demo.node import ServerPorts, SyncthingNode
 from tests.dead_link import Cable, NoNamespaces
 from tests.machine import Machine
 from tests.secrecy import SECRECY, Listener
@@ -34,6 +35,15 @@ class Pair:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         return file
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process of the tests its own range of ports: a port is free until its server has started."""
+    if (worker := getattr(config, "workerinput", None)) is not None:
+        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        ports = demo_node.EVERY_SERVER_PORT
+        size = len(ports) // count
+        demo_node.SERVER_PORTS = ServerPorts(ports[number * size : (number + 1) * size])
 
 
 @pytest.fixture(autouse=True)
@@ -100,14 +110,22 @@ def pair(syncthing_version: str, binary: str, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def new_broker(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+def mosquitto(request: pytest.FixtureRequest) -> str:
+    """The Mosquitto program of the test's brokers: that of this system, or each version (`every_mosquitto`)."""
+    servers = manifest()
+    path: str = servers["mosquittos"][request.param] if hasattr(request, "param") else servers["mosquitto"]
+    return path
+
+
+@pytest.fixture
+def new_broker(tmp_path: Path, mosquitto: str) -> Iterator[Callable[..., Mosquitto]]:
     """Create brokers that are not started yet."""
     made: list[Mosquitto] = []
 
     def make(**options: Any) -> Mosquitto:
         directory = tmp_path / f"broker{len(made)}"
         directory.mkdir()
-        made.append(Mosquitto(directory, **options))
+        made.append(Mosquitto(directory, program=mosquitto, **options))
         return made[-1]
 
     yield make
@@ -147,7 +165,8 @@ def pytest_report_header() -> list[str]:
     """Show at the start which real servers are available."""
     if not MANIFEST.is_file():
         return ["servers: none, run `make servers`"]
-    return [f"servers: Mosquitto, Syncthing {', '.join(manifest()['syncthing'])}"]
+    mosquitto, syncthing = (", ".join(manifest()[one]) for one in ("mosquittos", "syncthing"))
+    return [f"servers: Mosquitto {mosquitto}, Syncthing {syncthing}"]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

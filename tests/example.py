@@ -15,7 +15,7 @@ from stbridge.commands.operations import execute
 from stbridge.commands.replies import LARGEST_REPLY
 from stbridge.core import decode, events
 from stbridge.core import observations as seen
-from stbridge.core.bridge_payloads import BridgeHealth, render_health, render_info
+from stbridge.core.bridge_payloads import BridgeHealth, render_health, render_info, render_sentinel
 from stbridge.core.command import Command
 from stbridge.core.commands import BRIDGE_COMMANDS, COMMANDS, allowed
 from stbridge.core.envelope import CommandError, Reply, Request, parse, select, too_large
@@ -36,12 +36,15 @@ from stbridge.core.outcome import (
     folder_address,
     share_address,
 )
+from stbridge.core.own_events import own_event
 from stbridge.core.payloads import OFFLINE, ONLINE, render, render_event, render_raw
 from stbridge.core.rules import apply, conclude
 from stbridge.core.state import State
-from stbridge.core.timing import in_utc
-from stbridge.core.topics import BRIDGE, Address, Topics
+from stbridge.core.timing import in_utc, seconds
+from stbridge.core.topics import BRIDGE, HOME_ASSISTANT, Address, Topics
 from stbridge.errors import SyncthingError, with_setting_path
+from stbridge.homeassistant.discovery import Site
+from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.settings import CommandSettings
 from stbridge.syncthing import SyncthingClient
 from stbridge.syncthing.answers import IDENTITY, evaluate
@@ -96,7 +99,10 @@ def _folder(folder: str, label: str, *devices: str, kind: str = "sendreceive") -
     template = recorded(VERSION, "config")["folders"][0]
     shares = [changed(template["devices"][0], deviceID=device) for device in (NAS, *devices)]
     path = f"/volume1/{folder}"
-    return changed(template, id=folder, label=label, path=path, type=kind, paused=False, devices=shares)
+    versioning = changed(template["versioning"], type="staggered")
+    return changed(
+        template, id=folder, label=label, path=path, type=kind, paused=False, devices=shares, versioning=versioning
+    )
 
 
 def _device(device: str) -> Json:
@@ -217,6 +223,9 @@ _NEED = {"progress": [PICTURE], "queued": [], "rest": [], "page": 1, "perpage": 
 _IGNORES = {"error": None, "expanded": ["*.tmp", "**/*.tmp", "*.tmp/**", "**/*.tmp/**"], "ignore": ["*.tmp"]}
 
 
+_VERSION = {"versionTime": "2026-11-20T18:30:00Z", "modTime": "2026-11-18T21:04:51Z", "size": 4_601_233}
+
+
 def _files(*files: Json) -> Json:
     return {"files": list(files), "page": 1, "perpage": 65_536}
 
@@ -314,6 +323,7 @@ def answers() -> Mapping[str, Any]:
             changed(_file(RECEIPT, 184_320, at(days=2), NAS), invalid=True, localFlags=8)
         ),
         "GET /rest/folder/errors": _failed_items(),
+        "GET /rest/folder/versions": {SUNSET: [_VERSION]},
         "GET /rest/cluster/pending/devices": {TABLET: _pending_device()},
         "GET /rest/cluster/pending/folders": _pending_folders(),
         "GET /rest/system/browse": [],
@@ -324,6 +334,7 @@ def answers() -> Mapping[str, Any]:
         "POST /rest/system/shutdown": {"ok": "shutting down"},
         "POST /rest/system/reset": {"ok": "resetting folder photos"},
         "POST /rest/system/upgrade": {"ok": "restarting"},
+        "POST /rest/folder/versions": {},
     }
 
 
@@ -470,8 +481,9 @@ def all_events() -> list[Json]:
     one.take(decode.errors(recorded(VERSION, "system_error_empty")))
     one.take(_event("LoginAttempt", success=False, username="someone", remoteAddress="192.168.1.66"))
     one.take(decode.status(changed(_status(), startTime=f"{in_utc(NOW)}", uptime=2)))
-    finished = BridgeEvent("scan_finished", NOW, {"folder": "photos", "error": None, "transaction": "evening"})
-    return [json.loads(render_event(event)) for event in (*one.published, finished)]
+    finished = {"folder": "photos", "label": "Photos", "error": None, "transaction": "evening"}
+    published = (*one.published, BridgeEvent("scan_finished", NOW, finished))
+    return [json.loads(render_event(event)) for event in published]
 
 
 def published_events() -> dict[str, Json]:
@@ -508,14 +520,28 @@ def payloads() -> dict[str, Any]:
         "bridge_state": ONLINE,
         "bridge_info": json.loads(_info()),
         "bridge_health": json.loads(_health()),
+        "bridge_discovery": _discovery_list(),
+        "bridge_sentinel": json.loads(render_sentinel(BRIDGE_STARTED_AT)),
         "state": ONLINE if state.online else OFFLINE,
         **{kind: json.loads(render(state, address) or b"") for kind, address in addresses.items()},
         "connection": json.loads(render(refused.state, CONNECTION) or b""),
         "event": published_events()["conflict"],
+        "folder_event": _activity("folder_synced"),
+        "device_event": _activity("device_disconnected"),
         "raw": json.loads(render_raw(raw_event("ItemFinished", **_ITEM))),
         "command": json.loads(_row("pause").example),
         "response": reply(_row("pause")),
     }
+
+
+def _activity(name: str) -> Json:
+    """Return an event as it is published on the topic of its folder or device."""
+    event = published_events()[name]
+    data = {key: value for key, value in event.items() if key not in ("event_type", "time")}
+    own = own_event(BridgeEvent(name, datetime.fromisoformat(event["time"]), data))
+    assert own is not None
+    shown: Json = json.loads(render_event(own[1]))
+    return shown
 
 
 _ITEM: Json = {"folder": "photos", "item": SUNSET, "type": "file", "action": "update", "error": None}
@@ -530,13 +556,19 @@ def addresses_of_examples() -> dict[str, str]:
             kind: build(NAME, Address(kind))
             for kind in ("state", "connection", "system", "metrics", "errors", "upgrade", "pending")
         },
-        **{kind: build(BRIDGE, Address(kind)) for kind in ("bridge_state", "bridge_info", "bridge_health")},
+        "bridge_discovery": build(BRIDGE, Address("bridge_discovery", name=NAME)),
+        **{
+            kind: build(BRIDGE, Address(kind))
+            for kind in ("bridge_state", "bridge_info", "bridge_health", "bridge_sentinel")
+        },
         "folder": build(NAME, folder_address("photos")),
         "failed": build(NAME, failed_address("documents")),
         "conflicts": build(NAME, conflicts_address("documents")),
         "device": build(NAME, device_address(short[LAPTOP])),
         "completion": build(NAME, share_address(short[PHONE], "photos")),
         "event": build(NAME, Address("event", name="conflict")),
+        "folder_event": build(NAME, Address("folder_event", folder="photos")),
+        "device_event": build(NAME, Address("device_event", device=short[LAPTOP])),
         "raw": build(NAME, Address("raw", name="ItemFinished")),
         "command": build(NAME, Address("command", name="pause")),
         "response": build(NAME, Address("response", name="pause")),
@@ -552,6 +584,17 @@ def _info() -> bytes:
         instances=[NAME],
         commands=allowed(CommandSettings().allow),
     )
+
+
+def _discovery_list() -> Json:
+    topics = Topics("syncthing", HOME_ASSISTANT)
+    site = Site(instance=NAME, topics=topics, allowed=frozenset(), link=None, version="0.1.0")
+    publisher = DiscoveryPublisher(site)
+    list(publisher.follow(example().state, SYSTEM))
+    message = publisher.topic_list.take()
+    assert message is not None, "it was not taken before"
+    shown: Json = json.loads(message.payload)
+    return shown
 
 
 def _health() -> bytes:
@@ -610,7 +653,7 @@ def _data(command: Command) -> Any:
     if command.name == "scan":
         return {"folders": [checked.arguments["folder"]]}
     if "for" in checked.arguments:
-        return {"resume_at": in_utc(NOW + timedelta(minutes=30))}
+        return {"resume_at": in_utc(NOW + timedelta(seconds=seconds(checked.arguments["for"])))}
     return execute(Client(), checked)
 
 

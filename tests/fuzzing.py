@@ -39,6 +39,7 @@ from stbridge.syncthing.answers import evaluate
 from stbridge.watch.board import Board
 from stbridge.watch.lines import describe_received
 from stbridge.watch.screen import screen
+from stbridge.watch.view import View
 from tests.core.recorded import VERSIONS, recorded, recorded_id
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -358,7 +359,7 @@ def commands(random: Random) -> None:
 _PAYLOADS: Mapping[str, Mapping[str, Any]] = {
     "system": {"state": "idle", "in_sync": True, "all_in_sync": True, "problem": True, "problems": [{"message": "m"}]},
     "metrics": {"in_rate": 1.5, "out_rate": 0.0},
-    "connection": {"status": "online", "message": ""},
+    "connection": {"status": "online", "message": "", "since": "2026-11-24T00:00:00Z"},
     "errors": {"count": 1, "items": [{"when": None, "message": "m"}]},
     "folder/docs": {
         "id": "docs",
@@ -373,8 +374,14 @@ _PAYLOADS: Mapping[str, Mapping[str, Any]] = {
         "last_file": "a",
         "last_file_deleted": False,
         "error": "e",
-        "problems": [{"message": "m"}],
+        "problem": True,
+        "problems": [{"code": "conflicts", "message": "m", "since": "2026-11-24T00:00:00Z"}],
         "resume_at": "r",
+        "status": "syncing",
+        "scan_progress": 1.0,
+        "sync_rate": 1.0,
+        "sync_ends_at": "2026-11-24T00:00:00Z",
+        "last_file_at": "2026-11-24T00:00:00Z",
     },
     "device/ABCDEFG": {
         "id": "ABCDEFG",
@@ -384,8 +391,17 @@ _PAYLOADS: Mapping[str, Mapping[str, Any]] = {
         "completion": 99.0,
         "in_rate": 0.0,
         "out_rate": 1.0,
+        "last_seen_at": "2026-11-24T00:00:00Z",
+        "status": "up_to_date",
+        "problems": [{"code": "behind", "message": "m"}],
     },
-    "completion/ABCDEFG/docs": {"completion": 1.0},
+    "completion/ABCDEFG/docs": {"completion": 1.0, "need_bytes": 1, "need_total_items": 1, "remote_state": "paused"},
+    "folder/docs/failed": {"count": 2, "items": [{"path": "p", "error": "e"}]},
+    "folder/docs/conflicts": {"count": 2, "items": ["p"], "complete": False},
+    "pending": {
+        "devices": [{"device": "ABCDEFG-1", "name": "n", "address": "a", "time": "2026-11-24T00:00:00Z"}],
+        "folders": [{"folder": "f", "label": "l", "device": "ABCDEFG", "time": "2026-11-24T00:00:00Z"}],
+    },
     "event/conflict": {"event_type": "conflict", "time": "t", "path": "p"},
     "response/scan": {"command": "scan", "status": "error", "error": {"code": "c", "message": "m"}, "took_ms": 1},
 }
@@ -410,8 +426,11 @@ def terminal(random: Random) -> None:
         line = describe_received(TOPICS, received) or ""
         assert not set(line) & STEERING, line[:300]
     console = Console(width=100, height=40, force_terminal=True, color_system=None, legacy_windows=False)
+    view = View()
     with console.capture() as capture:
-        console.print(screen(board, next(iter(board.places()), None), "", height=40))
+        for key in ("down", "tab", "enter", "f", "enter"):
+            view.press(key, board)
+            console.print(screen(board, view, now=START, width=100, height=40))
     shown = capture.get().replace("\n", "")
     assert not set(shown) & STEERING, sorted(set(shown) & STEERING)
 

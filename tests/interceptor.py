@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from socket import SHUT_RDWR
 from typing import Any
@@ -12,6 +13,13 @@ from tests.syncthing.server import Answer, Behaviour, Exchange, ScriptedServer
 LONG_POLL_S = 90.0
 PER_CONNECTION = frozenset({"connection", "content-length", "transfer-encoding", "date", "server"})
 """Headers that belong to one connection, or that the server adds itself."""
+
+
+class Held:
+    """A response that is on its way for a long time."""
+
+    def __init__(self) -> None:
+        self.answered, self.released = threading.Event(), threading.Event()
 
 
 class Interceptor(dict[str, Any]):
@@ -25,6 +33,7 @@ class Interceptor(dict[str, Any]):
         super().__init__()
         self._target = urlsplit(target)
         self._failing: Mapping[str, Behaviour] = {}
+        self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
         self._forwarding: set[HTTPConnection] = set()
         self._stopped = threading.Event()
@@ -49,8 +58,17 @@ class Interceptor(dict[str, Any]):
         return self._server.url
 
     def fails(self, failures: Mapping[str, Behaviour]) -> None:
-        """Make these calls fail from now on, and forward all others; a call is a path, with or without a query."""
+        """Make these calls fail from now on, and forward all others.
+
+        Args:
+            failures: the behavior of each call, by its path with or without the query, or of all calls (`*`).
+        """
         self._failing = failures
+
+    def holds(self, call: str) -> "Held":
+        """Hold Syncthing's next response to this call, which is a path with its query, until it is released."""
+        held = self._held[call] = Held()
+        return held
 
     def get(self, _path: str, _default: Any = None) -> Behaviour:
         """Return the behavior for any call."""
@@ -59,7 +77,7 @@ class Interceptor(dict[str, Any]):
     def _handle(self, exchange: Exchange) -> None:
         target = exchange.asked.line.partition(" ")[2]
         for call, failure in self._failing.items():
-            if target == call or target.partition("?")[0] == call:
+            if call in (target, target.partition("?")[0], "*"):
                 failure(exchange)
                 return
         self._forward(exchange, target)
@@ -83,5 +101,8 @@ class Interceptor(dict[str, Any]):
             with self._lock:
                 self._forwarding.discard(connection)
             connection.close()
+        if response.status == HTTPStatus.OK and (held := self._held.pop(target, None)):
+            held.answered.set()
+            held.released.wait(LONG_POLL_S)
         kept = {name: value for name, value in response.getheaders() if name.lower() not in PER_CONNECTION}
         Answer(status=response.status, headers=kept, body=body)(exchange)

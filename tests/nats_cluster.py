@@ -134,7 +134,7 @@ def cut_off(node: ClusterNode) -> Callable[[], None]:
 FAULTS = (kill, shut_down, hang, cut_off)
 
 
-RECOVERY_S = 90.0
+RECOVERY_S = 180.0
 """Maximum time after a fault: the nodes elect new leaders, and the bridge may first try a node that hangs."""
 
 FOLDERS = ("docs", "music", "photos")

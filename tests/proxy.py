@@ -92,6 +92,12 @@ class Proxy:
         """Delay all bytes, as a network does that recovers later: no connection is closed, and no byte is lost."""
         self._flowing.clear()
 
+    def strand(self) -> threading.Event:
+        """Forward everything again except the bytes that `hang` delays; the returned event lets those through."""
+        stranded, self._flowing = self._flowing, threading.Event()
+        self._flowing.set()
+        return stranded
+
     def slow(self, bytes_per_s: int) -> None:
         """Limit the rate in each direction."""
         self._bytes_per_s = bytes_per_s

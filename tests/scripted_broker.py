@@ -95,7 +95,7 @@ class ScriptedBroker:
         self._open.discard(connection)
 
     def _converse(self, connection: socket.socket) -> None:
-        kind, body, _ = _read_packet(connection)
+        kind, body, _ = read_packet(connection)
         assert kind == CONNECT
         protocol = body[6]
         if protocol not in self._protocols:
@@ -104,7 +104,7 @@ class ScriptedBroker:
         extra = b"\0" if protocol == MQTT_5 else b""  # no properties
         connection.sendall(bytes([CONNACK << 4, 2 + len(extra), 0, 0]) + extra)
         while True:
-            kind, body, header = _read_packet(connection)
+            kind, body, header = read_packet(connection)
             if kind == SUBSCRIBE:
                 filters = _count_filters(body[2 + _length_of_properties(body[2:], protocol) :])
                 answer = body[:2] + extra + bytes([self._granted]) * filters
@@ -165,7 +165,7 @@ def _count_filters(body: bytes) -> int:
     return count
 
 
-def _read_packet(connection: socket.socket) -> tuple[int, bytes, int]:
+def read_packet(connection: socket.socket) -> tuple[int, bytes, int]:
     """Return the type of a packet, the bytes after its fixed header, and the length of that header."""
     kind = _read(connection, 1)[0] >> 4
     head = b""

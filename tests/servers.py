@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from stbridge.core.topics import Topics, is_retained
 from stbridge.demo.node import SyncthingNode, free_port
 from stbridge.health import health_file
 from tests.secrecy import SECRECY
@@ -26,6 +27,7 @@ from tests.secrecy import SECRECY
 PATIENCE_S = 30.0
 ANONYMOUS = "allow_anonymous true"
 ROOT = Path(__file__).parent.parent
+TOPICS = Topics("syncthing")
 MANIFEST = ROOT / ".cache/servers/manifest.json"
 
 
@@ -35,6 +37,14 @@ def manifest() -> dict[str, Any]:
         raise RuntimeError("there are no servers to test against: run `make servers`")
     found: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
     return found
+
+
+def _mosquittos() -> list[str]:
+    return list(manifest()["mosquittos"]) if MANIFEST.is_file() else ["none: run `make servers`"]
+
+
+every_mosquitto = pytest.mark.parametrize("mosquitto", _mosquittos(), indirect=True)
+"""Mark for tests that run with each available version of Mosquitto, instead of only with the one of this system."""
 
 
 def newest_syncthing(major: str) -> str:
@@ -68,6 +78,12 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_state(topic: str) -> bool:
+    """Return whether a topic of the bridge, or another one, has retained messages."""
+    parsed = TOPICS.parse(topic)
+    return parsed is None or is_retained(parsed[1].kind)
 
 
 LISTENING = ("GUI and API listening on 127", "GUI and API listening (address")
@@ -107,9 +123,11 @@ class Mosquitto:
         lines: Sequence[str] = (ANONYMOUS,),
         listener_lines: Sequence[str] = (),
         port: int | None = None,
+        program: str = "",
     ) -> None:
         self.port = port or free_port()
         self.lines = lines
+        self.program = program or manifest()["mosquitto"]
         self._directory = directory
         self._listener_lines = listener_lines
         self._process: subprocess.Popen[bytes] | None = None
@@ -126,7 +144,7 @@ class Mosquitto:
         lines = [f"listener {self.port} 127.0.0.1", *self._listener_lines, *self.lines, "user root", ""]
         configuration.write_text("\n".join(lines), encoding="utf-8")
         with (self._directory / "mosquitto.log").open("ab") as log:
-            self._process = subprocess.Popen([manifest()["mosquitto"], "-c", str(configuration)], stderr=log)
+            self._process = subprocess.Popen([self.program, "-c", str(configuration)], stderr=log)
         eventually(self._serves)
         return self
 
@@ -250,6 +268,10 @@ class Subscriber:
         latest = {message.topic: message.payload.decode("utf-8", "replace")[:300] for message in self.messages}
         return "\n".join(f"{topic} {payload}" for topic, payload in latest.items())
 
+    def retained(self) -> dict[str, bytes]:
+        """Return the newest payload of each topic whose messages the bridge retains."""
+        return {topic: payload for topic, payload in self.latest().items() if is_state(topic)}
+
     def latest(self) -> dict[str, bytes]:
         """Return the newest payload of each topic that has one."""
         with self._changed:
@@ -370,3 +392,14 @@ class BridgeProcess:
             if self.log.is_file():  # /dev/full never reaches an end of file
                 SECRECY.look("the log of the bridge", self.log.read_bytes())
         return status
+
+
+@contextmanager
+def running(bridge: BridgeProcess, subscriber: Subscriber) -> Iterator[BridgeProcess]:
+    """Run a bridge that is online at the beginning, and stop it at the end, also if it does not start."""
+    try:
+        bridge.start()
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        yield bridge
+    finally:
+        bridge.stop()

@@ -244,7 +244,8 @@ def test_a_partial_configuration_is_merged(plane: Plane) -> None:
     for folder in after["folders"]:
         folder["label"] = {ODD_FOLDER: "Odd"}.get(folder["id"], folder["label"])
     assert after == before
-    plane.do("new_config", {"config": {"folders": [{"id": ODD_FOLDER, "label": "Odd"}]}}, node="beta")
+    speed = {"maxSendKbps": before["options"]["maxSendKbps"]}
+    plane.do("new_config", {"config": {"options": speed, "folders": [{"id": ODD_FOLDER, "label": "Odd"}]}}, node="beta")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+from stbridge.cli import _parser
 from stbridge.demo.node import VARIABLES
 from tests.dead_link import Cable
 from tests.documents import ROOT, text_of
@@ -107,13 +108,29 @@ def test_passwords_are_generated_at_the_first_start_and_kept(volumes: Volumes, m
     assert mqtt.username == "stbridge"
     assert len(set(made)) == len(made)
     assert all(re.fullmatch(r"[A-Za-z0-9]{24}", one) for one in made)
+    web_secrets = Path(volumes.of("web")["/run/secrets"])
     every = [
         *secrets.iterdir(),
+        *web_secrets.iterdir(),
         *(file for name, _ in files for file in Path(volumes.of(name)["/passwords"]).iterdir()),
     ]
     assert {file.name: oct(file.stat().st_mode & 0o777) for file in every if file.stat().st_mode & 0o377} == {}
     volumes.make_passwords()
     assert [password_in(volumes, *one) for one in files] == made[:-1]
+
+
+def test_the_web_page_finds_its_passwords(volumes: Volumes, machine: Machine) -> None:
+    """It logs in to the broker as a user of its own, requires a password, and knows no instance."""
+    volumes.make_passwords()
+    machine.environment(SERVICES["web"]["environment"])
+    for file in Path(volumes.of("web")["/run/secrets"]).iterdir():
+        machine.docker_secret(file.name, file.read_text(encoding="utf-8"))
+    settings = machine.load()
+    assert (settings.mqtt.host, settings.mqtt.username, settings.syncthing) == ("mosquitto", "web", {})
+    passwords = {one.password.get_secret_value() for one in (settings.mqtt, settings.web)}
+    assert [re.fullmatch(r"[A-Za-z0-9]{24}", one) is not None for one in passwords] == [True, True]
+    assert SERVICES["web"]["ports"] == [f"127.0.0.1:{settings.web.port}:{settings.web.port}"]
+    assert _parser().parse_args(SERVICES["web"]["command"]).subcommand == "web"
 
 
 def test_each_service_can_read_only_its_own_passwords() -> None:
@@ -130,10 +147,11 @@ def test_each_service_can_read_only_its_own_passwords() -> None:
         "node-red": 1,
         "stbridge": 1,
         "key": 1,
+        "web": 1,
     }
 
 
-@pytest.mark.parametrize("service", ["mosquitto", "syncthing", "node-red"])
+@pytest.mark.parametrize("service", ["mosquitto", "syncthing", "node-red", "web"])
 def test_a_service_with_a_password_waits_for_it(service: str) -> None:
     """The service does not listen before its password exists."""
     assert SERVICES[service]["depends_on"]["passwords"] == {"condition": "service_completed_successfully"}
@@ -180,7 +198,10 @@ def test_the_broker_requires_a_password(volumes: Volumes, start_broker: Callable
         secrets.joinpath(f"mqtt_{key}").read_text(encoding="utf-8") for key in ("username", "password")
     )
     SECRECY.keep(password, "the password of the bridge")
-    for name, word in (("admin", admin), (username, password)):
+    web = Path(volumes.of("web")["/run/secrets"])
+    of_the_page = tuple(web.joinpath(f"mqtt_{key}").read_text(encoding="utf-8") for key in ("username", "password"))
+    SECRECY.keep(of_the_page[1], "the password of the web page")
+    for name, word in (("admin", admin), (username, password), of_the_page):
         Subscriber(port, username=name, password=word).close()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Pair
 from tests.dead_link import Cable
-from tests.servers import BridgeProcess, Mosquitto, Subscriber, change_gui, instance
+from tests.servers import BridgeProcess, Mosquitto, Subscriber, change_gui, instance, running
 
 STATE = "syncthing/alpha/state"
 
@@ -27,12 +27,8 @@ def bridge(
         "STBRIDGE_MQTT__PORT": str(cable.expose(broker.port)),
     }
     process = BridgeProcess(tmp_path, variables, prefix=cable.command)
-    try:
-        process.start()
-        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+    with running(process, subscriber):
         yield process
-    finally:
-        process.stop()
 
 
 @pytest.mark.usefixtures("bridge")

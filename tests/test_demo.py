@@ -106,6 +106,7 @@ def place_of(lines: list[str], *words: str, after: int = -1) -> int:
 def test_the_demo_works_and_shows_nothing_that_looks_like_a_failure(shown: list[str]) -> None:
     """The output has no traceback and no error, even while other clients disturb the broker."""
     assert shown[-1] == "everything worked"
+    place_of(shown, "open the web page: http://127.0.0.1:")
     assert [line for line in shown if NOISE.search(line)] == []
 
 

@@ -5,20 +5,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stbridge import birth
 from stbridge.birth import Births
-from stbridge.core.messages import Received
+from stbridge.bridge import Bridge
+from stbridge.core.messages import Message, Received
 from stbridge.demo.node import SyncthingNode
+from stbridge.instance import Instance
 from stbridge.schedule import Schedule
+from stbridge.settings import MqttSettings, Settings, SyncthingSettings
+from tests.proxy import Proxy
 from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, eventually, manifest
 
 STATUS = "homeassistant/status"
 OURS = "homeassistant/device/stbridge_"
 LEFT = f"{OURS}GONE/config"
 OTHERS = "homeassistant/device/other/config"
+LIST = "syncthing/bridge/discovery/nas"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +78,7 @@ def test_discovery_comes_before_every_state(subscriber: Subscriber, broker: Mosq
     topics = [message.topic for message in late.messages if message.topic != "syncthing/bridge/health"]
     late.close()
     discovery = [topic.startswith(OURS) for topic in topics]
-    assert sum(discovery) == 2
+    assert sum(discovery) == 3
     assert discovery == sorted(discovery, reverse=True)
     assert topics[-1] == "syncthing/bridge/state"
 
@@ -85,7 +91,7 @@ def test_a_birth_message_republishes_everything(subscriber: Subscriber) -> None:
     subscriber.publish(STATUS, "online")
     subscriber.wait_for_payload("syncthing/bridge/state", b"online", since=since)
     topics = [message.topic for message in subscriber.messages[since:]]
-    assert sum(topic.startswith(OURS) for topic in topics) == 2
+    assert sum(topic.startswith(OURS) for topic in topics) == 3
     assert topics.index("syncthing/nas/folder/docs") > topics.index(next(one for one in topics if OURS in one))
 
 
@@ -135,6 +141,128 @@ def test_only_leftovers_of_this_bridge_are_cleared(
         process.stop()
 
 
+class Runs:
+    """Runs of the bridge on a broker, over a proxy that sees whether it reads the messages of all bridges."""
+
+    def __init__(self, variables: dict[str, str], subscriber: Subscriber, directory: Path, proxy: Proxy) -> None:
+        self._variables = {**variables, "STBRIDGE_MQTT__PORT": str(proxy.port)}
+        self._subscriber = subscriber
+        self._directory = directory
+        self._proxy = proxy
+
+    def run(self, **more: str) -> bool:
+        """Run the bridge until it is online, and return whether it has read the messages of all bridges."""
+        since = self._subscriber.count
+        self._proxy.count(b"homeassistant/device/+/config")
+        process = BridgeProcess(self._directory, {**self._variables, **more}).start()
+        try:
+            self._subscriber.wait_for_payload("syncthing/bridge/state", b"online", since=since)
+        finally:
+            process.stop()
+        return self._proxy.counted > 0
+
+    def has(self, prefix: str) -> set[str]:
+        """Return the retained topics with this prefix."""
+        return {topic for topic in _retained(self._subscriber) if topic.startswith(prefix)}
+
+
+@pytest.fixture
+def runs(variables: dict[str, str], broker: Mosquitto, subscriber: Subscriber, tmp_path: Path) -> Iterator[Runs]:
+    """Runs of the bridge with the same directory and broker."""
+    proxy = Proxy(broker.port).start()
+    try:
+        yield Runs(variables, subscriber, tmp_path, proxy)
+    finally:
+        proxy.stop()
+
+
+def test_a_restart_reads_only_the_discovery_of_this_bridge(runs: Runs, subscriber: Subscriber) -> None:
+    """In a fleet, each bridge would otherwise read the messages of all others. Without its list it still does."""
+    leave_behind(subscriber, OTHERS, base="elsewhere")
+    assert [runs.run(), runs.run()] == [True, False]
+    ours = runs.has(OURS)
+    assert len(ours) == 3
+    subscriber.publish(LIST, "", retain=True)
+    leave_behind(subscriber, LEFT, base="syncthing")
+    assert [runs.run(), runs.run()] == [True, False]
+    assert runs.has("homeassistant/device/") == {*ours, OTHERS}
+
+
+def test_a_removed_instance_is_cleared_with_its_list(runs: Runs, subscriber: Subscriber) -> None:
+    """The list of an instance that has left the settings names its messages."""
+    leave_behind(subscriber, LEFT, base="syncthing")
+    subscriber.publish("syncthing/bridge/discovery/gone", json.dumps({"topics": [LEFT]}), retain=True)
+    subscriber.publish("syncthing/bridge/discovery/note", "not the bridge's", retain=True)
+    runs.run()
+    eventually(lambda: not runs.has(LEFT))
+    eventually(lambda: runs.has("syncthing/bridge/discovery/") == {LIST, "syncthing/bridge/discovery/note"})
+
+
+def test_another_prefix_clears_the_messages_with_the_previous_one(runs: Runs) -> None:
+    """The list contains whole topics."""
+    runs.run()
+    old = runs.has(OURS)
+    assert not runs.run(STBRIDGE_HOMEASSISTANT__DISCOVERY_PREFIX="ha")
+    eventually(lambda: not runs.has("homeassistant/"))
+    assert {topic.removeprefix("ha/") for topic in runs.has("ha/")} == {
+        one.removeprefix("homeassistant/") for one in old
+    }
+
+
+def test_without_home_assistant_the_list_is_empty(runs: Runs, subscriber: Subscriber) -> None:
+    """Then no later run reads any discovery message."""
+    runs.run()
+    off = {"STBRIDGE_HOMEASSISTANT__ENABLED": "false"}
+    assert [runs.run(**off), runs.run(**off)] == [False, False]
+    assert runs.has(OURS) == set()
+    assert json.loads(subscriber.latest()[LIST]) == {"topics": []}
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_slow_copies_without_a_reader_or_an_original_are_cleared(
+    variables: dict[str, str], subscriber: Subscriber, tmp_path: Path, enabled: str
+) -> None:
+    """The copy of a removed folder is cleared, and every copy if Home Assistant is disabled."""
+    for folder in ("gone", "docs"):
+        subscriber.publish(f"syncthing/nas/slow/folder/{folder}", "{}", retain=True)
+    subscriber.publish("syncthing/nas/folder/docs", "{}", retain=True)
+    process = BridgeProcess(tmp_path, {**variables, "STBRIDGE_HOMEASSISTANT__ENABLED": enabled}).start()
+    try:
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        eventually(lambda: "syncthing/nas/slow/folder/gone" not in _retained(subscriber))
+        eventually(lambda: ("syncthing/nas/slow/folder/docs" in _retained(subscriber)) == (enabled == "true"))
+        eventually(lambda: ("syncthing/nas/slow/system" in _retained(subscriber)) == (enabled == "true"))
+    finally:
+        process.stop()
+
+
+def test_a_slow_copy_that_is_published_during_the_restoring_is_kept(
+    broker: Mosquitto, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker has a copy without its original; the instance may publish both before all others are restored."""
+    copy = Message(topic="syncthing/nas/slow/folder/docs", payload=b'{"state":"idle"}', retain=True)
+    subscriber.publish(copy.topic, "{}", retain=True)
+    restore = Instance.restore
+
+    def publish_and_restore(self: Instance, *arguments: Any, **more: Any) -> None:
+        self._outbox.put_state(copy)
+        restore(self, *arguments, **more)
+
+    monkeypatch.setattr(Instance, "restore", publish_and_restore)
+    nowhere = SyncthingSettings(url="http://127.0.0.1:1", api_key="key")
+    bridge = Bridge(Settings(mqtt=MqttSettings(host="127.0.0.1", port=broker.port), syncthing={"nas": nowhere}))
+    bridge.start()
+    try:
+        subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+        assert subscriber.latest()[copy.topic] == copy.payload
+    finally:
+        bridge.stop()
+
+
+def _retained(subscriber: Subscriber) -> set[str]:
+    return {topic for topic, payload in subscriber.latest().items() if payload}
+
+
 def test_without_home_assistant_no_discovery_is_published(
     variables: dict[str, str], subscriber: Subscriber, tmp_path: Path
 ) -> None:
@@ -162,7 +290,7 @@ def test_purge_clears_and_names_all_topics_of_the_bridge(
     leave_behind(subscriber, OTHERS, base="elsewhere")
     subscriber.publish("syncthing/nas/note", "not the bridge's", retain=True)
     bridge.stop()
-    kept = {topic for topic in subscriber.latest() if "/event/" not in topic} - {"syncthing/nas/note"}
+    kept = subscriber.retained().keys() - {"syncthing/nas/note"}
     ours = {topic for topic in kept if topic.startswith((OURS, "syncthing/"))}
     done = purge(variables)
     assert done.returncode == 0, done.stderr

@@ -58,6 +58,7 @@ def bridge(interceptor: Interceptor, pair: Pair, broker: Mosquitto, tmp_path: Pa
         **instance("alpha", pair.a),
         "STBRIDGE_SYNCTHING__ALPHA__URL": interceptor.url,
         "STBRIDGE_SYNCTHING__ALPHA__TIMEOUT_S": "1",
+        "STBRIDGE_POLL__CONNECTIONS": "1",
         "STBRIDGE_MQTT__PORT": str(broker.port),
     }
     process = BridgeProcess(tmp_path, variables)
@@ -78,6 +79,19 @@ def unreadable(payload: Any) -> bool:
 def is_consistent(folder: Any) -> bool:
     """Return whether the keys of a folder that come from its status are all null, or all known from an event."""
     return len({folder[key] is None for key in ("global_bytes", "need_items", "completion", "in_sync")}) == 1
+
+
+def test_a_server_that_answers_every_call_with_a_list_is_not_syncthing(
+    interceptor: Interceptor, bridge: BridgeProcess, subscriber: Subscriber
+) -> None:
+    """An empty list is a valid answer of the event stream, but of no other call."""
+    bridge.start()
+    subscriber.wait_for_payload(STATE, b"online")
+    interceptor.fails({"*": answers([])})
+    subscriber.wait_for_payload(STATE, b"offline", since=subscriber.count)
+    since = subscriber.count
+    interceptor.fails({})
+    subscriber.wait_for_payload(STATE, b"online", since=since)
 
 
 @pytest.mark.parametrize("case", CASES)

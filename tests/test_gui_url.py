@@ -60,7 +60,7 @@ def _visit(machine: Machine, table: str) -> str | None:
 def _published_links(
     node: SyncthingNode, broker: Mosquitto, subscriber: Subscriber, directory: Path, **more: str
 ) -> list[Any]:
-    """Return the links of all devices in the discovery messages of a bridge."""
+    """Return the links of all devices in the discovery messages of a bridge, except the bridge itself."""
     variables = {"STBRIDGE_MQTT__PORT": str(broker.port), **instance("alpha", node)}
     variables |= {f"STBRIDGE_SYNCTHING__ALPHA__{key}": value for key, value in more.items()}
     process = BridgeProcess(directory, variables).start()
@@ -69,6 +69,7 @@ def _published_links(
     finally:
         process.stop()
     messages = [json.loads(payload) for topic, payload in subscriber.latest().items() if topic.startswith(DISCOVERY)]
+    messages = [message for message in messages if message["device"]["model"] != "Bridge"]
     assert messages
     return [message["device"].get("configuration_url") for message in messages]
 

@@ -327,6 +327,7 @@ FORGED: tuple[tuple[str, bytes], ...] = (
     ("alpha/pending", json.dumps({"devices": "x", "folders": [[]]}).encode()),
     ("alpha/upgrade", json.dumps({"latest_version": "v9" * 1000}).encode()),
     ("alpha/errors", b"forged" * 500_000),
+    ("bridge/discovery/x", json.dumps({"topics": [f"{'/' * 200}device/stbridge_x/config"]}).encode()),
     *((f"alpha/folder/{number}", b'{"problems": ' + b"[" * 500) for number in range(300)),
     *((f"alpha/folder/a/b/c/{number}", b"x") for number in range(20)),
 )

@@ -149,7 +149,7 @@ def test_no_name_becomes_a_template_in_home_assistant(scene: Scene) -> None:
     for message in discovery:
         for key, value in leaves(message):
             if any(part in value for part in ("states('x')", "1/0", "7*7", "<script>")):
-                assert key in ("name", "serial_number"), (key, value)
+                assert key in ("name", "serial_number", "default_entity_id"), (key, value)
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -29,10 +29,11 @@ LAYERS = (
         "settings_sources",
         "systemd",
         "watch",
+        "web",
     ),
     ("instance",),
     ("bridge",),
-    ("call", "check", "demo", "purge"),
+    ("call", "check", "dashboard", "demo", "purge"),
     ("cli",),
     ("__main__",),
 )
@@ -48,6 +49,7 @@ HARMLESS = frozenset(
         "datetime",
         "difflib",
         "enum",
+        "fnmatch",
         "functools",
         "hashlib",
         "heapq",
@@ -56,6 +58,7 @@ HARMLESS = frozenset(
         "math",
         "re",
         "typing",
+        "unicodedata",
         "urllib.parse",
     }
 )
@@ -68,8 +71,10 @@ THIRD_PARTIES: Mapping[str, set[str]] = {
     "pydantic_settings": {"settings", "settings_sources"},
     "rich": {"watch"},
     "shtab": {"cli"},
+    "starlette": {"web"},
     "tenacity": {"syncthing"},
     "urllib3": {"syncthing"},
+    "uvicorn": {"web"},
 }
 """Which parts may import a library; its types and exceptions are used only there."""
 
@@ -91,6 +96,7 @@ FILES: Mapping[str, str] = {
     "mqtt.tls": "reports which of the certificate's files cannot be read",
     "settings_sources": "settings and secrets",
     "syncthing.tls": "the certificates in the file of `verify`",
+    "web.assets": "the files of the page",
 }
 """Which modules read or write files, and which files."""
 

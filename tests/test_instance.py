@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from stbridge.commands.dispatcher import CommandDispatcher
 from stbridge.core import observations as seen
 from stbridge.core import rules
 from stbridge.core.commands import allowed
 from stbridge.core.messages import Received
 from stbridge.core.model import LoggedError
 from stbridge.core.observations import Observation
+from stbridge.core.read_order import Moment
 from stbridge.core.state import State
 from stbridge.core.topics import Topics
 from stbridge.instance import Instance
@@ -30,7 +32,7 @@ from tests.commands.pretended import PATIENCE_S
 from tests.servers import eventually
 from tests.syncthing.pretended import EVENTS, STATUS, PretendedSyncthing, document
 from tests.syncthing.server import Answer, Exchange, ScriptedServer, answers, refuses
-from tests.wire import Wire
+from tests.wire import Wire, drain
 
 METRICS = "syncthing/nas/metrics"
 PHOTOS = "syncthing/nas/folder/photos"
@@ -116,7 +118,7 @@ def test_a_read_from_an_earlier_epoch_is_dropped(instance: Instance, outbox: Out
     instance.restore({})
     assert instance.published.wait(PATIENCE_S)
     error = LoggedError(when=datetime(2026, 1, 1, tzinfo=UTC), message="an old error")
-    instance.take([seen.ErrorsRead(items=(error,))], epoch=0)
+    instance.take([seen.ErrorsRead(items=(error,))], since=Moment(epoch=0, order=0))
     assert b"an old error" not in outbox.states()["syncthing/nas/errors"]
     instance.take([seen.ErrorsRead(items=(error,))])
     assert b"an old error" in outbox.states()["syncthing/nas/errors"]
@@ -128,6 +130,32 @@ def test_an_instance_is_published_when_everything_is_in_the_outbox(instance: Ins
     assert instance.published.wait(PATIENCE_S)
     kinds = {topic.split("/")[2] for topic in outbox.states()}
     assert {"system", "metrics", "errors", "pending", "folder", "device", "completion"} <= kinds
+
+
+def test_a_restart_before_the_bridge_started_fails_no_scan(
+    instance: Instance, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan that waited for the bridge runs on the new Syncthing process already."""
+    restarts: list[CommandDispatcher] = []
+
+    def note(dispatcher: CommandDispatcher) -> None:
+        restarts.append(dispatcher)
+
+    monkeypatch.setattr(CommandDispatcher, "syncthing_restarted", note)
+    before = {"in_bytes_lifetime": 5, "in_bytes": 0, "started_at": "2001-01-01T00:00:00Z"}
+    instance.restore({METRICS: json.dumps(before).encode()})
+    assert instance.published.wait(PATIENCE_S)
+    outbox.connected()
+    seen_topics: list[str] = []
+
+    def started() -> bool:
+        seen_topics.extend(message.topic for message in drain(outbox))
+        return "syncthing/nas/event/syncthing_started" in seen_topics
+
+    eventually(started)
+    instance.stop(monotonic() + PATIENCE_S)
+    eventually(lambda: not any(one.alive for one in instance.threads))
+    assert restarts == []
 
 
 def test_reads_that_follow_a_change_start_after_the_change_is_sent(

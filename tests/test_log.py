@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from stbridge.log import LONGEST_MESSAGE, secrets_of, start_logging
 from stbridge.settings import LogSettings, MqttSettings, Settings, SyncthingSettings
+from stbridge.settings.web import WebSettings
 
 SECRETS = ("a-secret", "a-secret-that-is-longer", 'with "quotes"', "")
 log = logging.getLogger("stbridge.test")
@@ -122,8 +123,9 @@ def test_every_key_and_password_of_the_settings_is_a_secret() -> None:
     """Every secret setting is removed from the log."""
     settings = Settings.model_construct(
         mqtt=MqttSettings(username="bridge", password=SecretStr("password")),
+        web=WebSettings(password=SecretStr("password of the page")),
         syncthing={
             name: SyncthingSettings(url="http://nas", api_key=SecretStr(f"key of {name}")) for name in ("nas", "laptop")
         },
     )
-    assert set(secrets_of(settings)) == {"password", "key of nas", "key of laptop"}
+    assert set(secrets_of(settings)) == {"password", "password of the page", "key of nas", "key of laptop"}

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,12 +242,43 @@ def test_a_broker_that_hangs_does_not_lose_its_version() -> None:
 
     with pytest.raises(VersionRefused):
         choice.open(hang)
-    assert choice.candidates() == (Protocol.MQTT_5,)
+    assert choice.known is Protocol.MQTT_5
+
+
+def silent(opened: list[str], protocol: Protocol) -> Protocol:
+    """Record an attempt to connect with MQTT 5, which gets no answer; any other succeeds."""
+    opened.append(protocol.value)
+    if protocol is Protocol.MQTT_5:
+        raise VersionRefused("silence", silent=True)
+    return protocol
+
+
+def test_3_1_1_is_not_tried_while_the_broker_answers_nothing() -> None:
+    """CONNECT with 3.1.1 would delete the session of MQTT 5 if only the answer was lost."""
+    opened: list[str] = []
+
+    def no_answer(_protocol: Protocol) -> None:
+        raise VersionRefused("silence", silent=True)
+
+    with pytest.raises(VersionRefused):
+        ProtocolChoice("auto").open(partial(silent, opened), no_answer)
+    assert opened == ["5"]
+
+
+def test_3_1_1_is_tried_if_the_broker_answers_to_nothing_else() -> None:
+    """A broker that answers under another client ID, but twice not to MQTT 5, does not support MQTT 5."""
+    opened: list[str] = []
+    asked: list[Protocol] = []
+    assert ProtocolChoice("auto").open(partial(silent, opened), asked.append) is Protocol.MQTT_3_1_1
+    assert (opened, asked) == (["5", "5", "3.1.1"], [Protocol.MQTT_3_1_1])
 
 
 def test_a_fixed_version_is_the_only_one_tried() -> None:
     """If mqtt.protocol is set, no other version is tried."""
-    assert ProtocolChoice("3.1.1").candidates() == (Protocol.MQTT_3_1_1,)
+    tried: list[str] = []
+    with pytest.raises(VersionRefused):
+        ProtocolChoice("5").open(partial(silent, tried))
+    assert tried == ["5"]
 
 
 # --- retained messages

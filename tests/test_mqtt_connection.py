@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from paho.mqtt.client import Client
@@ -17,10 +17,12 @@ from stbridge.mqtt.client import Subscription, acknowledge_without_delay
 from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
+from stbridge.mqtt.retained import Selection
 from stbridge.mqtt.session import Session
 from stbridge.settings import MqttSettings
+from tests.late import LateRetained
 from tests.proxy import Proxy
-from tests.servers import ANONYMOUS, Mosquitto, Subscriber, eventually
+from tests.servers import ANONYMOUS, Mosquitto, Subscriber, eventually, every_mosquitto
 
 STATE = "syncthing/bridge/state"
 WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
@@ -49,8 +51,12 @@ class Changes:
 
     def wait_for(self, condition: Callable[[list[Any]], bool]) -> list[Any]:
         with self._changed:
-            assert self._changed.wait_for(lambda: condition(self.items), 30), self.items
+            assert self._changed.wait_for(lambda: condition(self.items), 30), list(map(_shown, self.items))
             return list(self.items)
+
+
+def _shown(item: Any) -> Any:
+    return item.getMessage() if isinstance(item, logging.LogRecord) else item
 
 
 def seen_by(subscriber: Subscriber) -> list[tuple[str, bytes]]:
@@ -92,8 +98,15 @@ def start() -> Iterator[Start]:
     """Start a bridge; the fixture stops it."""
     bridges: list[Bridge] = []
 
-    def started(port: int, outbox: Outbox | None = None, *, client_id: str = "stbridge", **options: Any) -> Bridge:
-        settings = MqttSettings(host="127.0.0.1", port=port, client_id=client_id)
+    def started(
+        port: int,
+        outbox: Outbox | None = None,
+        *,
+        client_id: str = "stbridge",
+        protocol: Literal["auto", "5", "3.1.1"] = "auto",
+        **options: Any,
+    ) -> Bridge:
+        settings = MqttSettings(host="127.0.0.1", port=port, client_id=client_id, protocol=protocol)
         bridges.append(Bridge(settings, outbox, **options))
         bridges[-1].connection.start()
         return bridges[-1]
@@ -124,6 +137,13 @@ def cable(broker: Mosquitto) -> Iterator[Proxy]:
     cable.stop()
 
 
+def leave_session(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+    """Connect and disconnect as a bridge does that is restarted: the broker keeps its session."""
+    bridge = start(broker.port)
+    until(subscriber, online)
+    bridge.connection.stop()
+
+
 def online(seen: list[Any]) -> bool:
     """Return whether the newest state of the bridge is `online`."""
     return [payload for topic, payload in seen if topic == STATE][-1:] == [b"online"]
@@ -152,6 +172,7 @@ def test_received_data_is_acknowledged_to_tcp_at_once(
     assert all(options.wait_for(lambda items: len(items) > before))
 
 
+@every_mosquitto
 def test_online_is_published_after_all_other_topics(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
     """A client that sees `online` has received everything else, with the availability of the instances last."""
     outbox = Outbox()
@@ -167,6 +188,7 @@ def test_online_is_published_after_all_other_topics(start: Start, broker: Mosqui
     ]
 
 
+@every_mosquitto
 def test_a_broker_that_comes_back_empty_gets_every_topic(start: Start, broker: Mosquitto) -> None:
     """A broker without persistence needs no manual action."""
     outbox = Outbox()
@@ -290,19 +312,35 @@ def test_a_broker_with_too_many_clients_is_named_as_a_reason(start: Start, tmp_p
         small.stop()
 
 
+@every_mosquitto
 def test_a_command_sent_during_a_short_disconnection_is_delivered(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
     """The broker keeps the session, so a restart of the bridge loses no command."""
-    bridge = start(broker.port)
-    until(subscriber, online)
-    bridge.connection.stop()
+    leave_session(start, broker, subscriber)
     subscriber.publish(SCAN, b"default")
     back = start(broker.port)
     (command,) = back.received.wait_for(bool)
     assert (command.topic, command.payload, command.retained) == (SCAN, b"default", False)
 
 
+@every_mosquitto
+def test_a_command_survives_lost_answers_of_the_broker(
+    start: Start, broker: Mosquitto, cable: Proxy, subscriber: Subscriber
+) -> None:
+    """An attempt with MQTT 3.1.1, which begins a new session, would delete the session that contains the command."""
+    leave_session(start, broker, subscriber)
+    subscriber.publish(SCAN, b"default")
+    before = cable.connections
+    cable.truncate(1)
+    back = start(cable.port)
+    eventually(lambda: cable.more_than(before + 1))
+    cable.repair()
+    (command,) = back.received.wait_for(bool)
+    assert command.payload == b"default"
+
+
+@every_mosquitto
 def test_only_unacknowledged_commands_are_redelivered(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
     """After a restart, the bridge knows that such a command may already have been executed."""
     bridge = start(broker.port)
@@ -473,6 +511,7 @@ def test_an_invalid_topic_is_dropped_and_all_others_are_published(
     assert bridge.connection.status.reconnects == 0
 
 
+@every_mosquitto
 def test_another_client_with_the_same_client_id_is_reported(
     start: Start, broker: Mosquitto, subscriber: Subscriber, said: Changes
 ) -> None:
@@ -484,6 +523,50 @@ def test_another_client_with_the_same_client_id_is_reported(
     thief.close()
 
 
+@every_mosquitto
+def test_an_own_attempt_that_arrives_late_is_no_conflict(
+    start: Start, cable: Proxy, subscriber: Subscriber, said: Changes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker gives the session to it, as if another client used the client ID; the bridge connects again soon.
+
+    Mosquitto 2.0.11 closes the connection without a reason then.
+    """
+    usual_s = session.ANSWER_TIMEOUT_S
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", 0.5)
+    cable.hang()
+    bridge = start(cable.port, protocol="5")
+    said.wait_for(lambda records: any("does not answer" in one.getMessage() for one in records))
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", usual_s)
+    stranded = cable.strand()
+    until(subscriber, online)
+    connections = cable.connections
+    stranded.set()
+    eventually(lambda: cable.more_than(connections) and bridge.connection.status.connected)
+    reasons = ("an earlier attempt", "has closed the connection")
+    said.wait_for(lambda records: any(reason in one.getMessage() for one in records for reason in reasons))
+    until(subscriber, online)
+    assert not [one.getMessage() for one in said.items if "client ID" in one.getMessage()]
+
+
+def test_a_command_is_received_while_retained_messages_are_read(
+    start: Start, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """Its age counts from its arrival, and the limits of waiting commands apply to it."""
+    leave_session(start, broker, subscriber)
+    proxy = LateRetained(broker.port, 60).start()
+    try:
+        sentinel = Message(topic="syncthing/bridge/sentinel", payload=b"{}", retain=True)
+        back = start(proxy.port, restore=Selection(topic_filters=["syncthing/nas/+"]), sentinel=sentinel)
+        subscriber.wait_for_payload(sentinel.topic, sentinel.payload)
+        subscriber.publish(SCAN, b"default")
+        (command,) = back.received.wait_for(bool)
+        assert command.payload == b"default"
+        assert not back.connection.status.connected
+        back.connection.stop()
+    finally:
+        proxy.stop()
+
+
 def test_retained_topics_are_read_before_anything_is_published(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
@@ -493,7 +576,12 @@ def test_retained_topics_are_read_before_anything_is_published(
     restored: list[Mapping[str, bytes]] = []
     outbox = Outbox()
     outbox.put_state(Message(topic="syncthing/nas/metrics", payload=b"{}", retain=True))
-    start(broker.port, outbox, restored=restored.append, restore_filters=["syncthing/#"])
+    start(
+        broker.port,
+        outbox,
+        restored=lambda found, _complete: restored.append(found),
+        restore=Selection(topic_filters=["syncthing/#"]),
+    )
     until(subscriber, online)
     assert restored == [{"syncthing/nas/metrics": b'{"in_bytes_lifetime": 7}'}]
 
@@ -523,6 +611,7 @@ def test_online_waits_for_the_first_snapshot(start: Start, broker: Mosquitto, su
     ]
 
 
+@every_mosquitto
 def test_a_publication_that_the_acl_forbids_is_logged_once_and_not_retried(
     start: Start, new_broker: Callable[..., Mosquitto], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,10 +17,10 @@ from stbridge.core.messages import Message
 from stbridge.errors import BrokerUnreachable
 from stbridge.mqtt import session as session_module
 from stbridge.mqtt.client import Subscription
-from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.protocol import Protocol
+from stbridge.mqtt.retained import Selection
 from stbridge.mqtt.session import Session
 from stbridge.settings import MqttSettings
 from tests.bridges import bridges_to
@@ -330,14 +330,17 @@ def test_a_stop_ends_the_thread_while_retained_messages_are_read(
     start: Start, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
     """The retained messages would arrive only after a minute."""
-    subscriber.publish(INFO.topic, INFO.payload, retain=True)
     proxy = LateRetained(broker.port, 60).start()
     try:
-        marker = InstanceMarker(INFO.topic, INFO.payload.__eq__, lambda *_: INFO)
+        sentinel = Message(topic="syncthing/bridge/sentinel", payload=b"{}", retain=True)
         restored: list[object] = []
-        connection = start(proxy.port, restored=restored.append, restore_filters=["syncthing/nas/+"], marker=marker)
-        since = subscriber.count
-        subscriber.wait_for_payload(INFO.topic, INFO.payload, since=since)  # the retained one did not arrive
+        connection = start(
+            proxy.port,
+            restored=lambda found, _complete: restored.append(found),
+            restore=Selection(topic_filters=["syncthing/nas/+"]),
+            sentinel=sentinel,
+        )
+        subscriber.wait_for_payload(sentinel.topic, sentinel.payload)
         connection.stop(3)
         assert not connection.alive
         assert not restored

@@ -236,6 +236,19 @@ def test_a_cleared_topic_is_remembered_until_the_broker_acknowledges() -> None:
     assert outbox.topics() == set()
 
 
+def test_topics_are_cleared_in_the_order_of_the_calls_also_after_a_reconnect() -> None:
+    """The next run finds the completions of a removed device by its topic, which is therefore cleared last."""
+    outbox = connected()
+    for topic in ("device", "completion/a", "completion/b"):
+        outbox.put_state(state(topic))
+    drain(outbox)
+    outbox.disconnected()
+    for topic in ("completion/a", "completion/b", "device"):
+        outbox.put_state(state(topic, b""))
+    outbox.connected()
+    assert [message.topic for message in drain(outbox)] == ["completion/a", "completion/b", "device"]
+
+
 def test_a_refused_state_waits_for_the_next_connect() -> None:
     """A state that the broker's ACL forbids is not retried immediately."""
     outbox = connected()
@@ -259,7 +272,7 @@ def test_a_message_that_cannot_be_sent_is_dropped() -> None:
     assert outbox.counters().dropped == 1
 
 
-def test_resend_queues_every_topic_or_a_single_one() -> None:
+def test_resend_queues_every_topic() -> None:
     """The republish command sends every topic, availability last; events are not sent twice."""
     outbox = connected()
     outbox.put_state(state("bridge/state", b"online"), last=True)
@@ -268,9 +281,57 @@ def test_resend_queues_every_topic_or_a_single_one() -> None:
     drain(outbox)
     outbox.resend()
     assert [message.topic for message in drain(outbox)] == ["a", "bridge/state"]
-    outbox.resend("a")
-    outbox.resend("never heard of")
-    assert [message.topic for message in drain(outbox)] == ["a"]
+
+
+def test_a_topic_that_the_broker_has_replaced_is_sent_again() -> None:
+    """While it is in flight, the message is marked as a correction; later messages on its topic are not."""
+    outbox = connected()
+    outbox.put_state(state("bridge/state", b"online"), last=True)
+    drain(outbox)
+    outbox.correct("bridge/state")
+    outbox.correct("never heard of")
+    assert topics(take(outbox)) == ["bridge/state"]
+    assert outbox.oldest_in_flight is not None
+    assert outbox.oldest_in_flight.correction
+    outbox.disconnected()
+    outbox.connected()
+    assert topics(take(outbox)) == ["bridge/state"]
+    assert not outbox.oldest_in_flight.correction
+
+
+def test_a_state_that_later_ones_require_is_sent_ahead_until_it_is_acknowledged() -> None:
+    """Once the broker has it, the usual order applies: discovery first."""
+    outbox = Outbox()
+    wire = Wire(outbox)
+    outbox.put_state(state("discovery"), first=True)
+    outbox.put_prerequisite(state("list"), replaces=False)
+    outbox.connected()
+    assert topics(wire.send()) == ["discovery", "list"]
+    wire.answer()
+    wire.answer()
+    outbox.put_prerequisite(state("list", b"2"), replaces=False)
+    for _ in range(2):
+        outbox.disconnected()
+        outbox.connected()
+        assert topics(take(outbox)) == ["list", "discovery"]
+    outbox.disconnected()
+    outbox.connected()
+    assert topics(drain(outbox)) == ["list", "discovery"]
+    outbox.disconnected()
+    outbox.connected()
+    assert topics(take(outbox)) == ["discovery", "list"]
+
+
+@pytest.mark.parametrize(("replaces", "sent"), [(True, ["list", "discovery"]), (False, ["discovery", "list"])])
+def test_the_first_connection_sends_a_required_state_ahead_only_if_the_broker_has_an_older_one(
+    replaces: bool, sent: list[str]
+) -> None:
+    """Otherwise the next run finds that it is missing."""
+    outbox = Outbox()
+    outbox.put_state(state("discovery"), first=True)
+    outbox.put_prerequisite(state("list"), replaces=replaces)
+    outbox.connected()
+    assert topics(take(outbox)) == sent
 
 
 def test_flush_sends_only_what_can_be_sent() -> None:

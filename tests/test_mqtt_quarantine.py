@@ -13,7 +13,7 @@ from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.settings import MqttSettings
 from tests.scripted_broker import Published, ScriptedBroker, accept
-from tests.servers import Mosquitto, Subscriber, eventually
+from tests.servers import Mosquitto, Subscriber, eventually, every_mosquitto
 
 STATE = "syncthing/bridge/state"
 LAST_WILL = Message(topic=STATE, payload=b"offline", retain=True, json=False)
@@ -220,6 +220,7 @@ def test_a_network_failure_skips_nothing(start: Start, script: Any) -> None:
 LARGE = state("syncthing/nas/folder/photos", b'"' + b"x" * 5000 + b'"')
 
 
+@every_mosquitto
 def test_mosquitto_refuses_a_large_message_and_accepts_all_others(
     start: Start, new_broker: Callable[..., Mosquitto], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,6 +241,7 @@ def test_mosquitto_refuses_a_large_message_and_accepts_all_others(
     subscriber.close()
 
 
+@every_mosquitto
 def test_mosquitto_announces_its_limit_and_receives_nothing_larger(
     start: Start, new_broker: Callable[..., Mosquitto], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -258,6 +260,7 @@ def test_mosquitto_announces_its_limit_and_receives_nothing_larger(
     subscriber.close()
 
 
+@every_mosquitto
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 def test_mosquitto_closes_the_connection_on_a_large_message(
     start: Start, new_broker: Callable[..., Mosquitto], caplog: pytest.LogCaptureFixture, protocol: str

@@ -2,20 +2,24 @@
 
 import logging
 import re
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from stbridge.core.messages import Message
 from stbridge.errors import BrokerRefused, BrokerUnavailable
+from stbridge.mqtt import session
 from stbridge.mqtt.client import Subscription
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.mqtt.probe import probe
 from stbridge.settings import MqttSettings
 from tests.pretender import Pretender, saying
-from tests.scripted_broker import ScriptedBroker
+from tests.scripted_broker import DISCONNECT, ScriptedBroker
 from tests.servers import eventually
 
 STATE = "syncthing/bridge/state"
@@ -124,3 +128,38 @@ def test_no_matching_subscribers_is_a_success(start: Any) -> None:
     broker, _, outbox = start(ScriptedBroker(lambda _: 0x10))
     eventually(lambda: broker.latest().get(STATE) == b"online" and outbox.wait_until_empty(0))
     assert outbox.counters().failed == 0
+
+
+class LateBroker(ScriptedBroker):
+    """Does not answer the first client; another one is disconnected by `take_over`."""
+
+    def __init__(self) -> None:
+        self._first = threading.Event()
+        super().__init__()
+
+    def _converse(self, connection: socket.socket) -> None:
+        if self._first.is_set():
+            super()._converse(connection)
+            return
+        self._first.set()
+        while connection.recv(4096):
+            pass
+
+    def take_over(self) -> None:
+        """Disconnect every client because another one has its client ID (MQTT 5, 0x8E)."""
+        for one in list(self._open):
+            with suppress(OSError):  # the client has closed it
+                one.sendall(bytes([DISCONNECT << 4, 2, 0x8E, 0]))
+        self.cut()
+
+
+def test_an_own_attempt_that_the_broker_answers_late_is_no_conflict(
+    start: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its CONNECT arrives after that of the next attempt, and takes the session over."""
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", 0.5)
+    broker, connection, _ = start(LateBroker())
+    eventually(lambda: connection.status.connected)
+    broker.take_over()
+    eventually(lambda: "an earlier attempt" in caplog.text)
+    assert "set another mqtt.client_id" not in caplog.text

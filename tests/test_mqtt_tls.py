@@ -12,7 +12,7 @@ from stbridge.mqtt.probe import probe
 from stbridge.mqtt.retained import read_retained
 from stbridge.settings import MqttSettings, TlsSettings
 from tests.certificates import Authority
-from tests.servers import ANONYMOUS, Mosquitto
+from tests.servers import ANONYMOUS, Mosquitto, every_mosquitto
 from tests.test_mqtt_adapter import NewBroker, fill, new_connection, settings
 
 
@@ -32,6 +32,7 @@ def with_tls(port: int, *, transport: str = "tcp", **tls: Any) -> MqttSettings:
     return settings(port, transport=transport, tls={"enabled": True, **tls})
 
 
+@every_mosquitto
 def test_a_certificate_of_a_private_authority_is_trusted(new_broker: NewBroker, authority: Authority) -> None:
     """A private authority needs only mqtt.tls.ca_file."""
     broker = tls_broker(new_broker, authority, "127.0.0.1")
@@ -54,6 +55,7 @@ def test_a_certificate_for_another_host_is_not_trusted(new_broker: NewBroker, au
         probe(with_tls(broker.port, ca_file=authority.file))
 
 
+@every_mosquitto
 def test_a_broker_may_require_a_client_certificate(new_broker: NewBroker, authority: Authority) -> None:
     """The client certificate is used where the broker requires it; without one the message is readable."""
     broker = tls_broker(new_broker, authority, "127.0.0.1", "require_certificate true")
@@ -85,6 +87,7 @@ def test_a_client_certificate_of_another_authority_is_refused(
         probe(with_tls(broker.port, **own))
 
 
+@every_mosquitto
 def test_a_mismatch_of_tls_and_port_is_reported(new_broker: NewBroker, authority: Authority) -> None:
     """The most common mistake is reported in both directions: TLS to a plain port, and plain text to a TLS port."""
     plain = new_broker().start()
@@ -128,6 +131,7 @@ def test_websockets_carry_every_topic(new_broker: NewBroker) -> None:
     assert read_retained(settings(port, transport="websockets"), ["syncthing/nas/#"]) == kept
 
 
+@every_mosquitto
 def test_websockets_over_tls_work(new_broker: NewBroker, authority: Authority) -> None:
     """TLS and WebSocket can be combined."""
     port = free_port()
@@ -136,6 +140,7 @@ def test_websockets_over_tls_work(new_broker: NewBroker, authority: Authority) -
     assert probe(with_tls(port, ca_file=authority.file, transport="websockets")).protocol == "5"
 
 
+@every_mosquitto
 def test_a_unix_socket_works(new_broker: NewBroker, tmp_path: Path) -> None:
     """A broker on the same machine can be used without the network."""
     path = tmp_path / "broker.sock"

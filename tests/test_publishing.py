@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stbridge.core import observations as seen
+from stbridge.core.model import Completion
 from stbridge.core.outcome import folder_address
 from stbridge.core.payloads import render
 from stbridge.core.topic_rate import BURST
@@ -23,8 +24,9 @@ from tests.core.world import (
 )
 from tests.wire import drain
 
-TOPICS = Topics("syncthing")
+TOPICS = Topics("syncthing", "homeassistant")
 DOCS, PHOTOS = "syncthing/nas/folder/docs", "syncthing/nas/folder/photos"
+SLOW_DOCS = "syncthing/nas/slow/folder/docs"
 AT_ONCE, LATER = 1000.0, 1000.5
 STORM = range(1, 501)
 LIMIT = 1000
@@ -33,11 +35,11 @@ LIMIT = 1000
 class Nas:
     """An instance with two folders and all topics published, and a broker that accepts every message."""
 
-    def __init__(self, updates_per_second: float = 2) -> None:
+    def __init__(self, updates_per_second: float = 2, discovery: DiscoveryPublisher | None = None) -> None:
         self.world = World().start(configured=config(folder("docs", BETA), folder("photos", BETA)))
         self.outbox = Outbox()
         self.outbox.connected()
-        self.publisher = Publisher("nas", TOPICS, self.outbox, None, updates_per_second)
+        self.publisher = Publisher("nas", TOPICS, self.outbox, discovery, updates_per_second)
         self.publisher.change(self.world.state.everything())
         self.publisher.publish(self.world.state, AT_ONCE - 100, LIMIT)
         self.news()
@@ -61,6 +63,43 @@ class Nas:
             yield message.topic, message.payload
 
 
+def with_home_assistant() -> Nas:
+    """Return an instance that Home Assistant shows, with all topics published."""
+    site = Site(instance="nas", topics=TOPICS, allowed=frozenset(), link=None, version="1")
+    return Nas(discovery=DiscoveryPublisher(site))
+
+
+def test_the_slow_copy_of_a_topic_follows_later() -> None:
+    """The topic itself is published at once, its copy for Home Assistant at a low rate, with the last value."""
+    nas = with_home_assistant()
+    for need in (3, 2, 1):
+        nas.sees("docs", need, now=AT_ONCE - need / 10)
+    sent = dict(nas.news())
+    assert json.loads(sent[DOCS])["need_bytes"] == 1
+    assert SLOW_DOCS not in sent
+    assert nas.publisher.next is not None
+    nas.publisher.publish(nas.world.state, nas.publisher.next, LIMIT)
+    assert nas.of(SLOW_DOCS) == [1]
+
+
+def test_the_slow_copy_of_a_removed_folder_is_cleared() -> None:
+    """Its retained message does not outlive the folder."""
+    nas = with_home_assistant()
+    nas.world.see(config(folder("photos", BETA)))
+    nas.publisher.change(nas.world.changed)
+    nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT)
+    assert dict(nas.news())[SLOW_DOCS] == b""
+
+
+def test_without_home_assistant_there_are_no_copies() -> None:
+    """Only Home Assistant needs them."""
+    nas = Nas()
+    nas.publisher.forget()
+    nas.publisher.change(nas.world.state.everything())
+    nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT, unlimited_rate=True)
+    assert not [topic for topic in nas.outbox.topics() if "/slow/" in topic]
+
+
 def test_a_single_change_is_published_at_once() -> None:
     """A topic that changes rarely is not rate limited."""
     nas = Nas()
@@ -77,6 +116,25 @@ def test_a_topic_that_keeps_changing_is_rate_limited() -> None:
         sent += nas.of(DOCS)
     assert sent[:BURST] == list(STORM[:BURST])
     assert len(sent) <= BURST + 2 * 5
+
+
+def test_a_rate_limited_completion_is_cleared_before_its_removed_device() -> None:
+    """If the bridge is killed in between, its next run finds the completions by the topic of the device."""
+    nas = Nas()
+    for need in range(BURST + 2):
+        completion = Completion(
+            completion=50, need_bytes=need, need_items=1, need_deletes=0, global_bytes=100, remote_state="valid"
+        )
+        nas.world.see(seen.CompletionRead(device=BETA, folder="docs", completion=completion))
+        nas.publisher.change(nas.world.changed)
+        nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT)
+    nas.news()
+    nas.world.see(config(folder("docs"), devices=()))
+    nas.publisher.change(nas.world.changed)
+    nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT)
+    cleared = [topic for topic, payload in nas.news() if "BETABET" in topic and not payload]
+    assert cleared[-1] == "syncthing/nas/device/BETABET"
+    assert "syncthing/nas/completion/BETABET/docs" in cleared
 
 
 def test_the_last_value_is_always_published() -> None:

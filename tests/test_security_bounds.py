@@ -12,7 +12,7 @@ from stbridge.errors import TimedOut
 from stbridge.mqtt import retained
 from stbridge.mqtt.client import connect, new_client
 from stbridge.mqtt.protocol import Protocol
-from stbridge.mqtt.retained import RetainedReader
+from stbridge.mqtt.retained import RetainedReader, Selection
 from stbridge.settings import MqttSettings
 from stbridge.syncthing.transport import Transport
 from tests.documents import ROOT, text_of
@@ -23,14 +23,14 @@ LISTENING = frozenset({"bind", "listen", "create_server", "start_server", "HTTPS
 
 
 def test_the_bridge_opens_no_port() -> None:
-    """Only the demo binds a socket, to find free ports for its own servers."""
+    """Only the demo, to find free ports for its own servers, and the server of the web page bind a socket."""
     calls = [
         (str(file.relative_to(ROOT / "stbridge")), ast.unparse(node.func))
         for file in sorted((ROOT / "stbridge").rglob("*.py"))
         for node in ast.walk(ast.parse(text_of(file)))
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in LISTENING
     ]
-    assert calls == [("demo/node.py", "probe.bind")]
+    assert calls == [("demo/node.py", "probe.bind"), ("web/server.py", "socket.create_server")]
 
 
 # --- Syncthing
@@ -96,7 +96,7 @@ def test_retained_messages_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch
     """Of a large payload only its existence is remembered, and nothing after the total."""
     monkeypatch.setattr(retained, "LARGEST_KEPT", 1000)
     monkeypatch.setattr(retained, "MOST_KEPT", 50_000)
-    reader = RetainedReader(["#"])
+    reader = RetainedReader(Selection(topic_filters=["#"]))
     reader.take(Received(topic="large", payload=b"x" * 1001, retained=True))
     reader.take(Received(topic="small", payload=b"x" * 1000, retained=True))
     assert reader._payloads == {"large": b"x", "small": b"x" * 1000}  # noqa: SLF001 - `read` needs a broker

@@ -20,7 +20,7 @@ from tests.documents import ROOT, sections, text_of
 PAGE = ROOT / "docs/security.md"
 
 NO_PROMISES = {"Who is trusted with what", "Reporting a vulnerability"}
-HELD = re.compile(r"<!-- held by: (?P<tests>[^>]*) -->")
+HELD = re.compile(r"<!-- held by:\s(?P<tests>[^>]*) -->")
 NO_PROMISE = re.compile(r"<!-- not a promise: \w[^>]* -->")
 TEST = re.compile(r"tests/[\w/]+\.py::test_\w+")
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stbridge.demo import node as demo_node
-from stbridge.demo.node import SyncthingNode
+from stbridge.demo.node import ServerPorts, SyncthingNode
 from stbridge.errors import Failed
 from tests.conftest import ODD_FOLDER, Pair
 from tests.proxy import Proxy
@@ -18,6 +18,8 @@ from tests.servers import PATIENCE_S, Mosquitto, Subscriber, eventually
 
 LOOPBACK = "0100007F"
 LISTEN = "0A"
+UNUSED_PORTS = range(32_000, 32_010)
+"""Between the ports that the tests give to servers and those of outgoing connections."""
 
 
 def processes_of(home: Path) -> list[Path]:
@@ -39,6 +41,15 @@ def local_addresses(inodes: set[str]) -> Iterator[str]:
             _, local, _, state, *rest = row.split()
             if rest[5] in inodes and (table.startswith("udp") or state == LISTEN):
                 yield local
+
+
+def test_a_port_is_not_selected_again_before_its_server_has_started() -> None:
+    """Another server would otherwise take it; after the whole range, ports without a server are free again."""
+    ports = ServerPorts(UNUSED_PORTS)
+    with socket.create_server(("127.0.0.1", UNUSED_PORTS[3])):
+        others = sorted(ports.free() for _ in UNUSED_PORTS[1:])
+        assert others == [*UNUSED_PORTS[:3], *UNUSED_PORTS[4:]]
+        assert ports.free() in others
 
 
 def test_every_version_starts_and_reports_its_version(node: SyncthingNode, syncthing_version: str) -> None:

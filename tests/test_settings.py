@@ -157,6 +157,11 @@ def test_secrets_are_never_shown(machine: Machine) -> None:
         ),
         ("CONFIGG", "x", "STBRIDGE_CONFIGG: no such setting; did you mean STBRIDGE_CONFIG?"),
         ("QQQQ__ZZZZ", "x", "STBRIDGE_QQQQ__ZZZZ: no such setting"),
+        (
+            "HOMEASSISTANT__EXCLUDE",
+            '["folder/a*", "photos"]',
+            "homeassistant.exclude: 'photos' must begin with folder/, device/ or entity/",
+        ),
         ("COMMANDS__ALLOW", "read,operate", 'commands.allow: must be a list, such as ["one", "two"]'),
         ("COMMANDS__ALLOW", "", 'commands.allow: must be a list, such as ["one", "two"]'),
         ("SYNCTHING__NAS", "http://nas", "syncthing.nas: must be a table"),

@@ -25,9 +25,10 @@ def test_no_two_pages_have_the_same_place() -> None:
 
 
 def test_the_address_of_the_repository_is_the_same_everywhere() -> None:
-    """The package, if it names its source, names the repository that the site links to."""
-    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
-    assert project.get("urls", {}).get("Source", REPOSITORY) == REPOSITORY
+    """The package names the repository that the site links to, and the site."""
+    addresses = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["urls"]
+    assert addresses["Source"] == REPOSITORY
+    assert addresses["Documentation"] == SITE.CONFIGURATION["site_url"]
 
 
 # --- links

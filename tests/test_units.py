@@ -24,6 +24,8 @@ MOST_EXPOSED = 1.5
 MOST_INSTANCES = 50
 """Instances whose command pools can all be full at the same time: above this number, start a second bridge."""
 
+WEB = ROOT / "systemd/stbridge-web.service"
+
 each_unit = pytest.mark.parametrize("unit", [MACHINE, USER], ids=["machine", "user"])
 with_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 
@@ -127,8 +129,34 @@ def test_systemd_accepts_a_unit(unit: Path, tmp_path: Path) -> None:
 
 
 @with_systemd
-def test_the_system_service_has_a_low_exposure(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", [MACHINE, WEB], ids=["machine", "web"])
+def test_the_system_service_has_a_low_exposure(unit: Path, tmp_path: Path) -> None:
     """The real systemd rates from 0 to 10 how much harm a service could do."""
-    result = analyzed("security", "--offline=true", MACHINE, directory=tmp_path)
-    (mark,) = re.findall(r"exposure level for stbridge.service: ([\d.]+)", result.stdout)
+    result = analyzed("security", "--offline=true", unit, directory=tmp_path)
+    (mark,) = re.findall(r"exposure level for [\w-]+.service: ([\d.]+)", result.stdout)
     assert float(mark) <= MOST_EXPOSED
+
+
+# --- the web page
+
+
+def test_the_unit_of_the_web_page_runs_it(machine: Machine) -> None:
+    """It has the hardening of the bridge's unit, and passwords that reach their settings."""
+    (start,) = values(WEB, "ExecStart")
+    assert _parser().parse_args(shlex.split(start.removeprefix("/usr/bin/env stbridge "))).subcommand == "web"
+    assert values(WEB, "RestartPreventExitStatus") == [str(SettingsError.exit_status)]
+    for name in values(WEB, "LoadCredential"):
+        machine.systemd_credential(name, f"secret of {name}")
+    machine.environment({"STBRIDGE_MQTT__USERNAME": "web"})
+    settings = machine.load()
+    assert settings.web.password.get_secret_value() == "secret of stbridge_web_password"
+    assert settings.mqtt.password.get_secret_value() == "secret of stbridge_mqtt_password"
+    hardening = text_of(MACHINE).partition("UMask=")[2].partition("[Install]")[0]
+    assert hardening in text_of(WEB)
+
+
+@with_systemd
+def test_systemd_accepts_the_unit_of_the_web_page(tmp_path: Path) -> None:
+    """The real systemd knows every key, and finds the program."""
+    result = analyzed("verify", WEB, directory=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -20,7 +20,8 @@ import pytest
 from stbridge.core.messages import Received
 from stbridge.core.topics import Topics
 from stbridge.watch.board import Board, Place
-from stbridge.watch.lines import describe_received, size
+from stbridge.watch.lines import describe_received
+from stbridge.watch.units import size
 from tests.servers import PATIENCE_S, Mosquitto, Subscriber, eventually
 
 COLUMNS, LINES = 110, 32
@@ -77,12 +78,40 @@ def board_with(tree: Mapping[str, Any]) -> Board:
 def test_the_board_keeps_the_newest_values() -> None:
     """Folders and devices are kept by ID, in the order of the screen; cleared topics are removed."""
     board = board_with(TREE)
+    folders = [Place("nas", "folder", "a/b"), Place("nas", "folder", "docs")]
+    devices = [Place("nas", "device", "ABCDEFG")]
     assert board.bridge_state == "online"
-    assert board.places() == [Place("nas", "a/b"), Place("nas", "docs")]
-    assert board.instances["nas"].devices == {"ABCDEFG": DEVICE}
+    assert board.places() == [*folders, *devices]
+    assert board.payload(devices[0]) == DEVICE
     assert (board.instances["box"].connection or {})["status"] == "unauthorized"
     board.take(Received(topic="syncthing/nas/folder/docs", payload=b""), NOW)
-    assert board.places() == [Place("nas", "a/b")]
+    assert board.places() == [folders[0], *devices]
+
+
+def test_the_board_keeps_what_belongs_to_a_folder() -> None:
+    """Failed items and conflict files are kept by folder, and how complete it is on each device."""
+    board = board_with(
+        {
+            "nas/folder/docs/failed": {"count": 1, "items": [{"path": "a", "error": "b"}]},
+            "nas/folder/docs/conflicts": {"count": 1, "items": ["c"], "complete": True},
+            "nas/completion/ABCDEFG/docs": {"completion": 12.5},
+            "nas/pending": {"devices": [], "folders": []},
+            "bridge/info": {"version": "0.1.0"},
+        }
+    )
+    nas = board.instances["nas"]
+    assert nas.failed["docs"]["count"] == nas.conflicts["docs"]["count"] == 1
+    assert nas.completions == {("ABCDEFG", "docs"): {"completion": 12.5}}
+    assert nas.pending == {"devices": [], "folders": []}
+    assert board.bridge_info == {"version": "0.1.0"}
+
+
+def test_an_instance_without_topics_is_removed_from_the_board() -> None:
+    """`purge` clears every topic, and so does a bridge whose instance was renamed."""
+    board = board_with(TREE)
+    for topic in ("box/connection", "box/state", "box/system"):
+        board.take(Received(topic=f"syncthing/{topic}", payload=b""), NOW)
+    assert list(board.instances) == ["nas"]
 
 
 @pytest.mark.parametrize("topic", ["elsewhere/nas/system", "syncthing/nas/nonsense", "syncthing/nas/folder/%FF"])
@@ -232,32 +261,32 @@ def terminal(published: Subscriber, broker: Mosquitto, tmp_path: Path) -> Iterat
     one.close()
 
 
-def test_the_screen_shows_instances_folders_devices_and_problems(terminal: Terminal) -> None:
+def test_the_terminal_shows_instances_folders_devices_and_problems(terminal: Terminal) -> None:
     """The screen shows every retained topic, and for an unreachable Syncthing instance the reason."""
-    eventually(lambda: terminal.shows("the bridge is online", "nas", "Documents", "syncing", "7 items, 1.7 MB"))
-    eventually(lambda: terminal.shows("a/b", "paused", "laptop", "connected", "out 12.5 kB/s", "in 250.0 kB/s"))
-    eventually(lambda: terminal.shows("box", "offline: api_key: Syncthing does not accept it"))
+    eventually(lambda: terminal.shows("the bridge is online", "nas", "Documents", "Syncing", "7 items, 1.7 MB"))
+    eventually(lambda: terminal.shows("a/b", "Paused", "laptop", "Connected", "12.5 kB/s", "in 250.0 kB/s"))
+    eventually(lambda: terminal.shows("! box: api_key: Syncthing does not accept it", "box  Offline"))
 
 
-def test_the_screen_never_rounds_a_percentage_up(terminal: Terminal, published: Subscriber) -> None:
+def test_the_terminal_never_rounds_a_percentage_up(terminal: Terminal, published: Subscriber) -> None:
     """A folder that is almost complete is not shown as complete."""
     published.publish("syncthing/nas/folder/docs", payload_of({**FOLDER, "completion": 99.99}), retain=True)
     eventually(lambda: terminal.shows("Documents", " 99 "))
     assert not terminal.shows(" 100 ")
 
 
-def test_the_screen_follows_what_is_published(terminal: Terminal, published: Subscriber) -> None:
+def test_the_terminal_follows_what_is_published(terminal: Terminal, published: Subscriber) -> None:
     """A changed folder, an event and a smaller terminal are shown at once."""
-    eventually(lambda: terminal.shows("Documents", "42"))
+    eventually(lambda: terminal.shows("Documents", "42 %"))
     published.publish("syncthing/nas/folder/docs", payload_of({**FOLDER, "completion": 77.0}), retain=True)
-    eventually(lambda: terminal.shows("Documents", "77"))
+    eventually(lambda: terminal.shows("Documents", "77 %"))
     published.publish(
         "syncthing/nas/event/folder_synced", payload_of({"event_type": "folder_synced", "folder": "docs"})
     )
     eventually(lambda: terminal.shows("event folder_synced folder=docs"))
     terminal.resize(80, 20)
     published.publish("syncthing/nas/folder/docs", payload_of({**FOLDER, "completion": 88.0}), retain=True)
-    eventually(lambda: terminal.shows("Documents", "88"))
+    eventually(lambda: terminal.shows("Documents", "88 %"))
 
 
 def test_keys_scan_and_pause_the_selected_folder(terminal: Terminal, published: Subscriber) -> None:
@@ -269,8 +298,31 @@ def test_keys_scan_and_pause_the_selected_folder(terminal: Terminal, published: 
     eventually(lambda: terminal.shows(">Documents"))
     terminal.press("s")
     published.wait_for_payload("syncthing/nas/command/scan", b'{"folder": "docs"}')
+    terminal.press("\x1b[B")
+    eventually(lambda: terminal.shows(">laptop"))
+    terminal.press("p")
+    published.wait_for_payload("syncthing/nas/command/set_paused", b'{"device": "ABCDEFG", "paused": true}')
     terminal.press("q")
     assert terminal.process.wait(PATIENCE_S) == 0
+
+
+def test_keys_find_a_folder_among_many_on_a_small_terminal(terminal: Terminal, published: Subscriber) -> None:
+    """On 80 x 24, the list moves with the selection; a key hides everything that needs no attention."""
+    terminal.resize(80, 24)
+    for number in range(50):
+        folder = {**FOLDER, "id": f"f{number:02}", "label": f"Folder {number:02}", "state": "idle"}
+        published.publish(f"syncthing/nas/folder/f{number:02}", payload_of(folder), retain=True)
+    broken = {**FOLDER, "id": "f30", "label": "Folder 30", "status": "stopped", "error": "disk full"}
+    published.publish("syncthing/nas/folder/f30", payload_of(broken), retain=True)
+    eventually(lambda: terminal.shows(">a/b", "lines 1 to"))
+    assert not terminal.shows("Folder 49")
+    terminal.press("\x1b[F\x1b[A")  # End, and one line up
+    eventually(lambda: terminal.shows(">Folder 49", "laptop"))
+    terminal.press("f")
+    eventually(lambda: terminal.shows(">Folder 30", "! Stopped", "filtered"))
+    assert not terminal.shows("Folder 49")
+    terminal.press("\r")
+    eventually(lambda: terminal.shows("folder Folder 30", "disk full"))
 
 
 def test_a_lost_broker_ends_the_view_with_the_reason(terminal: Terminal, broker: Mosquitto) -> None:

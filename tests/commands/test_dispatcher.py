@@ -3,7 +3,7 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -41,11 +41,13 @@ from stbridge.errors import (
     Unsupported,
 )
 from tests.commands.pretended import PATIENCE_S, SCAN, PretendedClient, PretendedTransport
-from tests.core.world import BETA, configured, device, folder, watched
+from tests.core.world import BETA, configured, device, device_id, folder, watched
 
 RESTART, CLEAR, ERROR = "/rest/system/restart", "/rest/system/error/clear", "/rest/system/error"
 DOCS = "/rest/config/folders/docs"
-CONFIG = configured([folder("docs", BETA), folder("art"), folder("old", paused=True)], [device(BETA, "beta")])
+CONFIG = configured(
+    [folder("docs", BETA, versioning="simple"), folder("art"), folder("old", paused=True)], [device(BETA, "beta")]
+)
 
 
 READ_ERRORS = seen.Stale(reads=(Read("errors"),))
@@ -427,8 +429,10 @@ def test_unrepeatable_commands_are_acknowledged_before_they_run(plane: Plane, co
         "message": "m",
         "ignore": [],
         "config": {},
+        "version": "2026-11-20T18:30:00Z",
+        "send_kbps": 500,
     }
-    names = [row.name for row in command.arguments if row.required] or list(command.either[:1])
+    names = [row.name for row in command.arguments if row.required] or [*command.either[:1], *command.any_of[:1]]
     plane.ask(command.name, {name: values[name] for name in names})
     plane.wait_until_idle()
     order = [line.partition(" ")[0] for line in plane.log if "/rest/" in line or line.startswith(("ack", "reply"))]
@@ -518,6 +522,54 @@ def test_the_number_of_concurrent_commands_is_limited(monkeypatch: pytest.Monkey
     assert plane.calls == [f"POST {CLEAR}"] * 2
     plane.syncthing.release()
     assert [reply().status for reply in waiting] == ["ok"] * 3
+    plane.end()
+
+
+class PlaneWithADuePause(Plane):
+    """The previous end of a pause becomes due just before its new end is recorded."""
+
+    def _take(self, observations: Sequence[Observation]) -> None:
+        if any(isinstance(one, seen.PauseTimed) for one in observations):
+            self.dispatcher.resume(Paused("folder", "docs"))
+        super()._take(observations)
+
+
+def test_a_pause_that_is_prolonged_when_it_is_due_continues() -> None:
+    """The reply contains the new end, so the folder is not resumed before it."""
+    plane = PlaneWithADuePause()
+    assert plane.code("pause", {"folder": "docs", "for": "30m"}) is None
+    assert plane.code("set_paused", {"folder": "docs", "paused": True}) is None  # on the same lane, after the attempt
+    assert [line for line in plane.calls if "PATCH" in line] == [f"PATCH {DOCS}"] * 2
+    plane.end()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("pause", {"folder": "docs", "for": "30m"}), ("pause_all", {"for": "30m"}), ("reset", {"folder": "docs"})],
+)
+def test_a_pause_whose_end_cannot_be_recorded_is_refused(name: str, arguments: Mapping[str, Any]) -> None:
+    """Syncthing starts after the bridge, and its configuration is not known yet: the pause would never end."""
+    plane = Plane("operate", "admin")
+    plane.known = Known(config=None)
+    assert plane.code(name, dict(arguments)) == "unreachable"
+    assert plane.calls == []
+    plane.end()
+
+
+def test_a_command_that_waits_too_long_for_the_start_is_not_executed(clock: Clock) -> None:
+    """The broker may be unreachable while the bridge reads its retained messages."""
+    plane = Plane(opened=False)
+    old = plane.send("clear_errors", {})
+    clock.now += module.START_WITHIN_S - 1
+    young = plane.send("clear_errors", {})
+    clock.now += 2
+    plane.dispatcher.open()
+    reply = old()
+    assert reply.error
+    assert (reply.error.code, "not executed" in reply.error.message) == ("timeout", True)
+    assert young().status == "ok"
+    assert plane.calls == [f"POST {CLEAR}"]
+    clock.stop()
     plane.end()
 
 
@@ -892,7 +944,8 @@ def test_a_long_scan_is_accepted_and_its_end_is_reported(
     plane.syncthing.release()
     plane.wait_until(lambda: len(plane.emitted) >= 2)
     assert sorted(plane.emitted, key=str) == [
-        ("scan_finished", {"folder": "docs", "error": error, "transaction": transaction}) for transaction in ("a", "b")
+        ("scan_finished", {"folder": "docs", "label": "Docs", "error": error, "transaction": transaction})
+        for transaction in ("a", "b")
     ]
     assert plane.calls == [f"POST {SCAN}"]
 
@@ -955,6 +1008,40 @@ def test_how_long_a_pause_lasts_is_reported(plane: Plane, name: str, payload: An
         assert not reply.data
     else:
         assert from_utc(reply.data["resume_at"]) == until.replace(microsecond=until.microsecond // 1000 * 1000)
+
+
+BY_HAND, FOR_A_WHILE, RUNNING = (device_id(short) for short in ("BYHANDA", "AWHILEA", "RUNNING"))
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "expected"),
+    [
+        ("pause_all", {"for": "2h"}, {FOR_A_WHILE: True, RUNNING: True}),
+        ("pause_all", {}, {BY_HAND: False, FOR_A_WHILE: False, RUNNING: False}),
+        ("resume_all", {}, {}),
+    ],
+)
+def test_the_end_of_a_pause_of_all_devices_is_reported(plane: Plane, name: str, payload: Any, expected: Any) -> None:
+    """A device that somebody has paused without an end is not resumed at the end."""
+    devices = [device(BY_HAND, "a", paused=True), device(FOR_A_WHILE, "b", paused=True), device(RUNNING, "c")]
+    timed = frozenset({Paused("device", FOR_A_WHILE), Paused("folder", "docs")})
+    plane.known = Known(config=configured([folder("docs")], devices).config, timed_pauses=timed)
+    reply = plane.ask(name, payload)
+    assert pauses(plane) == [(Paused("device", one), ends) for one, ends in expected.items()]
+    assert (reply.data or {}).keys() == ({"resume_at"} if payload else set())
+    assert plane.log[0] == f"POST /rest/system/{name.partition('_')[0]}"
+
+
+def test_resuming_all_devices_cancels_attempts_to_resume_one(plane: Plane) -> None:
+    """Such an attempt may be queued behind the command, and would resume a device that is paused after it."""
+    plane.syncthing.hold("/rest/system/resume")
+    reply = plane.send("resume_all", {})
+    plane.syncthing.wait_until_asked()
+    plane.dispatcher.resume(Paused("device", BETA))
+    plane.syncthing.release()
+    assert reply().status == "ok"
+    plane.wait_until_idle()
+    assert plane.log.count("POST /rest/system/resume") == 1
 
 
 @pytest.mark.parametrize("at_the_end", [False, True], ids=["as ever", "at a stop"])

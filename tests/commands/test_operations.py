@@ -321,6 +321,84 @@ def test_a_replaced_configuration_keeps_its_secrets(syncthing: Syncthing) -> Non
     assert syncthing.changes == [(f"PUT {CONFIG}", expected)]
 
 
+# --- all devices, limits
+
+
+@pytest.mark.parametrize("what", ["pause", "resume"])
+def test_all_devices_are_paused_and_resumed_with_one_request(syncthing: Syncthing, what: str) -> None:
+    """Without a device, Syncthing pauses or resumes all of them."""
+    syncthing.does({f"/rest/system/{what}": OK})
+    assert syncthing.executes(f"{what}_all") is None
+    assert syncthing.changes == [(f"POST /rest/system/{what}",)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "change"),
+    [
+        ({"send_kbps": 500}, {"maxSendKbps": 500}),
+        ({"recv_kbps": 0}, {"maxRecvKbps": 0}),
+        ({"send_kbps": 0, "recv_kbps": 7}, {"maxSendKbps": 0, "maxRecvKbps": 7}),
+    ],
+)
+def test_only_the_given_limits_are_changed(
+    syncthing: Syncthing, limits: dict[str, int], change: dict[str, int]
+) -> None:
+    """0 is a limit as well: it means unlimited."""
+    syncthing.does({"/rest/config/options": OK})
+    assert syncthing.executes("set_limits", **limits) is None
+    assert syncthing.changes == [("PATCH /rest/config/options", change)]
+
+
+@pytest.mark.parametrize("limits", [{}, {"send_kbps": -1}, {"send_kbps": 2**31}, {"recv_kbps": 1.5}])
+def test_limits_that_syncthing_would_refuse_are_refused(syncthing: Syncthing, limits: dict[str, Any]) -> None:
+    """One of both must be given."""
+    with pytest.raises(CommandError):
+        syncthing.executes("set_limits", **limits)
+    assert syncthing.changes == []
+
+
+# --- old versions of files
+
+VERSIONS = "/rest/folder/versions"
+KEPT = {"a.txt": [{"versionTime": "2026-11-20T19:30:00+01:00", "modTime": "2026-11-20T19:30:00+01:00", "size": 1}]}
+
+
+@pytest.mark.parametrize("version", ["2026-11-20T19:30:00+01:00", "2026-11-20T18:30:00Z"])
+def test_a_version_is_restored_by_its_time(syncthing: Syncthing, version: str) -> None:
+    """Syncthing gets the time as it has written it, whatever the time zone of the command."""
+    syncthing.does({VERSIONS: [answers(KEPT), answers({})]})
+    assert syncthing.executes("restore_version", folder="docs", file="a.txt", version=version) is None
+    assert syncthing.changes == [(f"POST {VERSIONS}?folder=docs", {"a.txt": "2026-11-20T19:30:00+01:00"})]
+
+
+@pytest.mark.parametrize(
+    ("file", "version", "code"),
+    [
+        ("b.txt", "2026-11-20T18:30:00Z", "not_found"),
+        ("a.txt", "2026-11-20T18:30:01Z", "not_found"),
+        ("a.txt", "2026-11-20T18:30:00", "not_found"),
+        ("a.txt", "yesterday", "invalid_arguments"),
+    ],
+)
+def test_a_version_that_does_not_exist_is_not_restored(
+    syncthing: Syncthing, file: str, version: str, code: str
+) -> None:
+    """Syncthing would move the current file away before it looks for the version."""
+    syncthing.does({VERSIONS: answers(KEPT)})
+    with pytest.raises((NotFound, CommandError)) as refused:
+        syncthing.executes("restore_version", folder="docs", file=file, version=version)
+    assert isinstance(refused.value, NotFound | CommandError)
+    assert refused.value.code == code
+    assert syncthing.changes == []
+
+
+def test_the_reason_why_a_version_is_not_restored_is_reported(syncthing: Syncthing) -> None:
+    """Syncthing answers with status 200 then."""
+    syncthing.does({VERSIONS: [answers(KEPT), answers({"a.txt": "cannot restore on top of a directory"})]})
+    with pytest.raises(Rejected, match="cannot restore on top of a directory"):
+        syncthing.executes("restore_version", folder="docs", file="a.txt", version="2026-11-20T18:30:00Z")
+
+
 # --- pending devices and folders
 
 

@@ -35,6 +35,7 @@ PROMISED = {
         "get_remote_need": "device folder [page] [perpage]",
         "get_local_changes": "FOLDER [page] [perpage]",
         "get_folder_errors": "FOLDER [page] [perpage]",
+        "get_versions": "FOLDER",
         "get_pending": "",
         "check_upgrade": "",
     },
@@ -47,6 +48,9 @@ PROMISED = {
         "pause": "folder|device [for]",
         "resume": "folder|device",
         "set_paused": "folder|device paused",
+        "pause_all": "[for]",
+        "resume_all": "",
+        "set_limits": "[send_kbps] [recv_kbps]",
     },
     "admin": {
         "restart": "",
@@ -57,6 +61,7 @@ PROMISED = {
         "new_ignores": "folder ignore",
         "override": "FOLDER",
         "revert": "FOLDER",
+        "restore_version": "folder file version",
         "accept_device": "device [name]",
         "dismiss_device": "device",
         "accept_folder": "folder [device] [path] [existing] [label] [type]",
@@ -65,7 +70,7 @@ PROMISED = {
 }
 """The main argument is in capitals, optional arguments are in brackets, "a|b" means exactly one of both."""
 
-NOT_TWICE = {"restart", "shutdown", "reset", "upgrade", "new_error"}
+NOT_TWICE = {"restart", "shutdown", "reset", "upgrade", "new_error", "restore_version"}
 ONCE_A_MINUTE = {"restart", "shutdown", "reset", "upgrade"}
 
 every_command = pytest.mark.parametrize("command", COMMANDS, ids=[command.name for command in COMMANDS])
@@ -108,7 +113,13 @@ def test_names_of_commands_and_arguments_are_unique() -> None:
         ),
         (
             lambda command: command.running,
-            dict.fromkeys(("scan", "priority", "assign_priority", "new_ignores", "override", "revert"), True),
+            dict.fromkeys(
+                (
+                    *("scan", "priority", "assign_priority", "new_ignores", "override", "revert"),
+                    *("get_versions", "restore_version"),
+                ),
+                True,
+            ),
         ),
         (
             lambda command: command.changes,

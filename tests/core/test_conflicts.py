@@ -9,17 +9,22 @@ from stbridge.core import decode, events
 from stbridge.core import observations as seen
 from stbridge.core.alerts import Alerts
 from stbridge.core.conflicts import is_conflict, original, winner
+from stbridge.core.model import short_id
 from stbridge.core.observations import Read
 from stbridge.core.rules.conflicts import MAX_CONFLICT_EVENTS, MOST_KEPT, MOST_LOOKUPS
 from stbridge.core.topics import Address
 from tests.core.world import (
     BETA,
     COUNTS,
+    DELTA,
+    OWN,
     World,
     config,
+    docs_configured,
     folder,
     not_running,
     read,
+    watched,
 )
 
 DOCS = Address("conflicts", folder="docs")
@@ -128,6 +133,15 @@ def test_a_search_finds_conflict_files_in_every_directory() -> None:
     assert sorted(read.paths) == [name(2, "a/b/"), name(1)]
 
 
+@pytest.mark.parametrize(("device", "shown"), [(BETA, "beta"), (OWN, "nas"), (DELTA, None)])
+def test_a_conflict_names_the_device_whose_change_won(device: str, shown: str | None) -> None:
+    """It may be this device itself, or one that only another device knows."""
+    world = World().start(found())
+    world.see(there(name().replace("LAPTOPD", short_id(device))))
+    (event,) = world.emitted("conflict")
+    assert (event["device"], event["name"]) == (short_id(device), shown)
+
+
 def test_a_conflict_is_reported_once_and_listed_until_it_is_deleted() -> None:
     """Events contain the names of changed files; a read shows whether these files exist."""
     world = World().start(found())
@@ -146,6 +160,7 @@ def test_a_conflict_is_reported_once_and_listed_until_it_is_deleted() -> None:
         "path": name(1),
         "original": "report.txt",
         "device": "LAPTOPD",
+        "name": None,
     }
     assert world.payload(DOCS) == {"count": 2, "items": [name(1), name(2)], "complete": True}
     assert (world.folder["conflicts"], world.system["conflicts"]) == (2, 2)
@@ -273,3 +288,10 @@ def test_conflicts_of_a_removed_folder_do_not_count() -> None:
     world.see(found(name()), there(name()), seen.LocalIndexChanged(folder="docs", conflicts=(name(),)))
     assert world.system["conflicts"] == 0
     assert world.payload(DOCS) is None
+
+
+def test_conflicts_of_a_paused_folder_are_kept() -> None:
+    """Syncthing answers a look-up in a paused folder as if the file did not exist."""
+    one = watched(found(name()))
+    one.see(docs_configured(paused=True), gone(name()))
+    assert one.state.folders["docs"].conflicts == {name(): None}

@@ -8,8 +8,10 @@ import pytest
 
 from stbridge.core import decode
 from stbridge.core import observations as seen
+from stbridge.core.decode import LONGEST_DIAL_ERROR, MOST_DIAL_ERRORS
 from stbridge.core.model import (
     DeviceConfig,
+    DialError,
     FolderConfig,
     PendingDevice,
     PendingFolder,
@@ -83,7 +85,39 @@ def test_the_process_is_read(version: str) -> None:
         goroutines=raw["goroutines"],
         listeners_ok=True,
         discovery_ok=None,
+        dial_errors={},
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("dial tcp 192.0.2.2:22000: connect: connection refused", "connection refused"),
+        ("network disallowed", "network disallowed"),
+        ("something:", "something:"),
+        ("trailing: ", "trailing: "),
+        ('parse "relay://192.0.2.2:443/?token=hidden&id=A"', 'parse "relay://192.0.2.2:443/?id=A"'),
+        (f"dial: {'x' * 500}", f"{'x' * (LONGEST_DIAL_ERROR - 1)}\u2026"),
+    ],
+)
+def test_the_error_of_an_address_is_short(error: str, shown: str) -> None:
+    """Syncthing's page shows the same part: what follows the last colon. Secrets are removed."""
+    dialed = {
+        "tcp://192.0.2.2:22000": {"when": A_TIME, "error": error},
+        "tcp://192.0.2.3:22000": {"when": A_TIME, "error": None},
+        "tcp://192.0.2.4:22000": {"when": YEAR_1, "error": error},
+    }
+    observation = decode.status({**recorded("2.1.3", "system_status"), "lastDialStatus": dialed})
+    at = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    assert observation.dial_errors == {"tcp://192.0.2.2:22000": DialError(at=at, error=shown)}
+
+
+def test_the_number_of_addresses_with_an_error_is_limited() -> None:
+    """A discovery server can return any number of addresses for a device, and Syncthing lists all that fail."""
+    failed = {"when": A_TIME, "error": "no route to host"}
+    dialed = {f"tcp://192.0.2.1:{port}": failed for port in range(MOST_DIAL_ERRORS + 1)}
+    observation = decode.status({**recorded("2.1.3", "system_status"), "lastDialStatus": dialed})
+    assert len(observation.dial_errors) == MOST_DIAL_ERRORS
 
 
 WELL = {"error": None}
@@ -124,7 +158,8 @@ def test_the_configuration_is_read(version: str) -> None:
     config = decode.config(recorded(version, "config"), recorded_id(version, "alpha")).config
     folders = {"docs": ("Documents", "sendreceive"), "inbox": ("Inbox", "receiveonly"), "lost": ("Lost", "sendreceive")}
     assert config.name == "alpha"
-    assert config.devices == {beta: DeviceConfig(id=beta, name="beta", paused=False)}
+    addresses = tuple(recorded(version, "system_status")["lastDialStatus"])  # the only one that was dialed
+    assert config.devices == {beta: DeviceConfig(id=beta, name="beta", paused=False, addresses=addresses)}
     assert config.folders == {
         folder: FolderConfig(
             id=folder,

@@ -80,6 +80,7 @@ def test_needed_items_are_added_up_without_deletions() -> None:
     counts = decode.folder_status("docs", raw).counts
     assert counts is not None
     assert (counts.need_items, counts.need_deletes, counts.need_bytes, counts.failed) == (6, 7, 99, 4)
+    assert counts.need_total_items == 13
 
 
 def test_local_changes_include_files_directories_symlinks_and_deletions() -> None:

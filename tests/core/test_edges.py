@@ -86,7 +86,7 @@ CASES = (
         "folder_pending",
         lambda _: NOBODY,
         lambda _: [NOBODY[0], _pending_folder()],
-        {"folder": "music", "label": "Music", "device": short_id(BETA)},
+        {"folder": "music", "label": "Music", **THE_DEVICE},
     ),
     Case("folder_paused", lambda _: [], lambda _: [], THE_FOLDER, (config(), PAUSED_FOLDER)),
     Case("folder_resumed", lambda _: [], lambda _: [], THE_FOLDER, (PAUSED_FOLDER, config())),

@@ -9,7 +9,7 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.events import EVENT_TYPES, observe
-from stbridge.core.model import Completion, Connection, DeviceConfig, FailedItem, FolderConfig, FolderCounts
+from stbridge.core.model import Completion, Connection, FailedItem, FolderConfig, FolderCounts
 from stbridge.core.observations import Observation, Read
 from tests.core.recorded import VERSIONS, is_before, recorded, recorded_id
 
@@ -197,7 +197,8 @@ def test_a_saved_configuration_is_the_whole_configuration(version: str) -> None:
     observation = observe(Row("ConfigSaved", lambda _: None).example(version).event, alpha)
     assert isinstance(observation, seen.ConfigRead)
     assert observation.config.name == "alpha"
-    assert observation.config.devices == {beta: DeviceConfig(id=beta, name="beta", paused=False)}
+    (device,) = observation.config.devices.values()
+    assert (device.id, device.name, device.paused, len(device.addresses)) == (beta, "beta", False, 1)
     assert observation.config.folders["docs"] == FolderConfig(
         id="docs", label="Documents", path="/data/docs", type="sendreceive", paused=False, devices=(beta,)
     )

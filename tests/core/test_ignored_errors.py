@@ -44,6 +44,49 @@ def test_ignored_errors_do_not_count() -> None:
     assert [one["message"] for one in world.system["problems"]] == ["the wall leaks"]
 
 
+MARKER_MISSING = "folder marker missing (this indicates potential data loss)"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"Error on folder plain: {MARKER_MISSING}",
+        f'Error on folder "My \\"Docs\\" (x)" (docs): {MARKER_MISSING}',
+        f'Failed initial scan (error="{MARKER_MISSING}" folder.label=Docs folder.id=docs log.pkg=model)',
+        "Failed to create folder root directory stat /data/x: not a directory",
+        "Failed to create folder root directory: stat /data/x: not a directory",
+        'Failed to create folder root directory (folder.id=docs error="mkdir /data: permission denied" log.pkg=model)',
+        "Failed to create folder marker: mkdir .stfolder: read-only file system",
+        "Loading ignores: parse error: failed to load include file missing: file not found",
+        'Failed to load ignores (error="parse error: failed to load include file missing" log.pkg=model)',
+    ],
+)
+def test_the_error_of_a_folder_is_only_the_problem_of_the_folder(message: str) -> None:
+    """Syncthing adds it to its list as well, where it stays when the folder is fixed (texts of 1.19, 1.29 and 2.1)."""
+    world = World().start()
+    world.see(world.turns("error", error=MARKER_MISSING), _errors(message))
+    assert [one["code"] for one in world.system["problems"]] == ["folder_error"]
+    assert (world.system["errors"], world.system["last_error"]) == (1, message)
+    world.see(world.turns("idle"))
+    assert world.system["problem"] is False
+
+
+def test_an_error_that_only_mentions_a_folder_is_a_problem() -> None:
+    """Only entries that begin like the error of a folder are."""
+    world = World().start(_errors("backup: Error on folder docs: too late"))
+    assert [one["code"] for one in world.system["problems"]] == ["system_errors"]
+
+
+def test_the_time_of_the_problem_is_that_of_the_latest_error() -> None:
+    """So are its message and its time after another error; it is not raised again."""
+    world = World().start(_errors("the roof leaks"))
+    world.emitted()
+    world.see(_errors("the roof leaks", "the cellar leaks"))
+    (problem,) = world.system["problems"]
+    assert problem == {"code": "system_errors", "message": "the cellar leaks", "since": "2024-05-01T12:00:01Z"}
+    assert world.names() == []
+
+
 @pytest.mark.parametrize("pattern", ["roof", "^the .* leaks$", "(?i)ROOF"])
 def test_an_expression_may_match_anywhere_in_the_message(pattern: str) -> None:
     """The bridge searches for the expression instead of matching the whole message."""

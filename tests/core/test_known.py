@@ -175,12 +175,16 @@ def test_without_a_known_configuration_every_name_counts_as_an_id() -> None:
 
 
 TYPES = ("sendreceive", "sendonly", "receiveonly", "receiveencrypted")
-RUNNING = ("scan", "priority", "assign_priority", "new_ignores", "override", "revert")
+RUNNING = (
+    *("scan", "priority", "assign_priority", "new_ignores", "override", "revert"),
+    *("get_versions", "restore_version"),
+)
 FOR_TYPES = {"override": {"sendonly"}, "revert": {"receiveonly", "receiveencrypted"}}
 REST: dict[str, dict[str, Any]] = {
     "priority": {"file": "f"},
     "assign_priority": {"file": "f"},
     "get_file": {"file": "f"},
+    "restore_version": {"file": "f", "version": "2026-11-20T18:30:00Z"},
 } | {
     "new_ignores": {"ignore": []},
     "set_paused": {"paused": True},
@@ -191,7 +195,7 @@ ON_A_FOLDER = [row.name for row in COMMANDS if any(one.type == "folder" for one 
 
 def why_not(name: str, **of_folder: Any) -> str | None:
     """Return why a command is refused for a folder with these values, or None if it is accepted."""
-    config = configured([replace(folder("docs"), **of_folder)]).config
+    config = configured([replace(folder("docs"), **{"versioning": "simple", **of_folder})]).config
     try:
         check_applicable(request(name, folder="docs", **REST.get(name, {})), config)
     except CommandError as refused:
@@ -210,7 +214,7 @@ def test_commands_are_refused_for_unsuitable_folders(name: str) -> None:
 
 def test_a_refusal_shows_the_fix() -> None:
     """The message names the folder and the required type or state."""
-    for name, of_folder, message in (
+    refusals: list[tuple[str, dict[str, Any], str]] = [
         ("override", {"type": "receiveonly"}, "override is for folders of the type sendonly: 'docs' is receiveonly"),
         (
             "revert",
@@ -218,7 +222,16 @@ def test_a_refusal_shows_the_fix() -> None:
             "revert is for folders of the type receiveonly or receiveencrypted: 'docs' is sendonly",
         ),
         ("scan", {"paused": True}, "the folder 'docs' is paused: resume it first"),
-    ):
+        *(
+            (name, {"versioning": versioning}, f"the folder 'docs' has {message}")
+            for name in ("get_versions", "restore_version")
+            for versioning, message in (
+                ("", "no file versioning: it keeps no old versions"),
+                ("external", "external file versioning: Syncthing neither lists nor restores its old versions"),
+            )
+        ),
+    ]
+    for name, of_folder, message in refusals:
         assert why_not(name, **of_folder) == f"not_applicable: {message}"
 
 

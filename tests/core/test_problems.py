@@ -11,6 +11,7 @@ from stbridge.core.alerts import DEVICE, FOLDER, INSTANCE, Alerts
 from stbridge.core.model import DeviceConfig, LoggedError, short_id
 from stbridge.core.observations import Observation, Read
 from stbridge.core.problems import ROWS, Measure, Row
+from stbridge.core.timing import in_utc
 from stbridge.core.topics import Address
 from tests.core.world import (
     BETA,
@@ -255,6 +256,42 @@ def test_a_restart_of_the_bridge_raises_nothing_again(code: str) -> None:
     after.start(*still, configured=_without_folders() if gone else None)
     assert after.emitted("problem_raised", "problem_cleared") == []
     assert after.payload(ADDRESSES[subject])["problems"] == was
+
+
+def test_a_second_notice_is_shown_for_its_own_time() -> None:
+    """More folders disappear while the first notice is still shown: it is not cleared at the end of the first one."""
+    names = [f"f{number}" for number in range(8)]
+    world = World().start(configured=config(*(folder(one, BETA) for one in names)))
+    world.see(config(*(folder(one, BETA) for one in names[4:])))
+    world.later(20 * HOUR).see(config(*(folder(one, BETA) for one in names[6:])))
+    (notice,) = world.system["problems"]
+    assert (notice["code"], notice["since"]) == ("folders_vanished", in_utc(NOW + timedelta(hours=20)))
+    assert "f4, f5" in notice["message"]
+    world.emitted()
+    world.later(4 * HOUR).later(MINUTE)
+    assert world.emitted("problem_raised", "problem_cleared") == []
+    world.later(20 * HOUR)
+    assert [one["event_type"] for one in world.emitted("problem_raised", "problem_cleared")] == ["problem_cleared"]
+
+
+@pytest.mark.parametrize(
+    ("outage", "known", "shown", "inactive"),
+    [(21 * DAY, -HOUR, 0, True), (21 * DAY, HOUR, HOUR, True), (30, -30 * DAY, 0, False)],
+    ids=["statistics before the outage", "statistics of the outage", "short outage, long connection before 1.20"],
+)
+def test_a_device_that_disconnected_during_an_outage_was_last_seen_at_its_beginning(
+    outage: float, known: float, shown: float, inactive: bool
+) -> None:
+    """Or at the time in Syncthing's statistics, if that is later. It was not seen when the instance returned."""
+    world = World().start().later(HOUR).see(seen.Unavailable(status="unreachable", message="no route"))
+    began = world.now
+    world.later(outage)
+    statistics = seen.DeviceStatisticsRead(last_seen_at={BETA: began + timedelta(seconds=known)})
+    world.snapshot(world.nobody(), statistics)
+    seen_at = in_utc(began + timedelta(seconds=shown))
+    assert (world.beta["last_seen_at"], world.beta["unseen_since"]) == (seen_at, seen_at)
+    assert (world.beta["status"] == "disconnected_inactive") is inactive
+    assert ("unseen" in [one["code"] for one in world.beta["problems"]]) is inactive
 
 
 def test_a_problem_fixed_while_the_bridge_was_stopped_is_cleared_late() -> None:

@@ -1,26 +1,32 @@
 """Rules on the connections to remote devices and their traffic."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from stbridge.core import observations as seen
-from stbridge.core.model import Connection
+from stbridge.core.model import Connection, DialError
 from stbridge.core.observations import Observation, Read
 from stbridge.core.outcome import METRICS, SYSTEM
 from tests.core.world import (
     BETA,
+    BETA_DEVICE,
     GAMMA,
+    GAMMA_DEVICE,
     NOW,
     ON_BETA,
     ON_GAMMA,
     Watched,
     after,
     completed,
+    configured,
     connection,
     connections,
     device_id,
+    last_seen,
     names,
+    process,
     snapshot,
     watched,
 )
@@ -49,6 +55,64 @@ def leaves(at: float = 0, error: str | None = "reading length: EOF") -> seen.Dev
 def polled(at: float = 0, **changes: Any) -> seen.ConnectionsRead:
     """Return a read of all connections, in which BETA is connected."""
     return connections(after(at), of={BETA: connection(**changes), GAMMA: AWAY})
+
+
+# --- why a device is disconnected
+
+STATIC, REACHED, OTHER = "tcp://192.0.2.9:22000", "tcp://192.0.2.1:22000", "tcp://192.0.2.3:22000"
+
+
+def refused(*addresses: str, at: float = 0, error: str = "connection refused") -> seen.StatusRead:
+    """Return the status in which the last attempts to connect to these addresses have failed."""
+    return process(dial_errors={one: DialError(at=after(at), error=error) for one in addresses})
+
+
+def with_address(*, paused: bool = False) -> seen.ConfigRead:
+    """Return a configuration with an address of BETA."""
+    return configured(devices=[replace(BETA_DEVICE, addresses=(STATIC,), paused=paused), GAMMA_DEVICE])
+
+
+def test_the_error_of_a_configured_address_is_shown() -> None:
+    """Errors of other addresses belong to other devices."""
+    one = watched(config=with_address())
+    assert beta(one, "connection_error") is None
+    outcome = one.see(refused(STATIC, OTHER))
+    assert (ON_BETA in outcome.changed, ON_GAMMA in outcome.changed) == (True, False)
+    assert beta(one, "connection_error") == "connection refused"
+    assert ON_BETA not in one.see(refused(STATIC, OTHER, at=60)).changed
+    assert ON_BETA in one.see(process()).changed
+    assert beta(one, "connection_error") is None
+
+
+def test_the_latest_error_counts() -> None:
+    """A device may have several addresses."""
+    one = watched(config=configured(devices=[replace(BETA_DEVICE, addresses=(STATIC, OTHER)), GAMMA_DEVICE]))
+    earlier, later = (refused(STATIC, at=1), refused(OTHER, at=2, error="no route to host"))
+    one.see(process(dial_errors={**later.dial_errors, **earlier.dial_errors}))
+    assert beta(one, "connection_error") == "no route to host"
+
+
+def test_a_device_that_is_connected_or_paused_has_no_connection_error() -> None:
+    """An error from before the connection is no longer of use when the device disconnects."""
+    one = watched(refused(STATIC), config=with_address())
+    one.see(arrives(5))
+    assert beta(one, "connection_error") is None
+    one.see(leaves(6.5))
+    assert beta(one, "connection_error") is None
+    one.see(refused(STATIC, at=6))  # in the same second: the list has no fractions
+    assert beta(one, "connection_error") == "connection refused"
+    one.see(with_address(paused=True))
+    assert beta(one, "connection_error") is None
+
+
+@pytest.mark.parametrize(
+    ("connection_type", "shown"), [("tcp-client", "connection refused"), ("tcp-server", None), ("quic-client", None)]
+)
+def test_the_address_of_an_outgoing_connection_is_remembered(connection_type: str, shown: str | None) -> None:
+    """The other device has opened a connection of type `-server`, from a port where it does not listen."""
+    one = watched()
+    one.see(polled(1, connection_type=connection_type), leaves(2), refused(REACHED, at=3))
+    assert beta(one, "connection_error") == shown
 
 
 # --- connections
@@ -150,7 +214,7 @@ def test_the_last_seen_time_never_goes_back(last_seen: Any, shown: str) -> None:
 
 def test_the_unseen_time_is_published_while_a_device_is_disconnected() -> None:
     """It is null for a connected device. A device that was never seen is unseen since the bridge first found it."""
-    one = watched()
+    one = watched(last_seen(at=None))
     assert one.shown(ON_GAMMA)["unseen_since"] == "2024-05-01T12:00:00Z"
     one.see(seen.DeviceStatisticsRead(last_seen_at={BETA: after(-60)}))
     assert beta(one, "unseen_since") == "2024-05-01T11:59:00Z"

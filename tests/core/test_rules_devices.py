@@ -22,6 +22,7 @@ from tests.core.world import (
     connections,
     device,
     folder,
+    last_seen,
     names,
     watched,
 )
@@ -65,6 +66,7 @@ def test_a_completion_changes_the_share_the_device_and_the_instance() -> None:
         "need_bytes": 500,
         "need_items": 3,
         "need_deletes": 0,
+        "need_total_items": 3,
         "global_bytes": 1000,
         "remote_state": "valid",
     }
@@ -149,7 +151,7 @@ def test_a_device_without_shares_has_no_sync_state() -> None:
 def test_a_device_with_unknown_shares_is_not_in_sync() -> None:
     """Its state is null until all shares are known, or false as soon as one folder needs something."""
     one = Watched()
-    one.see(configured(), completed(BETA, "docs"))
+    one.see(configured(), last_seen(), completed(BETA, "docs"))
     assert beta(one, "completion", "in_sync", "need_bytes") == (None, None, None)
     one.see(completed(BETA, "docs", need_bytes=5))
     assert beta(one, "completion", "in_sync") == (None, False)
@@ -169,8 +171,68 @@ def test_a_device_that_has_synced_is_reported_once() -> None:
 def test_the_first_completion_of_a_device_is_no_sync() -> None:
     """The device was complete before; the bridge only reads it for the first time."""
     one = Watched()
-    assert names(one.see(configured(), completed(BETA, "docs"), completed(BETA, "art"))) == []
+    assert names(one.see(configured(), last_seen(), completed(BETA, "docs"), completed(BETA, "art"))) == []
     assert beta(one, "in_sync") is True
+
+
+# --- the numbers of Syncthing's page
+
+
+@pytest.mark.parametrize(
+    ("docs", "need_items", "need_deletes", "need_total_items"),
+    [
+        ({"need_items": 2, "need_deletes": 3}, 2, 3, 5),
+        ({"need_deletes": 1}, 0, 1, 1),
+        ({"need_items": 2, "need_deletes": 3, "remote_state": "paused"}, 0, 0, 5),
+        ({"need_items": 2, "need_deletes": 3, "remote_state": "notSharing"}, 0, 0, 5),
+    ],
+)
+def test_the_total_of_needed_items_is_that_of_the_page(
+    docs: dict[str, Any], need_items: int, need_deletes: int, need_total_items: int
+) -> None:
+    """The page counts deletions, and also folders that the device itself has paused or not accepted."""
+    one = watched(completed(BETA, "docs", **docs))
+    assert beta(one, "need_items", "need_deletes", "need_total_items") == (need_items, need_deletes, need_total_items)
+    assert one.shown(DOCS_ON_BETA)["need_total_items"] == need_total_items
+
+
+# --- a device that has never been connected
+
+NUMBERS = ("completion", "in_sync", "need_bytes", "need_items", "need_deletes", "need_total_items")
+UNKNOWN = dict.fromkeys((*(set(NUMBERS) - {"in_sync"}), "global_bytes", "remote_state"))
+
+
+@pytest.mark.parametrize("found", [{}, {"need_bytes": 1000, "need_items": 1}])
+def test_nothing_is_known_of_a_device_that_was_never_connected(found: dict[str, Any]) -> None:
+    """Syncthing reports it as complete, or as needing everything, and knows neither."""
+    one = watched(last_seen(at=None), completed(BETA, "docs", **found))
+    assert beta(one, *NUMBERS) == (None,) * len(NUMBERS)
+    assert one.shown(DOCS_ON_BETA) == UNKNOWN
+    assert one.shown(SYSTEM)["all_in_sync"] is None
+    assert one.shown(SYSTEM)["devices"]["out_of_sync"] == 0
+    assert names(one.see(completed(BETA, "docs"))) == []
+
+
+def test_a_device_that_is_out_of_sync_overrides_one_that_was_never_connected() -> None:
+    """False beats None."""
+    one = watched(seen.DeviceStatisticsRead(last_seen_at={BETA: None, GAMMA: after(0)}))
+    assert one.shown(SYSTEM)["all_in_sync"] is None
+    one.see(completed(GAMMA, "docs", need_deletes=1))
+    assert one.shown(SYSTEM)["all_in_sync"] is False
+
+
+@pytest.mark.parametrize("found", [arrives(), polled(), last_seen()])
+def test_the_numbers_of_a_device_are_known_once_it_was_connected(found: Observation) -> None:
+    """An event, a read of the connections, or the statistics show that it was."""
+    one = watched(last_seen(at=None), completed(BETA, "docs", need_bytes=1000, need_items=3))
+    outcome = one.see(found)
+    assert {DOCS_ON_BETA, ON_BETA, SYSTEM} <= outcome.changed.keys()
+    assert beta(one, *NUMBERS) == (50, False, 1000, 3, 0, 3)
+    assert names(one.see(completed(BETA, "docs"), completed(BETA, "docs", need_bytes=1000, need_items=3))) == [
+        "device_synced"
+    ]
+    one.see(leaves())
+    assert beta(one, *NUMBERS) == (50, False, 1000, 3, 0, 3)
 
 
 @pytest.mark.parametrize("leaving", [leaves(), connections(of={BETA: AWAY})])

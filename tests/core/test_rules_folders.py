@@ -21,7 +21,9 @@ from tests.core.world import (
     folder,
     names,
     not_running,
+    process,
     read,
+    snapshot,
     watched,
 )
 
@@ -259,6 +261,23 @@ def test_the_progress_of_a_scan_ends_with_it(order: str) -> None:
     steps: Sequence[Observation] = (seen.ScanProgressed(folder="docs", current=1, total=2), changed("idle"))
     one.see(*(steps if order == "progress first" else reversed(steps)))
     assert docs(one, "scan_progress") is None
+
+
+def test_the_progress_of_a_scan_ends_although_its_end_was_missed() -> None:
+    """The connection was lost, or Syncthing dropped the event: the next read shows that the folder is idle."""
+    one = watched()
+    one.see(changed("scanning"), seen.ScanProgressed(folder="docs", current=1, total=2))
+    one.see(read("docs", changed_at=after(5)))
+    assert [docs(one, key) for key in ("state", "scan_progress", "scan_rate", "scan_ends_at")] == ["idle", *[None] * 3]
+
+
+def test_a_folder_is_read_again_after_a_reboot_with_an_older_clock() -> None:
+    """A machine without a battery for its clock starts with an old time; the state of the folder is newer anyway."""
+    one = watched()
+    one.see(changed("syncing", at=after(3600)))
+    one.see(seen.Unavailable(status="unreachable", message="no route"))
+    one.see(*snapshot(process(after(1000)), read("docs", changed_at=after(1010))))
+    assert [docs(one, key) for key in ("state", "in_sync")] == ["idle", True]
 
 
 def test_statistics_change_only_the_folders_that_differ() -> None:

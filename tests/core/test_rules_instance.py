@@ -13,6 +13,7 @@ from tests.core.world import (
     BETA,
     BETA_DEVICE,
     DELTA,
+    DOCS,
     GAMMA,
     GAMMA_DEVICE,
     NOW,
@@ -107,6 +108,16 @@ def test_the_instance_is_in_sync_when_every_active_folder_is(
     """The values are three-valued ANDs: False beats None beats True. Paused folders and devices are excluded."""
     one = watched(*observations, config=config)
     assert system(one, "in_sync", "all_in_sync", "completion") == (in_sync, all_in_sync, completion)
+
+
+def test_a_missing_deletion_is_an_item_that_is_out_of_sync() -> None:
+    """Syncthing's page counts it; `need_items` does not."""
+    one = watched(read(need_deletes=1))
+    for address in (DOCS, SYSTEM):
+        payload = one.shown(address)
+        keys = ("in_sync", "need_items", "need_deletes", "need_total_items")
+        assert [payload[key] for key in keys] == [False, 0, 1, 1]
+    assert system(one, "folders")["out_of_sync"] == 1
 
 
 def test_an_unknown_device_makes_all_in_sync_null() -> None:
@@ -245,7 +256,7 @@ def test_a_pending_folder_is_reported_once_for_each_device() -> None:
     assert names(one.see(*_snapshot_with(seen.PendingFoldersRead(folders=(again,))))) == []
     (event,) = one.see(seen.PendingFoldersRead(folders=(NEW_FOLDER, again)), at=after(3)).events
     assert (event.event_type, event.at) == ("folder_pending", after(3))
-    assert event.data == {"folder": "new", "label": "New", "device": ON_BETA.device}
+    assert event.data == {"folder": "new", "label": "New", "device": ON_BETA.device, "name": "beta"}
     assert names(one.see(seen.PendingFoldersRead(folders=(NEW_FOLDER,)))) == []
 
 

@@ -128,6 +128,18 @@ def test_a_pause_is_reported_once(event: Observation, config: seen.ConfigRead) -
         assert set(outcome.reads) <= {Read("restart_required")}
 
 
+@pytest.mark.parametrize(("event", "pauses"), [(FOLDER_EVENT[True], "folders"), (DEVICE_EVENT[True], "devices")])
+def test_a_pause_changes_one_entry_of_the_configuration(event: Observation, pauses: str) -> None:
+    """It does not copy the configuration, whose size has no limit, nor change the one that was read."""
+    read = configured()
+    one = watched(config=read)
+    kept = one.state.config
+    one.see(event)
+    assert one.state.config is kept
+    assert [entry.paused for entry in getattr(kept, pauses).values()].count(True) == 1
+    assert not any(entry.paused for entry in getattr(read.config, pauses).values())
+
+
 @pytest.mark.parametrize(
     "event",
     [seen.FolderPaused(folder="unheard-of", paused=True), seen.DevicePaused(device=DELTA, paused=True)],

@@ -1,17 +1,26 @@
 """Rules on the payloads of the previous run of the bridge, which the broker retained."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from stbridge.core import observations as seen
+from stbridge.core.model import short_id
 from stbridge.core.observations import Observation
 from stbridge.core.outcome import METRICS, folder_address
+from stbridge.core.rules.instance import MOST_GUESSED
 from stbridge.core.topics import Address
 from tests.core.world import (
     ART_FOLDER,
+    ART_ON_BETA,
+    BETA,
     DELTA,
     DOCS,
+    DOCS_FOLDER,
+    DOCS_ON_BETA,
+    GAMMA,
+    GAMMA_DEVICE,
     NOW,
     ON_BETA,
     Watched,
@@ -167,3 +176,41 @@ def test_nothing_is_cleared_before_everything_was_read() -> None:
     assert not LEFT.keys() & one.see(published, *snapshot()[:-1]).changed.keys()
     one = watched()
     assert not LEFT.keys() & one.see(seen.SnapshotStarted(), published).changed.keys()
+
+
+# --- topics of what was removed
+
+
+def test_a_removed_device_is_cleared_after_its_completions() -> None:
+    """If the bridge is killed in between, its next run finds the completions by the topic of the device."""
+    device, completion = Address("device", device="REMOVED"), Address("completion", folder="docs", device="REMOVED")
+    outcome = Watched().see(*snapshot(), seen.Restored(payloads={device: {}, completion: {}}), seen.SnapshotComplete())
+    cleared = [address for address in outcome.changed if address.device == "REMOVED"]
+    assert cleared[-1] == device
+    assert completion in cleared
+
+
+def test_a_device_that_is_removed_now_is_cleared_after_its_completions() -> None:
+    """The same holds while the bridge runs."""
+    one = watched()
+    outcome = one.see(configured([replace(DOCS_FOLDER, devices=(GAMMA,)), ART_FOLDER], [GAMMA_DEVICE]))
+    cleared = [address for address in outcome.changed if address.device == short_id(BETA)]
+    assert cleared[-1] == ON_BETA
+    assert {DOCS_ON_BETA, ART_ON_BETA} <= set(cleared)
+
+
+def test_completions_of_a_removed_device_are_cleared_although_they_were_not_read() -> None:
+    """The broker may have dropped them, or they may have arrived too late."""
+    device = Address("device", device="REMOVED")
+    outcome = Watched().see(*snapshot(), seen.Restored(payloads={device: {}, folder_address("old"): {}}))
+    cleared = [address for address in outcome.changed if address.device == "REMOVED"]
+    assert cleared[-1] == device
+    assert {one.folder for one in cleared[:-1]} == {"docs", "art", "old"}
+
+
+def test_forged_devices_do_not_fill_the_memory() -> None:
+    """Any client may publish below the base topic."""
+    left: dict[Address, Any] = {Address("device", device=f"D{number:06}"): {} for number in range(2000)}
+    left |= {folder_address(f"folder-{number}"): {} for number in range(1000)}
+    outcome = Watched().see(*snapshot(), seen.Restored(payloads=left))
+    assert len(outcome.changed) <= len(left) + MOST_GUESSED + 100

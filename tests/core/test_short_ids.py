@@ -3,7 +3,7 @@
 from stbridge.core import observations as seen
 from stbridge.core.model import short_ids
 from stbridge.core.topics import Address
-from tests.core.world import BETA, BETA_DEVICE, World, config, device, folder, needing
+from tests.core.world import BETA, BETA_DEVICE, World, config, device, folder, last_seen, needing
 
 TWIN = "-".join(["BETABET", "7654327", *["2345672"] * 6])
 BOTH = config(folder("docs", BETA, TWIN), devices=(BETA_DEVICE, device(TWIN, "twin")))
@@ -26,7 +26,7 @@ def test_a_short_id_is_no_longer_than_necessary() -> None:
 def test_devices_with_the_same_first_group_are_both_published() -> None:
     """Each has its own name, completion, problems and events."""
     world = World().start(configured=BOTH)
-    world.see(needing(3, TWIN))
+    world.see(last_seen(TWIN), needing(3, TWIN))
     assert [world.payload(_on(short))["name"] for short in (LONG_BETA, LONG_TWIN)] == ["beta", "twin"]
     assert [world.payload(_on(short))["need_items"] for short in (LONG_BETA, LONG_TWIN)] == [None, 3]
     assert world.payload(Address("completion", folder="docs", device=LONG_TWIN))["need_items"] == 3

@@ -123,6 +123,7 @@ def test_different_addresses_have_different_topics(
         ("bridge_state", "syncthing/bridge/state"),
         ("bridge_info", "syncthing/bridge/info"),
         ("bridge_health", "syncthing/bridge/health"),
+        ("bridge_sentinel", "syncthing/bridge/sentinel"),
         ("state", "syncthing/nas/state"),
         ("connection", "syncthing/nas/connection"),
         ("system", "syncthing/nas/system"),
@@ -155,7 +156,9 @@ def test_a_name_is_used_unchanged_as_a_topic_level(name: str, level: str) -> Non
 
 def test_events_and_commands_are_not_retained() -> None:
     """The broker retains states, but not events, commands or responses."""
-    assert {row.kind for row in TOPICS if not is_retained(row.kind)} == {"event", "raw", "command", "response"}
+    assert {row.kind for row in TOPICS if not is_retained(row.kind)} == {
+        *("event", "folder_event", "device_event", "raw", "command", "response")
+    }
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,17 @@ def test_a_scan_is_not_stuck_because_its_progress_was_not_observed() -> None:
     assert _codes(world) == ["stuck"]
 
 
+def test_progress_between_two_failures_does_not_count() -> None:
+    """The events of an interruption may be received before the next request fails."""
+    world = World().start()
+    gone = seen.Unavailable(status="unreachable", message="gone")
+    world.see(gone, world.turns("scanning"), gone).later(3 * HOUR)
+    world.see(seen.Resumed())
+    assert _codes(world) == []
+    world.later(2 * HOUR)
+    assert _codes(world) == ["stuck"]
+
+
 @pytest.mark.parametrize("failing", [process(listeners_ok=False), process(discovery_ok=False)])
 def test_listeners_and_discovery_count_from_the_end_of_an_outage(failing: seen.StatusRead) -> None:
     """An instance that was just restarted has not failed during the whole outage."""

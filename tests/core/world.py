@@ -250,6 +250,11 @@ def connections(
     return seen.ConnectionsRead(at=at, in_bytes=in_bytes, out_bytes=out_bytes, connections=of or {})
 
 
+def last_seen(*devices: str, at: datetime | None = NOW) -> seen.DeviceStatisticsRead:
+    """Return when these devices were last connected; None for never."""
+    return seen.DeviceStatisticsRead(last_seen_at=dict.fromkeys(devices or (BETA, GAMMA), at))
+
+
 # --- a state that receives observations
 
 
@@ -274,12 +279,17 @@ class Watched:
 
 
 def snapshot(*observations: Observation, config: seen.ConfigRead | None = None) -> list[Observation]:
-    """Return the observations of a snapshot: everything is in sync, except for the given observations."""
+    """Return the observations of a snapshot: everything is in sync, except for the given observations.
+
+    Each device was connected before, unless the observations contain the statistics of devices.
+    """
     config = config or configured()
+    given = {type(one) for one in observations}
     return [
         seen.SnapshotStarted(),
         process(),
         config,
+        *([] if seen.DeviceStatisticsRead in given else [last_seen(*config.config.devices)]),
         seen.VersionRead(version="v1.29.5", os="linux", arch="amd64"),
         connections(),
         seen.ErrorsRead(items=()),

@@ -53,8 +53,8 @@ class Ground(ChangingWorld):
         self.orders = Orders(self.witness)
         self.notes: list[str] = []
         """Texts that must appear at most once, sent by commands without a transaction."""
-        self.forgotten = False
-        """Whether connections to Syncthing were dropped silently since the last check."""
+        self.forgotten_at: float | None = None
+        """When connections to Syncthing were last dropped silently, by time.monotonic()."""
         self.own_starts = 1
         """How often a step has started Syncthing."""
         self.executed_elsewhere = b""
@@ -213,7 +213,7 @@ class Ground(ChangingWorld):
     def forget_connections(self) -> None:
         """Drop all connections to Syncthing silently: neither side is notified."""
         self.alpha_proxy.repair(lost=True)
-        self.forgotten = True
+        self.forgotten_at = monotonic()
 
     def lead_astray(self, answer: str) -> None:
         """Make another server answer in place of Syncthing."""

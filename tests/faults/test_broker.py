@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from tests.faults.world import World, wait_for_vitals
-from tests.servers import ANONYMOUS, eventually
+from tests.servers import ANONYMOUS, eventually, manifest
 
 Fault = Callable[[World], AbstractContextManager[None]]
 
@@ -19,6 +19,11 @@ FEW_LINES = 4
 """Maximum number of log lines for an outage of any length: its start and its reason, but not each try."""
 STATE = "syncthing/bridge/state"
 LONG_S = 120.0
+
+
+def persistent(world: World) -> tuple[str, ...]:
+    """Return the configuration of a broker that keeps its data."""
+    return (ANONYMOUS, "persistence true", f"persistence_location {world.directory}/broker/")
 
 
 @contextmanager
@@ -32,9 +37,8 @@ def stopped(world: World) -> Iterator[None]:
 @contextmanager
 def killed_with_memory(world: World) -> Iterator[None]:
     """A broker with persistence crashes, and restores the data that it had saved shortly before."""
-    lines = (ANONYMOUS, "persistence true", f"persistence_location {world.directory}/broker/", "autosave_interval 1")
     world.end_broker(world.broker.stop)
-    world.broker.lines = lines
+    world.broker.lines = (*persistent(world), "autosave_interval 1")
     since = world.witness.count
     world.start_broker()
     world.witness.wait_for(STATE, b"online", since=since)
@@ -186,6 +190,7 @@ def test_after_a_fault_of_the_broker_every_topic_is_correct(
         world.add_folder(f"new-{number}")
         world.write(f"{number}.txt")
         world.wait_until_quiet()
+        world.let_the_bridge_take_events()
         repaired = world.witness.count
     measure(world.wait_until_right())
     assert world.untrue_topics(repaired) == []
@@ -195,3 +200,23 @@ def test_after_a_fault_of_the_broker_every_topic_is_correct(
     assert published[-1:] in ([], [b"online"])
     assert fault not in OF_THE_WAY or b"offline" in published
     assert json.loads(world.witness.tree["syncthing/bridge/info"])["mqtt_protocol"] == "5"
+
+
+def test_after_an_upgrade_of_the_broker_every_topic_is_correct(world: World, measure: Callable[[float], None]) -> None:
+    """Each newer version of Mosquitto restores what the older one saved, and the bridge publishes what has changed."""
+    usual, own = world.broker.lines, world.broker.program
+    try:
+        for program in manifest()["mosquittos"].values():
+            number = next(NUMBERS)
+            world.add_folder(f"gone-{number}")
+            world.wait_until_right(30)
+            world.end_broker(world.broker.stop)
+            world.rename(f"Documents {number}")
+            world.remove_folder(f"gone-{number}")
+            world.broker.program, world.broker.lines = program, persistent(world)
+            world.start_broker()
+            measure(world.wait_until_right())
+    finally:
+        world.broker.stop()
+        world.broker.program, world.broker.lines = own, usual
+        world.start_broker()

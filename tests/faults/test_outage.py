@@ -7,6 +7,8 @@ from time import monotonic
 
 import pytest
 
+from stbridge.mqtt.connection import SHORT_SESSION_S
+from stbridge.mqtt.session import LOOP_S
 from tests.faults.test_syncthing import Everywhere
 from tests.faults.world import World, wait_for_vitals
 from tests.servers import ANONYMOUS, eventually
@@ -22,6 +24,9 @@ LONG_S = 10.0
 ENOUGH = 4
 FEW_LINES = 3
 """Maximum number of log lines for an outage: its start, and its reason when it becomes known."""
+
+LASTING_S = SHORT_SESSION_S + 2 * LOOP_S
+"""Time after which the outage before is over for the bridge, which then logs the next one."""
 
 LONGEST_GAP_S = 8.0
 """Maximum time between two tries: an unanswered try takes 4 s, the wait after it at most 3 s, plus 1 s of load."""
@@ -127,6 +132,8 @@ def test_an_outage_is_logged_once_and_not_at_every_try(
 ) -> None:
     """Only changes of the condition are logged, and the tries continue with bounded, varying waits."""
     side = "broker" if name.startswith("broker") else "alpha: "
+    connected_at = monotonic()
+    eventually(lambda: monotonic() - connected_at > LASTING_S)
     size = world.bridge.log.stat().st_size
     with OUTAGES[name](world) as times:
         began, before = monotonic(), len(times)

@@ -114,8 +114,11 @@ class Walk:
 
     def _deadline(self) -> float:
         """Return the seconds within which every topic must be correct."""
-        forgotten, self._ground.forgotten = self._ground.forgotten, False
-        return FORGOTTEN_S if forgotten else RIGHT_AGAIN_S
+        forgotten_at = self._ground.forgotten_at
+        if forgotten_at is None:
+            return RIGHT_AGAIN_S
+        # Later bursts may be the first whose changes are reported only by events.
+        return max(RIGHT_AGAIN_S, forgotten_at + FORGOTTEN_S - monotonic())
 
     def _wait_until_right(self, soon_s: float) -> float:
         try:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -157,6 +158,10 @@ class World:
                 return False
 
         self.alpha.wait_for(quiet)
+
+    def let_the_bridge_take_events(self) -> None:
+        """Give the bridge time for the last events: it collects them for 0.05 s, and may limit the rate of a topic."""
+        threading.Event().wait(1)
 
     def _has_published(self, folder: str) -> bool:
         """Return whether the first instance's last events of a folder match its status; they come seconds later."""

@@ -99,6 +99,8 @@ ROWS = (
     row("get_folder_defaults", "GET /rest/config/defaults/folder"),
     row("get_device_defaults", "GET /rest/config/defaults/device"),
     row("new_default_ignores", "PUT /rest/config/defaults/ignores", {"lines": ["*"]}, body={"lines": ["*"]}),
+    row("set_limits", "PATCH /rest/config/options", 5, 0, body={"maxSendKbps": 5, "maxRecvKbps": 0}),
+    row("set_limits", "PATCH /rest/config/options", None, 5, body={"maxRecvKbps": 5}),
     row("get_insync", "GET /rest/config/insync"),
     row("get_restart_required", "GET /rest/config/restart-required"),
     row("get_connections", "GET /rest/system/connections"),

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from stbridge.demo.node import SyncthingNode
-from stbridge.errors import BadReply, SyncthingUnavailable, Unauthorized
+from stbridge.errors import BadReply, SyncthingError, SyncthingUnavailable, Unauthorized
 from stbridge.syncthing.event_stream import POLL_S, EventsLost, EventStream
 from tests.syncthing.conftest import Connect, InBackground, Serve, is_up
 from tests.syncthing.pretended import EVENTS, STATUS, PretendedSyncthing
-from tests.syncthing.server import answers, closes, stranger
+from tests.syncthing.server import answers, closes, refuses, stranger
 
 MASK = ("StateChanged", "FolderSummary")
 STARTED = {"myID": "DEVICE-ID", "startTime": "2024-05-01T00:00:00Z"}
@@ -67,6 +67,16 @@ def test_a_poll_without_events_keeps_the_position(serve: Serve, connect: Connect
     stream.open()
     assert [stream.wait(), stream.wait(), stream.wait()] == [[], [], [{"id": 8}]]
     assert [one.parameters["since"] for one in server.requests[2:]] == ["7", "7", "7"]
+
+
+def test_a_process_is_known_only_after_its_events_were_found(serve: Serve, connect: Connect) -> None:
+    """If the first request for events fails, the next attempt has to read everything, too."""
+    failed = refuses(500, "not now")
+    server = serve({STATUS: answers(STARTED), EVENTS: [failed, answers([{"id": 3}]), answers([{"id": 3}])]})
+    stream = EventStream(connect(server.url), MASK)
+    with pytest.raises(SyncthingError):
+        stream.open()
+    assert [stream.open(), stream.open()] == [False, True]
 
 
 @pytest.mark.parametrize("ids", [[5], [4, 6], [4, 4], [4, 3], [3], [1]])

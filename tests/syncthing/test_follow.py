@@ -107,6 +107,23 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
 
 
+def test_answers_without_events_are_not_requested_without_a_pause(
+    syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another server at the same address may answer a long poll at once."""
+
+    def polls() -> int:
+        return len([line for line in syncthing.server.lines if f"{EVENTS}?" in line and "timeout=0" not in line])
+
+    monkeypatch.setattr(follow_module, "GATHER_S", 3600.0)
+    syncthing.table[EVENTS] = answers([])
+    report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
+    eventually(lambda: polls() == follow_module.BURST + 1)
+    report.follower.stop()
+    assert polls() == follow_module.BURST + 1
+
+
 def test_everything_is_read_first(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """A snapshot starts with the configuration, and its end is reported when all of it was taken."""
     report = follow(syncthing.url)
@@ -181,6 +198,30 @@ def test_no_events_are_lost_during_a_snapshot(
     report = follow(syncthing.url)
     report.wait_for(seen.FolderStateChanged, 2 * much)
     assert len(report.of(seen.SnapshotStarted)) == 1
+
+
+def test_many_events_during_a_snapshot_are_taken_in_between(
+    syncthing: PretendedSyncthing, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would need too much memory until the end. What was read before them is taken before them, the rest after."""
+    monkeypatch.setattr(follow_module, "FETCH_S", 0)
+    monkeypatch.setattr(follow_module, "MAX_MISSED", 10)
+    answer = syncthing.table[FOLDER_STATISTICS]
+    assert callable(answer)
+
+    def meanwhile(exchange: Exchange) -> None:
+        for _ in range(11):
+            syncthing.happens("StateChanged", STATE_CHANGED)
+        answer(exchange)
+
+    syncthing.table[FOLDER_STATISTICS] = meanwhile
+    report = follow(syncthing.url)
+    report.wait_for(seen.Stale)
+    kinds = [type(one) for one in report]
+    assert kinds.count(seen.FolderStateChanged) == 11
+    events, statistics = kinds.index(seen.FolderStateChanged), kinds.index(seen.FolderStatisticsRead)
+    assert max(kinds.index(seen.FolderRead), statistics) < events < kinds.index(seen.CompletionRead)
+    assert kinds[-2:] == [seen.SnapshotComplete, seen.Stale]
 
 
 def test_events_at_a_high_rate_are_fetched_in_batches(syncthing: PretendedSyncthing, follow: Follow) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
+from stbridge.core.read_order import Moment
 from stbridge.core.token_bucket import TokenBucket
 from stbridge.settings import PollSettings
 from stbridge.syncthing import poll, retry
@@ -42,8 +43,8 @@ class Surroundings(list[Observation]):
         """Whether the instance can be used."""
         self.refusals = 0
         """How often the poller found that the instance cannot be used."""
-        self.current_epoch = 0
-        """Changes when events may have been missed."""
+        self.current = Moment(epoch=0, order=0)
+        """The current moment; its epoch changes when events may have been missed."""
         self.revalidations = 0
         """How often the poller requested a check of the instance from the follower."""
         self.connection_checks = 0
@@ -51,16 +52,16 @@ class Surroundings(list[Observation]):
         self.follow_ups: dict[type[Observation], list[Read]] = {}
         """The reads that each type of observation requests."""
 
-    def take(self, observations: Iterable[Observation], epoch: int | None) -> Collection[Read]:
+    def take(self, observations: Iterable[Observation], since: Moment | None) -> Collection[Read]:
         """Take observations, and return the reads that they request."""
-        new = list(observations) if epoch == self.current_epoch else []
+        new = list(observations) if since == self.current else []
         self += new
         return [read for one in new for read in self.follow_ups.get(type(one), ())]
 
-    def epoch(self) -> int | None:
-        """Return the epoch, or None if the instance cannot be used."""
+    def moment(self) -> Moment | None:
+        """Return the current moment, or None if the instance cannot be used."""
         self.refusals += not self.live
-        return self.current_epoch if self.live else None
+        return self.current if self.live else None
 
     def revalidate(self) -> None:
         """Note a request to check the instance."""
@@ -104,7 +105,7 @@ def polling(syncthing: PretendedSyncthing, connect: Connect, state: Surroundings
             connect(syncthing.url),
             intervals={**NEVER, **intervals},
             take=state.take,
-            epoch=state.epoch,
+            moment=state.moment,
             revalidate=state.revalidate,
             check_connection=state.check_connection,
             run_slow=lambda read_slow, read: bool(slow.submit(read_slow, read)),
@@ -379,7 +380,7 @@ def test_an_outdated_result_is_read_again(syncthing: PretendedSyncthing, polling
     poller = polling()
     poller.request([Read("errors")])
     asked_once.wait(PATIENCE_S)
-    state.current_epoch += 1
+    state.current = Moment(epoch=1, order=0)
     released.set()
     state.wait_for(seen.ErrorsRead)
     assert len(asked(syncthing, ERRORS)) == 2

@@ -408,7 +408,7 @@ def test_a_failed_call_of_a_snapshot_affects_only_its_read(
 
 
 @pytest.mark.usefixtures("one_try")
-@pytest.mark.parametrize("failure", [CSRF, stranger(500, "Internal Server Error"), refuses(504)])
+@pytest.mark.parametrize("failure", [CSRF, stranger(500, "Internal Server Error"), refuses(504), answers(7)])
 @pytest.mark.parametrize(("status", "error"), [(CSRF, Unauthorized), (answers(7), BadReply), (refuses(504), TimedOut)])
 def test_a_failure_is_raised_if_the_status_cannot_be_read_either(
     syncthing: PretendedSyncthing,
