@@ -255,7 +255,7 @@ class Instance:
             if CONNECTION in outcome.changed:
                 self._poller.wake()
                 self._log_availability()
-            if any(isinstance(one, seen.ConfigRead) for one in part):
+            if any(isinstance(one, seen.ConfigRead | seen.ConfigSaved) for one in part):
                 self._reconcile()
                 if self._on_config:
                     self._on_config(self._config)

@@ -40,7 +40,9 @@ class Pair:
 def pytest_configure(config: pytest.Config) -> None:
     """Give each process of the tests its own range of ports: a port is free until its server has started."""
     if (worker := getattr(config, "workerinput", None)) is not None:
-        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        count = worker["workercount"]
+        # a worker that replaces a crashed one has a number beyond the count
+        number = int(worker["workerid"].removeprefix("gw")) % count
         ports = demo_node.EVERY_SERVER_PORT
         size = len(ports) // count
         demo_node.SERVER_PORTS = ServerPorts(ports[number * size : (number + 1) * size])

@@ -143,6 +143,23 @@ def test_a_timed_pause_ends_automatically(plane: Plane) -> None:
         eventually(partial(plane.is_shown, f"alpha/{topic}", paused=False, resume_at=None))
 
 
+def test_a_timed_pause_right_after_a_resume_ends_automatically(plane: Plane) -> None:
+    """The events of the resume may arrive after the reply to the second pause, and do not cancel its end."""
+    for subject, topic in (
+        ({"folder": "docs"}, "syncthing/alpha/folder/docs"),
+        ({"device": "beta"}, f"syncthing/alpha/device/{short_id(plane.pair.b.device_id)}"),
+    ):
+        plane.do("pause", subject)
+        plane.wait_until_paused(subject, True)
+        since = plane.subscriber.count
+        plane.do("resume", subject)
+        resume_at = plane.do("pause", {**subject, "for": "3s"})["resume_at"]
+        shown = plane.subscriber.wait_for_json(topic, lambda one: one["resume_at"], since=since)
+        assert shown["resume_at"] == resume_at
+        plane.wait_until_paused(subject, True)
+        plane.wait_until_paused(subject, False)
+
+
 def test_a_scan_finds_changes_in_an_unwatched_folder(plane: Plane) -> None:
     """`scan` makes Syncthing scan the disk; with `wait`, the reply comes after the scan."""
     files = plane.files / "unwatched"

@@ -110,7 +110,7 @@ def _any_without_error(services: Json) -> bool:
 
 
 def config(raw: Json, own_id: str) -> seen.ConfigRead:
-    """Read GET /rest/config (or the older /rest/system/config), and ConfigSaved, which have the same document."""
+    """Read GET /rest/config (or the older /rest/system/config); the event ConfigSaved has the same document."""
     options = mapping(raw.get("options"))
     devices = {text(device["deviceID"]): mapping(device) for device in listed(raw["devices"])}
     ids = {device: device for device in devices}  # one shared string per ID, or every folder would keep its own copies

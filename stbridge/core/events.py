@@ -95,7 +95,7 @@ def _device_disconnected(event: Json, _own_id: str) -> Observation:
 
 
 def _config_saved(event: Json, own_id: str) -> Observation:
-    return decode.config(event["data"], own_id)
+    return seen.ConfigSaved(config=decode.config(event["data"], own_id).config)
 
 
 def _cluster_config(_event: Json, _own_id: str) -> Observation:

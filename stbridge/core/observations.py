@@ -116,7 +116,14 @@ class StatusRead(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigRead(Observation):
-    """The configuration of the instance."""
+    """The configuration of the instance, as the response to a request."""
+
+    config: Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigSaved(Observation):
+    """The configuration in an event, which may be older than the last command."""
 
     config: Config
 

@@ -1,7 +1,7 @@
 """Finds responses of reads that are older than what the State already knows.
 
-An event can overtake the response to a read that was requested before it, because both use their own connection and
-thread. The response would then replace the newer value of the event, and no further event would correct that.
+An event or a command can overtake the response to a read that was requested before it, because each uses its own
+connection and thread. The response would then replace the newer value, and no further event would correct that.
 """
 
 from collections import OrderedDict
@@ -60,11 +60,13 @@ _ROWS: Mapping[type[Observation], Callable[[Any], Read]] = {
     seen.FolderErrorsRead: lambda one: Read("folder_errors", one.folder),
     seen.CompletionRead: lambda one: Read("completion", one.folder, one.device),
     seen.ConfigRead: lambda _: Read("config"),
+    seen.ConfigSaved: lambda _: Read("config"),
     seen.FolderPaused: lambda _: Read("config"),
     seen.DevicePaused: lambda _: Read("config"),
+    seen.PauseTimed: lambda _: Read("config"),
     seen.ConnectionsRead: lambda _: Read("connections"),
     seen.DeviceConnected: lambda _: Read("connections"),
     seen.DeviceDisconnected: lambda _: Read("connections"),
     seen.ConflictsRead: lambda one: Read("conflicts", one.folder),
 }
-"""The read that returns the value of each kind of observation, for kinds that events report as well."""
+"""The read that returns the value of each kind of observation, for kinds that events or commands report as well."""

@@ -11,6 +11,7 @@ from stbridge.core.versions import OLDEST, is_too_old
 from stbridge.errors import (
     BadReply,
     NotFound,
+    Rejected,
     SyncthingError,
     SyncthingUnavailable,
     TimedOut,
@@ -270,7 +271,9 @@ def _folder_errors(reader: Reader, read: Read) -> Iterator[Observation]:
 def _conflict(reader: Reader, read: Read) -> Iterator[Observation]:
     try:
         file = reader.client.get_file(read.folder, read.path)
-    except NotFound:
+    except NotFound as error:
+        if _is_not_running(error):
+            return
         file = {}
     yield _decoded(decode.conflict, read.folder, read.path, file)
 
@@ -280,10 +283,16 @@ def _conflicts(reader: Reader, read: Read) -> Iterator[Observation]:
         tree = reader.client.browse_database(read.folder)
     except TimedOut:  # the reason may be a slow disk, so Syncthing does not count as unreachable
         yield seen.ConflictsRead(folder=read.folder, paths=None)
-    except NotFound:  # paused or removed in the meantime
-        return
+    except (NotFound, Rejected) as error:  # this call answers 500 where others answer 404 (1.19 to 2.1)
+        if not _is_not_running(error):
+            raise
     else:
         yield _decoded(decode.conflicts, read.folder, tree)
+
+
+def _is_not_running(error: SyncthingError) -> bool:
+    """Return whether a call failed because the folder was paused or removed in the meantime."""
+    return any(reason in str(error) for reason in _NOT_RUNNING)
 
 
 def _conflicts_lost(_: Reader, read: Read) -> Iterator[Observation]:
@@ -314,6 +323,9 @@ def _decoded(decoder: Callable[..., Decoded], *arguments: Any) -> Decoded:
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise BadReply(f"url: the answer does not match Syncthing's API ({decoder.__name__}: {error!r})") from error
 
+
+_NOT_RUNNING = ("no such folder", "folder is paused", "folder is not running")
+"""Syncthing's errors for a folder that is not running (`ErrFolderMissing` and others in its lib/model/model.go)."""
 
 _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {
     "version": _version,

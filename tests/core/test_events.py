@@ -195,7 +195,7 @@ def test_a_saved_configuration_is_the_whole_configuration(version: str) -> None:
     """The event contains the same document as the configuration endpoint, so this device is left out."""
     alpha, beta = recorded_id(version, "alpha"), recorded_id(version, "beta")
     observation = observe(Row("ConfigSaved", lambda _: None).example(version).event, alpha)
-    assert isinstance(observation, seen.ConfigRead)
+    assert isinstance(observation, seen.ConfigSaved)
     assert observation.config.name == "alpha"
     (device,) = observation.config.devices.values()
     assert (device.id, device.name, device.paused, len(device.addresses)) == (beta, "beta", False, 1)

@@ -6,6 +6,7 @@ from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
 from stbridge.core.read_order import MOST_KEPT, Moment
 from stbridge.core.rules import apply
+from stbridge.core.timed_pauses import Paused
 from tests.core.world import (
     BETA,
     DOCS,
@@ -16,6 +17,7 @@ from tests.core.world import (
     configured,
     connection,
     connections,
+    docs_configured,
     failed,
     needing,
     read,
@@ -31,6 +33,16 @@ OVERTAKEN: dict[str, tuple[Observation, Observation, Read]] = {
     "a completion": (needing(1), completed(), Read("completion", "docs", BETA)),
     "a paused folder": (configured(), seen.FolderPaused(folder="docs", paused=True), Read("config")),
     "a paused device": (configured(), seen.DevicePaused(device=BETA, paused=True), Read("config")),
+    "a pause by a command": (
+        docs_configured(paused=True),
+        seen.PauseTimed(paused=Paused("folder", "docs"), until=NOW),
+        Read("config"),
+    ),
+    "a saved configuration": (
+        docs_configured(paused=True),
+        seen.ConfigSaved(config=configured().config),
+        Read("config"),
+    ),
     "a device that connects": (
         connections(),
         seen.DeviceConnected(device=BETA, at=NOW, connection=connection()),

@@ -177,6 +177,32 @@ def test_a_timed_pause_publishes_its_end(subject: Paused, events: dict[bool, Obs
     assert shown == [None, SHOWN_UNTIL, None, SHOWN_UNTIL, None]
 
 
+@pytest.mark.parametrize(("subject", "events", "address"), TIMED)
+def test_an_event_older_than_a_timed_pause_does_not_end_it(
+    subject: Paused, events: dict[bool, Observation], address: Address
+) -> None:
+    """A command resumes, and the next one pauses with a time limit, before the events of both arrive."""
+    one = watched()
+    one.see(events[True], seen.PauseTimed(paused=subject, until=UNTIL))
+    outcome = one.see(events[False], seen.ConfigSaved(config=configured().config))
+    assert (one.shown(address)["resume_at"], list(outcome.reads)[:1]) == (None, [Read("config")])
+    paused = docs_configured(paused=True) if subject.kind == "folder" else beta_configured(paused=True)
+    one.see(events[True], paused)
+    assert one.shown(address)["resume_at"] == SHOWN_UNTIL
+
+
+@pytest.mark.parametrize(("subject", "events", "address"), TIMED)
+def test_the_configuration_confirms_that_a_timed_pause_is_over(
+    subject: Paused, events: dict[bool, Observation], address: Address
+) -> None:
+    """A later pause without a time limit is not ended by the bridge."""
+    one = watched()
+    one.see(events[True], seen.PauseTimed(paused=subject, until=UNTIL), events[False], configured())
+    assert one.state.timed_pauses.next_try is None
+    one.see(events[True])
+    assert one.shown(address)["resume_at"] is None
+
+
 def test_a_timed_pause_of_a_removed_folder_is_discarded() -> None:
     """It does not resume a folder with the same ID that is added later."""
     one = watched()

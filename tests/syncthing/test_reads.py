@@ -137,6 +137,19 @@ def test_an_unknown_conflict_file_does_not_exist(syncthing: PretendedSyncthing, 
     assert observed == seen.ConflictRead(folder="docs", path="a.txt", present=False)
 
 
+@pytest.mark.parametrize(
+    ("read", "call", "status"),
+    [(Read("conflict", "docs", path="a.txt"), FILE, 404), (Read("conflicts", "docs"), BROWSE, 500)],
+    ids=["file", "folder"],
+)
+def test_a_folder_that_was_just_paused_has_no_known_conflicts(
+    syncthing: PretendedSyncthing, reader: Reader, read: Read, call: str, status: int
+) -> None:
+    """The answer neither clears the conflict files that are known nor counts as a failed read."""
+    syncthing.table[call] = refuses(status, "no such folder")
+    assert list(reader.attempt(read)) == [seen.ReadFinished(read=read)]
+
+
 @pytest.mark.parametrize("status", [501, 503])
 def test_a_build_that_cannot_upgrade_has_no_latest_version(
     syncthing: PretendedSyncthing, reader: Reader, status: int

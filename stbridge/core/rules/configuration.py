@@ -1,12 +1,12 @@
 """Rules for the configuration: folders, devices, shares and pauses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from stbridge.core import observations as seen
 from stbridge.core.entities import FolderState
-from stbridge.core.model import DeviceConfig, FolderConfig
+from stbridge.core.model import Config, DeviceConfig, FolderConfig
 from stbridge.core.observations import Read
 from stbridge.core.outcome import SYSTEM, conflicts_address, failed_address, folder_address
 from stbridge.core.overrides import thresholds_by_subject
@@ -20,7 +20,16 @@ MOST_NAMED = 20
 
 
 def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
-    before, config = state.config, observation.config
+    _apply_config(state, observation.config, now)
+    _end_timed_pauses(state, observation.config)
+
+
+def _config_saved(state: State, observation: seen.ConfigSaved, now: datetime) -> None:
+    _apply_config(state, observation.config, now)
+
+
+def _apply_config(state: State, config: Config, now: datetime) -> None:
+    before = state.config
     if before is not None:  # an option may require a restart although no folder or device has changed
         state.outcome.read(Read("restart_required"))
     if before == config:
@@ -111,6 +120,23 @@ def _pause_timed(state: State, observation: seen.PauseTimed, _: datetime) -> Non
         state.outcome.change(folder_address(identifier) if kind == "folder" else state.address_of(identifier))
 
 
+def _end_timed_pauses(state: State, config: Config) -> None:
+    """Discard the timed pauses of folders and devices that somebody has resumed."""
+    for paused in state.timed_pauses.paused:
+        known: Mapping[str, FolderConfig | DeviceConfig] = config.folders if paused.kind == "folder" else config.devices
+        if paused.id in known and not known[paused.id].paused:
+            state.timed_pauses.set(paused, None)
+
+
+def _confirm_resumed(state: State, paused: Paused) -> None:
+    """Request the configuration before a timed pause is discarded.
+
+    The event may be older than the pause: a command resumed the folder or the device, and another one paused it again.
+    """
+    if state.timed_pauses.until(*paused):
+        state.outcome.read(Read("config"))
+
+
 def _share(state: State, folder: FolderConfig) -> None:
     """Update the shares of a folder to its configuration."""
     sharing = frozenset(folder.devices)
@@ -140,11 +166,12 @@ def _pause_folder(state: State, folder: str, now: datetime) -> None:
     """Apply a change of `paused`; pausing and resuming both invalidate all known values of the folder."""
     folder_state = state.folders[folder]
     folder_state.forget()
+    folder_state.read_errors.clear()
     state.outcome.change(folder_address(folder), failed_address(folder))  # in this order: commands wait for the first
     resumed = not folder_state.config.paused
     if resumed:
         folder_state.inventory_due = True
-        state.timed_pauses.set(Paused("folder", folder), None)
+        _confirm_resumed(state, Paused("folder", folder))
         state.outcome.read(Read("folder", folder))
     for device in folder_state.config.devices:
         if device in state.devices:
@@ -168,7 +195,7 @@ def _pause_device(state: State, device: str, now: datetime) -> None:
     state.shares_changed(device)
     paused = state.devices[device].config.paused
     if not paused:
-        state.timed_pauses.set(Paused("device", device), None)
+        _confirm_resumed(state, Paused("device", device))
         if not state.devices[device].connection.connected:
             state.devices[device].away_since = now  # while it was paused it could not connect
     name = "device_paused" if paused else "device_resumed"
@@ -177,6 +204,7 @@ def _pause_device(state: State, device: str, now: datetime) -> None:
 
 RULES: Rules = {
     seen.ConfigRead: _configured,
+    seen.ConfigSaved: _config_saved,
     seen.FolderPaused: _folder_paused,
     seen.DevicePaused: _device_paused,
     seen.PauseTimed: _pause_timed,
