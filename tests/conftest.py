@@ -1,6 +1,7 @@
 """Fixtures for real servers, which start when a test needs them and stop when that test is done."""
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,12 @@ class Pair:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each process of the tests its own range of ports: a port is free until its server has started."""
+    """Give each process of the tests its own range of ports, and let the programs that it starts react to Ctrl-C.
+
+    A port is free until its server has started. A shell ignores SIGINT in what it runs in the background, and child
+    processes inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if (worker := getattr(config, "workerinput", None)) is not None:
         count = worker["workercount"]
         # a worker that replaces a crashed one has a number beyond the count
