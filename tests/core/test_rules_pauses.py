@@ -162,7 +162,7 @@ TIMED = [
 
 @pytest.mark.parametrize(("subject", "events", "address"), TIMED)
 def test_a_timed_pause_publishes_its_end(subject: Paused, events: dict[bool, Observation], address: Address) -> None:
-    """Resuming early removes the end, and so does a pause without a time limit."""
+    """Resuming early removes the end once the configuration confirms it, and so does a pause without a time limit."""
     one = watched()
     shown = []
     for observation in (
@@ -171,10 +171,11 @@ def test_a_timed_pause_publishes_its_end(subject: Paused, events: dict[bool, Obs
         seen.PauseTimed(paused=subject, until=None),
         seen.PauseTimed(paused=subject, until=UNTIL),
         events[False],
+        configured(),
     ):
         assert address in one.see(observation).changed
         shown.append(one.shown(address)["resume_at"])
-    assert shown == [None, SHOWN_UNTIL, None, SHOWN_UNTIL, None]
+    assert shown == [None, SHOWN_UNTIL, None, SHOWN_UNTIL, SHOWN_UNTIL, None]
 
 
 @pytest.mark.parametrize(("subject", "events", "address"), TIMED)
@@ -185,7 +186,7 @@ def test_an_event_older_than_a_timed_pause_does_not_end_it(
     one = watched()
     one.see(events[True], seen.PauseTimed(paused=subject, until=UNTIL))
     outcome = one.see(events[False], seen.ConfigSaved(config=configured().config))
-    assert (one.shown(address)["resume_at"], list(outcome.reads)[:1]) == (None, [Read("config")])
+    assert (one.shown(address)["resume_at"], list(outcome.reads)[:1]) == (SHOWN_UNTIL, [Read("config")])
     paused = docs_configured(paused=True) if subject.kind == "folder" else beta_configured(paused=True)
     one.see(events[True], paused)
     assert one.shown(address)["resume_at"] == SHOWN_UNTIL
@@ -200,6 +201,19 @@ def test_the_configuration_confirms_that_a_timed_pause_is_over(
     one.see(events[True], seen.PauseTimed(paused=subject, until=UNTIL), events[False], configured())
     assert one.state.timed_pauses.next_try is None
     one.see(events[True])
+    assert one.shown(address)["resume_at"] is None
+
+
+@pytest.mark.parametrize(("subject", "events", "address"), TIMED)
+def test_a_complete_read_confirms_that_a_timed_pause_is_over(
+    subject: Paused, events: dict[bool, Observation], address: Address
+) -> None:
+    """Its own configuration may be older than the pause, so the configuration is requested once more."""
+    one = watched()
+    one.see(events[True], seen.PauseTimed(paused=subject, until=UNTIL))
+    outcome = one.see(seen.SnapshotStarted(), configured(), seen.SnapshotComplete())
+    assert (one.shown(address)["resume_at"], Read("config") in outcome.reads) == (SHOWN_UNTIL, True)
+    one.see(configured())
     assert one.shown(address)["resume_at"] is None
 
 

@@ -583,7 +583,7 @@ def test_a_real_syncthing_is_followed_through_a_restart(
     report = follow(expendable.url, expendable.api_key)
     report.wait_for(seen.SnapshotComplete)
     client.add_device({"deviceID": OTHER_DEVICE, "name": "other"})
-    assert list(report.wait_for(seen.ConfigRead, 2).config.devices) == [OTHER_DEVICE]
+    assert list(report.wait_for(seen.ConfigSaved).config.devices) == [OTHER_DEVICE]
     client.restart()
     report.wait_for(seen.SnapshotComplete, 2)
     assert len({one.started_at for one in report if isinstance(one, seen.StatusRead)}) == 2

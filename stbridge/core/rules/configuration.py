@@ -1,11 +1,12 @@
 """Rules for the configuration: folders, devices, shares and pauses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
 from stbridge.core import observations as seen
-from stbridge.core.entities import FolderState
+from stbridge.core.availability import Availability
+from stbridge.core.entities import DeviceState, FolderState
 from stbridge.core.model import Config, DeviceConfig, FolderConfig
 from stbridge.core.observations import Read
 from stbridge.core.outcome import SYSTEM, conflicts_address, failed_address, folder_address
@@ -21,7 +22,9 @@ MOST_NAMED = 20
 
 def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
     _apply_config(state, observation.config, now)
-    _end_timed_pauses(state, observation.config)
+    # During a complete read, a command may have paused something since the request was sent.
+    for resumed in _resumed(state) if state.availability is Availability.LIVE else ():
+        _set_timed_pause(state, resumed, None)
 
 
 def _config_saved(state: State, observation: seen.ConfigSaved, now: datetime) -> None:
@@ -116,25 +119,30 @@ def _pause_timed(state: State, observation: seen.PauseTimed, _: datetime) -> Non
     kind, identifier = observation.paused
     known = state.folders if kind == "folder" else state.devices
     if identifier in known:
-        state.timed_pauses.set(observation.paused, observation.until)
-        state.outcome.change(folder_address(identifier) if kind == "folder" else state.address_of(identifier))
+        _set_timed_pause(state, observation.paused, observation.until)
 
 
-def _end_timed_pauses(state: State, config: Config) -> None:
-    """Discard the timed pauses of folders and devices that somebody has resumed."""
-    for paused in state.timed_pauses.paused:
-        known: Mapping[str, FolderConfig | DeviceConfig] = config.folders if paused.kind == "folder" else config.devices
-        if paused.id in known and not known[paused.id].paused:
-            state.timed_pauses.set(paused, None)
+def _set_timed_pause(state: State, paused: Paused, until: datetime | None) -> None:
+    state.timed_pauses.set(paused, until)
+    state.outcome.change(folder_address(paused.id) if paused.kind == "folder" else state.address_of(paused.id))
 
 
-def _confirm_resumed(state: State, paused: Paused) -> None:
-    """Request the configuration before a timed pause is discarded.
+def confirm_timed_pauses(state: State) -> None:
+    """Request the configuration if a folder or a device with a timed pause seems to be resumed.
 
-    The event may be older than the pause: a command resumed the folder or the device, and another one paused it again.
+    The event may be older than the pause: a command resumed it, and another one paused it again.
     """
-    if state.timed_pauses.until(*paused):
+    if _resumed(state):
         state.outcome.read(Read("config"))
+
+
+def _resumed(state: State) -> list[Paused]:
+    """Return the timed pauses of folders and devices that are not paused as far as is known."""
+    return [one for one in state.timed_pauses.paused if not _subject_of(state, one).config.paused]
+
+
+def _subject_of(state: State, paused: Paused) -> FolderState | DeviceState:
+    return state.folders[paused.id] if paused.kind == "folder" else state.devices[paused.id]
 
 
 def _share(state: State, folder: FolderConfig) -> None:
@@ -171,7 +179,7 @@ def _pause_folder(state: State, folder: str, now: datetime) -> None:
     resumed = not folder_state.config.paused
     if resumed:
         folder_state.inventory_due = True
-        _confirm_resumed(state, Paused("folder", folder))
+        confirm_timed_pauses(state)
         state.outcome.read(Read("folder", folder))
     for device in folder_state.config.devices:
         if device in state.devices:
@@ -195,7 +203,7 @@ def _pause_device(state: State, device: str, now: datetime) -> None:
     state.shares_changed(device)
     paused = state.devices[device].config.paused
     if not paused:
-        _confirm_resumed(state, Paused("device", device))
+        confirm_timed_pauses(state)
         if not state.devices[device].connection.connected:
             state.devices[device].away_since = now  # while it was paused it could not connect
     name = "device_paused" if paused else "device_resumed"

@@ -18,7 +18,7 @@ from stbridge.core.outcome import (
     folder_address,
     share_address,
 )
-from stbridge.core.rules.configuration import restore_timed_pause, restored_out_of_sync_since
+from stbridge.core.rules.configuration import confirm_timed_pauses, restore_timed_pause, restored_out_of_sync_since
 from stbridge.core.rules.conflicts import search_if_due
 from stbridge.core.rules.restoring import (
     compare_with_restored,
@@ -65,6 +65,7 @@ def _snapshot_complete(state: State, _: seen.SnapshotComplete, now: datetime) ->
     _clear_leftovers(state)
     state.everything_changed()
     state.outcome.reads.clear()  # the snapshot has read everything
+    confirm_timed_pauses(state)
     started_at = state.process.started_at if state.process else None
     if state.synced_at is None or state.synced_process != started_at:
         state.outcome.read(Read("upgrade"))  # Syncthing asks a server on the Internet, so only if needed
