@@ -247,6 +247,7 @@ def test_a_request_is_answered_on_the_phone(
             assert "taken" in {one["id"] for one in a.request("GET", "/rest/config/folders")}
         finally:
             other.stop()
+            c.stop()  # before it is removed, because it would connect again and be pending
             a.request("DELETE", "/rest/config/folders/taken")
             a.request("DELETE", f"/rest/config/devices/{c.device_id}")
             house.bridge.start()

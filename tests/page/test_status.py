@@ -159,8 +159,8 @@ def test_the_words_of_a_device_without_folders(page: Page, scene: Scene, binary:
         scene.until(topic, status="paused")
         eventually(lambda: page.words()["gamma"] == "Paused (Unused)")
     finally:
-        alpha.request("DELETE", f"/rest/config/devices/{gamma.device_id}")
         gamma.stop()
+        alpha.request("DELETE", f"/rest/config/devices/{gamma.device_id}")
 
 
 def test_the_words_of_a_device_that_never_connects(page: Page, scene: Scene) -> None:
