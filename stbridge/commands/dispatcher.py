@@ -287,7 +287,12 @@ class CommandDispatcher:
 
     def _execute(self, command: IncomingCommand, request: Request) -> None:
         pauses = self._pauses(request)
-        data = self._perform(request)
+        try:
+            data = self._perform(request)
+        except SyncthingError as error:
+            if error.may_have_run and request.arguments.get("for") is not None:
+                self._note_pauses(request, pauses)  # otherwise a pause that takes effect later would never end
+            raise
         # The end of a pause is recorded before the reply confirms it; otherwise a stop in between would lose it.
         data = self._note_pauses(request, pauses) or data
         self._finish(command, request, data=data)
@@ -325,19 +330,25 @@ class CommandDispatcher:
         known = self._known()
         if request.command.operation not in ("pause_all", "resume_all") or known.config is None:
             return []
-        devices = {Paused("device", one.id): one.paused for one in known.config.devices.values()}
-        timed = request.arguments.get("for") is not None
-        return [one for one, paused in devices.items() if not (timed and paused) or one in known.timed_pauses]
+        devices = [Paused("device", one) for one in known.config.devices]
+        if request.arguments.get("for") is None:
+            return devices
+        # The known configuration may be older than the previous command.
+        running = {one["deviceID"] for one in self._client.get_config()["devices"] if not one["paused"]}
+        return [one for one in devices if one.id in running or one in known.timed_pauses]
 
     def _note_pauses(self, request: Request, pauses: Sequence[Paused]) -> dict[str, str | None] | None:
         """Record until when folders or devices are paused, and return that time for the reply."""
         with self._lock:
             self._resuming.difference_update(pauses)  # cancels attempts that are queued behind this command
         resumes = request.command.operation in ("resume", "resume_all") or request.arguments.get("paused") is False
-        if not pauses or resumes:
-            return None
-        duration = request.arguments.get("for")
+        duration = None if resumes else request.arguments.get("for")
         until = None if duration is None else utc_now() + timedelta(seconds=seconds(duration))
+        if resumes:
+            timed = self._known().timed_pauses
+            pauses = [one for one in pauses if one in timed]
+        if not pauses:
+            return None
         self._take([seen.PauseTimed(paused=paused, until=until) for paused in pauses])
         with self._lock:
             self._resuming.difference_update(pauses)  # the previous end of the pause may have been due until now

@@ -1010,7 +1010,7 @@ def test_how_long_a_pause_lasts_is_reported(plane: Plane, name: str, payload: An
         assert from_utc(reply.data["resume_at"]) == until.replace(microsecond=until.microsecond // 1000 * 1000)
 
 
-BY_HAND, FOR_A_WHILE, RUNNING = (device_id(short) for short in ("BYHANDA", "AWHILEA", "RUNNING"))
+BY_HAND, FOR_A_WHILE, RUNNING, OWN = (device_id(short) for short in ("BYHANDA", "AWHILEA", "RUNNING", "OWNDEVI"))
 
 
 @pytest.mark.parametrize(
@@ -1018,18 +1018,26 @@ BY_HAND, FOR_A_WHILE, RUNNING = (device_id(short) for short in ("BYHANDA", "AWHI
     [
         ("pause_all", {"for": "2h"}, {FOR_A_WHILE: True, RUNNING: True}),
         ("pause_all", {}, {BY_HAND: False, FOR_A_WHILE: False, RUNNING: False}),
-        ("resume_all", {}, {}),
+        ("resume_all", {}, {FOR_A_WHILE: False}),
     ],
 )
 def test_the_end_of_a_pause_of_all_devices_is_reported(plane: Plane, name: str, payload: Any, expected: Any) -> None:
-    """A device that somebody has paused without an end is not resumed at the end."""
-    devices = [device(BY_HAND, "a", paused=True), device(FOR_A_WHILE, "b", paused=True), device(RUNNING, "c")]
+    """A device that somebody has paused without an end is not resumed at the end.
+
+    The event of that pause has not arrived yet, so Syncthing is asked.
+    """
+    devices = [device(BY_HAND, "a"), device(FOR_A_WHILE, "b", paused=True), device(RUNNING, "c", paused=True)]
+    now = {BY_HAND: True, FOR_A_WHILE: True, RUNNING: False, OWN: False}
+    plane.syncthing.answers["/rest/config"] = {
+        "devices": [{"deviceID": one, "paused": paused} for one, paused in now.items()]
+    }
     timed = frozenset({Paused("device", FOR_A_WHILE), Paused("folder", "docs")})
     plane.known = Known(config=configured([folder("docs")], devices).config, timed_pauses=timed)
     reply = plane.ask(name, payload)
     assert pauses(plane) == [(Paused("device", one), ends) for one, ends in expected.items()]
     assert (reply.data or {}).keys() == ({"resume_at"} if payload else set())
-    assert plane.log[0] == f"POST /rest/system/{name.partition('_')[0]}"
+    asked = ["GET /rest/config"] if payload else []
+    assert plane.log[: len(asked) + 1] == [*asked, f"POST /rest/system/{name.partition('_')[0]}"]
 
 
 def test_resuming_all_devices_cancels_attempts_to_resume_one(plane: Plane) -> None:
@@ -1065,6 +1073,21 @@ def test_a_failed_pause_has_no_end(plane: Plane) -> None:
     plane.syncthing.answers[DOCS] = Rejected("no")
     assert plane.code("pause", {"folder": "docs", "for": "30m"}) == "syncthing_error"
     assert plane.taken == []
+
+
+def test_a_pause_that_times_out_has_an_end(plane: Plane) -> None:
+    """Syncthing may pause the folder later, for example when it waits for a slow disk."""
+    plane.syncthing.answers[DOCS] = TimedOut("slow")
+    assert plane.code("pause", {"folder": "docs", "for": "30m"}) == "timeout"
+    assert pauses(plane) == [(Paused("folder", "docs"), True)]
+
+
+@pytest.mark.parametrize("name", ["resume", "set_paused"])
+def test_resuming_discards_the_end_of_a_timed_pause(plane: Plane, name: str) -> None:
+    """If somebody pauses the folder again by hand, the bridge does not resume it."""
+    plane.known = Known(config=plane.known.config, timed_pauses=frozenset({Paused("folder", "docs")}))
+    plane.ask(name, {"folder": "docs"} if name == "resume" else {"folder": "docs", "paused": False})
+    assert pauses(plane) == [(Paused("folder", "docs"), False)]
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,16 @@ def test_a_complete_read_confirms_that_a_timed_pause_is_over(
     assert one.shown(address)["resume_at"] is None
 
 
+def test_a_resume_during_an_outage_is_confirmed_after_it() -> None:
+    """What is read before the instance counts as reachable again may be older than a pause."""
+    one = watched()
+    one.see(FOLDER_EVENT[True], seen.PauseTimed(paused=Paused("folder", "docs"), until=UNTIL))
+    one.see(seen.Suspected(), FOLDER_EVENT[False], configured())
+    assert Read("config") in one.see(seen.Resumed()).reads
+    one.see(configured())
+    assert one.state.timed_pauses.next_try is None
+
+
 def test_a_timed_pause_of_a_removed_folder_is_discarded() -> None:
     """It does not resume a folder with the same ID that is added later."""
     one = watched()

@@ -130,9 +130,14 @@ def _set_timed_pause(state: State, paused: Paused, until: datetime | None) -> No
 def confirm_timed_pauses(state: State) -> None:
     """Request the configuration if a folder or a device with a timed pause seems to be resumed.
 
-    The event may be older than the pause: a command resumed it, and another one paused it again.
+    What was read or reported may be older than the pause: a command resumed it, and another one paused it again.
     """
     if _resumed(state):
+        state.outcome.read(Read("config"))
+
+
+def _confirm_resumed(state: State, paused: Paused) -> None:
+    if state.timed_pauses.until(*paused):
         state.outcome.read(Read("config"))
 
 
@@ -179,7 +184,7 @@ def _pause_folder(state: State, folder: str, now: datetime) -> None:
     resumed = not folder_state.config.paused
     if resumed:
         folder_state.inventory_due = True
-        confirm_timed_pauses(state)
+        _confirm_resumed(state, Paused("folder", folder))
         state.outcome.read(Read("folder", folder))
     for device in folder_state.config.devices:
         if device in state.devices:
@@ -203,7 +208,7 @@ def _pause_device(state: State, device: str, now: datetime) -> None:
     state.shares_changed(device)
     paused = state.devices[device].config.paused
     if not paused:
-        confirm_timed_pauses(state)
+        _confirm_resumed(state, Paused("device", device))
         if not state.devices[device].connection.connected:
             state.devices[device].away_since = now  # while it was paused it could not connect
     name = "device_paused" if paused else "device_resumed"

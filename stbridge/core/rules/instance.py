@@ -53,6 +53,7 @@ def _suspected(state: State, _: seen.Suspected, now: datetime) -> None:
 
 def _resumed(state: State, _: seen.Resumed, now: datetime) -> None:
     _follow_availability(state, Signal.RESUMED, now)
+    confirm_timed_pauses(state)
 
 
 def _snapshot_started(state: State, _: seen.SnapshotStarted, now: datetime) -> None:
