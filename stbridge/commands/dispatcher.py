@@ -321,8 +321,9 @@ class CommandDispatcher:
     def _pauses(self, request: Request) -> Sequence[Paused]:
         """Return the folder or the devices that a command pauses or resumes.
 
-        `pause_all` with a duration leaves out devices that somebody has paused already, so that the bridge does not
-        resume them at its end.
+        `pause_all` with a duration leaves out devices that somebody has paused already without an end, so that the
+        bridge does not resume them. It asks Syncthing, because the known configuration may be older than the previous
+        command.
         """
         if request.command.operation in ("pause", "resume", "set_paused"):
             kind = "folder" if "folder" in request.arguments else "device"
@@ -333,12 +334,18 @@ class CommandDispatcher:
         devices = [Paused("device", one) for one in known.config.devices]
         if request.arguments.get("for") is None:
             return devices
-        # The known configuration may be older than the previous command.
-        running = {one["deviceID"] for one in self._client.get_config()["devices"] if not one["paused"]}
+        try:
+            running = {one["deviceID"] for one in self._client.get_config()["devices"] or () if not one["paused"]}
+        except SyncthingError as error:
+            error.may_have_run = False  # nothing was paused yet
+            raise
         return [one for one in devices if one.id in running or one in known.timed_pauses]
 
     def _note_pauses(self, request: Request, pauses: Sequence[Paused]) -> dict[str, str | None] | None:
-        """Record until when folders or devices are paused, and return that time for the reply."""
+        """Record until when folders or devices are paused, and return that time for the reply.
+
+        A command that resumes them discards that time.
+        """
         with self._lock:
             self._resuming.difference_update(pauses)  # cancels attempts that are queued behind this command
         resumes = request.command.operation in ("resume", "resume_all") or request.arguments.get("paused") is False

@@ -275,7 +275,7 @@ class DevicePaused(Observation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseTimed(Observation):
-    """A command paused a folder or a device; the bridge resumes it at `until`, or not at all if that is None."""
+    """A command paused or resumed a folder or a device; the bridge resumes it at `until`, or not if that is None."""
 
     paused: Paused
     until: datetime | None

@@ -177,7 +177,17 @@ class Transport:
             deadline=monotonic() + limit,
             as_text=as_text,
         )
-        return retrying(method, self._stopped, limit)(self._once, call) if again else self._once(call)
+        arrived = False
+
+        def attempt() -> Any:
+            nonlocal arrived
+            try:
+                return self._once(call)
+            except SyncthingError as error:
+                arrived = error.may_have_run = arrived or error.may_have_run  # also if only an earlier attempt did
+                raise
+
+        return retrying(method, self._stopped, limit)(attempt) if again else self._once(call)
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         """Wait until a condition holds; temporary failures in the meantime are ignored.

@@ -240,6 +240,17 @@ def test_the_time_to_connect_is_limited(connect: Connect, monkeypatch: pytest.Mo
     assert not raised.value.may_have_run
 
 
+def test_a_call_may_have_run_in_an_earlier_attempt(connect: Connect) -> None:
+    """The server closes the connection after the first request, and no longer listens for the next attempts."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=take_one_request, args=(listener,))
+        thread.start()
+        error = failure_of(connect(f"http://127.0.0.1:{listener.getsockname()[1]}").get_ping)
+        thread.join()
+    assert "refused" in str(error)
+    assert error.may_have_run
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_server_that_closes_every_connection_is_unreachable(scheme: str, connect: Connect) -> None:
     """A forwarded port without a server accepts and closes connections. The error must not blame the certificate."""
@@ -252,6 +263,14 @@ def test_a_server_that_closes_every_connection_is_unreachable(scheme: str, conne
         thread.join()
     assert type(error) is Unreachable
     assert error.may_have_run
+
+
+def take_one_request(listener: socket.socket) -> None:
+    """Read one request, close the port and then the connection, without an answer."""
+    connection = listener.accept()[0]
+    with connection:
+        connection.recv(4096)
+        listener.close()
 
 
 def hang_up_on_everybody(listener: socket.socket) -> None:

@@ -22,7 +22,7 @@ MOST_NAMED = 20
 
 def _configured(state: State, observation: seen.ConfigRead, now: datetime) -> None:
     _apply_config(state, observation.config, now)
-    # During a complete read, a command may have paused something since the request was sent.
+    # Before the instance counts as reachable, what is read may be older than the last command.
     for resumed in _resumed(state) if state.availability is Availability.LIVE else ():
         _set_timed_pause(state, resumed, None)
 
