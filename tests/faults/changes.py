@@ -102,8 +102,9 @@ class ChangingWorld(World):
         self.beta.share(folder, self.directory / "b/files" / folder, devices=[self.alpha])
 
     def offer_no_more(self, folder: str) -> None:
-        """Remove a folder from the second instance."""
+        """Remove a folder from both instances: a command may have accepted it."""
         patient_request(self.beta, "DELETE", f"/rest/config/folders/{folder}")
+        self.leave_folder(folder)
 
     # --- devices
 

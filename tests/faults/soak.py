@@ -56,7 +56,8 @@ def summary(readings: Sequence[Reading], seed: int) -> str:
         f"{len(readings)} bursts in {last.at / 60:.1f} min (SEED={seed}), {bridges} bridges, "
         f"{last.messages} messages; right again after {median(right):.2f} s (median), {slowest:.2f} s (99 %), "
         f"{max(right):.2f} s (at most); memory {last.vitals.memory / MEBIBYTE:.1f} MiB, {slope:+.1f} MiB/h over "
-        f"{minutes:.0f} min; {last.vitals.threads} threads, {last.vitals.descriptors} file descriptors"
+        f"{minutes:.0f} min with {last_run(readings)[0].topics} to {last.topics} retained topics; "
+        f"{last.vitals.threads} threads, {last.vitals.descriptors} file descriptors"
     )
 
 
@@ -74,13 +75,14 @@ def draw(readings: Sequence[Reading], title: str, file: Path) -> None:
         ("resident memory (MiB)", {"": [one.vitals.memory / MEBIBYTE for one in readings]}),
         ("held", {"threads": [one.vitals.threads for one in readings],
                   "file descriptors": [one.vitals.descriptors for one in readings]}),
+        ("retained topics", {"": [one.topics for one in readings]}),
         ("messages of a burst", {"": [after - before for before, after in pairwise(sent)]}),
         ("seconds until right", {"": [one.right_s for one in readings]}),
     )  # fmt: skip
     figure = Figure(figsize=(11, 11), layout="constrained")
     figure.suptitle(title, fontsize=9, wrap=True)
     began = [now.at / 60 for before, now in pairwise(readings) if now.process != before.process]
-    for axes, (name, lines) in zip(figure.subplots(4, sharex=True), rows, strict=True):
+    for axes, (name, lines) in zip(figure.subplots(5, sharex=True), rows, strict=True):
         for label, values in lines.items():
             axes.plot(minutes, values, ".-", linewidth=0.8, markersize=3, label=label)
         for at in began:

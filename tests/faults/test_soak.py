@@ -12,7 +12,16 @@ from tests.faults.world import Vitals
 def reading(burst: int, process: int, memory_mib: float) -> Reading:
     """Return the reading of a burst; there is one burst a minute."""
     vitals = Vitals(threads=5, descriptors=12, memory=int(memory_mib * MEBIBYTE))
-    return Reading(burst * 60.0, burst, right_s=0.5, messages=burst * 30, log_lines=9, process=process, vitals=vitals)
+    return Reading(
+        at=burst * 60.0,
+        burst=burst,
+        right_s=0.5,
+        messages=burst * 30,
+        topics=100 + burst,
+        log_lines=9,
+        process=process,
+        vitals=vitals,
+    )
 
 
 WALK = [
@@ -38,6 +47,6 @@ def test_a_walk_is_summarized_in_one_line_and_plotted(tmp_path: Path) -> None:
     """The line contains the seed, which reproduces the walk."""
     line = summary(WALK, 7)
     assert "70 bursts in 69.0 min (SEED=7), 2 bridges, 2070 messages" in line
-    assert "+6.0 MiB/h" in line
+    assert "+6.0 MiB/h over 44 min with 125 to 169 retained topics" in line
     draw(WALK, line, tmp_path / "made/soak.png")
     assert (tmp_path / "made/soak.png").read_bytes().startswith(b"\x89PNG")

@@ -44,6 +44,7 @@ class Reading:
         burst: its number.
         right_s: seconds from idle Syncthing instances until every published topic was correct.
         messages: number of messages through the broker since the walk began.
+        topics: number of retained topics.
         log_lines: number of lines that the bridge has logged during the burst.
         process: the process ID of the bridge.
         vitals: threads, file descriptors and memory of the bridge.
@@ -53,6 +54,7 @@ class Reading:
     burst: int
     right_s: float
     messages: int
+    topics: int
     log_lines: int
     process: int
     vitals: Vitals
@@ -103,7 +105,16 @@ class Walk:
         self._check_effects(orders)
         lines = self._check_log(self._log(size), burst)
         since = monotonic() - self._began
-        return Reading(since, burst.number, right_s, ground.witness.count, lines, ground.bridge.id, vitals)
+        return Reading(
+            at=since,
+            burst=burst.number,
+            right_s=right_s,
+            messages=ground.witness.count,
+            topics=len(ground.witness.tree),
+            log_lines=lines,
+            process=ground.bridge.id,
+            vitals=vitals,
+        )
 
     def _log(self, since: int) -> str:
         """Return what the bridge has logged beyond a log size."""
