@@ -341,9 +341,11 @@ def test_a_command_survives_lost_answers_of_the_broker(
 
 
 @every_mosquitto
-def test_only_unacknowledged_commands_are_redelivered(start: Start, broker: Mosquitto, subscriber: Subscriber) -> None:
+def test_only_unacknowledged_commands_are_redelivered(
+    start: Start, broker: Mosquitto, cable: Proxy, subscriber: Subscriber
+) -> None:
     """After a restart, the bridge knows that such a command may already have been executed."""
-    bridge = start(broker.port)
+    bridge = start(cable.port)
     until(subscriber, online)
     for payload in (b"done", b"not done"):
         subscriber.publish(SCAN, payload)
@@ -351,6 +353,7 @@ def test_only_unacknowledged_commands_are_redelivered(start: Start, broker: Mosq
     done.acknowledge()
     done.acknowledge()
     bridge.connection.stop()
+    eventually(lambda: not cable.carries)  # before, the broker would send the next command to this connection
     subscriber.publish(SCAN, b"afterwards")
     received = start(broker.port).received.wait_for(lambda received: len(received) == 2)
     assert [(one.payload, one.again) for one in received] == [(b"not done", True), (b"afterwards", False)]

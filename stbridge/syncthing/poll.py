@@ -31,6 +31,9 @@ MAX_PATHS = 1000
 RETRY_S, MAX_RETRY_S = 5.0, 600.0
 """First and maximum seconds before a read is retried that failed although the instance can be used."""
 
+DELAYS_S: Mapping[str, float] = {"outdated_errors": 2.0}
+"""Seconds before a requested read is run, because Syncthing changes the value some time after the event."""
+
 MAX_RETRIES = 10_000
 """Maximum number of failed reads that are retried."""
 
@@ -77,6 +80,7 @@ def rate_limits() -> Mapping[str, ReadQueue]:
     remote_states = ReadQueue(TokenBucket(burst=50, every_s=0.02))
     return {
         "scan_errors": scans,
+        "outdated_errors": scans,
         "folder_statistics": scans,
         "last_file": syncs,
         "completion_without_event": completions,
@@ -148,7 +152,7 @@ class Poller:
         self._condition = threading.Condition()
         self._backoff = new_backoff()
         self._failures: dict[Read, int] = {}
-        self._retries: Timers[Read, float] = Timers()
+        self._later: Timers[Read, float] = Timers()
         self._stopped = False
         self.thread = SupervisedThread(f"{name}-polls", self._run, max_silence_s=MAX_SILENCE_S)
 
@@ -178,7 +182,10 @@ class Poller:
             return
         with self._condition:
             for read in reads:
-                self._enqueue(read)
+                if read.what in DELAYS_S:
+                    self._later.set(read, monotonic() + DELAYS_S[read.what])
+                else:
+                    self._enqueue(read)
             self._condition.notify_all()
 
     def _enqueue(self, read: Read) -> None:
@@ -265,7 +272,7 @@ class Poller:
             self._attempt(self._slow_reader, read, results)
         except SyncthingError:
             with self._condition:
-                self._retries.set(read, monotonic() + RETRY_S)
+                self._later.set(read, monotonic() + RETRY_S)
             self._revalidate()
         else:
             self._take_results(results)
@@ -291,11 +298,11 @@ class Poller:
         read = finished.read
         if finished.error is None:
             if self._failures.pop(read, None):
-                self._retries.set(read, None)
+                self._later.set(read, None)
         elif read in self._failures or len(self._failures) < MAX_RETRIES:
             count = self._failures[read] = self._failures.get(read, 0) + 1
             wait_s = min(MAX_RETRY_S, RETRY_S * 2 ** min(count - 1, 10))
-            self._retries.set(read, monotonic() + wait_s)
+            self._later.set(read, monotonic() + wait_s)
 
     def _next(self, *, wait: bool) -> Read | None:
         """Return the next read; None if there is none now, or after a stop."""
@@ -322,7 +329,7 @@ class Poller:
                     self._enqueue(Read(what))
                 else:
                     return Read(what)
-        for read in self._retries.due(now):
+        for read in self._later.due(now):
             self._enqueue(read)
         self._submit_slow(now)
         for queue in self._queues:
@@ -345,6 +352,6 @@ class Poller:
     def _ready_in(self, now: float) -> float:
         times = [queue.ready_in(now) for queue in self._queues]
         waits = [wait_s for wait_s in times if wait_s is not None]
-        if self._retries.next is not None:
-            waits.append(self._retries.next - now)
+        if self._later.next is not None:
+            waits.append(self._later.next - now)
         return max(0.0, min([min(self._due.values()) - now, *waits]))

@@ -18,6 +18,7 @@ from tests.core.world import (
     after,
     changed,
     configured,
+    failed,
     folder,
     names,
     not_running,
@@ -171,6 +172,23 @@ def test_a_change_of_state_causes_the_reads_that_no_event_covers(
     assert list(watched(before).see(changed(state)).reads) == reads
 
 
+def test_failed_items_that_are_no_longer_needed_are_read_again_later() -> None:
+    """Syncthing clears them without an event. Those of a scan stay, so that read does not repeat itself."""
+    again = Read("outdated_errors", "docs")
+    one = watched(read(need_items=1, failed=1), failed("a"))
+    assert again in one.see(read(failed=1)).reads
+    assert again in one.see(changed("scanning"), changed("idle")).reads
+    assert again not in one.see(failed("a")).reads
+    one.see(failed())
+    assert docs(one, "failed", "status") == (0, "up_to_date")
+
+
+@pytest.mark.parametrize("counts", [read(need_items=1, failed=1), read()])
+def test_failed_items_that_are_needed_are_not_read_again_later(counts: seen.FolderRead) -> None:
+    """An event reports the next attempt to sync them."""
+    assert Read("outdated_errors", "docs") not in watched().see(counts).reads
+
+
 # --- errors
 
 
@@ -213,11 +231,11 @@ def test_a_filesystem_watcher_error_is_shown() -> None:
 def test_failed_items_are_read_when_their_count_differs() -> None:
     """No event reports that failed items are cleared, and not every new one has an event."""
     one = watched()
-    assert list(one.see(read(failed=2)).reads) == [Read("folder_errors", "docs")]
+    assert list(one.see(read(need_items=2, failed=2)).reads) == [Read("folder_errors", "docs")]
     outcome = one.see(seen.FolderErrorsRead(folder="docs", items=(ITEM, ITEM)))
     assert set(outcome.changed) == {FAILED, DOCS}
     assert one.shown(FAILED) == {"count": 2, "items": [{"path": "a", "error": "permission denied"}] * 2}
-    assert not one.see(read(failed=2)).reads
+    assert not one.see(read(need_items=2, failed=2)).reads
     outcome = one.see(read())
     assert not outcome.reads
     assert FAILED in outcome.changed

@@ -399,6 +399,26 @@ def test_a_timed_out_read_makes_the_follower_check_its_connection(
     assert (state.connection_checks, state.revalidations) == (1, 0)
 
 
+# --- delays
+
+
+def test_outdated_errors_are_read_once_after_a_delay(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Syncthing clears them shortly after the events that request this read."""
+    poller, read = polling(), Read("outdated_errors", "docs")
+    monkeypatch.setattr(poll, "DELAYS_S", {"outdated_errors": 3600.0})
+    poller.request([read, Read("version")])
+    state.wait_for(seen.VersionRead)
+    assert asked(syncthing, FOLDER_ERRORS) == []
+    monkeypatch.setattr(poll, "DELAYS_S", {"outdated_errors": 0.1})
+    poller.request([read, read])
+    state.wait_for(seen.FolderErrorsRead)
+    poller.request([Read("status")])
+    state.wait_for(seen.StatusRead)
+    assert len(asked(syncthing, FOLDER_ERRORS)) == 1
+
+
 # --- rate limits
 
 
@@ -415,8 +435,8 @@ def test_reads_after_scans_are_rate_limited(syncthing: PretendedSyncthing, polli
 
 def test_only_reads_without_an_event_are_rate_limited(polling: Poll, state: Surroundings) -> None:
     """Reads that an event requests are done, whatever their number."""
-    limited = {"scan_errors", "folder_statistics", "last_file", "completion_without_event", "remote_state"}
-    assert set(rate_limits()) == limited
+    scans, others = {"scan_errors", "folder_statistics", "outdated_errors"}, {"last_file", "remote_state"}
+    assert set(rate_limits()) == scans | others | {"completion_without_event"}
     polling().request([Read("folder", f"folder{number}") for number in range(100)])
     state.wait_for(seen.FolderRead, 100)
 

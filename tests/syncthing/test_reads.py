@@ -45,6 +45,7 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
     Read("folder", "docs"): (["db/status?folder=docs"], [seen.FolderRead]),
     Read("folder_errors", "docs"): (["folder/errors?folder=docs"], [seen.FolderErrorsRead]),
     Read("scan_errors", "docs"): (["folder/errors?folder=docs"], [seen.FolderErrorsRead]),
+    Read("outdated_errors", "docs"): (["folder/errors?folder=docs"], [seen.FolderErrorsRead]),
     Read("conflict", "docs", path="a.txt"): (["db/file?folder=docs&file=a.txt"], [seen.ConflictRead]),
     Read("conflicts", "docs"): (["db/browse?folder=docs"], [seen.ConflictsRead]),
     Read("conflicts_lost", "docs"): ([], [seen.ConflictsRead]),

@@ -50,6 +50,7 @@ def _read(state: State, observation: seen.FolderRead, now: datetime) -> None:
         state.note_progress(observation.folder, now)
     _follow_sync(state, folder, now)
     _compare_failed(state, folder)
+    _expect_cleared_errors(state, folder)
     _emit_synced(state, folder, now)
     _read_completions_without_events(state, folder, observation.sequence)
     search_if_due(state, folder)
@@ -139,6 +140,16 @@ def _compare_failed(state: State, folder: FolderState) -> None:
         folder.reported_failed = frozenset()
 
 
+def _expect_cleared_errors(state: State, folder: FolderState) -> None:
+    """Request the errors of a folder that needs nothing: Syncthing clears those of items that are no longer needed.
+
+    It does so without an event, when it next tries to sync (`pull` in its lib/model/folder.go): usually right after the
+    scan or the update that removed the need. Errors of a scan stay.
+    """
+    if folder.counts and folder.counts.failed and folder.counts.complete:
+        state.outcome.read(Read("outdated_errors", folder.config.id))
+
+
 def _state_changed(state: State, observation: seen.FolderStateChanged, now: datetime) -> None:
     folder = _active_folder(state, observation.folder)
     if folder is None:
@@ -155,6 +166,7 @@ def _state_changed(state: State, observation: seen.FolderStateChanged, now: date
         state.outcome.read(Read("folder", observation.folder))
     if before in SCANNING and observation.state not in SCANNING:
         state.outcome.read(Read("scan_errors", observation.folder))  # no event reports them
+        _expect_cleared_errors(state, folder)
     if before in SYNCING and observation.state not in SYNCING:
         state.outcome.read(Read("last_file"))  # no event reports it
     elif observation.state == "idle":
