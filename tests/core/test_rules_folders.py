@@ -183,6 +183,14 @@ def test_failed_items_that_are_no_longer_needed_are_read_again_later() -> None:
     assert docs(one, "failed", "status") == (0, "up_to_date")
 
 
+def test_failed_items_that_a_scan_reports_are_read_again_once() -> None:
+    """The scan has just ended the need for them, and Syncthing has not cleared them yet."""
+    again = Read("outdated_errors", "docs")
+    one = watched(read())
+    assert again in one.see(failed("a")).reads
+    assert again not in one.see(failed("a")).reads
+
+
 @pytest.mark.parametrize("counts", [read(need_items=1, failed=1), read()])
 def test_failed_items_that_are_needed_are_not_read_again_later(counts: seen.FolderRead) -> None:
     """An event reports the next attempt to sync them."""

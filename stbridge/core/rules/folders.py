@@ -184,10 +184,12 @@ def _watch_error(state: State, observation: seen.WatchErrorChanged, now: datetim
 
 def _errors(state: State, observation: seen.FolderErrorsRead, now: datetime) -> None:
     if folder := _active_folder(state, observation.folder):
-        folder.failed = observation.items
+        before, folder.failed = folder.failed, observation.items
         _emit_failed(state, folder, now)
         if folder.counts is not None:
             folder.counts = replace(folder.counts, failed=len(observation.items))
+        if folder.failed != before:  # otherwise errors that stay would be read again and again
+            _expect_cleared_errors(state, folder)
         state.outcome.change(failed_address(observation.folder))
         state.folder_changed(observation.folder, now)
 
