@@ -24,7 +24,7 @@ from tests.faults.plan import (
 MOST = {"files": 12, "folders": 5, "strangers": 3, "offers": 3}
 """Maximum number of objects of each kind, low enough that a walk uses the same object several times."""
 
-THREADS = ("alpha-state", "alpha-events", "alpha-polls", "mqtt")
+THREADS = ("alpha-events", "alpha-polls", "mqtt")
 BURSTS_BETWEEN_DEATHS = 30
 """Minimum distance between two deaths of a thread: by design, five deaths within ten minutes stop the process."""
 
