@@ -1,6 +1,7 @@
 """The log on standard error: plain text or one JSON object per line, without secrets."""
 
 import json
+import linecache
 import logging
 import os
 import sys
@@ -40,6 +41,7 @@ class HideSecrets(logging.Filter):
         if record.exc_info:
             lines = self._without_secrets(logging.Formatter().formatException(record.exc_info)).split("\n")
             record.exc_text = "\n".join(map(on_one_line, lines))
+            linecache.clearcache()  # it would keep all lines of each file in a traceback, such as 0.4 MB of paho
         return True
 
     def _without_secrets(self, text: str) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import linecache
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -88,6 +89,19 @@ def test_a_traceback_does_not_control_the_terminal(logged: Logged) -> None:
     lines = logged(lambda: fail("\x1b[2J\x9b"))
     assert lines[-1] == "ValueError: \\u001b[2J\\u009b"
     assert all(line.isprintable() for line in lines)
+
+
+def test_a_traceback_leaves_no_source_in_memory(logged: Logged) -> None:
+    """Otherwise memory usage would grow with each file that appears in a traceback."""
+
+    def write() -> None:
+        try:
+            json.loads("{")
+        except ValueError:
+            log.exception("it failed")
+
+    assert any("json.loads" in line for line in logged(write))
+    assert linecache.cache == {}
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
