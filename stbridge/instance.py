@@ -36,6 +36,7 @@ from stbridge.schedule import Schedule
 from stbridge.settings import PollSettings, SyncthingSettings
 from stbridge.supervision import HEARTBEAT_S, SupervisedThread
 from stbridge.syncthing import SyncthingClient
+from stbridge.syncthing.concurrency import ConcurrencyLimit
 from stbridge.syncthing.follow import Follower
 from stbridge.syncthing.poll import RECONCILE, Poller
 from stbridge.syncthing.transport import LARGEST_ANSWER
@@ -70,6 +71,7 @@ class Instance:
         topics: builds the topics.
         outbox: receives the messages to send.
         schedule: runs `tick` when something is due.
+        read_limit: limits how many instances are read completely at the same time.
         on_published: called once, when the first publication is in the outbox: the previous run has been restored, and
             the first attempt to read the instance has finished.
         discovery: generates the discovery messages for Home Assistant; None if discovery is off.
@@ -89,6 +91,7 @@ class Instance:
         topics: Topics,
         outbox: Outbox,
         schedule: Schedule,
+        read_limit: ConcurrencyLimit,
         on_published: Callable[[], None],
         discovery: DiscoveryPublisher | None = None,
         updates_per_second: float = 0.0,
@@ -125,6 +128,7 @@ class Instance:
             take=partial(self.take, first=1),
             request=lambda reads: self._poller.request(reads),  # noqa: PLW0108 - the poller is created later
             withdraw=lambda: self._poller.withdraw(),  # noqa: PLW0108 - as above
+            limit=read_limit,
         )
         self._poller = Poller(
             name,

@@ -27,6 +27,7 @@ from stbridge.mqtt.outbox import Outbox
 from stbridge.schedule import Schedule
 from stbridge.settings import PollSettings, SyncthingSettings
 from stbridge.supervision import Supervision
+from stbridge.syncthing.concurrency import ConcurrencyLimit
 from stbridge.syncthing.poll import Poller
 from tests.commands.pretended import PATIENCE_S
 from tests.servers import eventually
@@ -77,6 +78,7 @@ def not_started(outbox: Outbox, syncthing: PretendedSyncthing, published: list[s
         topics=Topics("syncthing"),
         outbox=outbox,
         schedule=schedule,
+        read_limit=ConcurrencyLimit(1, 1.0),
         on_published=lambda: published.append("nas"),
     )
     schedule.start()

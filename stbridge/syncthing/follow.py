@@ -16,6 +16,7 @@ from stbridge.core.token_bucket import TokenBucket
 from stbridge.errors import BadReply, SyncthingError, SyncthingUnavailable, TimedOut, with_setting_path
 from stbridge.supervision import SupervisedThread
 from stbridge.syncthing.client import SyncthingClient
+from stbridge.syncthing.concurrency import ConcurrencyLimit
 from stbridge.syncthing.event_stream import EventsLost, EventStream
 from stbridge.syncthing.reads import SLOW, Reader
 from stbridge.syncthing.retry import new_backoff
@@ -64,6 +65,7 @@ class Follower:
         take: applies observations to the state, and returns the reads that they require.
         request: makes the poller run some reads.
         withdraw: takes back the reads that the poller has not run yet.
+        limit: limits how many followers read everything at the same time.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Follower:
         take: Callable[[Iterable[Observation]], Collection[Read]],
         request: Callable[[Collection[Read]], None],
         withdraw: Callable[[], Collection[Read]],
+        limit: ConcurrencyLimit,
     ) -> None:
         self._name = name
         self._client = client
@@ -82,6 +85,7 @@ class Follower:
         self._take = take
         self._request = request
         self._withdraw = withdraw
+        self._limit = limit
         self._reader = Reader(client, name)
         self._stream = EventStream(client, sorted({*events.EVENT_TYPES, *raw}))
         self._token_bucket = TokenBucket(burst=BURST, every_s=GATHER_S)
@@ -185,7 +189,8 @@ class Follower:
         # the most time. They are read later, when the instance is online.
         max_completions = 0 if same_process else None
         try:
-            missed = self._read_and_fetch(max_completions)
+            with self._limit.slot(self._stop, self.thread.heartbeat):
+                missed = self._read_and_fetch(max_completions)
         except BaseException:  # the cursor is invalid without a complete read
             self._stream.forget()
             raise

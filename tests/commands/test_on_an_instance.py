@@ -18,6 +18,7 @@ from stbridge.instance import Instance
 from stbridge.mqtt.outbox import Outbox
 from stbridge.schedule import Schedule
 from stbridge.settings import PollSettings, SyncthingSettings
+from stbridge.syncthing.concurrency import ConcurrencyLimit
 from tests.commands.pretended import PATIENCE_S
 from tests.servers import eventually
 from tests.syncthing.pretended import PretendedSyncthing
@@ -73,6 +74,7 @@ def started(syncthing: PretendedSyncthing, outbox: Outbox, schedule: Schedule, *
         topics=Topics("syncthing"),
         outbox=outbox,
         schedule=schedule,
+        read_limit=ConcurrencyLimit(1, 1.0),
         on_published=lambda: None,
     )
     instance.start()

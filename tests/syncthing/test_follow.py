@@ -14,6 +14,7 @@ from stbridge.demo.node import SyncthingNode
 from stbridge.syncthing import follow as follow_module
 from stbridge.syncthing import retry
 from stbridge.syncthing.client import SyncthingClient
+from stbridge.syncthing.concurrency import ConcurrencyLimit
 from stbridge.syncthing.follow import Follower
 from tests.servers import eventually
 from tests.syncthing.conftest import KEY, Connect, Serve
@@ -83,6 +84,7 @@ def follow(connect: Connect) -> Iterator[Follow]:
             take=report.take,
             request=report.request,
             withdraw=report.withdraw,
+            limit=ConcurrencyLimit(1, 1.0),
         )
         report.follower.start()
         followers.append(report.follower)
@@ -355,13 +357,14 @@ def test_reads_beyond_the_time_limit_are_left_to_the_poller(
 def test_reads_that_an_outage_prevents_are_left_to_the_poller(syncthing: PretendedSyncthing, follow: Follow) -> None:
     """If the instance becomes unavailable again meanwhile, no event requests these reads a second time."""
     report = follow(syncthing.url)
+    report.wait_for(seen.SnapshotComplete)
     good = dict(syncthing.table)
 
     def dies(exchange: Exchange) -> None:
         syncthing.table[STATUS] = closes
         closes(exchange)
 
-    syncthing.table[VERSION] = [good[VERSION], dies]  # type: ignore[list-item]
+    syncthing.table[VERSION] = dies
     out_and_back(syncthing, report, Read("errors"), Read("version"), Read("pending_devices"))
     eventually(lambda: report.requested == [Read("version"), Read("pending_devices")])
     report.wait_for(seen.Unavailable, 2)
