@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from stbridge.core.json_text import cut
 from stbridge.core.model import short_id
@@ -43,7 +44,7 @@ class Request:
     arguments: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DiscoveredDevice:
     """A Home Assistant device: the values that its discovery message depends on.
 
@@ -67,7 +68,7 @@ class DiscoveredDevice:
     published: frozenset[str] = frozenset()
     pending: tuple[Request, ...] = ()
 
-    @property
+    @cached_property
     def object_id(self) -> str:
         """Its ID at Home Assistant: made only of IDs, so that it survives renaming, and valid in a topic."""
         if self.address.kind == "bridge_info":

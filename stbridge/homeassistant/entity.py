@@ -10,7 +10,7 @@ DIAGNOSTIC = "diagnostic"
 CONFIG = "config"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # hashable, for the caches of what is derived from a row
 class Entity:
     """One entity of Home Assistant.
 

@@ -4,6 +4,7 @@ They contain only keys of the tables, never names or IDs: a name could contain a
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 from stbridge.homeassistant.entity import Entity
 
@@ -20,6 +21,7 @@ COUNTED = ("items", "files")
 """Units of counts that change with every file of a sync, so that Home Assistant would record each step."""
 
 
+@cache
 def value_template(row: Entity) -> str | None:
     """Return the template of the state; None if the payload is the state. An unknown value is `None` in both."""
     if row.types:
@@ -67,6 +69,7 @@ def _rounded(row: Entity, value: str) -> str | None:
     return f"'%.3g' | format({scaled}) | float"
 
 
+@cache
 def attributes_template(row: Entity) -> str | None:
     """Return the template of the attributes, a JSON object; None if there are none."""
     if not row.attributes and not row.lists:
