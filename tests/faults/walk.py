@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from stbridge.syncthing.calls.events import EXTRA_S
 from stbridge.syncthing.client import SLOW_S
 from stbridge.syncthing.connections import CONNECTIONS
 from stbridge.syncthing.event_stream import POLL_S
@@ -18,7 +19,7 @@ from tests.servers import eventually
 ANSWERED_S = SLOW_S + 15.0
 """Time after which the bridge has given up every request that Syncthing does not answer."""
 
-FORGOTTEN_S = POLL_S + 10.0
+FORGOTTEN_S = POLL_S + EXTRA_S + RIGHT_AGAIN_S
 """Time limit after a silent loss: a lost connection looks like one without events until its request times out."""
 
 LATE_S = 30.0
