@@ -10,7 +10,7 @@ CHECK_S = 0.05
 
 
 class ConcurrencyLimit:
-    """Limits how many threads do the same work at the same time, without waiting for slow ones.
+    """Limits how many threads do the same work at the same time; a slow one delays the others only briefly.
 
     Python runs one thread at a time. If many threads read the answers of fast instances, much of the processor time is
     spent on switching between them. A thread that works for longer mostly waits for its instance; it no longer counts.
@@ -27,17 +27,22 @@ class ConcurrencyLimit:
         self._began_at: list[float] = []
 
     @contextmanager
-    def slot(self, stop: threading.Event, heartbeat: Callable[[], object]) -> Iterator[None]:
+    def slot(self, stop: threading.Event, heartbeat: Callable[[], object]) -> Iterator[bool]:
         """Wait until fewer threads work than the maximum, and count this thread in the context.
 
         Args:
             stop: ends the wait when it is set.
             heartbeat: called repeatedly during the wait.
+
+        Yields:
+            whether this thread had to wait.
         """
+        waited = False
         while (began_at := self._take()) is None and not stop.wait(CHECK_S):
+            waited = True
             heartbeat()
         try:
-            yield
+            yield waited
         finally:
             if began_at is not None:
                 with self._lock:

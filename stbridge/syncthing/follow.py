@@ -185,15 +185,19 @@ class Follower:
 
     def _read_everything(self) -> None:
         same_process = self._stream.open()
-        # After an overflow of Syncthing's event buffer, the known completions are nearly right, and reading them takes
-        # the most time. They are read later, when the instance is online.
-        max_completions = 0 if same_process else None
-        try:
-            with self._limit.slot(self._stop, self.thread.heartbeat):
+        with self._limit.slot(self._stop, self.thread.heartbeat) as waited:
+            if self._stop.is_set():
+                return
+            if waited:  # Syncthing may have restarted during the wait, or dropped events
+                same_process = self._stream.open() and same_process
+            # After an overflow of Syncthing's event buffer, the known completions are nearly right, and reading them
+            # takes the most time. They are read later, when the instance is online.
+            max_completions = 0 if same_process else None
+            try:
                 missed = self._read_and_fetch(max_completions)
-        except BaseException:  # the cursor is invalid without a complete read
-            self._stream.forget()
-            raise
+            except BaseException:  # the cursor is invalid without a complete read
+                self._stream.forget()
+                raise
         self._request(self._take(self._observe(missed)))
 
     def _read_and_fetch(self, max_completions: int | None) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from stbridge.syncthing import retry
 from stbridge.syncthing.client import SyncthingClient
 from stbridge.syncthing.concurrency import ConcurrencyLimit
 from stbridge.syncthing.follow import Follower
-from tests.servers import eventually
+from tests.servers import PATIENCE_S, eventually
 from tests.syncthing.conftest import KEY, Connect, Serve
 from tests.syncthing.pretended import BROWSE, CONFIG, EVENTS, FOLDER_STATISTICS, STATUS, PretendedSyncthing
 from tests.syncthing.server import Behaviour, Exchange, answers, closes, hangs, refuses, stranger
@@ -26,6 +26,7 @@ FAR_AWAY = {"folder": "docs", "summary": {"state": "idle", "stateChanged": "9999
 STATE_CHANGED = {"folder": "docs", "from": "idle", "to": "scanning"}
 ERRORS = "/rest/system/error"
 VERSION = "/rest/system/version"
+NEVER_S = 3600.0
 
 Follow = Callable[..., "Report"]
 
@@ -75,7 +76,14 @@ def follow(connect: Connect) -> Iterator[Follow]:
     """Follow the instance at an address."""
     followers: list[Follower] = []
 
-    def start(url: str, api_key: str = KEY, *, raw: tuple[str, ...] = (), timeout_s: float = 10.0) -> Report:
+    def start(
+        url: str,
+        api_key: str = KEY,
+        *,
+        raw: tuple[str, ...] = (),
+        timeout_s: float = 10.0,
+        limit: ConcurrencyLimit | None = None,
+    ) -> Report:
         report = Report()
         report.follower = Follower(
             "nas",
@@ -84,7 +92,7 @@ def follow(connect: Connect) -> Iterator[Follow]:
             take=report.take,
             request=report.request,
             withdraw=report.withdraw,
-            limit=ConcurrencyLimit(1, 1.0),
+            limit=limit or ConcurrencyLimit(1, 1.0),
         )
         report.follower.start()
         followers.append(report.follower)
@@ -277,6 +285,34 @@ def test_an_event_that_cannot_be_decoded_is_skipped(
         report.wait_for(seen.FolderStateChanged)
     assert len([text for text in caplog.messages if "cannot decode event" in text and "FolderSummary" in text]) == 1
     assert report.of(seen.FolderRead)[-1] in report[: report.index(report.wait_for(seen.SnapshotComplete))]
+
+
+# --- other instances that are read
+
+
+def test_a_restart_while_other_instances_are_read_is_noticed(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The IDs of the new process start at 1 again, so a cursor of the old one would miss its events."""
+    limit = ConcurrencyLimit(1, NEVER_S)
+    for _ in range(5):
+        syncthing.happens()
+    with limit.slot(threading.Event(), int):
+        report = follow(syncthing.url, limit=limit)
+        eventually(lambda: any(EVENTS in line for line in syncthing.server.lines))
+        syncthing.restarts()
+    report.wait_for(seen.SnapshotComplete)
+    syncthing.happens("StateChanged", STATE_CHANGED)
+    report.wait_for(seen.FolderStateChanged)
+
+
+def test_a_stop_while_other_instances_are_read_begins_no_read(syncthing: PretendedSyncthing, follow: Follow) -> None:
+    """The topics of the previous state are still to be published."""
+    limit = ConcurrencyLimit(1, NEVER_S)
+    with limit.slot(threading.Event(), int):
+        report = follow(syncthing.url, limit=limit)
+        eventually(lambda: any(EVENTS in line for line in syncthing.server.lines))
+        report.follower.stop()
+        report.follower.thread.join(PATIENCE_S)
+    assert report == []
 
 
 # --- interruptions
