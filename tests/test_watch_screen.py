@@ -117,8 +117,8 @@ def test_a_problem_is_on_top_with_its_fix() -> None:
     assert found[:4] == [
         "stbridge  the bridge is online  1 problem",
         "! nas Photos: 1 conflict file, such as a",
-        "    Compare the files in syncthing/nas/folder/photos/conflicts with their",
-        "    originals, then delete them.",
+        "    Compare each conflict file with its original, then delete it. See",
+        "    syncthing/nas/folder/photos/conflicts.",
     ]
     assert "! Up to date" in line_of(found, " Photos ")
 

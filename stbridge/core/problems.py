@@ -47,7 +47,8 @@ class Row:
         measure: what its threshold measures.
         threshold: its default threshold; 0 is off.
         meaning: the text of the documentation.
-        `fix`: how to fix it, for the documentation.
+        `fix`: how to fix it.
+        details: the topic that contains the details, with F and D for the folder and the device.
         look: finds the condition, given the state of the instance and of the subject; the condition becomes a problem
             when it exceeds the threshold.
     """
@@ -58,7 +59,13 @@ class Row:
     threshold: float = 1
     meaning: str
     fix: str
+    details: str = ""
     look: Callable[[State, Any], Finding | None]
+
+    @property
+    def fix_and_details(self) -> str:
+        """How to fix it, and the topic that contains the details, for readers of topics."""
+        return f"{self.fix} See `{self.details}`." if self.details else self.fix
 
 
 # --- folders; a paused folder is not checked
@@ -210,7 +217,8 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.COUNT,
         meaning="Items could not be scanned or synced.",
-        fix="See `folder/F/failed` for each path and reason: permissions, or names that this system does not support.",
+        fix="Each failed item has its own reason, such as permissions, or a name that this system does not support.",
+        details="folder/F/failed",
         look=_failed_items,
     ),
     Row(
@@ -227,7 +235,8 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=DAY,
         meaning="The folder has been out of sync on this device for longer than the threshold.",
-        fix="Check whether a device that has the missing items is connected. See `folder/F/failed`.",
+        fix="Check whether a device that has the missing items is connected, and whether items have failed.",
+        details="folder/F/failed",
         look=_out_of_sync,
     ),
     Row(
@@ -262,7 +271,8 @@ ROWS: Sequence[Row] = (
         subject=FOLDER,
         measure=Measure.COUNT,
         meaning="A file was changed on two devices at the same time; the losing version was kept as a conflict file.",
-        fix="Compare the files in `folder/F/conflicts` with their originals, then delete them.",
+        fix="Compare each conflict file with its original, then delete it.",
+        details="folder/F/conflicts",
         look=_conflicts,
     ),
     Row(
@@ -280,7 +290,8 @@ ROWS: Sequence[Row] = (
         measure=Measure.SECONDS,
         threshold=3 * DAY,
         meaning="The device has been out of sync in a shared folder for longer than the threshold.",
-        fix="See `completion/D/F` for the folder, and the failed items on that device.",
+        fix="Check which of its folders is out of sync, and whether items have failed on that device.",
+        details="completion/D/F",
         look=_behind,
     ),
     Row(
@@ -288,7 +299,8 @@ ROWS: Sequence[Row] = (
         subject=INSTANCE,
         measure=Measure.COUNT,
         meaning="Syncthing's own error list contains an entry that is not ignored and is not the error of a folder.",
-        fix="See `errors`. The command `clear_errors` clears the list; `alerts.ignore_errors` ignores entries.",
+        fix="The command `clear_errors` clears Syncthing's list; `alerts.ignore_errors` ignores entries.",
+        details="errors",
         look=_system_errors,
     ),
     Row(

@@ -19,7 +19,7 @@ NO_STATE = "The bridge does not publish the state of this instance."
 START_BRIDGE = "Start stbridge on its machine. If it runs, its log shows why it is not connected."
 ACCEPT = "Accept or dismiss it on Syncthing's page, or with the commands accept_{kind} and dismiss_{kind}."
 
-_FIXES: Mapping[str, str] = {row.code: row.fix for row in ROWS}
+_FIXES: Mapping[str, str] = {row.code: row.fix_and_details for row in ROWS}
 _CODE = re.compile(r"`([^`]*)`")
 
 _ADDRESSES: Mapping[str, Address] = {

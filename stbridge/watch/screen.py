@@ -49,7 +49,7 @@ STICKY = 2
 LEAST_STICKY = 6
 """The number of lines of the list from which its headings stay on top."""
 
-LONGEST_FIX = 3
+LONGEST_FIX = 4
 """Maximum number of lines of a fix, and of a message that contains its fix, beside the list."""
 
 INDENT = "  "

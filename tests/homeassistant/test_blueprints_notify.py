@@ -82,7 +82,7 @@ def test_every_problem_notifies_once(
     eventually(lambda: notices.titles()[2:] == ["Syncthing shop"])
     assert notices.message("Syncthing shop: Photos").splitlines() == [
         CONFLICT["message"],
-        "Compare the files in folder/F/conflicts with their originals, then delete them.",
+        "Compare each conflict file with its original, then delete it.",
     ]
     assert [item["summary"] for item in remembered(house.hass, todo)] == [
         "Syncthing shop: phone: the device is not connected",

@@ -89,7 +89,7 @@ def test_the_card_has_no_alert_if_nothing_is_wrong(healthy: House) -> None:
 def test_the_card_shows_a_conflict(healthy: House, conflict: Path) -> None:
     """It shows the problem with its fix, and the path of the conflict file."""
     escaped = re.sub(r"([-.])", r"\\\1", conflict.name)
-    problem = rf"\*\*nas\\: {PAPERS}\*\*: 1 conflict file.*<br>Compare the files in .*\[Open\]\(/config"
+    problem = rf"\*\*nas\\: {PAPERS}\*\*: 1 conflict file.*<br>Compare each conflict file .*\[Open\]\(/config"
     for part in (re.escape(f"  - {escaped}"), problem, rf"- \*\*Conflicts in {PAPERS}\*\*: 1\n"):
         eventually(partial(_is_shown, healthy, part))
     assert "Everything is up to date." not in shown(healthy)

@@ -113,7 +113,7 @@ def test_problems_are_shown_with_their_fix(pretended: Pretended, page: Browser) 
         "`errors`": "`syncthing/pretended/errors`",
         "`": "",
     }
-    page.wait_for(*(reduce(lambda text, one: text.replace(*one), full.items(), row.fix) for row in ROWS))
+    page.wait_for(*(reduce(lambda text, one: text.replace(*one), full.items(), row.fix_and_details) for row in ROWS))
     assert "No problems." not in page.text()
 
 
