@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.servers import manifest
 
-LIBRARIES = ("stbridge", "paho-mqtt", "requests", "urllib3", "pydantic")
+LIBRARIES = ("syncthing-mqtt", "paho-mqtt", "urllib3", "pydantic", "pydantic-settings", "tenacity")
 
 
 def description() -> dict[str, str]:
