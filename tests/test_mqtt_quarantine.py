@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from stbridge.core.messages import Message
+from stbridge.mqtt import conflict
 from stbridge.mqtt.client import Subscription
+from stbridge.mqtt.conflict import InstanceMarker
 from stbridge.mqtt.connection import BrokerConnection
 from stbridge.mqtt.outbox import Outbox
 from stbridge.settings import MqttSettings
@@ -35,7 +37,9 @@ def start(caplog: pytest.LogCaptureFixture) -> Iterator[Start]:
     started: list[BrokerConnection] = []
     caplog.set_level(logging.INFO, "stbridge.mqtt")
 
-    def start_one(port: int, *messages: Message, **more: Any) -> tuple[BrokerConnection, Outbox]:
+    def start_one(
+        port: int, *messages: Message, marker: InstanceMarker | None = None, **more: Any
+    ) -> tuple[BrokerConnection, Outbox]:
         outbox = Outbox()
         for message in messages:
             outbox.put_state(message)
@@ -46,6 +50,7 @@ def start(caplog: pytest.LogCaptureFixture) -> Iterator[Start]:
             birth=BIRTH,
             subscriptions=[Subscription("syncthing/+/command/#")],
             received=lambda received: received.acknowledge(),
+            marker=marker,
         )
         started.append(one)
         one.start()
@@ -286,4 +291,28 @@ def test_mosquitto_closes_the_connection_on_a_large_message(
     outbox.flush()
     subscriber.wait_for_payload("syncthing/nas/system", b"{}")
     assert connection.status.reconnects == reconnects
+    subscriber.close()
+
+
+@every_mosquitto
+def test_a_large_message_after_a_restart_is_no_client_id_conflict(
+    start: Start,
+    new_broker: Callable[..., Mosquitto],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The broker closes each connection before it has the marker of this run, so it delivers that of the previous run.
+
+    Some brokers are slow to answer before that, so that these connections are not short.
+    """
+    monkeypatch.setattr(conflict, "KNOWN_S", 0.0)
+    ours = state("syncthing/bridge/info", b'"this run"')
+    broker = new_broker(lines=["allow_anonymous true", "max_packet_size 3000"]).start()
+    subscriber = Subscriber(broker.port)
+    subscriber.publish(ours.topic, b'"previous run"', retain=True)
+    subscriber.wait_for_payload(ours.topic, b'"previous run"')
+    marker = InstanceMarker(ours.topic, lambda payload: payload == ours.payload, lambda *_: ours)
+    start(broker.port, LARGE, *map(state, OTHERS), marker=marker, protocol="3.1.1")
+    subscriber.wait_for_payload(STATE, b"online")
+    assert "client ID" not in caplog.text
     subscriber.close()

@@ -15,7 +15,7 @@ SUSPECT_S = 60.0
 longer."""
 
 KNOWN_S = 2.0
-"""A connection that lasts longer has published its marker."""
+"""After a connection that lasted longer, the broker has stored a marker that it has acknowledged."""
 
 LATE_S = 120.0
 """The network may deliver a CONNECT of ours this long after we have given it up."""
@@ -90,17 +90,21 @@ class ClientIdConflict:
                 return True
         return False
 
-    def ended(self, lasted_s: float, error: BrokerUnavailable | None, node: str) -> None:
+    def ended(
+        self, lasted_s: float, error: BrokerUnavailable | None, node: str, *, marker_acknowledged: bool = True
+    ) -> None:
         """Record that a connection was closed or lost.
 
         Args:
             lasted_s: how long it lasted, in seconds.
             error: the reason; None if there is none.
             node: the node of the broker.
+            marker_acknowledged: whether the broker has acknowledged our marker on this connection. It may spend a long
+                time with reading, and then close the connection over an earlier message.
         """
         self._taken_over = isinstance(error, TakenOver)
         self._ends.append(time.monotonic())
-        if lasted_s > KNOWN_S:
+        if lasted_s > KNOWN_S and marker_acknowledged:
             self._left_marker_on.add(node)
         if lasted_s > 2 * LONGEST_WAIT_S:
             self._foreign_markers = 0  # the other bridge has not come back in the meantime

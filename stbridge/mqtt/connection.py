@@ -266,10 +266,11 @@ class BrokerConnection:
             self._online = self._greeted = False
             with session.io_lock:
                 self._session = None
+                marker_acknowledged = self._marker is not None and self._outbox.has_published(self._marker.topic)
                 self._suspicion = self._outbox.disconnected(closed_by_broker=self._may_be_over_a_message(reason))
             session.close(send_disconnect=self._may_disconnect)
             lasted_s = time.monotonic() - since
-            self._conflict.ended(lasted_s, reason, session.node_name)
+            self._conflict.ended(lasted_s, reason, session.node_name, marker_acknowledged=marker_acknowledged)
             if lasted_s > SHORT_SESSION_S:
                 self._failures = 0
                 self._nodes.current.backoff.reset()

@@ -380,6 +380,13 @@ class Outbox:
         with self._lock:
             return next(iter(self._in_flight.values()), None)
 
+    def has_published(self, topic: str) -> bool:
+        """Return whether the broker has acknowledged the newest message of a topic on this connection."""
+        with self._lock:
+            in_flight = (one.message.topic for one in self._in_flight.values())
+            missing = {*self._queue, *in_flight, *self._quarantine.skipped}
+            return self._connected and topic in self._desired and topic not in missing
+
     def answered(self, packet_id: int, refusal: Reason | None) -> bool:
         """Process the broker's answer to a message.
 
