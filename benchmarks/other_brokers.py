@@ -126,7 +126,7 @@ anonymous_login_pass = guest
 """
 
 ENTER_RABBITMQ = """
-cd '{here}/root' && mount --rbind /dev dev && mount -t proc proc proc && mount --bind '{where}' where || exit
+cd '{here}/system' && mount --rbind /dev dev && mount -t proc proc proc && mount --bind '{where}' where || exit
 exec env -i PATH=/usr/sbin:/usr/bin HOME=/where LANG=C.UTF-8 ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT={third} \
     RABBITMQ_NODENAME=bench@localhost RABBITMQ_DIST_PORT={second} RABBITMQ_MNESIA_BASE=/where/data \
     RABBITMQ_LOG_BASE=/where/log RABBITMQ_CONFIG_FILE=/where/configuration.conf \

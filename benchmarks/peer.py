@@ -16,6 +16,8 @@ KEPT_S = 60
 PATIENCE_S = 10.0
 """Seconds after which a broker counts as not supporting a feature."""
 
+SUBSCRIBE_ATTEMPTS = 30
+
 
 def properties(kind: int, **values: Any) -> Properties:
     """Return MQTT 5 properties."""
@@ -88,7 +90,13 @@ class Peer:
         connection.close()
 
     def subscribe(self, topic_filter: str, *, as_published: bool = False) -> bool:
-        """Subscribe, and return whether the broker grants it."""
+        """Subscribe, and return whether the broker grants it.
+
+        mochi-mqtt 2.7.9 refuses a subscription whose packet identifier is that of a message to this client.
+        """
+        return any(self._subscribe(topic_filter, as_published) for _ in range(SUBSCRIBE_ATTEMPTS))
+
+    def _subscribe(self, topic_filter: str, as_published: bool) -> bool:  # noqa: FBT001 - private
         self._granted = None
         if self.modern:
             self._client.subscribe(topic_filter, options=SubscribeOptions(1, retainAsPublished=as_published))
