@@ -241,6 +241,10 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
                 f"From the start of the process to `online`, with one folder: {min(starts):.2f} to {max(starts):.2f} s"
                 f" in {len(starts)} starts."
             ),
+            (
+                "Most of the memory is used by modules: those that read the settings (pydantic, pydantic-settings) need"
+                " 25 MB. Each request, each message to the broker and each check of the threads wakes a thread."
+            ),
         ],
         tables=[
             Table(
