@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ VERSIONS = sorted(one.name.removeprefix("node-red-") for one in (ROOT / "require
 CACHE = ROOT / ".cache/node-red"
 EXAMPLES = ROOT / "examples/node-red"
 BROKER = "mqtt-broker"
+PAGES = "ui-base"
 
 START_S = 120.0
 """Time limit of a start: Node-RED loads hundreds of modules, which takes half a minute on a busy machine."""
@@ -101,11 +103,13 @@ class NodeRed:
             return False
 
     def deploy(self, *flows: list[dict[str, Any]], broker_port: int) -> None:
-        """Import and deploy flows, unchanged except for the broker's port."""
+        """Import and deploy flows, unchanged except for the broker's port, and wait until their pages exist."""
         nodes = {node["id"]: node for one in flows for node in one}
         deployed = [{**node, "port": str(broker_port)} if node["type"] == BROKER else node for node in nodes.values()]
         answer = requests.post(f"{self.url}/flows", json=deployed, timeout=PATIENCE_S)
         assert answer.ok, answer.text
+        for path in (node["path"] for node in deployed if node["type"] == PAGES):
+            eventually(partial(self._answers, path.lstrip("/")), START_S)
 
     def stop(self) -> None:
         """Stop it."""
