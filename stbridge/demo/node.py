@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -24,6 +25,9 @@ from stbridge.errors import Failed
 START_S = 60.0
 STOP_S = 15.0
 LOOK_S = 0.1
+
+ZOMBIE = "Z"
+"""State of a process that has exited and closed its files (proc_pid_stat(5))."""
 
 # No traffic leaves the machine: no discovery, no relays, no NAT, no STUN, no reports, no upgrades.
 OPTIONS: Mapping[str, str] = {
@@ -92,15 +96,28 @@ def free_port() -> int:
     return SERVER_PORTS.free()
 
 
-def _session(leader: int) -> list[int]:
-    """Return the processes of a session: Syncthing and its monitor are in different process groups of it."""
-    found = [leader]
+def _children(leader: int) -> list[int]:
+    """Return the other running processes of a session: Syncthing is in another process group than its monitor."""
+    found = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # the process has exited meanwhile
-            session = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[3]
-            if int(session) == leader and int(entry.parent.name) != leader:
+            state, *_, session = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:4]
+            if int(session) == leader and int(entry.parent.name) != leader and state != ZOMBIE:
                 found.append(int(entry.parent.name))
     return found
+
+
+def _send(number: signal.Signals, *processes: int) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):  # the process has exited meanwhile
+            os.kill(process, number)
+
+
+def _has_no_children(leader: int) -> bool:
+    """Return whether no other process of a session runs; one that was started at the last moment is killed."""
+    children = _children(leader)
+    _send(signal.SIGKILL, *children)
+    return not children
 
 
 class SyncthingNode:
@@ -214,10 +231,11 @@ class SyncthingNode:
         self._process = None
 
     def kill(self) -> None:
-        """Kill Syncthing without a shutdown, like a crash."""
+        """Kill Syncthing without a shutdown, like a crash; its database is locked until all its processes are gone."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(STOP_S)
+            self.wait_for(partial(_has_no_children, self._process.pid), STOP_S)
 
     def hang(self) -> None:
         """Suspend its processes, so that it hangs."""
@@ -229,9 +247,7 @@ class SyncthingNode:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.running:
-            for process in _session(self._process.pid):
-                with suppress(ProcessLookupError):  # the process has exited meanwhile
-                    os.kill(process, number)
+            _send(number, self._process.pid, *_children(self._process.pid))
 
     def request(self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None) -> Any:
         """Call the REST API and return the JSON of the response, None if it is empty.
