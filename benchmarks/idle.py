@@ -242,8 +242,8 @@ def _section(idle: Sequence[Idle], starts: Sequence[float]) -> Section:
                 f" in {len(starts)} starts."
             ),
             (
-                "Most of the memory is used by modules: those that read the settings (pydantic, pydantic-settings) need"
-                " 25 MB. Each request, each message to the broker and each check of the threads wakes a thread."
+                "Most of the memory is used by modules, above all by those that read the settings (last table). Each"
+                " request, each message to the broker and each check of the threads wakes a thread."
             ),
         ],
         tables=[

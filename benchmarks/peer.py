@@ -94,9 +94,14 @@ class Peer:
 
         mochi-mqtt 2.7.9 refuses a subscription whose packet identifier is that of a message to this client.
         """
-        return any(self._subscribe(topic_filter, as_published) for _ in range(SUBSCRIBE_ATTEMPTS))
+        for _ in range(SUBSCRIBE_ATTEMPTS):
+            granted = self._subscribe(topic_filter, as_published)
+            if granted is not False:
+                return granted is True
+        return False
 
-    def _subscribe(self, topic_filter: str, as_published: bool) -> bool:  # noqa: FBT001 - private
+    def _subscribe(self, topic_filter: str, as_published: bool) -> bool | None:  # noqa: FBT001 - private
+        """Subscribe once, and return whether the broker grants it; None if it does not answer."""
         self._granted = None
         if self.modern:
             self._client.subscribe(topic_filter, options=SubscribeOptions(1, retainAsPublished=as_published))
@@ -104,7 +109,7 @@ class Peer:
             self._client.subscribe(topic_filter, 1)
         with self._changed:
             self._changed.wait_for(lambda: self._granted is not None, PATIENCE_S)
-            return bool(self._granted)
+            return self._granted
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, **wanted: Any) -> None:
         """Publish at QoS 1, with properties if MQTT 5 is used, and wait for the acknowledgement."""

@@ -113,8 +113,8 @@ def _send(number: signal.Signals, *processes: int) -> None:
             os.kill(process, number)
 
 
-def _has_no_children(leader: int) -> bool:
-    """Return whether no other process of a session runs; one that was started at the last moment is killed."""
+def _kill_children(leader: int) -> bool:
+    """Kill the other processes of a session, and return whether there was none left."""
     children = _children(leader)
     _send(signal.SIGKILL, *children)
     return not children
@@ -235,7 +235,7 @@ class SyncthingNode:
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(STOP_S)
-            self.wait_for(partial(_has_no_children, self._process.pid), STOP_S)
+            self.wait_for(partial(_kill_children, self._process.pid), STOP_S)
 
     def hang(self) -> None:
         """Suspend its processes, so that it hangs."""

@@ -44,7 +44,7 @@ class Request:
     arguments: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, for cached_property
 class DiscoveredDevice:
     """A Home Assistant device: the values that its discovery message depends on.
 

@@ -90,9 +90,7 @@ class ClientIdConflict:
                 return True
         return False
 
-    def ended(
-        self, lasted_s: float, error: BrokerUnavailable | None, node: str, *, marker_acknowledged: bool = True
-    ) -> None:
+    def ended(self, lasted_s: float, error: BrokerUnavailable | None, node: str, *, marker_acknowledged: bool) -> None:
         """Record that a connection was closed or lost.
 
         Args:

@@ -2,13 +2,11 @@
 
 import re
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from stbridge.demo.node import SyncthingNode
 from tests.faults.changes import ChangingWorld
 from tests.faults.orders import Orders
 from tests.servers import BridgeProcess, eventually, listening_count
@@ -191,11 +189,11 @@ class Ground(ChangingWorld):
 
     def kill_syncthing(self) -> None:
         """Kill the first instance."""
-        kill_all_of(self.alpha)
+        self.alpha.kill()
 
     def kill_beta(self) -> None:
         """Kill the second instance."""
-        kill_all_of(self.beta)
+        self.beta.kill()
 
     def start_syncthing(self) -> None:
         """Start the first instance again."""
@@ -242,15 +240,3 @@ class Ground(ChangingWorld):
             return tree.get(SYNCTHING_STATE) == b"offline" or tree.get(BRIDGE_STATE) != b"online"
 
         eventually(missed, REPORTED_S)
-
-
-def kill_all_of(node: SyncthingNode) -> None:
-    """Kill a Syncthing instance, and wait until all its processes are gone; otherwise the next one could not start."""
-    node.kill()
-    eventually(lambda: not listens(node.gui_port) and not listens(node.sync_port))
-
-
-def listens(port: int) -> bool:
-    """Return whether a port of the loopback address accepts connections."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
