@@ -1,4 +1,4 @@
-"""The health file: the running service writes its status to it every few seconds, and `stbridge health` reads it."""
+"""The health file: the running service writes its status to it every half a minute, and `stbridge health` reads it."""
 
 import errno
 import hashlib

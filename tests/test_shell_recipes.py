@@ -177,6 +177,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         for command in OPTION_FILES:
             assert one.run(command.replace("-h broker.lan", f"-h 127.0.0.1' '-p {broker.port}")) == (0, "")
         eventually(lambda: one.run("examples/shell/check nas") == (0, "nas: fine\n"))
+        # the status that `stbridge health` prints is up to 30 s old
+        eventually(lambda: one.run("stbridge health") == (0, "broker connected; nas online\n"), 2 * PATIENCE_S)
         yield one
 
 
