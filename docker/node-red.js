@@ -26,7 +26,7 @@ module.exports = {
         ioMiddleware: (socket, next) => {
             const { host, origin } = socket.handshake.headers;
             const isOwn = !origin || origin.replace(/^https?:\/\//, "") === host;
-            return isLocal(host) && isOwn ? next() : socket.disconnect(true);
+            return isLocal(host) && isOwn ? next() : next(new Error("refused"));
         },
     },
 };

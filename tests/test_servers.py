@@ -1,7 +1,9 @@
 """The real servers that the other tests use."""
 
+import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -117,6 +119,30 @@ def test_stopping_a_monitored_node_leaves_no_process(binary: str, tmp_path: Path
         one.stop()
     one.stop()
     eventually(lambda: processes_of(one.home) == [])
+
+
+FIRST_THREAD_EXITS = """
+import ctypes, sys, threading
+threading.Thread(target=sys.stdin.read).start()
+print("started", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_a_process_is_running_until_its_last_thread_has_exited() -> None:
+    """A killed Syncthing locks its database until then, although /proc already shows it as a zombie."""
+    arguments = [sys.executable, "-c", FIRST_THREAD_EXITS]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        status = Path(f"/proc/{process.pid}/status")
+        eventually(lambda: "State:\tZ" in status.read_text(encoding="utf-8"))
+        session = os.getsid(process.pid)
+        assert process.pid in demo_node.other_processes(session)
+        process.stdin.close()
+        eventually(lambda: process.pid not in demo_node.other_processes(session))
 
 
 def test_a_node_that_cannot_start_names_its_log(tmp_path: Path) -> None:

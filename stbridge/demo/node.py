@@ -27,7 +27,7 @@ STOP_S = 15.0
 LOOK_S = 0.1
 
 ZOMBIE = "Z"
-"""State of a process that has exited and closed its files (proc_pid_stat(5))."""
+"""State of a process whose first thread has exited (proc_pid_stat(5))."""
 
 # No traffic leaves the machine: no discovery, no relays, no NAT, no STUN, no reports, no upgrades.
 OPTIONS: Mapping[str, str] = {
@@ -96,13 +96,17 @@ def free_port() -> int:
     return SERVER_PORTS.free()
 
 
-def _children(leader: int) -> list[int]:
-    """Return the other running processes of a session: Syncthing is in another process group than its monitor."""
+def other_processes(leader: int) -> list[int]:
+    """Return the other running processes of a session: Syncthing is in another process group than its monitor.
+
+    A process runs, and keeps its files open, until its last thread has exited.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # the process has exited meanwhile
-            state, *_, session = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:4]
-            if int(session) == leader and int(entry.parent.name) != leader and state != ZOMBIE:
+            fields = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            state, session, threads = fields[0], int(fields[3]), int(fields[17])
+            if session == leader and int(entry.parent.name) != leader and (state != ZOMBIE or threads > 1):
                 found.append(int(entry.parent.name))
     return found
 
@@ -113,11 +117,11 @@ def _send(number: signal.Signals, *processes: int) -> None:
             os.kill(process, number)
 
 
-def _kill_children(leader: int) -> bool:
+def _kill_others(leader: int) -> bool:
     """Kill the other processes of a session, and return whether there was none left."""
-    children = _children(leader)
-    _send(signal.SIGKILL, *children)
-    return not children
+    others = other_processes(leader)
+    _send(signal.SIGKILL, *others)
+    return not others
 
 
 class SyncthingNode:
@@ -235,7 +239,7 @@ class SyncthingNode:
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(STOP_S)
-            self.wait_for(partial(_kill_children, self._process.pid), STOP_S)
+            self.wait_for(partial(_kill_others, self._process.pid), STOP_S)
 
     def hang(self) -> None:
         """Suspend its processes, so that it hangs."""
@@ -247,7 +251,7 @@ class SyncthingNode:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.running:
-            _send(number, self._process.pid, *_children(self._process.pid))
+            _send(number, self._process.pid, *other_processes(self._process.pid))
 
     def request(self, method: str, path: str, parameters: Mapping[str, Any] | None = None, body: Any = None) -> Any:
         """Call the REST API and return the JSON of the response, None if it is empty.

@@ -118,7 +118,7 @@ class HomeAssistant:
         assert self._process.poll() is None, "\n".join(self.log[-30:])
         try:
             return requests.get(f"{self.url}/manifest.json", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def _log_in(self, grant: Mapping[str, str]) -> None:

@@ -72,6 +72,11 @@ def _paused_is(house: House, *expected: str) -> None:
     eventually(lambda: _paused(house) == set(expected), 60)
 
 
+def _published_as_paused(house: House, folder: str) -> None:
+    """Wait until the topic shows that a folder is paused, because automations read the topic."""
+    eventually(lambda: house.retained()[f"syncthing/nas/folder/{folder}"]["paused"])
+
+
 def test_only_what_the_automation_paused_is_resumed(
     house: House, automate: Callable[..., Automation], gaming: Callable[[str], None]
 ) -> None:
@@ -80,8 +85,8 @@ def test_only_what_the_automation_paused_is_resumed(
     switches = [_switch(house, "folder", one) for one in ("docs", ODD_FOLDER, "inbox")]
     inbox = switches[2]
     house.hass.act("switch.turn_on", inbox)
-    _paused_is(house, "inbox")
-    automate("pause_while_on", paused=[*switches, _switch(house, "device", "AIR6LPZ")], while_on=GAMING, duration=12)
+    _published_as_paused(house, "inbox")
+    automate("pause_while_on", paused=[*switches, _switch(house, "device", "AIR6LPZ")], while_on=GAMING, duration=30)
     gaming("on")
     _paused_is(house, "inbox", "docs", ODD_FOLDER, absent)
     house.hass.act("switch.turn_on", switches[0])
@@ -108,6 +113,7 @@ def test_restarts_do_not_change_what_is_resumed(
     )
     since = now()
     house.nodes[0].request("PATCH", "/rest/config/folders/inbox", body={"paused": True})
+    _published_as_paused(house, "inbox")
     gaming("on")
     _paused_is(house, "docs", "inbox")
     house.bridge.stop()
@@ -137,7 +143,8 @@ def test_limits_are_restored(
     topic = "syncthing/nas/command/set_limits"
     subscriber.publish(topic, '{"send_kbps": 300, "recv_kbps": 0}')
     try:
-        eventually(lambda: _limits(house) == (300, 0))
+        eventually(lambda: house.retained()["syncthing/nas/system"]["max_send_kbps"] == 300)
+        assert _limits(house) == (300, 0)
         limit = automate("limit_while_on", instance="nas", while_on=GAMING, send=100, receive=50, list=todo)
         gaming("on")
         eventually(lambda: _limits(house) == (100, 50))

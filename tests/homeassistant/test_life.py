@@ -190,8 +190,8 @@ def test_folders_and_devices_can_be_child_devices(house: House) -> None:
         eventually(lambda: house.state(f"{child.object_id}_paused") == "off")
         node.request("DELETE", "/rest/config/folders/child")
         eventually(lambda: child.object_id not in _children(house, instance))
-    assert set(house.hass.entities()) == before
-    assert not _children(house, instance)
+    eventually(lambda: set(house.hass.entities()) == before)
+    eventually(lambda: not _children(house, instance))
 
 
 def _children(house: House, instance: str) -> list[str]:

@@ -137,7 +137,7 @@ def test_the_image_runs_as_the_compose_file_asks(
     one = container(image, variables, volumes={tmp_path / "secrets": place}, read_only=SERVICE["read_only"])
     try:
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
-        assert json.loads(subscriber.latest()["syncthing/nas/connection"])["status"] == "online"
+        subscriber.wait_for_json("syncthing/nas/connection", lambda one: one["status"] == "online")
         eventually(lambda: is_healthy(one))
         status = status_of(one)
         assert set(status["Uid"].split()) | set(status["Gid"].split()) == {"65532"}
@@ -213,7 +213,7 @@ def test_the_app_runs_with_the_broker_of_the_supervisor(
     try:
         one = container(app, {"SUPERVISOR_TOKEN": TOKEN}, volumes={tmp_path / "data": "/data"}, read_only=False)
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
-        assert json.loads(subscriber.latest()["syncthing/nas/connection"])["status"] == "online"
+        subscriber.wait_for_json("syncthing/nas/connection", lambda one: one["status"] == "online")
         eventually(lambda: is_healthy(one))
         assert set(status_of(one)["Uid"].split()) == {"65532"}
         assert TOKEN not in Path(f"/proc/{one.id}/environ").read_text(encoding="utf-8")

@@ -30,6 +30,8 @@ from tests.image.pages import Command, File, steps
 from tests.secrecy import SECRECY
 from tests.servers import PATIENCE_S, Mosquitto, Subscriber, change_gui, eventually, manifest
 
+pytestmark = pytest.mark.timeout(600)  # most of the time is that of the package servers
+
 LINUX = ROOT / "docs/install-linux.md"
 DOCKER = ROOT / "docs/install-docker.md"
 SOURCE = ROOT / "docs/install-source.md"

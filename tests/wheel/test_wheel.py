@@ -17,7 +17,7 @@ import pytest
 from stbridge import __version__
 from stbridge.demo.node import SyncthingNode
 from stbridge.errors import SettingsError, UsageError
-from tests.servers import PATIENCE_S, ROOT, Mosquitto, Subscriber, instance, manifest
+from tests.servers import PATIENCE_S, ROOT, Mosquitto, Subscriber, eventually, instance, manifest
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SOURCE = PROJECT["urls"]["Source"]
@@ -263,9 +263,8 @@ def test_the_service_runs_from_the_wheel(
         bridge = subprocess.Popen([installed / "stbridge", "run"], cwd=tmp_path, env=variables, stderr=log)
     try:
         subscriber.wait_for_payload("syncthing/bridge/state", b"online")
-        assert json.loads(subscriber.latest()["syncthing/nas/connection"])["status"] == "online"
-        health = called(installed, tmp_path, "health")
-        assert health.returncode == 0, health.stderr
+        subscriber.wait_for_json("syncthing/nas/connection", lambda one: one["status"] == "online")
+        eventually(lambda: called(installed, tmp_path, "health").returncode == 0)
     finally:
         bridge.terminate()
         ended = bridge.wait(PATIENCE_S)
