@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from stbridge.demo import node as demo_node
 from stbridge.demo.node import ServerPorts, SyncthingNode
@@ -15,6 +16,11 @@ from tests.dead_link import Cable, NoNamespaces
 from tests.machine import Machine
 from tests.secrecy import SECRECY, Listener
 from tests.servers import MANIFEST, Mosquitto, Subscriber, manifest
+
+# Without deadlines: the test machine is busy, so the duration of an example means nothing. A test takes its settings
+# when its module is imported, so they must be loaded before any test.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ODD_FOLDER = "a/b +#%ü"
 """A folder ID that contains every kind of character that topics and URLs cannot contain unescaped."""
@@ -161,6 +167,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests of one file and one version, because parallel tests of a group share servers."""
     for item in items:

@@ -55,6 +55,13 @@ def newest_syncthing(major: str) -> str:
     return str(found[-1])
 
 
+def content_of(file: Path) -> bytes:
+    """Return the content of a file in /proc; nothing if its process has exited meanwhile."""
+    with suppress(OSError):
+        return file.read_bytes()
+    return b""
+
+
 def eventually(condition: Callable[[], Any], timeout_s: float = PATIENCE_S, found: object = "") -> Any:
     """Wait until a condition holds, and return its result.
 

@@ -160,11 +160,11 @@ def test_a_scan_is_executed_and_answered(pair: Pair, subscriber: Subscriber) -> 
         ODD_FOLDER,
     ):
         reply = ask(subscriber, "scan", payload)
-        assert reply["status"] == "ok", reply
+        assert reply["status"] in ("ok", "accepted"), reply  # `accepted` if it takes more than two seconds
         assert reply["command"] == "scan"
         assert reply["error"] is None
         assert reply["transaction"] == (7 if "transaction" in payload else None)
-    assert pair.a.is_idle("docs")
+    eventually(lambda: pair.a.is_idle("docs"))
 
 
 @pytest.mark.usefixtures("bridge")
@@ -424,7 +424,9 @@ def test_a_broker_that_comes_back_empty_gets_everything_again(
     late.wait_for_payload("syncthing/bridge/state", b"online")
     assert before <= set(late.latest()) | volatile
     late.close()
-    assert bridge.log.read_text(encoding="utf-8").count("no connection to the broker") == 1
+    lines = bridge.log.read_text(encoding="utf-8").splitlines()
+    reasons = [line.partition("no connection")[2] for line in lines if "no connection to the broker" in line]
+    assert len(set(reasons)) == len(reasons) > 0  # each reason once: it was closed; nothing listens there
     assert pair.a.running
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from stbridge.core.model import short_id
 from tests.conftest import Pair
-from tests.servers import BridgeProcess, Mosquitto, Subscriber, ask, instance
+from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance
 
 OFFSET_C = Path(__file__).with_name("clock_offset.c")
 HOUR = 3600
@@ -73,7 +73,10 @@ def _raised(subscriber: Subscriber) -> set[str]:
 
 
 def _health(subscriber: Subscriber) -> Any:
-    return subscriber.wait_for_json("syncthing/bridge/health", since=subscriber.count)
+    """Return the next `bridge/health`, which is published every 29.5 s."""
+    since, topic = subscriber.count, "syncthing/bridge/health"
+    eventually(lambda: any(one.topic == topic for one in subscriber.messages[since:]), 2 * PATIENCE_S)
+    return json.loads(subscriber.latest()[topic])
 
 
 def test_a_clock_that_starts_in_1970_and_is_set_by_ntp(

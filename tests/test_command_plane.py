@@ -19,7 +19,7 @@ from paho.mqtt.client import MQTTMessage
 from stbridge.core.commands import COMMANDS
 from stbridge.demo.node import SyncthingNode
 from tests.proxy import Proxy
-from tests.servers import ROOT, BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance, manifest
+from tests.servers import PATIENCE_S, ROOT, BridgeProcess, Mosquitto, Subscriber, ask, eventually, instance, manifest
 
 CODES = frozenset(
     {
@@ -152,7 +152,7 @@ def test_a_too_large_or_unreadable_command_is_refused(
     """The refusal gives the reason, and the next command is answered as usual."""
     plane = new_plane()
     assert ask(plane.subscriber, "scan", payload)["error"]["code"] == code
-    assert ask(plane.subscriber, "scan", "docs")["status"] == "ok"
+    assert ask(plane.subscriber, "scan", "docs")["error"] is None
 
 
 def test_a_hung_syncthing_does_not_block_other_instances(
@@ -160,7 +160,7 @@ def test_a_hung_syncthing_does_not_block_other_instances(
 ) -> None:
     """Commands to the other instance and its state updates continue; commands to the hung instance time out."""
     hung = instance("hung", spare)
-    plane = new_plane(**hung, STBRIDGE_SYNCTHING__HUNG__TIMEOUT_S="3")
+    plane = new_plane(**hung, STBRIDGE_SYNCTHING__HUNG__TIMEOUT_S="15")
     spare.hang()
     try:
         since = plane.subscriber.count
@@ -168,7 +168,9 @@ def test_a_hung_syncthing_does_not_block_other_instances(
             plane.subscriber.publish(f"syncthing/hung/command/{command}", payload)
         for _ in range(20):
             assert ask(plane.subscriber, "get_ping", "{}")["status"] == "ok"
-        assert not [one for one in plane.subscriber.messages[since:] if one.topic.startswith("syncthing/hung/resp")]
+        topics = {one.topic for one in plane.subscriber.messages[since:]}
+        replies = {one for one in topics if one.startswith("syncthing/hung/response/")}
+        assert replies <= {"syncthing/hung/response/scan"}  # `accepted`, after two seconds
         plane.node.request("POST", "/rest/system/error/clear")
         assert ask(plane.subscriber, "new_error", "seen")["status"] == "ok"
         plane.subscriber.wait_for_json("syncthing/alpha/errors", lambda one: one["count"], since=since)
@@ -470,7 +472,10 @@ def test_refused_publications_are_in_the_log_and_in_health(
     ).start()
     admin = Subscriber(guarded.port, "syncthing/#", username="admin", password="admin")
     try:
-        health = admin.wait_for_json("syncthing/bridge/health", lambda one: one["failed"])
+        admin.wait_for_payload("syncthing/bridge/state", b"online")
+        # after the first seconds, it is published every 29.5 s
+        eventually(lambda: json.loads(admin.latest()["syncthing/bridge/health"])["failed"], 2 * PATIENCE_S)
+        health = json.loads(admin.latest()["syncthing/bridge/health"])
         assert health["instances"] == {"alpha": "online"}
         assert "allow it in the broker's ACL" in bridge.log.read_text(encoding="utf-8")
         assert not [topic for topic in admin.latest() if topic.startswith("syncthing/alpha/")]

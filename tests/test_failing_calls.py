@@ -57,7 +57,7 @@ def bridge(interceptor: Interceptor, pair: Pair, broker: Mosquitto, tmp_path: Pa
     variables = {
         **instance("alpha", pair.a),
         "STBRIDGE_SYNCTHING__ALPHA__URL": interceptor.url,
-        "STBRIDGE_SYNCTHING__ALPHA__TIMEOUT_S": "1",
+        "STBRIDGE_SYNCTHING__ALPHA__TIMEOUT_S": "4",
         "STBRIDGE_POLL__CONNECTIONS": "1",
         "STBRIDGE_MQTT__PORT": str(broker.port),
     }
@@ -87,8 +87,9 @@ def test_a_server_that_answers_every_call_with_a_list_is_not_syncthing(
     """An empty list is a valid answer of the event stream, but of no other call."""
     bridge.start()
     subscriber.wait_for_payload(STATE, b"online")
+    since = subscriber.count
     interceptor.fails({"*": answers([])})
-    subscriber.wait_for_payload(STATE, b"offline", since=subscriber.count)
+    subscriber.wait_for_payload(STATE, b"offline", since=since)
     since = subscriber.count
     interceptor.fails({})
     subscriber.wait_for_payload(STATE, b"online", since=since)

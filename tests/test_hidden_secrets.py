@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,14 +151,21 @@ def test_a_configuration_can_be_restored_with_the_removed_secrets(scene: Scene) 
     assert SECRECY.take() == []
 
 
+def _is_published(scene: Scene, since: int, username: str | None) -> bool:
+    """Return whether a failed login with this user name was published, as an event and as a raw event."""
+    new = scene.subscriber.messages[since:]
+    events = [json.loads(one.payload) for one in new if one.topic == "syncthing/alpha/event/login_failed"]
+    raw = [json.loads(one.payload)["data"] for one in new if one.topic == "syncthing/alpha/raw/LoginAttempt"]
+    return any(one["username"] == username and "127.0.0.1" in one["address"] for one in events) and any(
+        one.get("username") == username for one in raw
+    )
+
+
 def test_an_unknown_user_name_is_not_published(scene: Scene) -> None:
     """Users sometimes type their password as the user name; only the configured name of the GUI's user is public."""
     for name, shown in ((TYPED, None), (GUI_USER, GUI_USER)):
         since = scene.subscriber.count
         scene.log_in(name)
-        event = scene.subscriber.wait_for_json("syncthing/alpha/event/login_failed", since=since)
-        assert event["username"] == shown
-        assert "127.0.0.1" in event["address"]
-        raw = scene.subscriber.wait_for_json("syncthing/alpha/raw/LoginAttempt", since=since)
-        assert raw["data"].get("username") == shown
+        # a login is two attempts since 1.26; the event of the second one may arrive during the next login
+        eventually(partial(_is_published, scene, since, shown))
     assert SECRECY.take() == []

@@ -178,7 +178,7 @@ def test_the_bridge_goes_online_although_the_broker_closes_the_connection_over_t
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[socket.socket], object]], Session]]:
     """Return a function that opens a session with a server that accepts it and then behaves in a given way."""
-    monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 2.0)
     ends: list[Callable[[], None]] = []
 
     def open_with(behave: Callable[[socket.socket], object]) -> Session:

@@ -19,7 +19,7 @@ from stbridge.core.commands import COMMANDS
 from stbridge.demo.node import free_port
 from stbridge.errors import Fatal
 from stbridge.settings import MqttSettings, Settings, SyncthingSettings
-from tests.servers import PATIENCE_S, Mosquitto, Subscriber, eventually
+from tests.servers import PATIENCE_S, Mosquitto, Subscriber, content_of, eventually
 from tests.syncthing.pretended import DOCUMENTS, PretendedSyncthing
 from tests.syncthing.server import ScriptedServer, Table, answers, hangs
 
@@ -364,5 +364,5 @@ def test_the_demo_exits_when_its_reader_exits(binary: str, tmp_path: Path) -> No
         assert errors_of(process) == ""
         assert process.returncode == FAILED
     assert list(scratch.iterdir()) == []
-    commands = (file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists())
+    commands = map(content_of, Path("/proc").glob("[0-9]*/cmdline"))
     assert not [command for command in commands if os.fsencode(scratch) in command]

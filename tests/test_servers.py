@@ -16,7 +16,7 @@ from stbridge.demo.node import ServerPorts, SyncthingNode
 from stbridge.errors import Failed
 from tests.conftest import ODD_FOLDER, Pair
 from tests.proxy import Proxy
-from tests.servers import PATIENCE_S, Mosquitto, Subscriber, eventually
+from tests.servers import PATIENCE_S, Mosquitto, Subscriber, content_of, eventually
 
 LOOPBACK = "0100007F"
 LISTEN = "0A"
@@ -24,15 +24,22 @@ UNUSED_PORTS = range(32_000, 32_010)
 """Between the ports that the tests give to servers and those of outgoing connections."""
 
 
+def target_of(link: Path) -> str:
+    """Return the target of a link in /proc; nothing if it was closed meanwhile."""
+    with suppress(OSError):
+        return str(link.readlink())
+    return ""
+
+
 def processes_of(home: Path) -> list[Path]:
     """Return the folders in /proc of the processes that were started with this home directory."""
     mark = b"\0" + bytes(home) + b"\0"
-    return [line.parent for line in Path("/proc").glob("[0-9]*/cmdline") if mark in line.read_bytes()]
+    return [line.parent for line in Path("/proc").glob("[0-9]*/cmdline") if mark in content_of(line)]
 
 
 def sockets_of(processes: list[Path]) -> set[str]:
     """Return the inodes of the sockets of these processes."""
-    links = [str(file.readlink()) for process in processes for file in (process / "fd").iterdir()]
+    links = [target_of(file) for process in processes for file in (process / "fd").iterdir()]
     return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
 
 

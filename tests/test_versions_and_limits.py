@@ -188,6 +188,6 @@ def test_a_timed_pause_of_all_devices_ends(scene: Scene) -> None:
     """The reply and the topic contain the time."""
     topic = f"beta/device/{short_id(scene.pair.a.device_id)}"
     scene.until(topic, status="up_to_date")
-    resume_at = scene.asks("pause_all", {"for": "5s"})["data"]["resume_at"]
+    resume_at = scene.asks("pause_all", {"for": "6s"})["data"]["resume_at"]
     scene.until(topic, status="paused", resume_at=resume_at)
     scene.until(topic, status="up_to_date", resume_at=None)

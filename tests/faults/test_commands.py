@@ -224,11 +224,12 @@ def broken_when_it_has_asked(world: World, send: Callable[[], None], asked: Call
 
 def hung_when_it_has_asked(world: World, send: Callable[[], None], asked: Callable[[], None]) -> None:
     """Suspend Syncthing until the bridge reports it offline."""
+    since = world.witness.count
     world.alpha.hang()
     try:
         send()
         asked()
-        world.witness.wait_for("syncthing/alpha/state", b"offline", since=world.witness.count)
+        world.witness.wait_for("syncthing/alpha/state", b"offline", since=since)
     finally:
         world.alpha.wake()
 

@@ -351,6 +351,7 @@ def test_old_versions_are_listed_and_restored(pair: Pair, alpha: SyncthingClient
     assert beta.restore_versions("docs", {"versioned.txt": version["versionTime"]}) == {}
     assert theirs.read_bytes() == b"old"
     beta.patch_folder("docs", {"versioning": {"type": ""}})
+    eventually(partial(holds, pair.a_files / "docs/versioned.txt", b"old"))
     eventually(lambda: pair.a.is_idle("docs") and pair.b.is_idle("docs"))
 
 

@@ -196,7 +196,7 @@ def test_a_round_reads_one_folder_and_some_completions(syncthing: PretendedSynct
 
 def test_few_completions_are_read_once_a_round(syncthing: PretendedSyncthing, polling: Poll) -> None:
     """If there are fewer completions than a round reads, none is read twice."""
-    poller = polling(reconcile=0.2)
+    poller = polling(reconcile=2)
     poller.reconcile([Read("folder", "docs")], [Read("completion", "docs", "BETA")])
     eventually(lambda: len(asked(syncthing, COMPLETION)) >= 2)
     assert asked_in_order(syncthing, FOLDER_STATUS, COMPLETION)[:4] == [FOLDER_STATUS, COMPLETION] * 2

@@ -364,10 +364,10 @@ def test_a_migration_is_retried(serve: Serve) -> None:
 def test_a_timeout_is_not_retried(serve: Serve) -> None:
     """The wait was already long, and the call may still be running."""
     server = serve({PING: hangs})
-    with pytest.raises(TimedOut, match=r"^timeout_s: GET /rest/system/ping did not answer within 0\.1 s") as raised:
-        call(server.url, timeout_s=0.1)
+    with pytest.raises(TimedOut, match=r"^timeout_s: GET /rest/system/ping did not answer within 1 s") as raised:
+        call(server.url, timeout_s=1)
     assert raised.value.may_have_run
-    assert len(server.requests) == 1
+    eventually(lambda: len(server.requests) == 1)
 
 
 def test_a_close_cuts_the_attempts_short(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,8 +465,8 @@ def test_a_compressed_error_is_recognized_by_its_status(serve: Serve) -> None:
 def test_a_slow_endless_answer_is_cut_off(serve: Serve, tmp_path: Path, behaviour: Behaviour, scheme: str) -> None:
     """Each byte arrives in time, but the answer never ends."""
     context = self_signed(tmp_path / "own").context if scheme == "https" else None
-    with pytest.raises(TimedOut, match=r"did not answer within 0\.5 s"):
-        call(serve({PING: behaviour}, context=context).url, timeout_s=0.5)
+    with pytest.raises(TimedOut, match=r"did not answer within 3 s"):
+        call(serve({PING: behaviour}, context=context).url, timeout_s=3)
 
 
 @pytest.mark.parametrize("behaviour", [redirects(floods), floods_with_error], ids=["redirect", "error"])
@@ -560,7 +560,7 @@ def test_a_failed_call_does_not_affect_the_next_one(
 ) -> None:
     """The error belongs to the call, and the same client can make the next call."""
     server = serve({STATUS: behaviour, PING: answers(PONG)})
-    client = connect(server.url, timeout_s=3, largest_answer=1_000_000)
+    client = connect(server.url, timeout_s=3 if error is TimedOut else 30, largest_answer=1_000_000)
     assert client.get_ping() == PONG
     failed = failure_of(lambda: client.get_folder_status("docs"))
     assert type(failed) is error
