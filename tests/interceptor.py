@@ -1,5 +1,6 @@
-"""A proxy to a real Syncthing instance that forwards all calls, except those that a test makes fail."""
+"""A proxy to a real Syncthing instance that forwards all calls and events, except those that a test stops."""
 
+import json
 import threading
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 from tests.syncthing.server import Answer, Behaviour, Exchange, ScriptedServer
 
+EVENTS = "/rest/events"
 LONG_POLL_S = 90.0
 PER_CONNECTION = frozenset({"connection", "content-length", "transfer-encoding", "date", "server"})
 """Headers that belong to one connection, or that the server adds itself."""
@@ -34,6 +36,7 @@ class Interceptor(dict[str, Any]):
         self._target = urlsplit(target)
         self._failing: Mapping[str, Behaviour] = {}
         self._held: dict[str, Held] = {}
+        self._hidden = ""
         self._lock = threading.Lock()
         self._forwarding: set[HTTPConnection] = set()
         self._stopped = threading.Event()
@@ -70,6 +73,10 @@ class Interceptor(dict[str, Any]):
         held = self._held[call] = Held()
         return held
 
+    def hides(self, event_type: str) -> None:
+        """Hide the events of a type, as if Syncthing had not sent them."""
+        self._hidden = event_type
+
     def get(self, _path: str, _default: Any = None) -> Behaviour:
         """Return the behavior for any call."""
         return self._handle
@@ -84,7 +91,8 @@ class Interceptor(dict[str, Any]):
 
     def _forward(self, exchange: Exchange, target: str) -> None:
         method = exchange.asked.line.partition(" ")[0]
-        headers = {name: value for name, value in exchange.asked.headers.items() if name.lower() != "host"}
+        not_forwarded = ("host", "accept-encoding") if self._hidden else ("host",)
+        headers = {name: value for name, value in exchange.asked.headers.items() if name.lower() not in not_forwarded}
         connection = HTTPConnection(str(self._target.hostname), self._target.port, timeout=LONG_POLL_S)
         with self._lock:
             self._forwarding.add(connection)
@@ -104,5 +112,13 @@ class Interceptor(dict[str, Any]):
         if response.status == HTTPStatus.OK and (held := self._held.pop(target, None)):
             held.answered.set()
             held.released.wait(LONG_POLL_S)
+        if self._hidden and response.status == HTTPStatus.OK and target.startswith(f"{EVENTS}?"):
+            body = self._without_hidden(body)
         kept = {name: value for name, value in response.getheaders() if name.lower() not in PER_CONNECTION}
         Answer(status=response.status, headers=kept, body=body)(exchange)
+
+    def _without_hidden(self, body: bytes) -> bytes:
+        """Replace the hidden events by ones that mean nothing; without an ID in between, an event would be missed."""
+        events = json.loads(body)
+        nothing = {"type": "Unknown", "data": None}
+        return json.dumps([{**one, **nothing} if one["type"] == self._hidden else one for one in events]).encode()

@@ -247,6 +247,7 @@ def completion(device: str, folder: str, raw: Json) -> seen.CompletionRead:
             global_bytes=global_bytes,
             remote_state=text_or_none(raw.get("remoteState")),
         ),
+        sequence=whole(raw.get("sequence") or 0),
     )
 
 

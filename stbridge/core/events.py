@@ -62,6 +62,13 @@ def _local_index(event: Json, _own_id: str) -> Observation:
     return seen.LocalIndexChanged(folder=text(event["data"]["folder"]), conflicts=conflicts)
 
 
+def _remote_index(event: Json, _own_id: str) -> Observation:
+    data = event["data"]
+    return seen.RemoteIndexChanged(
+        device=text(data["device"]), folder=text(data["folder"]), sequence=whole(data["sequence"])
+    )
+
+
 def _watch_state(event: Json, _own_id: str) -> Observation:
     return seen.WatchErrorChanged(folder=text(event["data"]["folder"]), error=text_or_none(event["data"].get("to")))
 
@@ -130,6 +137,7 @@ _ROWS: Mapping[str, Callable[[Json, str], Observation | None]] = {
     "FolderErrors": _folder_errors,
     "FolderScanProgress": _scan_progress,
     "LocalIndexUpdated": _local_index,
+    "RemoteIndexUpdated": _remote_index,
     "FolderWatchStateChanged": _watch_state,
     "FolderPaused": _folder_paused,
     "FolderResumed": _folder_paused,
@@ -146,8 +154,8 @@ _ROWS: Mapping[str, Callable[[Json, str], Observation | None]] = {
 
 OTHER_TYPES = (
     *("Starting", "StartupComplete", "DeviceDiscovered", "DeviceRejected", "LocalChangeDetected"),
-    *("RemoteChangeDetected", "RemoteIndexUpdated", "ItemStarted", "ItemFinished", "FolderRejected"),
-    *("DownloadProgress", "RemoteDownloadProgress", "ListenAddressesChanged", "Failure", "UpgradeRestartScheduled"),
+    *("RemoteChangeDetected", "ItemStarted", "ItemFinished", "FolderRejected", "DownloadProgress"),
+    *("RemoteDownloadProgress", "ListenAddressesChanged", "Failure", "UpgradeRestartScheduled"),
 )
 """Types that the bridge does not need; it publishes them if `events.raw` names them (Syncthing 1.19 to 2.1)."""
 

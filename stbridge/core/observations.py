@@ -213,12 +213,22 @@ class ConflictsRead(Observation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteIndexChanged(Observation):
+    """A device sent changes of its index of a folder; `sequence` is the number of the last one."""
+
+    device: str
+    folder: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRead(Observation):
-    """How complete a folder is on a device."""
+    """How complete a folder is on a device; `sequence` is that of the device's index from which it was computed."""
 
     device: str
     folder: str
     completion: Completion
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from stbridge.core import observations as seen
 from stbridge.core.alerts import DEVICE, THE_INSTANCE, Alerts, Problem, Subject
 from stbridge.core.availability import Availability
 from stbridge.core.entities import DeviceState, FolderState, share_part
+from stbridge.core.expected_completions import ExpectedCompletions
 from stbridge.core.model import (
     Completion,
     Config,
@@ -96,6 +97,7 @@ class State:
         self.device_ids: dict[str, str] = {}
         """The full ID of each configured device, by its short ID."""
         self.completions: dict[tuple[str, str], Completion] = {}
+        self.expected_completions = ExpectedCompletions()
         # Folders that have made progress since the instance was last unavailable.
         self._progressed: set[str] = set()
         self.folder_tally, self.device_tally = Tally(FolderPart()), Tally(DevicePart())
@@ -109,10 +111,9 @@ class State:
         self.timed_pauses = TimedPauses()
         # The payloads of the previous run of the bridge; None before they are read, empty after the comparison.
         self.restored: Mapping[Address, Mapping[str, Any] | None] | None = None
-        # Whether the State was compared with `restored`, and the differences were emitted as late events.
-        self.compared = False
-        # Whether the events of the next evaluation of problems are marked as late.
-        self.evaluates_late = False
+        # Whether the State was compared with `restored`, and the differences were emitted as late events; and whether
+        # the events of the next evaluation of problems are marked as late.
+        self.compared, self.evaluates_late = False, False
         # Problems caused by one-time events, by code.
         self.notices: dict[str, Problem] = {}
         # The raised problems of each subject, by code.
@@ -160,8 +161,8 @@ class State:
     @property
     def next_due(self) -> datetime | None:
         """When the next timer is due; None if there is none, or while nothing can be evaluated."""
-        times = [at for at in (self.problem_timers.next, self.connection_timers.next) if at is not None]
-        return min(times, default=None) if self.may_publish else None
+        times = (self.problem_timers.next, self.connection_timers.next, self.expected_completions.next_late)
+        return min((at for at in times if at is not None), default=None) if self.may_publish else None
 
     def emit(self, event_type: str, at: datetime, *, late: bool = False, **data: Any) -> None:
         """Emit an event, marked as late if it may have occurred while the bridge missed Syncthing's events."""
@@ -256,6 +257,7 @@ class State:
         self.devices[device].folders.discard(folder)
         self.devices[device].taken.pop(folder, None)
         self.completions.pop((device, folder), None)
+        self.expected_completions.forget((device, folder))
         self.outcome.change(share_address(self.short_ids[device], folder))
         self.devices[device].shares.drop(folder)
         self.device_changed(device)  # also after a paused folder: a device that shares no folder is unused

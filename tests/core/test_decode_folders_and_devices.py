@@ -165,6 +165,7 @@ def test_a_completion_is_read(version: str) -> None:
             global_bytes=5 + (128 if is_before(version, "2.0") else 0),
             remote_state=None if is_before(version, "1.20") else "valid",
         ),
+        sequence=2,
     )
 
 

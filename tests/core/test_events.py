@@ -112,6 +112,7 @@ def _completion(example: Example) -> Observation:
             global_bytes=0,
             remote_state=None if is_before(example.version, "1.20") else "valid",
         ),
+        sequence=example.data["sequence"],
     )
 
 
@@ -153,6 +154,10 @@ ROWS = [
         lambda e: seen.ScanProgressed(folder=e.data["folder"], current=e.data["current"], total=e.data["total"]),
     ),
     Row("LocalIndexUpdated", lambda e: seen.LocalIndexChanged(folder=e.data["folder"], conflicts=())),
+    Row(
+        "RemoteIndexUpdated",
+        lambda e: seen.RemoteIndexChanged(device=e.beta, folder="docs", sequence=e.data["sequence"]),
+    ),
     Row(
         "FolderWatchStateChanged",
         lambda _: seen.WatchErrorChanged(folder="unwatched", error="watching is not supported"),

@@ -209,6 +209,7 @@ def completed(
     need_items: int = 0,
     need_deletes: int = 0,
     remote_state: str | None = "valid",
+    sequence: int = 0,
 ) -> seen.CompletionRead:
     """Return the completion of a folder of 1000 bytes on a device."""
     return seen.CompletionRead(
@@ -222,6 +223,7 @@ def completed(
             global_bytes=1000,
             remote_state=remote_state,
         ),
+        sequence=sequence,
     )
 
 

@@ -48,8 +48,10 @@ def _clock_set(state: State, observation: seen.ClockSet, now: datetime) -> None:
         state.transfer_until += by
     if state.uptime is not None:
         state.uptime = state.uptime.shifted(by)
-    for timed in (state.in_lifetime, state.out_lifetime, state.connection_timers, state.timed_pauses):
-        timed.shift(by)
+    state.in_lifetime.shift(by)
+    state.out_lifetime.shift(by)
+    for timers in (state.connection_timers, state.expected_completions, state.timed_pauses):
+        timers.shift(by)
     state.everything_changed()  # evaluates all problems, which sets their timers
 
 

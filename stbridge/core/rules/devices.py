@@ -33,6 +33,14 @@ def publish_stable_connections(state: State, now: datetime) -> None:
         _emit_connection(state, device)
 
 
+def read_late_completions(state: State, now: datetime) -> None:
+    """Request the completions that Syncthing has not reported soon enough after a change of a device's index."""
+    if not state.may_publish:
+        return
+    for device, folder in state.expected_completions.late(now):
+        state.outcome.read(Read("completion_without_event", folder, device))
+
+
 def _connected(state: State, observation: seen.DeviceConnected, now: datetime) -> None:
     if device := state.devices.get(observation.device):
         if not device.connection.connected:  # since Syncthing 1.25, a device may have several; the first is shown
@@ -152,11 +160,19 @@ def _forget_remote_states(state: State, device: str) -> None:
             state.share_changed(device, folder)
 
 
+def _index_changed(state: State, observation: seen.RemoteIndexChanged, now: datetime) -> None:
+    device = state.devices.get(observation.device)
+    if device is not None and observation.folder in device.folders:
+        share = (observation.device, observation.folder)
+        state.expected_completions.index_changed(share, observation.sequence, now)
+
+
 def _completion(state: State, observation: seen.CompletionRead, now: datetime) -> None:
     device = state.devices.get(observation.device)
     if device is None or observation.folder not in device.folders:
         return
     key = (observation.device, observation.folder)
+    state.expected_completions.computed(key, observation.sequence)
     before, state.completions[key] = state.completions.get(key), observation.completion
     caught_up = _has_caught_up(device, state.folders[observation.folder], observation.completion)
     if before == observation.completion and not caught_up:
@@ -236,6 +252,7 @@ RULES: Rules = {
     seen.DeviceConnected: _connected,
     seen.DeviceDisconnected: _disconnected,
     seen.ConnectionsRead: _connections,
+    seen.RemoteIndexChanged: _index_changed,
     seen.CompletionRead: _completion,
     seen.DeviceCompletionRead: _device_completion,
     seen.DeviceStatisticsRead: _statistics,
