@@ -24,7 +24,8 @@ MINUTES ?= 20
 SEED ?=
 ONLY ?=
 QUICK ?=
-# Most tests wait for real servers, so more workers than processors are useful.
+# Most tests wait for real servers, so more workers than processors are useful. With worksteal, neighboring tests, which
+# share servers, mostly run in one worker.
 WORKERS ?= 6
 VENV := .venv
 READY := $(VENV)/.ready
@@ -37,10 +38,10 @@ demo: $(READY)
 	@PATH="$$PATH:/usr/sbin" $(VENV)/bin/stbridge demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: $(READY) servers check
-	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist worksteal
 
 test-faults: $(READY) servers
-	$(VENV)/bin/pytest tests/faults --numprocesses $(WORKERS) --dist loadgroup
+	$(VENV)/bin/pytest tests/faults --numprocesses $(WORKERS) --dist worksteal
 
 soak: $(READY) servers
 	$(VENV)/bin/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

@@ -167,15 +167,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests of one file and one version, because parallel tests of a group share servers."""
-    for item in items:
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        version = parameters.get("syncthing_version", "")
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {version}"))
-
-
 def pytest_report_header() -> list[str]:
     """Show at the start which real servers are available."""
     if not MANIFEST.is_file():

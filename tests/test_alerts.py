@@ -190,6 +190,7 @@ def scene(stage: Stage, broker: Mosquitto, subscriber: Subscriber, tmp_path: Pat
     try:
         one.start()
         one.wait("system", lambda payload: payload["problem"] is False)
+        one.wait(f"device/{short_id(stage.beta.device_id)}", lambda payload: payload["connected"])
         one.mark()
         yield one
     finally:

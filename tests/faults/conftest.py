@@ -92,6 +92,6 @@ def measured(report: pytest.TestReport) -> list[tuple[str, float, str]]:
 
 def readable(test: str) -> str:
     """Return the name of a test as words."""
-    file, _, name = test.partition("@")[0].partition("::")
+    file, _, name = test.partition("::")
     words = name.removeprefix("test_").replace("_", " ").replace("[", ": ").removesuffix("]")
     return f"{Path(file).stem.removeprefix('test_')}: {words}"
