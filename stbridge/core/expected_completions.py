@@ -1,6 +1,5 @@
 """Completions that Syncthing has yet to report after a device has sent changes of its index of a folder."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from stbridge.core.timing import Timers
@@ -15,6 +14,9 @@ Syncthing reports it after 2 s, plus twice the time in which it computes all cha
 its lib/model/folder_summary.go). On a busy machine, that can take long.
 """
 
+INTERVAL = timedelta(seconds=0.5)
+"""Time between two late completions, so that most of many are reported by Syncthing before they are read."""
+
 
 class ExpectedCompletions:
     """The shares whose index has changed since their completion was computed."""
@@ -22,6 +24,7 @@ class ExpectedCompletions:
     def __init__(self) -> None:
         self._sequences: dict[Share, int] = {}
         self._timers: Timers[Share, datetime] = Timers()
+        self._next_at: datetime | None = None
 
     def index_changed(self, share: Share, sequence: int, now: datetime) -> None:
         """Expect a completion that was computed from this sequence of the index, or from a later one."""
@@ -29,7 +32,11 @@ class ExpectedCompletions:
         self._timers.set(share, now + LATE)
 
     def computed(self, share: Share, sequence: int) -> None:
-        """Note that a completion is known that was computed from this sequence of the index."""
+        """Note that a completion is known that was computed from this sequence of the index.
+
+        Version 2 reads the sequence after the items that are needed. If the index changes in between, the completion is
+        the previous one, and the next event corrects it.
+        """
         if sequence >= self._sequences.get(share, 0):
             self.forget(share)
 
@@ -38,17 +45,24 @@ class ExpectedCompletions:
         self._sequences.pop(share, None)
         self._timers.set(share, None)
 
-    def late(self, now: datetime) -> Iterator[Share]:
-        """Remove and yield the shares whose completion is late."""
-        for share in self._timers.due(now):
+    def take_late(self, now: datetime) -> Share | None:
+        """Remove and return a share whose completion is late; None if there is none, or during INTERVAL after one."""
+        if self._next_at is not None and now < self._next_at:
+            return None
+        share = next(self._timers.due(now), None)
+        if share is not None:
             del self._sequences[share]
-            yield share
+            self._next_at = now + INTERVAL
+        return share
 
     @property
     def next_late(self) -> datetime | None:
-        """When the next completion is late; None if none is expected."""
-        return self._timers.next
+        """When `take_late` may return a share; None if no completion is expected."""
+        at = self._timers.next
+        return at if at is None or self._next_at is None else max(at, self._next_at)
 
     def shift(self, by: timedelta) -> None:
         """Move all times, because the clock was set by this much."""
         self._timers.shift(by)
+        if self._next_at is not None:
+            self._next_at += by

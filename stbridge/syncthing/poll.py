@@ -77,6 +77,7 @@ def rate_limits() -> Mapping[str, ReadQueue]:
     scans = ReadQueue(TokenBucket(burst=20, every_s=110.0))
     syncs = ReadQueue(TokenBucket(burst=10, every_s=1.0))
     completions = ReadQueue(TokenBucket(burst=50, every_s=1.0))
+    late_completions = ReadQueue(TokenBucket(burst=10, every_s=1.0))
     remote_states = ReadQueue(TokenBucket(burst=50, every_s=0.02))
     return {
         "scan_errors": scans,
@@ -84,6 +85,7 @@ def rate_limits() -> Mapping[str, ReadQueue]:
         "folder_statistics": scans,
         "last_file": syncs,
         "completion_without_event": completions,
+        "late_completion": late_completions,
         "remote_state": remote_states,
     }
 

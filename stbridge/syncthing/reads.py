@@ -317,6 +317,13 @@ def _completion(reader: Reader, read: Read) -> Iterator[Observation]:
     yield _decoded(decode.completion, read.device, read.folder, completion)
 
 
+def _late_completion(reader: Reader, read: Read) -> Iterator[Observation]:
+    try:
+        yield from _completion(reader, read)
+    except TimedOut as error:  # Syncthing is busy with the same computation, and reports its result by an event
+        log.info("a late completion is not known yet: %s", error)
+
+
 def _decoded(decoder: Callable[..., Decoded], *arguments: Any) -> Decoded:
     try:
         return decoder(*arguments)
@@ -345,6 +352,7 @@ _ROWS: Mapping[str, Callable[[Reader, Read], Iterator[Observation]]] = {
     "outdated_errors": _folder_errors,
     "completion": _completion,
     "completion_without_event": _completion,
+    "late_completion": _late_completion,
     "remote_state": _completion,
     "conflict": _conflict,
     "conflicts": _conflicts,
@@ -370,6 +378,7 @@ _CALLS: Mapping[str, str] = {
     "outdated_errors": "folder/errors",
     "completion": "db/completion",
     "completion_without_event": "db/completion",
+    "late_completion": "db/completion",
     "remote_state": "db/completion",
     "conflict": "db/file",
     "conflicts": "db/browse",

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from stbridge.core import observations as seen
 from stbridge.core.observations import Observation, Read
-from tests.core.world import BETA, DELTA, HOUR, World, completed, config, folder
+from tests.core.world import BETA, DELTA, HOUR, World, after, completed, config, folder
 
-READ = Read("completion_without_event", "docs", BETA)
+READ = Read("late_completion", "docs", BETA)
 
 
 def index(sequence: int, device: str = BETA, folder_id: str = "docs") -> seen.RemoteIndexChanged:
@@ -49,6 +49,16 @@ def test_during_continuous_changes_nothing_is_read() -> None:
     for sequence in range(20):
         assert reads_after(world, index(sequence), seconds=2) == []
     assert reads_after(world) == [READ]
+
+
+def test_many_late_completions_are_read_one_after_another() -> None:
+    """Syncthing reports most of them before their turn, and reads at the same time would delay its reports."""
+    world = World().start(configured=config(*(folder(name, BETA) for name in "abc")))
+    world.see(*(index(7, folder_id=name) for name in "abc"))
+    assert [one.folder for one in reads_after(world, seconds=3)] == ["a"]
+    assert world.state.next_due == after(3.5)
+    assert reads_after(world, completed(folder_id="b", sequence=7), seconds=0.4) == []
+    assert [one.folder for one in reads_after(world, seconds=0.1)] == ["c"]
 
 
 def test_an_index_that_starts_again_counts() -> None:

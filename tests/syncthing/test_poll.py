@@ -436,7 +436,7 @@ def test_reads_after_scans_are_rate_limited(syncthing: PretendedSyncthing, polli
 def test_only_reads_without_an_event_are_rate_limited(polling: Poll, state: Surroundings) -> None:
     """Reads that an event requests are done, whatever their number."""
     scans, others = {"scan_errors", "folder_statistics", "outdated_errors"}, {"last_file", "remote_state"}
-    assert set(rate_limits()) == scans | others | {"completion_without_event"}
+    assert set(rate_limits()) == scans | others | {"completion_without_event", "late_completion"}
     polling().request([Read("folder", f"folder{number}") for number in range(100)])
     state.wait_for(seen.FolderRead, 100)
 

@@ -55,6 +55,7 @@ READS: dict[Read, tuple[list[str], list[type[Observation]]]] = {
         ["db/completion?device=BETA&folder=docs"],
         [seen.CompletionRead],
     ),
+    Read("late_completion", "docs", "BETA"): (["db/completion?device=BETA&folder=docs"], [seen.CompletionRead]),
     Read("remote_state", "docs", "BETA"): (["db/completion?device=BETA&folder=docs"], [seen.CompletionRead]),
 }
 """The calls and the observation types of each read."""
@@ -172,10 +173,11 @@ class Slow(SyncthingClient):
     [
         (Read("conflicts", "docs"), [seen.ConflictsRead(folder="docs", paths=None)]),
         (Read("upgrade"), []),
+        (Read("late_completion", "docs", "BETA"), []),
     ],
 )
 def test_a_timeout_of_a_slow_read_does_not_make_syncthing_unreachable(read: Read, observed: list[Observation]) -> None:
-    """A slow disk or a missing Internet connection does not mean that Syncthing is unavailable."""
+    """Neither a slow disk, nor a missing Internet connection, nor a long computation makes Syncthing unavailable."""
     assert list(Reader(Slow(""), "nas").read(read)) == observed
 
 

@@ -46,5 +46,5 @@ def conclude(state: State, now: datetime) -> None:
         now: the time of the bridge's own clock, in UTC.
     """
     devices.publish_stable_connections(state, now)
-    devices.read_late_completions(state, now)
+    devices.read_late_completion(state, now)
     evaluate(state, now)

@@ -33,12 +33,11 @@ def publish_stable_connections(state: State, now: datetime) -> None:
         _emit_connection(state, device)
 
 
-def read_late_completions(state: State, now: datetime) -> None:
-    """Request the completions that Syncthing has not reported soon enough after a change of a device's index."""
-    if not state.may_publish:
-        return
-    for device, folder in state.expected_completions.late(now):
-        state.outcome.read(Read("completion_without_event", folder, device))
+def read_late_completion(state: State, now: datetime) -> None:
+    """Request a completion that Syncthing has not reported soon enough after a change of a device's index."""
+    if state.may_publish and (share := state.expected_completions.take_late(now)):
+        device, folder = share
+        state.outcome.read(Read("late_completion", folder, device))
 
 
 def _connected(state: State, observation: seen.DeviceConnected, now: datetime) -> None:
