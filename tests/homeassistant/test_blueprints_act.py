@@ -86,7 +86,7 @@ def test_only_what_the_automation_paused_is_resumed(
     inbox = switches[2]
     house.hass.act("switch.turn_on", inbox)
     _published_as_paused(house, "inbox")
-    automate("pause_while_on", paused=[*switches, _switch(house, "device", "AIR6LPZ")], while_on=GAMING, duration=12)
+    automate("pause_while_on", paused=[*switches, _switch(house, "device", "AIR6LPZ")], while_on=GAMING, duration=30)
     gaming("on")
     _paused_is(house, "inbox", "docs", ODD_FOLDER, absent)
     house.hass.act("switch.turn_on", switches[0])
