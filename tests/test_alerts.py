@@ -464,7 +464,7 @@ def test_a_sync_is_published_once_on_each_side(scene: Scene) -> None:
 
 
 def test_a_restart_of_syncthing_is_published_once(scene: Scene) -> None:
-    """A restart raises no problem, and causes no events about syncing or pausing."""
+    """A restart raises no problem but those of disconnected devices, and causes no events about syncing or pausing."""
     assert ask(scene.subscriber, "restart", "PRESS")["status"] == "ok"
     started = scene.event("syncthing_started")
     assert started["version"].startswith("v")

@@ -1,12 +1,14 @@
-"""A call that fails for one folder or one list is a problem of that part only: the instance stays online."""
+"""A call that fails for one folder or one list, or a missing event, concerns only that part: the instance is online."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stbridge.core.model import short_id
 from tests.conftest import Pair
 from tests.interceptor import Interceptor
 from tests.servers import BridgeProcess, Mosquitto, Subscriber, eventually, instance
@@ -116,3 +118,23 @@ def test_a_failing_call_is_a_problem_of_the_topic_that_it_reads(
         eventually(lambda: json.loads(subscriber.latest()[DOCS])["in_sync"] is True)
     states = [message.payload for message in subscriber.messages if message.topic == STATE]
     assert b"offline" not in states[states.index(b"online") :]  # on a busy machine, the first state may be `offline`
+
+
+def test_a_completion_without_an_event_is_read(
+    interceptor: Interceptor, bridge: BridgeProcess, pair: Pair, subscriber: Subscriber
+) -> None:
+    """A new file is published as complete on the other device, although the event is missing."""
+    interceptor.hides("FolderCompletion")
+    bridge.start()
+    subscriber.wait_for_payload("syncthing/bridge/state", b"online")
+    name = pair.write(f"{os.urandom(4).hex()}.txt", os.urandom(100_000)).name
+    eventually((pair.b_files / "docs" / name).is_file)
+    eventually(lambda: pair.b.is_idle("docs") and completion_of(pair)["needItems"] == 0)
+    size = completion_of(pair)["globalBytes"]
+    topic = f"syncthing/alpha/completion/{short_id(pair.b.device_id)}/docs"
+    subscriber.wait_for_json(topic, lambda one: (one["completion"], one["global_bytes"]) == (100, size))
+
+
+def completion_of(pair: Pair) -> Any:
+    """Return how complete the folder is on node b, as node a knows it."""
+    return pair.a.request("GET", "/rest/db/completion", {"device": pair.b.device_id, "folder": "docs"})

@@ -13,7 +13,7 @@ from stbridge.core import observations as seen
 from stbridge.core.alerts import DEVICE, THE_INSTANCE, Alerts, Problem, Subject
 from stbridge.core.availability import Availability
 from stbridge.core.entities import DeviceState, FolderState, share_part
-from stbridge.core.expected_completions import ExpectedCompletions
+from stbridge.core.expected_completions import ExpectedCompletions, Share
 from stbridge.core.model import (
     Completion,
     Config,
@@ -96,7 +96,7 @@ class State:
         """The short ID of each configured device, by its full ID."""
         self.device_ids: dict[str, str] = {}
         """The full ID of each configured device, by its short ID."""
-        self.completions: dict[tuple[str, str], Completion] = {}
+        self.completions: dict[Share, Completion] = {}
         self.expected_completions = ExpectedCompletions()
         # Folders that have made progress since the instance was last unavailable.
         self._progressed: set[str] = set()

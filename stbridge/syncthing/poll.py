@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from stbridge.core import observations as seen
+from stbridge.core.expected_completions import INTERVAL
 from stbridge.core.observations import Observation, Read
 from stbridge.core.read_order import Moment
 from stbridge.core.timing import Timers
@@ -77,7 +78,9 @@ def rate_limits() -> Mapping[str, ReadQueue]:
     scans = ReadQueue(TokenBucket(burst=20, every_s=110.0))
     syncs = ReadQueue(TokenBucket(burst=10, every_s=1.0))
     completions = ReadQueue(TokenBucket(burst=50, every_s=1.0))
-    late_completions = ReadQueue(TokenBucket(burst=10, every_s=1.0))
+    late_completions = ReadQueue(
+        TokenBucket(burst=10, every_s=INTERVAL.total_seconds())
+    )  # the rules request them at this rate
     remote_states = ReadQueue(TokenBucket(burst=50, every_s=0.02))
     return {
         "scan_errors": scans,
