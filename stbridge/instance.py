@@ -282,7 +282,7 @@ class Instance:
             now, step = self._clock.read()
             if step:
                 apply(state, seen.ClockSet(by=step), now)
-            for observation in observations if since is None or since.epoch == state.epoch else ():
+            for observation in observations if since is None or since.epoch == state.read_order.epoch else ():
                 if not isinstance(observation, seen.RawEvent):
                     apply(state, observation, now, since)
             conclude(state, now)
@@ -322,16 +322,15 @@ class Instance:
         """Replace the State by one that is restored from the published topics, and request a read of everything."""
         published = self._topics.of_instance(self.name, self._outbox.states())
         with self._lock:
-            epoch, self._state = self._state.epoch, self._new_state()
-            self._state.epoch = epoch + 1
+            self._state = self._new_state(self._state.read_order.epoch + 1)
             self._publisher.forget()
             if self._restored is not None:
                 restored = payloads_of(self._topics, {**self._restored, **published}, RENDERED)
                 apply(self._state, seen.Restored(payloads=restored), utc_now())
         self._follower.read_everything()
 
-    def _new_state(self) -> State:
-        return State(self._alerts, may_resume=self._may_resume)
+    def _new_state(self, epoch: int = 0) -> State:
+        return State(self._alerts, may_resume=self._may_resume, epoch=epoch)
 
     def tick(self) -> None:
         """Apply time-based changes, such as thresholds and timed pauses; called by the schedule."""
@@ -386,7 +385,7 @@ class Instance:
     def _moment(self) -> Moment | None:
         """Return the current moment; None while the instance cannot be used, so that the poller reads nothing."""
         state = self._state
-        return Moment(state.epoch, state.read_order.last) if state.availability is Availability.LIVE else None
+        return state.read_order.moment if state.availability is Availability.LIVE else None
 
     def _check_connection(self) -> None:
         """Make the follower check its connection, unless it is already reconnecting."""

@@ -28,17 +28,32 @@ class Moment(NamedTuple):
 
 
 class ReadOrder:
-    """The order in which the values of reads were last observed, by reads and by events."""
+    """The order in which the values of reads were last observed, by reads and by events.
 
-    def __init__(self) -> None:
-        self.last = 0
-        """The number of observations so far."""
+    Args:
+        epoch: the number of the first epoch. Responses to requests of an earlier epoch are dropped, because events may
+            have been missed in between.
+    """
+
+    def __init__(self, epoch: int = 0) -> None:
+        self.epoch = epoch
+        self._last = 0  # the number of observations so far
         self._observed: OrderedDict[Read, int] = OrderedDict()
+
+    @property
+    def moment(self) -> Moment:
+        """The current moment."""
+        return Moment(self.epoch, self._last)
+
+    def begin_epoch(self) -> None:
+        """Begin the next epoch; nothing that was observed before is compared with a response any more."""
+        self.epoch += 1
+        self._observed.clear()
 
     def note(self, read: Read) -> None:
         """Note that the value of a read is observed now."""
-        self.last += 1
-        self._observed[read] = self.last
+        self._last += 1
+        self._observed[read] = self._last
         self._observed.move_to_end(read)
         if len(self._observed) > MOST_KEPT:
             self._observed.popitem(last=False)

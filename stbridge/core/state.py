@@ -59,16 +59,15 @@ class State:
     Args:
         alerts: the thresholds of problems.
         may_resume: whether the allow-list of commands permits resuming at the end of a timed pause of the previous run.
+        epoch: the number of the first epoch; it changes with the availability.
     """
 
-    def __init__(self, alerts: Alerts | None = None, *, may_resume: bool = True) -> None:
+    def __init__(self, alerts: Alerts | None = None, *, may_resume: bool = True, epoch: int = 0) -> None:
         self.may_resume = may_resume
         self.outcome = Outcome()
         self.alerts = alerts or Alerts()
         self.availability = Availability.CONNECTING
-        self.epoch = 0
-        """Changes with the availability: values read in an earlier epoch may be out of date."""
-        self.read_order = ReadOrder()
+        self.read_order = ReadOrder(epoch)
         self.status, self.message = "unreachable", "not connected yet"
         self.since: datetime | None = None
         # When the current outage of the instance began; None while there is none.
@@ -227,7 +226,7 @@ class State:
 
     def forget_progress(self) -> None:
         """Forget when folders made progress, because events about further progress may be lost."""
-        for folder in self._progressed & self.folders.keys():
+        for folder in self._progressed:
             self.folders[folder].progress_at = None
         self._progressed.clear()
 
@@ -328,6 +327,7 @@ class State:
         for device in [device for device, state in self.devices.items() if folder in state.folders]:
             self.unshare(device, folder)
         del self.folders[folder]
+        self._progressed.discard(folder)
         self.folder_tally.drop(folder)
         self.timed_pauses.set(Paused("folder", folder), None)
         self.outcome.change(folder_address(folder), failed_address(folder), conflicts_address(folder), SYSTEM)

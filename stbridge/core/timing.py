@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 LONGEST_DURATION_S = 366 * 24 * 3600
 
 SPARE = 64
-"""Entries that the queue of timers may have in addition to two per key before it is rebuilt."""
+"""Entries that the queue of timers may have in addition to two per timer before it is rebuilt."""
 
 _FIRST = datetime(2013, 1, 1, tzinfo=UTC)
 """A time before Syncthing existed. A clock that shows an earlier time has not been set yet."""
@@ -142,8 +142,9 @@ class Timers(Generic[Key, Time]):
             yield key
 
     def _push(self, key: Key, at: Time) -> None:
-        # A timer that is set to an earlier time leaves its old entry in the queue.
-        if len(self._queue) > 2 * len(self._queued) + SPARE:
+        # A timer that is removed, or set to an earlier time, leaves its old entry in the queue.
+        if len(self._queue) > 2 * len(self._due) + SPARE:
+            self._queued = {key: at for key, at in self._queued.items() if key in self._due}
             self._queue = [entry for entry in self._queue if self._queued.get(entry[2]) == entry[0]]
             heapq.heapify(self._queue)
         self._queued[key] = at

@@ -12,8 +12,8 @@ BRIDGE = "bridge"
 HOME_ASSISTANT = "homeassistant"
 """Home Assistant's default discovery prefix, which it may use although another one is set here."""
 
-CACHED_TOPICS = 4096
-"""How many built topics are cached, because the same topics are published again and again."""
+CACHED_TOPICS = 512
+"""How many built topics are cached, because the same topics are published again and again; most homes have fewer."""
 
 LONGEST_RESPONSE_TOPIC = 1024
 """Maximum length of a response topic in bytes; ordinary clients use much shorter ones."""

@@ -64,7 +64,7 @@ OVERTAKEN: dict[str, tuple[Observation, Observation, Read]] = {
 
 def moment(one: Watched) -> Moment:
     """Return the current moment."""
-    return Moment(one.state.epoch, one.state.read_order.last)
+    return one.state.read_order.moment
 
 
 @pytest.mark.parametrize("case", OVERTAKEN)

@@ -143,6 +143,18 @@ def test_the_queue_does_not_grow_with_the_changes() -> None:
     assert list(timers.due(_at(5019))) == ["busy"]
 
 
+def test_removed_timers_do_not_stay_in_the_queue() -> None:
+    """They may have been due only in a year."""
+    timers: Timers[str, datetime] = Timers()
+    timers.set("kept", _at(20_000))
+    for number in range(5000):
+        timers.set(f"gone {number}", _at(10_000))
+        timers.set(f"gone {number}", None)
+    assert len(timers) < 200
+    timers.set("gone 4999", _at(15_000))
+    assert list(timers.due(_at(20_000))) == ["gone 4999", "kept"]
+
+
 def test_timers_work_with_seconds_of_a_monotonic_clock() -> None:
     """Timers on the clock of the process do not move when the wall clock is set."""
     timers: Timers[str, float] = Timers()

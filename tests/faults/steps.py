@@ -29,8 +29,8 @@ BURSTS_BETWEEN_DEATHS = 30
 """Minimum distance between two deaths of a thread: by design, five deaths within ten minutes stop the process."""
 
 BURSTS_BETWEEN_RESTARTS = 4
-BURSTS_OF_A_RUN, BURSTS_OF_DEATH = 1000, 20
-"""Out of 1000 bursts only the first 20 may stop the bridge: a leak needs a long run to be visible."""
+BURSTS_OF_A_RUN, BURSTS_OF_DEATH = 3000, 20
+"""Out of 3000 bursts only the first 20 may stop the bridge: a slow leak is visible only after hours of one process."""
 
 FOLDER_TYPES = ("sendreceive", "sendonly", "receiveonly")
 SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)

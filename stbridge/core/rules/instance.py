@@ -82,7 +82,8 @@ def _follow_availability(state: State, signal: Signal, now: datetime, status: st
     """Advance the state machine, and schedule the topics that depend on it."""
     was_online, before = state.online, state.availability
     state.availability = before.after(signal)
-    state.epoch += state.availability is not before
+    if state.availability is not before:
+        state.read_order.begin_epoch()
     if not state.online and signal is not Signal.FAILED:
         return  # the last published status stays until the result of the attempt is known
     if was_online and not state.online:
