@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 COMMON_KEYS: Mapping[str, str] = {
     "event_type": "the name of the event, as in the topic",
-    "time": "when it occurred; if `late` is set, when the bridge noticed it",
-    "late": "`true` if it occurred while Syncthing or the bridge was stopped; otherwise the key is missing",
+    "time": "when it occurred; if that is not known for a late event, when the bridge noticed it",
+    "late": "`true` if it may have occurred while the bridge or Syncthing was stopped, or while the bridge could not "
+    "reach Syncthing; otherwise the key is missing",
 }
 """The keys that every event may have, with the text of the documentation."""
 

@@ -110,9 +110,10 @@ class State:
         self.timed_pauses = TimedPauses()
         # The payloads of the previous run of the bridge; None before they are read, empty after the comparison.
         self.restored: Mapping[Address, Mapping[str, Any] | None] | None = None
-        # Whether the State was compared with `restored`, and the differences were emitted as late events; and whether
-        # the events of the next evaluation of problems are marked as late.
-        self.compared, self.evaluates_late = False, False
+        # Whether the State was compared with `restored`, and the differences were emitted as late events.
+        self.compared = False
+        # Whether the events of the next evaluation of problems are marked as late.
+        self.evaluates_late = False
         # Problems caused by one-time events, by code.
         self.notices: dict[str, Problem] = {}
         # The raised problems of each subject, by code.

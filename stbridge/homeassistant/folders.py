@@ -107,7 +107,7 @@ FOLDER_ENTITIES = (
     text(
         "last_file",
         "Latest change",
-        "the item that changed last; when, and whether it was deleted, are attributes",
+        "the item that was last received from another device; when, and whether it was deleted, are attributes",
         "mdi:file-clock-outline",
         keep="end",
         attributes=("last_file_at", "last_file_deleted"),

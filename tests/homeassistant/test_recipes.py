@@ -32,6 +32,15 @@ UNSEEN = {
     "device": "VW2PZWG",
     "name": "laptop",
 }
+UNSEEN_BACKUP = {**UNSEEN, "name": "backup"}
+STALE = {
+    "event_type": "problem_raised",
+    "code": "stale",
+    "message": "no other device is connected",
+    "since": "2026-11-20T12:00:00Z",
+    "folder": "photos",
+    "label": "Photos",
+}
 PENDING = {"event_type": "device_pending", "device": "VW2PZWG-4TMQH7K", "name": "phone", "address": "192.0.2.1:22000"}
 NOTIFYING = (
     ("Syncthing: notify my phone", "event/conflict", CONFLICT, "Syncthing: nas", f"Photos {CONFLICT['path']}"),
@@ -40,10 +49,11 @@ NOTIFYING = (
     (
         "Syncthing: a backup is stale",
         "event/problem_raised",
-        UNSEEN,
-        "Stale backup: laptop",
+        UNSEEN_BACKUP,
+        "Stale backup: backup",
         "the device is not connected",
     ),
+    ("Syncthing: a backup is stale", "event/problem_raised", STALE, "Stale backup: Photos", STALE["message"]),
     (
         "Syncthing: a device is offline for days",
         "event/problem_raised",
