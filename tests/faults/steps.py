@@ -25,8 +25,9 @@ MOST = {"files": 12, "folders": 5, "strangers": 3, "offers": 3}
 """Maximum number of objects of each kind, low enough that a walk uses the same object several times."""
 
 THREADS = ("alpha-events", "alpha-polls", "mqtt")
-BURSTS_BETWEEN_DEATHS = 30
-"""Minimum distance between two deaths of a thread: by design, five deaths within ten minutes stop the process."""
+BURSTS_BETWEEN_DEATHS = 75
+"""Minimum distance between two deaths of a thread: by design, five deaths within ten minutes stop the process, and 300
+bursts take longer than that."""
 
 BURSTS_BETWEEN_RESTARTS = 4
 BURSTS_OF_A_RUN, BURSTS_OF_DEATH = 3000, 20
