@@ -23,6 +23,7 @@ from stbridge.homeassistant.discovery import CONTROLS, Site, config
 from stbridge.homeassistant.discovery_publisher import DiscoveryPublisher
 from stbridge.homeassistant.entity import Entity
 from stbridge.homeassistant.ownership import owned
+from stbridge.homeassistant.removal import MOST_REMOVED
 from stbridge.homeassistant.templates import attributes_template, value_template
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -440,6 +441,19 @@ def test_a_removed_child_device_is_removed_from_home_assistant() -> None:
     assert len(back["components"][f"{FOLDER.object_id}_completion"]) > 1
 
 
+def test_all_child_devices_that_are_removed_together_are_removed_from_home_assistant() -> None:
+    """Only entities that an earlier message has removed are limited."""
+    one = Instance(WITH_CHILDREN)
+    many = [replace(PHOTOS, id=f"folder-{number}") for number in range(50)]
+    one.see(process(), seen.ConfigRead(config=configured(folders=many)), seen.SnapshotComplete())
+    (message,) = one.see(seen.ConfigRead(config=configured(folders=[])))
+    children = json.loads(message.payload)["child_devices"]
+    assert len([child for child in children if "_folder_" in child["identifiers"][0]]) == 50
+    (message,) = one.see(seen.ConfigRead(config=configured()))
+    removed = [part for child in json.loads(message.payload)["child_devices"] for part in child["components"].values()]
+    assert len([part for part in removed if tuple(part) == ("platform",)]) <= 2 * MOST_REMOVED
+
+
 def test_pending_requests_have_buttons() -> None:
     """Each pending device and folder has a button that accepts it and one that dismisses it, until it is gone."""
     one = Instance()
@@ -455,6 +469,26 @@ def test_pending_requests_have_buttons() -> None:
     one.see(seen.PendingDevicesRead(devices=()), seen.PendingFoldersRead(folders=()))
     removed = [part for key, part in _described(one).items() if key.startswith(("accept_", "dismiss_"))]
     assert removed == [{"platform": "button"}] * 4
+
+
+def test_a_message_lists_a_limited_number_of_removed_entities() -> None:
+    """Other devices can offer any number of folders, one after the other; the last ones are removed in any case."""
+    one = Instance()
+    one.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
+    for number in range(MOST_REMOVED):
+        offer = PendingFolder(id=f"folder {number}", label=f"Folder {number}", device=OTHER, time=None)
+        one.see(seen.PendingFoldersRead(folders=(offer,)))
+        last = [key for key, part in _described(one).items() if part.get("name") == f"Accept folder Folder {number}"]
+    one.see(seen.PendingFoldersRead(folders=()))
+    removed = [key for key, part in _described(one).items() if part == {"platform": "button"}]
+    assert len(last) == 1
+    assert last[0] in removed
+    assert len(removed) == MOST_REMOVED
+    again = Instance()  # the next run of the bridge
+    topic = TOPICS.discovery(INSTANCE.object_id)
+    again.discovery.remember({topic: json.dumps(one.retained[topic]).encode()})
+    again.see(process(), seen.ConfigRead(config=configured()), seen.SnapshotComplete())
+    assert _described(again) == _described(one)
 
 
 def test_a_bridge_that_may_not_accept_requests_has_no_buttons_for_them() -> None:

@@ -107,6 +107,8 @@ class DiscoveryPublisher:
             topic for topic in self._leftovers if topic.endswith(WITH_CHILDREN + end) is not self._site.child_devices
         }
         self._leftovers -= other
+        for topic in other:
+            self._parts.pop(topic, None)
         yield from (_cleared(topic) for topic in sorted(other))
 
     def _compare(self, address: Address, now: DiscoveredDevice | None) -> Iterator[Message]:

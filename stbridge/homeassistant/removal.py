@@ -1,16 +1,34 @@
 """Entities that an earlier discovery message had and a later one has not.
 
-Home Assistant keeps an entity that is missing from a message. It removes one that is listed with only its platform.
+Home Assistant keeps an entity that is missing from a message. It removes one that is listed with only its platform. It
+may be stopped while that message is published, so later messages list the removed entity, too.
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from stbridge.core.json_text import read_json
 from stbridge.homeassistant.entity import Platform
 
-Parts = Mapping[tuple[str, str], str]
-"""The platform of each entity in a message, by the identifier of its child device, or an empty text, and its key."""
+
+class Part(NamedTuple):
+    """An entity in a message.
+
+    Attributes:
+        platform: its platform.
+        removed: whether it is listed with only its platform.
+    """
+
+    platform: str
+    removed: bool
+
+
+Parts = Mapping[tuple[str, str], Part]
+"""The entities in a message, by the identifier of the child device, or an empty text, and the key of the entity."""
+
+MOST_REMOVED = 200
+"""Maximum number of entities that a message still lists although an earlier one has removed them. Other devices can
+request anything, and each request has entities: the message would become longer and longer."""
 
 _PLATFORMS = frozenset(get_args(Platform))
 
@@ -18,7 +36,7 @@ _PLATFORMS = frozenset(get_args(Platform))
 def parts_of(message: Mapping[str, Any]) -> Parts:
     """Return the entities in a message."""
     return {
-        (child, key): component["platform"]
+        (child, key): Part(component["platform"], removed=component.keys() == {"platform"})
         for child, components in _components(message)
         for key, component in components.items()
     }
@@ -30,20 +48,26 @@ def read_parts(payload: bytes) -> Parts:
         found = parts_of(read_json(payload))
     except (ValueError, LookupError, TypeError, AttributeError):
         return {}
-    return {part: platform for part, platform in found.items() if platform in _PLATFORMS}
+    return {key: part for key, part in found.items() if part.platform in _PLATFORMS}
 
 
 def remove_missing(message: dict[str, Any], before: Parts) -> None:
-    """Add the entities that are missing from a message with only their platform."""
+    """Add the entities that are missing from a message with only their platform.
+
+    Args:
+        message: the message.
+        before: the entities in the previous message on the same topic.
+    """
     now = parts_of(message)
+    missing = {key: part for key, part in before.items() if key not in now}
+    newly = [key for key, part in missing.items() if not part.removed]
+    earlier = [key for key, part in missing.items() if part.removed]
     children = {child["identifiers"][0]: child["components"] for child in message.get("child_devices", ())}
-    for (child, key), platform in before.items():
-        if (child, key) in now:
-            continue
+    for child, key in [*newly, *earlier[: max(0, MOST_REMOVED - len(newly))]]:
         if child and child not in children:
             children[child] = {}
             message.setdefault("child_devices", []).append({"identifiers": [child], "components": children[child]})
-        (children[child] if child else message["components"])[key] = {"platform": platform}
+        (children[child] if child else message["components"])[key] = {"platform": missing[child, key].platform}
 
 
 def _components(message: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
