@@ -271,7 +271,7 @@ def _allocated() -> int:
 
 
 def _add_and_remove(nas: Nas, numbers: range) -> None:
-    """Add a folder that has a problem, and remove it, repeatedly; some removals are followed by an outage."""
+    """Add a folder that has a problem, and remove it, repeatedly."""
     world, docs = nas.world, folder("docs", BETA)
     for number in numbers:
         name, world.now = f"folder-{number}", after(number)
@@ -285,8 +285,6 @@ def _add_and_remove(nas: Nas, numbers: range) -> None:
             nas.publisher.change(world.changed)
             nas.publisher.publish(world.state, AT_ONCE + number, LIMIT)
             nas.news()
-        if number % 10 == 0:
-            world.snapshot()
         world.events.clear()
         world.reads.clear()
 

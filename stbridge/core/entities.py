@@ -111,6 +111,13 @@ class FolderState:
         )
         return next((word for word, holds in found if holds), "up_to_date")
 
+    def forget_read_errors(self, device: str) -> bool:
+        """Forget failed reads of a device that no longer shares the folder; return whether there were any."""
+        failed = [read for read in self.read_errors if read.device == device]
+        for read in failed:
+            del self.read_errors[read]
+        return bool(failed)
+
     def follow_state(self, state: str | None) -> None:
         """Set Syncthing's state of the folder."""
         self.state = state

@@ -27,14 +27,15 @@ def evaluate(state: State, now: datetime) -> None:
             state.touched[subject] = None
     if not state.may_publish:
         return  # the touched subjects are evaluated later
+    removed, state.removed = state.removed, {}
+    for subject in removed:
+        _forget(state, subject, now)
     for subject in state.problem_timers.due(now):
         state.touched[subject] = None
     touched, state.touched = state.touched, {}
     for subject in touched:
         if _exists(state, subject):
             _evaluate(state, subject, now)
-        else:
-            _forget(state, subject, now)
     state.evaluates_late = False
 
 

@@ -50,13 +50,19 @@ class ReadOrder:
         self.epoch += 1
         self._observed.clear()
 
-    def note(self, read: Read) -> None:
-        """Note that the value of a read is observed now."""
-        self._last += 1
-        self._observed[read] = self._last
-        self._observed.move_to_end(read)
-        if len(self._observed) > MOST_KEPT:
-            self._observed.popitem(last=False)
+    def note(self, *reads: Read) -> None:
+        """Note that the values of some reads are observed now."""
+        for read in reads:
+            self._last += 1
+            self._observed[read] = self._last
+            self._observed.move_to_end(read)
+            if len(self._observed) > MOST_KEPT:
+                self._observed.popitem(last=False)
+
+    def forget(self, *reads: Read) -> None:
+        """Forget when the values of some reads were observed, because their folder or device is removed."""
+        for read in reads:
+            self._observed.pop(read, None)
 
     def observed_since(self, read: Read, since: Moment) -> bool:
         """Return whether the value of a read was observed again after a moment before its request."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from stbridge.core import observations as seen
-from stbridge.core.alerts import DEVICE, THE_INSTANCE, Alerts, Problem, Subject
+from stbridge.core.alerts import DEVICE, FOLDER, THE_INSTANCE, Alerts, Problem, Subject
 from stbridge.core.availability import Availability
 from stbridge.core.entities import DeviceState, FolderState, share_part
 from stbridge.core.expected_completions import ExpectedCompletions, Share
@@ -48,6 +48,9 @@ from stbridge.core.timing import Timers
 from stbridge.core.topics import Address
 from stbridge.core.traffic import Lifetime, Rate
 from stbridge.core.uptime import Uptime
+
+FOLDER_READS = ("folder", "folder_errors", "conflicts")
+"""The reads that return values of one folder alone, and whose responses can be late."""
 
 Rules = Mapping[type[Observation], Callable[["State", Any, datetime], None]]
 """The rule for each kind of observation: changes a State, given the time of the bridge's own clock, in UTC."""
@@ -120,6 +123,8 @@ class State:
         self.problems: dict[Subject, dict[str, Problem]] = {}
         # When each condition began that has no time of its own, by code; it may not have reached its threshold yet.
         self.pending_since: dict[Subject, dict[str, datetime]] = {}
+        # Removed folders and devices whose problems have to be cleared; one with the same ID may have been added since.
+        self.removed: dict[Subject, None] = {}
         # Subjects whose problems have to be evaluated.
         self.touched: dict[Subject, None] = {}
         self.problem_timers: Timers[Subject, datetime] = Timers()
@@ -220,6 +225,10 @@ class State:
         if self.folder_tally.put(folder, state.part()):
             self.outcome.change(SYSTEM)
 
+    def has(self, read: Read) -> bool:
+        """Return whether the folder and the device that a read names exist."""
+        return (not read.folder or read.folder in self.folders) and (not read.device or read.device in self.devices)
+
     def note_progress(self, folder: str, now: datetime) -> None:
         """Record that a folder has made progress."""
         self.folders[folder].progress_at = now
@@ -258,6 +267,9 @@ class State:
         self.devices[device].taken.pop(folder, None)
         self.completions.pop((device, folder), None)
         self.expected_completions.forget((device, folder))
+        self.read_order.forget(Read("completion", folder, device))
+        if self.folders[folder].forget_read_errors(device):
+            self.outcome.change(folder_address(folder))
         self.outcome.change(share_address(self.short_ids[device], folder))
         self.devices[device].shares.drop(folder)
         self.device_changed(device)  # also after a paused folder: a device that shares no folder is unused
@@ -311,7 +323,7 @@ class State:
         self.device_tally.drop(device)
         self.timed_pauses.set(Paused("device", device), None)
         self.connection_timers.set(device, None)
-        self.touched[Subject(DEVICE, device)] = None
+        self.removed[Subject(DEVICE, device)] = None
         self.outcome.change_last(self.address_of(device))
         self.outcome.change(SYSTEM)
         self.device_ids.pop(self.short_ids.pop(device), None)
@@ -329,6 +341,8 @@ class State:
             self.unshare(device, folder)
         del self.folders[folder]
         self._progressed.discard(folder)
+        self.read_order.forget(*(Read(what, folder) for what in FOLDER_READS))
+        self.removed[Subject(FOLDER, folder)] = None
         self.folder_tally.drop(folder)
         self.timed_pauses.set(Paused("folder", folder), None)
         self.outcome.change(folder_address(folder), failed_address(folder), conflicts_address(folder), SYSTEM)

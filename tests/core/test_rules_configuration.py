@@ -110,23 +110,28 @@ def test_a_folder_with_another_id_is_another_folder() -> None:
 
 
 def test_a_new_device_is_published_and_its_shares_are_read() -> None:
-    """It is not connected yet, and its completion is unknown."""
+    """Its completion is unknown, and it may have connected before the configuration was saved."""
     one = watched()
     shared = folder("docs", BETA, GAMMA, DELTA)
     outcome = one.see(configured([shared, ART_FOLDER], [BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta")]))
     assert {device_address(DELTA), share_address(DELTA, "docs"), DOCS, SYSTEM} <= outcome.changed.keys()
-    assert set(outcome.reads) == {Read("completion", "docs", DELTA), Read("restart_required")}
+    assert set(outcome.reads) == {
+        Read("completion", "docs", DELTA),
+        Read("connections"),
+        Read("device_statistics"),
+        Read("restart_required"),
+    }
     payload = one.shown(device_address(DELTA))
     assert (payload["name"], payload["connected"], payload["completion"]) == ("delta", False, None)
     assert one.shown(SYSTEM)["all_in_sync"] is None
 
 
 def test_a_new_device_without_shares_is_published() -> None:
-    """The bridge has nothing to read for it."""
+    """It has no completion to read."""
     one = watched()
     outcome = one.see(configured(devices=[BETA_DEVICE, GAMMA_DEVICE, device(DELTA, "delta")]))
     assert {device_address(DELTA), SYSTEM} <= outcome.changed.keys()
-    assert set(outcome.reads) == {Read("restart_required")}
+    assert set(outcome.reads) == {Read("connections"), Read("device_statistics"), Read("restart_required")}
     assert one.shown(SYSTEM)["devices"]["total"] == 3
 
 
@@ -137,7 +142,6 @@ def test_a_new_device_without_shares_is_published() -> None:
     ("config", "address", "key", "shown"),
     [
         (configured([replace(DOCS_FOLDER, label="Papers"), ART_FOLDER]), DOCS, "label", "Papers"),
-        (configured([replace(DOCS_FOLDER, path="/elsewhere"), ART_FOLDER]), DOCS, "path", "/elsewhere"),
         (configured([replace(DOCS_FOLDER, type="sendonly"), ART_FOLDER]), DOCS, "type", "sendonly"),
         (configured(devices=[device(BETA, "laptop"), GAMMA_DEVICE]), ON_BETA, "name", "laptop"),
         (configured(name="box"), SYSTEM, "name", "box"),

@@ -34,7 +34,8 @@ def apply(state: State, observation: Observation, now: datetime, since: Moment |
         if since is not None and state.read_order.observed_since(read, since):
             state.outcome.read(read)
             return
-        state.read_order.note(read)
+        if state.has(read):
+            state.read_order.note(read)
     RULES[type(observation)](state, observation, now)
 
 

@@ -1,8 +1,9 @@
 """Rules for the configuration: folders, devices, shares and pauses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from stbridge.core import observations as seen
 from stbridge.core.availability import Availability
@@ -11,10 +12,9 @@ from stbridge.core.model import Config, DeviceConfig, FolderConfig
 from stbridge.core.observations import Read
 from stbridge.core.outcome import SYSTEM, conflicts_address, failed_address, folder_address
 from stbridge.core.overrides import thresholds_by_subject
-from stbridge.core.state import Rules, State
+from stbridge.core.state import FOLDER_READS, Rules, State
 from stbridge.core.timed_pauses import Paused
 from stbridge.core.timing import from_utc, past_from_utc
-from stbridge.core.topics import Address
 
 MOST_NAMED = 20
 """Maximum number of vanished folders that the message names."""
@@ -42,7 +42,7 @@ def _apply_config(state: State, config: Config, now: datetime) -> None:
     for device in [device for device in state.devices if device not in config.devices]:
         state.remove_device(device)
     state.name_devices(config.devices)
-    for folder in [folder for folder in state.folders if folder not in config.folders]:
+    for folder in [one.config.id for one in state.folders.values() if _is_removed(one.config, config)]:
         state.remove_folder(folder)
     for device_config in config.devices.values():
         _configure_device(state, device_config, now)
@@ -52,6 +52,12 @@ def _apply_config(state: State, config: Config, now: datetime) -> None:
     if before is not None:
         state.emit("config_changed", now)
         note_vanished(state, before.folders, now)
+
+
+def _is_removed(folder: FolderConfig, config: Config) -> bool:
+    """Return whether a folder is not in a configuration; one with the same ID and another path is another folder."""
+    found = config.folders.get(folder.id)
+    return found is None or found.path != folder.path
 
 
 def note_vanished(state: State, before: Iterable[str], now: datetime) -> None:
@@ -68,9 +74,11 @@ def note_vanished(state: State, before: Iterable[str], now: datetime) -> None:
 def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None:
     device = state.devices.get(config.id)
     if device is None:
-        restore_timed_pause(state, Paused("device", config.id), state.address_of(config.id), paused=config.paused)
+        restore_timed_pause(state, config)
         state.add_device(config)
         state.devices[config.id].away_since = now
+        if state.complete:  # it may have connected before the configuration was saved
+            state.outcome.read(Read("connections"), Read("device_statistics"))
     elif device.config != config:
         paused, device.config = device.config.paused, config
         if paused != config.paused:
@@ -81,10 +89,12 @@ def _configure_device(state: State, config: DeviceConfig, now: datetime) -> None
 def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None:
     folder = state.folders.get(config.id)
     if folder is None:
-        restore_timed_pause(state, Paused("folder", config.id), folder_address(config.id), paused=config.paused)
+        restore_timed_pause(state, config)
         # a folder that is added later is new, even if a folder of the previous run had its ID
         since = None if state.complete else restored_out_of_sync_since(state, config, now)
         state.folders[config.id] = FolderState(config, out_of_sync_since=since)
+        if state.complete:  # responses to earlier requests are about another folder with this ID
+            state.read_order.note(*(Read(what, config.id) for what in FOLDER_READS))
         state.outcome.change(failed_address(config.id), conflicts_address(config.id))
         if not config.paused:
             state.outcome.read(Read("folder", config.id))
@@ -102,15 +112,25 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
 
 def restored_out_of_sync_since(state: State, folder: FolderConfig, now: datetime) -> datetime | None:
     """Return when a folder became out of sync, as the previous run published it; None if it is paused."""
+    return None if folder.paused else past_from_utc(published_folder(state, folder).get("out_of_sync_since"), now)
+
+
+def published_folder(state: State, folder: FolderConfig) -> Mapping[str, Any]:
+    """Return what the previous run published about a folder; nothing if its folder with this ID had another path."""
     payload = (state.restored or {}).get(folder_address(folder.id)) or {}
-    return None if folder.paused else past_from_utc(payload.get("out_of_sync_since"), now)
+    return payload if payload.get("path", folder.path) == folder.path else {}
 
 
-def restore_timed_pause(state: State, subject: Paused, address: Address, *, paused: bool) -> None:
+def restore_timed_pause(state: State, config: FolderConfig | DeviceConfig) -> None:
     """Restore a timed pause of the previous run of the bridge."""
-    payload = (state.restored or {}).get(address) or {}
-    until = from_utc(payload.get("resume_at"))
-    if state.may_resume and paused and until is not None and state.timed_pauses.until(*subject) is None:
+    if isinstance(config, FolderConfig):
+        subject, address = Paused("folder", config.id), folder_address(config.id)
+        published = published_folder(state, config)
+    else:
+        subject, address = Paused("device", config.id), state.address_of(config.id)
+        published = (state.restored or {}).get(address) or {}
+    until = from_utc(published.get("resume_at"))
+    if state.may_resume and config.paused and until is not None and state.timed_pauses.until(*subject) is None:
         state.timed_pauses.set(subject, until, restored=True)
         state.outcome.change(address)
 
@@ -157,6 +177,8 @@ def _share(state: State, folder: FolderConfig) -> None:
         shares = device in sharing
         if shares and folder.id not in device_state.folders:
             device_state.folders.add(folder.id)
+            if state.complete:
+                state.read_order.note(Read("completion", folder.id, device))
             device_state.taken[folder.id] = state.folders[folder.id].changes
             state.share_changed(device, folder.id)
             state.device_changed(device)  # also if the folder is paused: a device that shares one is not unused

@@ -27,7 +27,6 @@ from stbridge.core.rules.restoring import (
     note_identity,
 )
 from stbridge.core.state import Rules, State
-from stbridge.core.timed_pauses import Paused
 from stbridge.core.timing import in_utc
 from stbridge.core.uptime import uptime
 
@@ -101,8 +100,8 @@ def _read_finished(state: State, observation: seen.ReadFinished, now: datetime) 
     # A failure is kept per call, not per file: a device may send any number of paths.
     read, error = observation.read._replace(path=""), observation.error
     folder = state.folders.get(read.folder)
-    if read.folder and folder is None:
-        return  # it was removed meanwhile
+    if not state.has(read) or (read.device and read.folder not in state.devices[read.device].folders):
+        return  # the folder, the device or the share was removed meanwhile
     errors = state.read_errors if folder is None else folder.read_errors
     if error is None and read not in errors:
         return
@@ -164,11 +163,9 @@ def _restored(state: State, observation: seen.Restored, now: datetime) -> None:
         if not folder.in_sync and (since := restored_out_of_sync_since(state, folder.config, now)):
             folder.out_of_sync_since = since
             state.outcome.change(folder_address(folder.config.id))
-        subject = Paused("folder", folder.config.id)
-        restore_timed_pause(state, subject, folder_address(subject.id), paused=folder.config.paused)
+        restore_timed_pause(state, folder.config)
     for device in state.devices.values():
-        subject = Paused("device", device.config.id)
-        restore_timed_pause(state, subject, state.address_of(subject.id), paused=device.config.paused)
+        restore_timed_pause(state, device.config)
     _restore_lifetime(state)
     if state.may_publish:
         _clear_leftovers(state)

@@ -20,10 +20,9 @@ from stbridge.core.outcome import (
     UPGRADE,
     conflicts_address,
     failed_address,
-    folder_address,
 )
 from stbridge.core.problems import ROWS_BY_SUBJECT
-from stbridge.core.rules.configuration import note_vanished
+from stbridge.core.rules.configuration import note_vanished, published_folder
 from stbridge.core.rules.conflicts import search_if_due
 from stbridge.core.state import State
 from stbridge.core.timing import in_utc, past_from_utc
@@ -154,7 +153,7 @@ def _compare_pending(state: State, now: datetime) -> None:
 
 
 def _compare_folder(state: State, folder: FolderState, now: datetime) -> None:
-    published = _published(state, folder_address(folder.config.id))
+    published = published_folder(state, folder.config)
     if not published:
         return
     identity: dict[str, Any] = {"folder": folder.config.id, "label": folder.config.label}
