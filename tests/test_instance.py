@@ -37,6 +37,7 @@ from tests.wire import Wire, drain
 
 METRICS = "syncthing/nas/metrics"
 PHOTOS = "syncthing/nas/folder/photos"
+GONE = "syncthing/nas/folder/gone"
 ONLINE = "syncthing/nas/state"
 AVAILABILITY = {"syncthing/nas/connection", ONLINE}
 TOTALS = {METRICS: b'{"in_bytes_lifetime": 1000000000000, "in_bytes": 0}'}
@@ -264,6 +265,34 @@ def test_an_exception_after_the_first_publication_keeps_published_data(
     eventually(resumed)
     eventually(lambda: outbox.states()[ONLINE] == b"online")
     assert lifetime(outbox) == 10**12
+
+
+def test_an_exception_does_not_bring_back_what_the_previous_run_published(
+    instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Topics that were cleared after the start are not cleared again, and would otherwise count as removed folders."""
+    outbox.connected()
+    instance.restore({**TOTALS, GONE: b'{"id": "gone"}'})
+    cleared: list[str] = []
+
+    def clears(topic: str) -> bool:
+        cleared.extend(one.topic for one in drain(outbox) if not one.payload)
+        return topic in cleared
+
+    eventually(lambda: clears(GONE))
+    syncthing.wait_for_poll()
+    cleared.clear()
+    failed = fail_once(monkeypatch, seen.FolderPaused)
+    syncthing.has_folders(photos=False)
+    syncthing.happens("FolderResumed", {"id": "photos", "label": ""})
+    supervision = Supervision(instance.threads, 10)
+
+    def resumed() -> bool:
+        supervision.check()
+        return failed.is_set() and json.loads(outbox.states()[PHOTOS])["paused"] is False
+
+    eventually(resumed)
+    assert not clears(GONE)
 
 
 def test_a_failed_read_during_the_event_catch_up_is_repeated(

@@ -146,6 +146,21 @@ def test_a_skipped_topic_stays_skipped_over_reconnects_and_changes(start: Start,
     assert PHOTOS not in broker.latest()
 
 
+def test_a_skipped_topic_that_is_cleared_is_published_again_later(start: Start, script: Any) -> None:
+    """A folder that is removed and added again is no longer the one whose message the broker did not accept."""
+    broker = script(forbids(PHOTOS))
+    large = state(PHOTOS, b'{"path": "' + b"x" * 1000 + b'"}')
+    _, outbox = start(broker.port, large, *map(state, OTHERS))
+    eventually(lambda: PHOTOS in outbox.skipped)
+    broker.verdict = accept
+    outbox.put_state(state(PHOTOS, b""))
+    outbox.flush()
+    eventually(lambda: outbox.skipped == {})
+    outbox.put_state(large)
+    outbox.flush()
+    eventually(lambda: PHOTOS in broker.latest())
+
+
 def test_a_skipped_topic_is_retried_when_everything_is_republished(start: Start, script: Any) -> None:
     """After a change of the ACL, the user does not have to restart the bridge."""
     broker = script(forbids(PHOTOS))

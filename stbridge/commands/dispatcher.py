@@ -359,6 +359,7 @@ class CommandDispatcher:
         self._take([seen.PauseTimed(paused=paused, until=until) for paused in pauses])
         with self._lock:
             self._resuming.difference_update(pauses)  # the previous end of the pause may have been due until now
+            self._not_resumed.difference_update(pauses)
         return {"resume_at": in_utc(until)} if until else None
 
     def _time_pauses(self, folders: Sequence[str], timeout_s: float | None) -> None:
@@ -375,14 +376,17 @@ class CommandDispatcher:
             if wanted and self._unavailable_at < since:
                 request = Request(command=_ROWS["resume"], arguments={paused.kind: paused.id})
                 execute(self._client, request)
-                self._not_resumed.discard(paused)
+                with self._lock:
+                    self._not_resumed.discard(paused)
                 # No event follows if it was no longer paused.
                 self._take([seen.PauseTimed(paused=paused, until=None)])
         except SyncthingError as error:
             if isinstance(error, SyncthingUnavailable | TimedOut):
                 self._unavailable_at = monotonic()
-            if paused not in self._not_resumed:  # logged once, because it is retried every 30 s
+            with self._lock:
+                logged = paused in self._not_resumed
                 self._not_resumed.add(paused)
+            if not logged:  # once, because it is retried every 30 s
                 log.warning("%s: the pause of %s is over, but cannot resume it yet: %s", self._name, paused.id, error)
         finally:
             with self._lock:

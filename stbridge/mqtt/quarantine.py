@@ -73,6 +73,10 @@ class Quarantine:
         """Record that the broker has answered a message on a topic."""
         self._closings.pop(topic, None)
 
+    def forget(self, topic: str) -> None:
+        """Forget a topic on which the broker has no message any more."""
+        self.skipped.pop(topic, None)
+
     def closed(self, in_flight: Sequence[Message]) -> Suspicion | None:
         """Record that the broker has closed the connection, possibly because of a message.
 

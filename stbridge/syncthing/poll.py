@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -101,6 +101,14 @@ class _Results:
     began_at: float = 0.0
     found: list[Observation] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
+
+
+def _in_turn(reads: Iterable[Read], before: Sequence[Read]) -> deque[Read]:
+    """Return reads in their order, beginning after the last one of those before, which was run last."""
+    found = deque(reads)
+    if before and before[-1] in found:
+        found.rotate(-1 - found.index(before[-1]))
+    return found
 
 
 class Poller:
@@ -213,9 +221,10 @@ class Poller:
             return [*reads, *failed]
 
     def reconcile(self, folders: Iterable[Read], completions: Iterable[Read]) -> None:
-        """Set the reads of the RECONCILE interval, which runs some of them in turn each time."""
+        """Set the reads of the RECONCILE interval, which runs some of them in turn each time, after the last one."""
         with self._condition:
-            self._folders, self._completions = deque(folders), deque(completions)
+            self._folders = _in_turn(folders, self._folders)
+            self._completions = _in_turn(completions, self._completions)
 
     def every(self, what: str, seconds: float) -> None:
         """Set the interval of a read."""

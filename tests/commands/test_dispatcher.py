@@ -1111,6 +1111,17 @@ def test_a_folder_or_device_is_resumed_when_its_pause_ends(
         assert caplog.messages == messages
 
 
+def test_a_later_pause_that_cannot_be_ended_is_logged_as_well(plane: Plane, caplog: pytest.LogCaptureFixture) -> None:
+    """In between, a command has paused the folder again."""
+    for _ in range(2):
+        plane.syncthing.answers[DOCS] = {}
+        plane.ask("pause", {"folder": "docs", "for": "30m"})
+        plane.syncthing.answers[DOCS] = Unreachable("gone", arrived=False)
+        plane.dispatcher.resume(Paused("folder", "docs"))
+        plane.wait_until_idle()
+    assert len([one for one in caplog.messages if "cannot resume it yet" in one]) == 2
+
+
 def test_a_pause_has_one_resume_attempt_at_a_time(plane: Plane) -> None:
     """While Syncthing hangs, the resume blocks one thread and sends one request, however often it is due."""
     plane.syncthing.hold(DOCS)

@@ -180,6 +180,20 @@ def test_folders_are_read_again_one_after_the_other(syncthing: PretendedSyncthin
     assert turns == ["docs", "photos", "music"] * 2
 
 
+def test_a_change_of_the_configuration_does_not_begin_the_turns_again(
+    syncthing: PretendedSyncthing, polling: Poll
+) -> None:
+    """Every folder gets its turn, even if the configuration changes between all rounds."""
+    poller = polling(reconcile=0.2)
+    folders = [Read("folder", folder) for folder in ("docs", "photos", "music")]
+
+    def all_are_read() -> bool:
+        poller.reconcile(folders, [])
+        return len(set(asked(syncthing, FOLDER_STATUS))) == len(folders)
+
+    eventually(all_are_read)
+
+
 def test_a_round_reads_one_folder_and_some_completions(syncthing: PretendedSyncthing, polling: Poll) -> None:
     """Changes without events are eventually found, and the number of requests does not grow with the shares."""
     poller = polling(reconcile=0.2)
