@@ -237,18 +237,27 @@ class Poller:
 
     def _run(self) -> None:
         results = _Results()
-        while not self._stopped:
-            read = self._next(wait=not results.found)
-            if read is not None:
-                if not results.found:
-                    results = _Results(since=self._moment(), began_at=monotonic())
-                if results.since is None:  # the instance can no longer be used
-                    self.request([read])
-                    continue
-                self._read(read, results)
-            if results.found and (read is None or monotonic() - results.began_at > GATHER_S):
-                self._take_results(results)
-                results = _Results()
+        try:
+            while not self._stopped:
+                results = self._run_once(results)
+        finally:
+            # After an unexpected exception, the thread is started again, and no event reports these values again.
+            self.request([one.read for one in results.found if isinstance(one, seen.ReadFinished)])
+
+    def _run_once(self, results: _Results) -> _Results:
+        """Run the next read, and return the results that are not taken into the state yet."""
+        read = self._next(wait=not results.found)
+        if read is not None:
+            if not results.found:
+                results = _Results(since=self._moment(), began_at=monotonic())
+            if results.since is None:  # the instance can no longer be used
+                self.request([read])
+                return results
+            self._read(read, results)
+        if results.found and (read is None or monotonic() - results.began_at > GATHER_S):
+            self._take_results(results)
+            return _Results()
+        return results
 
     def _take_results(self, results: _Results) -> None:
         """Apply results to the state, and repeat reads whose results are out of date.

@@ -14,6 +14,7 @@ from stbridge.core.observations import Observation, Read
 from stbridge.core.read_order import Moment
 from stbridge.core.token_bucket import TokenBucket
 from stbridge.settings import PollSettings
+from stbridge.supervision import Supervision
 from stbridge.syncthing import poll, retry
 from stbridge.syncthing.event_stream import POLL_S
 from stbridge.syncthing.poll import COMPLETIONS_PER_ROUND, RECONCILE, Poller, ReadQueue, rate_limits
@@ -178,6 +179,38 @@ def test_folders_are_read_again_one_after_the_other(syncthing: PretendedSyncthin
     eventually(lambda: len(asked(syncthing, FOLDER_STATUS)) >= 6)
     turns = [query.partition("=")[2] for query in asked(syncthing, FOLDER_STATUS)[:6]]
     assert turns == ["docs", "photos", "music"] * 2
+
+
+def test_what_was_read_when_the_thread_died_is_read_again(
+    syncthing: PretendedSyncthing, polling: Poll, state: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No event would report it again. The thread dies after the response, before the result is taken into the state."""
+    poller = polling()
+    answer = answers({"errors": None})
+
+    def fatal_answer(exchange: Exchange) -> None:
+        syncthing.table[ERRORS] = answer
+        monkeypatch.setattr(poller.thread, "heartbeat", fails_once(poller.thread.heartbeat))
+        answer(exchange)
+
+    syncthing.table[ERRORS] = fatal_answer
+    poller.request([Read("errors")])
+    eventually(lambda: poller.thread.dead)
+    assert state == []
+    Supervision([poller.thread], PATIENCE_S).check()
+    state.wait_for(seen.ErrorsRead)
+
+
+def fails_once(function: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that raises an exception once, and then calls another one."""
+    failures = iter([RuntimeError("a bug")])
+
+    def call() -> None:
+        for failure in failures:
+            raise failure
+        function()
+
+    return call
 
 
 def test_a_change_of_the_configuration_does_not_begin_the_turns_again(
@@ -381,7 +414,7 @@ def test_a_slow_read_is_repeated_when_the_instance_can_be_used(
 
 def test_an_outdated_result_is_read_again(syncthing: PretendedSyncthing, polling: Poll, state: Surroundings) -> None:
     """The follower may have read the same meanwhile, and an older answer must not replace a newer one."""
-    answer = syncthing.table[ERRORS]
+    answer = answers({"errors": None})
     assert callable(answer)
     asked_once, released = threading.Event(), threading.Event()
 
