@@ -289,7 +289,7 @@ class Instance:
             outcome = state.take_outcome()
             self._publisher.change(outcome.changed)
             more = self._publisher.publish(state, monotonic(), first)
-            if state.compared and not more and self._restored:
+            if state.may_publish and state.compared and not more:
                 self._restored = {}  # the outbox has everything now
         self._outbox.flush()
         if more:

@@ -505,6 +505,7 @@ def test_entities_of_the_previous_run_that_no_longer_exist_are_removed() -> None
     for before, removed in (
         ({"old": {"platform": "sensor", "unique_id": "x"}}, {"old": {"platform": "sensor"}}),
         ({"old": {"platform": "no platform"}}, {}),
+        ({"old": {"platform": []}}, {}),
         ([], {}),
     ):
         one = Instance()

@@ -50,7 +50,7 @@ from stbridge.core.traffic import Lifetime, Rate
 from stbridge.core.uptime import Uptime
 
 FOLDER_READS = ("folder", "folder_errors", "conflicts")
-"""The reads that return values of one folder alone, and whose responses can be late."""
+"""The reads of one folder whose late responses are recognized; a search for conflict files corrects single look-ups."""
 
 Rules = Mapping[type[Observation], Callable[["State", Any, datetime], None]]
 """The rule for each kind of observation: changes a State, given the time of the bridge's own clock, in UTC."""

@@ -46,9 +46,9 @@ def read_parts(payload: bytes) -> Parts:
     """Return the entities in a message on the broker, where any client may have published it."""
     try:
         found = parts_of(read_json(payload))
+        return {which: part for which, part in found.items() if part.platform in _PLATFORMS}
     except (ValueError, LookupError, TypeError, AttributeError):
         return {}
-    return {key: part for key, part in found.items() if part.platform in _PLATFORMS}
 
 
 def remove_missing(message: dict[str, Any], before: Parts) -> None:
@@ -59,9 +59,10 @@ def remove_missing(message: dict[str, Any], before: Parts) -> None:
         before: the entities in the previous message on the same topic.
     """
     now = parts_of(message)
-    missing = {key: part for key, part in before.items() if key not in now}
-    newly = [key for key, part in missing.items() if not part.removed]
-    earlier = [key for key, part in missing.items() if part.removed]
+    missing = {which: part for which, part in before.items() if which not in now}
+    newly = [which for which, part in missing.items() if not part.removed]
+    earlier = [which for which, part in missing.items() if part.removed]
+    earlier.sort(key=lambda which: not which[0])  # first those of child devices, which no other device can add
     children = {child["identifiers"][0]: child["components"] for child in message.get("child_devices", ())}
     for child, key in [*newly, *earlier[: max(0, MOST_REMOVED - len(newly))]]:
         if child and child not in children:

@@ -409,7 +409,8 @@ class Outbox:
                     self._ahead.discard(one.message.topic)
                 if not one.message.payload:
                     self._forget(one)
-                    self._quarantine.forget(one.message.topic)
+                    if one.message.topic not in self._desired:
+                        self._quarantine.forget(one.message.topic)
         if refusal is not None and self._on_refused:
             self._on_refused(one.message, refusal.name)
         elif refusal is not None:

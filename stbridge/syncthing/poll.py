@@ -104,7 +104,7 @@ class _Results:
 
 
 def _in_turn(reads: Iterable[Read], before: Sequence[Read]) -> deque[Read]:
-    """Return reads in their order, beginning after the last one of those before, which was run last."""
+    """Return reads in their order, beginning after the one that was run last, which is the last of those before."""
     found = deque(reads)
     if before and before[-1] in found:
         found.rotate(-1 - found.index(before[-1]))

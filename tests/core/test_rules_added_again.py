@@ -9,6 +9,7 @@ from stbridge.core.alerts import FOLDER, Subject
 from stbridge.core.observations import Observation, Read
 from stbridge.core.rules import apply
 from stbridge.core.timed_pauses import Paused
+from stbridge.core.timing import in_utc
 from tests.core.world import (
     ART_FOLDER,
     BETA,
@@ -79,6 +80,37 @@ def test_a_folder_that_got_another_path_while_the_bridge_was_stopped_is_new() ->
     now = World(retained=before.published()).start(configured=moved)
     assert now.folder["resume_at"] is None
     assert [one["event_type"] for one in now.events if one.get("folder")] == []
+
+
+@pytest.mark.parametrize(
+    ("now_is", "events"),
+    [
+        (read(), ["problem_cleared"]),
+        (read(state="error", error="no marker"), ["folder_error", "problem_cleared", "problem_raised"]),
+    ],
+    ids=["healthy", "in error"],
+)
+def test_the_problems_of_a_folder_that_got_another_path_while_the_bridge_was_stopped_are_cleared(
+    now_is: Observation, events: list[str]
+) -> None:
+    """Otherwise, a client that follows the events would never learn of their end."""
+    before = World().start(read(state="error", error="no space"))
+    moved = config(folder("docs", BETA, path="/elsewhere"))
+    now = World(retained=before.published(), now=after(HOUR)).start(now_is, configured=moved)
+    assert [(one["event_type"], one["late"]) for one in now.events if one.get("folder")] == [
+        (event, True) for event in events
+    ]
+
+
+def test_a_folder_that_is_added_again_before_the_broker_is_connected_is_new() -> None:
+    """The previous run published only the folder that was removed."""
+    before = World().start(read(state="error", error="no space"))
+    now = World(now=after(HOUR))
+    now.snapshot(configured=config())
+    now.see(configured([ART_FOLDER], [BETA_DEVICE]), config(), read(state="error", error="no marker"))
+    now.see(seen.Restored(payloads=before.published()))
+    (problem,) = now.folder["problems"]
+    assert (problem["message"], problem["since"]) == ("no marker", in_utc(after(HOUR)))
 
 
 def test_a_folder_that_is_added_again_during_an_outage_has_its_own_problem() -> None:

@@ -57,6 +57,7 @@ def test_a_new_folder_is_published_and_read() -> None:
     assert outcome.changed.keys() == new | {ON_BETA, ON_GAMMA, SYSTEM, ART}
     assert all(one.shown(address) is not None for address in new)
     assert set(outcome.reads) == {
+        Read("folder_statistics"),
         Read("folder", "docs"),
         Read("completion", "docs", BETA),
         Read("completion", "docs", GAMMA),
@@ -68,7 +69,7 @@ def test_a_new_folder_that_is_paused_is_not_read() -> None:
     """Syncthing refuses to report the counts of a paused folder."""
     one = watched(config=configured(folders=[ART_FOLDER]))
     outcome = one.see(configured([ART_FOLDER, folder("docs", BETA, paused=True)]))
-    assert set(outcome.reads) == {Read("restart_required")}
+    assert set(outcome.reads) == {Read("folder_statistics"), Read("restart_required")}
     assert names(outcome) == ["config_changed"]
 
 

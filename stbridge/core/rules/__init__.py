@@ -34,7 +34,7 @@ def apply(state: State, observation: Observation, now: datetime, since: Moment |
         if since is not None and state.read_order.observed_since(read, since):
             state.outcome.read(read)
             return
-        if state.has(read):
+        if state.has(read):  # late events may be about removed folders, which must not fill the table
             state.read_order.note(read)
     RULES[type(observation)](state, observation, now)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from stbridge.core import observations as seen
+from stbridge.core.alerts import DEVICE, FOLDER, Subject
 from stbridge.core.availability import Availability
 from stbridge.core.entities import DeviceState, FolderState
 from stbridge.core.model import Config, DeviceConfig, FolderConfig
@@ -93,9 +94,10 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
         # a folder that is added later is new, even if a folder of the previous run had its ID
         since = None if state.complete else restored_out_of_sync_since(state, config, now)
         state.folders[config.id] = FolderState(config, out_of_sync_since=since)
+        state.outcome.change(failed_address(config.id), conflicts_address(config.id))
         if state.complete:  # responses to earlier requests are about another folder with this ID
             state.read_order.note(*(Read(what, config.id) for what in FOLDER_READS))
-        state.outcome.change(failed_address(config.id), conflicts_address(config.id))
+            state.outcome.read(Read("folder_statistics"))
         if not config.paused:
             state.outcome.read(Read("folder", config.id))
     elif folder.config != config:
@@ -112,24 +114,27 @@ def _configure_folder(state: State, config: FolderConfig, now: datetime) -> None
 
 def restored_out_of_sync_since(state: State, folder: FolderConfig, now: datetime) -> datetime | None:
     """Return when a folder became out of sync, as the previous run published it; None if it is paused."""
-    return None if folder.paused else past_from_utc(published_folder(state, folder).get("out_of_sync_since"), now)
+    return None if folder.paused else past_from_utc(published_before(state, folder).get("out_of_sync_since"), now)
 
 
-def published_folder(state: State, folder: FolderConfig) -> Mapping[str, Any]:
-    """Return what the previous run published about a folder; nothing if its folder with this ID had another path."""
-    payload = (state.restored or {}).get(folder_address(folder.id)) or {}
-    return payload if payload.get("path", folder.path) == folder.path else {}
+def published_before(state: State, config: FolderConfig | DeviceConfig) -> Mapping[str, Any]:
+    """Return what the previous run published about a folder or device; nothing if it is another one with that ID."""
+    if isinstance(config, FolderConfig):
+        subject, payload = Subject(FOLDER, config.id), (state.restored or {}).get(folder_address(config.id)) or {}
+        is_another = payload.get("path", config.path) != config.path
+    else:
+        subject, payload = Subject(DEVICE, config.id), (state.restored or {}).get(state.address_of(config.id)) or {}
+        is_another = False
+    return {} if is_another or subject in state.removed else payload
 
 
 def restore_timed_pause(state: State, config: FolderConfig | DeviceConfig) -> None:
     """Restore a timed pause of the previous run of the bridge."""
     if isinstance(config, FolderConfig):
         subject, address = Paused("folder", config.id), folder_address(config.id)
-        published = published_folder(state, config)
     else:
         subject, address = Paused("device", config.id), state.address_of(config.id)
-        published = (state.restored or {}).get(address) or {}
-    until = from_utc(published.get("resume_at"))
+    until = from_utc(published_before(state, config).get("resume_at"))
     if state.may_resume and config.paused and until is not None and state.timed_pauses.until(*subject) is None:
         state.timed_pauses.set(subject, until, restored=True)
         state.outcome.change(address)

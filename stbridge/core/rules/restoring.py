@@ -20,9 +20,10 @@ from stbridge.core.outcome import (
     UPGRADE,
     conflicts_address,
     failed_address,
+    folder_address,
 )
 from stbridge.core.problems import ROWS_BY_SUBJECT
-from stbridge.core.rules.configuration import note_vanished, published_folder
+from stbridge.core.rules.configuration import note_vanished, published_before
 from stbridge.core.rules.conflicts import search_if_due
 from stbridge.core.state import State
 from stbridge.core.timing import in_utc, past_from_utc
@@ -153,24 +154,26 @@ def _compare_pending(state: State, now: datetime) -> None:
 
 
 def _compare_folder(state: State, folder: FolderState, now: datetime) -> None:
-    published = published_folder(state, folder.config)
-    if not published:
+    subject, any_published = Subject(FOLDER, folder.config.id), _published(state, folder_address(folder.config.id))
+    if not any_published:
         return
     identity: dict[str, Any] = {"folder": folder.config.id, "label": folder.config.label}
-    _restore_problems(state, Subject(FOLDER, folder.config.id), _items(published, "problems"), now)
-    if _differs(published.get("paused"), from_now=folder.config.paused):
-        state.emit("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **identity)
+    published = published_before(state, folder.config)
+    _restore_problems(state, subject, _items(any_published, "problems"), now)
     if folder.state == ERROR != published.get("state"):
         state.emit("folder_error", now, late=True, **identity, error=folder.error)
+    if not published:
+        state.removed[subject] = None  # the problems of the other folder with this ID are cleared
+        return
+    if _differs(published.get("paused"), from_now=folder.config.paused):
+        state.emit("folder_paused" if folder.config.paused else "folder_resumed", now, late=True, **identity)
     _restore_statistics(folder, published, now)
     _compare_failed(state, folder, now, identity)
     _restore_conflicts(state, folder, now)
 
 
 def _restore_statistics(folder: FolderState, published: Mapping[str, Any], now: datetime) -> None:
-    """Restore statistics that Syncthing does not report any more; a folder with another path is another folder."""
-    if published.get("path") != folder.config.path:
-        return
+    """Restore statistics that Syncthing does not report any more."""
     name, deleted = published.get("last_file"), published.get("last_file_deleted")
     file_at = past_from_utc(published.get("last_file_at"), now)
     known = FolderStatistics(last_scan_at=past_from_utc(published.get("last_scan_at"), now))
@@ -205,10 +208,13 @@ def _restore_conflicts(state: State, folder: FolderState, now: datetime) -> None
 
 
 def _compare_device(state: State, device: DeviceState, now: datetime) -> None:
-    published = _published(state, state.address_of(device.config.id))
+    any_published = _published(state, state.address_of(device.config.id))
+    if not any_published:
+        return
+    _restore_problems(state, Subject(DEVICE, device.config.id), _items(any_published, "problems"), now)
+    published = published_before(state, device.config)
     if not published:
         return
-    _restore_problems(state, Subject(DEVICE, device.config.id), _items(published, "problems"), now)
     was_seen = device.seen
     _restore_times(device, published, now)
     if device.seen != was_seen:
