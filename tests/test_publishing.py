@@ -252,7 +252,7 @@ def test_discovery_precedes_new_and_removed_topics_and_follows_changed_ones() ->
 
 def test_folders_that_come_and_go_leave_nothing_behind() -> None:
     """The memory of a bridge depends on what exists, and not on what has existed since its start."""
-    nas, rounds = Nas(), 500
+    nas, rounds = Nas(), 1000
     tracemalloc.start()
     try:
         _add_and_remove(nas, range(rounds))  # fills the caches of limited size
