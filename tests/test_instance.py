@@ -246,13 +246,10 @@ def test_an_exception_before_the_first_publication_keeps_the_restored_totals(
     assert lifetime(outbox) == 10**12
 
 
-def test_an_exception_after_the_first_publication_keeps_published_data(
+def fail_and_recover(
     instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything is read again, and changes in the meantime are published."""
-    instance.restore(TOTALS)
-    assert instance.published.wait(PATIENCE_S)
-    syncthing.wait_for_poll()
+    """Resume the folder, let the rule for that raise an exception, and wait until the folder is published again."""
     failed = fail_once(monkeypatch, seen.FolderPaused)
     syncthing.has_folders(photos=False)
     syncthing.happens("FolderResumed", {"id": "photos", "label": ""})
@@ -263,6 +260,16 @@ def test_an_exception_after_the_first_publication_keeps_published_data(
         return failed.is_set() and json.loads(outbox.states()[PHOTOS])["paused"] is False
 
     eventually(resumed)
+
+
+def test_an_exception_after_the_first_publication_keeps_published_data(
+    instance: Instance, outbox: Outbox, syncthing: PretendedSyncthing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything is read again, and changes in the meantime are published."""
+    instance.restore(TOTALS)
+    assert instance.published.wait(PATIENCE_S)
+    syncthing.wait_for_poll()
+    fail_and_recover(instance, outbox, syncthing, monkeypatch)
     eventually(lambda: outbox.states()[ONLINE] == b"online")
     assert lifetime(outbox) == 10**12
 
@@ -282,16 +289,7 @@ def test_an_exception_does_not_bring_back_what_the_previous_run_published(
     eventually(lambda: clears(GONE))
     syncthing.wait_for_poll()
     cleared.clear()
-    failed = fail_once(monkeypatch, seen.FolderPaused)
-    syncthing.has_folders(photos=False)
-    syncthing.happens("FolderResumed", {"id": "photos", "label": ""})
-    supervision = Supervision(instance.threads, 10)
-
-    def resumed() -> bool:
-        supervision.check()
-        return failed.is_set() and json.loads(outbox.states()[PHOTOS])["paused"] is False
-
-    eventually(resumed)
+    fail_and_recover(instance, outbox, syncthing, monkeypatch)
     assert not clears(GONE)
 
 
