@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,30 @@ from tests.homeassistant.test_scale import device_id
 from tests.servers import eventually
 
 MOST_RENAMED = 10
+
+STANDING = ("state", "sequence", "remoteSequence", "needTotalItems", "globalBytes")
+"""The values of a folder's status that change during a sync."""
+
+LOOK_S = 0.5
+LOOKS_WITHOUT_SYNC = 10
+"""How often a folder that is not in sync must look the same, at intervals of LOOK_S, until no sync is expected."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The configuration of a folder, and the STANDING values of its status."""
+
+    folder: Mapping[str, Any]
+    status: Mapping[str, Any]
+
+    @property
+    def syncs(self) -> bool:
+        """Whether the folder runs and is shared."""
+        return not self.folder["paused"] and self.status["state"] == "idle" and len(self.folder["devices"]) > 1
+
+
+Standings = dict[tuple[str, str], Standing]
+"""By the name of the instance and the ID of the folder."""
 
 
 class ChangingWorld(World):
@@ -155,32 +180,54 @@ class ChangingWorld(World):
     # --- waiting until the changes have taken effect
 
     def settle(self) -> None:
-        """Wait until both Syncthing instances are idle or stopped by an error."""
-        before: Any = None
+        """Wait until both Syncthing instances are idle or stopped by an error, and have synced the shared folder.
+
+        If they do not sync it completely, it is enough that nothing changes for some time.
+        """
+        before: Standings | None = None
+        unchanged = 0
 
         def settled() -> bool:
-            nonlocal before
-            now = self._standing()
-            same, before = now is not None and now == before, now
-            self.wait(0.0 if same else 0.5)
-            return same
+            nonlocal before, unchanged
+            now = self._standings()
+            unchanged = unchanged + 1 if now is not None and now == before else 0
+            before = now
+            done = now is not None and unchanged >= (1 if self._is_synced(now) else LOOKS_WITHOUT_SYNC)
+            self.wait(0.0 if done else LOOK_S)
+            return done
 
         for node in (self.alpha, self.beta):
             patient_request(node, "POST", "/rest/db/scan")
         eventually(settled, 60)
 
-    def _standing(self) -> Any:
-        """Return the status of all folders; None while a folder is busy or a connection is missing."""
+    def _standings(self) -> Standings | None:
+        """Return the standings of all folders; None while a folder is busy or a connection is missing."""
         if self.is_wanted("beta") and not self.alpha.is_connected(self.beta):
             return None
-        found = []
+        found: Standings = {}
         for node in (self.alpha, self.beta):
             for folder in patient_request(node, "GET", "/rest/config/folders"):
                 status = patient_request(node, "GET", "/rest/db/status", {"folder": folder["id"]}) or {}
                 if not folder["paused"] and status.get("state") not in ("idle", "error"):
                     return None
-                found.append([folder, status.get("sequence"), status.get("needTotalItems"), status.get("globalBytes")])
+                found[node.name, folder["id"]] = Standing(folder, {key: status.get(key) for key in STANDING})
         return found
+
+    def _is_synced(self, standings: Standings) -> bool:
+        """Return whether each instance knows and has what the other one has of the shared folder, or does not sync it.
+
+        A folder is also idle before the indexes are exchanged, and then until it begins to download.
+        """
+        shared = [standings.get((node.name, "docs")) for node in (self.alpha, self.beta)]
+        if not self.is_wanted("beta") or not all(one is not None and one.syncs for one in shared):
+            return True
+        at_alpha, at_beta = (one.status for one in shared if one is not None)
+        known = [
+            at_alpha["remoteSequence"].get(self.beta.device_id),
+            at_beta["remoteSequence"].get(self.alpha.device_id),
+        ]
+        complete = at_alpha["needTotalItems"] == at_beta["needTotalItems"] == 0
+        return complete and known == [at_beta["sequence"], at_alpha["sequence"]]
 
 
 def patient_request(

@@ -49,6 +49,19 @@ def test_every_step_is_taken_sooner_or_later() -> None:
     assert taken == {step.text for step in STEPS}
 
 
+def test_a_world_is_settled_when_both_instances_have_everything(ground: Ground) -> None:
+    """Folders are also idle before the indexes are exchanged; changes would follow while the walk compares topics."""
+    for number in range(1, 4):
+        ground.remove_device("beta")
+        ground.write_on_both("alpha", "file", number)
+        ground.write_on("alpha", f"file-{number}", number)
+        ground.add_device("beta")
+        ground.settle()
+        assert [node.is_idle("docs") for node in (ground.alpha, ground.beta)] == [True, True]
+        missing = {"folder": "docs", "device": ground.beta.device_id}
+        assert ground.alpha.request("GET", "/rest/db/completion", missing)["needItems"] == 0
+
+
 @pytest.mark.parametrize(
     ("replies", "excuse", "disturbed", "faults"),
     [
