@@ -222,9 +222,9 @@ class ChangingWorld(World):
         if not self.is_wanted("beta") or not all(one is not None and one.syncs for one in shared):
             return True
         at_alpha, at_beta = (one.status for one in shared if one is not None)
-        known = [
-            at_alpha["remoteSequence"].get(self.beta.device_id),
-            at_beta["remoteSequence"].get(self.alpha.device_id),
+        known = [  # null if the folder was just stopped
+            (at_alpha["remoteSequence"] or {}).get(self.beta.device_id),
+            (at_beta["remoteSequence"] or {}).get(self.alpha.device_id),
         ]
         complete = at_alpha["needTotalItems"] == at_beta["needTotalItems"] == 0
         return complete and known == [at_beta["sequence"], at_alpha["sequence"]]
