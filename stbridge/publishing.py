@@ -39,6 +39,7 @@ class Publisher:
         self._not_compared: list[Address] = []  # published topics whose discovery messages may have changed
         self._rate = TopicRateLimiter(updates_per_second)
         self._slow = SlowTopics() if discovery else None
+        self._offered: list[tuple[Address, bytes]] = []  # published, but not compared with the copies yet
 
     @property
     def next(self) -> float | None:
@@ -70,6 +71,7 @@ class Publisher:
         """
         # A client that receives `online` relies on all other topics being current.
         unlimited_rate = unlimited_rate or (STATE in self._changed and state.online)
+        self._offer_slow(now)
         self.change(self._rate.release() if unlimited_rate else self._rate.due(now))
         if not state.may_publish:
             for address in [one for one in AVAILABILITY if one in self._changed]:
@@ -92,7 +94,7 @@ class Publisher:
         self._put_slow(now, everything=unlimited_rate)
         if not self._changed and self._discovery:
             self._put_discovery(self._discovery.clear_leftovers())
-        return bool(self._changed or self._not_compared)
+        return bool(self._changed or self._not_compared or self._offered)
 
     def _put_discovery_first(self, state: State, address: Address, *, exists: bool) -> None:
         """Publish the discovery messages that must precede a topic, which add a new entity or clear a removed one.
@@ -166,10 +168,19 @@ class Publisher:
                 self._slow.remove(address)
                 self._put_copy(address, b"")
             else:
+                self._offered.append((address, payload))
+
+    def _offer_slow(self, now: float) -> None:
+        """Compare published payloads with the slow copies; parsing them before would delay their publication."""
+        offered, self._offered = self._offered, []
+        if self._slow:
+            for address, payload in offered:
                 self._slow.offer(address, payload, now)
 
     def _put_slow(self, now: float, *, everything: bool = False) -> None:
         """Put the slow copies that are due, or all that are out of date."""
+        if everything:
+            self._offer_slow(now)
         if self._slow:
             for address, payload in self._slow.release(now) if everything else self._slow.due(now):
                 self._put_copy(address, payload)

@@ -44,7 +44,7 @@ def read_json(text: str | bytes) -> Any:
         ValueError: the text is not JSON, or nested too deeply.
     """
     try:
-        value = json.loads(text, parse_float=_finite, parse_constant=_no_number)
+        value = _DECODER.decode(text if isinstance(text, str) else _decoded(text))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     # Counting is fast, and most documents have fewer brackets than the allowed number of levels.
@@ -52,6 +52,10 @@ def read_json(text: str | bytes) -> Any:
     if brackets > DEEPEST and not _is_shallow(value):
         raise ValueError("it is nested too deeply")
     return value
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode(json.detect_encoding(text), "surrogatepass")  # as json.loads does
 
 
 def _is_shallow(value: Any) -> bool:
@@ -73,6 +77,10 @@ def _finite(text: str) -> float:
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_number)
+"""Created once: json.loads would create one for each text."""
 
 
 # --- writing

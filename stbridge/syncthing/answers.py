@@ -57,12 +57,11 @@ def evaluate(
     Raises:
         SyncthingError: the answer represents an error, or is not JSON.
     """
-    text = _text(content)
     if 300 <= status < 400:
         raise _redirected(url, headers.get("Location", ""))
     if status not in SUCCESS:
         realm = headers.get("WWW-Authenticate", "")
-        authentic = IDENTITY in headers
+        text, authentic = _text(content), IDENTITY in headers
         raise _refused(
             _Refusal(url=url, call=call, status=status, text=text, authentic=authentic, realm=realm, has_key=has_key)
         )

@@ -238,14 +238,15 @@ class Follower:
             self.thread.heartbeat()
             found = self._stream.wait()
             answered_before, answered_at = answered_at, monotonic()
-            if found:
+            if count := len(found):
                 self._request(self._take(self._observe(found)))
+            del found  # ConfigSaved is large; keeping it until the next event wastes memory, and freeing it then time
             backoff.reset()
             if not self._token_bucket.take(monotonic()):  # also without events: another server may answer at once
                 now = monotonic()
                 wait_s = self._token_bucket.available_in(now)
-                if found:
-                    enough_at = answered_at + (answered_at - answered_before) * GATHERED / len(found)
+                if count:
+                    enough_at = answered_at + (answered_at - answered_before) * GATHERED / count
                     wait_s = min(wait_s, enough_at - now)
                 self._stop.wait(max(0.0, wait_s))
 
