@@ -192,6 +192,9 @@ def _service(given: argparse.Namespace) -> int:
         signal.signal(number, lambda arrived, _frame: signals.put(arrived))
     use_one_arena()
     gc.freeze()  # imported objects stay: searching them again and again would stop every thread for some 20 ms
+    # Failed calls leave reference cycles. With the default of 10, those that survive two collections stay for minutes.
+    # If many objects are in use, Python does a full collection only after their number has grown by a quarter.
+    gc.set_threshold(*gc.get_threshold()[:2], 1)
     Bridge(settings, HealthFile(health_file(os.environ, settings.mqtt.client_id))).run(signals)
     return 0
 

@@ -1,10 +1,12 @@
 """Retry policies: for failed calls, for waits until a condition holds, and for instances that are unreachable."""
 
 import threading
+from time import monotonic
+from typing import Protocol
 
 from tenacity import (
+    RetryCallState,
     Retrying,
-    retry_if_exception,
     retry_if_exception_type,
     retry_if_result,
     stop_after_attempt,
@@ -13,6 +15,7 @@ from tenacity import (
     wait_random,
 )
 from tenacity.nap import sleep_using_event
+from tenacity.stop import stop_base
 from tenacity.wait import wait_random_exponential
 
 from stbridge.backoff import Backoff
@@ -32,30 +35,54 @@ IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 """Methods that are safe to repeat (RFC 9110, 9.2.2). PATCH is an exception: Syncthing merges the given values."""
 
 
-def retrying(method: str, stopped: threading.Event, limit_s: float) -> Retrying:
-    """Return the policy for a call, which is retried if that is safe and may help.
+class Call(Protocol):
+    """What the policy has to know about a call."""
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+
+    @property
+    def deadline(self) -> float:
+        """When no further attempt starts, by the monotonic clock."""
+
+
+def retrying(stopped: threading.Event) -> Retrying:
+    """Return the policy for calls, which are retried if that is safe and may help.
 
     A POST is retried only if Syncthing cannot have received it. A call that timed out is not retried, because the
     caller has already waited for the whole timeout.
 
+    The first argument of the retried function is its `Call`. Use one policy for all calls of a client: each policy is a
+    reference cycle, so a policy for each call would be garbage that only the garbage collector can free.
+
     Args:
-        method: the HTTP method.
-        stopped: interrupts a pause. tenacity then makes one more attempt, so the call itself must also check it.
-        limit_s: seconds after which no attempt starts.
+        stopped: interrupts a pause. tenacity then makes one more attempt, so the function itself must also check it.
     """
-
-    def may_help(error: BaseException) -> bool:
-        if isinstance(error, ConnectTimedOut) or not isinstance(error, Unreachable | Starting):
-            return False
-        return method in IDEMPOTENT_METHODS or not error.may_have_run
-
     return Retrying(
-        retry=retry_if_exception(may_help),
-        stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(limit_s) | stop_when_event_set(stopped),
+        retry=_may_help,
+        stop=stop_after_attempt(ATTEMPTS) | _StopAtDeadline() | stop_when_event_set(stopped),
         wait=wait_random_exponential(multiplier=0.1, max=LONGEST_WAIT_S),
         sleep=sleep_using_event(stopped),
         reraise=True,
     )
+
+
+def _may_help(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, ConnectTimedOut) or not isinstance(error, Unreachable | Starting):
+        return False
+    return _call(state).method in IDEMPOTENT_METHODS or not error.may_have_run
+
+
+class _StopAtDeadline(stop_base):
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        return monotonic() >= _call(retry_state).deadline
+
+
+def _call(state: RetryCallState) -> Call:
+    call: Call = state.args[0]
+    return call
 
 
 def new_backoff() -> Backoff:

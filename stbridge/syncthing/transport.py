@@ -111,6 +111,7 @@ class Transport:
         self._timeout_s = timeout_s
         self._largest_answer = largest_answer
         self._stopped = threading.Event()
+        self._retrying = retrying(self._stopped)
         self._sockets = Sockets()
         self._has_key = bool(api_key.strip())
         # Syncthing does not compress. Without compression, the size of an answer is also its size in memory.
@@ -179,7 +180,7 @@ class Transport:
         )
         arrived = False
 
-        def attempt() -> Any:
+        def attempt(call: _Call) -> Any:
             nonlocal arrived
             try:
                 return self._once(call)
@@ -187,7 +188,7 @@ class Transport:
                 arrived = error.may_have_run = arrived or error.may_have_run  # also if only an earlier attempt did
                 raise
 
-        return retrying(method, self._stopped, limit)(attempt) if again else self._once(call)
+        return self._retrying(attempt, call) if again else self._once(call)
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         """Wait until a condition holds; temporary failures in the meantime are ignored.

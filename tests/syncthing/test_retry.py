@@ -1,7 +1,10 @@
 """The retry policy: which failures are retried and when a call gives up, without a connection."""
 
+import math
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -25,6 +28,14 @@ REFUSED = Unreachable("refused", arrived=False)
 BROKEN = Unreachable("broken")
 
 
+@dataclass(frozen=True)
+class Limits:
+    """The method of a call, and when no further attempt starts."""
+
+    method: str = "GET"
+    deadline: float = math.inf
+
+
 class Call:
     """A call with a sequence of results, the last of which repeats."""
 
@@ -33,7 +44,7 @@ class Call:
         self._ends = ends
         self._then = then
 
-    def __call__(self) -> Any:
+    def __call__(self, _: Limits | None = None) -> Any:
         end = self._ends[min(self.count, len(self._ends) - 1)]
         self.count += 1
         self._then()
@@ -72,7 +83,7 @@ def test_only_safe_and_useful_attempts_are_repeated(
     for method, attempts in (("GET", with_get), ("POST", with_post)):
         call = Call(error)
         with pytest.raises(type(error)) as raised:
-            retrying(method, stopped, 30)(call)
+            retrying(stopped)(call, Limits(method))
         assert raised.value is error
         assert call.count == attempts
 
@@ -80,7 +91,7 @@ def test_only_safe_and_useful_attempts_are_repeated(
 def test_an_attempt_that_succeeds_is_the_last(stopped: threading.Event) -> None:
     """The result of the last attempt is returned."""
     call = Call(BROKEN, REFUSED, "pong")
-    assert retrying("GET", stopped, 30)(call) == "pong"
+    assert retrying(stopped)(call, Limits()) == "pong"
     assert call.count == 3
 
 
@@ -88,7 +99,15 @@ def test_after_a_stop_there_is_no_further_attempt(stopped: threading.Event) -> N
     """The stop happens during the first attempt."""
     call = Call(BROKEN, then=stopped.set)
     with pytest.raises(Unreachable):
-        retrying("GET", stopped, 30)(call)
+        retrying(stopped)(call, Limits())
+    assert call.count == 1
+
+
+def test_after_the_deadline_there_is_no_further_attempt(stopped: threading.Event) -> None:
+    """The deadline of the call has passed at the end of the first attempt."""
+    call = Call(BROKEN)
+    with pytest.raises(Unreachable):
+        retrying(stopped)(call, Limits(deadline=monotonic()))
     assert call.count == 1
 
 

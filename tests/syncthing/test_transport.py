@@ -1,5 +1,6 @@
 """The request function: requests, retries, and error messages."""
 
+import gc
 import gzip
 import os
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from tenacity import Retrying
 
 from stbridge.demo.node import free_port
 from stbridge.errors import (
@@ -351,6 +353,26 @@ def test_a_permanent_failure_is_not_retried(serve: Serve, answer: Answer, error:
     with pytest.raises(error):
         call(server.url)
     assert len(server.requests) == 1
+
+
+def test_calls_that_succeed_leave_no_retry_policies_to_the_garbage_collector(serve: Serve, connect: Connect) -> None:
+    """A policy is a reference cycle, so one for each call would stay in memory until the next garbage collection."""
+    client = connect(serve({PING: answers(PONG)}).url)
+    client.get_ping()
+    gc.collect()
+    gc.disable()
+    try:
+        before = policies()
+        for _ in range(10):
+            client.get_ping()
+        assert policies() == before
+    finally:
+        gc.enable()
+
+
+def policies() -> int:
+    """Return the number of retry policies in memory."""
+    return sum(isinstance(one, Retrying) for one in gc.get_objects())
 
 
 def test_a_migration_is_retried(serve: Serve) -> None:
