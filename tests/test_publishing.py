@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from stbridge.core import observations as seen
 from stbridge.core.model import Completion
-from stbridge.core.outcome import folder_address
+from stbridge.core.outcome import STATE, folder_address
 from stbridge.core.payloads import render
 from stbridge.core.topic_rate import BURST
 from stbridge.core.topics import Topics
@@ -86,6 +86,15 @@ def test_the_slow_copy_of_a_topic_follows_later() -> None:
     assert SLOW_DOCS not in sent
     assert nas.publisher.next is not None
     nas.publisher.publish(nas.world.state, nas.publisher.next, LIMIT)
+    assert nas.of(SLOW_DOCS) == [1]
+
+
+def test_the_slow_copies_are_current_when_the_instance_comes_online() -> None:
+    """They are put into the outbox together with `online`, which is sent last."""
+    nas = with_home_assistant()
+    nas.world.see(read("docs", of=replace(COUNTS, need_bytes=1, need_items=1)))
+    nas.publisher.change((*nas.world.changed, STATE))
+    nas.publisher.publish(nas.world.state, AT_ONCE, LIMIT)
     assert nas.of(SLOW_DOCS) == [1]
 
 
