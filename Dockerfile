@@ -25,7 +25,8 @@ LABEL org.opencontainers.image.title="stbridge" \
       org.opencontainers.image.url="https://stbridge.github.io/stbridge/" \
       org.opencontainers.image.documentation="https://stbridge.github.io/stbridge/"
 COPY --from=build /opt/stbridge /opt/stbridge
-ENV PATH=/opt/stbridge/bin:$PATH PYTHONDONTWRITEBYTECODE=1
+# Without GLIBC_TUNABLES, glibc keeps up to 0.2 MB of freed memory for each thread.
+ENV PATH=/opt/stbridge/bin:$PATH PYTHONDONTWRITEBYTECODE=1 GLIBC_TUNABLES=glibc.malloc.tcache_count=0
 USER 65532:65532
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["stbridge", "health"]
 ENTRYPOINT ["stbridge"]

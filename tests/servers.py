@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -316,8 +317,13 @@ def instance(name: str, node: SyncthingNode) -> dict[str, str]:
     return {f"{prefix}URL": node.url, f"{prefix}API_KEY": node.api_key}
 
 
+def _variables_of_the_unit() -> dict[str, str]:
+    unit = (ROOT / "systemd/stbridge.service").read_text(encoding="utf-8")
+    return dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.MULTILINE))
+
+
 class BridgeProcess:
-    """`stbridge run` as a process, or another module with the same entry point."""
+    """`stbridge run` as a process, or another module with the same entry point, with the variables of its unit."""
 
     def __init__(
         self, directory: Path, variables: Mapping[str, str], module: str = "stbridge", prefix: Sequence[str] = ()
@@ -352,7 +358,7 @@ class BridgeProcess:
     @property
     def _environment(self) -> Mapping[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("STBRIDGE_")}
-        return {**ours, **self._variables}
+        return {**ours, **_variables_of_the_unit(), **self._variables}
 
     @property
     def health_file(self) -> Path:

@@ -92,6 +92,14 @@ def test_the_credentials_of_the_system_service_reach_their_settings(machine: Mac
 
 
 @each_unit
+def test_freed_memory_is_not_kept_for_each_thread(unit: Path) -> None:
+    """Every thread of the command pool would add up to 0.2 MB; only the environment can configure this in glibc."""
+    setting = "GLIBC_TUNABLES=glibc.malloc.tcache_count=0"
+    assert setting in values(unit, "Environment")
+    assert setting in text_of(ROOT / "Dockerfile").split()
+
+
+@each_unit
 def test_the_environment_file_is_optional(unit: Path) -> None:
     """The units read the file name of the example."""
     (file,) = values(unit, "EnvironmentFile")
