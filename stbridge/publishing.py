@@ -67,7 +67,7 @@ class Publisher:
             unlimited_rate: ignore the rate limit.
 
         Returns:
-            whether more topics can be rendered now.
+            whether more can be published now, so that the caller has to call it again.
         """
         # A client that receives `online` relies on all other topics being current.
         unlimited_rate = unlimited_rate or (STATE in self._changed and state.online)

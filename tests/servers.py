@@ -317,9 +317,9 @@ def instance(name: str, node: SyncthingNode) -> dict[str, str]:
     return {f"{prefix}URL": node.url, f"{prefix}API_KEY": node.api_key}
 
 
-def _variables_of_the_unit() -> dict[str, str]:
-    unit = (ROOT / "systemd/stbridge.service").read_text(encoding="utf-8")
-    return dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.MULTILINE))
+def variables_of(unit: Path) -> dict[str, str]:
+    """Return the environment variables that a systemd unit sets."""
+    return dict(re.findall(r"^Environment=(\w+)=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 class BridgeProcess:
@@ -358,7 +358,7 @@ class BridgeProcess:
     @property
     def _environment(self) -> Mapping[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("STBRIDGE_")}
-        return {**ours, **_variables_of_the_unit(), **self._variables}
+        return {**ours, **variables_of(ROOT / "systemd/stbridge.service"), **self._variables}
 
     @property
     def health_file(self) -> Path:

@@ -28,7 +28,7 @@ from tests.image.container import CACHE, SYSTEM_PATH, Container, Image
 from tests.image.machine import HOME, USER, DebianMachine
 from tests.image.pages import Command, File, steps
 from tests.secrecy import SECRECY
-from tests.servers import PATIENCE_S, Mosquitto, Subscriber, change_gui, eventually, manifest
+from tests.servers import PATIENCE_S, Mosquitto, Subscriber, change_gui, eventually, manifest, variables_of
 
 pytestmark = pytest.mark.timeout(600)  # most of the time is that of the package servers
 
@@ -224,7 +224,7 @@ def service(
     """Run the command of a unit on the machine, with the variables of the unit."""
     text = machine.path(unit).read_text(encoding="utf-8")
     (start,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
-    own = dict(re.findall(r"^Environment=(\w+)=(.*)$", text, re.MULTILINE))
+    own = variables_of(machine.path(unit))
     variables = {**environment, **{name: value.replace("%h", HOME) for name, value in own.items()}}
     command = [*machine.prefix(user, variables, hidden=hidden), *shlex.split(start)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
