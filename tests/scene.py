@@ -8,7 +8,7 @@ from typing import Any
 
 from stbridge.demo.node import SyncthingNode
 from tests.conftest import Pair
-from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, eventually, instance, running
+from tests.servers import PATIENCE_S, BridgeProcess, Mosquitto, Subscriber, instance, running
 
 
 class Scene:
@@ -26,9 +26,7 @@ class Scene:
 
     def until(self, topic: str, timeout_s: float = PATIENCE_S, **values: Any) -> Any:
         """Wait until a payload has these values, and return it."""
-        fits = f"syncthing/{topic} with {values}"
-        assert eventually(lambda: values.items() <= self.latest(topic).items(), timeout_s), fits
-        return self.latest(topic)
+        return self.subscriber.until(f"syncthing/{topic}", timeout_s, **values)
 
     def folder(self, folder: str, *, at: SyncthingNode | None = None, **settings: Any) -> Path:
         """Add a folder to alpha, or to another node, and return its directory."""

@@ -272,6 +272,18 @@ class Subscriber:
         )
         return json.loads(message.payload)
 
+    def until(self, topic: str, timeout_s: float = PATIENCE_S, **values: Any) -> Any:
+        """Wait until the newest payload of a topic has these values, and return it."""
+        found: dict[str, Any] = {}
+
+        def fits() -> bool:
+            found.clear()
+            found.update(json.loads(self.latest().get(topic, b"{}")))
+            return values.items() <= found.items()
+
+        eventually(fits, timeout_s, found)
+        return found
+
     def _last_words(self) -> str:
         latest = {message.topic: message.payload.decode("utf-8", "replace")[:300] for message in self.messages}
         return "\n".join(f"{topic} {payload}" for topic, payload in latest.items())

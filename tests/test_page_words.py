@@ -182,15 +182,20 @@ def test_the_connection_error_of_a_discovered_device(scene: Scene, binary: str, 
 
 
 def test_the_words_of_a_device(scene: Scene) -> None:
-    """It is paused here, then there, and then connects again."""
+    """It is paused there, then here as well, and then connects again.
+
+    In the other order, Syncthing 1.29.5 stayed connected in 1 of 468 attempts: beta connected again while it was being
+    paused, and Syncthing checks for a pause before it accepts a connection, not after.
+    """
     beta, alpha = scene.pair.b, scene.pair.a
     topic = f"alpha/device/{short_id(beta.device_id)}"
     scene.until(topic, status="up_to_date", connected=True)
-    alpha.request("PATCH", f"/rest/config/devices/{beta.device_id}", body={"paused": True})
-    scene.until(topic, status="paused")
     beta.request("PATCH", f"/rest/config/devices/{alpha.device_id}", body={"paused": True})
-    alpha.request("PATCH", f"/rest/config/devices/{beta.device_id}", body={"paused": False})
     device = scene.until(topic, status="disconnected", connected=False)
     assert device["in_sync"] is True
+    alpha.request("PATCH", f"/rest/config/devices/{beta.device_id}", body={"paused": True})
+    scene.until(topic, status="paused")
+    alpha.request("PATCH", f"/rest/config/devices/{beta.device_id}", body={"paused": False})
+    scene.until(topic, status="disconnected", connected=False)
     beta.request("PATCH", f"/rest/config/devices/{alpha.device_id}", body={"paused": False})
     eventually(lambda: scene.latest(topic)["status"] == "up_to_date", timeout_s=90)

@@ -37,12 +37,7 @@ class Scene:
 
     def until(self, topic: str, **values: Any) -> Any:
         """Wait until a payload has these values, and return it."""
-
-        def latest() -> Any:
-            return json.loads(self.subscriber.latest().get(f"syncthing/{topic}", b"{}"))
-
-        assert eventually(lambda: values.items() <= latest().items(), timeout_s=90), f"{topic} with {values}"
-        return latest()
+        return self.subscriber.until(f"syncthing/{topic}", timeout_s=90, **values)
 
 
 @pytest.fixture

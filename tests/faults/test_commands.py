@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from stbridge.syncthing.connections import CONNECTIONS
 from tests.faults.changes import patient_request
 from tests.faults.conftest import LOST
 from tests.faults.orders import Order, Orders
-from tests.faults.world import World, wait_for_vitals
+from tests.faults.world import POOLED_CONNECTIONS, World, wait_for_vitals
 from tests.servers import eventually
 
 Fault = Callable[[World], AbstractContextManager[None]]
@@ -147,7 +146,7 @@ def test_commands_around_a_fault_are_neither_lost_nor_repeated(
     ignores = world.alpha.request("GET", "/rest/db/ignores", {"folder": "docs"})["ignore"]
     assert ignores == sent[-1].arguments["ignore"]
     record_property(LOST, f"{sum(not one.replies for one in sent)} of {len(sent)} replies")
-    wait_for_vitals(world, CONNECTIONS)
+    wait_for_vitals(world, POOLED_CONNECTIONS)
 
 
 # --- one command, disturbed while the bridge sends the request to Syncthing
@@ -282,7 +281,7 @@ def test_a_command_that_must_not_be_repeated_is_executed_once_in_spite_of_a_faul
     assert world.alpha_proxy.counted <= 1
     assert world.alpha_proxy.counted == 1 or moment is killed_at_once
     record_property(LOST, "the reply" if not replies() else "nothing")
-    wait_for_vitals(world, CONNECTIONS)
+    wait_for_vitals(world, POOLED_CONNECTIONS)
 
 
 def answered(world: World, command: str, replies: Callable[[], list[bytes]]) -> bool:

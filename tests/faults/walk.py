@@ -6,14 +6,13 @@ from time import monotonic
 
 from stbridge.syncthing.calls.events import EXTRA_S
 from stbridge.syncthing.client import SLOW_S
-from stbridge.syncthing.connections import CONNECTIONS
 from stbridge.syncthing.event_stream import POLL_S
 from tests.faults.conftest import DEATH
 from tests.faults.ground import Ground
 from tests.faults.orders import Order
 from tests.faults.plan import Burst, Planned, plan
 from tests.faults.steps import STEPS
-from tests.faults.world import RIGHT_AGAIN_S, Vitals, wait_for_vitals
+from tests.faults.world import POOLED_CONNECTIONS, RIGHT_AGAIN_S, Vitals, wait_for_vitals
 from tests.servers import eventually
 
 ANSWERED_S = SLOW_S + 15.0
@@ -102,7 +101,7 @@ class Walk:
         orders = self._settle_orders(connections)
         ground.settle()
         right_s = self._wait_until_right(self._deadline())
-        vitals = wait_for_vitals(ground, CONNECTIONS)
+        vitals = wait_for_vitals(ground, POOLED_CONNECTIONS)
         self._check_effects(orders)
         lines = self._check_log(self._log(size), burst)
         since = monotonic() - self._began

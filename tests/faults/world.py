@@ -16,6 +16,7 @@ from stbridge.commands.dispatcher import MAX_SCAN_WORKERS, MAX_WORKERS
 from stbridge.core.model import short_id
 from stbridge.demo.node import SyncthingNode
 from stbridge.errors import SyncthingError
+from stbridge.syncthing.connections import CONNECTIONS
 from tests.faults.hurried import SPOILED
 from tests.faults.truth import differences, fixed, truth
 from tests.faults.witness import Witness
@@ -39,6 +40,10 @@ POOLED_THREADS = MAX_WORKERS + MAX_SCAN_WORKERS
 
 MORE_DESCRIPTORS = 4
 """Allowed number of additional descriptors: connections to Syncthing are kept for the next request."""
+
+POOLED_CONNECTIONS = CONNECTIONS + 1
+"""Allowed number of additional descriptors after many commands: the connections that the pool keeps, and that of the
+long poll if the pool is full without it. At the start, when the bridge is online, there may be none."""
 
 MORE_MEMORY = 128 * 1024 * 1024
 """Allowed growth in bytes: Python and its allocator return freed memory late or never, and each of two threads may have
@@ -335,13 +340,14 @@ def _binaries() -> list[tuple[str, str]]:
     return list(manifest()["syncthing"].items())
 
 
-def wait_for_vitals(world: World, connections: int = MORE_DESCRIPTORS) -> Vitals:
+def wait_for_vitals(world: World, more_descriptors: int = MORE_DESCRIPTORS) -> Vitals:
     """Wait until the bridge uses hardly more resources than after its start, and return them."""
     before = world.vitals_at_start
 
     def back() -> Vitals | None:
         now = world.vitals
-        fine = now.threads <= before.threads + POOLED_THREADS and now.descriptors <= before.descriptors + connections
+        threads, descriptors = now.threads - before.threads, now.descriptors - before.descriptors
+        fine = threads <= POOLED_THREADS and descriptors <= more_descriptors
         return now if fine and now.memory <= before.memory + MORE_MEMORY else None
 
     try:
