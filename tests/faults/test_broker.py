@@ -21,9 +21,17 @@ STATE = "syncthing/bridge/state"
 LONG_S = 120.0
 
 
-def persistent(world: World) -> tuple[str, ...]:
-    """Return the configuration of a broker that keeps its data."""
-    return (ANONYMOUS, "persistence true", f"persistence_location {world.directory}/broker/")
+def persistent(world: World, data: str) -> tuple[str, ...]:
+    """Return the configuration of a broker that keeps its data.
+
+    Args:
+        world: contains the broker.
+        data: the directory of the data. Each test has its own, because the bridge does not clear topics that it cleared
+            before and that a broker restores later.
+    """
+    directory = world.directory / "broker" / data
+    directory.mkdir(exist_ok=True)
+    return (ANONYMOUS, "persistence true", f"persistence_location {directory}/")
 
 
 @contextmanager
@@ -38,7 +46,7 @@ def stopped(world: World) -> Iterator[None]:
 def killed_with_memory(world: World) -> Iterator[None]:
     """A broker with persistence crashes, and restores the data that it had saved shortly before."""
     world.end_broker(world.broker.stop)
-    world.broker.lines = (*persistent(world), "autosave_interval 1")
+    world.broker.lines = (*persistent(world, "crash"), "autosave_interval 1")
     since = world.witness.count
     world.start_broker()
     world.witness.wait_for(STATE, b"online", since=since)
@@ -213,10 +221,35 @@ def test_after_an_upgrade_of_the_broker_every_topic_is_correct(world: World, mea
             world.end_broker(world.broker.stop)
             world.rename(f"Documents {number}")
             world.remove_folder(f"gone-{number}")
-            world.broker.program, world.broker.lines = program, persistent(world)
+            world.broker.program, world.broker.lines = program, persistent(world, "upgrade")
             world.start_broker()
             measure(world.wait_until_right())
     finally:
         world.broker.stop()
         world.broker.program, world.broker.lines = own, usual
+        world.start_broker()
+
+
+def test_a_restart_of_the_bridge_clears_topics_that_the_broker_restored_after_a_crash(world: World) -> None:
+    """The broker crashes before it has saved that a folder was removed, so the topics of the folder return."""
+    usual, folder = world.broker.lines, f"gone-{next(NUMBERS)}"
+    try:
+        world.end_broker(world.broker.stop)
+        world.broker.lines = persistent(world, "stale")
+        world.start_broker()
+        world.add_folder(folder)
+        world.wait_until_right(30)
+        world.end_broker(world.broker.stop)  # it saves
+        world.start_broker()
+        world.remove_folder(folder)
+        world.wait_until_right(30)
+        world.end_broker(world.broker.kill)
+        world.start_broker()
+        eventually(lambda: f"syncthing/alpha/folder/{folder}" in world.witness.tree)
+        world.bridge.stop()
+        world.start_bridge()
+        world.wait_until_right(30)
+    finally:
+        world.broker.stop()
+        world.broker.lines = usual
         world.start_broker()
