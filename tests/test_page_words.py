@@ -198,4 +198,4 @@ def test_the_words_of_a_device(scene: Scene) -> None:
     alpha.request("PATCH", f"/rest/config/devices/{beta.device_id}", body={"paused": False})
     scene.until(topic, status="disconnected", connected=False)
     beta.request("PATCH", f"/rest/config/devices/{alpha.device_id}", body={"paused": False})
-    eventually(lambda: scene.latest(topic)["status"] == "up_to_date", timeout_s=90)
+    scene.until(topic, status="up_to_date", timeout_s=90)

@@ -35,6 +35,18 @@ def persistent(world: World, data: str) -> tuple[str, ...]:
 
 
 @contextmanager
+def usual_broker_again(world: World) -> Iterator[None]:
+    """Start the usual broker with its usual configuration at the end."""
+    program, lines = world.broker.program, world.broker.lines
+    try:
+        yield
+    finally:
+        world.end_broker(world.broker.stop)
+        world.broker.program, world.broker.lines = program, lines
+        world.start_broker()
+
+
+@contextmanager
 def stopped(world: World) -> Iterator[None]:
     """The broker is stopped for a while and loses its data."""
     world.end_broker(world.broker.stop)
@@ -212,8 +224,7 @@ def test_after_a_fault_of_the_broker_every_topic_is_correct(
 
 def test_after_an_upgrade_of_the_broker_every_topic_is_correct(world: World, measure: Callable[[float], None]) -> None:
     """Each newer version of Mosquitto restores what the older one saved, and the bridge publishes what has changed."""
-    usual, own = world.broker.lines, world.broker.program
-    try:
+    with usual_broker_again(world):
         for program in manifest()["mosquittos"].values():
             number = next(NUMBERS)
             world.add_folder(f"gone-{number}")
@@ -224,16 +235,12 @@ def test_after_an_upgrade_of_the_broker_every_topic_is_correct(world: World, mea
             world.broker.program, world.broker.lines = program, persistent(world, "upgrade")
             world.start_broker()
             measure(world.wait_until_right())
-    finally:
-        world.broker.stop()
-        world.broker.program, world.broker.lines = own, usual
-        world.start_broker()
 
 
 def test_a_restart_of_the_bridge_clears_topics_that_the_broker_restored_after_a_crash(world: World) -> None:
     """The broker crashes before it has saved that a folder was removed, so the topics of the folder return."""
-    usual, folder = world.broker.lines, f"gone-{next(NUMBERS)}"
-    try:
+    folder = f"gone-{next(NUMBERS)}"
+    with usual_broker_again(world):
         world.end_broker(world.broker.stop)
         world.broker.lines = persistent(world, "stale")
         world.start_broker()
@@ -249,7 +256,3 @@ def test_a_restart_of_the_bridge_clears_topics_that_the_broker_restored_after_a_
         world.bridge.stop()
         world.start_bridge()
         world.wait_until_right(30)
-    finally:
-        world.broker.stop()
-        world.broker.lines = usual
-        world.start_broker()
